@@ -1,0 +1,61 @@
+//! What an adopted bridge had, before us, of what we set: kept in its marks and given back when it is released.
+//!
+//! What it does: edits that keep and that give back. What it must not do: give back STP, which was switched off because it
+//! loses traffic (docs/adr/0005-removing-a-bridge.md).
+
+use crate::{BridgeEdit, DesiredBridge, Mark, ObservedBridge, ids};
+
+/// Beside the keys of `other_config` and `external_ids` themselves.
+const PROTECTED: &str = "protected";
+const PROTOCOLS: &str = "protocols";
+
+fn kept(observed: &ObservedBridge, what: &str) -> Option<String> {
+    observed.external_ids.get(&format!("{}{what}", ids::WAS)).cloned()
+}
+
+/// Whether OpenFlow 1.4 must be let in, for without it there are no bundles.
+pub(crate) fn lacks_openflow_14(observed: &ObservedBridge) -> bool {
+    !observed.protocols.is_empty() && !observed.protocols.iter().any(|protocol| protocol == "OpenFlow14")
+}
+
+/// Edits that keep what the bridge has, at the moment when it becomes ours.
+pub(crate) fn keep(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<BridgeEdit> {
+    let kept_already = observed.external_ids.keys().any(|key| key.starts_with(ids::WAS));
+    if !desired.adopted || kept_already || DesiredBridge::mark(observed) != Mark::Foreign {
+        return vec![];
+    }
+    let config = desired.other_config().into_iter().filter_map(|(key, _)| Some((key, observed.other_config.get(key)?)));
+    let network = observed.external_ids.get(ids::XS_NETWORK_UUID).map(|uuid| (ids::XS_NETWORK_UUID, uuid));
+    let mut keep: Vec<(&str, String)> = config.chain(network).map(|(key, value)| (key, value.clone())).collect();
+    keep.extend(observed.own_port().filter(|port| port.protected).map(|_| (PROTECTED, "true".to_owned())));
+    keep.extend(lacks_openflow_14(observed).then(|| (PROTOCOLS, observed.protocols.join(","))));
+    keep.into_iter().map(|(what, value)| BridgeEdit::SetId(format!("{}{what}", ids::WAS), value)).collect()
+}
+
+/// Edits that leave a bridge without our marks, and with what it had before.
+pub(crate) fn give_back(observed: &ObservedBridge) -> Vec<BridgeEdit> {
+    let own = [ids::KEY, ids::NETWORK_UUID, ids::HOST_ID, ids::IPV6, ids::ADOPTED];
+    let ours = |key: &&String| own.contains(&key.as_str()) || key.starts_with(ids::WAS);
+    let mut edits: Vec<BridgeEdit> =
+        observed.external_ids.keys().filter(ours).map(|key| BridgeEdit::DropId(key.clone())).collect();
+    let id = |key| observed.external_ids.get(key);
+    // Another tool's key is ours to change only where we wrote it.
+    if id(ids::XS_NETWORK_UUID).is_some() && id(ids::XS_NETWORK_UUID) == id(ids::NETWORK_UUID) {
+        let key = ids::XS_NETWORK_UUID.to_owned();
+        edits.push(match kept(observed, &key) {
+            Some(value) => BridgeEdit::SetId(key, value),
+            None => BridgeEdit::DropId(key),
+        });
+    }
+    for key in [ids::GRE_KEY, ids::MAC_TABLE_SIZE].into_iter().filter(|key| observed.other_config.contains_key(*key)) {
+        edits.push(match kept(observed, key) {
+            Some(value) => BridgeEdit::SetConfig(key.to_owned(), value),
+            None => BridgeEdit::DropConfig(key.to_owned()),
+        });
+    }
+    let protected = observed.own_port().is_some_and(|port| port.protected) && kept(observed, PROTECTED).is_none();
+    edits.extend(protected.then_some(BridgeEdit::Protect(false)));
+    let let_in = kept(observed, PROTOCOLS).is_some() && observed.protocols.iter().any(|p| p == "OpenFlow14");
+    edits.extend(let_in.then_some(BridgeEdit::OpenFlow14(false)));
+    edits
+}

@@ -1,0 +1,154 @@
+//! What a request wants, what it works on, and why it may be rejected. Must not look at the switch; a draft does.
+
+use std::fmt;
+
+use crate::{BridgeName, GreKey, HostId, Ipv6Policy, NetworkUuid, PortName, RemoteIp};
+
+/// One tunnel of a complete set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TunnelSpec {
+    /// Id of the host at the other end.
+    pub to: HostId,
+    /// Its address.
+    pub remote_ip: RemoteIp,
+    /// Id of this host, where it is not the bridge's `host_id`.
+    pub from: Option<HostId>,
+}
+
+/// Set up a bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetupBridge {
+    /// The bridge.
+    pub bridge: BridgeName,
+    /// GRE key of its network.
+    pub key: GreKey,
+    /// UUID of its network; as it is when absent.
+    pub network_uuid: Option<NetworkUuid>,
+    /// Id of this host; as it is when absent.
+    pub host_id: Option<HostId>,
+    /// What to do with IPv6; as it is when absent.
+    pub ipv6: Option<Ipv6Policy>,
+    /// The complete set of tunnels; as they are when absent.
+    pub tunnels: Option<Vec<TunnelSpec>>,
+}
+
+/// Create a tunnel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateTunnel {
+    /// The bridge.
+    pub bridge: BridgeName,
+    /// Id of this host.
+    pub from: HostId,
+    /// Id of the host at the other end.
+    pub to: HostId,
+    /// Its address.
+    pub remote_ip: RemoteIp,
+    /// GRE key; the bridge's when absent.
+    pub key: Option<GreKey>,
+    /// UUID of the network, to be compared with the bridge's.
+    pub network_uuid: Option<NetworkUuid>,
+}
+
+/// A request that changes something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A bridge is to be there.
+    SetupBridge(SetupBridge),
+    /// A bridge is to be gone.
+    DestroyBridge(BridgeName),
+    /// A tunnel is to be there.
+    CreateTunnel(CreateTunnel),
+    /// A tunnel is to be gone.
+    DestroyTunnel {
+        /// Its bridge.
+        bridge: BridgeName,
+        /// Its port.
+        port: PortName,
+    },
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::SetupBridge(SetupBridge { bridge, key, tunnels, .. }) => match tunnels {
+                Some(tunnels) => write!(f, "set up bridge {bridge}, key {key}, with {} tunnels", tunnels.len()),
+                None => write!(f, "set up bridge {bridge}, key {key}"),
+            },
+            Change::DestroyBridge(bridge) => write!(f, "destroy bridge {bridge}"),
+            Change::CreateTunnel(CreateTunnel { bridge, from, to, remote_ip, .. }) => {
+                write!(f, "create tunnel on bridge {bridge}, host {from} to host {to} at {remote_ip}")
+            }
+            Change::DestroyTunnel { bridge, port } => write!(f, "destroy tunnel {port} of bridge {bridge}"),
+        }
+    }
+}
+
+/// What a request works on: requests that work on the same thing must not be in one batch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Footprint {
+    /// A bridge and all that is on it.
+    Bridge(BridgeName),
+    /// One tunnel of a bridge, by the host at the other end or by the port's name, as the request says it.
+    Tunnel(BridgeName, String),
+}
+
+impl Footprint {
+    /// Whether two requests can be carried out together, each with an answer of its own.
+    pub fn independent_of(&self, other: &Footprint) -> bool {
+        match (self, other) {
+            (Footprint::Tunnel(a, x), Footprint::Tunnel(b, y)) => a != b || x != y,
+            _ => self.bridge() != other.bridge(),
+        }
+    }
+
+    fn bridge(&self) -> &BridgeName {
+        match self {
+            Footprint::Bridge(bridge) | Footprint::Tunnel(bridge, _) => bridge,
+        }
+    }
+}
+
+/// Why a request cannot be carried out; nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// A field breaks a rule that only the state of the switch can tell.
+    #[error("{field}: {rule}; got {value:?}")]
+    Invalid {
+        /// The field.
+        field: String,
+        /// The rule.
+        rule: String,
+        /// Its value.
+        value: String,
+    },
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// Something is in the way.
+    #[error("{detail}")]
+    Conflict {
+        /// The bridge or port in the way.
+        in_the_way: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+}
+
+pub(crate) fn conflict(in_the_way: impl Into<String>, detail: impl Into<String>) -> Rejected {
+    Rejected::Conflict { in_the_way: in_the_way.into(), detail: detail.into() }
+}
+
+pub(crate) fn invalid(field: impl Into<String>, rule: impl Into<String>, value: impl ToString) -> Rejected {
+    Rejected::Invalid { field: field.into(), rule: rule.into(), value: value.to_string() }
+}
+
+impl Change {
+    /// The bridge it works on.
+    pub fn bridge(&self) -> &BridgeName {
+        match self {
+            Change::SetupBridge(setup) => &setup.bridge,
+            Change::DestroyBridge(bridge) | Change::DestroyTunnel { bridge, .. } => bridge,
+            Change::CreateTunnel(create) => &create.bridge,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Cookies of our flows: the mark by which we know a flow as ours, and what it is for.
+//!
+//! The upper 32 bits are `ovst` in ASCII; of the lower 32, 8 say the purpose and 24 carry a number (an OpenFlow port). The
+//! highest of them marks the flow of a VIF with a limit: then 15 bits carry the limit, and 16 the port.
+//! What it must not do: be anything but unique within a bridge, for flows are deleted by their cookie.
+
+use std::fmt;
+
+/// What a flow is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// Drops broadcast and multicast that come from tunnels.
+    Baseline,
+    /// Delivers broadcast and multicast that come from tunnels, while a VIF is plugged.
+    TunnelOpen,
+    /// Lets a VIF's broadcast and multicast out.
+    Vif,
+    /// Drops IPv6.
+    Ipv6,
+}
+
+impl Purpose {
+    fn code(self) -> u64 {
+        match self {
+            Purpose::Baseline => 1,
+            Purpose::TunnelOpen => 2,
+            Purpose::Vif => 3,
+            Purpose::Ipv6 => 4,
+        }
+    }
+}
+
+/// The bit that marks the flow of a VIF with a limit; no purpose has it.
+const LIMITED: u64 = 1 << 31;
+
+/// An OpenFlow cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cookie(pub u64);
+
+impl Cookie {
+    /// `ovst` in the upper half.
+    pub const OURS: Cookie = Cookie(0x6f76_7374_0000_0000);
+    /// The bits that say whose a flow is.
+    pub const MASK: Cookie = Cookie(0xffff_ffff_0000_0000);
+
+    /// The cookie for a purpose, with a number (24 bits, such as an OpenFlow port) to tell flows of one purpose apart.
+    pub fn new(purpose: Purpose, number: u32) -> Self {
+        Cookie(Self::OURS.0 | purpose.code() << 24 | u64::from(number & 0x00ff_ffff))
+    }
+
+    /// The cookie of a VIF's flow with a limit of `pps` frames a second. Other limits make other cookies, but from 16,384
+    /// on those less than 64 apart may share one.
+    pub fn limited(port: u32, pps: u32) -> Self {
+        const EXACT: u32 = 1 << 14;
+        let limit = if pps < EXACT { pps } else { EXACT + (pps / 64).min(EXACT - 1) };
+        Cookie(Self::OURS.0 | LIMITED | u64::from(limit) << 16 | u64::from(port & 0xffff))
+    }
+
+    /// The OpenFlow port of the VIF, where the flow is a VIF's with a limit.
+    pub fn limited_vif(self) -> Option<u32> {
+        let limited = self.is_ours() && self.0 & LIMITED != 0;
+        limited.then(|| u32::try_from(self.0 & 0xffff).ok()).flatten()
+    }
+
+    /// Whether a flow with this cookie is ours.
+    pub fn is_ours(self) -> bool {
+        self.0 & Self::MASK.0 == Self::OURS.0
+    }
+}
+
+impl fmt::Display for Cookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_limit_and_each_port_has_its_own_cookie() {
+        let limits = (1..16_384).chain((16_384..=1_000_000).step_by(64));
+        let mut cookies: Vec<Cookie> = limits.map(|pps| Cookie::limited(7, pps)).collect();
+        assert!(cookies.iter().all(|cookie| cookie.limited_vif() == Some(7) && cookie.is_ours()));
+        let count = cookies.len();
+        cookies.sort();
+        cookies.dedup();
+        assert_eq!(cookies.len(), count);
+        assert_eq!(Cookie::limited(0xfeff, 50).limited_vif(), Some(0xfeff));
+    }
+
+    #[test]
+    fn a_flow_without_a_limit_names_no_meter() {
+        for purpose in [Purpose::Baseline, Purpose::TunnelOpen, Purpose::Vif, Purpose::Ipv6] {
+            assert_eq!(Cookie::new(purpose, 0x00ff_ffff).limited_vif(), None);
+        }
+    }
+}

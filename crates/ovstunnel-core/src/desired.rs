@@ -1,0 +1,241 @@
+//! What a bridge must be, and the marks in the database that record it.
+//!
+//! What it does: writes the record into `external_ids` and reads it back. What it must not do: remember anything itself;
+//! the database is the only record (docs/ARCHITECTURE.md, invariant 3).
+
+use std::collections::BTreeMap;
+
+use crate::{BridgeName, GreIdentity, GreKey, HostId, NetworkUuid, ObservedBridge, ObservedPort, PortName, RemoteIp};
+
+/// Keys of `external_ids` and `other_config`. Part of the public contract.
+pub mod ids {
+    /// Bridge and tunnel port: the GRE key. Its presence marks the row as ours.
+    pub const KEY: &str = "ovstunnel-key";
+    /// Bridge: UUID of the network.
+    pub const NETWORK_UUID: &str = "ovstunnel-network-uuid";
+    /// Bridge: id of this host.
+    pub const HOST_ID: &str = "ovstunnel-host-id";
+    /// Bridge: `drop` or `allow`.
+    pub const IPV6: &str = "ovstunnel-ipv6";
+    /// Bridge: `true` where it was there before us.
+    pub const ADOPTED: &str = "ovstunnel-adopted";
+    /// Bridge: begins the keys that keep what an adopted bridge had, before us, of what we set.
+    pub const WAS: &str = "ovstunnel-was-";
+    /// Tunnel port: id of this host.
+    pub const FROM: &str = "ovstunnel-from";
+    /// Tunnel port: id of the host at the other end.
+    pub const TO: &str = "ovstunnel-to";
+    /// Tunnel port: address of the other end as it was asked for, so that a changed `options:remote_ip` is seen.
+    pub const REMOTE_IP: &str = "ovstunnel-remote-ip";
+    /// Bridge: UUID of the network, for other tools.
+    pub const XS_NETWORK_UUID: &str = "xs-network-uuid";
+    /// The switch itself: changed to have Open vSwitch try ports in error again.
+    pub const RETRY: &str = "ovstunnel-retry";
+    /// Bridge, `other_config`: the GRE key, for other tools.
+    pub const GRE_KEY: &str = "gre_key";
+    /// Bridge, `other_config`: size of the table of learnt addresses.
+    pub const MAC_TABLE_SIZE: &str = "mac-table-size";
+}
+
+/// Entries of a bridge's table of learnt addresses: a full one costs vswitchd a whole core (docs/ovs-facts.md).
+pub(crate) const MAC_TABLE_SIZE: &str = "50000";
+
+/// What a network does with IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ipv6Policy {
+    /// Dropped, as specified.
+    Drop,
+    /// Forwarded like anything else.
+    Allow,
+}
+
+impl Ipv6Policy {
+    /// The word in the record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Ipv6Policy::Drop => "drop",
+            Ipv6Policy::Allow => "allow",
+        }
+    }
+}
+
+/// What the host's configuration says about all networks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// For a new bridge whose request does not say.
+    pub ipv6: Ipv6Policy,
+    /// A port whose name starts with one of these is a VM interface.
+    pub vif_prefixes: Vec<String>,
+    /// Broadcast and multicast frames a second that each VIF may send; 0 means any number.
+    pub vif_broadcast_pps: u32,
+    /// `Bridge.datapath_type` of new bridges: empty for the kernel's, `netdev` for userspace.
+    pub datapath_type: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let vif_prefixes = ["vif", "tap", "vnet"].map(str::to_owned).into();
+        Settings { ipv6: Ipv6Policy::Drop, vif_prefixes, vif_broadcast_pps: 0, datapath_type: String::new() }
+    }
+}
+
+/// A tunnel that must be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredTunnel {
+    /// Id of this host.
+    pub from: HostId,
+    /// Id of the host at the other end.
+    pub to: HostId,
+    /// GRE key.
+    pub key: GreKey,
+    /// Address of the other end.
+    pub remote_ip: RemoteIp,
+}
+
+impl DesiredTunnel {
+    /// The name of its port.
+    pub fn port(&self) -> PortName {
+        PortName::tunnel(self.key, &self.from, &self.to)
+    }
+
+    /// What makes it one tunnel to Open vSwitch.
+    pub fn identity(&self) -> GreIdentity {
+        (self.remote_ip.get(), self.key.get())
+    }
+
+    /// The marks of its port.
+    pub fn external_ids(&self) -> [(&'static str, String); 4] {
+        [
+            (ids::FROM, self.from.to_string()),
+            (ids::TO, self.to.to_string()),
+            (ids::KEY, self.key.to_string()),
+            (ids::REMOTE_IP, self.remote_ip.to_string()),
+        ]
+    }
+
+    /// The options of its interface.
+    pub fn options(&self) -> [(&'static str, String); 2] {
+        [("key", self.key.to_string()), ("remote_ip", self.remote_ip.to_string())]
+    }
+
+    /// The tunnel that a port's marks record; nothing where the port is not ours or its marks cannot be read.
+    ///
+    /// What of the marks cannot be read is told from the port's name, which nobody can change, and from its options.
+    pub fn from_record(port: &ObservedPort) -> Option<Self> {
+        if !port.is_tunnel_of_ours() {
+            return None;
+        }
+        let parts: Vec<&str> = port.name.strip_prefix('t').map(|rest| rest.split('-').collect()).unwrap_or_default();
+        let named = |n: usize| if parts.len() == 3 { parts.get(n).copied() } else { None };
+        let options = port.interface().and_then(|interface| interface.options.get("remote_ip"));
+        Some(DesiredTunnel {
+            from: first_readable([port.external_ids.get(ids::FROM).map(String::as_str), named(1)])?,
+            to: first_readable([port.external_ids.get(ids::TO).map(String::as_str), named(2)])?,
+            key: first_readable([port.external_ids.get(ids::KEY).map(String::as_str), named(0)])?,
+            remote_ip: first_readable([port.external_ids.get(ids::REMOTE_IP), options].map(|t| t.map(String::as_str)))?,
+        })
+    }
+}
+
+/// The first text that is a value.
+fn first_readable<T: std::str::FromStr, const N: usize>(texts: [Option<&str>; N]) -> Option<T> {
+    texts.into_iter().flatten().find_map(|text| text.parse().ok())
+}
+
+impl ObservedPort {
+    /// Whether a port is marked as a tunnel of ours: any of our marks will do, for one may have been lost.
+    pub fn is_tunnel_of_ours(&self) -> bool {
+        [ids::KEY, ids::FROM, ids::TO, ids::REMOTE_IP].iter().any(|id| self.external_ids.contains_key(*id))
+    }
+}
+
+/// Whether a bridge is ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It has no mark.
+    Foreign,
+    /// It is marked, and the record can be read.
+    Ours,
+    /// It is marked, but its key is none.
+    Damaged(String),
+}
+
+/// A bridge that must be there, with all tunnels that must be on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredBridge {
+    /// Name of the bridge.
+    pub name: BridgeName,
+    /// GRE key of its network.
+    pub key: GreKey,
+    /// UUID of its network.
+    pub network_uuid: Option<NetworkUuid>,
+    /// Id of this host.
+    pub host_id: Option<HostId>,
+    /// What its network does with IPv6.
+    pub ipv6: Ipv6Policy,
+    /// Whether it was there before us.
+    pub adopted: bool,
+    /// Its tunnels by port name.
+    pub tunnels: BTreeMap<PortName, DesiredTunnel>,
+}
+
+impl DesiredBridge {
+    /// What the record in a bridge's marks and those of its ports says; nothing where the bridge is not ours.
+    pub fn from_record(bridge: &ObservedBridge) -> Option<Self> {
+        let id = |name: &str| bridge.external_ids.get(name).map(String::as_str);
+        Some(DesiredBridge {
+            name: bridge.name.parse().ok()?,
+            key: Self::recorded_key(bridge)?,
+            network_uuid: id(ids::NETWORK_UUID).and_then(|text| text.parse().ok()),
+            host_id: id(ids::HOST_ID).and_then(|text| text.parse().ok()),
+            ipv6: if id(ids::IPV6) == Some("allow") { Ipv6Policy::Allow } else { Ipv6Policy::Drop },
+            adopted: Self::recorded_as_adopted(bridge),
+            tunnels: Self::recorded_tunnels(bridge),
+        })
+    }
+
+    /// The key of a bridge that is marked as ours; where the mark itself cannot be read, the one for other tools.
+    fn recorded_key(bridge: &ObservedBridge) -> Option<GreKey> {
+        let marks = [ids::KEY, ids::NETWORK_UUID, ids::HOST_ID, ids::IPV6, ids::ADOPTED];
+        marks.iter().any(|id| bridge.external_ids.contains_key(*id)).then_some(())?;
+        let texts = [bridge.external_ids.get(ids::KEY), bridge.other_config.get(ids::GRE_KEY)];
+        first_readable(texts.map(|text| text.map(String::as_str)))
+    }
+
+    /// The tunnels that the marks of a bridge's ports record, whatever its own marks say.
+    pub(crate) fn recorded_tunnels(bridge: &ObservedBridge) -> BTreeMap<PortName, DesiredTunnel> {
+        let recorded = |port: &ObservedPort| Some((port.name.parse().ok()?, DesiredTunnel::from_record(port)?));
+        bridge.ports.values().filter_map(recorded).collect()
+    }
+
+    pub(crate) fn recorded_as_adopted(bridge: &ObservedBridge) -> bool {
+        bridge.external_ids.get(ids::ADOPTED).is_some_and(|text| text == "true")
+    }
+
+    /// Whose a bridge is.
+    pub fn mark(bridge: &ObservedBridge) -> Mark {
+        match (Self::recorded_key(bridge), bridge.external_ids.get(ids::KEY)) {
+            (Some(_), _) => Mark::Ours,
+            (None, None) => Mark::Foreign,
+            (None, Some(text)) => Mark::Damaged(format!("external_ids:{} is {text:?}", ids::KEY)),
+        }
+    }
+
+    /// The marks of the bridge: each key with its value, or with none where it must not be there.
+    pub fn external_ids(&self) -> [(&'static str, Option<String>); 6] {
+        let network = self.network_uuid.map(|uuid| uuid.to_string());
+        [
+            (ids::KEY, Some(self.key.to_string())),
+            (ids::NETWORK_UUID, network.clone()),
+            (ids::HOST_ID, self.host_id.as_ref().map(HostId::to_string)),
+            (ids::IPV6, Some(self.ipv6.as_str().to_owned())),
+            (ids::ADOPTED, self.adopted.then(|| "true".to_owned())),
+            (ids::XS_NETWORK_UUID, network),
+        ]
+    }
+
+    /// What `other_config` must have.
+    pub fn other_config(&self) -> [(&'static str, String); 2] {
+        [(ids::GRE_KEY, self.key.to_string()), (ids::MAC_TABLE_SIZE, MAC_TABLE_SIZE.to_owned())]
+    }
+}

@@ -1,0 +1,401 @@
+//! The effect of requests on the desired state.
+//!
+//! What it does: applies a validated request to a draft of the desired state, or says why it cannot be. What it must not
+//! do: leave a trace in the draft of a request that it rejects, so that one bad request in a batch harms no other.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::change::{conflict, invalid};
+use crate::{
+    BridgeName, Change, CreateTunnel, DesiredBridge, DesiredTunnel, FlowsSeen, Footprint, GreIdentity, Mark, Memory,
+    ObservedBridge, ObservedPort, PortName, Rejected, Settings, SetupBridge, Step, TunnelSpec, View, plan_bridge,
+};
+
+/// The desired state of the bridges that a batch of requests touches.
+#[derive(Clone, Debug, Default)]
+pub struct Draft<'m> {
+    /// What is remembered counts before the record: the record may have been changed by others.
+    memory: Option<&'m Memory>,
+    bridges: BTreeMap<BridgeName, Touched>,
+    /// What tunnels that are new in this draft take.
+    claims: HashMap<GreIdentity, (BridgeName, PortName)>,
+    /// The port names that those tunnels take: there is one space of names for all bridges.
+    names: HashMap<PortName, BridgeName>,
+}
+
+/// A touched bridge: what is there, and what must be there.
+#[derive(Clone, Debug)]
+struct Touched {
+    observed: Option<ObservedBridge>,
+    desired: Option<DesiredBridge>,
+    /// Left-overs of ours go although the bridge is not ours.
+    swept: bool,
+}
+
+impl<'m> Draft<'m> {
+    /// A draft by someone who remembers.
+    pub fn with_memory(memory: &'m Memory) -> Self {
+        Draft { memory: Some(memory), ..Draft::default() }
+    }
+
+    /// The touched bridges, each as it must be and as it is.
+    pub fn bridges(&self) -> impl Iterator<Item = (&BridgeName, Option<&DesiredBridge>, Option<&ObservedBridge>)> {
+        self.bridges.iter().map(|(name, touched)| (name, touched.desired.as_ref(), touched.observed.as_ref()))
+    }
+
+    /// What each touched bridge must be.
+    pub fn into_desired(self) -> BTreeMap<BridgeName, Option<DesiredBridge>> {
+        self.bridges.into_iter().map(|(name, touched)| (name, touched.desired)).collect()
+    }
+
+    /// Takes up a bridge as its record says, without a request: for repair.
+    pub fn touch(&mut self, view: &dyn View, name: &BridgeName) {
+        self.touched(view, name);
+    }
+
+    /// Takes up a bridge that is not ours, to take away what is left on it of ours.
+    pub fn sweep(&mut self, view: &dyn View, name: &BridgeName) {
+        self.touched(view, name).swept = true;
+    }
+
+    /// The steps from what is there to what must be there; `flows` says what is known of a bridge's flows.
+    pub fn steps(&self, settings: &Settings, flows: impl Fn(&ObservedBridge) -> FlowsSeen) -> Vec<Step> {
+        let plan = self.bridges.values().flat_map(|Touched { observed, desired, swept }| {
+            let (observed, desired) = (observed.as_ref(), desired.as_ref());
+            // A bridge that is neither ours nor to become ours was only looked at.
+            let foreign = desired.is_none() && observed.is_some_and(|observed| self.record(observed).is_none());
+            if foreign && !swept {
+                return vec![];
+            }
+            plan_bridge(desired, observed, &observed.map(&flows).unwrap_or_default(), settings)
+        });
+        plan.collect()
+    }
+
+    fn touched(&mut self, view: &dyn View, name: &BridgeName) -> &mut Touched {
+        let memory = self.memory;
+        self.bridges.entry(name.clone()).or_insert_with(|| {
+            let observed = view.bridge(name.as_str());
+            let desired = observed.as_ref().and_then(|observed| record(memory, observed));
+            Touched { observed, desired, swept: false }
+        })
+    }
+
+    fn record(&self, observed: &ObservedBridge) -> Option<DesiredBridge> {
+        record(self.memory, observed)
+    }
+
+    /// What a request works on.
+    ///
+    /// A tunnel is named by its port, so that a creation and a removal of one tunnel are never in one batch.
+    pub fn footprint(&mut self, view: &dyn View, change: &Change) -> Footprint {
+        match change {
+            Change::SetupBridge(_) | Change::DestroyBridge(_) => Footprint::Bridge(change.bridge().clone()),
+            Change::DestroyTunnel { bridge, port } => Footprint::Tunnel(bridge.clone(), port.to_string()),
+            Change::CreateTunnel(create) => {
+                let own_key = self.touched(view, &create.bridge).desired.as_ref().map(|desired| desired.key);
+                match create.key.or(own_key) {
+                    Some(key) => {
+                        let port = PortName::tunnel(key, &create.from, &create.to);
+                        Footprint::Tunnel(create.bridge.clone(), port.to_string())
+                    }
+                    None => Footprint::Bridge(create.bridge.clone()),
+                }
+            }
+        }
+    }
+
+    /// Applies a request, or rejects it and leaves the draft as it was. Gives the tunnel's port, where it is about one.
+    ///
+    /// # Errors
+    /// Why the request cannot be carried out.
+    pub fn apply(
+        &mut self,
+        view: &dyn View,
+        settings: &Settings,
+        change: &Change,
+    ) -> Result<Option<PortName>, Rejected> {
+        match change {
+            Change::SetupBridge(setup) => self.setup(view, settings, setup).map(|()| None),
+            Change::DestroyBridge(bridge) => self.destroy(view, settings, bridge).map(|()| None),
+            Change::CreateTunnel(create) => self.create_tunnel(view, create).map(Some),
+            Change::DestroyTunnel { bridge, port } => {
+                self.destroy_tunnel(view, bridge, port).map(|()| Some(port.clone()))
+            }
+        }
+    }
+
+    fn setup(&mut self, view: &dyn View, settings: &Settings, setup: &SetupBridge) -> Result<(), Rejected> {
+        let Touched { observed, desired, .. } = self.touched(view, &setup.bridge).clone();
+        if observed.is_none()
+            && let Some(owner) = view.bridge_of_port(setup.bridge.as_str())
+        {
+            let detail = format!("bridge {owner} has a port of the name {}, so no bridge can have it", setup.bridge);
+            return Err(conflict(owner, detail));
+        }
+        let mut next = desired.unwrap_or_else(|| first_record(setup, settings, observed.as_ref()));
+        if next.key != setup.key && setup.tunnels.is_none() && !next.tunnels.is_empty() {
+            let detail = format!(
+                "bridge {} has {} tunnels with key {}; a new key needs the complete set of `tunnels` with it",
+                setup.bridge,
+                next.tunnels.len(),
+                next.key
+            );
+            return Err(conflict(setup.bridge.as_str(), detail));
+        }
+        next.key = setup.key;
+        next.network_uuid = setup.network_uuid.or(next.network_uuid);
+        next.host_id = setup.host_id.clone().or(next.host_id);
+        next.ipv6 = setup.ipv6.unwrap_or(next.ipv6);
+        if let Some(specs) = &setup.tunnels {
+            next.tunnels = complete_set(specs, &next)?;
+        }
+        self.claim_all(view, &next, observed.as_ref())?;
+        self.touched(view, &setup.bridge).desired = Some(next);
+        Ok(())
+    }
+
+    /// Claims the tunnels of a bridge that are new to it, all or none.
+    fn claim_all(
+        &mut self,
+        view: &dyn View,
+        bridge: &DesiredBridge,
+        observed: Option<&ObservedBridge>,
+    ) -> Result<(), Rejected> {
+        let held = |name: &PortName, tunnel: &DesiredTunnel| {
+            let port = observed.and_then(|observed| observed.ports.get(name.as_str()));
+            port.and_then(DesiredTunnel::from_record).as_ref() == Some(tunnel)
+        };
+        let new: Vec<_> = bridge.tunnels.iter().filter(|(name, tunnel)| !held(name, tunnel)).collect();
+        for (name, tunnel) in &new {
+            self.check_free(view, bridge, name, tunnel)?;
+        }
+        for (name, tunnel) in new {
+            self.claim(&bridge.name, name, tunnel);
+        }
+        Ok(())
+    }
+
+    fn claim(&mut self, bridge: &BridgeName, name: &PortName, tunnel: &DesiredTunnel) {
+        self.claims.insert(tunnel.identity(), (bridge.clone(), name.clone()));
+        self.names.insert(name.clone(), bridge.clone());
+    }
+
+    /// Whether nothing else has the tunnel's port name or its remote address and key.
+    fn check_free(
+        &self,
+        view: &dyn View,
+        bridge: &DesiredBridge,
+        name: &PortName,
+        tunnel: &DesiredTunnel,
+    ) -> Result<(), Rejected> {
+        self.check_name(view, bridge, name)?;
+        self.check_identity(view, bridge, name, tunnel)
+    }
+
+    fn check_name(&self, view: &dyn View, bridge: &DesiredBridge, name: &PortName) -> Result<(), Rejected> {
+        let taken = |owner: &str| {
+            let detail = format!("port {name} exists already, on bridge {owner}, and is not this tunnel");
+            Err(conflict(name.as_str(), detail))
+        };
+        if let Some(other) = self.names.get(name).filter(|other| **other != bridge.name) {
+            return taken(other.as_str());
+        }
+        let Some(owner) = view.bridge_of_port(name.as_str()) else { return Ok(()) };
+        let ours = self.observed_port(&owner, name.as_str()).is_some_and(ObservedPort::is_tunnel_of_ours);
+        let stays = self.bridges.get(owner.as_str()).and_then(|touched| touched.desired.as_ref());
+        let stays = stays.is_some_and(|owner| owner.tunnels.contains_key(name));
+        if ours && (owner == bridge.name.as_str() || !stays) { Ok(()) } else { taken(&owner) }
+    }
+
+    fn check_identity(
+        &self,
+        view: &dyn View,
+        bridge: &DesiredBridge,
+        name: &PortName,
+        tunnel: &DesiredTunnel,
+    ) -> Result<(), Rejected> {
+        let in_use = |bridge: &str, port: &str| {
+            let detail = format!(
+                "port {port} of bridge {bridge} has remote address {} and key {} already",
+                tunnel.remote_ip, tunnel.key
+            );
+            Err(conflict(format!("{bridge}/{port}"), detail))
+        };
+        match self.claims.get(&tunnel.identity()) {
+            Some((other, port)) if (other, port) != (&bridge.name, name) => {
+                return in_use(other.as_str(), port.as_str());
+            }
+            _ => {}
+        }
+        let users = view.gre_users(tunnel.identity());
+        let stays = users.iter().find(|(other, port)| {
+            (other.as_str(), port.as_str()) != (bridge.name.as_str(), name.as_str())
+                && !self.is_going(bridge, other, port, tunnel.identity())
+        });
+        stays.map_or(Ok(()), |(other, port)| in_use(other, port))
+    }
+
+    /// A port of a touched bridge, as it is.
+    fn observed_port(&self, bridge: &str, port: &str) -> Option<&ObservedPort> {
+        self.bridges.get(bridge)?.observed.as_ref()?.ports.get(port)
+    }
+
+    /// Whether a port that is there now will be gone, or be another tunnel, once the draft is carried out.
+    fn is_going(&self, next: &DesiredBridge, bridge: &str, port: &str, identity: GreIdentity) -> bool {
+        if !self.observed_port(bridge, port).is_some_and(ObservedPort::is_tunnel_of_ours) {
+            return false;
+        }
+        let touched = self.bridges.get(bridge);
+        let desired = if bridge == next.name.as_str() { Some(next) } else { touched.and_then(|t| t.desired.as_ref()) };
+        let keeps = desired.and_then(|bridge| bridge.tunnels.get(port));
+        keeps.is_none_or(|kept| kept.identity() != identity)
+    }
+
+    fn destroy(&mut self, view: &dyn View, settings: &Settings, name: &BridgeName) -> Result<(), Rejected> {
+        let memory = self.memory;
+        let touched = self.touched(view, name);
+        let Some(observed) = &touched.observed else { return Ok(()) };
+        if touched.desired.is_none() && memory.is_some_and(|memory| memory.is_released(observed.uuid)) {
+            return Ok(());
+        }
+        let Some(desired) = &touched.desired else {
+            return Err(not_managed(name, observed));
+        };
+        let tunnels = observed.ports.values().filter(|port| port.is_tunnel_of_ours());
+        let tunnels: Vec<&str> = tunnels.map(|port| port.name.as_str()).collect();
+        let in_the_way = observed.ports.values().find(|port| {
+            let theirs = port.name != observed.name && !tunnels.contains(&port.name.as_str());
+            theirs && (!desired.adopted || observed.is_vif(port, &settings.vif_prefixes))
+        });
+        if let Some(port) = in_the_way {
+            let kind = if observed.is_vif(port, &settings.vif_prefixes) { "a VIF" } else { "not ours" };
+            let detail = format!("bridge {name} still has port {}, which is {kind}; unplug it first", port.name);
+            return Err(conflict(port.name.as_str(), detail));
+        }
+        touched.desired = None;
+        Ok(())
+    }
+
+    fn create_tunnel(&mut self, view: &dyn View, create: &CreateTunnel) -> Result<PortName, Rejected> {
+        self.touched(view, &create.bridge);
+        let touched = self.bridges.get(&create.bridge);
+        let Some(bridge) = touched.and_then(|touched| touched.desired.as_ref()) else {
+            return Err(match touched.and_then(|touched| touched.observed.as_ref()) {
+                Some(observed) => not_managed(&create.bridge, observed),
+                None => Rejected::NotFound(format!("there is no bridge {}; set it up first", create.bridge)),
+            });
+        };
+        let tunnel = checked_tunnel(create, bridge)?;
+        let port = tunnel.port();
+        if bridge.tunnels.get(&port) == Some(&tunnel) {
+            return Ok(port);
+        }
+        self.check_free(view, bridge, &port, &tunnel)?;
+        self.claim(&create.bridge, &port, &tunnel);
+        if let Some(desired) = &mut self.touched(view, &create.bridge).desired {
+            desired.tunnels.insert(port.clone(), tunnel);
+        }
+        Ok(port)
+    }
+
+    fn destroy_tunnel(&mut self, view: &dyn View, name: &BridgeName, port: &PortName) -> Result<(), Rejected> {
+        let touched = self.touched(view, name);
+        let Some(observed) = &touched.observed else { return Ok(()) };
+        let Some(desired) = &mut touched.desired else { return Err(not_managed(name, observed)) };
+        match observed.ports.get(port.as_str()) {
+            Some(there) if !there.is_tunnel_of_ours() => {
+                let detail = format!("port {port} of bridge {name} is not a tunnel of ours");
+                Err(conflict(port.as_str(), detail))
+            }
+            _ => {
+                desired.tunnels.remove(port);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What a bridge must be: as remembered, else as recorded.
+fn record(memory: Option<&Memory>, observed: &ObservedBridge) -> Option<DesiredBridge> {
+    let remembered = memory.and_then(|memory| memory.get(&observed.name, observed.uuid)).cloned();
+    remembered.or_else(|| DesiredBridge::from_record(observed))
+}
+
+/// The record of a bridge that has none, or none that can be read. Tunnels on it that are marked as this network's stay.
+fn first_record(setup: &SetupBridge, settings: &Settings, observed: Option<&ObservedBridge>) -> DesiredBridge {
+    let mut tunnels = observed.map(DesiredBridge::recorded_tunnels).unwrap_or_default();
+    tunnels.retain(|_, tunnel| tunnel.key == setup.key);
+    DesiredBridge {
+        name: setup.bridge.clone(),
+        key: setup.key,
+        network_uuid: None,
+        host_id: None,
+        ipv6: settings.ipv6,
+        adopted: observed.is_some_and(|bridge| {
+            DesiredBridge::mark(bridge) == Mark::Foreign || DesiredBridge::recorded_as_adopted(bridge)
+        }),
+        tunnels,
+    }
+}
+
+fn not_managed(name: &BridgeName, observed: &ObservedBridge) -> Rejected {
+    let detail = match DesiredBridge::mark(observed) {
+        Mark::Damaged(reason) => format!("the record of bridge {name} is damaged ({reason}); set the bridge up again"),
+        _ => format!("bridge {name} is not managed by ovstunnel; set it up first"),
+    };
+    conflict(name.as_str(), detail)
+}
+
+/// The tunnel that a request asks for, where it fits its bridge.
+fn checked_tunnel(create: &CreateTunnel, bridge: &DesiredBridge) -> Result<DesiredTunnel, Rejected> {
+    if let Some(key) = create.key.filter(|key| *key != bridge.key) {
+        return Err(invalid("key", format!("must be the key of bridge {}, {}", bridge.name, bridge.key), key));
+    }
+    match (create.network_uuid, bridge.network_uuid) {
+        (Some(asked), Some(known)) if asked != known => {
+            return Err(invalid(
+                "network_uuid",
+                format!("must be the network of bridge {}, {known}", bridge.name),
+                asked,
+            ));
+        }
+        _ => {}
+    }
+    let tunnel = DesiredTunnel {
+        from: create.from.clone(),
+        to: create.to.clone(),
+        key: bridge.key,
+        remote_ip: create.remote_ip,
+    };
+    not_to_itself("to", &tunnel).map(|()| tunnel)
+}
+
+fn not_to_itself(field: &str, tunnel: &DesiredTunnel) -> Result<(), Rejected> {
+    match tunnel.from == tunnel.to {
+        true => Err(invalid(field, "must be another host's id than `from`", &tunnel.to)),
+        false => Ok(()),
+    }
+}
+
+/// The tunnels of a complete set, by port name.
+fn complete_set(specs: &[TunnelSpec], bridge: &DesiredBridge) -> Result<BTreeMap<PortName, DesiredTunnel>, Rejected> {
+    let mut tunnels = BTreeMap::new();
+    let mut addresses = HashMap::new();
+    for (n, spec) in specs.iter().enumerate() {
+        let Some(from) = spec.from.clone().or_else(|| bridge.host_id.clone()) else {
+            let rule = "must be given where the bridge has no host_id";
+            return Err(invalid(format!("tunnels[{n}].from"), rule, ""));
+        };
+        let tunnel = DesiredTunnel { from, to: spec.to.clone(), key: bridge.key, remote_ip: spec.remote_ip };
+        not_to_itself(&format!("tunnels[{n}].to"), &tunnel)?;
+        if let Some(first) = addresses.insert(spec.remote_ip, n) {
+            let rule = format!("must not stand twice; tunnels[{first}] has the same remote address");
+            return Err(invalid(format!("tunnels[{n}].remote_ip"), rule, spec.remote_ip));
+        }
+        if tunnels.insert(tunnel.port(), tunnel).is_some() {
+            return Err(invalid(format!("tunnels[{n}].to"), "must not stand twice with the same `from`", &spec.to));
+        }
+    }
+    Ok(tunnels)
+}

@@ -1,0 +1,176 @@
+//! The flows of a network's bridge, and the difference between those and what the switch has.
+//!
+//! What it does: the table of the design, as a function. What it must not do: have a flow for each tunnel; tunnel traffic is
+//! matched by its key, so that the number of flows is the same with one tunnel and with two thousand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::{Action, Cookie, DesiredBridge, Flow, Ipv6Policy, MacMatch, Match, ObservedBridge, Purpose, Settings};
+
+/// The flows that a bridge must have, given the VM interfaces that are on it.
+pub fn network_flows(
+    desired: &DesiredBridge,
+    observed: Option<&ObservedBridge>,
+    settings: &Settings,
+) -> BTreeSet<Flow> {
+    let from_tunnels =
+        Match { tun_id: Some(u64::from(desired.key.get())), dl_dst: Some(MacMatch::Group), ..Match::default() };
+    let vif_ports: BTreeSet<u32> = observed
+        .into_iter()
+        .flat_map(|bridge| bridge.vifs(&settings.vif_prefixes))
+        .filter_map(|port| port.interface()?.openflow_port())
+        .collect();
+
+    let mut flows = BTreeSet::from([flow(1000, Purpose::Baseline, 0, from_tunnels, vec![])]);
+    if desired.ipv6 == Ipv6Policy::Drop {
+        flows.insert(flow(1300, Purpose::Ipv6, 0, Match { ipv6: true, ..Match::default() }, vec![]));
+    }
+    if !vif_ports.is_empty() {
+        flows.insert(flow(1100, Purpose::TunnelOpen, 0, from_tunnels, vec![Action::Normal]));
+    }
+    for port in vif_ports {
+        let from_vif = Match { in_port: Some(port), dl_dst: Some(MacMatch::Group), ..Match::default() };
+        flows.insert(vif_flow(port, from_vif, settings.vif_broadcast_pps));
+    }
+    flows
+}
+
+/// Lets a VIF's broadcast and multicast out; with a limit, no more than `pps` frames a second.
+fn vif_flow(port: u32, from_vif: Match, pps: u32) -> Flow {
+    if pps == 0 {
+        return flow(1200, Purpose::Vif, port, from_vif, vec![Action::Normal]);
+    }
+    // A flow names its meter, not the meter's rate. So the rate stands in the cookie: another one makes another flow, and
+    // with it the meter is set anew.
+    let cookie = Cookie::limited(port, pps);
+    Flow { table: 0, priority: 1200, cookie, matches: from_vif, actions: vec![Action::Meter(port), Action::Normal] }
+}
+
+fn flow(priority: u16, purpose: Purpose, number: u32, matches: Match, actions: Vec<Action>) -> Flow {
+    Flow { table: 0, priority, cookie: Cookie::new(purpose, number), matches, actions }
+}
+
+/// What is known of our flows on a bridge.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum FlowsSeen {
+    /// Nothing: they were not read since the switch came up.
+    #[default]
+    Unknown,
+    /// These.
+    Known {
+        /// Flows of ours.
+        flows: BTreeSet<Flow>,
+        /// Cookies of ours on flows that somebody has changed beyond recognition.
+        garbled: BTreeSet<Cookie>,
+    },
+}
+
+impl FlowsSeen {
+    /// A bridge that has no flow of ours.
+    pub fn none() -> Self {
+        FlowsSeen::Known { flows: BTreeSet::new(), garbled: BTreeSet::new() }
+    }
+
+    /// Exactly these flows.
+    pub fn exactly(flows: BTreeSet<Flow>) -> Self {
+        FlowsSeen::Known { flows, garbled: BTreeSet::new() }
+    }
+
+    /// Reads the output of `ovs-ofctl dump-flows`; lines that carry no cookie of ours are left out.
+    pub fn parse_dump(dump: &str) -> Self {
+        let (mut flows, mut garbled) = (BTreeSet::new(), BTreeSet::new());
+        for line in dump.lines() {
+            match line.parse::<Flow>() {
+                Ok(flow) if flow.cookie.is_ours() => drop(flows.insert(flow)),
+                Err(error) => garbled.extend(error.cookie.filter(|cookie| cookie.is_ours())),
+                Ok(_) => {}
+            }
+        }
+        FlowsSeen::Known { flows, garbled }
+    }
+
+    /// How many flows of ours there are, where that is known.
+    pub fn count(&self) -> Option<usize> {
+        match self {
+            FlowsSeen::Unknown => None,
+            FlowsSeen::Known { flows, garbled } => Some(flows.len() + garbled.len()),
+        }
+    }
+}
+
+/// A change of a bridge's flows, applied as one: no frame sees half of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowChange {
+    /// Cookies whose flows go; nothing means every flow of ours.
+    pub delete: Option<BTreeSet<Cookie>>,
+    /// Flows that come.
+    pub add: Vec<Flow>,
+}
+
+impl FlowChange {
+    /// The difference, or nothing where there is none.
+    pub fn between(desired: &BTreeSet<Flow>, seen: &FlowsSeen) -> Option<Self> {
+        let FlowsSeen::Known { flows, garbled } = seen else {
+            return Some(FlowChange { delete: None, add: desired.iter().cloned().collect() });
+        };
+        let (want, have) = (by_cookie(desired), by_cookie(flows));
+        let mut delete = garbled.clone();
+        delete.extend(have.iter().filter(|(cookie, flows)| want.get(cookie) != Some(flows)).map(|(cookie, _)| *cookie));
+        let missing = |flow: &&Flow| delete.contains(&flow.cookie) || !flows.contains(*flow);
+        let add: Vec<Flow> = desired.iter().filter(missing).cloned().collect();
+        (!delete.is_empty() || !add.is_empty()).then_some(FlowChange { delete: Some(delete), add })
+    }
+
+    /// Meters that the new flows need; each must be there before them.
+    pub fn meters_needed(&self) -> BTreeSet<u32> {
+        let actions = self.add.iter().flat_map(|flow| &flow.actions);
+        actions.filter_map(|action| if let Action::Meter(meter) = action { Some(*meter) } else { None }).collect()
+    }
+
+    /// Meters that nothing uses once the change is made.
+    pub fn meters_freed(&self) -> BTreeSet<u32> {
+        let needed = self.meters_needed();
+        let going = self.delete.iter().flatten().filter_map(|cookie| cookie.limited_vif());
+        going.filter(|meter| !needed.contains(meter)).collect()
+    }
+
+    /// The lines for `ovs-ofctl --bundle add-flows`.
+    pub fn bundle(&self) -> String {
+        let mut lines = String::new();
+        match &self.delete {
+            None => lines.push_str(&format!("delete cookie={}/{}\n", Cookie::OURS, Cookie::MASK)),
+            Some(cookies) => cookies.iter().for_each(|c| lines.push_str(&format!("delete cookie={c}/-1\n"))),
+        }
+        self.add.iter().for_each(|flow| lines.push_str(&format!("add {flow}\n")));
+        lines
+    }
+
+    /// What the switch has after the change.
+    pub fn applied_to(&self, seen: &FlowsSeen) -> FlowsSeen {
+        let mut flows = match (&self.delete, seen) {
+            (Some(cookies), FlowsSeen::Known { flows, .. }) => {
+                flows.iter().filter(|flow| !cookies.contains(&flow.cookie)).cloned().collect()
+            }
+            (None, _) => BTreeSet::new(),
+            (Some(_), FlowsSeen::Unknown) => return FlowsSeen::Unknown,
+        };
+        flows.extend(self.add.iter().cloned());
+        FlowsSeen::exactly(flows)
+    }
+}
+
+impl fmt::Display for FlowChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.delete {
+            None => write!(f, "replace all flows of ours by {}", self.add.len()),
+            Some(delete) => write!(f, "delete the flows of {} cookies, add {} flows", delete.len(), self.add.len()),
+        }
+    }
+}
+
+fn by_cookie(flows: &BTreeSet<Flow>) -> BTreeMap<Cookie, Vec<&Flow>> {
+    let mut map: BTreeMap<Cookie, Vec<&Flow>> = BTreeMap::new();
+    flows.iter().for_each(|flow| map.entry(flow.cookie).or_default().push(flow));
+    map
+}

@@ -1,0 +1,158 @@
+//! What is in the switch's database: bridges, their ports and interfaces, ours or not.
+//!
+//! What it does: holds rows as they are, marks unparsed, and answers questions about them. What it must not do: know how
+//! the rows were read, or hold flows (they are not in the database).
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use uuid::Uuid;
+
+/// Largest OpenFlow port number that can be a device's; those above are the protocol's own (`OFPP_MAX`).
+const OFPORT_MAX: i64 = 0xff00;
+
+/// An Interface row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedInterface {
+    /// The row.
+    pub uuid: Uuid,
+    /// Column `name`.
+    pub name: String,
+    /// Column `type`: empty for a device of the system.
+    pub kind: String,
+    /// Column `options`.
+    pub options: BTreeMap<String, String>,
+    /// Column `external_ids`.
+    pub external_ids: BTreeMap<String, String>,
+    /// Column `ofport`: nothing until vswitchd has looked at it, -1 where it refused it.
+    pub ofport: Option<i64>,
+    /// Column `error`: vswitchd's words.
+    pub error: Option<String>,
+}
+
+/// How a tunnel is, as read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TunnelHealth {
+    /// It has this OpenFlow port number and no error.
+    Up(u32),
+    /// Open vSwitch refused it, in these words.
+    Refused(String),
+    /// vswitchd has not looked at it yet.
+    Pending,
+}
+
+/// What makes two tunnels the same to Open vSwitch: only one of them can exist.
+pub type GreIdentity = (Ipv4Addr, u32);
+
+impl ObservedInterface {
+    /// Whether it carries frames: `ofport` is a number and `error` is empty.
+    pub fn health(&self) -> TunnelHealth {
+        match (&self.error, self.ofport) {
+            (Some(error), _) => TunnelHealth::Refused(error.clone()),
+            (None, Some(_)) => match self.openflow_port() {
+                Some(port) => TunnelHealth::Up(port),
+                None => TunnelHealth::Refused("Open vSwitch gave it no OpenFlow port and no reason".into()),
+            },
+            (None, None) => TunnelHealth::Pending,
+        }
+    }
+
+    /// The OpenFlow port number, where it has one that a frame can come in by.
+    pub fn openflow_port(&self) -> Option<u32> {
+        self.ofport.filter(|port| (1..OFPORT_MAX).contains(port)).and_then(|port| u32::try_from(port).ok())
+    }
+
+    /// The remote address and key, where it is a GRE tunnel with fixed ones.
+    pub fn gre_identity(&self) -> Option<GreIdentity> {
+        let key = self.options.get("key").or_else(|| self.options.get("in_key"));
+        let (remote, key) = (self.options.get("remote_ip")?, key?);
+        (self.kind == "gre").then_some(())?;
+        Some((remote.parse().ok()?, key.parse().ok()?))
+    }
+}
+
+/// A Port row with its interfaces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedPort {
+    /// The row.
+    pub uuid: Uuid,
+    /// Column `name`.
+    pub name: String,
+    /// Column `protected`: frames do not pass between two protected ports.
+    pub protected: bool,
+    /// Column `external_ids`.
+    pub external_ids: BTreeMap<String, String>,
+    /// Its interfaces: one, or several where it is a bond.
+    pub interfaces: Vec<ObservedInterface>,
+}
+
+impl ObservedPort {
+    /// The tunnels that it keeps others from having: what it is, and what it is recorded to be.
+    pub fn gre_identities(&self) -> impl Iterator<Item = GreIdentity> + use<> {
+        let is = self.interface().and_then(ObservedInterface::gre_identity);
+        let recorded = crate::DesiredTunnel::from_record(self).map(|tunnel| tunnel.identity());
+        is.into_iter().chain(recorded.filter(|recorded| is != Some(*recorded)))
+    }
+
+    /// Its interface, where it has exactly one.
+    pub fn interface(&self) -> Option<&ObservedInterface> {
+        match self.interfaces.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+}
+
+/// A Bridge row with its ports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedBridge {
+    /// The row.
+    pub uuid: Uuid,
+    /// Column `name`.
+    pub name: String,
+    /// Column `external_ids`.
+    pub external_ids: BTreeMap<String, String>,
+    /// Column `other_config`.
+    pub other_config: BTreeMap<String, String>,
+    /// Column `stp_enable`.
+    pub stp_enable: bool,
+    /// Column `rstp_enable`.
+    pub rstp_enable: bool,
+    /// Column `protocols`: empty means Open vSwitch's default, which has OpenFlow 1.4.
+    pub protocols: Vec<String>,
+    /// Its ports by name, its own one among them.
+    pub ports: BTreeMap<String, ObservedPort>,
+}
+
+impl ObservedBridge {
+    /// The port of the bridge's own device.
+    pub fn own_port(&self) -> Option<&ObservedPort> {
+        self.ports.get(&self.name)
+    }
+
+    /// Ports that are VM interfaces: those whose name starts with one of the prefixes.
+    pub fn vifs<'a>(&'a self, prefixes: &'a [String]) -> impl Iterator<Item = &'a ObservedPort> {
+        self.ports.values().filter(|port| self.is_vif(port, prefixes))
+    }
+
+    /// Whether a port of this bridge is a VM interface.
+    pub fn is_vif(&self, port: &ObservedPort, prefixes: &[String]) -> bool {
+        port.name != self.name
+            && !port.is_tunnel_of_ours()
+            && prefixes.iter().any(|p| port.name.starts_with(p.as_str()))
+    }
+}
+
+/// What planning may ask about the rest of the switch.
+pub trait View {
+    /// A bridge by its name, with all that is on it.
+    fn bridge(&self, name: &str) -> Option<ObservedBridge>;
+    /// A bridge by its name, with its own port and no other.
+    fn bare_bridge(&self, name: &str) -> Option<ObservedBridge>;
+    /// One port of a bridge.
+    fn port(&self, bridge: &str, port: &str) -> Option<ObservedPort>;
+    /// The bridge that has a port of this name.
+    fn bridge_of_port(&self, port: &str) -> Option<String>;
+    /// The bridges and ports that have this tunnel, and those of ours that are recorded to have it.
+    fn gre_users(&self, identity: GreIdentity) -> Vec<(String, String)>;
+}

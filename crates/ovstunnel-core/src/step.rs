@@ -1,0 +1,214 @@
+//! One step from what is there to what must be there.
+//!
+//! What it does: names an effect on the switch completely, so that whoever carries it out decides nothing. What it must
+//! not do: know how it is carried out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use uuid::Uuid;
+
+use crate::{BridgeName, DesiredTunnel, FlowChange, GreIdentity, PortName};
+
+/// All columns of a new bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeSpec {
+    /// Name of the bridge and of its own port.
+    pub name: BridgeName,
+    /// Column `datapath_type`.
+    pub datapath_type: String,
+    /// Column `external_ids`.
+    pub external_ids: BTreeMap<String, String>,
+    /// Column `other_config`.
+    pub other_config: BTreeMap<String, String>,
+}
+
+/// One change of a bridge's columns or of its own port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BridgeEdit {
+    /// `external_ids:<key>=<value>`
+    SetId(String, String),
+    /// `external_ids:<key>` goes.
+    DropId(String),
+    /// `other_config:<key>=<value>`
+    SetConfig(String, String),
+    /// `other_config:<key>` goes.
+    DropConfig(String),
+    /// `stp_enable=false`
+    StpOff,
+    /// `rstp_enable=false`
+    RstpOff,
+    /// OpenFlow 1.4 joins the bridge's `protocols`, for without it there are no bundles.
+    OpenFlow14(bool),
+    /// `protected` of the bridge's own port.
+    Protect(bool),
+}
+
+/// One change of a tunnel's port or interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortEdit {
+    /// `external_ids:<key>=<value>` of the port.
+    SetId(String, String),
+    /// `protected=true`
+    Protect,
+    /// `type=gre`
+    MakeGre,
+    /// `options:<key>=<value>`
+    SetOption(String, String),
+    /// `options:<key>` goes.
+    DropOption(String),
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A new bridge with its own port, which is protected.
+    CreateBridge(BridgeSpec),
+    /// Changes of a bridge that is there.
+    EditBridge {
+        /// Its name.
+        bridge: BridgeName,
+        /// The changes, in order.
+        edits: Vec<BridgeEdit>,
+    },
+    /// A bridge goes, with all that is on it.
+    DeleteBridge {
+        /// Its name.
+        bridge: BridgeName,
+        /// Its row.
+        uuid: Uuid,
+        /// The tunnels that go with it.
+        frees: Vec<GreIdentity>,
+    },
+    /// A new tunnel, protected.
+    AddTunnel {
+        /// The bridge it joins.
+        bridge: BridgeName,
+        /// The tunnel.
+        tunnel: DesiredTunnel,
+    },
+    /// Changes of a tunnel that is there.
+    EditTunnel {
+        /// Its bridge.
+        bridge: BridgeName,
+        /// Its port.
+        port: PortName,
+        /// The changes, in order.
+        edits: Vec<PortEdit>,
+        /// What it was to Open vSwitch, where that changes.
+        frees: Option<GreIdentity>,
+        /// What it will be, where that changes.
+        takes: Option<GreIdentity>,
+    },
+    /// A tunnel goes.
+    RemoveTunnel {
+        /// Its bridge.
+        bridge: String,
+        /// Its port's name.
+        port: String,
+        /// Its port's row.
+        uuid: Uuid,
+        /// What it was to Open vSwitch.
+        frees: Option<GreIdentity>,
+    },
+    /// Open vSwitch is to try once more what it could not do: any change of the database has it do so.
+    TryAgain {
+        /// A number that it has not seen before.
+        attempt: u64,
+    },
+    /// Flows of a bridge change.
+    ChangeFlows {
+        /// The bridge.
+        bridge: BridgeName,
+        /// The change.
+        change: FlowChange,
+    },
+}
+
+impl Step {
+    /// The bridge on which it works; empty where it is the whole switch.
+    pub fn bridge(&self) -> &str {
+        match self {
+            Step::CreateBridge(spec) => spec.name.as_str(),
+            Step::RemoveTunnel { bridge, .. } => bridge,
+            Step::TryAgain { .. } => "",
+            Step::EditBridge { bridge, .. }
+            | Step::DeleteBridge { bridge, .. }
+            | Step::AddTunnel { bridge, .. }
+            | Step::EditTunnel { bridge, .. }
+            | Step::ChangeFlows { bridge, .. } => bridge.as_str(),
+        }
+    }
+
+    /// The tunnels that Open vSwitch can have again once it is done.
+    pub fn frees(&self) -> &[GreIdentity] {
+        match self {
+            Step::DeleteBridge { frees, .. } => frees,
+            Step::RemoveTunnel { frees, .. } | Step::EditTunnel { frees, .. } => frees.as_slice(),
+            _ => &[],
+        }
+    }
+
+    /// The tunnel that nothing else may be when it is done.
+    pub fn takes(&self) -> Option<GreIdentity> {
+        match self {
+            Step::AddTunnel { tunnel, .. } => Some(tunnel.identity()),
+            Step::EditTunnel { takes, .. } => *takes,
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::CreateBridge(spec) => write!(f, "create bridge {}", spec.name),
+            Step::EditBridge { bridge, edits } => write!(f, "change bridge {bridge}: {}", joined(edits)),
+            Step::DeleteBridge { bridge, frees, .. } => {
+                write!(f, "delete bridge {bridge} with {} tunnels", frees.len())
+            }
+            Step::AddTunnel { bridge, tunnel } => {
+                let DesiredTunnel { to, key, remote_ip, .. } = tunnel;
+                write!(f, "add tunnel {} to bridge {bridge}: host {to} at {remote_ip}, key {key}", tunnel.port())
+            }
+            Step::EditTunnel { bridge, port, edits, .. } => {
+                write!(f, "change tunnel {port} of bridge {bridge}: {}", joined(edits))
+            }
+            Step::RemoveTunnel { bridge, port, .. } => write!(f, "remove tunnel {port} from bridge {bridge}"),
+            Step::TryAgain { .. } => f.write_str("have Open vSwitch try its ports in error again"),
+            Step::ChangeFlows { bridge, change } => write!(f, "flows of bridge {bridge}: {change}"),
+        }
+    }
+}
+
+fn joined<T: fmt::Display>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl fmt::Display for BridgeEdit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BridgeEdit::SetId(key, value) => write!(f, "external_ids:{key}={value}"),
+            BridgeEdit::DropId(key) => write!(f, "no external_ids:{key}"),
+            BridgeEdit::SetConfig(key, value) => write!(f, "other_config:{key}={value}"),
+            BridgeEdit::DropConfig(key) => write!(f, "no other_config:{key}"),
+            BridgeEdit::StpOff => f.write_str("stp_enable=false"),
+            BridgeEdit::RstpOff => f.write_str("rstp_enable=false"),
+            BridgeEdit::OpenFlow14(true) => f.write_str("protocols with OpenFlow14"),
+            BridgeEdit::OpenFlow14(false) => f.write_str("protocols without OpenFlow14"),
+            BridgeEdit::Protect(on) => write!(f, "own port protected={on}"),
+        }
+    }
+}
+
+impl fmt::Display for PortEdit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PortEdit::SetId(key, value) => write!(f, "external_ids:{key}={value}"),
+            PortEdit::Protect => f.write_str("protected=true"),
+            PortEdit::MakeGre => f.write_str("type=gre"),
+            PortEdit::SetOption(key, value) => write!(f, "options:{key}={value}"),
+            PortEdit::DropOption(key) => write!(f, "no options:{key}"),
+        }
+    }
+}
