@@ -1,0 +1,85 @@
+//! A live mirror of the switch's database.
+//!
+//! What it does: holds the rows that matter, follows each change, and says which bridges it touched. What it must not do:
+//! write; its only requests are `monitor_cond` and the answer to `echo` (docs/adr/0002).
+
+mod columns;
+mod db;
+mod follow;
+mod frame;
+mod view;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+pub use db::Db;
+pub(crate) use db::{BridgeRow, InterfaceRow, Pairs, PortRow};
+pub(crate) use follow::{follow_database, follow_vswitchd};
+pub use view::SwitchView;
+
+use crate::Health;
+
+/// Shared access to the mirror: many readers, one follower that writes.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    db: Arc<RwLock<Db>>,
+    revision: Arc<watch::Sender<u64>>,
+    health: Arc<watch::Sender<Health>>,
+    heard: Arc<Mutex<Instant>>,
+}
+
+impl Observer {
+    pub(crate) fn new(health: Health) -> Self {
+        Observer {
+            db: Arc::default(),
+            revision: Arc::new(watch::Sender::new(0)),
+            health: Arc::new(watch::Sender::new(health)),
+            heard: Arc::new(Mutex::new(Instant::now())),
+        }
+    }
+
+    /// Reads the mirror as it is now. Short work only: the follower waits meanwhile.
+    pub fn read<R>(&self, read: impl FnOnce(&Db) -> R) -> R {
+        read(&self.db.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// A number that grows with each change of the mirror.
+    pub fn revision(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    /// Whether the switch can be worked with.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// The bridges that were touched since the last call.
+    pub fn take_touched(&self) -> BTreeSet<String> {
+        let mut db = self.db.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        std::mem::take(&mut db.touched)
+    }
+
+    /// Time since the mirror last heard of a change; since its start where it never did.
+    pub fn age(&self) -> Duration {
+        self.heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner).elapsed()
+    }
+
+    pub(crate) fn write<R>(&self, write: impl FnOnce(&mut Db) -> R) -> R {
+        *self.heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
+        let result = write(&mut self.db.write().unwrap_or_else(std::sync::PoisonError::into_inner));
+        self.revision.send_modify(|revision| *revision += 1);
+        result
+    }
+
+    /// Says whether it did change.
+    pub(crate) fn set_health(&self, change: impl FnOnce(&mut Health)) -> bool {
+        self.health.send_if_modified(|health| {
+            let before = health.clone();
+            change(health);
+            *health != before
+        })
+    }
+}

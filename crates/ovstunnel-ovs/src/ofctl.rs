@@ -1,0 +1,52 @@
+//! Arguments of `ovs-ofctl`. Must not run anything, and must not name a flow that lacks our cookie.
+
+use std::path::Path;
+use std::time::Duration;
+
+use ovstunnel_core::Cookie;
+
+/// Arguments that replace flows of a bridge by a bundle on standard input: all of it or nothing, and no frame sees half.
+pub(crate) fn bundle(rundir: &Path, bridge: &str, timeout: Duration) -> Vec<String> {
+    let mut args = options(timeout);
+    args.extend(["--bundle".into(), "add-flows".into(), target(rundir, bridge), "-".into()]);
+    args
+}
+
+/// Arguments that print our flows of a bridge.
+pub(crate) fn dump(rundir: &Path, bridge: &str, timeout: Duration) -> Vec<String> {
+    let mut args = options(timeout);
+    let ours = format!("cookie={}/{}", Cookie::OURS, Cookie::MASK);
+    args.extend(["dump-flows".into(), target(rundir, bridge), ours]);
+    args
+}
+
+/// Arguments that make (`add-meter`) or change (`mod-meter`) a meter, which drops what is beyond `pps` frames a second.
+/// A burst of one second's worth passes.
+pub(crate) fn set_meter(
+    verb: &str,
+    rundir: &Path,
+    bridge: &str,
+    timeout: Duration,
+    (meter, pps): (u32, u32),
+) -> Vec<String> {
+    let mut args = options(timeout);
+    let band = format!("meter={meter},pktps,burst,bands=type=drop,rate={pps},burst_size={pps}");
+    args.extend([verb.into(), target(rundir, bridge), band]);
+    args
+}
+
+/// Arguments that remove a meter.
+pub(crate) fn del_meter(rundir: &Path, bridge: &str, timeout: Duration, meter: u32) -> Vec<String> {
+    let mut args = options(timeout);
+    args.extend(["del-meter".into(), target(rundir, bridge), format!("meter={meter}")]);
+    args
+}
+
+fn options(timeout: Duration) -> Vec<String> {
+    // Bundles need OpenFlow 1.4, which every supported Open vSwitch has on unless a bridge's `protocols` leaves it out.
+    vec![format!("--timeout={}", timeout.as_secs().max(1)), "--protocols=OpenFlow14".into()]
+}
+
+fn target(rundir: &Path, bridge: &str) -> String {
+    format!("unix:{}/{bridge}.mgmt", rundir.display())
+}

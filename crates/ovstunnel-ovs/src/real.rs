@@ -1,0 +1,313 @@
+//! Open vSwitch on this host.
+//!
+//! What it does: carries out steps by `ovs-vsctl` and `ovs-ofctl`, and waits until the mirror shows them. What it must not
+//! do: decide what to do about a failure; it only says what is known after it.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ovstunnel_core::{FlowChange, FlowsSeen, Step, visible};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::mirror::{Observer, follow_database, follow_vswitchd};
+use crate::runner::{Finished, RunError, run};
+use crate::vsctl::{self, Failure};
+use crate::{Command, CommitError, Health, StartError, ofctl};
+
+/// Added to a tool's own time-out before it is killed: it must have the chance to say itself what it waited for.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Where Open vSwitch and its tools are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tools {
+    /// Folder of its sockets.
+    pub rundir: PathBuf,
+    /// Folder of `ovs-vsctl` and `ovs-ofctl`.
+    pub bin_dir: PathBuf,
+    /// Deadline of each command.
+    pub timeout: Duration,
+    /// Rate of the meters that limit VIFs, in frames a second.
+    pub vif_broadcast_pps: u32,
+}
+
+impl Default for Tools {
+    fn default() -> Self {
+        Tools {
+            rundir: "/var/run/openvswitch".into(),
+            bin_dir: "/usr/bin".into(),
+            timeout: Duration::from_secs(30),
+            vif_broadcast_pps: 0,
+        }
+    }
+}
+
+impl Tools {
+    fn program(&self, name: &str) -> PathBuf {
+        self.bin_dir.join(name)
+    }
+
+    fn vsctl_options(&self) -> [String; 3] {
+        let timeout = format!("--timeout={}", self.timeout.as_secs().max(1));
+        ["--no-syslog".into(), timeout, format!("--db=unix:{}/db.sock", self.rundir.display())]
+    }
+
+    /// The commands that carry out the steps, in order.
+    pub(crate) fn commands(&self, stages: &[Vec<Step>]) -> Vec<Command> {
+        let argv = |name: &str, args: Vec<String>| {
+            [self.program(name).display().to_string()].into_iter().chain(args).collect::<Vec<_>>()
+        };
+        let mut commands = Vec::new();
+        for args in stages.iter().flat_map(vsctl::transactions) {
+            let args = self.vsctl_options().into_iter().chain(["--".into()]).chain(args).collect();
+            commands.push(Command { argv: argv("ovs-vsctl", args), stdin: None });
+        }
+        for step in stages.iter().flatten() {
+            if let Step::ChangeFlows { bridge, change } = step {
+                let args = ofctl::bundle(&self.rundir, bridge.as_str(), self.timeout);
+                commands.push(Command { argv: argv("ovs-ofctl", args), stdin: Some(change.bundle()) });
+            }
+        }
+        commands
+    }
+
+    async fn run(&self, hook: &CommandHook, name: &str, args: &[String], stdin: &str) -> Result<Finished, RunError> {
+        let (program, started) = (self.program(name), Instant::now());
+        let env = [("OVS_RUNDIR", self.rundir.as_os_str() as &OsStr)];
+        let result = run(&program, args, &env, stdin, self.timeout + GRACE).await;
+        hook.tell(name, RunResult::of(&result), started.elapsed());
+        match &result {
+            Ok(finished) => tracing::debug!(
+                command = name,
+                args = args.len(),
+                status = finished.status.code(),
+                took = ?finished.took,
+                stderr = finished.stderr.trim(),
+                "ran"
+            ),
+            Err(error) => tracing::warn!(command = name, error = %chain(error), "did not run to its end"),
+        }
+        result
+    }
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunResult {
+    /// With status 0.
+    Succeeded,
+    /// With another status.
+    Failed,
+    /// By its deadline or a signal.
+    CutShort,
+    /// It could not be started.
+    NotStarted,
+}
+
+impl RunResult {
+    fn of(result: &Result<Finished, RunError>) -> Self {
+        match result {
+            Ok(finished) if finished.status.success() => RunResult::Succeeded,
+            Ok(_) => RunResult::Failed,
+            Err(RunError::CutShort { .. }) => RunResult::CutShort,
+            Err(RunError::Start { .. }) => RunResult::NotStarted,
+        }
+    }
+}
+
+type Tell = dyn Fn(&str, RunResult, Duration) + Send + Sync;
+
+/// Is told of each command that was run: its name, how it ended, how long it took.
+#[derive(Clone)]
+pub struct CommandHook(std::sync::Arc<Tell>);
+
+impl CommandHook {
+    /// A hook that calls `tell`.
+    pub fn new(tell: impl Fn(&str, RunResult, Duration) + Send + Sync + 'static) -> Self {
+        CommandHook(std::sync::Arc::new(tell))
+    }
+
+    fn tell(&self, name: &str, result: RunResult, took: Duration) {
+        (self.0)(name, result, took);
+    }
+}
+
+impl std::fmt::Debug for CommandHook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CommandHook")
+    }
+}
+
+/// Open vSwitch on this host, followed for as long as any clone of this is there.
+#[derive(Clone, Debug)]
+pub struct RealSwitch {
+    tools: Tools,
+    hook: CommandHook,
+    observer: Observer,
+    _followers: std::sync::Arc<JoinSet<()>>,
+}
+
+impl RealSwitch {
+    /// Begins to follow the switch. It need not be there yet; one that is too old is refused.
+    pub async fn start(tools: Tools, hook: CommandHook) -> Result<Self, StartError> {
+        let printed = tools.run(&hook, "ovs-vsctl", &["--version".to_owned()], "").await.ok();
+        let version = printed.and_then(|finished| vsctl::parse_version(&finished.stdout));
+        let shown = version.map(|(major, minor)| format!("{major}.{minor}"));
+        if let Some(found) = shown.clone().filter(|_| version < Some((2, 7))) {
+            return Err(StartError::TooOld { found });
+        }
+        let observer = Observer::new(Health {
+            database: Err("its database has not been read yet".into()),
+            vswitchd: Err("ovs-vswitchd has not been looked for yet".into()),
+            generation: 0,
+            // That of the tools, until the database says its own; a switch that was started by hand never does.
+            version: shown,
+            no_meters: None,
+        });
+        let mut followers = JoinSet::new();
+        followers.spawn(follow_database(observer.clone(), tools.rundir.join("db.sock")));
+        followers.spawn(follow_vswitchd(observer.clone(), tools.rundir.clone()));
+        Ok(RealSwitch { tools, hook, observer, _followers: followers.into() })
+    }
+
+    pub(crate) fn observer(&self) -> &Observer {
+        &self.observer
+    }
+
+    pub(crate) fn tools(&self) -> &Tools {
+        &self.tools
+    }
+
+    fn check_health(&self) -> Result<(), CommitError> {
+        match self.observer.health().borrow().trouble() {
+            Some(reason) => Err(CommitError::Unavailable(reason.to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) async fn commit(&self, steps: &[Step]) -> Result<(), CommitError> {
+        self.check_health()?;
+        for (n, transaction) in vsctl::transactions(steps).into_iter().enumerate() {
+            let args: Vec<String> =
+                self.tools.vsctl_options().into_iter().chain(["--".into()]).chain(transaction).collect();
+            let result = self.tools.run(&self.hook, "ovs-vsctl", &args, "").await;
+            ended_well(result, vsctl::classify).map_err(|error| match n {
+                0 => error,
+                _ => CommitError::Unknown(format!("only the first {n} transactions of the change were made: {error}")),
+            })?;
+        }
+        self.settled(steps).await
+    }
+
+    /// Waits until the mirror has what was written and vswitchd has taken it up.
+    ///
+    /// `ovs-vsctl` has waited for that already; the mirror hears of it over a connection of its own, in a moment. A port's
+    /// number can be wrong before vswitchd has taken up the whole configuration, so that is waited for, too.
+    async fn settled(&self, steps: &[Step]) -> Result<(), CommitError> {
+        let mut revision = self.observer.revision();
+        let deadline = Instant::now() + self.tools.timeout;
+        let mut written = None;
+        loop {
+            revision.borrow_and_update();
+            let (shown, (next, current)) = self.observer.read(|db| (visible(steps, &db.view()), db.configurations()));
+            if shown && current >= *written.get_or_insert(next) {
+                return Ok(());
+            }
+            if !matches!(tokio::time::timeout_at(deadline, revision.changed()).await, Ok(Ok(()))) {
+                let reason = "the change was written, but its effect has not shown in the database".to_owned();
+                return Err(CommitError::Unknown(reason));
+            }
+        }
+    }
+
+    pub(crate) async fn change_flows(&self, bridge: &str, change: &FlowChange) -> Result<(), CommitError> {
+        self.check_health()?;
+        for meter in change.meters_needed() {
+            self.set_meter(bridge, meter).await?;
+        }
+        let args = ofctl::bundle(&self.tools.rundir, bridge, self.tools.timeout);
+        let result = self.tools.run(&self.hook, "ovs-ofctl", &args, &change.bundle()).await;
+        ended_well(result, connection_failed)?;
+        for meter in change.meters_freed() {
+            let args = ofctl::del_meter(&self.tools.rundir, bridge, self.tools.timeout, meter);
+            // One that is left over limits nothing, and is set anew before it is used again.
+            let _ = self.tools.run(&self.hook, "ovs-ofctl", &args, "").await;
+        }
+        Ok(())
+    }
+
+    /// Makes a meter, or sets the one that is there. A switch that has no meters is remembered as such.
+    async fn set_meter(&self, bridge: &str, meter: u32) -> Result<(), CommitError> {
+        let Tools { rundir, timeout, vif_broadcast_pps, .. } = &self.tools;
+        let args = |verb| ofctl::set_meter(verb, rundir, bridge, *timeout, (meter, *vif_broadcast_pps));
+        let added =
+            ended_well(self.tools.run(&self.hook, "ovs-ofctl", &args("add-meter"), "").await, connection_failed);
+        let result = match added {
+            Err(CommitError::Refused(words)) if words.contains("METER_EXISTS") => {
+                let changed = self.tools.run(&self.hook, "ovs-ofctl", &args("mod-meter"), "").await;
+                ended_well(changed, connection_failed)
+            }
+            result => result,
+        };
+        // Only OpenFlow's own word: a bridge that others delete at this moment says nothing about meters.
+        if let Err(CommitError::Refused(words)) = &result
+            && let Some(words) = words.lines().find(|line| line.contains("OFPT_ERROR"))
+        {
+            // Said by the first of the bridges that are written side by side.
+            let first = self.observer.set_health(|health| {
+                health.no_meters.get_or_insert_with(|| words.to_owned());
+            });
+            if first {
+                tracing::warn!(
+                    bridge,
+                    error = words,
+                    "the switch refuses meters: VIFs have no limit of broadcast frames"
+                );
+            }
+        }
+        result.map(drop)
+    }
+
+    pub(crate) async fn dump_flows(&self, bridge: &str) -> Result<FlowsSeen, CommitError> {
+        self.check_health()?;
+        let args = ofctl::dump(&self.tools.rundir, bridge, self.tools.timeout);
+        let finished = ended_well(self.tools.run(&self.hook, "ovs-ofctl", &args, "").await, connection_failed)?;
+        Ok(FlowsSeen::parse_dump(&finished.stdout))
+    }
+}
+
+/// What `ovs-ofctl` means by an end with a status other than 0.
+fn connection_failed(stderr: &str) -> Failure {
+    match stderr.contains("connecting to") || stderr.contains("connection failed") {
+        true => Failure::Unreachable,
+        false => Failure::Refused,
+    }
+}
+
+/// Sorts how a command ended into what is known of its effect.
+fn ended_well(
+    result: Result<Finished, RunError>,
+    classify: impl FnOnce(&str) -> Failure,
+) -> Result<Finished, CommitError> {
+    match result {
+        Ok(finished) if finished.status.success() => Ok(finished),
+        Ok(finished) => {
+            let words = finished.stderr.trim();
+            let words = if words.is_empty() { format!("{}", finished.status) } else { words.to_owned() };
+            match classify(&finished.stderr) {
+                Failure::Unreachable => Err(CommitError::Unavailable(words)),
+                Failure::Refused => Err(CommitError::Refused(words)),
+                Failure::Lost => Err(CommitError::Unknown(words)),
+            }
+        }
+        Err(error @ RunError::Start { .. }) => Err(CommitError::Unavailable(chain(&error))),
+        Err(error @ RunError::CutShort { .. }) => Err(CommitError::Unknown(chain(&error))),
+    }
+}
+
+/// An error with its sources.
+fn chain(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |source| source.source());
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
+}

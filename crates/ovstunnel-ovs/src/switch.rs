@@ -1,0 +1,145 @@
+//! What the daemon can do with a switch, real or simulated.
+//!
+//! What it does: one interface with two implementations. What it must not do: plan.
+
+use std::fmt;
+
+use ovstunnel_core::{FlowChange, FlowsSeen, Settings, Step};
+use tokio::sync::watch;
+
+use crate::{Observer, RealSwitch, SimulatedSwitch};
+
+/// Whether the switch can be worked with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// The database is mirrored; else the reason why not.
+    pub database: Result<(), String>,
+    /// `ovs-vswitchd` runs; else the reason why not.
+    pub vswitchd: Result<(), String>,
+    /// Counts the starts of `ovs-vswitchd` that were seen: flows read under another number say nothing any more.
+    pub generation: u64,
+    /// The version in the database, where it is known.
+    pub version: Option<String>,
+    /// Why the switch takes no meters, once that is known; asked anew of each start of `ovs-vswitchd`.
+    pub no_meters: Option<String>,
+}
+
+impl Health {
+    /// The first reason why the switch cannot be worked with, or nothing.
+    pub fn trouble(&self) -> Option<&str> {
+        let of = |part: &'static str| move |reason| (part, reason);
+        let database = self.database.as_ref().err().map(of("the database of Open vSwitch"));
+        database.or_else(|| self.vswitchd.as_ref().err().map(of("ovs-vswitchd"))).map(|(_, reason)| reason.as_str())
+    }
+}
+
+/// One external command, as a dry run shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Its standard input.
+    pub stdin: Option<String>,
+}
+
+/// Why a change of the switch did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommitError {
+    /// The switch cannot be reached; nothing was changed.
+    Unavailable(String),
+    /// The switch refused the change as a whole, in these words; nothing was changed.
+    Refused(String),
+    /// It is not known what was changed: look.
+    Unknown(String),
+}
+
+impl fmt::Display for CommitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CommitError::Unavailable(reason) => write!(f, "Open vSwitch cannot be reached: {reason}"),
+            CommitError::Refused(words) => write!(f, "Open vSwitch refused: {words}"),
+            CommitError::Unknown(reason) => write!(f, "it is not known whether this took effect: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for CommitError {}
+
+/// Why a switch cannot be used at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// Open vSwitch is too old.
+    #[error(
+        "Open vSwitch {found} is too old: ovstunnel needs 2.7 or newer, for older ones have no `Port.protected`, \
+         without which a multicast frame storms from tunnel to tunnel"
+    )]
+    TooOld {
+        /// The version that was found.
+        found: String,
+    },
+}
+
+/// A switch.
+#[derive(Clone, Debug)]
+pub enum Switch {
+    /// Open vSwitch on this host.
+    Real(RealSwitch),
+    /// One in memory.
+    Simulated(SimulatedSwitch),
+}
+
+impl Switch {
+    /// The live mirror of its database.
+    pub fn observer(&self) -> &Observer {
+        match self {
+            Switch::Real(real) => real.observer(),
+            Switch::Simulated(simulated) => simulated.observer(),
+        }
+    }
+
+    /// Whether it can be worked with, now and from now on.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.observer().health()
+    }
+
+    /// The settings, as far as this switch can follow them.
+    pub fn effective(&self, settings: &Settings) -> Settings {
+        let mut settings = settings.clone();
+        if self.health().borrow().no_meters.is_some() {
+            settings.vif_broadcast_pps = 0;
+        }
+        settings
+    }
+
+    /// Carries out all steps but those on flows, in one transaction, and returns once vswitchd has taken them up.
+    pub async fn commit(&self, steps: &[Step]) -> Result<(), CommitError> {
+        match self {
+            Switch::Real(real) => real.commit(steps).await,
+            Switch::Simulated(simulated) => simulated.commit(steps),
+        }
+    }
+
+    /// Changes flows of one bridge: all of it or nothing.
+    pub async fn change_flows(&self, bridge: &str, change: &FlowChange) -> Result<(), CommitError> {
+        match self {
+            Switch::Real(real) => real.change_flows(bridge, change).await,
+            Switch::Simulated(simulated) => simulated.change_flows(bridge, change),
+        }
+    }
+
+    /// Reads our flows of one bridge.
+    pub async fn dump_flows(&self, bridge: &str) -> Result<FlowsSeen, CommitError> {
+        match self {
+            Switch::Real(real) => real.dump_flows(bridge).await,
+            Switch::Simulated(simulated) => simulated.dump_flows(bridge),
+        }
+    }
+
+    /// The commands that carry out the steps, for a person to read; a simulated switch shows those of a real one.
+    pub fn commands(&self, stages: &[Vec<Step>]) -> Vec<Command> {
+        match self {
+            Switch::Real(real) => real.tools().commands(stages),
+            Switch::Simulated(_) => crate::Tools::default().commands(stages),
+        }
+    }
+}

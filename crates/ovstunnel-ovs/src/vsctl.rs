@@ -1,0 +1,238 @@
+//! Steps as one `ovs-vsctl` command line.
+//!
+//! What it does: writes ports in the `create` / `add` form, which is linear in their number where `add-port` is quadratic
+//! (docs/ovs-facts.md), and sorts what `ovs-vsctl` says into what it means. What it must not do: run anything.
+
+use std::fmt::Display;
+
+use ovstunnel_core::{BridgeEdit, BridgeSpec, DesiredTunnel, PortEdit, Step, ids};
+
+/// Bytes of arguments at which a transaction is split: Linux allows 2 MB, pointers and environment included.
+const ARGUMENTS_MAX: usize = 1 << 20;
+
+/// The commands of one transaction, without the program and its options.
+#[derive(Debug, Default)]
+pub(crate) struct Transaction {
+    args: Vec<String>,
+    bytes: usize,
+    rows: usize,
+}
+
+/// The transactions that carry out the steps: one, but where the arguments would be too long.
+pub(crate) fn transactions<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Vec<Vec<String>> {
+    let mut done = Vec::new();
+    let mut current = Transaction::default();
+    for step in steps {
+        current.step(step);
+        if current.bytes > ARGUMENTS_MAX {
+            done.push(std::mem::take(&mut current).args);
+        }
+    }
+    done.push(current.args);
+    done.retain(|args| !args.is_empty());
+    done
+}
+
+impl Transaction {
+    fn push(&mut self, words: impl IntoIterator<Item = String>) {
+        if !self.args.is_empty() {
+            self.args.push("--".into());
+        }
+        for word in words {
+            self.bytes += word.len() + 9;
+            self.args.push(word);
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::CreateBridge(spec) => self.create_bridge(spec),
+            Step::EditBridge { bridge, edits } => self.edit_bridge(bridge.as_str(), edits),
+            Step::DeleteBridge { uuid, .. } => self.push(words(["remove", "Open_vSwitch", ".", "bridges"], [uuid])),
+            Step::AddTunnel { bridge, tunnel } => self.add_tunnel(bridge.as_str(), tunnel),
+            Step::EditTunnel { port, edits, .. } => self.edit_tunnel(port.as_str(), edits),
+            Step::RemoveTunnel { bridge, uuid, .. } => {
+                self.push(words(["--if-exists", "remove", "Bridge", bridge, "ports"], [uuid]));
+            }
+            Step::TryAgain { attempt } => {
+                self.set("Open_vSwitch", ".", pair("external_ids", ids::RETRY, &attempt.to_string()));
+            }
+            Step::ChangeFlows { .. } => {}
+        }
+    }
+
+    /// A number for the `@` names of the next rows.
+    fn row(&mut self) -> usize {
+        self.rows += 1;
+        self.rows
+    }
+
+    fn create_bridge(&mut self, spec: &BridgeSpec) {
+        let (n, name) = (self.row(), quoted(&spec.name));
+        self.push(words(
+            [&format!("--id=@i{n}"), "create", "Interface"],
+            [format!("name={name}"), "type=internal".into()],
+        ));
+        let port = [format!("name={name}"), format!("interfaces=@i{n}"), "protected=true".into()];
+        self.push(words([&format!("--id=@p{n}"), "create", "Port"], port));
+        let mut columns = vec![format!("name={name}"), format!("ports=@p{n}"), "stp_enable=false".into()];
+        if !spec.datapath_type.is_empty() {
+            columns.push(format!("datapath_type={}", quoted(&spec.datapath_type)));
+        }
+        columns.extend(spec.external_ids.iter().map(|(key, value)| pair("external_ids", key, value)));
+        columns.extend(spec.other_config.iter().map(|(key, value)| pair("other_config", key, value)));
+        self.push(words([&format!("--id=@b{n}"), "create", "Bridge"], columns));
+        self.push(words(["add", "Open_vSwitch", ".", "bridges"], [format!("@b{n}")]));
+    }
+
+    fn add_tunnel(&mut self, bridge: &str, tunnel: &DesiredTunnel) {
+        let (n, name) = (self.row(), quoted(tunnel.port()));
+        let mut interface = vec![format!("name={name}"), "type=gre".into()];
+        interface.extend(tunnel.options().iter().map(|(key, value)| pair("options", key, value)));
+        self.push(words([&format!("--id=@i{n}"), "create", "Interface"], interface));
+        let mut port = vec![format!("name={name}"), format!("interfaces=@i{n}"), "protected=true".into()];
+        port.extend(tunnel.external_ids().iter().map(|(key, value)| pair("external_ids", key, value)));
+        self.push(words([&format!("--id=@p{n}"), "create", "Port"], port));
+        self.push(words(["add", "Bridge", bridge, "ports"], [format!("@p{n}")]));
+    }
+
+    fn edit_bridge(&mut self, bridge: &str, edits: &[BridgeEdit]) {
+        for edit in edits {
+            match edit {
+                BridgeEdit::SetId(key, value) => self.set("Bridge", bridge, pair("external_ids", key, value)),
+                BridgeEdit::DropId(key) => self.drop_key("Bridge", bridge, "external_ids", key),
+                BridgeEdit::SetConfig(key, value) => self.set("Bridge", bridge, pair("other_config", key, value)),
+                BridgeEdit::DropConfig(key) => self.drop_key("Bridge", bridge, "other_config", key),
+                BridgeEdit::StpOff => self.set("Bridge", bridge, "stp_enable=false".into()),
+                BridgeEdit::RstpOff => self.set("Bridge", bridge, "rstp_enable=false".into()),
+                BridgeEdit::OpenFlow14(on) => {
+                    let verb = if *on { "add" } else { "remove" };
+                    self.push(words([verb, "Bridge", bridge, "protocols"], ["OpenFlow14"]));
+                }
+                BridgeEdit::Protect(on) => self.set("Port", bridge, format!("protected={on}")),
+            }
+        }
+    }
+
+    fn edit_tunnel(&mut self, port: &str, edits: &[PortEdit]) {
+        for edit in edits {
+            match edit {
+                PortEdit::SetId(key, value) => self.set("Port", port, pair("external_ids", key, value)),
+                PortEdit::Protect => self.set("Port", port, "protected=true".into()),
+                PortEdit::MakeGre => self.set("Interface", port, "type=gre".into()),
+                PortEdit::SetOption(key, value) => self.set("Interface", port, pair("options", key, value)),
+                PortEdit::DropOption(key) => self.drop_key("Interface", port, "options", key),
+            }
+        }
+    }
+
+    fn set(&mut self, table: &str, record: &str, column: String) {
+        self.push(words(["set", table, record], [column]));
+    }
+
+    fn drop_key(&mut self, table: &str, record: &str, column: &str, key: &str) {
+        self.push(words(["remove", table, record, column], [quoted(key)]));
+    }
+}
+
+fn words<const N: usize, T: Display>(head: [&str; N], tail: impl IntoIterator<Item = T>) -> Vec<String> {
+    head.into_iter().map(str::to_owned).chain(tail.into_iter().map(|word| word.to_string())).collect()
+}
+
+fn pair(column: &str, key: &str, value: &str) -> String {
+    format!("{column}:{}={}", quoted(key), quoted(value))
+}
+
+/// A string atom of the database, always in quotes (which are JSON's), so that no value is taken for another type.
+fn quoted(text: impl AsRef<str>) -> String {
+    serde_json::Value::from(text.as_ref()).to_string()
+}
+
+/// What a failed `ovs-vsctl` means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It did not reach the database, so nothing was changed.
+    Unreachable,
+    /// The database refused the transaction as a whole, so nothing was changed.
+    Refused,
+    /// It lost the database on the way: whether it took the transaction is not known.
+    Lost,
+}
+
+/// Sorts what `ovs-vsctl` said when it ended with a status other than 0.
+pub(crate) fn classify(stderr: &str) -> Failure {
+    // The reason stands in parentheses behind it; these are the ones of a connection that never was.
+    let reason = stderr.split_once("database connection failed").map(|(_, reason)| reason);
+    let never = |reason: &str| ["No such file", "Connection refused"].iter().any(|error| reason.contains(error));
+    match reason {
+        None => Failure::Refused,
+        Some(reason) if never(reason) => Failure::Unreachable,
+        Some(_) => Failure::Lost,
+    }
+}
+
+/// The version in the first line of `ovs-vsctl --version`, `ovs-vsctl (Open vSwitch) 3.1.0`: major and minor.
+pub(crate) fn parse_version(output: &str) -> Option<(u32, u32)> {
+    let version = output.lines().next()?.split_whitespace().last()?;
+    let mut numbers = version.split(['.', '-']);
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tunnel(n: u8) -> Step {
+        let tunnel = DesiredTunnel {
+            from: "1".parse().unwrap(),
+            to: n.to_string().parse().unwrap(),
+            key: "1001".parse().unwrap(),
+            remote_ip: format!("192.0.2.{n}").parse().unwrap(),
+        };
+        Step::AddTunnel { bridge: "xapi1".parse().unwrap(), tunnel }
+    }
+
+    #[test]
+    fn a_tunnel_is_protected_in_the_transaction_that_creates_it() {
+        let line = transactions([&tunnel(2)]).concat().join(" ");
+        assert_eq!(
+            line,
+            "--id=@i1 create Interface name=\"t1001-1-2\" type=gre options:\"key\"=\"1001\" \
+             options:\"remote_ip\"=\"192.0.2.2\" -- --id=@p1 create Port name=\"t1001-1-2\" interfaces=@i1 protected=true \
+             external_ids:\"ovstunnel-from\"=\"1\" external_ids:\"ovstunnel-to\"=\"2\" \
+             external_ids:\"ovstunnel-key\"=\"1001\" external_ids:\"ovstunnel-remote-ip\"=\"192.0.2.2\" \
+             -- add Bridge xapi1 ports @p1"
+        );
+    }
+
+    #[test]
+    fn too_many_arguments_make_several_transactions() {
+        let steps: Vec<Step> = (0..8000).map(|n| tunnel(u8::try_from(n % 250).unwrap())).collect();
+        let lines = transactions(&steps);
+        assert!(lines.len() > 1);
+        assert!(lines.iter().all(|args| args.iter().map(|arg| arg.len() + 9).sum::<usize>() < 2 * ARGUMENTS_MAX));
+        let adds = lines.concat().iter().filter(|arg| *arg == "add").count();
+        assert_eq!(adds, steps.len());
+    }
+
+    #[test]
+    fn a_database_that_was_lost_is_told_from_one_that_was_never_there() {
+        let lost =
+            |reason: &str| classify(&format!("ovs-vsctl: unix:/x/db.sock: database connection failed ({reason})"));
+        assert_eq!(lost("No such file or directory"), Failure::Unreachable);
+        assert_eq!(lost("Connection refused"), Failure::Unreachable);
+        assert_eq!(lost("End of file"), Failure::Lost);
+        assert_eq!(lost("Connection reset by peer"), Failure::Lost);
+        assert_eq!(classify("ovs-vsctl: no bridge named x"), Failure::Refused);
+    }
+
+    #[test]
+    fn versions_are_read_as_they_are_printed() {
+        let printed = |text: &str| parse_version(text);
+        assert_eq!(printed("ovs-vsctl (Open vSwitch) 3.1.0\nDB Schema 8.3.1\n"), Some((3, 1)));
+        assert_eq!(printed("ovs-vsctl (Open vSwitch) 2.5.3\n"), Some((2, 5)));
+        assert_eq!(printed("ovs-vsctl (Open vSwitch) 2.17.7-2\n"), Some((2, 17)));
+        assert_eq!(printed(""), None);
+        assert_eq!(printed("nonsense"), None);
+    }
+}
