@@ -1,0 +1,125 @@
+//! Bridges on the wire: what is asked for, and what is there.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{Id, Outcome, Tunnel};
+
+/// What a network does with IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ipv6Policy {
+    /// All IPv6 is dropped: the specification's default.
+    Drop,
+    /// IPv6 is forwarded like anything else.
+    Allow,
+}
+
+/// Body of `PUT /v1/bridges/{bridge}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutBridge {
+    /// GRE key of the network, 1 to 2147483647.
+    pub key: i64,
+    /// The network's UUID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_uuid: Option<String>,
+    /// Id of this host in the management server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_id: Option<Id>,
+    /// What to do with IPv6; for a new bridge the configured default when absent, else it stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<Ipv6Policy>,
+    /// The complete set of tunnels: missing ones are made, others removed. When absent, the tunnels stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnels: Option<Vec<PutTunnel>>,
+}
+
+/// One tunnel in the body of `PUT /v1/bridges/{bridge}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutTunnel {
+    /// Id of the host at the other end.
+    pub to: Id,
+    /// IPv4 address of the other end.
+    #[schema(example = "192.0.2.12")]
+    pub remote_ip: String,
+    /// Id of this host; the bridge's `host_id` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Id>,
+}
+
+/// A VM's interface on the bridge: a port whose name starts with one of the configured prefixes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Vif {
+    /// Name of the port.
+    pub name: String,
+    /// OpenFlow port number; absent while the device is not there.
+    pub ofport: Option<u32>,
+}
+
+/// How the flows in the switch compare with those that the bridge must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FlowsState {
+    /// Exactly the ones that must be there.
+    InSync,
+    /// Some are missing, changed or left over; the daemon is about to mend it.
+    Drifted,
+    /// Not read yet, for example because the switch has just come back.
+    Unknown,
+}
+
+/// Our flows on a bridge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Flows {
+    /// Comparison of the two numbers' sets.
+    pub state: FlowsState,
+    /// How many must be there.
+    pub expected: u32,
+    /// How many of ours are there, as far as known.
+    pub installed: Option<u32>,
+}
+
+/// A managed bridge as it is in the switch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Bridge {
+    /// Name of the bridge.
+    pub name: String,
+    /// GRE key of its network.
+    pub key: u32,
+    /// UUID of its network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_uuid: Option<String>,
+    /// Id of this host in the management server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_id: Option<String>,
+    /// What the network does with IPv6.
+    pub ipv6: Ipv6Policy,
+    /// True when the bridge was there before us: a removal then takes our marks, tunnels and flows away and leaves it.
+    pub adopted: bool,
+    /// Its tunnels, by port name.
+    pub tunnels: Vec<Tunnel>,
+    /// VM interfaces on it.
+    pub vifs: Vec<Vif>,
+    /// Ports that are neither the bridge's own, nor our tunnels, nor VIFs.
+    pub other_ports: Vec<String>,
+    /// State of our flows.
+    pub flows: Flows,
+}
+
+/// Answer of `PUT /v1/bridges/{bridge}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BridgeAnswer {
+    /// What was done.
+    pub outcome: Outcome,
+    /// The bridge as read back.
+    pub bridge: Bridge,
+}
+
+/// Answer of `GET /v1/bridges`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BridgeList {
+    /// All managed bridges, by name.
+    pub bridges: Vec<Bridge>,
+}

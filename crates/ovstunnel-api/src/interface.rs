@@ -1,0 +1,23 @@
+//! A network device of the host, from which tunnel end points are taken.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Answer of `GET /v1/interfaces/{label}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Interface {
+    /// What was asked for.
+    pub label: String,
+    /// The device it stands for.
+    pub device: String,
+    /// Its first IPv4 address; absent where it has none.
+    pub ip: Option<String>,
+    /// Netmask of that address, dotted.
+    pub netmask: Option<String>,
+    /// Ethernet address.
+    pub mac: Option<String>,
+    /// MTU in bytes.
+    pub mtu: u32,
+    /// Largest MTU of a VM whose frames cross a tunnel over this device in one piece: `mtu` less 42 bytes.
+    pub max_guest_mtu: u32,
+}

@@ -1,0 +1,59 @@
+//! Request and answer types of ovstunnel's HTTP API, version 1.
+//!
+//! What it does: gives each JSON body a type, shared by the daemon, the command and the tests, and its description for
+//! `/openapi.json`. What it must not do: validate beyond JSON's own shape (the daemon does, so that each error names
+//! field, rule and value), perform I/O, or depend on any other crate of the workspace.
+
+mod bridge;
+mod interface;
+mod plan;
+mod problem;
+mod reconcile;
+mod tunnel;
+
+pub use bridge::{Bridge, BridgeAnswer, BridgeList, Flows, FlowsState, Ipv6Policy, PutBridge, PutTunnel, Vif};
+pub use interface::Interface;
+pub use plan::{PlanAnswer, PlannedCommand};
+pub use problem::{Code, Problem, RefusedTunnel};
+pub use reconcile::{Ready, ReconcileAnswer};
+pub use tunnel::{Id, PostTunnel, Tunnel, TunnelAnswer, TunnelState};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Bytes that GRE with a key adds to each Ethernet frame: outer IPv4 20, GRE 8, inner Ethernet 14.
+/// Source: `docs/ovs-facts.md`.
+pub const GRE_OVERHEAD: u32 = 42;
+
+/// What a changing request did. The same request twice is a success; the second one says `unchanged`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was not there and is there now.
+    Created,
+    /// It was there and differed.
+    Updated,
+    /// Nothing had to be done.
+    Unchanged,
+    /// It was there and is gone now.
+    Removed,
+}
+
+impl Outcome {
+    /// The word that stands in the JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Created => "created",
+            Outcome::Updated => "updated",
+            Outcome::Unchanged => "unchanged",
+            Outcome::Removed => "removed",
+        }
+    }
+}
+
+/// Answer to a removal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OutcomeAnswer {
+    /// `removed`, or `unchanged` where nothing was there.
+    pub outcome: Outcome,
+}

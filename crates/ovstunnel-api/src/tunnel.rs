@@ -1,0 +1,137 @@
+//! Tunnels on the wire. Must not know how a port name is made.
+
+use std::fmt;
+
+use serde::de::{self, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+use crate::Outcome;
+
+/// A host's id as the management server counts it: text, or a number, which means its decimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Id {
+    /// A number, as CloudStack uses.
+    Number(u64),
+    /// Any short text.
+    Text(String),
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Id::Number(n) => write!(f, "{n}"),
+            Id::Text(t) => f.write_str(t),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    /// By hand, so that the error says what is expected; a derived one speaks of variants.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(IdVisitor)
+    }
+}
+
+struct IdVisitor;
+
+impl Visitor<'_> for IdVisitor {
+    type Value = Id;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or a whole number, not negative")
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Id, E> {
+        Ok(Id::Number(number))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Id, E> {
+        u64::try_from(number).map(Id::Number).map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Id, E> {
+        Ok(Id::Text(text.to_owned()))
+    }
+}
+
+/// Body of `POST /v1/bridges/{bridge}/tunnels`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostTunnel {
+    /// Id of the host on which this runs.
+    pub from: Id,
+    /// Id of the host at the other end.
+    pub to: Id,
+    /// IPv4 address of the other end.
+    #[schema(example = "192.0.2.12")]
+    pub remote_ip: String,
+    /// GRE key, 1 to 2147483647; the bridge's own when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<i64>,
+    /// The network's UUID; must be the bridge's when both are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_uuid: Option<String>,
+}
+
+/// Whether a tunnel carries frames, as read back from the switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TunnelState {
+    /// `ofport` is a number and `error` is empty.
+    Up,
+    /// Open vSwitch refused it; `error` has its words.
+    Error,
+    /// Open vSwitch has not looked at it yet.
+    Pending,
+}
+
+/// One GRE tunnel of a bridge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Tunnel {
+    /// Name of the port in Open vSwitch.
+    pub port: String,
+    /// Id of this host.
+    pub from: String,
+    /// Id of the host at the other end.
+    pub to: String,
+    /// IPv4 address of the other end.
+    pub remote_ip: String,
+    /// GRE key.
+    pub key: u32,
+    /// OpenFlow port number, once the tunnel is up.
+    pub ofport: Option<u32>,
+    /// Up, in error, or not looked at yet.
+    pub state: TunnelState,
+    /// Open vSwitch's own words, when `state` is `error`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Answer of `POST /v1/bridges/{bridge}/tunnels`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TunnelAnswer {
+    /// What was done.
+    pub outcome: Outcome,
+    /// The tunnel as read back.
+    pub tunnel: Tunnel,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn an_id_is_text_or_a_number_and_stays_what_it_is() {
+        for (json, id) in [("7", Id::Number(7)), ("\"7\"", Id::Text("7".into())), ("\"\"", Id::Text(String::new()))] {
+            assert_eq!(serde_json::from_str::<Id>(json).unwrap(), id);
+            assert_eq!(serde_json::to_string(&id).unwrap(), json);
+        }
+        for json in ["-1", "1.5", "true", "null", "[]", "{}", "18446744073709551616"] {
+            let error = serde_json::from_str::<Id>(json).unwrap_err().to_string();
+            assert!(error.contains("expected a text or a whole number, not negative"), "{json}: {error}");
+        }
+    }
+}
