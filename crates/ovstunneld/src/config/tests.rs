@@ -1,0 +1,150 @@
+//! What an operator sees of good and bad configuration files.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use super::*;
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, Path::new("/etc/x.toml")).map_err(|e| e.to_string())
+}
+
+/// The refusal of one line, put third in a file that is otherwise good.
+fn refusal(section: &str, line: &str) -> String {
+    let off = if section == "api" { "" } else { "\n[api]\nlisten = \"off\"\n" };
+    parse(&format!("# comment\n[{section}]\n{line}\n{off}")).unwrap_err()
+}
+
+#[test]
+fn every_key_but_tls_has_a_default() {
+    let config = parse("[api]\nlisten = \"off\"").unwrap();
+    assert_eq!(config, Config { api: Api { listen: None, ..Api::default() }, ..Config::default() });
+    assert_eq!(config.ovs.timeout, Duration::from_secs(30));
+    assert_eq!(config.network.vif_prefixes, ["vif", "tap", "vnet"]);
+    assert_eq!(Config::default().api.listen.unwrap().to_string(), "0.0.0.0:8443");
+}
+
+#[test]
+fn every_key_can_be_set() {
+    let config = parse(
+        r#"
+        [api]
+        listen = "[::1]:9443"
+        socket = "/run/x.sock"
+        [tls]
+        certificate = "/c"
+        key = "/k"
+        client_ca = "/a"
+        [ovs]
+        rundir = "/r"
+        bin_dir = "/b"
+        timeout = "1m 30s"
+        datapath_type = "netdev"
+        [network]
+        ipv6 = "allow"
+        vif_prefixes = ["p-"]
+        vif_broadcast_pps = 200
+        [xapi]
+        enabled = true
+        xe = "/xe"
+        [log]
+        file = "/l"
+        level = "warn,ovstunneld::listen=debug"
+        format = "json"
+        [reconcile]
+        interval = "5s"
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.api.listen.unwrap().to_string(), "[::1]:9443");
+    assert_eq!(config.api.socket, Path::new("/run/x.sock"));
+    assert_eq!(config.tls.unwrap().client_ca, Path::new("/a"));
+    assert_eq!(config.ovs.timeout, Duration::from_secs(90));
+    assert_eq!(config.ovs.datapath_type, "netdev");
+    assert_eq!(
+        config.network,
+        Network { ipv6: Ipv6Policy::Allow, vif_prefixes: vec!["p-".into()], vif_broadcast_pps: 200 }
+    );
+    assert_eq!(config.xapi.enabled, XapiMode::On);
+    assert_eq!(config.log.level.as_str(), "warn,ovstunneld::listen=debug");
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(config.reconcile.interval, Duration::from_secs(5));
+}
+
+#[test]
+fn https_without_certificates_says_what_to_do() {
+    let error = parse("").unwrap_err();
+    for part in ["/etc/x.toml", "[tls]", "0.0.0.0:8443", "client_ca", "listen = \"off\""] {
+        assert!(error.contains(part), "{part} is missing in: {error}");
+    }
+}
+
+#[test]
+fn only_the_default_file_may_be_missing() {
+    let error = Config::load(Some(Path::new("/nonexistent/o.toml"))).unwrap_err().to_string();
+    assert!(error.contains("/nonexistent/o.toml") && error.contains("No such file"), "{error}");
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_the_known_ones() {
+    let error = refusal("api", "lisen = \"off\"");
+    assert!(error.starts_with("/etc/x.toml:3:1: "), "{error}");
+    assert!(error.contains("`lisen`") && error.contains("`listen`") && error.contains("`socket`"), "{error}");
+    let error = parse("[apo]\n").unwrap_err();
+    assert!(error.starts_with("/etc/x.toml:1:2: ") && error.contains("`reconcile`"), "{error}");
+}
+
+#[test]
+fn a_missing_certificate_key_is_named() {
+    let error = refusal("tls", "certificate = \"/c\"");
+    assert!(error.starts_with("/etc/x.toml:2:") && error.contains("`key`"), "{error}");
+}
+
+#[test]
+fn broken_toml_is_refused_with_its_line() {
+    assert!(parse("[api]\nlisten =\n").unwrap_err().starts_with("/etc/x.toml:2:"));
+}
+
+#[test]
+fn bad_values_are_refused_with_line_key_and_rule() {
+    let long = format!("socket = \"/{}\"", "s".repeat(107));
+    let cases = [
+        ("api", "listen = \"8443\"", "api.listen", "address and port"),
+        ("api", "listen = 8443", "api.listen", "address and port"),
+        ("api", "listen = \"\"", "api.listen", "\"off\""),
+        ("api", "socket = \"run/x.sock\"", "api.socket", "absolute path"),
+        ("api", long.as_str(), "api.socket", "107 bytes"),
+        ("tls", "certificate = \"c.pem\"", "tls.certificate", "absolute path"),
+        ("ovs", "timeout = \"0s\"", "ovs.timeout", "more than 0"),
+        ("ovs", "timeout = \"-1s\"", "ovs.timeout", "more than 0"),
+        ("ovs", "timeout = \"2h\"", "ovs.timeout", "at most one hour"),
+        ("ovs", "timeout = 30", "ovs.timeout", "\"30s\""),
+        ("ovs", "timeout = \"soon\"", "ovs.timeout", "\"30s\""),
+        ("ovs", "datapath_type = \"dpdk\"", "ovs.datapath_type", "\"netdev\""),
+        ("ovs", "rundir = \"\"", "ovs.rundir", "absolute path"),
+        ("network", "ipv6 = \"deny\"", "network.ipv6", "`allow`"),
+        ("network", "vif_broadcast_pps = -1", "network.vif_broadcast_pps", "from 0 (no limit) to 1000000"),
+        ("network", "vif_broadcast_pps = 1000001", "network.vif_broadcast_pps", "from 0 (no limit) to 1000000"),
+        ("network", "vif_prefixes = []", "network.vif_prefixes", "at least one"),
+        ("network", "vif_prefixes = [\"\"]", "network.vif_prefixes[0]", "1 to 14"),
+        ("network", "vif_prefixes = [\"vif\", \"a b\"]", "network.vif_prefixes[1]", "1 to 14"),
+        ("xapi", "enabled = \"yes\"", "xapi.enabled", "\"auto\""),
+        ("log", "level = \"verbose\"", "log.level", "\"trace\""),
+        ("log", "level = \"info,debug\"", "log.level", "MODULE=LEVEL"),
+        ("log", "format = \"xml\"", "log.format", "`json`"),
+        ("reconcile", "interval = \"10ms\"", "reconcile.interval", "\"1s\""),
+    ];
+    for (section, line, key, rule) in cases {
+        let error = refusal(section, line);
+        assert!(error.starts_with("/etc/x.toml:3:"), "{line}: {error}");
+        assert!(error.contains(&format!("{key}: ")), "{line}: {error}");
+        assert!(error.contains(rule), "{line}: {error}");
+    }
+}
+
+#[test]
+fn a_bare_level_keeps_other_crates_quiet() {
+    let targets = Level::parse("debug,hyper=trace").unwrap().targets();
+    assert!(targets.would_enable("ovstunneld::listen", &tracing::Level::DEBUG));
+    assert!(!targets.would_enable("h2::codec", &tracing::Level::INFO));
+    assert!(targets.would_enable("h2::codec", &tracing::Level::WARN));
+    assert!(targets.would_enable("hyper::proto", &tracing::Level::TRACE));
+}

@@ -1,0 +1,217 @@
+//! What every request goes through before and after its handler.
+//!
+//! What it does: gives each request an id that stands in the answer, in errors and on every line of the log; reads the
+//! body within limits of size and time; turns a panic, an unknown route or a wrong method into a problem. What it must
+//! not do: know any route.
+
+use std::any::Any;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use http::header::{CONNECTION, CONTENT_TYPE, EXPECT};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use ovstunnel_api::Code;
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
+
+use crate::listen::Peer;
+use crate::problem::{ApiError, echo};
+
+/// Largest body of a request, in bytes.
+pub const BODY_LIMIT: usize = 1024 * 1024;
+
+/// So much of a body that is too large is read and thrown away, so that the client gets to read the answer.
+const DRAIN_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// How long a request's body may take.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The header with a request's id.
+pub const REQUEST_ID: &str = "x-request-id";
+
+/// The id of a request: the client's `x-request-id` where that is 1 to 64 characters of `A-Za-z0-9._-`, else our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(String);
+
+impl RequestId {
+    fn of(headers: &HeaderMap) -> Self {
+        let good = |id: &&str| {
+            (1..=64).contains(&id.len())
+                && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        };
+        match headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(good) {
+            Some(id) => RequestId(id.to_owned()),
+            None => RequestId(uuid::Uuid::new_v4().simple().to_string()[..12].to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Puts everything that this module does around `routes`.
+pub fn wrap(routes: Router) -> Router {
+    routes
+        .fallback(no_such_route)
+        .layer(from_fn(read_body))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(identify))
+}
+
+async fn no_such_route(request: Request) -> ApiError {
+    ApiError::not_found(format!("there is no route {}", echo(request.uri().path())))
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    // The panic hook has logged message and place, under this request's id.
+    ApiError::internal("a fault of the daemon; its log says more under this request's id").into_response()
+}
+
+/// Says in the log that a request ended without an answer, unless it got one.
+struct Unanswered(bool);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if self.0 {
+            tracing::info!("the client went away before the answer");
+        }
+    }
+}
+
+async fn identify(mut request: Request, next: Next) -> Response {
+    let id = RequestId::of(request.headers());
+    let (method, path) = (request.method().clone(), echo(request.uri().path()));
+    // At the highest level, so that it marks warnings also where the log level is `warn`.
+    let span = tracing::error_span!("request", %id, %method, %path);
+    let peer = request.extensions().get::<Peer>().map(ToString::to_string).unwrap_or_default();
+    request.extensions_mut().insert(id.clone());
+    async move {
+        let started = Instant::now();
+        let mut unanswered = Unanswered(true);
+        let mut response = as_problem(next.run(request).await, &method, &path);
+        if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+            let error = error.with_request_id(id.0.clone());
+            *response.body_mut() = Body::from(error.body());
+            response.headers_mut().remove(http::header::CONTENT_LENGTH);
+            response.extensions_mut().insert(error);
+        }
+        if let Ok(value) = HeaderValue::from_str(&id.0) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        unanswered.0 = false;
+        report(&response, &method, &peer, started.elapsed());
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+/// One line for the answer: at `info` for changes and refusals, at `debug` for mere looks.
+fn report(response: &Response, method: &Method, peer: &str, took: Duration) {
+    let (status, ms) = (response.status().as_u16(), took.as_millis());
+    let error = response.extensions().get::<ApiError>().map(|e| tracing::field::display(e.problem().detail.clone()));
+    if status >= 500 {
+        tracing::error!(peer, status, ms, error, "answered");
+    } else if status >= 400 || !matches!(*method, Method::GET | Method::HEAD) {
+        tracing::info!(peer, status, ms, error, "answered");
+    } else {
+        tracing::debug!(peer, status, ms, "answered");
+    }
+}
+
+/// An error that a library answered in its own way becomes a problem. Errors with a JSON body of their own stay.
+fn as_problem(response: Response, method: &Method, path: &str) -> Response {
+    let status = response.status();
+    let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|t| t.as_bytes().ends_with(b"json"));
+    if !(status.is_client_error() || status.is_server_error()) || is_json {
+        return response;
+    }
+    let error = match status {
+        StatusCode::NOT_FOUND => ApiError::not_found(format!("{path} does not exist")),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            ApiError::new(Code::MethodNotAllowed, format!("{path} has no method {}", echo(method.as_str())))
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            ApiError::new(Code::UnsupportedMediaType, "the content-type of the body must be application/json")
+        }
+        status if status.is_client_error() => ApiError::new(Code::InvalidRequest, "the request cannot be understood"),
+        _ => ApiError::internal("a fault of the daemon"),
+    };
+    let mut problem = error.into_response();
+    // What the library knew, such as `allow` for a wrong method.
+    for (name, value) in response.headers() {
+        if *name != CONTENT_TYPE && *name != http::header::CONTENT_LENGTH {
+            problem.headers_mut().insert(name, value.clone());
+        }
+    }
+    problem
+}
+
+fn too_large() -> ApiError {
+    ApiError::new(Code::TooLarge, format!("the body is larger than {BODY_LIMIT} bytes"))
+}
+
+/// Reads the whole body before the handler runs: no handler waits for a slow client.
+async fn read_body(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    if body.is_end_stream() {
+        return next.run(Request::from_parts(parts, body)).await;
+    }
+    // On HTTP/2 an answer before the body resets the stream, and some clients (curl 7.88) then lose the answer.
+    let holds_back = parts.version < http::Version::HTTP_2 && parts.headers.contains_key(EXPECT);
+    let collected = tokio::time::timeout(BODY_TIMEOUT, collect(holds_back, body)).await;
+    let refusal = match collected {
+        Ok(Ok(bytes)) => return next.run(Request::from_parts(parts, Body::from(bytes))).await,
+        Ok(Err(error)) => error,
+        Err(_) => {
+            ApiError::new(Code::InvalidRequest, format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()))
+        }
+    };
+    // What is left of the body would be taken for the next request.
+    let mut response = refusal.into_response();
+    if parts.version < http::Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Reads a body, of which the client `holds_back` all until it is told to go on.
+async fn collect(holds_back: bool, body: Body) -> Result<Bytes, ApiError> {
+    let declared = body.size_hint().lower();
+    // Not read at all: a client that waits for `100 Continue` will not send it, and nobody wants to wait for the other.
+    if declared > DRAIN_LIMIT || (declared > BODY_LIMIT as u64 && holds_back) {
+        return Err(too_large());
+    }
+    let mut stream = body.into_data_stream();
+    let (mut bytes, mut seen) = (BytesMut::new(), 0u64);
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|e| {
+            ApiError::new(Code::InvalidRequest, format!("the body could not be read: {}", echo(&e.to_string())))
+        })?;
+        seen = seen.saturating_add(chunk.len() as u64);
+        if seen > DRAIN_LIMIT {
+            break;
+        }
+        if seen <= BODY_LIMIT as u64 {
+            bytes.extend_from_slice(&chunk);
+        } else {
+            bytes = BytesMut::new();
+        }
+    }
+    if seen > BODY_LIMIT as u64 { Err(too_large()) } else { Ok(bytes.freeze()) }
+}
+
+#[cfg(test)]
+mod tests;

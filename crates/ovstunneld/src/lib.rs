@@ -1,0 +1,22 @@
+//! The daemon of ovstunnel: takes requests over HTTPS and a Unix socket, and has Open vSwitch follow them.
+//!
+//! What it does: configuration, log, listeners, the path of a request to its handler, start and end. What it must not
+//! do: run a command (`ovstunnel-ovs` does) or decide what the switch is to look like (`ovstunnel-core` does).
+
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod edge;
+pub mod extract;
+pub mod interfaces;
+pub mod listen;
+pub mod lock;
+pub mod logging;
+pub mod metrics;
+pub mod notify;
+pub mod once;
+pub mod problem;
+pub mod routes;
+pub mod service;
+pub mod tls;
+pub mod writer;

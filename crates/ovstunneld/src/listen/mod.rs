@@ -1,0 +1,156 @@
+//! Where requests come in: HTTPS with client certificates, and the Unix socket for root.
+//!
+//! What it does: accepts connections up to a cap, serves a router on them, tells handlers who is at the other end
+//! ([`Peer`]), and ends gracefully. What it must not do: know any route, or let a connection cost anything for ever.
+
+mod https;
+mod peer;
+mod serve;
+mod unix;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use peer::{Peer, PeerCertificate};
+
+use crate::config::Config;
+use crate::tls::{TlsError, TlsStore};
+use https::Https;
+use unix::Unix;
+
+/// Simultaneous HTTPS connections; more wait in the kernel's queue. With [`MAX_SOCKET_CONNECTIONS`] about half of the
+/// 1024 files that a process may usually open: the rest is for the pipes of the commands that are run.
+pub const MAX_HTTPS_CONNECTIONS: usize = 400;
+
+/// Simultaneous connections of the Unix socket: counted apart, so that a flood of HTTPS clients never locks out root.
+pub const MAX_SOCKET_CONNECTIONS: usize = 128;
+
+/// How long a TLS handshake may take, and then the first request's header.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a later request's header may take. hyper counts the time between requests to it: idle connections end so.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long requests in flight may go on after the end was asked for.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+/// Why a listener could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The certificate files cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on [api] listen = \"{address}\": {source}")]
+    Address {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The Unix socket cannot be made.
+    #[error("cannot listen on [api] socket = \"{}\": {source}", path.display())]
+    Socket {
+        /// Its path.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Something that is no socket has the socket's name.
+    #[error("cannot listen on [api] socket = \"{}\": there is a file of that name which is not a socket", path.display())]
+    NotASocket {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// Another daemon serves the socket.
+    #[error("ovstunneld is already running: another process serves [api] socket = \"{}\"", path.display())]
+    AlreadyRunning {
+        /// Its path.
+        path: PathBuf,
+    },
+}
+
+/// The tasks of all connections, and the two signals that end them.
+#[derive(Clone, Debug, Default)]
+struct Life {
+    /// No new connections and requests.
+    stop: CancellationToken,
+    /// The grace is over.
+    kill: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// The listeners: bound by [`Listeners::bind`], serving from [`Listeners::serve`] on.
+#[derive(Debug)]
+pub struct Listeners {
+    https: Option<Https>,
+    unix: Unix,
+}
+
+impl Listeners {
+    /// Reads the certificates and takes address and socket, without serving yet: what can fail at start fails here.
+    ///
+    /// # Errors
+    /// Names the key of the configuration and the reason.
+    pub async fn bind(config: &Config) -> Result<Self, ListenError> {
+        let https = match (config.api.listen, &config.tls) {
+            (Some(address), Some(tls)) => Some(Https::bind(address, TlsStore::open(tls)?).await?),
+            _ => None,
+        };
+        Ok(Listeners { https, unix: Unix::bind(&config.api.socket)? })
+    }
+
+    /// Where HTTPS listens: the port is the real one where the configuration has port 0. None when it is off.
+    pub fn https_address(&self) -> Option<SocketAddr> {
+        self.https.as_ref().map(Https::address)
+    }
+
+    /// Starts to serve `app` in tasks of the current runtime.
+    pub fn serve(self, app: &Router) -> Serving {
+        let life = Life::default();
+        let tls = self.https.map(|https| {
+            let tls = https.tls();
+            life.tasks.spawn(https.run(app.clone(), life.clone()));
+            tls
+        });
+        life.tasks.spawn(self.unix.run(app.clone(), life.clone()));
+        Serving { life, tls }
+    }
+}
+
+/// The listeners at work.
+#[derive(Debug)]
+pub struct Serving {
+    life: Life,
+    tls: Option<Arc<TlsStore>>,
+}
+
+impl Serving {
+    /// Reads the certificate files again; without HTTPS there is nothing to do.
+    ///
+    /// # Errors
+    /// As [`TlsStore::reload`]: the old ones stay in force.
+    pub fn reload_tls(&self) -> Result<(), TlsError> {
+        self.tls.as_ref().map_or(Ok(()), |tls| tls.reload())
+    }
+
+    /// Stops accepting, lets requests in flight finish for up to `grace`, then cuts off the rest. True when none was.
+    pub async fn shutdown(self, grace: Duration) -> bool {
+        self.life.stop.cancel();
+        self.life.tasks.close();
+        if tokio::time::timeout(grace, self.life.tasks.wait()).await.is_ok() {
+            return true;
+        }
+        tracing::warn!(connections = self.life.tasks.len(), "requests were cut off at the end of the grace period");
+        self.life.kill.cancel();
+        self.life.tasks.wait().await;
+        false
+    }
+}

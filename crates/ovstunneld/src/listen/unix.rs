@@ -1,0 +1,183 @@
+//! The Unix socket, for root.
+//!
+//! What it does: makes the socket with mode 0600, replaces one that a dead daemon left, and asks the kernel who connects.
+//! What it must not do: take over from a daemon that lives, or remove anything that is not a socket.
+
+use std::fs::{DirBuilder, File, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream as BlockingStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+
+use super::serve::{next, refuse, serve};
+use super::{Life, ListenError, MAX_SOCKET_CONNECTIONS, Peer};
+use crate::problem::ApiError;
+
+#[derive(Debug)]
+pub(super) struct Unix {
+    listener: UnixListener,
+    path: PathBuf,
+    /// Inode of the socket, so that at the end only our own is removed.
+    inode: u64,
+    /// The user that may connect beside root: the one that the daemon runs as.
+    user: u32,
+    /// Held as long as the socket is served: it, unlike the socket, is gone with a daemon that is killed.
+    _lock: File,
+}
+
+impl Unix {
+    pub(super) fn bind(path: &Path) -> Result<Self, ListenError> {
+        let refused = |source| ListenError::Socket { path: path.to_owned(), source };
+        make_parent(path).map_err(refused)?;
+        let lock = lock(path)?;
+        remove_stale(path)?;
+        let listener = UnixListener::bind(path).map_err(refused)?;
+        std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(refused)?;
+        let inode = std::fs::symlink_metadata(path).map_err(refused)?.ino();
+        let user = nix::unistd::geteuid().as_raw();
+        Ok(Unix { listener, path: path.to_owned(), inode, user, _lock: lock })
+    }
+
+    pub(super) async fn run(self, app: Router, life: Life) {
+        let room = Arc::new(Semaphore::new(MAX_SOCKET_CONNECTIONS));
+        while let Some(((stream, _), permit)) = next(&room, &life, |cx| self.listener.poll_accept(cx)).await {
+            let (app, its_life, user) = (app.clone(), life.clone(), self.user);
+            life.tasks.spawn(async move {
+                connection(stream, user, app, &its_life).await;
+                drop(permit);
+            });
+        }
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|m| m.ino() == self.inode) {
+            // If it cannot be removed, the next start replaces it.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+async fn connection(stream: UnixStream, user: u32, app: Router, life: &Life) {
+    // The mode of the socket keeps others out; this holds also if someone changes it.
+    match stream.peer_cred() {
+        Ok(who) if who.uid() == 0 || who.uid() == user => serve(stream, false, Peer::Root, app, life).await,
+        Ok(who) => {
+            tracing::warn!(uid = who.uid(), pid = who.pid(), "refused a client of the Unix socket that is not root");
+            refuse(stream, &ApiError::forbidden("this socket is for root only")).await;
+        }
+        Err(e) => tracing::warn!(error = %e, "refused a client of the Unix socket: the kernel does not say who it is"),
+    }
+}
+
+/// Makes the folder of the socket, such as `/run/ovstunnel`, but none above it.
+fn make_parent(path: &Path) -> io::Result<()> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    match DirBuilder::new().mode(0o755).create(parent) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+            Err(io::Error::new(e.kind(), format!("cannot make the folder {}: {e}", parent.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Takes the lock beside the socket, which shows that a daemon lives. Two that start at once cannot both get it.
+fn lock(path: &Path) -> Result<File, ListenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let refused = |source| ListenError::Socket { path: path.to_owned(), source };
+    let file = File::options().append(true).create(true).open(name).map_err(refused)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(ListenError::AlreadyRunning { path: path.to_owned() }),
+        Err(TryLockError::Error(e)) => Err(refused(e)),
+    }
+}
+
+/// Removes the socket of a daemon that is no more. One that answers is someone else's.
+fn remove_stale(path: &Path) -> Result<(), ListenError> {
+    let refused = |source| ListenError::Socket { path: path.to_owned(), source };
+    match std::fs::symlink_metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(refused(e)),
+        Ok(m) if !m.file_type().is_socket() => Err(ListenError::NotASocket { path: path.to_owned() }),
+        Ok(_) => match BlockingStream::connect(path) {
+            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path).map_err(refused),
+            Err(e) => Err(refused(e)),
+            Ok(_) => Err(ListenError::AlreadyRunning { path: path.to_owned() }),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[tokio::test]
+    async fn the_socket_is_made_in_a_new_folder_for_its_owner_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run/o.sock");
+        let unix = Unix::bind(&path).unwrap();
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o755));
+        drop(unix);
+        let far = dir.path().join("a/b/o.sock");
+        assert!(Unix::bind(&far).unwrap_err().to_string().contains("a/b"), "only one folder is made");
+    }
+
+    #[tokio::test]
+    async fn a_dead_daemons_socket_is_replaced_and_a_live_ones_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("o.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "as after kill -9");
+        let live = Unix::bind(&path).unwrap();
+        let error = Unix::bind(&path).unwrap_err();
+        assert!(error.to_string().contains("already running"), "{error}");
+        BlockingStream::connect(&path).unwrap();
+        drop(live);
+        Unix::bind(&path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn another_programs_socket_and_a_plain_file_are_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (theirs, plain) = (dir.path().join("theirs"), dir.path().join("plain"));
+        let _listener = std::os::unix::net::UnixListener::bind(&theirs).unwrap();
+        assert!(matches!(Unix::bind(&theirs), Err(ListenError::AlreadyRunning { .. })));
+        std::fs::write(&plain, "text").unwrap();
+        assert!(matches!(Unix::bind(&plain), Err(ListenError::NotASocket { .. })));
+        assert_eq!(std::fs::read_to_string(&plain).unwrap(), "text");
+    }
+
+    /// The mode is opened up here, since it alone would keep the stranger out.
+    #[tokio::test]
+    async fn who_is_neither_root_nor_the_daemons_user_gets_a_403() {
+        assert!(nix::unistd::geteuid().is_root(), "needs root");
+        for (uid, status) in [(0, "404"), (65534, "403")] {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+            let path = dir.path().join("o.sock");
+            let unix = Unix::bind(&path).unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+            let life = Life::default();
+            let running = tokio::spawn(unix.run(Router::new(), life.clone()));
+            let curl = tokio::process::Command::new("curl")
+                .args(["--silent", "--max-time", "10", "--write-out", " %{http_code}", "http://x/", "--unix-socket"])
+                .arg(&path)
+                .uid(uid)
+                .output();
+            let answer = String::from_utf8(curl.await.unwrap().stdout).unwrap();
+            assert!(answer.ends_with(&format!(" {status}")), "{uid}: {answer}");
+            assert_eq!(uid == 65534, answer.contains(r#""code":"forbidden""#), "{answer}");
+            life.stop.cancel();
+            running.await.unwrap();
+            assert!(!path.exists());
+        }
+    }
+}

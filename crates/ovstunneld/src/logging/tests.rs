@@ -1,0 +1,176 @@
+//! What stands in the log file, on good days and bad ones.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+use super::*;
+
+fn config(file: PathBuf, level: &str, format: LogFormat) -> Log {
+    Log { file, level: Level::parse(level).unwrap(), format }
+}
+
+/// The lines that `body` leaves in a log file of its own.
+fn logged(level: &str, format: LogFormat, body: impl FnOnce(&Logging)) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("log");
+    let (dispatch, logging) = build(&config(file.clone(), level, format));
+    tracing::dispatcher::with_default(&dispatch, || body(&logging));
+    drop(logging);
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+    fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_request_marks_each_of_its_lines_at_any_level() {
+    let lines = logged("warn", LogFormat::Text, |_| {
+        let span = tracing::error_span!("request", id = "abc123", method = "PUT", path = "/v1/bridges/x");
+        span.in_scope(|| {
+            tracing::info!("unseen");
+            tracing::warn!(bridge = "xapi1", "seen");
+        });
+    });
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    let (time, rest) = line.split_once(' ').unwrap();
+    assert_eq!((time.len(), &time[10..11], &time[19..20], &time[23..]), (24, "T", ".", "Z"), "{time}");
+    assert!(rest.contains("WARN request{id=\"abc123\" method=\"PUT\" path=\"/v1/bridges/x\"}: "), "{rest}");
+    assert!(rest.contains("seen") && rest.contains("bridge=\"xapi1\""), "{rest}");
+}
+
+#[test]
+fn json_lines_are_objects_with_the_request_in_them() {
+    let lines = logged("info", LogFormat::Json, |_| {
+        tracing::error_span!("request", id = "abc123").in_scope(|| tracing::info!(n = 7, "two\nlines"));
+    });
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    let json: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(json["message"], "two\nlines");
+    assert_eq!((&json["level"], &json["n"]), (&"INFO".into(), &7.into()));
+    assert_eq!(json["spans"][0]["id"], "abc123");
+    assert!(json["timestamp"].as_str().unwrap().ends_with('Z'));
+}
+
+#[test]
+fn the_level_changes_while_running() {
+    let lines = logged("info", LogFormat::Text, |logging| {
+        tracing::debug!("before");
+        logging.set_level(&Level::parse("debug").unwrap()).unwrap();
+        assert_eq!(logging.level().as_str(), "debug");
+        tracing::debug!("after");
+    });
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("after"));
+}
+
+#[test]
+fn every_line_is_in_the_file_when_the_log_has_ended() {
+    let lines = logged("info", LogFormat::Text, |_| {
+        for n in 0..5000 {
+            tracing::info!(n, "line");
+        }
+    });
+    assert_eq!(lines.len(), 5000);
+    assert!(lines[4999].contains("n=4999"));
+}
+
+fn open(path: &Path) -> (LogFile, Arc<Control>) {
+    let control = Arc::new(Control::default());
+    (LogFile::open(path, LogFormat::Text, Arc::clone(&control)), control)
+}
+
+#[test]
+fn after_a_rotation_lines_go_to_the_new_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, old) = (dir.path().join("log"), dir.path().join("log.1"));
+    let (mut log, control) = open(&path);
+    log.write_all(b"one\n").unwrap();
+    fs::rename(&path, &old).unwrap();
+    control.ask_reopen();
+    log.write_all(b"two\n").unwrap();
+    assert_eq!(fs::read_to_string(old).unwrap(), "one\n");
+    assert_eq!(fs::read_to_string(path).unwrap(), "two\n");
+}
+
+#[test]
+fn a_deleted_file_comes_back_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let (mut log, _) = open(&path);
+    fs::remove_file(&path).unwrap();
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while !path.exists() && std::time::Instant::now() < end {
+        log.write_all(b"line\n").unwrap();
+        std::thread::yield_now();
+    }
+    assert_eq!(fs::read_to_string(path).unwrap(), "line\n");
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_taken_up_by_a_later_reopen() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("missing/log");
+    let (mut log, control) = open(&path);
+    assert!(control.all_to_stderr());
+    log.write_all(b"to standard error\n").unwrap();
+    fs::create_dir(path.parent().unwrap()).unwrap();
+    control.ask_reopen();
+    log.write_all(b"to the file\n").unwrap();
+    assert!(!control.all_to_stderr());
+    assert_eq!(fs::read_to_string(path).unwrap(), "to the file\n");
+    assert_eq!(control.lost_lines(), 0);
+}
+
+#[test]
+fn lines_that_an_unwritable_file_lost_are_counted_in_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    symlink("/dev/full", &path).unwrap();
+    let (mut log, control) = open(&path);
+    for _ in 0..3 {
+        log.write_all(b"lost\n").unwrap();
+    }
+    assert_eq!(control.lost_lines(), 3);
+    fs::remove_file(&path).unwrap();
+    control.ask_reopen();
+    log.write_all(b"kept\n").unwrap();
+    let text = fs::read_to_string(path).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].ends_with("WARN ovstunneld::logging: 3 lines were lost"), "{text}");
+    assert_eq!(&lines[1..], ["kept"]);
+}
+
+/// On a real full disk of 64 KiB: needs root for the mount, and fails without.
+#[test]
+fn a_full_disk_loses_whole_lines_and_says_how_many() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().to_owned();
+    // The mount lives in a mount namespace of this thread alone and goes with it.
+    let on_small_disk = move || {
+        unshare(CloneFlags::CLONE_NEWNS).expect("needs root");
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+        mount(Some("tmpfs"), &at, Some("tmpfs"), MsFlags::empty(), Some("size=64k")).unwrap();
+        let (path, ballast) = (at.join("log"), at.join("ballast"));
+        fs::write(&ballast, vec![0; 32 * 1024]).unwrap();
+        let (mut log, control) = open(&path);
+        let line = format!("{}\n", "x".repeat(999));
+        for _ in 0..50 {
+            log.write_all(line.as_bytes()).unwrap();
+        }
+        let lost = control.lost_lines();
+        assert!((10..50).contains(&lost), "{lost}");
+        fs::remove_file(ballast).unwrap();
+        log.write_all(b"after\n").unwrap();
+        (lost, fs::read_to_string(path).unwrap())
+    };
+    let (lost, text) = std::thread::spawn(on_small_disk).join().unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    let whole = lines.iter().filter(|l| l.len() == 999).count() as u64;
+    assert_eq!(whole + lost, 50);
+    assert!(lines[lines.len() - 2].ends_with(&format!("{lost} lines were lost")), "{:?}", &lines[lines.len() - 2..]);
+    assert_eq!(lines.last(), Some(&"after"));
+}

@@ -1,0 +1,69 @@
+//! `ovstunneld`: reads the command line and the configuration, then runs the daemon. Must not do more than that.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use ovstunneld::cli::Cli;
+use ovstunneld::config::Config;
+use ovstunneld::logging::Logging;
+use ovstunneld::service::Service;
+use ovstunneld::{daemon, logging, once};
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Requests mostly wait for Open vSwitch: a second thread is for handshakes while one plans a large change.
+const WORKERS: usize = 2;
+
+/// For reading certificates and the like; each costs memory only while it is needed.
+const BLOCKING_THREADS: usize = 4;
+
+/// Bytes of stack of each thread.
+const STACK: usize = 1024 * 1024;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match start(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("ovstunneld: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(cli: &Cli) -> Result<(), Failure> {
+    let config = Config::load(cli.config.as_deref())?;
+    if cli.check {
+        println!("{}", daemon::check(&config)?);
+        return Ok(());
+    }
+    let logging = Arc::new(logging::init(&config.log)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_stack_size(STACK)
+        .enable_all()
+        .build()?;
+    let ended = runtime.block_on(async {
+        match cli.once {
+            true => once::run(&config).await.map_err(Failure::from),
+            false => live(&config, cli.simulate, Arc::clone(&logging)).await,
+        }
+    });
+    runtime.shutdown_background();
+    ended.inspect_err(log_start_failure)
+    // `logging` goes last, and writes out what waits.
+}
+
+async fn live(config: &Config, simulate: bool, logging: Arc<Logging>) -> Result<(), Failure> {
+    let (app, service) = Service::start(config, simulate, Arc::clone(&logging)).await?;
+    daemon::run(config, logging, app).await?;
+    service.finish().await;
+    Ok(())
+}
+
+/// Into the log too; standard error gets the sentence from `main`.
+fn log_start_failure(e: &Failure) {
+    tracing::info!(error = %e, "cannot run");
+}

@@ -1,0 +1,283 @@
+//! What `/metrics` tells, in the text format of OpenMetrics, which Prometheus reads.
+//!
+//! What it does: counts and times as things happen, and takes stock of the switch at each question. What it must not do:
+//! have a label whose values come from outside (a bridge's name, an address): their number must stay small.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use ovstunnel_api::{Bridge, FlowsState, TunnelState};
+use ovstunnel_ovs::{Health, RunResult};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Content type of the answer.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Upper bounds in seconds, from a flow change to a deadline.
+const SECONDS: [f64; 12] = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 10.0, 30.0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CommandLabels {
+    command: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ToolLabel {
+    command: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabel {
+    route: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+/// All metrics. Cheap to clone; the clones share their numbers.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    commands: Family<CommandLabels, Counter>,
+    command_seconds: Family<ToolLabel, Histogram>,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Family<RouteLabel, Histogram>,
+    batches: Counter,
+    batched_changes: Counter,
+    batch_seconds: Histogram,
+    looks: Counter,
+    repairs: Family<ResultLabel, Counter>,
+    stock: Stock,
+}
+
+/// What is counted afresh at each question.
+#[derive(Debug, Default)]
+struct Stock {
+    bridges: Gauge,
+    tunnels: Family<StateLabel, Gauge>,
+    vifs: Gauge,
+    flows: Family<StateLabel, Gauge>,
+    database_up: Gauge,
+    vswitchd_up: Gauge,
+    vswitchd_starts: Gauge,
+    mirror_age: Gauge<f64, std::sync::atomic::AtomicU64>,
+    log_lines_lost: Gauge,
+}
+
+/// Facts for the stock that are not in the bridges.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Whether the switch can be worked with.
+    pub health: Health,
+    /// Time since the mirror last heard of a change.
+    pub mirror_age: Duration,
+    /// Lines that the log has lost since the daemon started.
+    pub log_lines_lost: u64,
+}
+
+fn histogram() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut inner = Inner {
+            registry: Registry::with_prefix("ovstunnel"),
+            commands: Family::default(),
+            command_seconds: Family::new_with_constructor(histogram),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(histogram),
+            batches: Counter::default(),
+            batched_changes: Counter::default(),
+            batch_seconds: histogram(),
+            looks: Counter::default(),
+            repairs: Family::default(),
+            stock: Stock::default(),
+        };
+        inner.register();
+        Metrics(Arc::new(inner))
+    }
+}
+
+impl Inner {
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register("commands", "Commands run, by how they ended", self.commands.clone());
+        let seconds = || Unit::Seconds;
+        r.register_with_unit("command", "Duration of commands", seconds(), self.command_seconds.clone());
+        r.register("requests", "Requests answered", self.requests.clone());
+        r.register_with_unit("request", "Duration of requests", seconds(), self.request_seconds.clone());
+        r.register("batches", "Batches of changes carried out", self.batches.clone());
+        r.register("batched_changes", "Changes in those batches", self.batched_changes.clone());
+        r.register_with_unit("batch", "Duration of batches", seconds(), self.batch_seconds.clone());
+        r.register("reconciles", "Looks at everything", self.looks.clone());
+        r.register("repairs", "Steps of repair, by result", self.repairs.clone());
+        self.stock.register(r);
+    }
+}
+
+impl Stock {
+    fn register(&self, r: &mut Registry) {
+        r.register("bridges", "Managed bridges", self.bridges.clone());
+        r.register("tunnels", "Tunnels by state", self.tunnels.clone());
+        r.register("vifs", "VM interfaces on managed bridges", self.vifs.clone());
+        r.register("bridge_flows", "Managed bridges by the state of their flows", self.flows.clone());
+        r.register("database_up", "1 while the database of Open vSwitch is mirrored", self.database_up.clone());
+        r.register("vswitchd_up", "1 while ovs-vswitchd runs", self.vswitchd_up.clone());
+        r.register("vswitchd_generation", "Starts of ovs-vswitchd that were seen", self.vswitchd_starts.clone());
+        let age = "Time since the mirror last heard of a change of the database";
+        r.register_with_unit("mirror_age", age, Unit::Seconds, self.mirror_age.clone());
+        r.register("log_lines_lost", "Lines that could not be written to the log", self.log_lines_lost.clone());
+    }
+
+    fn take(&self, bridges: &[Bridge], around: &Surroundings) {
+        let set = |gauge: &Gauge, n: usize| gauge.set(i64::try_from(n).unwrap_or(i64::MAX));
+        let tunnels = || bridges.iter().flat_map(|bridge| &bridge.tunnels);
+        set(&self.bridges, bridges.len());
+        set(&self.vifs, bridges.iter().map(|bridge| bridge.vifs.len()).sum());
+        for (label, state) in
+            [("up", TunnelState::Up), ("error", TunnelState::Error), ("pending", TunnelState::Pending)]
+        {
+            let gauge = self.tunnels.get_or_create_owned(&StateLabel { state: label });
+            set(&gauge, tunnels().filter(|tunnel| tunnel.state == state).count());
+        }
+        let flows =
+            [("in_sync", FlowsState::InSync), ("drifted", FlowsState::Drifted), ("unknown", FlowsState::Unknown)];
+        for (label, state) in flows {
+            let gauge = self.flows.get_or_create_owned(&StateLabel { state: label });
+            set(&gauge, bridges.iter().filter(|bridge| bridge.flows.state == state).count());
+        }
+        self.database_up.set(i64::from(around.health.database.is_ok()));
+        self.vswitchd_up.set(i64::from(around.health.vswitchd.is_ok()));
+        self.vswitchd_starts.set(i64::try_from(around.health.generation).unwrap_or(i64::MAX));
+        self.mirror_age.set(around.mirror_age.as_secs_f64());
+        self.log_lines_lost.set(i64::try_from(around.log_lines_lost).unwrap_or(i64::MAX));
+    }
+}
+
+impl Metrics {
+    /// Counts a command that was run.
+    pub fn command(&self, command: &str, result: RunResult, took: Duration) {
+        let result = match result {
+            RunResult::Succeeded => "succeeded",
+            RunResult::Failed => "failed",
+            RunResult::CutShort => "cut_short",
+            RunResult::NotStarted => "not_started",
+        };
+        let command = command.to_owned();
+        self.0.command_seconds.get_or_create(&ToolLabel { command: command.clone() }).observe(took.as_secs_f64());
+        self.0.commands.get_or_create(&CommandLabels { command, result }).inc();
+    }
+
+    /// Counts a batch of changes.
+    pub fn batch(&self, changes: usize, took: Duration) {
+        self.0.batches.inc();
+        self.0.batched_changes.inc_by(changes as u64);
+        self.0.batch_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a look at everything.
+    pub fn look(&self) {
+        self.0.looks.inc();
+    }
+
+    /// Counts steps of repair that were done and that failed.
+    pub fn repairs(&self, done: usize, failed: usize) {
+        self.0.repairs.get_or_create(&ResultLabel { result: "done" }).inc_by(done as u64);
+        self.0.repairs.get_or_create(&ResultLabel { result: "failed" }).inc_by(failed as u64);
+    }
+
+    /// Everything as text, with the stock of these bridges.
+    pub fn text(&self, bridges: &[Bridge], around: &Surroundings) -> String {
+        self.0.stock.take(bridges, around);
+        let mut text = String::new();
+        // Writing into a string does not fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.0.registry);
+        text
+    }
+}
+
+/// Counts and times a request; around every route.
+pub async fn measure(
+    State(metrics): State<Metrics>,
+    route: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (started, method) = (Instant::now(), request.method().to_string());
+    let response = next.run(request).await;
+    let route = route.map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned());
+    let status = response.status().as_u16();
+    metrics
+        .0
+        .request_seconds
+        .get_or_create(&RouteLabel { route: route.clone() })
+        .observe(started.elapsed().as_secs_f64());
+    metrics.0.requests.get_or_create(&RequestLabels { method, route, status }).inc();
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn around() -> Surroundings {
+        let health =
+            Health { database: Ok(()), vswitchd: Err("ended".into()), generation: 3, version: None, no_meters: None };
+        Surroundings { health, mirror_age: Duration::from_millis(1500), log_lines_lost: 7 }
+    }
+
+    #[test]
+    fn what_happened_and_what_is_there_are_told_in_lines() {
+        let metrics = Metrics::default();
+        metrics.command("ovs-vsctl", RunResult::CutShort, Duration::from_millis(30));
+        metrics.batch(200, Duration::from_millis(40));
+        metrics.repairs(2, 1);
+        metrics.look();
+        let text = metrics.text(&[], &around());
+        for line in [
+            "ovstunnel_commands_total{command=\"ovs-vsctl\",result=\"cut_short\"} 1",
+            "ovstunnel_command_seconds_count{command=\"ovs-vsctl\"} 1",
+            "ovstunnel_batches_total 1",
+            "ovstunnel_batched_changes_total 200",
+            "ovstunnel_repairs_total{result=\"done\"} 2",
+            "ovstunnel_repairs_total{result=\"failed\"} 1",
+            "ovstunnel_reconciles_total 1",
+            "ovstunnel_tunnels{state=\"error\"} 0",
+            "ovstunnel_database_up 1",
+            "ovstunnel_vswitchd_up 0",
+            "ovstunnel_vswitchd_generation 3",
+            "ovstunnel_mirror_age_seconds 1.5",
+            "ovstunnel_log_lines_lost 7",
+        ] {
+            assert!(text.lines().any(|there| there == line), "{line} is missing in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+}

@@ -1,0 +1,88 @@
+//! `ovstunneld --once`: looks at everything once, repairs what differs, and ends.
+//!
+//! What it does: for the time without a daemon, when a VIF comes or goes, the same as the daemon does at its start, by the
+//! same code. What it must not do: listen, write beside a daemon, or wait for ever.
+
+use std::time::Duration;
+
+use ovstunnel_ovs::{StartError, Switch};
+
+use crate::config::Config;
+use crate::lock::{Busy, Place, WriterLock};
+use crate::metrics::Metrics;
+use crate::service;
+use crate::writer::{WriteError, Writer};
+
+/// No look at intervals.
+const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Why something is left undone.
+#[derive(Debug, thiserror::Error)]
+pub enum OnceError {
+    /// Open vSwitch is too old.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The daemon writes for too long.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// Open vSwitch cannot be reached.
+    #[error("Open vSwitch cannot be reached: {0}")]
+    Unavailable(String),
+    /// The writer ended.
+    #[error(transparent)]
+    Writer(#[from] WriteError),
+    /// Some repairs failed.
+    #[error("could not be repaired: {0}")]
+    Failed(String),
+}
+
+/// Looks and repairs. Where another waits to do that already, there is nothing to do: what this one would have seen, that
+/// one will see.
+///
+/// # Errors
+/// Says what is left undone.
+pub async fn run(config: &Config) -> Result<(), OnceError> {
+    let Some(place) = Place::take(&config.api.socket) else {
+        tracing::debug!("another --once waits for its turn already");
+        return Ok(());
+    };
+    // A daemon lets go after each batch; one batch can take two commands' deadlines and more.
+    let mut turn = WriterLock::beside(&config.api.socket, 4 * config.ovs.timeout).take().await?;
+    turn.sign();
+    // From here on a new event is none that we are sure to see.
+    drop(place);
+    let done = look(config).await;
+    drop(turn);
+    done
+}
+
+async fn look(config: &Config) -> Result<(), OnceError> {
+    let metrics = Metrics::default();
+    let switch = service::real_switch(config, &metrics).await?;
+    let (writer, running) =
+        Writer::start(switch.clone(), service::settings(config), NEVER, metrics, WriterLock::none());
+    let report = match until_there(&switch, config.ovs.timeout).await {
+        Ok(()) => writer.reconcile().await.map_err(OnceError::from),
+        Err(reason) => Err(OnceError::Unavailable(reason)),
+    };
+    // It finishes what it is at, then ends.
+    drop(writer);
+    let _ = running.await;
+    let report = report?;
+    tracing::info!(bridges = report.bridges, tunnels = report.tunnels, "looked at everything once");
+    match report.failed.is_empty() {
+        true => Ok(()),
+        false => Err(OnceError::Failed(report.failed.join("; "))),
+    }
+}
+
+/// Waits until the switch can be worked with; says why it cannot.
+async fn until_there(switch: &Switch, deadline: Duration) -> Result<(), String> {
+    let mut health = switch.health();
+    let there = health.wait_for(|health| health.trouble().is_none());
+    if matches!(tokio::time::timeout(deadline, there).await, Ok(Ok(_))) {
+        return Ok(());
+    }
+    let reason = switch.health().borrow().trouble().map(str::to_owned);
+    Err(reason.unwrap_or_else(|| "it has just come up".to_owned()))
+}

@@ -1,0 +1,184 @@
+//! Errors of the API as answers: `application/problem+json`.
+//!
+//! What it does: makes an [`ApiError`] for each code and turns it into an answer; shortens and escapes what came from the
+//! client before it is shown again. What it must not do: decide what is an error.
+
+use std::fmt::{self, Display};
+
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+use ovstunnel_api::{Code, Problem, RefusedTunnel};
+
+/// Content type of every error.
+pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Characters of a client's value that an error shows.
+const SHOWN: usize = 100;
+
+/// An error answer. Boxed, since almost all results are good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError(Box<Problem>);
+
+impl ApiError {
+    /// An error with nothing but a code and an explanation.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        ApiError(Box::new(Problem::new(code, detail)))
+    }
+
+    /// 400: `field` breaks `rule`, which reads on from the field's name: "must be …". The value is shortened and escaped
+    /// here; None where there is none.
+    pub fn invalid(field: impl Display, rule: impl Display, value: Option<&str>) -> Self {
+        let (field, value) = (echo(&field.to_string()), value.map(echo));
+        let but = value.as_ref().map(|v| format!(", not `{v}`")).unwrap_or_default();
+        let mut problem = Problem::new(Code::InvalidRequest, format!("{field} {rule}{but}"));
+        problem.field = Some(field);
+        problem.rule = Some(rule.to_string());
+        problem.value = value;
+        problem.into()
+    }
+
+    /// 404: there is no such thing.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(Code::NotFound, detail)
+    }
+
+    /// 403: the caller may not do this.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(Code::Forbidden, detail)
+    }
+
+    /// 409: the bridge or port `in_the_way` keeps it from being done.
+    pub fn conflict(in_the_way: impl Into<String>, detail: impl Into<String>) -> Self {
+        let mut problem = Problem::new(Code::Conflict, detail);
+        problem.in_the_way = Some(in_the_way.into());
+        problem.into()
+    }
+
+    /// 422: Open vSwitch refused it, or these tunnels of it.
+    pub fn refused(detail: impl Into<String>, tunnels: Vec<RefusedTunnel>) -> Self {
+        let mut problem = Problem::new(Code::SwitchRefused, detail);
+        problem.refused = tunnels;
+        problem.into()
+    }
+
+    /// 503: the switch cannot be reached; nothing was changed.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(Code::SwitchUnavailable, detail)
+    }
+
+    /// 504: a deadline passed, and it is not known whether the change took effect.
+    pub fn outcome_unknown(detail: impl Into<String>) -> Self {
+        Self::new(Code::OutcomeUnknown, detail)
+    }
+
+    /// 500: a fault of the daemon.
+    pub fn internal(detail: impl Into<String>) -> Self {
+        Self::new(Code::Internal, detail)
+    }
+
+    /// What will be answered.
+    pub fn problem(&self) -> &Problem {
+        &self.0
+    }
+
+    /// To add to what will be answered, for example the bridge as it is now.
+    pub fn problem_mut(&mut self) -> &mut Problem {
+        &mut self.0
+    }
+
+    /// Under which id the log speaks of the request.
+    #[must_use]
+    pub fn with_request_id(mut self, id: impl Into<String>) -> Self {
+        self.0.request_id = Some(id.into());
+        self
+    }
+
+    /// The body of the answer.
+    pub fn body(&self) -> Vec<u8> {
+        // A struct of text and numbers: serde_json cannot fail on it.
+        serde_json::to_vec(&self.0).unwrap_or_default()
+    }
+}
+
+impl From<Problem> for ApiError {
+    fn from(problem: Problem) -> Self {
+        ApiError(Box::new(problem))
+    }
+}
+
+impl Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.detail)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl IntoResponse for ApiError {
+    /// The answer carries the error as an extension too, so that the outermost layer can add the request id.
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, [(CONTENT_TYPE, PROBLEM_JSON)], self.body()).into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Text of a client as it may be shown: at most about 100 characters, control characters and those that change the
+/// direction of writing escaped.
+pub fn echo(text: &str) -> String {
+    let mut shown = String::new();
+    for (n, c) in text.chars().enumerate() {
+        if n == SHOWN {
+            shown.push('…');
+            break;
+        }
+        let reorders =
+            matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+        if c.is_control() || reorders { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn an_invalid_field_is_told_with_rule_and_value() {
+        let error = ApiError::invalid("key", "must be a number from 1 to 2147483647", Some("0"));
+        let problem = error.problem();
+        assert_eq!(problem.detail, "key must be a number from 1 to 2147483647, not `0`");
+        assert_eq!((problem.field.as_deref(), problem.value.as_deref()), (Some("key"), Some("0")));
+        assert_eq!(error.into_response().status(), 400);
+    }
+
+    #[test]
+    fn every_code_answers_with_its_status_and_type() {
+        let all = [
+            (ApiError::not_found("x"), 404, "not_found"),
+            (ApiError::forbidden("x"), 403, "forbidden"),
+            (ApiError::conflict("br0", "x"), 409, "conflict"),
+            (ApiError::refused("x", vec![]), 422, "switch_refused"),
+            (ApiError::unavailable("x"), 503, "switch_unavailable"),
+            (ApiError::outcome_unknown("x"), 504, "outcome_unknown"),
+            (ApiError::internal("x"), 500, "internal"),
+        ];
+        for (error, status, code) in all {
+            let body: serde_json::Value = serde_json::from_slice(&error.body()).unwrap();
+            assert_eq!((&body["code"], &body["status"]), (&code.into(), &status.into()));
+            let response = error.into_response();
+            assert_eq!(response.status().as_u16(), status);
+            assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+        }
+    }
+
+    #[test]
+    fn a_clients_text_is_cut_and_escaped() {
+        assert_eq!(echo("a\nb\u{1b}[31m\u{202e}ü"), r"a\nb\u{1b}[31m\u{202e}ü");
+        assert_eq!(echo(&"é".repeat(101)), format!("{}…", "é".repeat(100)));
+        assert_eq!(echo(&"x".repeat(100)), "x".repeat(100));
+    }
+}

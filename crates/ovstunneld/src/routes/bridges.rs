@@ -1,0 +1,205 @@
+//! Bridges and their tunnels.
+
+use axum::extract::State as Shared;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use ovstunnel_api::{Bridge, BridgeAnswer, BridgeList, OutcomeAnswer, PostTunnel, Problem, PutBridge, TunnelAnswer};
+use ovstunnel_core::{BridgeName, Change, PortName, View};
+
+use super::{ChangeQuery, State, describe, planned, problem, status, validate};
+use crate::edge::RequestId;
+use crate::extract::{ValidJson, ValidPath, ValidQuery};
+use crate::problem::ApiError;
+use crate::writer::{Done, Seen};
+
+/// Has a change carried out or, in a dry run, planned, and makes the answer of a success.
+async fn carry_out(
+    state: &State,
+    change: Change,
+    query: &ChangeQuery,
+    id: RequestId,
+    answer: impl FnOnce(Done) -> Result<Response, ApiError>,
+) -> Result<Response, ApiError> {
+    let bridge = change.bridge().clone();
+    let failed = |error| problem(state, bridge.as_str(), error);
+    if query.dry_run {
+        return state.writer.plan(change).await.map(planned).map_err(failed);
+    }
+    let done = state.writer.change(change, id.to_string()).await.map_err(failed)?;
+    answer(done)
+}
+
+async fn local_addresses(state: &State) -> Result<Vec<std::net::Ipv4Addr>, ApiError> {
+    state.interfaces.local_ipv4().await.map_err(|error| ApiError::internal(super::host::chain(&error)))
+}
+
+/// Set up a bridge, with its complete set of tunnels where `tunnels` is given.
+#[utoipa::path(
+    put, path = "/v1/bridges/{bridge}", tag = "bridges",
+    params(("bridge" = String, Path, description = "Name of the bridge, 1 to 15 characters"), ChangeQuery),
+    request_body = PutBridge,
+    responses(
+        (status = 200, description = "Updated or unchanged; with `dry_run` a `PlanAnswer`", body = BridgeAnswer),
+        (status = 201, description = "Created", body = BridgeAnswer),
+        (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`switch_refused`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`switch_unavailable`", body = Problem, content_type = "application/problem+json"),
+        (status = 504, description = "`outcome_unknown`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn put_bridge(
+    Shared(state): Shared<State>,
+    Extension(id): Extension<RequestId>,
+    ValidPath(name): ValidPath<String>,
+    ValidQuery(query): ValidQuery<ChangeQuery>,
+    ValidJson(body): ValidJson<PutBridge>,
+) -> Result<Response, ApiError> {
+    let name: BridgeName = validate::text("bridge", &name)?;
+    let change = validate::setup(name, &body, &local_addresses(&state).await?)?;
+    carry_out(&state, change, &query, id, |done| {
+        let outcome = describe::outcome(done.outcome);
+        let bridge = match &done.seen {
+            Seen::Bridge(seen) => describe::bridge(&seen.0, &seen.1, &state.settings),
+            _ => None,
+        };
+        let bridge = bridge.ok_or_else(|| gone(&done))?;
+        Ok((status(outcome), Json(BridgeAnswer { outcome, bridge })).into_response())
+    })
+    .await
+}
+
+/// Somebody else removed what was made before it could be looked at.
+fn gone(done: &Done) -> ApiError {
+    ApiError::outcome_unknown(format!(
+        "bridge {} was set up ({}), and is gone again already",
+        done.bridge, done.outcome
+    ))
+}
+
+/// All managed bridges.
+#[utoipa::path(get, path = "/v1/bridges", tag = "bridges",
+    responses(
+        (status = 200, description = "What is there", body = BridgeList),
+        (status = 503, description = "`switch_unavailable`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn list_bridges(Shared(state): Shared<State>) -> Result<Json<BridgeList>, ApiError> {
+    state.expect_live()?;
+    Ok(Json(BridgeList { bridges: state.bridges() }))
+}
+
+/// One managed bridge.
+#[utoipa::path(get, path = "/v1/bridges/{bridge}", tag = "bridges",
+    params(("bridge" = String, Path, description = "Name of the bridge")),
+    responses(
+        (status = 200, description = "What is there", body = Bridge),
+        (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`switch_unavailable`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn get_bridge(
+    Shared(state): Shared<State>,
+    ValidPath(name): ValidPath<String>,
+) -> Result<Json<Bridge>, ApiError> {
+    let name: BridgeName = validate::text("bridge", &name)?;
+    state.expect_live()?;
+    if let Some(bridge) = state.bridge(name.as_str()) {
+        return Ok(Json(bridge));
+    }
+    let there = state.switch.observer().read(|db| db.view().bridge(name.as_str()).is_some());
+    Err(ApiError::not_found(match there {
+        true => format!("bridge {name} is there, but not managed by ovstunnel"),
+        false => format!("there is no bridge {name}"),
+    }))
+}
+
+/// Remove a bridge; one that was there before us is left without our tunnels, flows and marks.
+#[utoipa::path(delete, path = "/v1/bridges/{bridge}", tag = "bridges",
+    params(("bridge" = String, Path, description = "Name of the bridge"), ChangeQuery),
+    responses(
+        (status = 200, description = "Removed, or nothing was there", body = OutcomeAnswer),
+        (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`: not ours, or a VIF is still plugged", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`switch_refused`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`switch_unavailable`", body = Problem, content_type = "application/problem+json"),
+        (status = 504, description = "`outcome_unknown`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn delete_bridge(
+    Shared(state): Shared<State>,
+    Extension(id): Extension<RequestId>,
+    ValidPath(name): ValidPath<String>,
+    ValidQuery(query): ValidQuery<ChangeQuery>,
+) -> Result<Response, ApiError> {
+    let change = Change::DestroyBridge(validate::text("bridge", &name)?);
+    carry_out(&state, change, &query, id, removed).await
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "the signature that `carry_out` takes")]
+fn removed(done: Done) -> Result<Response, ApiError> {
+    Ok(Json(OutcomeAnswer { outcome: describe::outcome(done.outcome) }).into_response())
+}
+
+/// Create a tunnel.
+#[utoipa::path(post, path = "/v1/bridges/{bridge}/tunnels", tag = "tunnels",
+    params(("bridge" = String, Path, description = "Name of the bridge"), ChangeQuery),
+    request_body = PostTunnel,
+    responses(
+        (status = 200, description = "Updated or unchanged; with `dry_run` a `PlanAnswer`", body = TunnelAnswer),
+        (status = 201, description = "Created", body = TunnelAnswer),
+        (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`: no such bridge", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`switch_refused`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`switch_unavailable`", body = Problem, content_type = "application/problem+json"),
+        (status = 504, description = "`outcome_unknown`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn post_tunnel(
+    Shared(state): Shared<State>,
+    Extension(id): Extension<RequestId>,
+    ValidPath(name): ValidPath<String>,
+    ValidQuery(query): ValidQuery<ChangeQuery>,
+    ValidJson(body): ValidJson<PostTunnel>,
+) -> Result<Response, ApiError> {
+    let name: BridgeName = validate::text("bridge", &name)?;
+    let change = validate::create_tunnel(name, &body, &local_addresses(&state).await?)?;
+    carry_out(&state, change, &query, id, |done| {
+        let outcome = describe::outcome(done.outcome);
+        let tunnel = match &done.seen {
+            Seen::Tunnel(port) => describe::tunnel(port),
+            _ => None,
+        };
+        let tunnel = tunnel.ok_or_else(|| gone(&done))?;
+        Ok((status(outcome), Json(TunnelAnswer { outcome, tunnel })).into_response())
+    })
+    .await
+}
+
+/// Remove a tunnel.
+#[utoipa::path(delete, path = "/v1/bridges/{bridge}/tunnels/{port}", tag = "tunnels",
+    params(
+        ("bridge" = String, Path, description = "Name of the bridge"),
+        ("port" = String, Path, description = "Name of the tunnel's port"),
+        ChangeQuery,
+    ),
+    responses(
+        (status = 200, description = "Removed, or nothing was there", body = OutcomeAnswer),
+        (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`: bridge or port is not ours", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`switch_refused`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`switch_unavailable`", body = Problem, content_type = "application/problem+json"),
+        (status = 504, description = "`outcome_unknown`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn delete_tunnel(
+    Shared(state): Shared<State>,
+    Extension(id): Extension<RequestId>,
+    ValidPath((bridge, port)): ValidPath<(String, String)>,
+    ValidQuery(query): ValidQuery<ChangeQuery>,
+) -> Result<Response, ApiError> {
+    let bridge: BridgeName = validate::text("bridge", &bridge)?;
+    let port: PortName = validate::text("port", &port)?;
+    carry_out(&state, Change::DestroyTunnel { bridge, port }, &query, id, removed).await
+}

@@ -1,0 +1,86 @@
+//! From what is observed to the wire's types. Must not judge: states are told as they are.
+
+use ovstunnel_api::{Bridge, Flows, FlowsState, Ipv6Policy, Outcome, RefusedTunnel, Tunnel, TunnelState, Vif};
+use ovstunnel_core::{
+    DesiredBridge, DesiredTunnel, FlowChange, FlowsSeen, ObservedBridge, ObservedPort, Settings, TunnelHealth,
+    network_flows,
+};
+
+use crate::writer::Refusal;
+
+pub(super) fn outcome(outcome: ovstunnel_core::Outcome) -> Outcome {
+    match outcome {
+        ovstunnel_core::Outcome::Created => Outcome::Created,
+        ovstunnel_core::Outcome::Updated => Outcome::Updated,
+        ovstunnel_core::Outcome::Unchanged => Outcome::Unchanged,
+        ovstunnel_core::Outcome::Removed => Outcome::Removed,
+    }
+}
+
+pub(super) fn refusal(refusal: &Refusal) -> RefusedTunnel {
+    RefusedTunnel {
+        port: refusal.tunnel.port().to_string(),
+        to: refusal.tunnel.to.to_string(),
+        remote_ip: refusal.tunnel.remote_ip.to_string(),
+        error: refusal.words.clone(),
+    }
+}
+
+/// A bridge of ours; nothing where it is not.
+pub(super) fn bridge(observed: &ObservedBridge, seen: &FlowsSeen, settings: &Settings) -> Option<Bridge> {
+    let record = DesiredBridge::from_record(observed)?;
+    let prefixes = &settings.vif_prefixes;
+    let is_vif = |port: &ObservedPort| observed.is_vif(port, prefixes);
+    let others = observed.ports.values().filter(|p| p.name != observed.name && !p.is_tunnel_of_ours() && !is_vif(p));
+    Some(Bridge {
+        name: observed.name.clone(),
+        key: record.key.get(),
+        network_uuid: record.network_uuid.map(|uuid| uuid.to_string()),
+        host_id: record.host_id.as_ref().map(ToString::to_string),
+        ipv6: match record.ipv6 {
+            ovstunnel_core::Ipv6Policy::Drop => Ipv6Policy::Drop,
+            ovstunnel_core::Ipv6Policy::Allow => Ipv6Policy::Allow,
+        },
+        adopted: record.adopted,
+        tunnels: observed.ports.values().filter_map(tunnel).collect(),
+        vifs: observed.vifs(prefixes).map(vif).collect(),
+        other_ports: others.map(|port| port.name.clone()).collect(),
+        flows: flows(&record, observed, seen, settings),
+    })
+}
+
+fn vif(port: &ObservedPort) -> Vif {
+    Vif { name: port.name.clone(), ofport: port.interface().and_then(|interface| interface.openflow_port()) }
+}
+
+/// A tunnel of ours; nothing where the port is none.
+pub(super) fn tunnel(port: &ObservedPort) -> Option<Tunnel> {
+    let record = DesiredTunnel::from_record(port)?;
+    let (state, ofport, error) = match port.interface().map(|interface| interface.health()) {
+        Some(TunnelHealth::Up(ofport)) => (TunnelState::Up, Some(ofport), None),
+        Some(TunnelHealth::Refused(words)) => (TunnelState::Error, None, Some(words)),
+        Some(TunnelHealth::Pending) => (TunnelState::Pending, None, None),
+        None => (TunnelState::Error, None, Some("the port has not exactly one interface".to_owned())),
+    };
+    Some(Tunnel {
+        port: port.name.clone(),
+        from: record.from.to_string(),
+        to: record.to.to_string(),
+        remote_ip: record.remote_ip.to_string(),
+        key: record.key.get(),
+        ofport,
+        state,
+        error,
+    })
+}
+
+fn flows(record: &DesiredBridge, observed: &ObservedBridge, seen: &FlowsSeen, settings: &Settings) -> Flows {
+    let expected = network_flows(record, Some(observed), settings);
+    let state = match (seen, FlowChange::between(&expected, seen)) {
+        (FlowsSeen::Unknown, _) => FlowsState::Unknown,
+        (FlowsSeen::Known { .. }, None) => FlowsState::InSync,
+        (FlowsSeen::Known { .. }, Some(_)) => FlowsState::Drifted,
+    };
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Flows { state, expected: count(expected.len()), installed: seen.count().map(count) }
+}

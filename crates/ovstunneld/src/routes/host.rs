@@ -1,0 +1,104 @@
+//! The host itself: its devices, a look at everything, and whether the daemon is alive and ready.
+
+use axum::Json;
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use ovstunnel_api::{Interface, Problem, Ready, ReconcileAnswer};
+
+use super::{ChangeQuery, State, planned, problem};
+use crate::extract::{ValidPath, ValidQuery};
+use crate::metrics::{CONTENT_TYPE, Surroundings};
+use crate::problem::ApiError;
+
+/// An error with its sources.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |source| source.source());
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
+}
+
+/// A device or bridge of this host, from which tunnel end points are taken.
+#[utoipa::path(get, path = "/v1/interfaces/{label}", tag = "host",
+    params(("label" = String, Path, description = "Name of a device or bridge")),
+    responses(
+        (status = 200, description = "Its addresses and MTU", body = Interface),
+        (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 500, description = "`internal`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn get_interface(
+    Shared(state): Shared<State>,
+    ValidPath(label): ValidPath<String>,
+) -> Result<Json<Interface>, ApiError> {
+    let found = state.interfaces.by_label(&label).await.map_err(|error| ApiError::internal(chain(&error)))?;
+    let shown = crate::problem::echo(&label);
+    found.map(Json).ok_or_else(|| ApiError::not_found(format!("there is no device or bridge {shown}")))
+}
+
+/// Look at every managed bridge and repair it now.
+#[utoipa::path(post, path = "/v1/reconcile", tag = "host",
+    params(ChangeQuery),
+    responses(
+        (status = 200, description = "What was found and done; with `dry_run` a `PlanAnswer`", body = ReconcileAnswer),
+        (status = 503, description = "`switch_unavailable`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn reconcile(
+    Shared(state): Shared<State>,
+    ValidQuery(query): ValidQuery<ChangeQuery>,
+) -> Result<Response, ApiError> {
+    if query.dry_run {
+        return state.writer.plan_reconcile().await.map(planned).map_err(|error| problem(&state, "", error));
+    }
+    if let Some(reason) = state.switch.health().borrow().trouble() {
+        return Err(ApiError::unavailable(format!("Open vSwitch cannot be reached: {reason}; nothing was changed")));
+    }
+    let report = state.writer.reconcile().await.map_err(|error| problem(&state, "", error))?;
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let answer = ReconcileAnswer {
+        bridges: count(report.bridges),
+        tunnels: count(report.tunnels),
+        found: report.found,
+        done: report.done,
+        failed: report.failed,
+    };
+    Ok(Json(answer).into_response())
+}
+
+/// Whether the daemon is alive.
+#[utoipa::path(get, path = "/healthz", tag = "host",
+    responses((status = 200, description = "It is", body = String, content_type = "text/plain")))]
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether the switch can be reached and was reconciled.
+#[utoipa::path(get, path = "/readyz", tag = "host",
+    responses(
+        (status = 200, description = "Ready", body = Ready),
+        (status = 503, description = "Not ready, with the reason", body = Ready),
+    ))]
+pub(super) async fn readyz(Shared(state): Shared<State>) -> (StatusCode, Json<Ready>) {
+    let health = state.switch.health().borrow().clone();
+    let reason = match health.trouble() {
+        Some(reason) => Some(format!("Open vSwitch cannot be reached: {reason}")),
+        None if state.writer.reconciled() != Some(health.generation) => {
+            Some("the switch has not been reconciled since it came up".to_owned())
+        }
+        None => None,
+    };
+    let (ready, version) = (reason.is_none(), env!("CARGO_PKG_VERSION").to_owned());
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Ready { ready, reason, ovs_version: health.version, version }))
+}
+
+/// Counters, durations and a stock of the switch, for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "host",
+    responses((status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text")))]
+pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
+    let around = Surroundings {
+        health: state.switch.health().borrow().clone(),
+        mirror_age: state.switch.observer().age(),
+        log_lines_lost: state.logging.as_ref().map_or(0, |logging| logging.lost_lines()),
+    };
+    let text = state.metrics.text(&state.bridges(), &around);
+    ([(axum::http::header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
+}

@@ -1,0 +1,139 @@
+//! The routes of the API, version 1.
+//!
+//! What it does: takes a request apart, hands it to the writer or reads the mirror, and puts the answer on the wire. What
+//! it must not do: run commands, or change anything itself.
+
+mod bridges;
+mod describe;
+mod host;
+mod openapi;
+mod validate;
+mod vifs;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use ovstunnel_api::{Outcome, PlanAnswer, PlannedCommand};
+use ovstunnel_core::{FlowsSeen, ObservedBridge, Settings, View};
+use ovstunnel_ovs::Switch;
+use serde::Deserialize;
+
+use crate::interfaces::Interfaces;
+use crate::logging::Logging;
+use crate::metrics::{self, Metrics};
+use crate::problem::ApiError;
+use crate::writer::{Planned, WriteError, Writer};
+
+/// What all handlers share.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The switch, for reading its mirror.
+    pub switch: Switch,
+    /// The one that changes it.
+    pub writer: Writer,
+    /// Devices of this host.
+    pub interfaces: Arc<Interfaces>,
+    /// What the configuration says about networks.
+    pub settings: Arc<Settings>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The log; none in tests of the routes alone.
+    pub logging: Option<Arc<Logging>>,
+}
+
+/// All routes, described in `/openapi.json`.
+pub fn router(state: State) -> Router {
+    let counted = axum::middleware::from_fn_with_state(state.metrics.clone(), metrics::measure);
+    openapi::router().with_state(state).route_layer(counted)
+}
+
+/// `?dry_run=true` answers with the plan and changes nothing.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ChangeQuery {
+    /// Answer with the plan (the changes in words, the exact commands) and change nothing.
+    dry_run: bool,
+}
+
+impl State {
+    /// All managed bridges as they are now.
+    fn bridges(&self) -> Vec<ovstunnel_api::Bridge> {
+        self.switch.observer().read(|db| {
+            let view = db.view();
+            let all = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name));
+            all.filter_map(|observed| self.describe(&observed)).collect()
+        })
+    }
+
+    /// A managed bridge as it is now.
+    fn bridge(&self, name: &str) -> Option<ovstunnel_api::Bridge> {
+        let observed = self.switch.observer().read(|db| db.view().bridge(name))?;
+        self.describe(&observed)
+    }
+
+    /// A bridge of ours on the wire; nothing where it is not.
+    fn describe(&self, observed: &ObservedBridge) -> Option<ovstunnel_api::Bridge> {
+        // With vswitchd its flows are gone: what was read of them before says nothing.
+        let seen = match self.switch.health().borrow().vswitchd {
+            Ok(()) => self.writer.flows().get(observed.uuid),
+            Err(_) => FlowsSeen::Unknown,
+        };
+        describe::bridge(observed, &seen, &self.switch.effective(&self.settings))
+    }
+
+    /// That the mirror is the database's state and not a memory of it.
+    fn expect_live(&self) -> Result<(), ApiError> {
+        match &self.switch.health().borrow().database {
+            Ok(()) => Ok(()),
+            Err(reason) => Err(ApiError::unavailable(format!("Open vSwitch cannot be reached: {reason}"))),
+        }
+    }
+}
+
+fn planned(plan: Planned) -> Response {
+    let commands = plan.commands.into_iter().map(|command| PlannedCommand { argv: command.argv, stdin: command.stdin });
+    let answer = PlanAnswer {
+        dry_run: true,
+        outcome: describe::outcome(plan.outcome),
+        changes: plan.changes,
+        commands: commands.collect(),
+    };
+    axum::Json(answer).into_response()
+}
+
+/// The status of a success: 201 where something came into being.
+fn status(outcome: Outcome) -> StatusCode {
+    match outcome {
+        Outcome::Created => StatusCode::CREATED,
+        Outcome::Updated | Outcome::Unchanged | Outcome::Removed => StatusCode::OK,
+    }
+}
+
+/// An error of the writer on the wire, with the bridge as it is now where part of the request took effect.
+fn problem(state: &State, bridge: &str, error: WriteError) -> ApiError {
+    use ovstunnel_core::Rejected;
+    let detail = error.to_string();
+    let mut problem = match error {
+        WriteError::Rejected(Rejected::Invalid { field, rule, value }) => {
+            let value = Some(value).filter(|value| !value.is_empty());
+            return ApiError::invalid(field, rule, value.as_deref());
+        }
+        WriteError::Rejected(Rejected::NotFound(what)) => return ApiError::not_found(what),
+        WriteError::Rejected(Rejected::Conflict { in_the_way, detail }) => {
+            return ApiError::conflict(in_the_way, detail);
+        }
+        WriteError::Unavailable(_) | WriteError::Busy(_) | WriteError::Ended => return ApiError::unavailable(detail),
+        WriteError::Refused(_) => return ApiError::refused(detail, vec![]),
+        WriteError::TunnelsRefused(refused) => {
+            let words = refused.iter().map(|refusal| format!("{}: {}", refusal.tunnel.port(), refusal.words));
+            let detail = format!("{detail}: {}", words.collect::<Vec<_>>().join("; "));
+            ApiError::refused(detail, refused.iter().map(describe::refusal).collect())
+        }
+        WriteError::Unknown(_) => ApiError::outcome_unknown(detail),
+    };
+    problem.problem_mut().bridge = state.bridge(bridge).map(Box::new);
+    problem
+}

@@ -1,0 +1,44 @@
+//! The routes together with their description, `/openapi.json`. Must not describe what is not routed, nor route what is
+//! not described: both come from the same list.
+
+use axum::routing::get;
+use axum::{Json, Router};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{State, bridges, host, vifs};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "ovstunnel",
+        description = "Bridges and GRE tunnels of virtual networks on an Open vSwitch host. HTTPS with client certificates; \
+                       the same routes on a Unix socket for root. Errors are application/problem+json with a stable `code`."
+    ),
+    components(schemas(ovstunnel_api::PlanAnswer)),
+    tags(
+        (name = "bridges", description = "A bridge for each virtual network"),
+        (name = "tunnels", description = "GRE tunnels of a bridge to other hosts"),
+        (name = "vifs", description = "News of VMs' interfaces, on the Unix socket only"),
+        (name = "host", description = "The host and the daemon"),
+    )
+)]
+struct Description;
+
+/// All routes and their description.
+pub(super) fn router() -> Router<State> {
+    let (router, description) = OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(bridges::list_bridges))
+        .routes(routes!(bridges::put_bridge, bridges::get_bridge, bridges::delete_bridge))
+        .routes(routes!(bridges::post_tunnel))
+        .routes(routes!(bridges::delete_tunnel))
+        .routes(routes!(vifs::put_vif, vifs::delete_vif))
+        .routes(routes!(host::get_interface))
+        .routes(routes!(host::reconcile))
+        .routes(routes!(host::healthz))
+        .routes(routes!(host::readyz))
+        .routes(routes!(host::metrics))
+        .split_for_parts();
+    router.route("/openapi.json", get(async move || Json(description)))
+}

@@ -1,0 +1,140 @@
+//! Puts the daemon's inner parts together: switch, writer, devices, routes.
+//!
+//! What it does: starts them from a configuration and ends them in order. What it must not do: listen, or handle signals;
+//! that is `daemon`'s.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use ovstunnel_api::{GRE_OVERHEAD, Interface};
+use ovstunnel_core::{Ipv6Policy, Settings};
+use ovstunnel_ovs::{CommandHook, RealSwitch, SimulatedSwitch, StartError, Switch, Tools};
+use tokio::task::JoinHandle;
+
+use crate::config::Config;
+use crate::interfaces::Interfaces;
+use crate::lock::WriterLock;
+use crate::logging::Logging;
+use crate::metrics::Metrics;
+use crate::writer::{Progress, Writer};
+use crate::{edge, notify, routes};
+
+/// How long the writer may take to finish what it was given, once nobody asks any more.
+const FINISH: Duration = Duration::from_secs(40);
+
+/// The running inner parts.
+#[derive(Debug)]
+pub struct Service {
+    writer: JoinHandle<()>,
+    watchdog: Option<JoinHandle<()>>,
+}
+
+impl Service {
+    /// Starts everything behind the listeners, and gives the routes with all that each request goes through.
+    ///
+    /// # Errors
+    /// When Open vSwitch is too old. That it is not there is none: it may come.
+    pub async fn start(
+        config: &Config,
+        simulate: bool,
+        logging: Arc<Logging>,
+    ) -> Result<(Router, Service), StartError> {
+        let metrics = Metrics::default();
+        let (switch, interfaces, lock) = if simulate {
+            (Switch::Simulated(SimulatedSwitch::new()), simulated_interfaces(), WriterLock::none())
+        } else {
+            let lock = WriterLock::beside(&config.api.socket, config.ovs.timeout);
+            (real_switch(config, &metrics).await?, Interfaces::kernel(), lock)
+        };
+        let (router, writer, progress) = assemble_with(
+            Some(logging),
+            metrics,
+            lock,
+            switch,
+            interfaces,
+            settings(config),
+            config.reconcile.interval,
+        );
+        let watchdog = notify::watchdog(progress, config.ovs.timeout);
+        Ok((router, Service { writer, watchdog }))
+    }
+
+    /// Waits until the writer has finished what it was given. All routers must be gone by then.
+    pub async fn finish(self) {
+        if tokio::time::timeout(FINISH, self.writer).await.is_err() {
+            tracing::error!("ended before all changes were carried out; the next start looks at what was");
+        }
+        if let Some(watchdog) = self.watchdog {
+            watchdog.abort();
+        }
+    }
+}
+
+/// The routes over a given switch.
+pub fn assemble(
+    switch: Switch,
+    interfaces: Interfaces,
+    settings: Settings,
+    interval: Duration,
+) -> (Router, JoinHandle<()>) {
+    let (router, running, _) =
+        assemble_with(None, Metrics::default(), WriterLock::none(), switch, interfaces, settings, interval);
+    (router, running)
+}
+
+fn assemble_with(
+    logging: Option<Arc<Logging>>,
+    metrics: Metrics,
+    lock: WriterLock,
+    switch: Switch,
+    interfaces: Interfaces,
+    settings: Settings,
+    interval: Duration,
+) -> (Router, JoinHandle<()>, Progress) {
+    let (writer, running) = Writer::start(switch.clone(), settings.clone(), interval, metrics.clone(), lock);
+    let progress = writer.progress();
+    let (interfaces, settings) = (interfaces.into(), Arc::new(settings));
+    let state = routes::State { switch, writer, interfaces, settings, metrics, logging };
+    (edge::wrap(routes::router(state)), running, progress)
+}
+
+/// Open vSwitch as the configuration says.
+pub(crate) async fn real_switch(config: &Config, metrics: &Metrics) -> Result<Switch, StartError> {
+    let tools = Tools {
+        rundir: config.ovs.rundir.clone(),
+        bin_dir: config.ovs.bin_dir.clone(),
+        timeout: config.ovs.timeout,
+        vif_broadcast_pps: config.network.vif_broadcast_pps,
+    };
+    let counted = metrics.clone();
+    let hook = CommandHook::new(move |command, result, took| counted.command(command, result, took));
+    Ok(Switch::Real(RealSwitch::start(tools, hook).await?))
+}
+
+/// What the configuration says about networks.
+pub(crate) fn settings(config: &Config) -> Settings {
+    Settings {
+        ipv6: match config.network.ipv6 {
+            ovstunnel_api::Ipv6Policy::Drop => Ipv6Policy::Drop,
+            ovstunnel_api::Ipv6Policy::Allow => Ipv6Policy::Allow,
+        },
+        vif_prefixes: config.network.vif_prefixes.clone(),
+        vif_broadcast_pps: config.network.vif_broadcast_pps,
+        datapath_type: config.ovs.datapath_type.clone(),
+    }
+}
+
+/// The devices of a simulated host.
+fn simulated_interfaces() -> Interfaces {
+    let mtu = 1500;
+    Interfaces::fixed(vec![Interface {
+        label: "sim0".into(),
+        device: "sim0".into(),
+        ip: Some("192.0.2.1".into()),
+        netmask: Some("255.255.255.0".into()),
+        mac: Some("02:00:00:00:00:01".into()),
+        mtu,
+        max_guest_mtu: mtu - GRE_OVERHEAD,
+    }])
+}

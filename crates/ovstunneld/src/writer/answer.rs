@@ -1,0 +1,148 @@
+//! What a caller gets back from the writer. Must not know HTTP: `routes` puts it on the wire.
+
+use std::collections::HashMap;
+
+use ovstunnel_core::{
+    BridgeName, Change, DesiredTunnel, FlowsSeen, ObservedBridge, ObservedPort, Outcome, PortName, Rejected, Step,
+};
+use ovstunnel_ovs::{Command, CommitError};
+
+use crate::lock::Busy;
+
+/// A change that was carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// What it did.
+    pub outcome: Outcome,
+    /// The bridge it worked on.
+    pub bridge: BridgeName,
+    /// What of it was in the switch right afterwards.
+    pub seen: Seen,
+}
+
+/// What could be seen after a change, before any other was begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// It was about something that is to be gone, or somebody else took it away again at once.
+    Nothing,
+    /// The bridge that was set up, with our flows on it.
+    Bridge(Box<(ObservedBridge, FlowsSeen)>),
+    /// The tunnel that was created.
+    Tunnel(Box<ObservedPort>),
+}
+
+/// What a change would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// What it would answer.
+    pub outcome: Outcome,
+    /// The steps in words.
+    pub changes: Vec<String>,
+    /// The commands.
+    pub commands: Vec<Command>,
+}
+
+/// A tunnel that Open vSwitch refused and that was taken away again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The bridge it was for.
+    pub bridge: BridgeName,
+    /// The tunnel.
+    pub tunnel: DesiredTunnel,
+    /// Open vSwitch's words.
+    pub words: String,
+}
+
+/// Why a change was not carried out, or not as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// It cannot be; nothing was changed.
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    /// The switch cannot be reached; nothing was changed.
+    #[error("Open vSwitch cannot be reached: {0}; nothing was changed")]
+    Unavailable(String),
+    /// Open vSwitch refused the change as a whole; nothing was changed.
+    #[error("Open vSwitch refused the change: {0}; nothing was changed")]
+    Refused(String),
+    /// Open vSwitch refused some tunnels; those are gone again, the rest of the change stays.
+    #[error("Open vSwitch refused {} of the tunnels; they were taken away again, the rest of the change stays", .0.len())]
+    TunnelsRefused(Vec<Refusal>),
+    /// It is not known whether the change, or all of it, took effect.
+    #[error("{0}")]
+    Unknown(String),
+    /// Somebody else writes.
+    #[error("{0}; nothing was changed")]
+    Busy(#[from] Busy),
+    /// The daemon ends.
+    #[error("the daemon is ending; nothing was changed")]
+    Ended,
+}
+
+impl From<CommitError> for WriteError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Unavailable(reason) => WriteError::Unavailable(reason),
+            CommitError::Refused(words) => WriteError::Refused(words),
+            CommitError::Unknown(reason) => WriteError::Unknown(reason),
+        }
+    }
+}
+
+/// The steps of a batch, by what they are about: each answer looks at its own and not at all of them.
+#[derive(Debug, Default)]
+pub(super) struct Parts<'a>(HashMap<&'a str, OnBridge<'a>>);
+
+#[derive(Debug, Default)]
+struct OnBridge<'a> {
+    all: Vec<&'a Step>,
+    ports: HashMap<String, Vec<&'a Step>>,
+}
+
+impl<'a> Parts<'a> {
+    pub fn of(steps: &'a [Step]) -> Self {
+        let mut parts = Parts::default();
+        for step in steps {
+            let bridge = parts.0.entry(step.bridge()).or_default();
+            bridge.all.push(step);
+            let port = match step {
+                Step::AddTunnel { tunnel, .. } => tunnel.port().to_string(),
+                Step::EditTunnel { port, .. } => port.to_string(),
+                Step::RemoveTunnel { port, .. } => port.clone(),
+                _ => continue,
+            };
+            bridge.ports.entry(port).or_default().push(step);
+        }
+        parts
+    }
+
+    /// The steps that a change asked for: all on its bridge, or those of its tunnel.
+    pub fn about(&self, change: &Change, port: Option<&PortName>) -> &[&'a Step] {
+        let bridge = self.0.get(change.bridge().as_str());
+        let steps = match port {
+            None => bridge.map(|bridge| &bridge.all),
+            Some(port) => bridge.and_then(|bridge| bridge.ports.get(port.as_str())),
+        };
+        steps.map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// What a change does, told from the steps that are about it.
+pub(super) fn outcome(change: &Change, steps: &[&Step]) -> Outcome {
+    match change {
+        Change::SetupBridge(_) => match steps.first() {
+            Some(Step::CreateBridge(_)) => Outcome::Created,
+            Some(_) => Outcome::Updated,
+            None => Outcome::Unchanged,
+        },
+        Change::DestroyBridge(_) => steps.first().map_or(Outcome::Unchanged, |_| Outcome::Removed),
+        Change::CreateTunnel(_) | Change::DestroyTunnel { .. } => {
+            steps.iter().fold(Outcome::Unchanged, |so_far, step| match (step, so_far) {
+                (Step::AddTunnel { .. }, Outcome::Removed) | (Step::EditTunnel { .. }, _) => Outcome::Updated,
+                (Step::AddTunnel { .. }, _) => Outcome::Created,
+                (Step::RemoveTunnel { .. }, _) => Outcome::Removed,
+                _ => so_far,
+            })
+        }
+    }
+}

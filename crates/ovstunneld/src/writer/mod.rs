@@ -1,0 +1,304 @@
+//! The single writer: one task through which every change of the switch goes.
+//!
+//! What it does: queues requests, carries out those that do not touch each other in one transaction, gives each caller an
+//! answer of its own, and repairs what drifts. What it must not do: know HTTP.
+
+mod answer;
+mod batch;
+mod execute;
+mod flow_table;
+mod progress;
+mod refused_bridge;
+mod repair;
+mod retry;
+mod vif;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ovstunnel_core::{Change, Memory, Outcome, Settings, Step, stages};
+use ovstunnel_ovs::Switch;
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{Instrument, Span};
+
+use crate::lock::{Busy, Turn, WriterLock};
+use crate::metrics::Metrics;
+
+pub use answer::{Done, Planned, Refusal, Seen, WriteError};
+pub use flow_table::FlowTable;
+pub use progress::Progress;
+pub use repair::Report;
+pub use vif::Vif;
+
+/// Requests that may wait; further ones wait in their handlers.
+const QUEUE: usize = 1024;
+
+/// What a caller wants of the writer.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub change: Change,
+    /// Under which the log speaks of it.
+    pub id: String,
+    pub span: Span,
+    pub reply: oneshot::Sender<Result<Done, WriteError>>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Message {
+    Change(Job),
+    Plan { change: Change, reply: oneshot::Sender<Result<Planned, WriteError>> },
+    Reconcile { span: Span, reply: oneshot::Sender<Report> },
+    PlanReconcile { reply: oneshot::Sender<Result<Planned, WriteError>> },
+    Vif(vif::News),
+    PlanVif { vif: Vif, reply: oneshot::Sender<Result<Planned, WriteError>> },
+}
+
+/// How callers reach the writer.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    queue: mpsc::Sender<Message>,
+    flows: FlowTable,
+    reconciled: watch::Receiver<Option<u64>>,
+    progress: Progress,
+}
+
+impl Writer {
+    /// Starts the writer's task. It ends, with all it was given done, when the last handle is gone.
+    pub fn start(
+        switch: Switch,
+        settings: Settings,
+        interval: Duration,
+        metrics: Metrics,
+        lock: WriterLock,
+    ) -> (Self, tokio::task::JoinHandle<()>) {
+        let (queue, messages) = mpsc::channel(QUEUE);
+        let (reconciled, reconciled_at) = watch::channel(None);
+        let flows = FlowTable::default();
+        let progress = Progress::default();
+        let task = Task {
+            switch,
+            settings: Arc::new(settings),
+            flows: flows.clone(),
+            messages,
+            inbox: VecDeque::new(),
+            reconciled,
+            retry: retry::Retry::default(),
+            sick: retry::Retry::default(),
+            memory: Memory::default(),
+            batches: 0,
+            metrics,
+            progress: progress.clone(),
+            lock,
+        };
+        let running = tokio::spawn(task.run(interval));
+        (Writer { queue, flows, reconciled: reconciled_at, progress }, running)
+    }
+
+    /// Has a change carried out. If the caller goes away meanwhile, it is carried out all the same.
+    ///
+    /// # Errors
+    /// Why it was not, or what is known of its outcome.
+    pub async fn change(&self, change: Change, id: String) -> Result<Done, WriteError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Change(Job { change, id, span: Span::current(), reply })).await?;
+        answer.await.unwrap_or(Err(WriteError::Ended))
+    }
+
+    /// Says what a change would do, and does nothing.
+    ///
+    /// # Errors
+    /// Why it would be rejected.
+    pub async fn plan(&self, change: Change) -> Result<Planned, WriteError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Plan { change, reply }).await?;
+        answer.await.unwrap_or(Err(WriteError::Ended))
+    }
+
+    /// Looks at every managed bridge and repairs it.
+    ///
+    /// # Errors
+    /// When the writer has ended.
+    pub async fn reconcile(&self) -> Result<Report, WriteError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Reconcile { span: Span::current(), reply }).await?;
+        answer.await.map_err(|_| WriteError::Ended)
+    }
+
+    /// Says what a repair would do, and does nothing.
+    ///
+    /// # Errors
+    /// When the switch cannot be reached or read.
+    pub async fn plan_reconcile(&self) -> Result<Planned, WriteError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::PlanReconcile { reply }).await?;
+        answer.await.unwrap_or(Err(WriteError::Ended))
+    }
+
+    /// Looks at the bridge of a VIF of which there are news.
+    ///
+    /// # Errors
+    /// When the switch cannot be reached, or its flows could not be put in order.
+    pub async fn vif(&self, vif: Vif) -> Result<Outcome, WriteError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Vif(vif::News { vif, span: Span::current(), reply })).await?;
+        answer.await.unwrap_or(Err(WriteError::Ended))
+    }
+
+    /// Says what news of a VIF would have done, and does nothing.
+    ///
+    /// # Errors
+    /// When the switch cannot be reached or read.
+    pub async fn plan_vif(&self, vif: Vif) -> Result<Planned, WriteError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::PlanVif { vif, reply }).await?;
+        answer.await.unwrap_or(Err(WriteError::Ended))
+    }
+
+    async fn send(&self, message: Message) -> Result<(), WriteError> {
+        self.queue.send(message).await.map_err(|_| WriteError::Ended)
+    }
+
+    /// Whether the writer gets on.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// What is known of our flows.
+    pub fn flows(&self) -> &FlowTable {
+        &self.flows
+    }
+
+    /// The start of `ovs-vswitchd` under which everything was last reconciled, if any.
+    pub fn reconciled(&self) -> Option<u64> {
+        *self.reconciled.borrow()
+    }
+}
+
+/// The writer's task.
+struct Task {
+    switch: Switch,
+    settings: Arc<Settings>,
+    flows: FlowTable,
+    messages: mpsc::Receiver<Message>,
+    /// What has arrived and is not begun, in order.
+    inbox: VecDeque<Message>,
+    reconciled: watch::Sender<Option<u64>>,
+    retry: retry::Retry,
+    /// When Open vSwitch is asked to try tunnels in error again.
+    sick: retry::Retry,
+    memory: Memory,
+    batches: u64,
+    metrics: Metrics,
+    progress: Progress,
+    lock: WriterLock,
+}
+
+impl Task {
+    async fn run(mut self, interval: Duration) {
+        let observer = self.switch.observer().clone();
+        let (mut revision, mut health) = (observer.revision(), observer.health());
+        let mut tick = tokio::time::interval(interval);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            self.progress.idle();
+            // Not biased: requests that never cease must not keep us from what the switch calls for, nor the other way round.
+            tokio::select! {
+                there = arrived(&mut self.inbox, &mut self.messages) => match there {
+                    true => self.take_next().await,
+                    false => return,
+                },
+                Ok(()) = health.changed() => self.health_changed().await,
+                Ok(()) = revision.changed() => {
+                    revision.borrow_and_update();
+                    self.repair_touched().await;
+                }
+                () = self.sick.due() => self.try_again().await,
+                () = self.retry.due() => drop(self.reconcile_all("something failed").await),
+                _ = tick.tick() => drop(self.reconcile_all("the interval has passed").await),
+            }
+        }
+    }
+
+    /// Takes the first message, and those of the others that can be carried out with it.
+    async fn take_next(&mut self) {
+        match self.inbox.pop_front() {
+            None => {}
+            Some(Message::Plan { change, reply }) => drop(reply.send(self.plan(&change))),
+            Some(Message::Reconcile { span, reply }) => {
+                let report = self.reconcile_all("asked for").instrument(span).await;
+                drop(reply.send(report));
+            }
+            Some(Message::PlanReconcile { reply }) => drop(reply.send(self.plan_repairs().await)),
+            Some(Message::PlanVif { vif, reply }) => drop(reply.send(self.plan_vif(&vif).await)),
+            Some(Message::Vif(news)) => self.take_news(news).await,
+            Some(Message::Change(first)) => {
+                let batch = self.batch_with(first);
+                self.carry_out(batch).await;
+                // However many requests wait, a VIF that was plugged meanwhile gets its rules now.
+                self.repair_touched().await;
+            }
+        }
+    }
+
+    async fn health_changed(&mut self) {
+        let health = self.switch.health().borrow().clone();
+        self.flows.enter_generation(health.generation);
+        if health.trouble().is_none() && *self.reconciled.borrow() != Some(health.generation) {
+            drop(self.reconcile_all("Open vSwitch has come up").await);
+        }
+        // What changed while it could not be reached.
+        self.repair_touched().await;
+    }
+
+    /// That the switch can be worked with and it is our turn to write.
+    async fn ready(&mut self) -> Result<Turn, WriteError> {
+        if let Some(reason) = self.switch.health().borrow().trouble() {
+            return Err(WriteError::Unavailable(reason.to_owned()));
+        }
+        Ok(self.turn().await?)
+    }
+
+    /// Waits for the turn to write. Where somebody else has written since the last one, what was known of flows is
+    /// forgotten, and a look at everything is due.
+    async fn turn(&mut self) -> Result<Turn, Busy> {
+        let turn = self.lock.take().await?;
+        if self.flows.enter_turn(turn.signs()) {
+            tracing::info!("another ovstunneld has written; looking at everything");
+            self.retry.failed();
+        }
+        Ok(turn)
+    }
+
+    /// What a change would do.
+    fn plan(&self, change: &Change) -> Result<Planned, WriteError> {
+        if let Some(reason) = self.switch.health().borrow().trouble() {
+            return Err(WriteError::Unavailable(reason.to_owned()));
+        }
+        let drafted = self.draft([change]);
+        let port = drafted.results.into_iter().next().unwrap_or(Ok(None))?;
+        let outcome = answer::outcome(change, answer::Parts::of(&drafted.steps).about(change, port.as_ref()));
+        Ok(self.planned(outcome, drafted.steps))
+    }
+
+    fn planned(&self, outcome: Outcome, steps: Vec<Step>) -> Planned {
+        let changes = steps.iter().map(ToString::to_string).collect();
+        Planned { outcome, changes, commands: self.switch.commands(&stages(steps)) }
+    }
+}
+
+/// Waits until something is in the inbox, with all that has arrived behind it; false where nobody can send any more.
+async fn arrived(inbox: &mut VecDeque<Message>, messages: &mut mpsc::Receiver<Message>) -> bool {
+    if inbox.is_empty() {
+        match messages.recv().await {
+            Some(message) => inbox.push_back(message),
+            None => return false,
+        }
+    }
+    while inbox.len() < QUEUE
+        && let Ok(message) = messages.try_recv()
+    {
+        inbox.push_back(message);
+    }
+    true
+}

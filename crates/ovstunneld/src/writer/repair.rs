@@ -1,0 +1,299 @@
+//! Looks at what is managed and repairs what differs from its record.
+//!
+//! What it does: everything at the start, at intervals and when asked; single bridges as soon as the mirror shows that
+//! something on them changed. What it must not do: write where nothing differs.
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
+use ovstunnel_core::{BridgeName, DesiredBridge, Draft, FlowsSeen, ObservedBridge, Outcome, Step, TunnelHealth, View};
+use ovstunnel_ovs::Db;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::batch::Desired;
+use super::execute::Effect;
+use super::{Planned, Task, WriteError};
+
+/// Dumps of flows that run at the same time; each mostly waits.
+const DUMPS_AT_ONCE: usize = 16;
+
+/// What a look at everything found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Managed bridges.
+    pub bridges: usize,
+    /// Their tunnels.
+    pub tunnels: usize,
+    /// What differed from the record, as the steps that mend it.
+    pub found: Vec<String>,
+    /// What of that was done.
+    pub done: Vec<String>,
+    /// What could not be done, with the reason.
+    pub failed: Vec<String>,
+}
+
+impl Task {
+    /// Looks at every managed bridge, its flows too, and repairs it.
+    pub(super) async fn reconcile_all(&mut self, why: &'static str) -> Report {
+        self.reconcile_everything(why).instrument(tracing::error_span!("reconcile")).await
+    }
+
+    async fn reconcile_everything(&mut self, why: &'static str) -> Report {
+        let health = self.switch.health().borrow().clone();
+        if let Some(reason) = health.trouble() {
+            tracing::debug!(why, reason, "not reconciled: Open vSwitch cannot be reached");
+            // Tried again once it can: the change of its health is waited for.
+            self.retry.begin();
+            return Report { failed: vec![format!("Open vSwitch cannot be reached: {reason}")], ..Report::default() };
+        }
+        self.retry.begin();
+        let _turn = match self.turn().await {
+            Ok(turn) => turn,
+            Err(busy) => {
+                self.retry.failed();
+                return Report { failed: vec![busy.to_string()], ..Report::default() };
+            }
+        };
+        self.flows.enter_generation(health.generation);
+        let managed = self.managed();
+        let reconciled = *self.reconciled.borrow();
+        // A vswitchd that has started while we lived has no flow of ours but those that were written since: there is
+        // nothing to read and everything to write, and VMs wait for it.
+        let anew = reconciled.is_some_and(|before| before != health.generation);
+        let failed = if anew { vec![] } else { self.read_flows(&managed).await };
+        let mut report = Report { bridges: managed.len(), failed, ..Report::default() };
+        let foreign = if reconciled == Some(health.generation) { vec![] } else { self.foreign() };
+        // That the flows of a bridge that is not ours cannot be read is no failure of ours.
+        let _ = self.read_flows_of_some(foreign.iter().map(|(name, uuid)| (name, uuid))).await;
+        let Repairs { steps, tunnels, in_error, desired } = self.repairs_and_left_overs(&managed, &foreign);
+        report.tunnels = tunnels;
+        let effect = self.execute(&steps).await;
+        self.remember(desired, &effect);
+        self.expect_health(in_error);
+        tell(&mut report, &steps, &effect);
+        self.metrics.look();
+        self.metrics.repairs(report.done.len(), report.failed.len());
+        if report.failed.is_empty() {
+            self.retry.succeeded();
+            self.reconciled.send_replace(Some(health.generation));
+        } else {
+            self.retry.failed();
+        }
+        match report.found.is_empty() && report.failed.is_empty() {
+            true => tracing::debug!(why, bridges = report.bridges, tunnels, "reconciled: nothing differs"),
+            false => tracing::warn!(
+                why, bridges = report.bridges, tunnels, found = ?report.found, failed = ?report.failed, "reconciled"
+            ),
+        }
+        report
+    }
+
+    /// What a repair of everything would do.
+    pub(super) async fn plan_repairs(&self) -> Result<Planned, WriteError> {
+        if let Some(reason) = self.switch.health().borrow().trouble() {
+            return Err(WriteError::Unavailable(reason.to_owned()));
+        }
+        let managed = self.managed();
+        if let Some(failure) = self.read_flows(&managed).await.into_iter().next() {
+            return Err(WriteError::Unavailable(failure));
+        }
+        let Repairs { steps, .. } = self.repairs(managed.iter().map(|(name, _)| name));
+        let outcome = if steps.is_empty() { Outcome::Unchanged } else { Outcome::Updated };
+        Ok(self.planned(outcome, steps))
+    }
+
+    /// Repairs the bridges that changed since the last look, without reading their flows.
+    pub(super) async fn repair_touched(&mut self) {
+        // While it cannot be reached, what was touched stays noted.
+        if self.switch.health().borrow().trouble().is_some() {
+            return;
+        }
+        let touched = self.take_touched();
+        if touched.is_empty() {
+            return;
+        }
+        let Ok(_turn) = self.turn().await.inspect_err(|busy| tracing::warn!(%busy, "could not follow")) else {
+            return self.retry.failed();
+        };
+        let repairs = self.repairs(&touched);
+        self.follow(&repairs.steps, repairs.desired, repairs.in_error).await;
+    }
+
+    /// The bridges that changed since the last look.
+    pub(super) fn take_touched(&self) -> BTreeSet<BridgeName> {
+        self.switch.observer().take_touched().iter().filter_map(|name| name.parse().ok()).collect()
+    }
+
+    /// Carries out what a change by somebody else asks for, and says so.
+    pub(super) async fn follow(&mut self, steps: &[Step], desired: Desired, in_error: usize) -> Effect {
+        let effect = self.follow_steps(steps).await;
+        self.remember(desired, &effect);
+        self.expect_health(in_error);
+        effect
+    }
+
+    async fn follow_steps(&mut self, steps: &[Step]) -> Effect {
+        if steps.is_empty() {
+            return Effect::default();
+        }
+        let changed = async {
+            let words: Vec<String> = steps.iter().map(ToString::to_string).collect();
+            tracing::info!(changes = ?words, "the switch has changed; following it");
+            self.execute(steps).await
+        };
+        let effect = changed.instrument(tracing::error_span!("follow")).await;
+        let mut report = Report::default();
+        tell(&mut report, steps, &effect);
+        self.metrics.repairs(report.done.len(), report.failed.len());
+        if let Some(error) = &effect.failed {
+            tracing::error!(%error, "could not follow a change of the switch; it is tried again");
+            self.retry.failed();
+        }
+        effect
+    }
+
+    /// The managed bridges, with their rows.
+    fn managed(&self) -> Vec<(BridgeName, Uuid)> {
+        self.switch.observer().read(|db| {
+            let view = db.view();
+            let bridges = db.bridge_names().into_iter().filter_map(|name| view.bare_bridge(&name));
+            let ours = |bridge: &ObservedBridge| {
+                let remembered = self.memory.get(&bridge.name, bridge.uuid).is_some();
+                remembered || DesiredBridge::from_record(bridge).is_some()
+            };
+            bridges.filter(ours).filter_map(|bridge| Some((bridge.name.parse().ok()?, bridge.uuid))).collect()
+        })
+    }
+
+    /// The bridges that are not ours, with their rows.
+    fn foreign(&self) -> Vec<(BridgeName, Uuid)> {
+        let managed: BTreeSet<BridgeName> = self.managed().into_iter().map(|(name, _)| name).collect();
+        self.switch.observer().read(|db| {
+            let view = db.view();
+            let bridges = db.bridge_names().into_iter().filter_map(|name| view.bare_bridge(&name));
+            let named = bridges.filter_map(|bridge| Some((bridge.name.parse().ok()?, bridge.uuid)));
+            named.filter(|(name, _)| !managed.contains(name)).collect()
+        })
+    }
+
+    /// Reads the flows of all managed bridges and forgets those of others; says which could not be read.
+    async fn read_flows(&self, bridges: &[(BridgeName, Uuid)]) -> Vec<String> {
+        self.flows.retain(&bridges.iter().map(|(_, uuid)| *uuid).collect::<Vec<_>>());
+        self.read_flows_of_some(bridges.iter().map(|(name, uuid)| (name, uuid))).await
+    }
+
+    /// Reads the flows of some bridges; says which could not be read.
+    pub(super) async fn read_flows_of_some<'a>(
+        &self,
+        bridges: impl IntoIterator<Item = (&'a BridgeName, &'a Uuid)>,
+    ) -> Vec<String> {
+        let dumps: Vec<BoxFuture<'_, _>> =
+            bridges.into_iter().map(|(name, uuid)| self.read_flows_of(name, *uuid).boxed()).collect();
+        let results: Vec<_> = futures_util::stream::iter(dumps).buffer_unordered(DUMPS_AT_ONCE).collect().await;
+        results.into_iter().flatten().collect()
+    }
+
+    /// Reads the flows of one bridge; says why they could not be read.
+    async fn read_flows_of(&self, name: &BridgeName, uuid: Uuid) -> Option<String> {
+        self.progress.step();
+        let (seen, failure) = match self.switch.dump_flows(name.as_str()).await {
+            Ok(seen) => (seen, None),
+            Err(error) => (FlowsSeen::Unknown, Some(format!("flows of bridge {name} could not be read: {error}"))),
+        };
+        self.flows.set(uuid, seen);
+        failure
+    }
+
+    /// The steps that bring bridges back to what they must be.
+    pub(super) fn repairs<'a>(&self, bridges: impl IntoIterator<Item = &'a BridgeName>) -> Repairs {
+        self.drafted_repairs(|draft, view| bridges.into_iter().for_each(|name| draft.touch(view, name)))
+    }
+
+    /// The same, and what takes left-overs of ours away from bridges that are not ours.
+    fn repairs_and_left_overs(&self, managed: &[(BridgeName, Uuid)], foreign: &[(BridgeName, Uuid)]) -> Repairs {
+        self.drafted_repairs(|draft, view| {
+            managed.iter().for_each(|(name, _)| draft.touch(view, name));
+            foreign.iter().for_each(|(name, _)| draft.sweep(view, name));
+        })
+    }
+
+    fn drafted_repairs(&self, take_up: impl FnOnce(&mut Draft<'_>, &dyn View)) -> Repairs {
+        self.switch.observer().read(|db| {
+            let (view, mut draft) = (db.view(), Draft::with_memory(&self.memory));
+            take_up(&mut draft, &view);
+            let tunnels = draft.bridges().filter_map(|(_, desired, _)| Some(desired?.tunnels.len())).sum();
+            let observed = draft.bridges().filter_map(|(_, desired, observed)| observed.filter(|_| desired.is_some()));
+            let in_error = observed.map(tunnels_in_error).sum();
+            Repairs { steps: self.plan_draft(&draft), tunnels, in_error, desired: draft.into_desired() }
+        })
+    }
+
+    /// Has Open vSwitch try again, at growing distances, for as long as tunnels are in error.
+    fn expect_health(&mut self, in_error: usize) {
+        if in_error > 0 {
+            self.sick.failed();
+        }
+    }
+
+    /// Has Open vSwitch try its ports in error again.
+    pub(super) async fn try_again(&mut self) {
+        self.sick.begin();
+        let count = |db: &Db| {
+            let view = db.view();
+            let bridges = self.memory.names().filter_map(|name| view.bridge(name.as_str()));
+            bridges.map(|bridge| tunnels_in_error(&bridge)).sum::<usize>()
+        };
+        let before = self.switch.observer().read(count);
+        if before == 0 || self.switch.health().borrow().trouble().is_some() {
+            return self.sick.succeeded();
+        }
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let attempt = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
+        let failed = self.switch.commit(&[Step::TryAgain { attempt }]).await.err();
+        let after = self.switch.observer().read(count);
+        tracing::warn!(before, after, ?failed, "tunnels are in error; Open vSwitch was asked to try them again");
+        self.expect_health(after);
+    }
+}
+
+/// What a look at bridges asks for.
+pub(super) struct Repairs {
+    /// The steps that bring them back to what they must be.
+    pub steps: Vec<Step>,
+    /// Tunnels that were looked at.
+    pub tunnels: usize,
+    /// Tunnels that Open vSwitch has refused.
+    pub in_error: usize,
+    /// What each bridge must be.
+    pub desired: Desired,
+}
+
+fn tunnels_in_error(bridge: &ObservedBridge) -> usize {
+    let ours = bridge.ports.values().filter(|port| port.is_tunnel_of_ours());
+    let health = ours.filter_map(|port| Some(port.interface()?.health()));
+    health.filter(|health| matches!(health, TunnelHealth::Refused(_))).count()
+}
+
+/// Sorts what was planned into done and failed.
+fn tell(report: &mut Report, steps: &[Step], effect: &Effect) {
+    for step in steps {
+        let words = step.to_string();
+        let failure = match step {
+            Step::ChangeFlows { bridge, .. } => effect.flows_failed.get(bridge.as_str()).or(effect.failed.as_ref()),
+            _ => effect.failed.as_ref(),
+        };
+        match failure {
+            Some(error) => report.failed.push(format!("{words}: {error}")),
+            None => report.done.push(words.clone()),
+        }
+        report.found.push(words);
+    }
+    // Its step was carried out, and yet the tunnel is not there.
+    for refusal in &effect.refused {
+        let (bridge, port) = (&refusal.bridge, refusal.tunnel.port());
+        report.failed.push(format!("Open vSwitch refused tunnel {port} of bridge {bridge}: {}", refusal.words));
+    }
+}

@@ -1,0 +1,145 @@
+//! Who gets in by HTTPS and who does not, and what they are told.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Authority, Daemon, Identity, PATIENCE, client, exchange, request};
+use nix::sys::signal::Signal;
+use ovstunneld::listen::MAX_HTTPS_CONNECTIONS;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+fn health() -> Vec<u8> {
+    request("GET /healthz", &[], b"")
+}
+
+/// The client was refused in the handshake: no answer at all.
+async fn assert_refused(daemon: &Daemon, identity: Option<&Identity>, log: &str) {
+    let before = daemon.file("log").matches(log).count();
+    let error = daemon.ask(identity, &health()).await.expect_err("was let in").to_string();
+    // The alert may be overtaken by the end of the connection.
+    assert!(error.contains("alert") || error.contains("reset") || error.contains("pipe"), "{error}");
+    daemon.wait_for_log(log, before + 1);
+}
+
+#[tokio::test]
+async fn a_good_certificate_is_served_over_http_1_and_http_2() {
+    let daemon = Daemon::start("level = \"debug\"");
+    let manager = daemon.ca.issue("manager.example");
+    let answer = daemon.ask(Some(&manager), &health()).await.unwrap();
+    assert_eq!((answer.status, answer.body.as_str()), (200, "ok\n"));
+    daemon.wait_for_log("peer=\"manager.example@127.0.0.1:", 1);
+
+    let mut tls = client(&daemon.ca, Some(&manager));
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let http2 = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().timeout(PATIENCE).build().unwrap();
+    let url = format!("https://{}/healthz", daemon.address);
+    let answer = http2.get(url).send().await.unwrap();
+    assert_eq!((answer.version(), answer.status().as_u16()), (reqwest::Version::HTTP_2, 200));
+    assert_eq!(answer.headers()["x-request-id"].len(), 12);
+}
+
+#[tokio::test]
+async fn without_a_good_certificate_nobody_gets_in() {
+    let daemon = Daemon::start("");
+    assert_refused(&daemon, None, "peer sent no certificates").await;
+    let stranger = Authority::new("test CA").issue("manager");
+    assert_refused(&daemon, Some(&stranger), "invalid peer certificate").await;
+    let expired = daemon.ca.issue_until("manager", 2001);
+    assert_refused(&daemon, Some(&expired), "certificate expired").await;
+    let good = daemon.ca.issue("manager");
+    assert_eq!(daemon.ask(Some(&good), &health()).await.unwrap().status, 200, "the others do not disturb");
+}
+
+#[tokio::test]
+async fn plain_http_on_the_https_port_is_told_so_at_once() {
+    let daemon = Daemon::start("");
+    for method in ["GET /healthz", "PUT /v1/bridges/x"] {
+        let stream = TcpStream::connect(daemon.address).await.unwrap();
+        let answer = exchange(stream, &request(method, &[], &[b'x'; 5000])).await.unwrap();
+        let problem = answer.problem();
+        assert_eq!(problem["code"], "invalid_request");
+        assert!(problem["detail"].as_str().unwrap().contains("https://"), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_gets_its_413_also_from_a_client_that_sends_it_all_first() {
+    let daemon = Daemon::start("");
+    let manager = daemon.ca.issue("manager");
+    let body = vec![b' '; 5_000_000];
+    let large = request("PUT /v1/bridges/x", &[("content-type", "application/json")], &body);
+    for answer in [daemon.ask(Some(&manager), &large).await.unwrap(), daemon.ask_socket(&large).await] {
+        assert_eq!((answer.status, &answer.problem()["code"]), (413, &"too_large".into()));
+    }
+    // One that asks beforehand is told without sending anything.
+    let asking = request("PUT /v1/bridges/x", &[("expect", "100-continue"), ("content-length", "5000000")], b"");
+    assert_eq!(daemon.ask_socket(&asking).await.status, 413);
+}
+
+#[tokio::test]
+async fn a_sighup_brings_new_certificates_in_and_bad_ones_not() {
+    let daemon = Daemon::start("");
+    let (old, next_ca) = (daemon.ca.issue("old"), Authority::new("next CA"));
+    let new = next_ca.issue("new");
+    let ca_file = daemon.dir.path().join("ca.pem");
+    let mut open = daemon.connect(Some(&old)).await.unwrap();
+    open.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    open.read_exact(&mut [0; 12]).await.unwrap();
+
+    std::fs::write(&ca_file, "nonsense").unwrap();
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for_log("ca.pem: no CERTIFICATE in it", 1);
+    assert_eq!(daemon.ask(Some(&old), &health()).await.unwrap().status, 200);
+
+    std::fs::write(&ca_file, &next_ca.pem).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for_log("certificates read again", 1);
+    assert_eq!(daemon.ask(Some(&new), &health()).await.unwrap().status, 200);
+    assert_refused(&daemon, Some(&old), "invalid peer certificate").await;
+    // What was open before goes on.
+    open.write_all(&health()).await.unwrap();
+    let mut both = String::new();
+    open.read_to_string(&mut both).await.unwrap();
+    assert_eq!(both.matches("HTTP/1.1 200").count(), 1, "{both}");
+}
+
+/// Takes as long as the daemon's deadline, 10 s.
+#[tokio::test]
+async fn clients_that_say_nothing_are_not_kept() {
+    let daemon = Daemon::start("");
+    let manager = daemon.ca.issue("manager");
+    let mut before_tls = TcpStream::connect(daemon.address).await.unwrap();
+    let mut inside_tls = TcpStream::connect(daemon.address).await.unwrap();
+    inside_tls.write_all(&[0x16, 3, 1]).await.unwrap();
+    let mut after_tls = daemon.connect(Some(&manager)).await.unwrap();
+    let mut inside_header = daemon.connect(Some(&manager)).await.unwrap();
+    inside_header.write_all(b"GET /healthz HTTP/1.1\r\nhost:").await.unwrap();
+    assert_eq!(daemon.ask(Some(&manager), &health()).await.unwrap().status, 200, "others are served");
+    let mut seen = [[0u8; 64]; 4];
+    let [a, b, c, d] = &mut seen;
+    let ends = async {
+        let _ = tokio::join!(before_tls.read(a), inside_tls.read(b), after_tls.read(c), inside_header.read(d));
+    };
+    tokio::time::timeout(PATIENCE, ends).await.expect("a connection is kept for ever");
+}
+
+#[tokio::test]
+async fn a_flood_of_connections_is_capped_and_does_not_lock_out_root() {
+    let daemon = Daemon::start("");
+    let manager = daemon.ca.issue("manager");
+    let before = daemon.open_files();
+    let mut flood = Vec::new();
+    for _ in 0..MAX_HTTPS_CONNECTIONS + 100 {
+        flood.push(TcpStream::connect(daemon.address).await.unwrap());
+    }
+    common::wait_for("the cap is reached", || (daemon.open_files() >= before + MAX_HTTPS_CONNECTIONS).then_some(()));
+    for _ in 0..50 {
+        assert_eq!(daemon.ask_socket(&health()).await.status, 200);
+    }
+    // A few more are the requests just answered.
+    let more = daemon.open_files() - before - MAX_HTTPS_CONNECTIONS;
+    assert!(more < 50, "{more} above the cap");
+    drop(flood);
+    assert_eq!(daemon.ask(Some(&manager), &health()).await.unwrap().status, 200);
+}

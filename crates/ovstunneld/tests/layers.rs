@@ -1,0 +1,140 @@
+//! House rules that a compiler does not check: who may depend on whom, who may run programs, how a file begins.
+//!
+//! The rules are those of docs/ARCHITECTURE.md. A rule that has to give way is changed there first and then here.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Each crate of the product, with the crates of this workspace that it may use.
+const MAY_USE: [(&str, &[&str]); 5] = [
+    ("ovstunnel-core", &[]),
+    ("ovstunnel-ovs", &["ovstunnel-core"]),
+    ("ovstunnel-api", &[]),
+    ("ovstunneld", &["ovstunnel-core", "ovstunnel-ovs", "ovstunnel-api"]),
+    ("ovstunnelctl", &["ovstunnel-api"]),
+];
+
+/// All that core may use of other people's crates: nothing that does I/O, knows the time or runs tasks.
+const CORE_USES: [&str; 3] = ["sha2", "thiserror", "uuid"];
+
+/// The files that may run programs: the one for Open vSwitch, and the VIF helper, which has the daemon's program look once
+/// where no daemon runs.
+const RUN_PROGRAMS: [(&str, &str); 2] =
+    [("ovstunnel-ovs", "src/runner.rs"), ("ovstunnelctl", "src/bin/ovstunnel-vif/main.rs")];
+
+/// Lines of a file that a reader can still hold in the head.
+const LONGEST: usize = 450;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// Name of each crate of the workspace, with its folder and the crates that it depends on, not for its tests alone.
+fn crates() -> BTreeMap<String, (PathBuf, Vec<String>)> {
+    let mut cargo = Command::new(env!("CARGO"));
+    let output = cargo.args(["metadata", "--format-version", "1", "--no-deps"]).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap().iter().map(|package| {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let dependencies = package["dependencies"].as_array().unwrap().iter();
+        let real = dependencies.filter(|dependency| dependency["kind"] != "dev").map(|d| text(&d["name"])).collect();
+        let folder = Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap().to_owned();
+        (text(&package["name"]), (folder, real))
+    });
+    packages.collect()
+}
+
+/// What of the product's crates breaks the layers.
+fn breaches(crates: &BTreeMap<String, (PathBuf, Vec<String>)>) -> Vec<String> {
+    let mut breaches = Vec::new();
+    for (name, allowed) in MAY_USE {
+        let (_, uses) = &crates[name];
+        let inside = uses.iter().filter(|used| crates.contains_key(*used));
+        breaches
+            .extend(inside.filter(|used| !allowed.contains(&used.as_str())).map(|used| format!("{name} -> {used}")));
+        let outside = uses.iter().filter(|used| name == "ovstunnel-core" && !CORE_USES.contains(&used.as_str()));
+        breaches.extend(outside.map(|used| format!("{name} -> {used}")));
+    }
+    breaches
+}
+
+#[test]
+fn no_crate_uses_one_that_it_must_not() {
+    let mut crates = crates();
+    assert_eq!(breaches(&crates), Vec::<String>::new());
+    let here = root().join("crates");
+    for (name, (folder, _)) in &crates {
+        let known = MAY_USE.iter().any(|(known, _)| known == name);
+        assert_eq!(
+            folder.starts_with(&here),
+            known,
+            "{name}: a crate of the product is in crates/ and has a rule here"
+        );
+    }
+    // The rule bites.
+    crates.get_mut("ovstunnelctl").unwrap().1.push("ovstunnel-core".into());
+    crates.get_mut("ovstunnel-core").unwrap().1.push("tokio".into());
+    assert_eq!(breaches(&crates), ["ovstunnel-core -> tokio", "ovstunnelctl -> ovstunnel-core"]);
+}
+
+/// The Rust files in and under a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return vec![] };
+    let mut found = Vec::new();
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        match path.is_dir() {
+            true => found.extend(sources(&path)),
+            false if path.extension().is_some_and(|ending| ending == "rs") => found.push(path),
+            false => {}
+        }
+    }
+    found
+}
+
+/// A file's text up to its unit tests; nothing of a file that is a test as a whole.
+fn product_text(path: &Path) -> String {
+    if path.file_name().is_some_and(|name| name == "tests.rs") {
+        return String::new();
+    }
+    let text = std::fs::read_to_string(path).unwrap();
+    text.split("#[cfg(test)]").next().unwrap_or_default().to_owned()
+}
+
+/// Whether a text runs programs. `std::process::ExitCode` does not.
+fn runs_programs(text: &str) -> bool {
+    ["process::Command", "process::{Command", "Command::new(", "libc::fork", "::exec("]
+        .iter()
+        .any(|sign| text.contains(sign))
+}
+
+#[test]
+fn programs_are_run_in_one_place() {
+    let mut running = Vec::new();
+    for (name, (folder, _)) in crates().iter().filter(|(name, _)| MAY_USE.iter().any(|(known, _)| known == name)) {
+        let files = sources(&folder.join("src")).into_iter().filter(|path| runs_programs(&product_text(path)));
+        running.extend(files.map(|path| (name.clone(), path.strip_prefix(folder).unwrap().display().to_string())));
+    }
+    let expected = RUN_PROGRAMS.map(|(name, file)| (name.to_owned(), file.to_owned()));
+    assert_eq!(running, expected);
+}
+
+#[test]
+fn every_file_opens_with_what_it_is_and_can_be_held_in_the_head() {
+    let mut files = 0;
+    for folder in crates().into_values().map(|(folder, _)| folder) {
+        for path in ["src", "tests"].iter().flat_map(|part| sources(&folder.join(part))) {
+            files += 1;
+            let text = std::fs::read_to_string(&path).unwrap();
+            let path = path.strip_prefix(root()).unwrap().display().to_string();
+            assert!(text.starts_with("//!") || text.starts_with("// "), "{path} does not say what it is");
+            let lines = text.lines().count();
+            assert!(lines <= LONGEST, "{path} has {lines} lines; {LONGEST} are the most");
+        }
+    }
+    assert!(files > 100, "only {files} files were looked at");
+}

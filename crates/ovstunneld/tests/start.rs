@@ -1,0 +1,61 @@
+//! How the daemon starts: what it refuses, and what it tells systemd.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "each test program uses a part of what they share")]
+
+mod common;
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::time::Duration;
+
+use common::{prepare, program, wait_for};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A folder with an `ovs-vsctl` of the given version, and the configuration's section that names it.
+fn tools(dir: &Path, version: &str) -> String {
+    let script = format!("#!/bin/sh\necho 'ovs-vsctl (Open vSwitch) {version}'\n");
+    std::fs::write(dir.join("ovs-vsctl"), script).unwrap();
+    std::fs::set_permissions(dir.join("ovs-vsctl"), PermissionsExt::from_mode(0o755)).unwrap();
+    format!("[ovs]\nbin_dir = \"{d}\"\nrundir = \"{d}\"\n", d = dir.display())
+}
+
+#[test]
+fn an_open_vswitch_without_protected_ports_is_refused_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    prepare(dir.path(), &tools(dir.path(), "2.5.3"));
+    let status = program(dir.path()).status().unwrap();
+    let stderr = std::fs::read_to_string(dir.path().join("stderr")).unwrap();
+    assert_eq!(status.code(), Some(1));
+    for words in ["Open vSwitch 2.5 is too old", "needs 2.7 or newer", "`Port.protected`"] {
+        assert!(stderr.contains(words), "{stderr}");
+    }
+    assert!(!dir.path().join("run/o.sock").exists(), "it never listened");
+}
+
+#[test]
+fn systemd_is_told_of_readiness_of_life_and_of_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    prepare(dir.path(), &tools(dir.path(), "3.1.0"));
+    let socket = UnixDatagram::bind(dir.path().join("notify")).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut command = program(dir.path());
+    command.env("NOTIFY_SOCKET", dir.path().join("notify")).env("WATCHDOG_USEC", "300000");
+    let mut child = command.spawn().unwrap();
+    let mut buffer = [0; 4096];
+    let mut wait_for_word = |word: &str| {
+        loop {
+            let length = socket.recv(&mut buffer).expect(word);
+            if String::from_utf8_lossy(&buffer[..length]).contains(word) {
+                return;
+            }
+        }
+    };
+    wait_for_word("READY=1");
+    wait_for_word("WATCHDOG=1");
+    wait_for_word("WATCHDOG=1");
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    wait_for_word("STOPPING=1");
+    assert!(wait_for("the daemon ends", || child.try_wait().unwrap()).success());
+}
