@@ -1,0 +1,284 @@
+//! The command line as types, with the help that goes with each option.
+//!
+//! What it must not do: promise what is not there yet. Help says what is true today.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ovstunnel_api::{Id, Ipv6Policy, PutTunnel};
+use reqwest::Url;
+
+use super::values;
+use crate::pki;
+
+const EXAMPLES: &str = "\
+Examples:
+  ovstunnelctl status
+  ovstunnelctl bridge setup xapi12 --key 1001 --host-id 1 --tunnel 2=192.0.2.12 --tunnel 3=192.0.2.13
+  ovstunnelctl bridge setup xapi12 --key 1001 --dry-run
+  ovstunnelctl tunnel create xapi12 --from 1 --to 4 --remote-ip 192.0.2.14
+  ovstunnelctl --json bridge list | jq '.bridges[].name'
+  ovstunnelctl --url https://host2:8443 --ca ca.crt --cert admin.crt --key admin.key status
+
+Exit status:
+  0  success
+  1  the daemon answered with an error, or something is wrong (status: not ready, a tunnel in error, flows drifted)
+  2  the command line is wrong, or the daemon cannot be reached or does not answer";
+
+/// Operates ovstunneld: GRE tunnels between the Open vSwitch bridges of a cloud's hosts.
+#[derive(Debug, Parser)]
+#[command(name = "ovstunnelctl", version, after_help = EXAMPLES, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// Print JSON: the API's own types on standard output, an error as a problem (RFC 9457) on standard error.
+    #[arg(long, global = true, help_heading = GENERAL)]
+    pub(super) json: bool,
+
+    /// How long to wait for an answer: a number of seconds, or with a unit (500ms, 2m).
+    #[arg(long, global = true, value_name = "TIME", default_value = "40s", value_parser = values::timeout, help_heading = GENERAL)]
+    pub(super) timeout: Duration,
+
+    #[command(flatten)]
+    pub(super) connection: Connection,
+
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Which daemon is asked.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Connection {
+    /// The daemon's Unix socket; for root on the same host [default: /run/ovstunnel/ovstunneld.sock]
+    /// [env: OVSTUNNEL_SOCKET].
+    #[arg(long, global = true, value_name = "PATH", help_heading = GENERAL)]
+    pub(super) socket: Option<PathBuf>,
+
+    /// The daemon of another host, as https://HOST:8443 [env: OVSTUNNEL_URL].
+    #[arg(long, conflicts_with = "socket", value_parser = crate::client::Endpoint::parse_url, help_heading = REMOTE)]
+    pub(super) url: Option<Url>,
+
+    /// Certificate of the CA that the daemon's certificate must come from, PEM [env: OVSTUNNEL_CA].
+    #[arg(long, value_name = "FILE", help_heading = REMOTE)]
+    pub(super) ca: Option<PathBuf>,
+
+    /// Client certificate, PEM [env: OVSTUNNEL_CERT].
+    #[arg(long, value_name = "FILE", help_heading = REMOTE)]
+    pub(super) cert: Option<PathBuf>,
+
+    /// Private key of the client certificate, PEM [env: OVSTUNNEL_KEY].
+    #[arg(long, value_name = "FILE", help_heading = REMOTE)]
+    pub(super) key: Option<PathBuf>,
+}
+
+const GENERAL: &str = "General options";
+
+const REMOTE: &str = "Another host, over HTTPS (these four stand before the command)";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show whether the daemon is ready, and a summary of what it manages.
+    Status,
+    /// Show, set up and destroy the bridges of virtual networks.
+    #[command(subcommand)]
+    Bridge(BridgeCommand),
+    /// Show, create and destroy single GRE tunnels.
+    #[command(subcommand)]
+    Tunnel(TunnelCommand),
+    /// Show address and MTU of a network device: what a tunnel's end point is taken from.
+    Interface {
+        /// A device or a bridge; on XenServer and XCP-ng also the name-label of a network.
+        label: String,
+    },
+    /// Compare the switch with the record and repair it now.
+    Reconcile {
+        /// Show what would be done, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Make the certificates for HTTPS: a CA, hosts' and clients' certificates.
+    #[command(subcommand)]
+    Pki(PkiCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BridgeCommand {
+    /// List the managed bridges.
+    List,
+    /// Show one managed bridge with its tunnels and VIFs.
+    Show {
+        /// Name of the bridge.
+        name: String,
+    },
+    /// Set a bridge up for a virtual network; make it, or adopt it where it is there. Repeating it is safe.
+    Setup(Setup),
+    /// Destroy a bridge. One that was adopted stays; its tunnels, and our marks and flows, go.
+    Destroy {
+        /// Name of the bridge.
+        name: String,
+        /// Show what would be done, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Setup {
+    /// Name of the bridge.
+    pub(super) name: String,
+    /// GRE key of the network, 1 to 2147483647.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(super) key: i64,
+    /// UUID of the network.
+    #[arg(long, value_name = "UUID")]
+    pub(super) network_uuid: Option<String>,
+    /// Id of this host in the management server.
+    #[arg(long, value_name = "ID", value_parser = values::id)]
+    pub(super) host_id: Option<Id>,
+    /// What to do with the network's IPv6; when not given, what the bridge or the daemon's configuration says.
+    #[arg(long, value_enum)]
+    pub(super) ipv6: Option<Ipv6>,
+    /// A tunnel to host TO at address IP, for example 2=192.0.2.12. Repeat it for each: they are the complete set, others
+    /// are removed. Without any, the tunnels stay as they are.
+    #[arg(long = "tunnel", value_name = "TO=IP", value_parser = values::tunnel)]
+    pub(super) tunnels: Vec<PutTunnel>,
+    /// The complete set of tunnels is empty: remove all.
+    #[arg(long, conflicts_with = "tunnels")]
+    pub(super) no_tunnels: bool,
+    /// Show what would be done, and change nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Ipv6 {
+    /// Drop all IPv6.
+    Drop,
+    /// Forward it like anything else.
+    Allow,
+}
+
+impl From<Ipv6> for Ipv6Policy {
+    fn from(word: Ipv6) -> Self {
+        match word {
+            Ipv6::Drop => Ipv6Policy::Drop,
+            Ipv6::Allow => Ipv6Policy::Allow,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TunnelCommand {
+    /// List tunnels.
+    List {
+        /// Only those of this bridge.
+        bridge: Option<String>,
+    },
+    /// Create a tunnel; the bridge's other tunnels stay. Repeating it is safe.
+    Create(Create),
+    /// Destroy a tunnel.
+    Destroy {
+        /// Name of the bridge.
+        bridge: String,
+        /// Name of the tunnel's port, as `tunnel list` shows it.
+        port: String,
+        /// Show what would be done, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Create {
+    /// Name of the bridge.
+    pub(super) bridge: String,
+    /// Id of this host.
+    #[arg(long, value_name = "ID", value_parser = values::id)]
+    pub(super) from: Id,
+    /// Id of the host at the other end.
+    #[arg(long, value_name = "ID", value_parser = values::id)]
+    pub(super) to: Id,
+    /// IPv4 address of the other end.
+    #[arg(long, value_name = "IP")]
+    pub(super) remote_ip: String,
+    /// GRE key; the bridge's own when not given.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(super) key: Option<i64>,
+    /// Show what would be done, and change nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+const PKI_EXAMPLES: &str = "\
+Example:
+  ovstunnelctl pki init --dir pki
+  ovstunnelctl pki issue --dir pki --host host1 --address 192.0.2.11
+  ovstunnelctl pki issue --dir pki --client management
+
+Nothing is ever overwritten. Keep ca.key away from the hosts: they need only ca.crt and their own pair.";
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = PKI_EXAMPLES)]
+pub(super) enum PkiCommand {
+    /// Make a CA: ca.crt and ca.key.
+    Init {
+        /// Directory for the files; made, for its owner only, if it is not there.
+        #[arg(long)]
+        dir: PathBuf,
+        /// Common name of the CA.
+        #[arg(long, default_value = "ovstunnel CA", value_parser = values::common_name)]
+        name: String,
+        /// Lifetime in days.
+        #[arg(long, default_value_t = pki::CA_DAYS, value_parser = clap::value_parser!(u32).range(pki::CA_DAYS_ALLOWED))]
+        days: u32,
+    },
+    /// Issue a certificate from the CA: NAME.crt and NAME.key.
+    Issue(Issue),
+}
+
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("who").required(true).args(["host", "client"]))]
+pub(super) struct Issue {
+    /// Directory of the CA's files, and for the new ones.
+    #[arg(long)]
+    pub(super) dir: PathBuf,
+    /// For the daemon on this host, which clients call by this DNS name (or address).
+    #[arg(long, value_name = "NAME")]
+    pub(super) host: Option<pki::Name>,
+    /// For a client of this name: a management server, an operator.
+    #[arg(long, value_name = "NAME")]
+    pub(super) client: Option<pki::Name>,
+    /// An address by which clients call the host; may be repeated.
+    #[arg(long = "address", value_name = "IP", conflicts_with = "client")]
+    pub(super) addresses: Vec<IpAddr>,
+    /// Lifetime in days, 825 at most; never longer than the CA's.
+    #[arg(long, default_value_t = pki::LEAF_DAYS, value_parser = clap::value_parser!(u32).range(pki::LEAF_DAYS_ALLOWED))]
+    pub(super) days: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_two_keys_do_not_meet() {
+        let line = "ovstunnelctl --url https://h --ca a --cert b --key c bridge setup br0 --key 7";
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        assert_eq!(cli.connection.key, Some(PathBuf::from("c")));
+        assert!(matches!(cli.command, Command::Bridge(BridgeCommand::Setup(Setup { key: 7, .. }))));
+    }
+
+    #[test]
+    fn what_is_general_may_stand_behind_the_command() {
+        let cli =
+            Cli::try_parse_from(["ovstunnelctl", "status", "--json", "--timeout", "3", "--socket", "/x"]).unwrap();
+        assert!(cli.json);
+        assert_eq!((cli.timeout, cli.connection.socket), (Duration::from_secs(3), Some(PathBuf::from("/x"))));
+    }
+}

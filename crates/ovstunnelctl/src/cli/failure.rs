@@ -1,0 +1,192 @@
+//! Errors for people (what, why, what to do) and for programs (problem JSON), on standard error.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io;
+
+use anstyle::{AnsiColor, Style};
+use ovstunnel_api::Problem;
+use serde::Serialize;
+
+use super::show::printable;
+use crate::client::ClientError;
+use crate::pki::PkiError;
+
+const RED: Style = AnsiColor::Red.on_default().bold();
+const CYAN: Style = AnsiColor::Cyan.on_default().bold();
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    #[error("{0}")]
+    Usage(String),
+    #[error("cannot start")]
+    Runtime(#[source] io::Error),
+    #[error("cannot write the answer as JSON")]
+    Json(#[source] serde_json::Error),
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
+}
+
+/// A problem of this side, in the shape of the daemon's; without a status, since there was no answer.
+#[derive(Serialize)]
+struct LocalProblem<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: String,
+    detail: String,
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// 1 where an answer came or no daemon was asked, 2 where there is none.
+    pub(super) fn exit_status(&self) -> u8 {
+        match self {
+            Failure::Client(e) if !e.answered() => 2,
+            Failure::Usage(_) => 2,
+            _ => 1,
+        }
+    }
+
+    pub(super) fn print(&self, json: bool) {
+        if json {
+            eprintln!("{}", self.as_json());
+        } else {
+            anstream::eprint!("{}", self.as_text());
+        }
+    }
+
+    fn as_json(&self) -> String {
+        let json = match self {
+            Failure::Client(ClientError::Problem(problem)) => serde_json::to_string_pretty(problem),
+            _ => serde_json::to_string_pretty(&self.as_problem()),
+        };
+        json.unwrap_or_else(|e| e.to_string())
+    }
+
+    fn as_problem(&self) -> LocalProblem<'_> {
+        let code = match self {
+            Failure::Client(e) => e.code(),
+            Failure::Pki(e) => e.code(),
+            Failure::Usage(_) => "usage",
+            Failure::Runtime(_) | Failure::Json(_) | Failure::Output(_) => "client_failed",
+        };
+        let detail = match self.causes() {
+            causes if causes.is_empty() => self.to_string(),
+            causes => format!("{self}: {}", causes.join(": ")),
+        };
+        LocalProblem {
+            kind: format!("urn:ovstunnel:problem:{code}"),
+            title: self.to_string(),
+            detail,
+            code,
+            hint: self.hint(),
+        }
+    }
+
+    fn as_text(&self) -> String {
+        let mut text = format!("{RED}Error:{RED:#} {}", printable(&self.to_string()));
+        if let Failure::Client(ClientError::Problem(problem)) = self {
+            text.push_str(&problem_text(problem));
+        }
+        text.push('\n');
+        for cause in self.causes() {
+            let _ = writeln!(text, "Cause: {}", printable(&cause));
+        }
+        if let Some(hint) = self.hint() {
+            let _ = writeln!(text, "{CYAN}Hint:{CYAN:#} {}", printable(&hint));
+        }
+        text
+    }
+
+    fn causes(&self) -> Vec<String> {
+        std::iter::successors(self.source(), |&e| e.source()).map(ToString::to_string).collect()
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Failure::Client(e) => e.hint(),
+            Failure::Pki(e) => e.hint().map(str::to_owned),
+            _ => None,
+        }
+    }
+}
+
+/// What follows the title: the detail, and each thing that the daemon names, on a line of its own.
+fn problem_text(problem: &Problem) -> String {
+    let mut text = format!(" (HTTP {})\n  {}", problem.status, printable(&problem.detail));
+    let named = [
+        ("field", &problem.field),
+        ("rule", &problem.rule),
+        ("value", &problem.value),
+        ("in the way", &problem.in_the_way),
+        ("request id", &problem.request_id),
+    ];
+    for (what, value) in named.into_iter().filter_map(|(what, value)| Some((what, value.as_ref()?))) {
+        let _ = write!(text, "\n  {what}: {}", printable(value));
+    }
+    for refused in &problem.refused {
+        let line = format!("{} to host {} at {}: {}", refused.port, refused.to, refused.remote_ip, refused.error);
+        let _ = write!(text, "\n  refused: {}", printable(&line));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ovstunnel_api::{Code, RefusedTunnel};
+
+    fn text(problem: Problem) -> String {
+        let failure = Failure::Client(ClientError::Problem(Box::new(problem)));
+        anstream::adapter::strip_str(&failure.as_text()).to_string()
+    }
+
+    #[test]
+    fn a_bad_field_is_named_with_rule_and_value() {
+        let mut problem = Problem::new(Code::InvalidRequest, "the key is out of range");
+        problem.field = Some("key".to_owned());
+        problem.rule = Some("1 to 2147483647".to_owned());
+        problem.value = Some("0".to_owned());
+        insta::assert_snapshot!(text(problem), @r"
+        Error: Invalid request (HTTP 400)
+          the key is out of range
+          field: key
+          rule: 1 to 2147483647
+          value: 0
+        ");
+    }
+
+    #[test]
+    fn refused_tunnels_are_listed_and_nothing_can_move_the_cursor() {
+        let mut problem = Problem::new(Code::SwitchRefused, "1 of 2 tunnels was refused");
+        problem.refused = vec![RefusedTunnel {
+            port: "t1001-1-2".to_owned(),
+            to: "2".to_owned(),
+            remote_ip: "192.0.2.12".to_owned(),
+            error: "could not add\u{1b}[2J".to_owned(),
+        }];
+        insta::assert_snapshot!(text(problem), @r"
+        Error: Refused by Open vSwitch (HTTP 422)
+          1 of 2 tunnels was refused
+          refused: t1001-1-2 to host 2 at 192.0.2.12: could not add\u{1b}[2J
+        Hint: what was refused was taken away again; Open vSwitch's own log may say more
+        ");
+    }
+
+    #[test]
+    fn errors_of_this_side_have_the_shape_of_a_problem() {
+        let failure = Failure::Pki(PkiError::Exists("pki/ca.crt".into()));
+        let json: serde_json::Value = serde_json::from_str(&failure.as_json()).unwrap();
+        assert_eq!(json["code"], "already_exists");
+        assert_eq!(json["type"], "urn:ovstunnel:problem:already_exists");
+        assert!(json["hint"].as_str().unwrap().contains("never overwritten"));
+        assert_eq!(failure.exit_status(), 1);
+    }
+}

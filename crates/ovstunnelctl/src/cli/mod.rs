@@ -1,0 +1,102 @@
+//! The command line: what is typed becomes requests, their answers become text, and how it went the exit status.
+//!
+//! What it does: 0 when all is well, 1 when the daemon answered with an error or something is wrong, 2 when the command
+//! line is or the daemon cannot be reached. What it must not do: decide anything that the daemon decides.
+
+mod args;
+mod bridge;
+mod connection;
+mod failure;
+mod pki;
+mod show;
+mod status;
+mod values;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, error::ErrorKind};
+
+pub use args::Cli;
+use args::Command;
+use failure::Failure;
+use show::Page;
+
+use crate::client::Client;
+
+/// What a command has to say, and whether it found something wrong.
+#[derive(Debug)]
+struct Report {
+    text: String,
+    wrong: bool,
+}
+
+impl Report {
+    /// `value` as JSON where that was asked for, else as a page for people.
+    fn new<T: serde::Serialize>(json: bool, value: &T, page: impl FnOnce(&T) -> Page) -> Result<Self, Failure> {
+        let text = if json { serde_json::to_string_pretty(value).map_err(Failure::Json)? } else { page(value).into() };
+        Ok(Report { text, wrong: false })
+    }
+
+    /// The same, found wrong where `wrong` says so.
+    fn wrong_if(self, wrong: bool) -> Self {
+        Report { wrong, ..self }
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.json;
+    match run(cli).and_then(|report| print(&report)) {
+        Ok(wrong) => ExitCode::from(u8::from(wrong)),
+        Err(Failure::Usage(text)) => usage(&text),
+        Err(failure) => {
+            failure.print(json);
+            ExitCode::from(failure.exit_status())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<Report, Failure> {
+    if let Command::Pki(command) = &cli.command {
+        return pki::run(command, cli.json);
+    }
+    let endpoint = connection::resolve(&cli.connection, |name| std::env::var_os(name)).map_err(Failure::Usage)?;
+    let client = Client::new(&endpoint, cli.timeout)?;
+    // One request after the other: one thread is enough, and starts fastest.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    runtime.block_on(ask(&client, cli.command, cli.json))
+}
+
+async fn ask(client: &Client, command: Command, json: bool) -> Result<Report, Failure> {
+    match command {
+        Command::Status => status::run(client, json).await,
+        Command::Bridge(command) => bridge::run(client, command, json).await,
+        Command::Tunnel(command) => bridge::run_tunnel(client, command, json).await,
+        Command::Interface { label } => Report::new(json, &client.interface(&label).await?, show::interface),
+        Command::Reconcile { dry_run: true } => Report::new(json, &client.dry_run().reconcile().await?, show::plan),
+        Command::Reconcile { dry_run: false } => {
+            let answer = client.reconcile().await?;
+            Ok(Report::new(json, &answer, show::reconcile)?.wrong_if(!answer.failed.is_empty()))
+        }
+        // Needs no daemon and was run before there was a client.
+        Command::Pki(command) => pki::run(&command, json),
+    }
+}
+
+/// Writes all at once. A reader that went away (`| head`) is no error.
+fn print(report: &Report) -> Result<bool, Failure> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{}", report.text.trim_end()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(e)),
+        _ => Ok(report.wrong),
+    }
+}
+
+/// In the way of clap's own complaints, which it ends with status 2.
+fn usage(text: &str) -> ExitCode {
+    let error = Cli::command().error(ErrorKind::MissingRequiredArgument, text);
+    let _ = error.print();
+    ExitCode::from(2)
+}

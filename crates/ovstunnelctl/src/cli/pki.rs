@@ -1,0 +1,126 @@
+//! `pki …`: makes certificates, and says what to do with them.
+
+use std::path::Path;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::args::{Issue, PkiCommand};
+use super::show::{Page, quoted};
+use super::{Failure, Report};
+use crate::pki::{Authority, Leaf, Role, Written, readable_by_others};
+
+/// The JSON of `pki init` and `pki issue`.
+#[derive(Debug, Serialize)]
+struct Issued<'a> {
+    certificate: &'a Path,
+    key: &'a Path,
+    ca: &'a Path,
+    /// DNS names and addresses of a host, the name of a client or of the CA.
+    names: &'a [String],
+    /// RFC 3339, UTC.
+    not_before: String,
+    /// RFC 3339, UTC.
+    not_after: String,
+}
+
+pub(super) fn run(command: &PkiCommand, json: bool) -> Result<Report, Failure> {
+    // Certificates count whole seconds.
+    let now = OffsetDateTime::now_utc();
+    let now = now.replace_nanosecond(0).unwrap_or(now);
+    match command {
+        PkiCommand::Init { dir, name, days } => {
+            let written = Authority::create(dir, name, *days, now)?;
+            let ca = written.certificate.clone();
+            report(json, &written, &ca, || init_page(&written, dir))
+        }
+        PkiCommand::Issue(issue) => {
+            let authority = Authority::open(&issue.dir)?;
+            let Some(leaf) = leaf(issue) else {
+                return Err(Failure::Usage("--host or --client is missing".to_owned()));
+            };
+            let written = authority.issue(&leaf, now)?;
+            report(json, &written, authority.certificate(), || issue_page(&leaf, &written, authority.certificate()))
+        }
+    }
+}
+
+/// What was asked for; clap has seen to it that there is one of the two.
+fn leaf(issue: &Issue) -> Option<Leaf> {
+    let host = issue.host.clone().map(|name| (name, Role::Host { addresses: issue.addresses.clone() }));
+    let (name, role) = host.or_else(|| issue.client.clone().map(|name| (name, Role::Client)))?;
+    Some(Leaf { name, role, days: issue.days })
+}
+
+fn report(json: bool, written: &Written, ca: &Path, page: impl FnOnce() -> Page) -> Result<Report, Failure> {
+    let issued = Issued {
+        certificate: &written.certificate,
+        key: &written.key,
+        ca,
+        names: &written.names,
+        not_before: rfc3339(written.not_before),
+        not_after: rfc3339(written.not_after),
+    };
+    Report::new(json, &issued, |_| page())
+}
+
+fn rfc3339(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
+}
+
+fn init_page(written: &Written, dir: &Path) -> Page {
+    let mut page = Page::default();
+    wrote(&mut page, written);
+    if readable_by_others(dir) {
+        page.line(format!("Others can look into {}: chmod 700 {}", dir.display(), path(dir)));
+    }
+    page.line("");
+    page.line("Keep ca.key secret and away from the hosts. Next, for each host and each client:");
+    page.line(format!("  ovstunnelctl pki issue --dir {} --host NAME --address IP", path(dir)));
+    page.line(format!("  ovstunnelctl pki issue --dir {} --client NAME", path(dir)));
+    page
+}
+
+fn issue_page(leaf: &Leaf, written: &Written, ca: &Path) -> Page {
+    let mut page = Page::default();
+    wrote(&mut page, written);
+    page.line(format!("For:   {}", written.names.join(", ")));
+    if written.shortened {
+        page.line("It runs out earlier than asked for: together with its CA.");
+    }
+    page.line("");
+    match leaf.role {
+        Role::Host { .. } => host_advice(&mut page, leaf),
+        Role::Client => {
+            page.line("Use it with:");
+            page.line(format!(
+                "  ovstunnelctl --url https://HOST:8443 --ca {} --cert {} --key {} status",
+                path(ca),
+                path(&written.certificate),
+                path(&written.key)
+            ));
+        }
+    }
+    page
+}
+
+fn host_advice(page: &mut Page, leaf: &Leaf) {
+    let name = &leaf.name;
+    page.line(format!("Copy {name}.crt, {name}.key and ca.crt to /etc/ovstunnel on {name}, and put"));
+    page.line("into /etc/ovstunnel/ovstunneld.toml there:");
+    page.line("");
+    page.line("[tls]");
+    page.line(format!("certificate = \"/etc/ovstunnel/{name}.crt\""));
+    page.line(format!("key = \"/etc/ovstunnel/{name}.key\""));
+    page.line("client_ca = \"/etc/ovstunnel/ca.crt\"");
+}
+
+fn wrote(page: &mut Page, written: &Written) {
+    page.line(format!("Wrote: {} (valid until {})", written.certificate.display(), written.not_after.date()));
+    page.line(format!("       {} (private key, readable by its owner only)", written.key.display()));
+}
+
+fn path(path: &Path) -> String {
+    quoted(&path.to_string_lossy())
+}

@@ -1,0 +1,94 @@
+//! The summary of `status`, and the words for states that it shares with the tables.
+
+use ovstunnel_api::{Bridge, Flows, FlowsState, Ready, Tunnel, TunnelState};
+
+use super::Page;
+use super::things::bridge_rows;
+use crate::cli::status::Status;
+
+/// `status`: what is there in numbers, then a table of the bridges.
+pub(in crate::cli) fn status(status: &Status) -> Page {
+    let mut page = Page::new();
+    write_status(&mut page, status);
+    page
+}
+
+pub(super) fn write_status(page: &mut Page, status: &Status) {
+    let mut pairs = vec![
+        ("Daemon", readiness(&status.ready, &status.daemon)),
+        ("Open vSwitch", status.ready.ovs_version.clone().unwrap_or_else(|| "unknown".to_owned())),
+    ];
+    let Some(bridges) = &status.bridges else { return page.pairs(&pairs) };
+    let tunnels: Vec<&Tunnel> = bridges.iter().flat_map(|b| &b.tunnels).collect();
+    pairs.push(("Bridges", bridges.len().to_string()));
+    pairs.push(("Tunnels", with_states(tunnels.iter().map(|t| t.state))));
+    pairs.push(("VIFs", bridges.iter().map(|b| b.vifs.len()).sum::<usize>().to_string()));
+    pairs.push(("Flows", all_flows(bridges)));
+    page.pairs(&pairs);
+    if !bridges.is_empty() {
+        page.line("");
+        bridge_rows(page, bridges);
+    }
+}
+
+fn readiness(ready: &Ready, peer: &str) -> String {
+    let daemon = format!("{peer}, version {}", ready.version);
+    match (ready.ready, &ready.reason) {
+        (true, _) => format!("ready ({daemon})"),
+        (false, Some(reason)) => format!("NOT READY: {reason} ({daemon})"),
+        (false, None) => format!("NOT READY ({daemon})"),
+    }
+}
+
+fn all_flows(bridges: &[Bridge]) -> String {
+    let count = |state| bridges.iter().filter(|b| b.flows.state == state).count();
+    match (count(FlowsState::Drifted), count(FlowsState::Unknown)) {
+        (0, 0) => "in sync".to_owned(),
+        (0, unknown) => format!("not read yet on {unknown} of {}", on_bridges(bridges.len())),
+        (drifted, 0) => format!("DRIFTED on {drifted} of {}", on_bridges(bridges.len())),
+        (drifted, unknown) => {
+            format!("DRIFTED on {drifted}, not read yet on {unknown} of {}", on_bridges(bridges.len()))
+        }
+    }
+}
+
+fn on_bridges(count: usize) -> String {
+    counted(count, "bridge")
+}
+
+/// `1 tunnel`, `2 tunnels`.
+pub(super) fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// `3 (2 up, 1 ERROR)`: states that do not occur are left out.
+pub(super) fn with_states(states: impl Iterator<Item = TunnelState> + Clone) -> String {
+    let total = states.clone().count();
+    let each = [TunnelState::Up, TunnelState::Pending, TunnelState::Error].map(|state| {
+        let count = states.clone().filter(|s| *s == state).count();
+        (count > 0).then(|| format!("{count} {}", state_word(state)))
+    });
+    match each.into_iter().flatten().collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => total.to_string(),
+        words => format!("{total} ({words})"),
+    }
+}
+
+/// What is wrong stands out without colour.
+pub(super) fn state_word(state: TunnelState) -> &'static str {
+    match state {
+        TunnelState::Up => "up",
+        TunnelState::Pending => "pending",
+        TunnelState::Error => "ERROR",
+    }
+}
+
+/// `in sync (4)`, `DRIFTED (3 of 4)`.
+pub(super) fn flows_word(flows: &Flows) -> String {
+    let installed = flows.installed.map_or_else(|| "?".to_owned(), |n| n.to_string());
+    match flows.state {
+        FlowsState::InSync => format!("in sync ({})", flows.expected),
+        FlowsState::Drifted => format!("DRIFTED ({installed} of {})", flows.expected),
+        FlowsState::Unknown => "not read yet".to_owned(),
+    }
+}

@@ -1,0 +1,153 @@
+//! How answers look. The same pages at 80 columns and without a terminal.
+
+use ovstunnel_api::{
+    Bridge, Flows, FlowsState, Interface, Ipv6Policy, Outcome, PlanAnswer, PlannedCommand, Ready, ReconcileAnswer,
+    Tunnel, TunnelState, Vif,
+};
+
+use super::summary::write_status;
+use super::things::{write_bridge, write_tunnels};
+use super::*;
+use crate::cli::bridge::{TunnelList, TunnelOfBridge};
+use crate::cli::status::Status;
+
+fn tunnel(to: u32, state: TunnelState) -> Tunnel {
+    let error =
+        (state == TunnelState::Error).then(|| "could not add network device t1001-1-3 (File exists)".to_owned());
+    Tunnel {
+        port: format!("t1001-1-{to}"),
+        from: "1".to_owned(),
+        to: to.to_string(),
+        remote_ip: format!("192.0.2.1{to}"),
+        key: 1001,
+        ofport: (state == TunnelState::Up).then_some(to + 3),
+        state,
+        error,
+    }
+}
+
+fn net(name: &str, key: u32, tunnels: Vec<Tunnel>, flows: FlowsState) -> Bridge {
+    Bridge {
+        name: name.to_owned(),
+        key,
+        network_uuid: Some("5b2e1c1a-7d0f-4a57-a6b5-2a9d4c1f0e11".to_owned()),
+        host_id: Some("1".to_owned()),
+        ipv6: Ipv6Policy::Drop,
+        adopted: true,
+        tunnels,
+        vifs: vec![Vif { name: "vif1.0".to_owned(), ofport: Some(1) }, Vif { name: "vif2.0".to_owned(), ofport: None }],
+        other_ports: Vec::new(),
+        flows: Flows { state: flows, expected: 4, installed: Some(3) },
+    }
+}
+
+fn status(ready: bool, bridges: Option<Vec<Bridge>>) -> Status {
+    let reason = (!ready).then(|| "ovs-vswitchd does not answer".to_owned());
+    let ready = Ready { ready, reason, ovs_version: Some("3.1.0".to_owned()), version: "0.1.0".to_owned() };
+    Status { daemon: "/run/ovstunnel/ovstunneld.sock".to_owned(), ready, bridges }
+}
+
+fn page(width: Option<u16>, write: impl FnOnce(&mut Page)) -> String {
+    let mut page = Page::of_width(width);
+    write(&mut page);
+    page.into()
+}
+
+#[test]
+fn status_fits_eighty_columns() {
+    let up = net("xapi12", 1001, vec![tunnel(2, TunnelState::Up), tunnel(3, TunnelState::Error)], FlowsState::InSync);
+    let wide = net("a-bridge-of-15c", 2_147_483_647, vec![tunnel(2, TunnelState::Up)], FlowsState::Drifted);
+    let status = status(true, Some(vec![up, wide]));
+    assert!(status.wrong());
+    let text = page(Some(80), |p| write_status(p, &status));
+    assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn status_says_why_it_is_not_ready() {
+    let status = status(false, None);
+    assert!(status.wrong());
+    insta::assert_snapshot!(page(None, |p| write_status(p, &status)));
+}
+
+#[test]
+fn what_is_not_known_yet_is_not_wrong() {
+    let pending = net("br0", 7, vec![tunnel(2, TunnelState::Pending)], FlowsState::Unknown);
+    let status = status(true, Some(vec![pending]));
+    assert!(!status.wrong());
+    insta::assert_snapshot!(page(None, |p| write_status(p, &status)));
+}
+
+#[test]
+fn a_bridge_with_its_tunnels() {
+    let bridge =
+        net("xapi12", 1001, vec![tunnel(2, TunnelState::Up), tunnel(3, TunnelState::Error)], FlowsState::InSync);
+    insta::assert_snapshot!(page(Some(80), |p| write_bridge(p, &bridge)));
+}
+
+#[test]
+fn without_a_terminal_each_row_is_one_line() {
+    let tunnels = [tunnel(2, TunnelState::Up), tunnel(3, TunnelState::Pending)]
+        .map(|tunnel| TunnelOfBridge { bridge: "a-bridge-of-15c".to_owned(), tunnel });
+    let list = TunnelList { tunnels: tunnels.into() };
+    insta::assert_snapshot!(page(None, |p| write_tunnels(p, &list)));
+    insta::assert_snapshot!(page(None, |p| write_tunnels(p, &TunnelList { tunnels: Vec::new() })), @"No tunnels.");
+}
+
+#[test]
+fn a_plan_can_be_copied_into_a_shell() {
+    let vsctl = ["/usr/bin/ovs-vsctl", "--", "set", "bridge", "br0", "external_ids:x=a b", "other_config:y='z'"];
+    let flows = PlannedCommand {
+        argv: ["ovs-ofctl", "--bundle", "add-flows", "br0", "-"].map(str::to_owned).into(),
+        stdin: Some("priority=1000,actions=drop\nEOF\n".to_owned()),
+    };
+    let answer = PlanAnswer {
+        dry_run: true,
+        outcome: Outcome::Updated,
+        changes: vec!["mark bridge br0 as ours".to_owned()],
+        commands: vec![PlannedCommand { argv: vsctl.map(str::to_owned).into(), stdin: None }, flows],
+    };
+    insta::assert_snapshot!(String::from(plan(&answer)));
+    let nothing = PlanAnswer { outcome: Outcome::Unchanged, changes: vec![], commands: vec![], ..answer };
+    insta::assert_snapshot!(String::from(plan(&nothing)));
+}
+
+#[test]
+fn an_interface_without_address() {
+    let eth0 = Interface {
+        label: "Pool-wide network associated with eth0".to_owned(),
+        device: "xenbr0".to_owned(),
+        ip: Some("192.0.2.11".to_owned()),
+        netmask: None,
+        mac: None,
+        mtu: 1500,
+        max_guest_mtu: 1458,
+    };
+    insta::assert_snapshot!(String::from(interface(&eth0)));
+}
+
+#[test]
+fn reconcile_says_what_it_found_and_what_stays() {
+    let clean = ReconcileAnswer { bridges: 1, tunnels: 2, ..ReconcileAnswer::default() };
+    insta::assert_snapshot!(String::from(reconcile(&clean)));
+    let dirty = ReconcileAnswer {
+        found: vec!["br0: 1 flow is missing".to_owned()],
+        done: vec!["br0: flows installed".to_owned()],
+        failed: vec!["br1: t7-1-2: refused".to_owned()],
+        ..clean
+    };
+    insta::assert_snapshot!(String::from(reconcile(&dirty)));
+}
+
+#[test]
+fn a_removal_says_whether_something_was_there() {
+    assert_eq!(String::from(gone("bridge br0", Outcome::Removed)), "bridge br0: removed\n");
+    assert_eq!(String::from(gone("bridge br0", Outcome::Unchanged)), "bridge br0: unchanged (it was not there)\n");
+}
+
+#[test]
+fn control_characters_are_written_out() {
+    assert_eq!(printable("a\u{1b}[2Jb\nc\u{9b}é"), "a\\u{1b}[2Jb\\nc\\u{9b}é");
+    assert_eq!(quoted("a b"), "'a b'");
+}

@@ -1,0 +1,41 @@
+//! `status`: is the daemon ready, and is everything that it manages well.
+
+use ovstunnel_api::{Bridge, FlowsState, Ready, TunnelState};
+use serde::Serialize;
+
+use super::show;
+use super::{Failure, Report};
+use crate::client::{Client, ClientError};
+
+/// The JSON of `status`: the answers of `/readyz` and `/v1/bridges` in one.
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    /// Socket or URL of the daemon.
+    pub(super) daemon: String,
+    /// The answer of `/readyz`.
+    pub(super) ready: Ready,
+    /// All managed bridges; absent while the daemon cannot tell, because the switch is unavailable.
+    pub(super) bridges: Option<Vec<Bridge>>,
+}
+
+impl Status {
+    /// Whether somebody has to look. What is only not known yet is not wrong.
+    pub(super) fn wrong(&self) -> bool {
+        let bad = |b: &Bridge| {
+            b.flows.state == FlowsState::Drifted || b.tunnels.iter().any(|t| t.state == TunnelState::Error)
+        };
+        !self.ready.ready || self.bridges.as_ref().is_none_or(|all| all.iter().any(bad))
+    }
+}
+
+pub(super) async fn run(client: &Client, json: bool) -> Result<Report, Failure> {
+    let ready = client.readyz().await?;
+    let bridges = match client.bridges().await {
+        Ok(list) => Some(list.bridges),
+        // The reason is in `ready`; not being ready must not hide what can be said.
+        Err(ClientError::Problem(_)) if !ready.ready => None,
+        Err(e) => return Err(e.into()),
+    };
+    let status = Status { daemon: client.peer().to_owned(), ready, bridges };
+    Ok(Report::new(json, &status, show::status)?.wrong_if(status.wrong()))
+}

@@ -1,0 +1,77 @@
+//! Values of options, as far as their shape goes. Rules about keys, names and addresses are the daemon's.
+
+use std::time::Duration;
+
+use ovstunnel_api::{Id, PutTunnel};
+
+/// A host's id: digits that a number would print again are one, anything else is text.
+pub(super) fn id(text: &str) -> Result<Id, String> {
+    if text.is_empty() {
+        return Err("an id is not empty".to_owned());
+    }
+    Ok(match text.parse::<u64>() {
+        Ok(number) if number.to_string() == text => Id::Number(number),
+        _ => Id::Text(text.to_owned()),
+    })
+}
+
+/// `TO=IP`. An address has no `=`, an id may have one.
+pub(super) fn tunnel(text: &str) -> Result<PutTunnel, String> {
+    match text.rsplit_once('=') {
+        Some((to, ip)) if !to.is_empty() && !ip.is_empty() => {
+            Ok(PutTunnel { to: id(to)?, remote_ip: ip.to_owned(), from: None })
+        }
+        _ => Err("expected TO=IP, for example 2=192.0.2.12".to_owned()),
+    }
+}
+
+/// A number of seconds, or a number with a unit; more than nothing.
+pub(super) fn timeout(text: &str) -> Result<Duration, String> {
+    let parsed = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => humantime::parse_duration(text).map_err(|e| format!("{e}; expected for example 40s, 500ms, 2m"))?,
+    };
+    if parsed.is_zero() { Err("expected more than 0".to_owned()) } else { Ok(parsed) }
+}
+
+/// The common name of a CA: what X.509 allows, and what a terminal can show.
+pub(super) fn common_name(text: &str) -> Result<String, String> {
+    match text.chars().count() {
+        1..=64 if !text.chars().any(char::is_control) => Ok(text.to_owned()),
+        _ => Err("expected 1 to 64 printable characters".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_numbers_where_nothing_is_lost() {
+        assert_eq!(id("17"), Ok(Id::Number(17)));
+        for text in ["007", "host-1", "+7", "99999999999999999999"] {
+            assert_eq!(id(text), Ok(Id::Text(text.to_owned())));
+        }
+        assert!(id("").is_err());
+    }
+
+    #[test]
+    fn tunnels_are_an_id_and_an_address() {
+        let got = tunnel("2=192.0.2.12").unwrap();
+        assert_eq!((got.to, got.remote_ip.as_str(), got.from), (Id::Number(2), "192.0.2.12", None));
+        assert_eq!(tunnel("a=b=192.0.2.12").unwrap().to, Id::Text("a=b".to_owned()));
+        for bad in ["", "2", "=192.0.2.12", "2=", "="] {
+            assert!(tunnel(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn timeouts_have_seconds_or_a_unit() {
+        assert_eq!(timeout("40"), Ok(Duration::from_secs(40)));
+        assert_eq!(timeout("40s"), Ok(Duration::from_secs(40)));
+        assert_eq!(timeout("200ms"), Ok(Duration::from_millis(200)));
+        for bad in ["", "0", "0s", "-1", "soon"] {
+            assert!(timeout(bad).is_err(), "{bad}");
+        }
+    }
+}

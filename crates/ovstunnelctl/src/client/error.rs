@@ -1,0 +1,271 @@
+//! What can go wrong with a request, told apart by what the operator has to do about it.
+//!
+//! What it does: keeps the daemon's problem whole; finds the one cause that matters in the HTTP client's chain of
+//! errors; has hints. What it must not do: print, or put its source into its own text.
+
+use std::error::Error;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ovstunnel_api::{Code, Problem};
+
+use super::TlsFault;
+
+/// How much of an answer that is not ours is shown, in characters.
+const EXCERPT: usize = 200;
+
+/// The innermost error of a chain, which is the one that says what happened.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Cause(String);
+
+impl Cause {
+    pub(super) fn innermost(error: &(dyn Error + 'static)) -> Self {
+        Cause(chain(error).last().map(ToString::to_string).unwrap_or_default())
+    }
+}
+
+/// Why a request has no good answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The daemon answered with an error.
+    #[error("{}", .0.title)]
+    Problem(Box<Problem>),
+    /// There is no connection.
+    #[error("cannot reach the daemon at {peer}")]
+    Unreachable {
+        /// Socket or URL.
+        peer: String,
+        /// What the operating system said, where it was it that refused.
+        kind: Option<io::ErrorKind>,
+        /// The reason.
+        source: Cause,
+    },
+    /// There is a connection, but no trust.
+    #[error("no TLS with the daemon at {peer}")]
+    Tls {
+        /// URL.
+        peer: String,
+        /// What kind of failure.
+        fault: TlsFault,
+        /// The TLS library's words.
+        source: Cause,
+    },
+    /// The deadline passed while the daemon was at work. Whether a change took effect is not known.
+    #[error("no answer from the daemon at {peer} within {}", humantime::format_duration(*.timeout))]
+    NoAnswer {
+        /// Socket or URL.
+        peer: String,
+        /// The deadline.
+        timeout: Duration,
+    },
+    /// The connection ended before the answer did. Whether a change took effect is not known.
+    #[error("the connection to the daemon at {peer} broke before its answer was there")]
+    BrokenOff {
+        /// Socket or URL.
+        peer: String,
+        /// The reason.
+        source: Cause,
+    },
+    /// There is an answer, but not one of this API.
+    #[error("the answer from {peer} is not one of ovstunnel's API (HTTP status {status}): {excerpt}")]
+    Unexpected {
+        /// Socket or URL.
+        peer: String,
+        /// HTTP status.
+        status: u16,
+        /// How the answer begins.
+        excerpt: String,
+        /// What the reader expected.
+        #[source]
+        source: Option<serde_json::Error>,
+    },
+    /// A certificate or key file is of no use.
+    #[error("cannot use {option} {}", path.display())]
+    Credentials {
+        /// The option that names the file.
+        option: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A name that no URL can carry.
+    #[error("`{value}` cannot be the name of a {field}")]
+    Name {
+        /// What it was to name.
+        field: &'static str,
+        /// The name.
+        value: String,
+    },
+    /// The client itself could not be made or could not write its request.
+    #[error("cannot prepare the request")]
+    Setup {
+        /// The reason.
+        source: Cause,
+    },
+}
+
+impl ClientError {
+    pub(super) fn credentials(option: &'static str, path: &Path, source: impl Error + Send + Sync + 'static) -> Self {
+        ClientError::Credentials { option, path: path.to_owned(), source: Box::new(source) }
+    }
+
+    pub(super) fn unexpected(peer: &str, status: u16, body: &[u8], source: Option<serde_json::Error>) -> Self {
+        let text = String::from_utf8_lossy(body);
+        let mut excerpt: String = text.trim().chars().take(EXCERPT).collect();
+        if excerpt.is_empty() {
+            excerpt.push_str("(empty)");
+        }
+        ClientError::Unexpected { peer: peer.to_owned(), status, excerpt, source }
+    }
+
+    /// Sorts an error of the HTTP client. TLS comes first: with TLS 1.3 a daemon's refusal of our certificate arrives
+    /// only after the handshake, so that it looks like a connection that broke.
+    pub(super) fn from_transport(error: &reqwest::Error, peer: &str, timeout: Duration) -> Self {
+        let (peer, source) = (peer.to_owned(), Cause::innermost(error));
+        if let Some(tls) = find::<rustls::Error>(error) {
+            return ClientError::Tls { peer, fault: TlsFault::of(tls), source: Cause(tls.to_string()) };
+        }
+        if error.is_connect() {
+            let kind = find::<io::Error>(error).map(io::Error::kind);
+            return ClientError::Unreachable { peer, kind, source };
+        }
+        if error.is_timeout() {
+            return ClientError::NoAnswer { peer, timeout };
+        }
+        if error.is_builder() {
+            return ClientError::Setup { source };
+        }
+        ClientError::BrokenOff { peer, source }
+    }
+
+    /// The daemon's problem, where it is one.
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            ClientError::Problem(problem) => Some(problem),
+            _ => None,
+        }
+    }
+
+    /// True when the daemon answered, be it with an error.
+    pub fn answered(&self) -> bool {
+        matches!(self, ClientError::Problem(_) | ClientError::Unexpected { .. })
+    }
+
+    /// A stable word for programs, for what the daemon did not say itself; a [`Problem`] has its own `code`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            ClientError::Problem(_) => "problem",
+            ClientError::Unreachable { .. } => "daemon_unreachable",
+            ClientError::Tls { .. } => "tls_failed",
+            ClientError::NoAnswer { .. } => "no_answer",
+            ClientError::BrokenOff { .. } => "connection_broken",
+            ClientError::Unexpected { .. } => "unexpected_answer",
+            ClientError::Credentials { .. } => "bad_credentials",
+            ClientError::Name { .. } => "bad_name",
+            ClientError::Setup { .. } => "client_failed",
+        }
+    }
+
+    /// What the operator can do about it.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            ClientError::Problem(problem) => return problem_hint(problem),
+            ClientError::Unreachable { kind, peer, .. } => unreachable_hint(*kind, peer),
+            ClientError::Tls { fault, .. } => fault.hint(),
+            // With TLS 1.3 a refusal of our certificate comes after the handshake; where the daemon closes at once, only a
+            // broken connection is left of it.
+            ClientError::BrokenOff { peer, .. } if peer.starts_with("https:") => {
+                "the daemon may not accept the certificate in --cert (its log says so), or it went away: whether a change \
+                 took effect is not known then; the same request can be sent again without harm"
+            }
+            ClientError::NoAnswer { .. } | ClientError::BrokenOff { .. } => {
+                "whether a change took effect is not known; the same request can be sent again without harm"
+            }
+            ClientError::Unexpected { .. } => "is something else listening there, or a daemon of another version?",
+            ClientError::Credentials { .. } => "`ovstunnelctl pki init` and `pki issue` make such files",
+            ClientError::Name { .. } | ClientError::Setup { .. } => return None,
+        };
+        Some(text.to_owned())
+    }
+}
+
+fn unreachable_hint(kind: Option<io::ErrorKind>, peer: &str) -> &'static str {
+    let local = !peer.starts_with("https:");
+    match kind {
+        Some(io::ErrorKind::PermissionDenied) if local => "the socket is for root: run this as root",
+        _ if local => "is the service running? `systemctl status ovstunneld`; another socket: --socket PATH",
+        Some(io::ErrorKind::ConnectionRefused) => {
+            "is the service running there, and is `listen` in [api] of its configuration this address and port?"
+        }
+        _ => "check the name in --url, the network between the hosts, and firewalls",
+    }
+}
+
+fn problem_hint(problem: &Problem) -> Option<String> {
+    let text = match problem.code {
+        Code::Forbidden => "this caller may not do that: use another client certificate, or the Unix socket as root",
+        Code::NotFound => "`ovstunnelctl bridge list` and `tunnel list` show what is there",
+        Code::Conflict => match &problem.in_the_way {
+            Some(name) => {
+                return Some(format!(
+                    "`{name}` is in the way: `ovs-vsctl list-ports` and `bridge show` tell what it is"
+                ));
+            }
+            None => "look at what is there with `ovstunnelctl bridge list`",
+        },
+        Code::SwitchRefused => "what was refused was taken away again; Open vSwitch's own log may say more",
+        Code::SwitchUnavailable => "is Open vSwitch running? `systemctl status openvswitch openvswitch-switch`",
+        Code::OutcomeUnknown => "look with `ovstunnelctl bridge show`; the same request can be sent again without harm",
+        Code::Internal => "a fault of the daemon: /var/log/ovstunnel.log has more under the request's id",
+        Code::MethodNotAllowed | Code::UnsupportedMediaType => {
+            "the daemon may be of another version: `ovstunnelctl status`"
+        }
+        Code::Unknown => "the daemon is newer than this command: `ovstunnelctl status` shows its version",
+        Code::InvalidRequest | Code::TooLarge => return None,
+    };
+    Some(text.to_owned())
+}
+
+/// `error` and its sources, outermost first. An `io::Error` hides its inner error from `source`; it is looked into.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&e| match e.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner as &(dyn Error + 'static)),
+        None => e.source(),
+    })
+}
+
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    chain(error).find_map(|e| e.downcast_ref::<E>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_inside_an_io_error_is_found() {
+        let outer = io::Error::other(io::Error::other(rustls::Error::NoCertificatesPresented));
+        assert!(find::<rustls::Error>(&outer).is_some());
+        assert_eq!(Cause::innermost(&outer).to_string(), rustls::Error::NoCertificatesPresented.to_string());
+    }
+
+    #[test]
+    fn a_foreign_answer_is_shown_in_part() {
+        let error = ClientError::unexpected("sock", 502, "x".repeat(1000).as_bytes(), None);
+        assert!(error.to_string().len() < 300);
+        assert_eq!(error.code(), "unexpected_answer");
+        assert!(error.answered());
+    }
+
+    #[test]
+    fn hints_fit_the_way_of_the_connection() {
+        use io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
+        assert!(unreachable_hint(Some(NotFound), "/run/x.sock").contains("systemctl status ovstunneld"));
+        assert!(unreachable_hint(Some(PermissionDenied), "/run/x.sock").contains("root"));
+        assert!(unreachable_hint(Some(ConnectionRefused), "https://h:1").contains("listen"));
+        assert!(unreachable_hint(None, "https://h:1").contains("--url"));
+    }
+}

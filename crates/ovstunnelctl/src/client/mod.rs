@@ -1,0 +1,198 @@
+//! A typed client of a daemon's API, for the command, the tests and the demo.
+//!
+//! What it does: one method for each route, on the Unix socket or over HTTPS; errors keep the daemon's [`Problem`] as it
+//! was. What it must not do: repeat a request (only the caller knows whether that is wanted), follow a redirect, use a
+//! proxy, or check what the daemon checks.
+
+mod call;
+mod endpoint;
+mod error;
+mod tls;
+
+use std::time::Duration;
+
+use ovstunnel_api::{
+    Bridge, BridgeAnswer, BridgeList, Interface, OutcomeAnswer, PlanAnswer, PostTunnel, Problem, PutBridge, Ready,
+    ReconcileAnswer, TunnelAnswer,
+};
+use reqwest::{StatusCode, Url, header, redirect};
+use serde::de::DeserializeOwned;
+
+use call::Call;
+pub use endpoint::{DEFAULT_SOCKET, Endpoint, Identity};
+pub use error::{Cause, ClientError};
+pub use tls::TlsFault;
+
+/// How long a request may take unless told otherwise: longer than the 30 s that the daemon gives its own commands, so
+/// that the daemon's explanation arrives before the client gives up.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// A host that does not answer at all is noticed earlier than one that works on an answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection to one daemon. Cheap to clone; requests may run side by side.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    peer: String,
+    timeout: Duration,
+}
+
+impl Client {
+    /// Gets ready to ask the daemon at `endpoint`; nothing is sent yet. `timeout` bounds each request as a whole.
+    ///
+    /// # Errors
+    /// When a certificate or key file cannot be read or used.
+    pub fn new(endpoint: &Endpoint, timeout: Duration) -> Result<Self, ClientError> {
+        let builder = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .user_agent(concat!("ovstunnelctl/", env!("CARGO_PKG_VERSION")))
+            .timeout(timeout)
+            .connect_timeout(timeout.min(CONNECT_TIMEOUT))
+            .tls_backend_preconfigured(tls::config(endpoint.identity())?);
+        let builder = match endpoint {
+            Endpoint::Unix(path) => builder.unix_socket(path.as_path()),
+            Endpoint::Https { .. } => builder.https_only(true),
+        };
+        let http = builder.build().map_err(|e| ClientError::Setup { source: Cause::innermost(&e) })?;
+        Ok(Client { http, base: endpoint.base(), peer: endpoint.to_string(), timeout })
+    }
+
+    /// Where the daemon is, for a person: the socket's path or the URL.
+    pub fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    /// The same changing requests, answered with their plan; nothing is changed.
+    pub fn dry_run(&self) -> DryRun<'_> {
+        DryRun(self)
+    }
+
+    /// `PUT /v1/bridges/{bridge}`: sets the bridge up; with `tunnels`, they are the complete set.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; this holds for each request below.
+    pub async fn put_bridge(&self, bridge: &str, body: &PutBridge) -> Result<BridgeAnswer, ClientError> {
+        self.ask(call::put_bridge(bridge, body)?).await
+    }
+
+    /// `GET /v1/bridges`: all managed bridges.
+    pub async fn bridges(&self) -> Result<BridgeList, ClientError> {
+        self.ask(call::bridges()).await
+    }
+
+    /// `GET /v1/bridges/{bridge}`: one managed bridge.
+    pub async fn bridge(&self, bridge: &str) -> Result<Bridge, ClientError> {
+        self.ask(call::bridge(bridge)?).await
+    }
+
+    /// `DELETE /v1/bridges/{bridge}`: takes the bridge away, or only what is ours where it was adopted.
+    pub async fn delete_bridge(&self, bridge: &str) -> Result<OutcomeAnswer, ClientError> {
+        self.ask(call::delete_bridge(bridge)?).await
+    }
+
+    /// `POST /v1/bridges/{bridge}/tunnels`: makes one tunnel, leaves the others.
+    pub async fn post_tunnel(&self, bridge: &str, body: &PostTunnel) -> Result<TunnelAnswer, ClientError> {
+        self.ask(call::post_tunnel(bridge, body)?).await
+    }
+
+    /// `DELETE /v1/bridges/{bridge}/tunnels/{port}`: takes one tunnel away.
+    pub async fn delete_tunnel(&self, bridge: &str, port: &str) -> Result<OutcomeAnswer, ClientError> {
+        self.ask(call::delete_tunnel(bridge, port)?).await
+    }
+
+    /// `GET /v1/interfaces/{label}`: the device that a device's, bridge's or network's name stands for.
+    pub async fn interface(&self, label: &str) -> Result<Interface, ClientError> {
+        self.ask(call::interface(label)?).await
+    }
+
+    /// `POST /v1/reconcile`: looks and repairs now.
+    pub async fn reconcile(&self) -> Result<ReconcileAnswer, ClientError> {
+        self.ask(call::reconcile()).await
+    }
+
+    /// `GET /healthz`: the daemon is alive. The answer has no content that matters.
+    pub async fn healthz(&self) -> Result<(), ClientError> {
+        let (status, body) = self.exchange(call::healthz()).await?;
+        if status.is_success() { Ok(()) } else { Err(self.refused(status, &body)) }
+    }
+
+    /// `GET /readyz`: whether the switch can be reached and was reconciled. Not being ready is an answer, not an error.
+    pub async fn readyz(&self) -> Result<Ready, ClientError> {
+        let (status, body) = self.exchange(call::readyz()).await?;
+        // Not ready comes with status 503 and the same body, so that a load balancer understands it too.
+        match serde_json::from_slice(&body) {
+            Ok(ready) => Ok(ready),
+            Err(e) if status.is_success() => Err(self.unexpected(status, &body, Some(e))),
+            Err(_) => Err(self.refused(status, &body)),
+        }
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, ClientError> {
+        let (status, body) = self.exchange(call).await?;
+        if !status.is_success() {
+            return Err(self.refused(status, &body));
+        }
+        serde_json::from_slice(&body).map_err(|e| self.unexpected(status, &body, Some(e)))
+    }
+
+    async fn exchange(&self, call: Call) -> Result<(StatusCode, Vec<u8>), ClientError> {
+        let failed = |e: reqwest::Error| ClientError::from_transport(&e, &self.peer, self.timeout);
+        let mut request = self.http.request(call.method.clone(), call.url(&self.base));
+        request = request.header(header::ACCEPT, "application/json, application/problem+json");
+        if let Some(body) = call.body {
+            request = request.header(header::CONTENT_TYPE, "application/json").body(body);
+        }
+        let response = request.send().await.map_err(failed)?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(failed)?;
+        Ok((status, body.to_vec()))
+    }
+
+    fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
+        match serde_json::from_slice::<Problem>(body) {
+            Ok(problem) => ClientError::Problem(Box::new(problem)),
+            Err(e) => self.unexpected(status, body, Some(e)),
+        }
+    }
+
+    fn unexpected(&self, status: StatusCode, body: &[u8], source: Option<serde_json::Error>) -> ClientError {
+        ClientError::unexpected(&self.peer, status.as_u16(), body, source)
+    }
+}
+
+/// The changing requests with `?dry_run=true`: each answers with its plan, and nothing is changed.
+#[derive(Clone, Copy, Debug)]
+pub struct DryRun<'a>(&'a Client);
+
+impl DryRun<'_> {
+    /// The plan of [`Client::put_bridge`].
+    ///
+    /// # Errors
+    /// See [`ClientError`]; this holds for each request below.
+    pub async fn put_bridge(&self, bridge: &str, body: &PutBridge) -> Result<PlanAnswer, ClientError> {
+        self.0.ask(call::put_bridge(bridge, body)?.dry_run()).await
+    }
+
+    /// The plan of [`Client::delete_bridge`].
+    pub async fn delete_bridge(&self, bridge: &str) -> Result<PlanAnswer, ClientError> {
+        self.0.ask(call::delete_bridge(bridge)?.dry_run()).await
+    }
+
+    /// The plan of [`Client::post_tunnel`].
+    pub async fn post_tunnel(&self, bridge: &str, body: &PostTunnel) -> Result<PlanAnswer, ClientError> {
+        self.0.ask(call::post_tunnel(bridge, body)?.dry_run()).await
+    }
+
+    /// The plan of [`Client::delete_tunnel`].
+    pub async fn delete_tunnel(&self, bridge: &str, port: &str) -> Result<PlanAnswer, ClientError> {
+        self.0.ask(call::delete_tunnel(bridge, port)?.dry_run()).await
+    }
+
+    /// The plan of [`Client::reconcile`].
+    pub async fn reconcile(&self) -> Result<PlanAnswer, ClientError> {
+        self.0.ask(call::reconcile().dry_run()).await
+    }
+}

@@ -1,0 +1,166 @@
+//! TLS of the client: its configuration from PEM files, and what a failed handshake means.
+//!
+//! What it does: trusts the given CA and no other, and shows the given certificate. What it must not do: use a crypto
+//! provider installed for the whole process (a library must not depend on one), or offer a way to trust everybody.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::client::WantsClientCert;
+use rustls::{AlertDescription, CertificateError, ClientConfig, ConfigBuilder, RootCertStore};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::{ClientError, Identity};
+
+/// The configuration for `identity`; on a Unix socket (`None`) one that is never used, but that the HTTP client wants.
+pub(super) fn config(identity: Option<&Identity>) -> Result<ClientConfig, ClientError> {
+    let Some(identity) = identity else {
+        return Ok(trusting(RootCertStore::empty())?.with_no_client_auth());
+    };
+    let mut roots = RootCertStore::empty();
+    for ca in certificates("--ca", &identity.ca)? {
+        roots.add(ca).map_err(|e| ClientError::credentials("--ca", &identity.ca, e))?;
+    }
+    let chain = certificates("--cert", &identity.cert)?;
+    let key = PrivateKeyDer::from_pem_file(&identity.key)
+        .map_err(|e| ClientError::credentials("--key", &identity.key, PemFault::from(e)))?;
+    trusting(roots)?.with_client_auth_cert(chain, key).map_err(|e| ClientError::credentials("--key", &identity.key, e))
+}
+
+fn trusting(roots: RootCertStore) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, ClientError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| ClientError::Setup { source: super::Cause::innermost(&e) })?;
+    Ok(builder.with_root_certificates(roots))
+}
+
+fn certificates(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
+    let fail = |e: PemFault| ClientError::credentials(option, path, e);
+    let found: Vec<_> =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|e| fail(PemFault::from(e)))?;
+    if found.is_empty() { Err(fail(PemFault("no certificate in it (expected PEM)".to_owned()))) } else { Ok(found) }
+}
+
+/// What is wrong with a PEM file, in an operator's words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct PemFault(String);
+
+impl From<rustls_pki_types::pem::Error> for PemFault {
+    fn from(error: rustls_pki_types::pem::Error) -> Self {
+        use rustls_pki_types::pem::Error;
+        PemFault(match error {
+            Error::Io(e) => e.to_string(),
+            Error::NoItemsFound => "no private key in it (expected PEM)".to_owned(),
+            other => other.to_string(),
+        })
+    }
+}
+
+/// Why a handshake failed, as far as an operator can do something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsFault {
+    /// The daemon's certificate is not from the CA that we trust.
+    UnknownDaemon,
+    /// The daemon's certificate does not name the host in the URL.
+    WrongName,
+    /// The daemon's certificate has run out or is not valid yet, by this host's clock.
+    DaemonOutOfTime,
+    /// The daemon's certificate is not one for servers, or is broken.
+    UnfitDaemon,
+    /// The daemon does not accept our certificate.
+    RefusedUs,
+    /// The daemon says that our certificate has run out.
+    WeOutOfTime,
+    /// The other side does not speak TLS.
+    NotTls,
+    /// Anything else.
+    Other,
+}
+
+impl TlsFault {
+    /// Judges by the TLS library's error.
+    pub fn of(error: &rustls::Error) -> Self {
+        use rustls::Error as E;
+        match error {
+            E::InvalidCertificate(e) => Self::of_certificate(e),
+            E::AlertReceived(AlertDescription::CertificateExpired) => TlsFault::WeOutOfTime,
+            E::AlertReceived(
+                AlertDescription::UnknownCA
+                | AlertDescription::BadCertificate
+                | AlertDescription::UnsupportedCertificate
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::CertificateRequired
+                | AlertDescription::DecryptError
+                | AlertDescription::AccessDenied,
+            ) => TlsFault::RefusedUs,
+            E::InvalidMessage(_) => TlsFault::NotTls,
+            _ => TlsFault::Other,
+        }
+    }
+
+    fn of_certificate(error: &CertificateError) -> Self {
+        use CertificateError as E;
+        match error {
+            E::UnknownIssuer | E::BadSignature => TlsFault::UnknownDaemon,
+            E::NotValidForName | E::NotValidForNameContext { .. } => TlsFault::WrongName,
+            E::Expired | E::ExpiredContext { .. } | E::NotValidYet | E::NotValidYetContext { .. } => {
+                TlsFault::DaemonOutOfTime
+            }
+            _ => TlsFault::UnfitDaemon,
+        }
+    }
+
+    /// What the operator can do.
+    pub fn hint(self) -> &'static str {
+        match self {
+            TlsFault::UnknownDaemon => {
+                "the daemon's certificate was not issued by the CA in --ca: compare it with the CA that issued \
+                 `certificate` in [tls] of its /etc/ovstunnel/ovstunneld.toml"
+            }
+            TlsFault::WrongName => {
+                "use a name or address in --url that the daemon's certificate has, or issue one that has it: \
+                 `ovstunnelctl pki issue --host NAME --address IP`"
+            }
+            TlsFault::DaemonOutOfTime => {
+                "compare the clocks of both hosts; where they agree, the daemon needs a new certificate: \
+                 `ovstunnelctl pki issue --host NAME`"
+            }
+            TlsFault::UnfitDaemon => {
+                "the daemon needs a certificate for servers: `ovstunnelctl pki issue --host NAME` makes one"
+            }
+            TlsFault::RefusedUs => {
+                "the certificate in --cert must be one for clients, from the CA that `client_ca` in [tls] of the \
+                 daemon's /etc/ovstunnel/ovstunneld.toml names: `ovstunnelctl pki issue --client NAME`"
+            }
+            TlsFault::WeOutOfTime => {
+                "compare the clocks of both hosts; where they agree, a new certificate is needed: \
+                 `ovstunnelctl pki issue --client NAME`"
+            }
+            TlsFault::NotTls => "is this the daemon's HTTPS port? See `listen` in [api] of its configuration",
+            TlsFault::Other => "the daemon's log says what it saw: /var/log/ovstunnel.log",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_told_apart() {
+        use rustls::Error as E;
+        let alert = E::AlertReceived;
+        assert_eq!(TlsFault::of(&E::InvalidCertificate(CertificateError::UnknownIssuer)), TlsFault::UnknownDaemon);
+        assert_eq!(TlsFault::of(&E::InvalidCertificate(CertificateError::NotValidForName)), TlsFault::WrongName);
+        assert_eq!(TlsFault::of(&E::InvalidCertificate(CertificateError::Expired)), TlsFault::DaemonOutOfTime);
+        assert_eq!(TlsFault::of(&E::InvalidCertificate(CertificateError::BadEncoding)), TlsFault::UnfitDaemon);
+        assert_eq!(TlsFault::of(&alert(AlertDescription::CertificateRequired)), TlsFault::RefusedUs);
+        assert_eq!(TlsFault::of(&alert(AlertDescription::UnknownCA)), TlsFault::RefusedUs);
+        assert_eq!(TlsFault::of(&alert(AlertDescription::CertificateExpired)), TlsFault::WeOutOfTime);
+        assert_eq!(TlsFault::of(&alert(AlertDescription::ProtocolVersion)), TlsFault::Other);
+    }
+}

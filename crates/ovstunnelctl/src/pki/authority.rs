@@ -1,0 +1,126 @@
+//! The CA: made once, read back from its files for each certificate that it issues.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData};
+use time::{Duration, OffsetDateTime};
+use x509_parser::pem::parse_x509_pem;
+
+use super::files::{Pair, make_directory, read};
+use super::leaf::common_name;
+use super::{Leaf, PkiError, SKEW, Written};
+
+/// Name of the CA's own files.
+const CA: &str = "ca";
+
+/// A CA whose key is at hand.
+#[derive(Debug)]
+pub struct Authority {
+    dir: PathBuf,
+    certificate: PathBuf,
+    issuer: Issuer<'static, KeyPair>,
+    not_after: OffsetDateTime,
+}
+
+impl Authority {
+    /// Makes a CA named `common_name` (1 to 64 characters) that lives for `days` days from `now`, and writes it into
+    /// `dir`, which is made for its owner only where it is not there.
+    ///
+    /// # Errors
+    /// When there is a CA already, or the files cannot be written.
+    pub fn create(dir: &Path, name: &str, days: u32, now: OffsetDateTime) -> Result<Written, PkiError> {
+        make_directory(dir)?;
+        let pair = Pair::of(dir, CA);
+        pair.must_be_absent()?;
+        let (not_before, not_after) = (now - SKEW, now + Duration::days(days.into()));
+        let made = KeyPair::generate().and_then(|key| {
+            let mut params = CertificateParams::default();
+            params.distinguished_name = common_name(name);
+            params.not_before = not_before;
+            params.not_after = not_after;
+            // No CA below this one; it signs hosts, clients and, one day, a list of revoked ones.
+            params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+            params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+            Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
+        });
+        let (certificate, key) = made.map_err(|source| PkiError::Make { name: name.to_owned(), source })?;
+        pair.write(&certificate, &key)?;
+        let names = vec![name.to_owned()];
+        Ok(Written { certificate: pair.certificate, key: pair.key, names, not_before, not_after, shortened: false })
+    }
+
+    /// Reads the CA in `dir`.
+    ///
+    /// # Errors
+    /// When there is none, its files are not a CA's certificate and key, or they do not belong together.
+    pub fn open(dir: &Path) -> Result<Self, PkiError> {
+        let Pair { certificate, key } = Pair::of(dir, CA);
+        if !certificate.exists() && !key.exists() {
+            return Err(PkiError::NoAuthority(dir.to_owned()));
+        }
+        let (certificate_pem, key_pem) = (read(&certificate)?, read(&key)?);
+        let key_pair = KeyPair::from_pem(&key_pem)
+            .map_err(|_| PkiError::Unfit { path: key.clone(), expected: "a private key (PEM)" })?;
+        let not_after = check(&certificate_pem, &key_pair)
+            .map_err(|expected| PkiError::Unfit { path: certificate.clone(), expected })?;
+        let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key_pair)
+            .map_err(|source| PkiError::Make { name: CA.to_owned(), source })?;
+        Ok(Authority { dir: dir.to_owned(), certificate, issuer, not_after })
+    }
+
+    /// The CA's certificate.
+    pub fn certificate(&self) -> &Path {
+        &self.certificate
+    }
+
+    /// Makes a key and a certificate for `leaf`, valid from `now`, and writes both beside the CA's.
+    ///
+    /// # Errors
+    /// When files of that name are there, the CA has run out, or the files cannot be written.
+    pub fn issue(&self, leaf: &Leaf, now: OffsetDateTime) -> Result<Written, PkiError> {
+        if self.not_after <= now {
+            return Err(PkiError::AuthorityExpired { path: self.certificate.clone(), on: self.not_after.date() });
+        }
+        let pair = Pair::of(&self.dir, leaf.name.as_str());
+        pair.must_be_absent()?;
+        let wanted = now + Duration::days(leaf.days.into());
+        let not_after = wanted.min(self.not_after);
+        let (certificate, key) =
+            self.sign(leaf, now, not_after).map_err(|source| PkiError::Make { name: leaf.name.to_string(), source })?;
+        pair.write(&certificate, &key)?;
+        let (names, shortened) = (leaf.names(), not_after < wanted);
+        Ok(Written {
+            certificate: pair.certificate,
+            key: pair.key,
+            names,
+            not_before: now - SKEW,
+            not_after,
+            shortened,
+        })
+    }
+
+    fn sign(
+        &self,
+        leaf: &Leaf,
+        now: OffsetDateTime,
+        not_after: OffsetDateTime,
+    ) -> Result<(String, String), rcgen::Error> {
+        let key = KeyPair::generate()?;
+        let certificate = leaf.params(now, not_after)?.signed_by(&key, &self.issuer)?;
+        Ok((certificate.pem(), key.serialize_pem()))
+    }
+}
+
+/// That `pem` is a CA's certificate and `key` its key; answers when it runs out, or what it should have been.
+fn check(pem: &str, key: &KeyPair) -> Result<OffsetDateTime, &'static str> {
+    const CERTIFICATE: &str = "a certificate (PEM)";
+    let (_, block) = parse_x509_pem(pem.as_bytes()).map_err(|_| CERTIFICATE)?;
+    let certificate = block.parse_x509().map_err(|_| CERTIFICATE)?;
+    if !certificate.is_ca() {
+        return Err("the certificate of a CA");
+    }
+    if certificate.public_key().raw != key.subject_public_key_info() {
+        return Err("the certificate of the key in ca.key");
+    }
+    Ok(certificate.validity().not_after.to_datetime())
+}

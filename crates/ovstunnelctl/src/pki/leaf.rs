@@ -1,0 +1,111 @@
+//! What a host's or a client's certificate says.
+
+use std::net::IpAddr;
+
+use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType};
+use time::OffsetDateTime;
+
+use super::{Name, SKEW};
+
+/// Whom a certificate is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A daemon: a certificate for servers, valid for its name and these addresses.
+    Host {
+        /// Addresses under which clients call it, beside its name.
+        addresses: Vec<IpAddr>,
+    },
+    /// One who calls daemons: a management server, an operator.
+    Client,
+}
+
+/// A certificate to be issued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// Its name, which names its files too. A host's may be an address.
+    pub name: Name,
+    /// Whom it is for.
+    pub role: Role,
+    /// Its lifetime in days; what is beyond the CA's own end is cut off.
+    pub days: u32,
+}
+
+impl Leaf {
+    /// What the certificate is valid for, in words.
+    pub(super) fn names(&self) -> Vec<String> {
+        let Role::Host { .. } = self.role else { return vec![self.name.to_string()] };
+        let dns = self.name.address().is_none().then(|| self.name.to_string());
+        dns.into_iter().chain(self.addresses().iter().map(ToString::to_string)).collect()
+    }
+
+    pub(super) fn params(
+        &self,
+        now: OffsetDateTime,
+        not_after: OffsetDateTime,
+    ) -> Result<CertificateParams, rcgen::Error> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = common_name(self.name.as_str());
+        params.not_before = now - SKEW;
+        params.not_after = not_after;
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![self.purpose()];
+        params.subject_alt_names = self.alternative_names()?;
+        params.use_authority_key_identifier_extension = true;
+        Ok(params)
+    }
+
+    fn purpose(&self) -> ExtendedKeyUsagePurpose {
+        match self.role {
+            Role::Host { .. } => ExtendedKeyUsagePurpose::ServerAuth,
+            Role::Client => ExtendedKeyUsagePurpose::ClientAuth,
+        }
+    }
+
+    /// A client has its name here too, for programs that do not read common names any more.
+    fn alternative_names(&self) -> Result<Vec<SanType>, rcgen::Error> {
+        let addresses = self.addresses().into_iter().map(SanType::IpAddress);
+        let dns = match (&self.role, self.name.address()) {
+            (Role::Host { .. }, Some(_)) => None,
+            _ => Some(SanType::DnsName(self.name.as_str().try_into()?)),
+        };
+        Ok(dns.into_iter().chain(addresses).collect())
+    }
+
+    /// All addresses of a host, its name included where that is one, each once.
+    fn addresses(&self) -> Vec<IpAddr> {
+        let Role::Host { addresses } = &self.role else { return Vec::new() };
+        let mut all = Vec::new();
+        for address in self.name.address().iter().chain(addresses) {
+            if !all.contains(address) {
+                all.push(*address);
+            }
+        }
+        all
+    }
+}
+
+pub(super) fn common_name(name: &str) -> DistinguishedName {
+    let mut distinguished = DistinguishedName::new();
+    distinguished.push(DnType::CommonName, name);
+    distinguished
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(name: &str, addresses: &[&str]) -> Leaf {
+        let addresses = addresses.iter().map(|a| a.parse().unwrap()).collect();
+        Leaf { name: name.parse().unwrap(), role: Role::Host { addresses }, days: 1 }
+    }
+
+    #[test]
+    fn a_host_is_known_by_its_name_and_addresses_each_once() {
+        assert_eq!(
+            host("host1", &["192.0.2.1", "192.0.2.1", "2001:db8::1"]).names(),
+            ["host1", "192.0.2.1", "2001:db8::1"]
+        );
+        assert_eq!(host("192.0.2.1", &["192.0.2.1"]).names(), ["192.0.2.1"]);
+    }
+}
