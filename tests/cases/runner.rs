@@ -1,0 +1,125 @@
+//! Runs a case against a switch: requests through the daemon's routes, what others do meanwhile, what must then be there.
+//!
+//! A case is a folder with a `case.json`; README.md says what stands in it. What this must not do: know which kind of switch
+//! it is on. Both runners take this file in: `crates/ovstunneld/tests/cases.rs` and `tests/e2e/tests/cases.rs`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use ovstunnel_core::{Flow, FlowsSeen, ObservedBridge, ObservedPort, Settings, View};
+use ovstunnel_ovs::Switch;
+use ovstunneld::interfaces::Interfaces;
+use ovstunneld::service::assemble;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+/// How long the switch may take until what must be there is there.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The folders of all cases.
+pub fn cases() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases").canonicalize().unwrap();
+    let entries = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
+    let mut cases: Vec<PathBuf> = entries.filter(|path| path.join("case.json").exists()).collect();
+    cases.sort();
+    assert!(!cases.is_empty(), "there are no cases");
+    cases
+}
+
+/// Runs one case on a switch without bridges of ours; `others` carries out what others do.
+pub async fn run(case: &Path, switch: Switch, settings: Settings, others: impl Fn(&str)) {
+    let text = std::fs::read_to_string(case.join("case.json")).unwrap();
+    let content: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", case.display()));
+    // Long, so that what is mended is mended at once.
+    let interval = Duration::from_secs(100_000);
+    let (router, _) = assemble(switch.clone(), Interfaces::fixed(vec![]), settings, interval);
+    eventually("ready", || async { (json!(200), json!(ask(&router, "GET /readyz", &Value::Null).await.0)) }).await;
+    for (n, step) in content["steps"].as_array().expect("a case has steps").iter().enumerate() {
+        let place = format!("{}, step {} ({})", case.file_name().unwrap().display(), n + 1, step["what"]);
+        let known = ["what", "ask", "body", "status", "answer", "others", "then"];
+        let unknown: Vec<&String> = step.as_object().unwrap().keys().filter(|k| !known.contains(&k.as_str())).collect();
+        assert!(unknown.is_empty(), "{place}: {unknown:?} is not known here");
+        if let Some(request) = step["ask"].as_str() {
+            let (status, answer) = ask(&router, request, &step["body"]).await;
+            assert_eq!(json!(status), step["status"], "{place}: {answer}");
+            assert_eq!(part(&answer, &step["answer"]), step["answer"], "{place}: {answer}");
+        }
+        for command in step["others"].as_array().into_iter().flatten() {
+            others(command.as_str().unwrap());
+        }
+        for (bridge, expected) in step["then"].as_object().into_iter().flatten() {
+            eventually(&place, || async { (expected.clone(), part(&seen(&switch, bridge).await, expected)) }).await;
+        }
+    }
+}
+
+/// Looks until the second of both is like the first.
+async fn eventually<F: Future<Output = (Value, Value)>>(what: &str, look: impl Fn() -> F) {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let (expected, found) = look().await;
+        if expected == found {
+            return;
+        }
+        assert!(Instant::now() < end, "{what}\n  expected: {expected}\n  found:    {found}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+async fn ask(router: &Router, request: &str, body: &Value) -> (u16, Value) {
+    let (method, path) = request.split_once(' ').expect("METHOD /path");
+    let builder = Request::builder().method(method).uri(path).header("content-type", "application/json");
+    let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+    let response = router.clone().oneshot(builder.body(body).unwrap()).await.unwrap();
+    let status = response.status().as_u16();
+    let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    (status, serde_json::from_slice(&bytes).unwrap_or_default())
+}
+
+/// Of `whole` what `wanted` speaks of: fields that it does not name are left out.
+fn part(whole: &Value, wanted: &Value) -> Value {
+    match (whole, wanted) {
+        (Value::Object(fields), Value::Object(names)) if names.keys().all(|name| fields.contains_key(name)) => {
+            names.iter().map(|(name, wanted)| (name.clone(), part(&fields[name], wanted))).collect()
+        }
+        (_, Value::Null) if !whole.is_null() && wanted.is_null() => Value::Null,
+        _ => whole.clone(),
+    }
+}
+
+/// A bridge in the switch: `ports`, `ids` and `flows`, or null where there is none.
+async fn seen(switch: &Switch, name: &str) -> Value {
+    let Some(bridge) = switch.observer().read(|db| db.view().bridge(name)) else { return Value::Null };
+    let flows = match switch.dump_flows(name).await {
+        Ok(FlowsSeen::Known { flows, garbled }) if garbled.is_empty() => {
+            flows.iter().map(|flow| flow_in_words(flow, &bridge)).collect()
+        }
+        other => vec![format!("{other:?}")],
+    };
+    let ports: BTreeMap<_, _> = bridge.ports.values().map(|port| (&port.name, port_in_words(port))).collect();
+    json!({"ports": ports, "ids": bridge.external_ids, "flows": flows})
+}
+
+fn port_in_words(port: &ObservedPort) -> String {
+    let tunnel = port.interface().and_then(|interface| interface.gre_identity());
+    let tunnel = tunnel.map(|(remote, key)| format!("gre to {remote} with key {key}"));
+    let protected = port.protected.then(|| "protected".to_owned());
+    tunnel.into_iter().chain(protected).collect::<Vec<_>>().join(", ")
+}
+
+/// A flow without its cookie; ports by name, since their numbers are the switch's own affair.
+fn flow_in_words(flow: &Flow, bridge: &ObservedBridge) -> String {
+    let number = |port: &ObservedPort| port.interface().and_then(|interface| interface.openflow_port());
+    let from = flow.matches.in_port.and_then(|n| bridge.ports.values().find(|port| number(port) == Some(n)));
+    let from = from.map(|port| format!("from {}", port.name));
+    let key = flow.matches.tun_id.map(|id| format!("with key {id}"));
+    let group = flow.matches.dl_dst.map(|_| "to many".to_owned());
+    let ipv6 = flow.matches.ipv6.then(|| "ipv6".to_owned());
+    let matches = from.into_iter().chain(key).chain(ipv6).chain(group).collect::<Vec<_>>().join(" ");
+    let verdict = if flow.actions.is_empty() { "drop" } else { "pass" };
+    format!("{} {matches}: {verdict}", flow.priority)
+}

@@ -1,0 +1,47 @@
+//! Finds the programs under test, fresh from the compiler. Must not use any that is installed.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, ensure};
+
+/// Overrides the folder of the programs, for tests of an installed package.
+const BIN_DIR: &str = "OVSTUNNEL_BIN_DIR";
+
+/// The path of one of our programs, built if need be.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn program(name: &str) -> Result<PathBuf> {
+    static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| folder().map_err(|error| format!("{error:#}")));
+    let path = folder.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?.join(name);
+    ensure!(path.exists(), "there is no program {}", path.display());
+    Ok(path)
+}
+
+fn folder() -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os(BIN_DIR) {
+        return Ok(folder.into());
+    }
+    // target/debug/deps/some_test-1234 or target/debug/some-program: the programs are in target/debug.
+    let own = std::env::current_exe().context("this program's own path")?;
+    let folder = own.ancestors().skip(1).find(|dir| !dir.ends_with("deps")).context("the folder of this program")?;
+    build(folder)?;
+    Ok(folder.to_owned())
+}
+
+/// Brings the programs up to date; where nothing has changed that takes a moment.
+fn build(folder: &Path) -> Result<()> {
+    let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--package", "ovstunneld", "--package", "ovstunnelctl", "--bins"]);
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    if folder.ends_with("release") {
+        command.arg("--release");
+    }
+    let output = command.output().context("cargo cannot be run")?;
+    ensure!(output.status.success(), "cargo build: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}

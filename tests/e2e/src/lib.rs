@@ -1,0 +1,37 @@
+//! A small cloud in the lab: hosts on which `ovstunneld` runs, and the place of the management server that calls them.
+//!
+//! What it does: makes certificates, starts, kills and restarts the daemons, and calls them over HTTPS as a management
+//! server would; the end-to-end tests and the demo read as prose on top of it. What it must not do: know how the daemon
+//! works inside; it uses the programs as they are built.
+
+mod binaries;
+mod cloud;
+mod helper;
+mod load;
+mod manager;
+mod node;
+mod picture;
+mod place;
+mod raw;
+mod requests;
+mod rules;
+mod snapshot;
+mod toolbox;
+mod udev;
+mod vifs;
+
+pub use binaries::program;
+pub use cloud::{Cloud, Network, key_of};
+pub use helper::Helper;
+pub use load::{Dice, Load, Running};
+pub use manager::Manager;
+pub use node::{Node, NodeConfig};
+pub use picture::Picture;
+pub use place::{Place, no_frame_twice};
+pub use raw::{Answer, Body, Caller};
+pub use requests::{problem, tunnel_to, tunnels_to};
+pub use rules::{exact_rules, our_flows, wait_for_exact_rules};
+pub use snapshot::{Snapshot, database_file};
+pub use toolbox::{Mode, Toolbox};
+pub use udev::Udev;
+pub use vifs::{ask, expect_no_strays, make_devices, plug_all, remove_devices, unplug_all};

@@ -1,0 +1,66 @@
+//! The rules that must be on a bridge, told from the switch alone: what a test compares with. Must not ask the daemon.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use ovstunnel_api::Ipv6Policy;
+use ovstunnel_lab::{Host, wait_until};
+
+use crate::Network;
+
+/// How long the end state may take: many tests share a small machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Our flows on a bridge as OpenFlow tells them, without counters.
+///
+/// # Errors
+/// When the switch does not answer.
+pub fn our_flows(host: &Host, bridge: &str) -> Result<Vec<String>> {
+    let dump = host.ofctl(["dump-flows", "--no-stats", bridge, "cookie=0x6f76737400000000/0xffffffff00000000"])?;
+    Ok(dump.lines().filter(|line| line.contains("cookie=")).map(|line| line.trim().to_owned()).collect())
+}
+
+/// Waits until a network's bridge has exactly the rules of the VIFs that are on it: one for each, the one that opens it to
+/// tunnels, and the bridge's own. Returns the VIFs' names.
+///
+/// # Errors
+/// When it has others after a minute.
+pub fn wait_for_exact_rules(host: &Host, network: &Network) -> Result<BTreeSet<String>> {
+    let what = format!("the rules of {} on {}", network.bridge, host.name());
+    wait_until(what, DEADLINE, || exact_rules(host, network))
+}
+
+/// Checks the same now.
+///
+/// # Errors
+/// What is there instead.
+pub fn exact_rules(host: &Host, network: &Network) -> Result<BTreeSet<String>> {
+    let bridge = &network.bridge;
+    let (mut vifs, mut ofports) = (BTreeSet::new(), BTreeSet::new());
+    for vif in ports(host, bridge)? {
+        // A device that is gone, or that the switch has not looked at, has no number, and no rule.
+        let ofport = host.vsctl(["get", "Interface", &vif, "ofport"])?;
+        if ofport.parse::<u32>().is_ok() {
+            ofports.insert(ofport);
+            vifs.insert(vif);
+        }
+    }
+    let flows = our_flows(host, bridge)?;
+    let named: Vec<String> = flows.iter().filter_map(|flow| in_port(flow)).collect();
+    let there: BTreeSet<String> = named.iter().cloned().collect();
+    ensure!(there == ofports, "rules for the ports {there:?} instead of {ofports:?} ({vifs:?}):\n{}", flows.join("\n"));
+    let own = 1 + usize::from(network.ipv6 == Ipv6Policy::Drop) + usize::from(!vifs.is_empty());
+    ensure!(flows.len() == own + vifs.len() && named.len() == vifs.len(), "{vifs:?}:\n{}", flows.join("\n"));
+    Ok(vifs)
+}
+
+fn ports(host: &Host, bridge: &str) -> Result<BTreeSet<String>> {
+    let is_vif = |port: &&str| ["vif", "tap", "vnet"].iter().any(|prefix| port.starts_with(prefix));
+    Ok(host.vsctl(["list-ports", bridge])?.lines().filter(is_vif).map(str::to_owned).collect())
+}
+
+fn in_port(flow: &str) -> Option<String> {
+    let rest = flow.split("in_port=").nth(1)?;
+    Some(rest.split([',', ' ']).next()?.trim_matches('"').to_owned())
+}

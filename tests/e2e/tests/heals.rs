@@ -1,0 +1,186 @@
+//! What others break on a switch is put right, one fault after the other, while frames pass: with the daemon alive, and
+//! from the record alone where the fault came while no daemon was there. No frame comes twice at any moment.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use ovstunnel_e2e::{NodeConfig, Place, no_frame_twice};
+use ovstunnel_lab::Host;
+
+/// A fault: what somebody does to the switch of host 1, whose tunnels are `t1001-1-2` and `t1001-1-3` and whose VM is
+/// on `vif1.0`.
+struct Fault {
+    what: &'static str,
+    commands: &'static [&'static str],
+    /// Whether a daemon that was not there at the time can tell from the record what it must be.
+    recorded: bool,
+}
+
+const fn recorded(what: &'static str, commands: &'static [&'static str]) -> Fault {
+    Fault { what, commands, recorded: true }
+}
+
+const fn remembered(what: &'static str, commands: &'static [&'static str]) -> Fault {
+    Fault { what, commands, recorded: false }
+}
+
+const OURS: &str = "cookie=0x6f76737400000000/0xffffffff00000000";
+
+/// Changes of flows show nowhere but in a dump: the daemon finds them when it looks.
+const FLOWS: [Fault; 5] = [
+    recorded("all flows of ours are deleted", &["ofctl del-flows xapi1 OURS"]),
+    recorded(
+        "every flow of the bridge is deleted",
+        &["ofctl del-flows xapi1", "ofctl add-flow xapi1 priority=0,actions=NORMAL"],
+    ),
+    recorded(
+        "one flow is deleted",
+        &["ofctl --strict del-flows xapi1 priority=1100,tun_id=1001,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00"],
+    ),
+    recorded("the VIF's flows are deleted, as xapi does", &["ofctl del-flows xapi1 in_port=VIF"]),
+    recorded("flows are changed", &["ofctl mod-flows xapi1 tun_id=1001,actions=drop"]),
+];
+
+/// Changes of the database are seen at once.
+const ROWS: [Fault; 13] = [
+    remembered("a tunnel's port is deleted", &["vsctl del-port t1001-1-2"]),
+    remembered("all tunnels' ports are deleted", &["vsctl del-port t1001-1-2 -- del-port t1001-1-3"]),
+    recorded("the bridge's own port is not protected", &["vsctl set Port xapi1 protected=false"]),
+    recorded("the key of a tunnel", &["vsctl set Interface t1001-1-2 options:key=77"]),
+    recorded("the remote address of a tunnel", &["vsctl set Interface t1001-1-3 options:remote_ip=198.51.100.9"]),
+    recorded("an option more on a tunnel", &["vsctl set Interface t1001-1-3 options:csum=true"]),
+    remembered(
+        "marks of the bridge are edited",
+        &[
+            "vsctl set Bridge xapi1 external_ids:ovstunnel-key=5 external_ids:ovstunnel-ipv6=drop external_ids:ovstunnel-host-id=9",
+        ],
+    ),
+    remembered(
+        "all marks of the bridge are removed",
+        &["vsctl clear Bridge xapi1 external_ids", "vsctl clear Bridge xapi1 other_config"],
+    ),
+    recorded("the key's mark of the bridge is removed", &["vsctl remove Bridge xapi1 external_ids ovstunnel-key"]),
+    remembered(
+        "marks of a tunnel are edited",
+        &["vsctl set Port t1001-1-2 external_ids:ovstunnel-to=8 external_ids:ovstunnel-key=5"],
+    ),
+    recorded(
+        "some marks of a tunnel are removed",
+        &[
+            "vsctl remove Port t1001-1-2 external_ids ovstunnel-key -- remove Port t1001-1-2 external_ids ovstunnel-from",
+        ],
+    ),
+    remembered("all marks of a tunnel are removed", &["vsctl clear Port t1001-1-2 external_ids"]),
+    recorded(
+        "STP and RSTP are switched on",
+        &["vsctl set Bridge xapi1 rstp_enable=true", "vsctl set Bridge xapi1 stp_enable=true"],
+    ),
+];
+
+/// Whoever takes `protected` from a tunnel's port lets frames pass from tunnel to tunnel until it is back.
+const OPEN: [Fault; 2] = [
+    recorded("a tunnel's port is not protected", &["vsctl set Port t1001-1-2 protected=false"]),
+    recorded(
+        "no port is protected",
+        &[
+            "vsctl set Port xapi1 protected=false -- set Port t1001-1-2 protected=false -- set Port t1001-1-3 protected=false",
+        ],
+    ),
+];
+
+fn harm(host: &Host, fault: &Fault) -> Result<()> {
+    let vif = host.vsctl(["get", "Interface", "vif1.0", "ofport"])?;
+    for command in fault.commands {
+        let command = command.replace("OURS", OURS).replace("VIF", &vif);
+        let mut words = command.split(' ');
+        match words.next() {
+            Some("ofctl") => host.ofctl(words)?,
+            _ => host.vsctl(words)?,
+        };
+    }
+    Ok(())
+}
+
+/// The daemon lives and sees it by itself.
+fn heals_by_itself(place: &Place, fault: &Fault) -> Result<()> {
+    let repairs = || place.metric("ovstunnel_repairs_total{result=\"done\"}");
+    let (before, started) = (repairs()?, Instant::now());
+    harm(place.host()?, fault)?;
+    place.wait_until_healed()?;
+    println!("{}: healed by itself, frames counted again after {:?}", fault.what, started.elapsed());
+    ensure!(repairs()? > before, "nothing was repaired: was anything harmed?");
+    Ok(())
+}
+
+/// The daemon lives and is told to look.
+fn heals_when_asked(place: &Place, fault: &Fault) -> Result<()> {
+    harm(place.host()?, fault)?;
+    place.expect_harm()?;
+    let report = place.reconcile()?;
+    ensure!(!report.found.is_empty() && report.found == report.done && report.failed.is_empty(), "{report:?}");
+    place.wait_until_healed()
+}
+
+/// The daemon is killed before and started after.
+fn heals_at_the_start(place: &Place, fault: &Fault) -> Result<()> {
+    place.node()?.kill();
+    harm(place.host()?, fault)?;
+    place.expect_harm()?;
+    place.node()?.start()?;
+    place.cloud.wait_until_ready(1)?;
+    place.wait_until_healed()
+}
+
+type Heal = fn(&Place, &Fault) -> Result<()>;
+
+fn each<'a>(place: &Place, faults: impl IntoIterator<Item = &'a Fault>, heal: Heal) -> Result<()> {
+    faults.into_iter().try_for_each(|fault| heal(place, fault).context(fault.what))
+}
+
+#[test]
+fn what_others_change_is_put_back_while_the_daemon_lives() -> Result<()> {
+    let place = Place::new("heals", NodeConfig::default())?;
+    let streams = place.streams()?;
+    each(&place, &FLOWS, heals_when_asked)?;
+    each(&place, &ROWS, heals_by_itself)?;
+    println!("{}", no_frame_twice(streams)?);
+    place.cloud.lab().expect_no_duplicates()?;
+    each(&place, &OPEN, heals_by_itself)
+}
+
+#[test]
+fn what_others_change_while_no_daemon_lives_is_put_back_from_the_record() -> Result<()> {
+    let place = Place::new("record", NodeConfig::default())?;
+    let streams = place.streams()?;
+    each(&place, FLOWS.iter().chain(&ROWS).filter(|fault| fault.recorded), heals_at_the_start)?;
+    println!("{}", no_frame_twice(streams)?);
+    place.cloud.lab().expect_no_duplicates()?;
+    each(&place, &OPEN, heals_at_the_start)
+}
+
+#[test]
+fn a_clean_look_writes_nothing() -> Result<()> {
+    let place = Place::new("clean", NodeConfig { reconcile_interval: "1s".into(), ..NodeConfig::default() })?;
+    // A look after the start may still be under way: one more, and then they count.
+    place.reconcile()?;
+    let file = ovstunnel_e2e::database_file(place.host()?)?;
+    let dumps = || place.metric("ovstunnel_commands_total{command=\"ovs-ofctl\"");
+    let writes = || place.metric("ovstunnel_commands_total{command=\"ovs-vsctl\"");
+    let looks = || place.metric("ovstunnel_reconciles_total");
+    let (dumps_before, writes_before, looks_before) = (dumps()?, writes()?, looks()?);
+    for _ in 0..5 {
+        let report = place.reconcile()?;
+        ensure!((report.bridges, report.tunnels) == (1, 2), "{report:?}");
+        ensure!(report.found.is_empty() && report.done.is_empty() && report.failed.is_empty(), "{report:?}");
+    }
+    // And one that the interval brings.
+    ovstunnel_lab::wait_until("a look by itself", std::time::Duration::from_secs(20), || {
+        ensure!(looks()? > looks_before + 5.0, "{} looks", looks()? - looks_before);
+        Ok(())
+    })?;
+    let read = dumps()? - dumps_before;
+    ensure!(read >= 6.0 && read <= looks()? - looks_before + 1.0, "{read} times ovs-ofctl, one for a look's bridge");
+    ensure!(writes()? == writes_before, "ovs-vsctl was run");
+    ensure!(ovstunnel_e2e::database_file(place.host()?)? == file, "the database was written");
+    place.wait_until_healed()
+}
