@@ -1,0 +1,97 @@
+//! The command line, and the help that documents the JSON. Must not promise what the report does not have.
+
+use clap::{Parser, ValueEnum};
+
+/// What is told after the options.
+const MORE: &str = "\
+Exit status:
+  0    every count is right
+  1    a count is wrong (the last lines say which), or something failed
+  2    it cannot run here (what is missing is said), or a wrong command line
+  130  interrupted; all is taken down before the end, with --keep too
+
+JSON, one document on standard output (what ends in _ms is in milliseconds):
+  ok, wrong[]       the verdict, and each thing that was wrong in words
+  ovstunnel, open_vswitch, seconds
+  hosts[]           name, ip, url, namespace, rundir
+  networks[]        name, key, bridge, ipv6,
+    vms[]           name, host, ip, mac, vif
+    bridges[]       host, bridge (as GET /v1/bridges/{bridge} answers), flows[]
+  requests[]        request, host, outcome, time_ms (as the client saw it)
+  rounds[]          name: new_mesh, no_flows, flows_back
+                    (with --break: new_mesh, unprotected, mended); what;
+    pings[]         network, from, to, sent, received, duplicates,
+                    rtt_min_ms, rtt_mean_ms, rtt_max_ms
+    frames[]        network, kind, from, to, copies {VM: count},
+                    expected_once_at[], lost_by_sniffers, ok
+  restart           host, flows_before, flows_when_sent[], flows_after,
+                    switch_back_ms, flows_back_ms
+  mended_ms         with --break: until all tunnels were protected again
+  totals            frames, copies, copies_expected, copies_too_many,
+                    copies_missing, pings, pings_lost
+  bridge_show       host, command, output";
+
+/// Starts hosts with ovstunneld in network namespaces, sets up two virtual networks as a management server does, and
+/// counts from packets really sent how often each frame comes to each VM. Needs root; leaves nothing behind.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "demo", bin_name = "scripts/demo", version, after_help = MORE, max_term_width = 100)]
+pub struct Cli {
+    /// Number of hosts.
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=20))]
+    pub hosts: u16,
+
+    /// Number of VMs of each network on each host.
+    #[arg(long, default_value_t = 2, value_name = "M", value_parser = clap::value_parser!(u16).range(1..=10))]
+    pub vms: u16,
+
+    /// Print one JSON document on standard output, and nothing else there.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Leave everything running until Ctrl-C, and say how to look around.
+    #[arg(long)]
+    pub keep: bool,
+
+    /// Take a protection away to see what it is for; the demo then ends with status 1. `split-horizon` clears
+    /// Port.protected on the tunnels while the daemons are held, lets one broadcast frame circle for a moment, and has the
+    /// daemons mend it. Needs at least 3 hosts: between 2 there is no circle.
+    #[arg(long = "break", value_enum, value_name = "WHAT")]
+    pub broken: Option<Broken>,
+}
+
+/// What can be taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Broken {
+    /// A frame that came in by a tunnel may leave by another.
+    SplitHorizon,
+}
+
+impl Cli {
+    /// Reads the command line; ends the program when it is wrong or asks for help.
+    pub fn read() -> Self {
+        let cli = Cli::parse();
+        if cli.broken.is_some() && cli.hosts < 3 {
+            let kind = clap::error::ErrorKind::ValueValidation;
+            let message = "--break split-horizon needs --hosts 3 or more: between 2 hosts there is no circle";
+            <Cli as clap::CommandFactory>::command().error(kind, message).exit();
+        }
+        cli
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn the_size_is_bounded() {
+        for bad in ["--hosts=1", "--hosts=21", "--vms=0", "--vms=11", "--break=all"] {
+            assert!(Cli::try_parse_from(["demo", bad]).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The demo as its user runs it: it shows that all is right, it can show that something is wrong, and it leaves nothing
+//! behind. Needs root and Open vSwitch, as the demo does.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+fn demo(arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ovstunnel-demo"));
+    command.args(arguments.split_whitespace()).stdin(Stdio::null());
+    // Built here, if need be, so that no time of the demo goes into it. If that fails, the demo will say why.
+    if let Some(programs) = ovstunnel_e2e::program("ovstunneld").ok().as_deref().and_then(Path::parent) {
+        command.env("OVSTUNNEL_BIN_DIR", programs);
+    }
+    command
+}
+
+/// Runs it to its end: its exit status and its JSON.
+fn json(arguments: &str) -> Result<(Option<i32>, Value)> {
+    let output = demo(arguments).arg("--json").output()?;
+    let document = serde_json::from_slice(&output.stdout);
+    let document = document.with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    Ok((output.status.code(), document))
+}
+
+fn frames<'a>(document: &'a Value, round: &str) -> Vec<&'a Value> {
+    let rounds = document["rounds"].as_array().into_iter().flatten();
+    rounds.filter(|one| one["name"] == round).flat_map(|one| one["frames"].as_array()).flatten().collect()
+}
+
+#[test]
+fn two_hosts_with_a_vm_each_show_that_all_is_right() {
+    let (status, document) = json("--hosts 2 --vms 1").unwrap();
+    assert_eq!((status, &document["ok"]), (Some(0), &Value::Bool(true)), "{:#}", document["wrong"]);
+    for (round, count) in [("new_mesh", 32), ("no_flows", 28), ("flows_back", 32)] {
+        let frames = frames(&document, round);
+        assert_eq!(frames.len(), count, "{round}");
+        for frame in frames {
+            let is_dropped = frame["network"] == "blue" && frame["kind"].as_str().unwrap().starts_with("ipv6");
+            for (vm, copies) in frame["copies"].as_object().unwrap() {
+                let same_network = vm[..1] == frame["from"].as_str().unwrap()[..1];
+                assert_eq!(copies, u32::from(same_network && !is_dropped), "{round}: {vm} got {frame}");
+            }
+        }
+    }
+    assert_eq!(document["totals"]["copies"], document["totals"]["copies_expected"]);
+    assert_eq!(document["restart"]["flows_when_sent"], serde_json::json!([0, 0]));
+    assert_eq!(document["requests"].as_array().unwrap().iter().filter(|r| r["outcome"] == "created").count(), 6);
+}
+
+#[test]
+fn without_split_horizon_the_demo_fails() {
+    let (status, document) = json("--hosts 3 --vms 1 --break split-horizon").unwrap();
+    assert_eq!((status, &document["ok"]), (Some(1), &Value::Bool(false)));
+    let unprotected = frames(&document, "unprotected");
+    assert_eq!(unprotected.len(), 1);
+    assert!(unprotected[0]["copies"]["r2"].as_u64().unwrap() > 1, "{}", unprotected[0]);
+    assert_eq!(unprotected[0]["copies"]["b2"], 0, "the other network hears nothing even then");
+    let others = [frames(&document, "new_mesh"), frames(&document, "mended")].concat();
+    assert!(others.len() > 80 && others.iter().all(|frame| frame["ok"] == true), "{}", document["wrong"]);
+    let wrong = document["wrong"].as_array().unwrap();
+    assert!(wrong.len() == 1 && wrong[0].as_str().unwrap().contains("broadcast (ARP) from r1: r2 got "), "{wrong:?}");
+}
+
+#[test]
+fn ctrl_c_leaves_nothing_behind() {
+    // While hosts are made, while networks are set up and frames are under way, and while all is kept.
+    for wait in [200, 700, 1500, 6000] {
+        let mut demo = demo("--hosts 2 --vms 1 --keep --json");
+        // A process group of its own, all of which is signalled, as a terminal does.
+        let mut demo = demo.process_group(0).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        thread::sleep(Duration::from_millis(wait));
+        killpg(Pid::from_raw(demo.id().cast_signed()), Signal::SIGINT).unwrap();
+        let status = demo.wait().unwrap();
+        let mut said = String::new();
+        demo.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!(status.code(), Some(130), "after {wait} ms: {status}, it said:\n{said}");
+        assert!(!said.contains("demo:"), "after {wait} ms a failure is reported:\n{said}");
+        assert_eq!(traces_of(demo.id()), Vec::<String>::new(), "after {wait} ms");
+    }
+}
+
+/// What is there of the labs of the process `owner`: namespaces, directories, processes.
+fn traces_of(owner: u32) -> Vec<String> {
+    let name = format!("ovlab-{owner}-");
+    let in_folder = |folder: &str| {
+        let entries =
+            fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path().display().to_string());
+        entries.filter(|path| path.contains(&name)).collect::<Vec<_>>()
+    };
+    let mut traces = [in_folder("/run/netns"), in_folder("/tmp")].concat();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let read = |file| fs::read(process.path().join(file)).unwrap_or_default();
+        let text = [read("cmdline"), read("environ")].concat();
+        if String::from_utf8_lossy(&text).contains(&name) {
+            traces.push(format!("process {}", process.path().display()));
+        }
+    }
+    traces
+}
+
+#[test]
+fn what_cannot_run_says_so_with_status_2() {
+    let output = demo("--hosts 2").env("PATH", "/nowhere").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("demo: ") && said.contains("no `ovs-vswitchd` in PATH"), "{said}");
+    assert_eq!(demo("--hosts 1").output().unwrap().status.code(), Some(2));
+    assert_eq!(demo("--hosts 2 --break split-horizon").output().unwrap().status.code(), Some(2));
+}
