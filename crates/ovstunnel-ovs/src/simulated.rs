@@ -78,6 +78,13 @@ impl SimulatedSwitch {
         });
     }
 
+    /// Has the database out of reach, or in reach again; all that is in the switch stays.
+    pub fn set_database(&self, reachable: bool) {
+        self.observer.set_health(|health| {
+            health.database = if reachable { Ok(()) } else { Err("its database cannot be reached".into()) };
+        });
+    }
+
     /// Deletes all flows of a bridge, as anybody can.
     pub fn lose_flows(&self, bridge: &str) {
         self.state().flows.insert(bridge.to_owned(), FlowsSeen::none());

@@ -215,6 +215,31 @@ async fn a_daemon_that_starts_anew_finds_what_its_predecessor_made() {
     assert_eq!(second.put("xapi1", mesh(5, [2, 3])).await.expect(200)["outcome"], "unchanged");
 }
 
+/// The database comes into reach and tells of changes in the same moment: whichever of the two is taken up first.
+#[tokio::test]
+async fn what_changes_while_a_daemon_starts_is_no_reason_to_write_what_is_there() {
+    let mut sim = Sim::new().await;
+    sim.put("xapi1", mesh(5, [2, 3])).await.expect(201);
+    sim.switch.plug("xapi1", "vif1.0");
+    sim.until_flows("xapi1", 4).await;
+    for _ in 0..20 {
+        let (switch, commits) = (sim.switch.clone(), sim.switch.commits());
+        drop(sim.router);
+        sim.writer.await.unwrap();
+        switch.set_database(false);
+        sim = Sim::start(switch);
+        // The look of the start is behind it and could do nothing.
+        sim.get("/readyz").await.expect(503);
+        tokio::task::yield_now().await;
+        sim.switch.plug("xapi1", "eth9");
+        sim.switch.unplug("eth9");
+        sim.switch.set_database(true);
+        sim.until_ready().await;
+        sim.until_flows("xapi1", 4).await;
+        assert_eq!(sim.switch.commits(), commits);
+    }
+}
+
 /// Requests that never cease must not keep the daemon from looking after the bridges that they are not about.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_of_requests_does_not_delay_what_a_restart_of_vswitchd_calls_for() {

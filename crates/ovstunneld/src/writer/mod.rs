@@ -211,7 +211,7 @@ impl Task {
                 Ok(()) = health.changed() => self.health_changed().await,
                 Ok(()) = revision.changed() => {
                     revision.borrow_and_update();
-                    self.repair_touched().await;
+                    self.switch_changed().await;
                 }
                 () = self.sick.due() => self.try_again().await,
                 () = self.retry.due() => drop(self.reconcile_all("something failed").await),
@@ -236,19 +236,34 @@ impl Task {
                 let batch = self.batch_with(first);
                 self.carry_out(batch).await;
                 // However many requests wait, a VIF that was plugged meanwhile gets its rules now.
-                self.repair_touched().await;
+                self.switch_changed().await;
             }
         }
     }
 
     async fn health_changed(&mut self) {
-        let health = self.switch.health().borrow().clone();
-        self.flows.enter_generation(health.generation);
-        if health.trouble().is_none() && *self.reconciled.borrow() != Some(health.generation) {
+        if self.has_come_up() {
             drop(self.reconcile_all("Open vSwitch has come up").await);
         }
         // What changed while it could not be reached.
         self.repair_touched().await;
+    }
+
+    /// Follows what has changed. Of a switch that has just come up nothing is known, and to follow single changes would be
+    /// to write what may be there already: all of it is looked at first. Where that has failed it is tried again in its
+    /// own time, and meanwhile what changes is followed.
+    async fn switch_changed(&mut self) {
+        if self.has_come_up() && !self.retry.is_waiting() {
+            drop(self.reconcile_all("Open vSwitch has come up").await);
+        }
+        self.repair_touched().await;
+    }
+
+    /// Whether the switch can be worked with and has not been looked at since it came up.
+    fn has_come_up(&self) -> bool {
+        let health = self.switch.health().borrow().clone();
+        self.flows.enter_generation(health.generation);
+        health.trouble().is_none() && *self.reconciled.borrow() != Some(health.generation)
     }
 
     /// That the switch can be worked with and it is our turn to write.

@@ -45,6 +45,11 @@ impl Retry {
         }
     }
 
+    /// Whether a try is due at some time.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.at.is_some()
+    }
+
     /// A try begins.
     pub(super) fn begin(&mut self) {
         self.at = None;

@@ -59,8 +59,15 @@ impl Sim {
         Self::over(SimulatedSwitch::new()).await
     }
 
-    /// A daemon that starts over a switch on which something may be already.
+    /// A daemon that starts over a switch on which something may be already, ready.
     pub async fn over(switch: SimulatedSwitch) -> Self {
+        let sim = Self::start(switch);
+        sim.until_ready().await;
+        sim
+    }
+
+    /// A daemon that has just been started.
+    pub fn start(switch: SimulatedSwitch) -> Self {
         let device = Interface {
             label: "eth0".into(),
             device: "eth0".into(),
@@ -74,9 +81,11 @@ impl Sim {
         // Looks only happen when something calls for them.
         let interval = Duration::from_secs(100_000);
         let (router, writer) = assemble(Switch::Simulated(switch.clone()), devices, Settings::default(), interval);
-        let sim = Sim { switch, router, writer };
-        sim.until("ready", async || sim.get("/readyz").await.status == 200).await;
-        sim
+        Sim { switch, router, writer }
+    }
+
+    pub async fn until_ready(&self) {
+        self.until("ready", async || self.get("/readyz").await.status == 200).await;
     }
 
     pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
