@@ -24,9 +24,11 @@ impl Simulation {
         let d = dir.display();
         let config = format!("[api]\nlisten = \"off\"\nsocket = \"{d}/o.sock\"\n[log]\nfile = \"{d}/log\"\n");
         std::fs::write(dir.join("o.toml"), config).unwrap();
-        // A copy, since a build folder may be closed to others.
+        // A copy, since a build folder may be closed to others. Not written by this process: what another test starts at that
+        // moment would hold the file open for writing for as long as it takes to start, and a program cannot be run then.
         let program = dir.join("ovstunneld");
-        std::fs::copy(env!("CARGO_BIN_EXE_ovstunneld"), &program).unwrap();
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_ovstunneld")).arg(&program).status().unwrap();
+        assert!(copied.success());
         let mut command = Command::new(program);
         command.arg("--simulate").arg("--config").arg(dir.join("o.toml")).stdin(Stdio::null());
         command.stderr(std::fs::File::create(dir.join("stderr")).unwrap());
