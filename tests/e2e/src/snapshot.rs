@@ -8,7 +8,7 @@ use ovstunnel_lab::Host;
 use serde_json::Value;
 
 /// Columns that change by themselves.
-const VOLATILE: [&str; 21] = [
+const VOLATILE: [&str; 22] = [
     "admin_state",
     "bfd_status",
     "cfm_fault",
@@ -21,6 +21,7 @@ const VOLATILE: [&str; 21] = [
     "cur_cfg",
     "duplex",
     "ifindex",
+    "is_connected",
     "link_resets",
     "link_speed",
     "link_state",
@@ -61,7 +62,7 @@ impl Snapshot {
     /// When the database does not answer.
     pub fn of_database(host: &Host) -> Result<Self> {
         let mut lines = Vec::new();
-        for table in ["Open_vSwitch", "Bridge", "Port", "Interface"] {
+        for table in ["Open_vSwitch", "Bridge", "Port", "Interface", "Controller"] {
             lines.extend(rows(host, table)?.into_iter().map(|row| format!("{table} {row}")));
         }
         lines.sort();

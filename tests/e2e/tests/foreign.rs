@@ -29,11 +29,25 @@ fn foreign_bridge(host: &Host, name: &str, more: &str) -> Result<()> {
     Ok(())
 }
 
+/// An OpenFlow controller of somebody else's on a bridge, and flows that it has written over its own connection.
+fn controller(host: &Host, bridge: &str) -> Result<()> {
+    let socket = host.rundir().join(format!("{bridge}.controller"));
+    vsctl(host, &format!("set-controller {bridge} punix:{}", socket.display()))?;
+    let target = format!("unix:{}", socket.display());
+    for flow in
+        ["cookie=0xc0,priority=4000,in_port=LOCAL,actions=NORMAL", "table=7,cookie=0xc1,priority=1000,actions=drop"]
+    {
+        host.ofctl(["add-flow", &target, flow])?;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_foreign_bridge_is_untouched_by_all_that_can_be_asked() -> Result<()> {
     let cloud = Cloud::new("foreign", 1)?;
     let host = cloud.node(1)?.host().clone();
     foreign_bridge(&host, "theirs", "")?;
+    controller(&host, "theirs")?;
     let before = Snapshot::of(&host)?;
 
     // Asked of the foreign bridge itself.
@@ -69,6 +83,7 @@ fn a_port_and_flows_of_others_on_our_bridge_stay_and_are_in_the_way_of_its_remov
     cloud.call(1, |client| async move { client.put_bridge("xapi1", &tunnels_to(1001, &[2])).await })??;
     vsctl(&host, "add-port xapi1 guest -- set Interface guest type=internal -- set Port guest external_ids:theirs=1")?;
     host.ofctl(["add-flow", "xapi1", "cookie=0x77,priority=7000,in_port=guest,actions=drop"])?;
+    controller(&host, "xapi1")?;
     let before = Snapshot::of(&host)?;
 
     let delete = cloud.call(1, |client| async move { client.delete_tunnel("xapi1", "guest").await })?;
@@ -83,7 +98,17 @@ fn a_port_and_flows_of_others_on_our_bridge_stay_and_are_in_the_way_of_its_remov
         cloud.call(1, |client| async move { client.put_bridge("xapi1", &tunnels_to(1001, &[2])).await })??.bridge;
     assert_eq!(bridge.other_ports, ["guest"]);
     before.expect_same(&Snapshot::of(&host)?)?;
-    vsctl(&host, "del-port xapi1 guest")?;
+    // Daemons that start anew, and one that writes all its flows anew.
+    for without_flows in [false, true] {
+        cloud.node(1)?.kill();
+        if without_flows {
+            host.ofctl(["del-flows", "xapi1", "cookie=0x6f76737400000000/0xffffffff00000000"])?;
+        }
+        cloud.node(1)?.start()?;
+        cloud.wait_until_ready(1)?;
+        before.expect_same(&Snapshot::of(&host)?)?;
+    }
+    vsctl(&host, "del-port xapi1 guest -- del-controller xapi1")?;
     let gone = cloud.call(1, |client| async move { client.delete_bridge("xapi1").await })??;
     assert_eq!(gone.outcome, Outcome::Removed);
     Ok(())
