@@ -18,6 +18,8 @@ JSON, one document on standard output (what ends in _ms is in milliseconds):
     vms[]           name, host, ip, mac, vif
     bridges[]       host, bridge (as GET /v1/bridges/{bridge} answers), flows[]
   requests[]        request, host, outcome, time_ms (as the client saw it)
+  plugs[]           host, vif, plug_to_rule_ms (from the end of the
+                    hypervisor's command to the rule that stayed)
   rounds[]          name: new_mesh, no_flows, flows_back
                     (with --break: new_mesh, unprotected, mended); what;
     pings[]         network, from, to, sent, received, duplicates,

@@ -6,6 +6,7 @@
 mod cli;
 mod count;
 mod interrupt;
+mod plug;
 mod progress;
 mod report;
 mod scenario;

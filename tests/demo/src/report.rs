@@ -19,6 +19,8 @@ pub struct Report {
     pub hosts: Vec<HostReport>,
     pub networks: Vec<NetworkReport>,
     pub requests: Vec<Request>,
+    /// Each VIF that udev told of, in the order of the hosts.
+    pub plugs: Vec<Plug>,
     pub rounds: Vec<Round>,
     pub restart: Option<Restart>,
     /// With `--break split-horizon`: how long the daemons took to protect all tunnels again.
@@ -71,6 +73,15 @@ pub struct Request {
     pub host: String,
     pub outcome: Option<Outcome>,
     pub time_ms: f64,
+}
+
+/// A VIF that was plugged.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plug {
+    pub host: String,
+    pub vif: String,
+    /// From the end of the hypervisor's command to the rule that stayed.
+    pub plug_to_rule_ms: f64,
 }
 
 /// All that was sent at one moment of the story.

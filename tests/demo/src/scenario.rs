@@ -32,7 +32,7 @@ pub fn set_up(cli: &Cli, progress: &Progress) -> Result<Stage> {
         stage.set_up_blue()
     })?;
     let vms = if cli.vms == 1 { "a VM".to_owned() } else { format!("{} VMs", cli.vms) };
-    progress.step(&format!("{vms} of each network on each host"), || stage.plug_vms(cli.vms))?;
+    progress.step(&format!("{vms} of each network on each host, by udev"), || stage.plug_vms(cli.vms))?;
     Ok(stage)
 }
 
@@ -41,6 +41,7 @@ pub fn play(stage: &Stage, broken: Option<Broken>, progress: &Progress) -> Resul
     let mut report = Report { ovstunnel: env!("CARGO_PKG_VERSION").to_owned(), ..Report::default() };
     report.open_vswitch = stage.open_vswitch()?;
     report.hosts = stage.cloud.nodes().iter().map(|node| host_report(node.host(), node.url())).collect();
+    report.plugs = stage.plugs.clone();
     report.rounds.push(round(stage, RoundName::NewMesh, "the networks are new", progress)?);
     match broken {
         None => restart(stage, &mut report, progress)?,

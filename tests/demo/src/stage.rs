@@ -4,17 +4,17 @@
 //! a frame of its own or judge anything.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use ovstunnel_api::{Bridge, FlowsState, Id, Ipv6Policy, Outcome, PostTunnel, PutBridge, PutTunnel};
-use ovstunnel_e2e::{Cloud, Network, Node};
-use ovstunnel_lab::{MacAddr6, Vm, VmSpec};
+use ovstunnel_e2e::{Cloud, Network, Udev};
+use ovstunnel_lab::Vm;
 use ovstunnelctl::client::{Client, ClientError};
 
-use crate::report::Request;
+use crate::plug;
+use crate::report::{Plug, Request};
 
 /// The bridge that has a host's tunnel address.
 const PHYSICAL: &str = ovstunnel_lab::BR_PHY;
@@ -33,7 +33,10 @@ pub struct Tenant {
 pub struct Stage {
     // Dropped in this order: VMs' sniffers before the lab they are in.
     pub tenants: Vec<Tenant>,
+    udevs: Vec<Udev>,
     pub cloud: Cloud,
+    /// How long each VIF waited for its rule.
+    pub plugs: Vec<Plug>,
     requests: RefCell<Vec<Request>>,
 }
 
@@ -41,7 +44,7 @@ impl Stage {
     /// Hosts and daemons; no network yet.
     pub fn new(hosts: u16) -> Result<Self> {
         let cloud = Cloud::new("demo", hosts.into())?;
-        Ok(Stage { tenants: Vec::new(), cloud, requests: RefCell::default() })
+        Ok(Stage { tenants: vec![], udevs: vec![], cloud, plugs: vec![], requests: RefCell::default() })
     }
 
     /// The numbers of all hosts.
@@ -89,21 +92,11 @@ impl Stage {
         Ok(())
     }
 
-    /// Plugs `count` VMs of each network into each host, on all hosts at the same time. Both networks use the same IP
-    /// addresses, as tenants do.
+    /// Plugs `count` VMs of each network into each host, by udev.
     pub fn plug_vms(&mut self, count: u16) -> Result<()> {
-        for (number, tenant) in (1..).zip(&mut self.tenants) {
-            let (nodes, network, name) = (self.cloud.nodes(), &tenant.network, tenant.name);
-            let plugged: Result<Vec<Vec<Vm>>> = thread::scope(|scope| {
-                let plug = |node| move || plug_on(node, network, name, number, count);
-                let plugging: Vec<_> = nodes.iter().map(|node| scope.spawn(plug(node))).collect();
-                let join = |thread: thread::ScopedJoinHandle<'_, Result<Vec<Vm>>>| {
-                    thread.join().map_err(|_| anyhow!("a thread that plugs VMs panicked"))?
-                };
-                plugging.into_iter().map(join).collect()
-            });
-            tenant.vms = plugged?.into_iter().flatten().collect();
-        }
+        let (udevs, plugs) = plug::plug_all(self.cloud.nodes(), &mut self.tenants, count)?;
+        self.udevs = udevs;
+        self.plugs = plugs;
         for tenant in &self.tenants {
             self.members().into_iter().try_for_each(|host| self.cloud.wait_for_rules(&tenant.network, host))?;
         }
@@ -167,23 +160,6 @@ impl Stage {
         self.requests.borrow_mut().push(Request { request, host, outcome, time_ms: milliseconds(time) });
         Ok(answer)
     }
-}
-
-/// Plugs VMs of one network on one host.
-fn plug_on(node: &Arc<Node>, network: &Network, name: &str, number: u8, count: u16) -> Result<Vec<Vm>> {
-    let (host, initial) = (node.host(), &name[..1]);
-    let plug = |n: u16| {
-        let (vm, address) = ((u16::from(host.number()) - 1) * count + n, [10, 1, host.number(), low_byte(n)]);
-        let mac = MacAddr6::new(0x02, 0x76, number, 0, host.number(), low_byte(n));
-        let spec = VmSpec::new(&format!("{initial}{vm}"), address.into()).network(&network.bridge).mac(mac);
-        host.plug_vm(&network.bridge, &format!("vif{}{n:02}.0", number), spec)
-    };
-    (1..=count).map(plug).collect()
-}
-
-/// VMs on one host are 10 at most.
-fn low_byte(n: u16) -> u8 {
-    n.to_le_bytes()[0]
 }
 
 /// The id under which the management server knows the host with this index.

@@ -52,6 +52,9 @@ fn two_hosts_with_a_vm_each_show_that_all_is_right() {
             }
         }
     }
+    let vifs: Vec<String> =
+        document["plugs"].as_array().unwrap().iter().map(|plug| format!("{} {}", plug["host"], plug["vif"])).collect();
+    assert_eq!(vifs, [r#""h1" "vif101.0""#, r#""h1" "vif201.0""#, r#""h2" "vif101.0""#, r#""h2" "vif201.0""#]);
     assert_eq!(document["totals"]["copies"], document["totals"]["copies_expected"]);
     assert_eq!(document["restart"]["flows_when_sent"], serde_json::json!([0, 0]));
     assert_eq!(document["requests"].as_array().unwrap().iter().filter(|r| r["outcome"] == "created").count(), 6);

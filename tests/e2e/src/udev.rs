@@ -6,7 +6,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use ovstunnel_lab::{Daemon, Host, wait_until};
@@ -42,6 +42,7 @@ flow() { ovs-ofctl dump-flows "$bridge" "in_port=$ofport" | grep -q "in_port=$of
 case $action in
 add)
     ovs-vsctl --timeout=30 -- --if-exists del-port "$device" -- add-port "$bridge" "$device" || exit 1
+    echo "$device $(date +%s%N)" >>"$dir/plugged"
     ofport=$(ovs-vsctl --timeout=30 get Interface "$device" ofport) || exit 1
     tries=0
     while [ -e "$dir/hold" ] && ! flow && [ $tries -lt 1000 ]; do tries=$((tries + 1)); sleep 0.01; done
@@ -51,6 +52,15 @@ add)
 remove) ovs-vsctl --timeout=30 -- --if-exists del-port "$bridge" "$device" ;;
 esac
 "#;
+
+/// A device that xapi has put on its bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plugged {
+    /// The device.
+    pub device: String,
+    /// When xapi's command had ended.
+    pub at: SystemTime,
+}
 
 /// A running udevd. Dropping it kills it.
 #[derive(Debug)]
@@ -103,6 +113,17 @@ impl Udev {
     pub fn deleted(&self) -> Vec<String> {
         let text = fs::read_to_string(self.dir.join("deleted")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
+    }
+
+    /// The devices that xapi has put on their bridges.
+    pub fn plugged(&self) -> Vec<Plugged> {
+        let text = fs::read_to_string(self.dir.join("plugged")).unwrap_or_default();
+        let plugged = |line: &str| {
+            let (device, at) = line.split_once(' ')?;
+            let at = SystemTime::UNIX_EPOCH + Duration::from_nanos(at.parse().ok()?);
+            Some(Plugged { device: device.to_owned(), at })
+        };
+        text.lines().filter_map(plugged).collect()
     }
 
     /// Waits until every event so far is handled: all programs of all rules have ended.

@@ -1,72 +1,13 @@
 //! How long it takes from plugging a VIF to its rule. It prints what it measures, for the guide; it judges only that each
 //! rule came.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStderr, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use ovstunnel_api::Ipv6Policy;
-use ovstunnel_e2e::{Cloud, Helper, Network, make_devices};
-use ovstunnel_lab::{Host, wait_until};
+use ovstunnel_e2e::{Cloud, Helper, Network, RuleWatch, make_devices};
 
 const VIFS: usize = 40;
-
-/// Tells at once of each flow of a VIF's that comes to a bridge.
-struct Watch {
-    child: Child,
-    rules: Receiver<(Instant, String)>,
-}
-
-impl Watch {
-    fn start(host: &Host, bridge: &str) -> Result<Self> {
-        let mut command = host.command("ovs-ofctl");
-        command.args(["monitor", bridge, "watch:!modify"]);
-        // It prints what it watches on standard error, each line at once.
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn()?;
-        let stderr = child.stderr.take().context("standard error")?;
-        let (tell, rules) = channel();
-        thread::spawn(move || read(stderr, |line| tell.send((Instant::now(), line))));
-        let watch = Watch { child, rules };
-        // A flow of our own shows that the watch is on.
-        wait_until("the watch of flows", Duration::from_secs(20), || {
-            host.ofctl(["del-flows", bridge, "cookie=0x77/-1"])?;
-            host.ofctl(["add-flow", bridge, "cookie=0x77,priority=1,in_port=7777,actions=drop"])?;
-            let (_, line) = watch.rules.recv_timeout(Duration::from_millis(50))?;
-            ensure!(line.contains("cookie=0x77"), "{line}");
-            Ok(())
-        })?;
-        Ok(watch)
-    }
-
-    /// When the next rule of a VIF came.
-    fn next(&self) -> Result<Instant> {
-        loop {
-            let (at, line) = self.rules.recv_timeout(Duration::from_secs(20)).context("no rule came")?;
-            if line.contains("ADDED") && line.contains("in_port=") && line.contains("cookie=0x6f767374") {
-                return Ok(at);
-            }
-        }
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn read<E>(stderr: ChildStderr, tell: impl Fn(String) -> Result<(), E>) {
-    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-        if tell(line).is_err() {
-            return;
-        }
-    }
-}
 
 /// Median, 95th of a hundred, and the longest, in milliseconds.
 fn shown(what: &str, mut times: Vec<Duration>) -> String {
@@ -83,15 +24,16 @@ fn from_plug_to_rule() -> Result<()> {
     cloud.join(&network, 1, &[1])?;
     let names: Vec<String> = (0..VIFS).map(|n| format!("vif{n}.0")).collect();
     make_devices(host, &names)?;
-    let watch = Watch::start(host, &network.bridge)?;
+    let watch = RuleWatch::start(host, &network.bridge)?;
     let (mut from_start, mut from_end, mut helped) = (Vec::new(), Vec::new(), Vec::new());
     for vif in &names {
-        let start = Instant::now();
+        let start = SystemTime::now();
         host.vsctl(["add-port", &network.bridge, vif])?;
-        let plugged = Instant::now();
-        let rule = watch.next()?;
-        from_start.push(rule - start);
-        from_end.push(rule.saturating_duration_since(plugged));
+        let plugged = SystemTime::now();
+        let rule = watch.next()?.at;
+        // A rule may be there before the command has ended.
+        from_start.push(rule.duration_since(start).unwrap_or_default());
+        from_end.push(rule.duration_since(plugged).unwrap_or_default());
     }
     for vif in &names {
         let ofport = format!("in_port={}", host.wait_for_ofport(vif)?);

@@ -22,6 +22,8 @@ pub fn report(report: &Report) -> String {
     picture::mesh(&mut page, report);
     page.heading("The requests that set it up, as the client saw them");
     switches::requests(&mut page, &report.requests);
+    page.heading("VMs plugged by udev: how long each waited for its rule");
+    switches::plugs(&mut page, &report.plugs);
     report.rounds.iter().for_each(|one| round(&mut page, report, one));
     page.heading("What is in the switches now");
     switches::bridges(&mut page, report);
