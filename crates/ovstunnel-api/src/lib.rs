@@ -15,7 +15,7 @@ pub use bridge::{Bridge, BridgeAnswer, BridgeList, Flows, FlowsState, Ipv6Policy
 pub use interface::Interface;
 pub use plan::{PlanAnswer, PlannedCommand};
 pub use problem::{Code, Problem, RefusedTunnel};
-pub use reconcile::{Ready, ReconcileAnswer};
+pub use reconcile::{Look, Ready, ReconcileAnswer};
 pub use tunnel::{Id, PostTunnel, Tunnel, TunnelAnswer, TunnelState};
 
 use serde::{Deserialize, Serialize};

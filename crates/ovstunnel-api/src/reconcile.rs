@@ -18,6 +18,21 @@ pub struct ReconcileAnswer {
     pub failed: Vec<String>,
 }
 
+/// A look at everything, or a repair of what somebody else has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Look {
+    /// When it ended: RFC 3339, UTC.
+    pub at: String,
+    /// What called for it, in words.
+    pub why: String,
+    /// How much differed from the record.
+    pub found: u32,
+    /// How much of that could not be repaired.
+    pub failed: u32,
+    /// What could not be repaired, then what was found, in words: the first twenty.
+    pub words: Vec<String>,
+}
+
 /// Answer of `GET /readyz`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Ready {
@@ -31,4 +46,13 @@ pub struct Ready {
     pub ovs_version: Option<String>,
     /// Version of the daemon.
     pub version: String,
+    /// The last look at everything; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_reconcile: Option<Look>,
+    /// The last time that something had drifted; absent where nothing has since the daemon started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_repair: Option<Look>,
+    /// What is configured and cannot be had, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }

@@ -176,6 +176,12 @@ async fn lost_flows_are_found_and_mended_and_a_clean_look_writes_nothing() {
     assert!(report["found"][0].as_str().unwrap().starts_with("flows of bridge xapi1"), "{report}");
     assert_eq!(sim.switch.commits(), commits + 1);
     assert_eq!(sim.reconcile().await, clean);
+    // Who asks later is told of both: all is well now, and what was not.
+    let ready = sim.get("/readyz").await.expect(200);
+    let (look, repair) = (&ready["last_reconcile"], &ready["last_repair"]);
+    assert_eq!((&look["why"], &look["found"], &look["words"]), (&json!("asked for"), &json!(0), &json!([])));
+    assert_eq!((&repair["found"], &repair["failed"], &repair["words"]), (&json!(1), &json!(0), &report["found"]));
+    assert!(repair["at"].as_str().unwrap().ends_with('Z'), "{ready}");
 }
 
 /// A tunnel that a repair cannot have back, because Open vSwitch refuses it meanwhile, is not told as mended.

@@ -16,6 +16,7 @@ use crate::pki;
 const EXAMPLES: &str = "\
 Examples:
   ovstunnelctl status
+  ovstunnelctl doctor
   ovstunnelctl bridge setup xapi12 --key 1001 --host-id 1 --tunnel 2=192.0.2.12 --tunnel 3=192.0.2.13
   ovstunnelctl bridge setup xapi12 --key 1001 --dry-run
   ovstunnelctl tunnel create xapi12 --from 1 --to 4 --remote-ip 192.0.2.14
@@ -24,7 +25,7 @@ Examples:
 
 Exit status:
   0  success
-  1  the daemon answered with an error, or something is wrong (status: not ready, a tunnel in error, flows drifted)
+  1  the daemon answered with an error, or something is wrong (status, doctor: not ready, a tunnel in error, flows drifted)
   2  the command line is wrong, or the daemon cannot be reached or does not answer";
 
 /// Operates ovstunneld: GRE tunnels between the Open vSwitch bridges of a cloud's hosts.
@@ -79,6 +80,8 @@ const REMOTE: &str = "Another host, over HTTPS (these four stand before the comm
 pub(super) enum Command {
     /// Show whether the daemon is ready, and a summary of what it manages.
     Status,
+    /// Say what is wrong, why, and what to do about it.
+    Doctor,
     /// Show, set up and destroy the bridges of virtual networks.
     #[command(subcommand)]
     Bridge(BridgeCommand),

@@ -6,6 +6,7 @@
 mod args;
 mod bridge;
 mod connection;
+mod doctor;
 mod failure;
 mod pki;
 mod show;
@@ -72,6 +73,7 @@ fn run(cli: Cli) -> Result<Report, Failure> {
 async fn ask(client: &Client, command: Command, json: bool) -> Result<Report, Failure> {
     match command {
         Command::Status => status::run(client, json).await,
+        Command::Doctor => doctor::run(client, json).await,
         Command::Bridge(command) => bridge::run(client, command, json).await,
         Command::Tunnel(command) => bridge::run_tunnel(client, command, json).await,
         Command::Interface { label } => Report::new(json, &client.interface(&label).await?, show::interface),

@@ -19,6 +19,18 @@ pub(super) struct Status {
 }
 
 impl Status {
+    /// Asks for both.
+    pub(super) async fn ask(client: &Client) -> Result<Self, ClientError> {
+        let ready = client.readyz().await?;
+        let bridges = match client.bridges().await {
+            Ok(list) => Some(list.bridges),
+            // The reason is in `ready`; not being ready must not hide what can be said.
+            Err(ClientError::Problem(_)) if !ready.ready => None,
+            Err(e) => return Err(e),
+        };
+        Ok(Status { daemon: client.peer().to_owned(), ready, bridges })
+    }
+
     /// Whether somebody has to look. What is only not known yet is not wrong.
     pub(super) fn wrong(&self) -> bool {
         let bad = |b: &Bridge| {
@@ -29,13 +41,6 @@ impl Status {
 }
 
 pub(super) async fn run(client: &Client, json: bool) -> Result<Report, Failure> {
-    let ready = client.readyz().await?;
-    let bridges = match client.bridges().await {
-        Ok(list) => Some(list.bridges),
-        // The reason is in `ready`; not being ready must not hide what can be said.
-        Err(ClientError::Problem(_)) if !ready.ready => None,
-        Err(e) => return Err(e.into()),
-    };
-    let status = Status { daemon: client.peer().to_owned(), ready, bridges };
+    let status = Status::ask(client).await?;
     Ok(Report::new(json, &status, show::status)?.wrong_if(status.wrong()))
 }

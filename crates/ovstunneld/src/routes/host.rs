@@ -5,11 +5,15 @@ use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use ovstunnel_api::{Interface, Problem, Ready, ReconcileAnswer};
+use ovstunnel_ovs::Health;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::{ChangeQuery, State, planned, problem};
 use crate::extract::{ValidPath, ValidQuery};
 use crate::metrics::{CONTENT_TYPE, Surroundings};
 use crate::problem::ApiError;
+use crate::writer::Look;
 
 /// An error with its sources.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
@@ -87,7 +91,34 @@ pub(super) async fn readyz(Shared(state): Shared<State>) -> (StatusCode, Json<Re
     };
     let (ready, version) = (reason.is_none(), env!("CARGO_PKG_VERSION").to_owned());
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Ready { ready, reason, ovs_version: health.version, version }))
+    let looks = state.writer.looks();
+    let (last_reconcile, last_repair) = (looks.last().map(told), looks.last_repair().map(told));
+    let warnings = warnings(&state, &health);
+    let ovs_version = health.version;
+    (status, Json(Ready { ready, reason, ovs_version, version, last_reconcile, last_repair, warnings }))
+}
+
+/// A look on the wire.
+fn told(look: Look) -> ovstunnel_api::Look {
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    // A clock beyond the year 9999 has no such form.
+    let at = OffsetDateTime::from(look.at).format(&Rfc3339).unwrap_or_default();
+    ovstunnel_api::Look {
+        at,
+        why: look.why.to_owned(),
+        found: count(look.found),
+        failed: count(look.failed),
+        words: look.words,
+    }
+}
+
+/// What is configured and cannot be had of this switch.
+fn warnings(state: &State, health: &Health) -> Vec<String> {
+    let pps = state.settings.vif_broadcast_pps;
+    let no_limit = health.no_meters.as_ref().filter(|_| pps > 0).map(|words| {
+        format!("VIFs have no limit of {pps} broadcast frames a second: the switch takes no meters ({words})")
+    });
+    no_limit.into_iter().collect()
 }
 
 /// Counters, durations and a stock of the switch, for Prometheus.

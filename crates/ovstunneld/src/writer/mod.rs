@@ -7,6 +7,7 @@ mod answer;
 mod batch;
 mod execute;
 mod flow_table;
+mod looks;
 mod progress;
 mod refused_bridge;
 mod repair;
@@ -27,6 +28,7 @@ use crate::metrics::Metrics;
 
 pub use answer::{Done, Planned, Refusal, Seen, WriteError};
 pub use flow_table::FlowTable;
+pub use looks::{Look, Looks};
 pub use progress::Progress;
 pub use repair::Report;
 pub use vif::Vif;
@@ -60,6 +62,7 @@ pub struct Writer {
     queue: mpsc::Sender<Message>,
     flows: FlowTable,
     reconciled: watch::Receiver<Option<u64>>,
+    looks: Looks,
     progress: Progress,
 }
 
@@ -75,7 +78,7 @@ impl Writer {
         let (queue, messages) = mpsc::channel(QUEUE);
         let (reconciled, reconciled_at) = watch::channel(None);
         let flows = FlowTable::default();
-        let progress = Progress::default();
+        let (looks, progress) = (Looks::default(), Progress::default());
         let task = Task {
             switch,
             settings: Arc::new(settings),
@@ -83,6 +86,7 @@ impl Writer {
             messages,
             inbox: VecDeque::new(),
             reconciled,
+            looks: looks.clone(),
             retry: retry::Retry::default(),
             sick: retry::Retry::default(),
             memory: Memory::default(),
@@ -92,7 +96,7 @@ impl Writer {
             lock,
         };
         let running = tokio::spawn(task.run(interval));
-        (Writer { queue, flows, reconciled: reconciled_at, progress }, running)
+        (Writer { queue, flows, reconciled: reconciled_at, looks, progress }, running)
     }
 
     /// Has a change carried out. If the caller goes away meanwhile, it is carried out all the same.
@@ -169,6 +173,11 @@ impl Writer {
         &self.flows
     }
 
+    /// What was found when everything was last looked at.
+    pub fn looks(&self) -> &Looks {
+        &self.looks
+    }
+
     /// The start of `ovs-vswitchd` under which everything was last reconciled, if any.
     pub fn reconciled(&self) -> Option<u64> {
         *self.reconciled.borrow()
@@ -184,6 +193,7 @@ struct Task {
     /// What has arrived and is not begun, in order.
     inbox: VecDeque<Message>,
     reconciled: watch::Sender<Option<u64>>,
+    looks: Looks,
     retry: retry::Retry,
     /// When Open vSwitch is asked to try tunnels in error again.
     sick: retry::Retry,

@@ -76,6 +76,7 @@ impl Task {
         tell(&mut report, &steps, &effect);
         self.metrics.look();
         self.metrics.repairs(report.done.len(), report.failed.len());
+        self.looks.looked(why, &report);
         if report.failed.is_empty() {
             self.retry.succeeded();
             self.reconciled.send_replace(Some(health.generation));
@@ -148,6 +149,10 @@ impl Task {
         let mut report = Report::default();
         tell(&mut report, steps, &effect);
         self.metrics.repairs(report.done.len(), report.failed.len());
+        // That flows follow VIFs is no repair.
+        if !report.failed.is_empty() || steps.iter().any(|step| !matches!(step, Step::ChangeFlows { .. })) {
+            self.looks.repaired("the switch has changed", &report);
+        }
         if let Some(error) = &effect.failed {
             tracing::error!(%error, "could not follow a change of the switch; it is tried again");
             self.retry.failed();

@@ -8,7 +8,7 @@ mod summary;
 mod things;
 
 pub(super) use page::{Page, printable, quoted};
-pub(super) use summary::status;
+pub(super) use summary::{diagnosis, status};
 pub(super) use things::{bridge, bridge_answer, bridges, gone, interface, plan, reconcile, tunnel_answer, tunnels};
 
 #[cfg(test)]

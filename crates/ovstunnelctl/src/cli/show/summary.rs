@@ -1,9 +1,10 @@
 //! The summary of `status`, and the words for states that it shares with the tables.
 
-use ovstunnel_api::{Bridge, Flows, FlowsState, Ready, Tunnel, TunnelState};
+use ovstunnel_api::{Bridge, Flows, FlowsState, Look, Ready, Tunnel, TunnelState};
 
 use super::Page;
 use super::things::bridge_rows;
+use crate::cli::doctor::{Diagnosis, Finding, Severity};
 use crate::cli::status::Status;
 
 /// `status`: what is there in numbers, then a table of the bridges.
@@ -24,11 +25,42 @@ pub(super) fn write_status(page: &mut Page, status: &Status) {
     pairs.push(("Tunnels", with_states(tunnels.iter().map(|t| t.state))));
     pairs.push(("VIFs", bridges.iter().map(|b| b.vifs.len()).sum::<usize>().to_string()));
     pairs.push(("Flows", all_flows(bridges)));
+    pairs.push(("Last look", status.ready.last_reconcile.as_ref().map_or_else(|| "none yet".to_owned(), look)));
+    let repair = status.ready.last_repair.as_ref();
+    pairs.push(("Last repair", repair.map_or_else(|| "none".to_owned(), look)));
     page.pairs(&pairs);
+    // Beside the look that found it, or it would be said twice.
+    repair.iter().flat_map(|look| &look.words).for_each(|words| page.line(format!("  {words}")));
+    status.ready.warnings.iter().for_each(|warning| page.line(format!("WARNING: {warning}")));
     if !bridges.is_empty() {
         page.line("");
         bridge_rows(page, bridges);
     }
+}
+
+/// `2026-05-01T03:12:07Z, the interval has passed: 2 differed, 1 NOT REPAIRED`
+fn look(look: &Look) -> String {
+    let Look { at, why, found, failed, .. } = look;
+    // To the second.
+    let at = at.split_once('.').map_or_else(|| at.clone(), |(seconds, _)| format!("{seconds}Z"));
+    let found = if *found == 0 { "nothing differed".to_owned() } else { format!("{found} differed") };
+    let failed = if *failed == 0 { String::new() } else { format!(", {failed} NOT REPAIRED") };
+    format!("{at}, {why}: {found}{failed}")
+}
+
+/// `doctor`: each finding with its reason and its remedy.
+pub(in crate::cli) fn diagnosis(diagnosis: &Diagnosis) -> Page {
+    let mut page = Page::new();
+    for Finding { severity, what, why, remedy } in &diagnosis.findings {
+        let severity = if *severity == Severity::Wrong { "WRONG" } else { "WARNING" };
+        page.line(format!("{severity}: {what}"));
+        page.line(format!("  why:    {why}"));
+        page.line(format!("  remedy: {remedy}"));
+    }
+    if diagnosis.findings.is_empty() {
+        page.line("Nothing is wrong.");
+    }
+    page
 }
 
 fn readiness(ready: &Ready, peer: &str) -> String {

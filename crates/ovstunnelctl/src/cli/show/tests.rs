@@ -1,14 +1,15 @@
 //! How answers look. The same pages at 80 columns and without a terminal.
 
 use ovstunnel_api::{
-    Bridge, Flows, FlowsState, Interface, Ipv6Policy, Outcome, PlanAnswer, PlannedCommand, Ready, ReconcileAnswer,
-    Tunnel, TunnelState, Vif,
+    Bridge, Flows, FlowsState, Interface, Ipv6Policy, Look, Outcome, PlanAnswer, PlannedCommand, Ready,
+    ReconcileAnswer, Tunnel, TunnelState, Vif,
 };
 
 use super::summary::write_status;
 use super::things::{write_bridge, write_tunnels};
 use super::*;
 use crate::cli::bridge::{TunnelList, TunnelOfBridge};
+use crate::cli::doctor::{Diagnosis, diagnose};
 use crate::cli::status::Status;
 
 fn tunnel(to: u32, state: TunnelState) -> Tunnel {
@@ -43,7 +44,23 @@ fn net(name: &str, key: u32, tunnels: Vec<Tunnel>, flows: FlowsState) -> Bridge 
 
 fn status(ready: bool, bridges: Option<Vec<Bridge>>) -> Status {
     let reason = (!ready).then(|| "ovs-vswitchd does not answer".to_owned());
-    let ready = Ready { ready, reason, ovs_version: Some("3.1.0".to_owned()), version: "0.1.0".to_owned() };
+    let look = |at: &str, why: &str, words: &[&str]| Look {
+        at: at.to_owned(),
+        why: why.to_owned(),
+        found: u32::try_from(words.len()).unwrap(),
+        failed: 0,
+        words: words.iter().map(|words| (*words).to_owned()).collect(),
+    };
+    let repair = look("2026-05-01T03:12:07.25Z", "Open vSwitch has come up", &["flows of bridge xapi12: replace all"]);
+    let ready = Ready {
+        ready,
+        reason,
+        ovs_version: Some("3.1.0".to_owned()),
+        version: "0.1.0".to_owned(),
+        last_reconcile: ready.then(|| look("2026-05-01T03:20:00.5Z", "the interval has passed", &[])),
+        last_repair: ready.then_some(repair),
+        warnings: if ready { vec!["VIFs have no limit".to_owned()] } else { vec![] },
+    };
     Status { daemon: "/run/ovstunnel/ovstunneld.sock".to_owned(), ready, bridges }
 }
 
@@ -62,6 +79,22 @@ fn status_fits_eighty_columns() {
     let text = page(Some(80), |p| write_status(p, &status));
     assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn each_finding_has_its_reason_and_its_remedy() {
+    let bad = net("xapi12", 1001, vec![tunnel(2, TunnelState::Up), tunnel(3, TunnelState::Error)], FlowsState::Drifted);
+    let mut sick = status(true, Some(vec![bad]));
+    let last = sick.ready.last_reconcile.as_mut().unwrap();
+    (last.found, last.failed, last.words) = (1, 1, vec!["flows of bridge xapi12: refused".to_owned()]);
+    let found = diagnose(&sick);
+    assert!(!found.ok);
+    insta::assert_snapshot!(String::from(diagnosis(&found)));
+    let only_warned = diagnose(&status(true, Some(vec![])));
+    assert!(only_warned.ok && only_warned.findings.len() == 1, "{only_warned:?}");
+    let down = diagnose(&status(false, None));
+    assert!(!down.ok && down.findings.len() == 1 && down.findings[0].why.contains("does not answer"), "{down:?}");
+    assert_eq!(String::from(diagnosis(&Diagnosis { ok: true, findings: vec![] })), "Nothing is wrong.\n");
 }
 
 #[test]
