@@ -124,13 +124,34 @@ fn tunnel_steps(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<Step>
             steps.push(remove_tunnel(observed, port));
             steps.push(add(&desired.name, tunnel));
         } else if !edits.is_empty() {
-            let (before, after) = (port.interface().and_then(ObservedInterface::gre_identity), tunnel.identity());
-            let moves = before != Some(after);
-            let (frees, takes) = (before.filter(|_| moves), moves.then_some(after));
-            steps.push(Step::EditTunnel { bridge: desired.name.clone(), port: name.clone(), edits, frees, takes });
+            steps.extend(edit(desired, tunnel, port, edits));
         }
     }
     steps
+}
+
+/// The steps that edit a tunnel in place.
+///
+/// Somebody who has changed a tunnel's remote address or key may have given them to another port. Open vSwitch says nothing
+/// when an edit takes them back then: the tunnel shows as up and is dead (docs/ovs-facts.md). So one whose record is not
+/// what it is, is set aside first; then it is looked at as a new one is, and an error is shown.
+fn edit(bridge: &DesiredBridge, tunnel: &DesiredTunnel, port: &ObservedPort, edits: Vec<PortEdit>) -> Vec<Step> {
+    let (before, after) = (port.interface().and_then(ObservedInterface::gre_identity), tunnel.identity());
+    let step = |edits, frees, takes| Step::EditTunnel {
+        bridge: bridge.name.clone(),
+        port: tunnel.port(),
+        edits,
+        frees,
+        takes,
+    };
+    if before == Some(after) {
+        return vec![step(edits, None, None)];
+    }
+    if DesiredTunnel::from_record(port).as_ref() != Some(tunnel) {
+        return vec![step(edits, before, Some(after))];
+    }
+    let back = [PortEdit::MakeGre].into_iter().chain(edits.into_iter().filter(|edit| *edit != PortEdit::MakeGre));
+    vec![step(vec![PortEdit::SetAside], before, None), step(back.collect(), None, Some(after))]
 }
 
 fn tunnel_edits(tunnel: &DesiredTunnel, port: &ObservedPort) -> Vec<PortEdit> {
@@ -192,7 +213,8 @@ fn part(steps: Vec<Step>) -> (Vec<Step>, Vec<Step>) {
     let names: BTreeSet<PortName> = steps.iter().filter_map(added).collect();
     let makes_way = |step: &Step| {
         let name_freed = matches!(step, Step::RemoveTunnel { port, .. } if names.contains(port.as_str()));
-        name_freed || step.frees().iter().any(|identity| takes.contains(identity))
+        let set_aside = matches!(step, Step::EditTunnel { edits, .. } if edits.contains(&PortEdit::SetAside));
+        name_freed || set_aside || step.frees().iter().any(|identity| takes.contains(identity))
     };
     steps.into_iter().partition(makes_way)
 }
@@ -231,6 +253,7 @@ fn port_edit_visible(edit: &PortEdit, port: &ObservedPort) -> bool {
     match edit {
         PortEdit::SetId(key, value) => port.external_ids.get(key) == Some(value),
         PortEdit::Protect => port.protected,
+        PortEdit::SetAside => interface.is_none_or(|interface| interface.kind == "null"),
         PortEdit::MakeGre => interface.is_none_or(|interface| interface.kind == "gre"),
         PortEdit::SetOption(key, value) => interface.is_none_or(|interface| interface.options.get(key) == Some(value)),
         PortEdit::DropOption(key) => interface.is_none_or(|interface| !interface.options.contains_key(key)),

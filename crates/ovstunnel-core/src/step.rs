@@ -51,6 +51,8 @@ pub enum PortEdit {
     SetId(String, String),
     /// `protected=true`
     Protect,
+    /// `type=null`: Open vSwitch lets go of it, and its row stays.
+    SetAside,
     /// `type=gre`
     MakeGre,
     /// `options:<key>=<value>`
@@ -206,6 +208,7 @@ impl fmt::Display for PortEdit {
         match self {
             PortEdit::SetId(key, value) => write!(f, "external_ids:{key}={value}"),
             PortEdit::Protect => f.write_str("protected=true"),
+            PortEdit::SetAside => f.write_str("type=null"),
             PortEdit::MakeGre => f.write_str("type=gre"),
             PortEdit::SetOption(key, value) => write!(f, "options:{key}={value}"),
             PortEdit::DropOption(key) => write!(f, "no options:{key}"),

@@ -64,6 +64,11 @@ impl SimulatedSwitch {
         self.state().refused.insert(identity);
     }
 
+    /// Has the switch take it again, once it is asked to look.
+    pub fn accept(&self, identity: GreIdentity) {
+        self.state().refused.remove(&identity);
+    }
+
     /// Takes `ovs-vswitchd` down, or starts it again with an empty flow table.
     pub fn set_running(&self, running: bool) {
         if running {
@@ -157,7 +162,18 @@ impl SimulatedSwitch {
                 }
             }
             Step::RemoveTunnel { uuid, .. } => remove_port(db, *uuid),
-            Step::ChangeFlows { .. } | Step::TryAgain { .. } => {}
+            Step::TryAgain { .. } => self.try_again(db, taken),
+            Step::ChangeFlows { .. } => {}
+        }
+    }
+
+    /// Looks again at what was refused.
+    fn try_again(&self, db: &mut Db, taken: &mut HashSet<GreIdentity>) {
+        for interface in db.interfaces.values_mut().filter(|row| row.error.is_some()) {
+            let Some(identity) = identity(interface) else { continue };
+            if !self.state().refused.contains(&identity) && taken.insert(identity) {
+                report(interface, false, self.ofport());
+            }
         }
     }
 
@@ -200,12 +216,14 @@ impl SimulatedSwitch {
     }
 }
 
+/// The remote address and key of an interface.
+fn identity(row: &InterfaceRow) -> Option<GreIdentity> {
+    let text = |key: &str| row.options.iter().find(|(k, _)| **k == *key).map(|(_, value)| value.clone());
+    Some((text("remote_ip")?.parse().ok()?, text("key")?.parse().ok()?))
+}
+
 /// The remote addresses and keys that interfaces have.
 fn tunnels_there(db: &Db) -> HashSet<GreIdentity> {
-    let text = |pairs: &Pairs, key: &str| pairs.iter().find(|(k, _)| **k == *key).map(|(_, value)| value.clone());
-    let identity = |row: &InterfaceRow| {
-        Some((text(&row.options, "remote_ip")?.parse().ok()?, text(&row.options, "key")?.parse().ok()?))
-    };
     db.interfaces.values().filter(|row| row.kind == "gre" && row.error.is_none()).filter_map(identity).collect()
 }
 
@@ -342,7 +360,7 @@ fn edit_port<'a>(db: &'a mut Db, name: &str, edits: &[PortEdit]) -> Option<&'a m
         match edit {
             PortEdit::SetId(key, value) => set_pair(&mut row.external_ids, key, Some(value)),
             PortEdit::Protect => row.protected = true,
-            PortEdit::MakeGre | PortEdit::SetOption(..) | PortEdit::DropOption(_) => {}
+            PortEdit::SetAside | PortEdit::MakeGre | PortEdit::SetOption(..) | PortEdit::DropOption(_) => {}
         }
     }
     let interface = db.interfaces.get_mut(row.interfaces.first()?)?;
@@ -352,6 +370,7 @@ fn edit_port<'a>(db: &'a mut Db, name: &str, edits: &[PortEdit]) -> Option<&'a m
 
 fn edit_interface(interface: &mut InterfaceRow, edit: &PortEdit) {
     match edit {
+        PortEdit::SetAside => (interface.kind, interface.ofport) = ("null".into(), Some(-1)),
         PortEdit::MakeGre => interface.kind = "gre".into(),
         PortEdit::SetOption(key, value) => set_pair(&mut interface.options, key, Some(value)),
         PortEdit::DropOption(key) => set_pair(&mut interface.options, key, None),

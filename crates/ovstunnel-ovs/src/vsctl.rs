@@ -119,6 +119,7 @@ impl Transaction {
             match edit {
                 PortEdit::SetId(key, value) => self.set("Port", port, pair("external_ids", key, value)),
                 PortEdit::Protect => self.set("Port", port, "protected=true".into()),
+                PortEdit::SetAside => self.set("Interface", port, "type=null".into()),
                 PortEdit::MakeGre => self.set("Interface", port, "type=gre".into()),
                 PortEdit::SetOption(key, value) => self.set("Interface", port, pair("options", key, value)),
                 PortEdit::DropOption(key) => self.drop_key("Interface", port, "options", key),

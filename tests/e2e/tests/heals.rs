@@ -1,11 +1,12 @@
 //! What others break on a switch is put right, one fault after the other, while frames pass: with the daemon alive, and
 //! from the record alone where the fault came while no daemon was there. No frame comes twice at any moment.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use ovstunnel_api::TunnelState;
 use ovstunnel_e2e::{NodeConfig, Place, no_frame_twice};
-use ovstunnel_lab::Host;
+use ovstunnel_lab::{Host, Signal, wait_until};
 
 /// A fault: what somebody does to the switch of host 1, whose tunnels are `t1001-1-2` and `t1001-1-3` and whose VM is
 /// on `vif1.0`.
@@ -183,4 +184,50 @@ fn a_clean_look_writes_nothing() -> Result<()> {
     ensure!(writes()? == writes_before, "ovs-vsctl was run");
     ensure!(ovstunnel_e2e::database_file(place.host()?)? == file, "the database was written");
     place.wait_until_healed()
+}
+
+/// What takes a tunnel's place while it is set aside.
+const KEPT_OUT: Fault = remembered(
+    "somebody's own tunnel takes the address and key of one of ours",
+    &[
+        "vsctl set Interface t1001-1-2 options:key=77",
+        "vsctl add-br theirs -- set Bridge theirs datapath_type=netdev",
+        "vsctl add-port theirs g -- set Interface g type=gre options:remote_ip=192.0.2.2 options:key=1001",
+    ],
+);
+
+/// What Open vSwitch noted when it was last asked to try again.
+fn asked_again(host: &Host) -> Result<String> {
+    host.vsctl(["--if-exists", "get", "Open_vSwitch", ".", "external_ids:ovstunnel-retry"])
+}
+
+/// The daemon is held meanwhile; when it goes on, it cannot have its tunnel back.
+#[test]
+fn a_tunnel_that_another_port_keeps_out_is_told_and_tried_again_and_comes_back() -> Result<()> {
+    let place = Place::new("inerror", NodeConfig::default())?;
+    let (node, host) = (place.node()?, place.host()?);
+    node.signal(Signal::SIGSTOP)?;
+    harm(host, &KEPT_OUT)?;
+    node.signal(Signal::SIGCONT)?;
+
+    let patience = Duration::from_secs(30);
+    wait_until("the tunnel to be told as in error", patience, || {
+        let bridge = place.cloud.call(1, |client| async move { client.bridge("xapi1").await })??;
+        let tunnel = bridge.tunnels.iter().find(|tunnel| tunnel.port == "t1001-1-2").context("it is gone")?;
+        ensure!(tunnel.state == TunnelState::Error && tunnel.error.is_some(), "{tunnel:?}");
+        Ok(())
+    })?;
+    let first = wait_until("Open vSwitch to be asked again", patience, || {
+        let asked = asked_again(host)?;
+        ensure!(!asked.is_empty(), "it was not");
+        Ok(asked)
+    })?;
+    wait_until("Open vSwitch to be asked once more", patience, || {
+        ensure!(asked_again(host)? != first, "it was not");
+        Ok(())
+    })?;
+    ensure!(place.metric("ovstunnel_repairs_total{result=\"failed\"}")? > 0.0, "it is not counted as failed");
+    host.vsctl(["del-br", "theirs"])?;
+    place.wait_until_healed()?;
+    place.cloud.lab().expect_no_duplicates()
 }

@@ -225,6 +225,7 @@ fn edit_port(port: &mut ObservedPort, edit: &PortEdit) {
     match edit {
         PortEdit::SetId(key, value) => drop(port.external_ids.insert(key.clone(), value.clone())),
         PortEdit::Protect => port.protected = true,
+        PortEdit::SetAside => port.interfaces.iter_mut().for_each(|i| i.kind = "null".into()),
         PortEdit::MakeGre => port.interfaces.iter_mut().for_each(|i| i.kind = "gre".into()),
         PortEdit::SetOption(key, value) => {
             port.interfaces.iter_mut().for_each(|i| drop(i.options.insert(key.clone(), value.clone())));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use ovstunnel_core::{
-    BridgeName, Change, FlowChange, FlowsSeen, PortName, Rejected, Step, TunnelHealth, View, stages, visible,
+    BridgeName, Change, FlowChange, FlowsSeen, PortEdit, PortName, Rejected, Step, TunnelHealth, View, stages, visible,
 };
 use ovstunnel_ovs::CommitError;
 use tracing::Instrument;
@@ -37,8 +37,10 @@ const IDS_SHOWN: usize = 8;
 pub(super) struct Effect {
     /// The database was not changed as planned.
     pub failed: Option<CommitError>,
-    /// Tunnels that Open vSwitch refused and that are gone again.
+    /// Tunnels that Open vSwitch refused.
     pub refused: Vec<Refusal>,
+    /// Those are gone again; else their rows stay, in error.
+    pub taken_away: bool,
     /// Bridges that Open vSwitch refused and that are gone again, with its words.
     pub bridges_refused: BTreeMap<BridgeName, String>,
     /// Bridges whose flows could not be changed.
@@ -106,8 +108,16 @@ impl Task {
         Err(refused.map_or(WriteError::Ended, WriteError::from))
     }
 
-    /// Carries steps out, as far as they can be, and says what came of them.
-    pub(super) async fn execute(&mut self, steps: &[Step]) -> Effect {
+    /// Carries out what was asked for. Tunnels that Open vSwitch refuses go again: whoever asked is told.
+    async fn execute(&mut self, steps: &[Step]) -> Effect {
+        let mut effect = self.write(steps).await;
+        self.take_away_refused(&mut effect).await;
+        effect
+    }
+
+    /// Carries steps out, as far as they can be, and says what came of them. Tunnels that Open vSwitch refuses stay, in
+    /// error: their rows are the record, and they are tried again.
+    pub(super) async fn write(&mut self, steps: &[Step]) -> Effect {
         let mut effect = Effect::default();
         if steps.is_empty() {
             return effect;
@@ -136,7 +146,10 @@ impl Task {
         if !effect.flows_failed.is_empty() {
             self.retry.failed();
         }
-        self.take_away_refused(steps, &mut effect).await;
+        effect.refused = self.refused(steps);
+        for refusal in &effect.refused {
+            tracing::warn!(bridge = %refusal.bridge, port = %refusal.tunnel.port(), error = refusal.words, "Open vSwitch refused a tunnel");
+        }
         effect
     }
 
@@ -149,8 +162,8 @@ impl Task {
         for ((name, desired), row) in desired.into_iter().zip(rows) {
             match (desired, row, &effect.failed) {
                 (Some(mut desired), Some(row), None) => {
-                    let refused = effect.refused.iter().filter(|refusal| refusal.bridge == name);
-                    refused.for_each(|refusal| drop(desired.tunnels.remove(&refusal.tunnel.port())));
+                    let gone = effect.refused.iter().filter(|refusal| effect.taken_away && refusal.bridge == name);
+                    gone.for_each(|refusal| drop(desired.tunnels.remove(&refusal.tunnel.port())));
                     self.memory.remember(row, desired);
                 }
                 (None, Some(row), None) if self.memory.get(name.as_str(), row).is_some() => {
@@ -225,15 +238,12 @@ impl Task {
         }
     }
 
-    /// Takes away what Open vSwitch refused: its row is there, but it carries nothing and never will.
-    async fn take_away_refused(&self, steps: &[Step], effect: &mut Effect) {
-        effect.refused = self.refused(steps);
+    /// Takes away what Open vSwitch refused: its row is there, but it carries nothing.
+    async fn take_away_refused(&self, effect: &mut Effect) {
         if effect.refused.is_empty() {
             return;
         }
-        for refusal in &effect.refused {
-            tracing::warn!(bridge = %refusal.bridge, port = %refusal.tunnel.port(), error = refusal.words, "Open vSwitch refused a tunnel");
-        }
+        effect.taken_away = true;
         let removals = self.switch.observer().read(|db| {
             let view = db.view();
             let bridges: BTreeMap<&str, _> =
@@ -265,6 +275,7 @@ impl Task {
             let refused = steps.iter().filter_map(|step| {
                 let (bridge, port) = match step {
                     Step::AddTunnel { bridge, tunnel } => (bridge, tunnel.port()),
+                    Step::EditTunnel { edits, .. } if edits.contains(&PortEdit::SetAside) => return None,
                     Step::EditTunnel { bridge, port, .. } => (bridge, port.clone()),
                     _ => return None,
                 };

@@ -70,9 +70,9 @@ impl Task {
         let _ = self.read_flows_of_some(foreign.iter().map(|(name, uuid)| (name, uuid))).await;
         let Repairs { steps, tunnels, in_error, desired } = self.repairs_and_left_overs(&managed, &foreign);
         report.tunnels = tunnels;
-        let effect = self.execute(&steps).await;
+        let effect = self.write(&steps).await;
         self.remember(desired, &effect);
-        self.expect_health(in_error);
+        self.expect_health(in_error + effect.refused.len());
         tell(&mut report, &steps, &effect);
         self.metrics.look();
         self.metrics.repairs(report.done.len(), report.failed.len());
@@ -132,7 +132,7 @@ impl Task {
     pub(super) async fn follow(&mut self, steps: &[Step], desired: Desired, in_error: usize) -> Effect {
         let effect = self.follow_steps(steps).await;
         self.remember(desired, &effect);
-        self.expect_health(in_error);
+        self.expect_health(in_error + effect.refused.len());
         effect
     }
 
@@ -143,7 +143,7 @@ impl Task {
         let changed = async {
             let words: Vec<String> = steps.iter().map(ToString::to_string).collect();
             tracing::info!(changes = ?words, "the switch has changed; following it");
-            self.execute(steps).await
+            self.write(steps).await
         };
         let effect = changed.instrument(tracing::error_span!("follow")).await;
         let mut report = Report::default();
@@ -299,6 +299,9 @@ fn tell(report: &mut Report, steps: &[Step], effect: &Effect) {
     // Its step was carried out, and yet the tunnel is not there.
     for refusal in &effect.refused {
         let (bridge, port) = (&refusal.bridge, refusal.tunnel.port());
-        report.failed.push(format!("Open vSwitch refused tunnel {port} of bridge {bridge}: {}", refusal.words));
+        let words = &refusal.words;
+        report
+            .failed
+            .push(format!("Open vSwitch refused tunnel {port} of bridge {bridge}, which is tried again: {words}"));
     }
 }
