@@ -4,7 +4,9 @@
 //! do: decide what to do about a failure; it only says what is known after it.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ovstunnel_core::{FlowChange, FlowsSeen, Step, visible};
@@ -72,10 +74,17 @@ impl Tools {
         commands
     }
 
-    async fn run(&self, hook: &CommandHook, name: &str, args: &[String], stdin: &str) -> Result<Finished, RunError> {
+    async fn run(
+        &self,
+        hook: &CommandHook,
+        kept: Option<&File>,
+        name: &str,
+        args: &[String],
+        stdin: &str,
+    ) -> Result<Finished, RunError> {
         let (program, started) = (self.program(name), Instant::now());
         let env = [("OVS_RUNDIR", self.rundir.as_os_str() as &OsStr)];
-        let result = run(&program, args, &env, stdin, self.timeout + GRACE).await;
+        let result = run(&program, args, &env, stdin, self.timeout + GRACE, kept).await;
         hook.tell(name, RunResult::of(&result), started.elapsed());
         match &result {
             Ok(finished) => tracing::debug!(
@@ -120,12 +129,12 @@ type Tell = dyn Fn(&str, RunResult, Duration) + Send + Sync;
 
 /// Is told of each command that was run: its name, how it ended, how long it took.
 #[derive(Clone)]
-pub struct CommandHook(std::sync::Arc<Tell>);
+pub struct CommandHook(Arc<Tell>);
 
 impl CommandHook {
     /// A hook that calls `tell`.
     pub fn new(tell: impl Fn(&str, RunResult, Duration) + Send + Sync + 'static) -> Self {
-        CommandHook(std::sync::Arc::new(tell))
+        CommandHook(Arc::new(tell))
     }
 
     fn tell(&self, name: &str, result: RunResult, took: Duration) {
@@ -145,13 +154,14 @@ pub struct RealSwitch {
     tools: Tools,
     hook: CommandHook,
     observer: Observer,
-    _followers: std::sync::Arc<JoinSet<()>>,
+    kept: Arc<Mutex<Option<Arc<File>>>>,
+    _followers: Arc<JoinSet<()>>,
 }
 
 impl RealSwitch {
     /// Begins to follow the switch. It need not be there yet; one that is too old is refused.
     pub async fn start(tools: Tools, hook: CommandHook) -> Result<Self, StartError> {
-        let printed = tools.run(&hook, "ovs-vsctl", &["--version".to_owned()], "").await.ok();
+        let printed = tools.run(&hook, None, "ovs-vsctl", &["--version".to_owned()], "").await.ok();
         let version = printed.and_then(|finished| vsctl::parse_version(&finished.stdout));
         let shown = version.map(|(major, minor)| format!("{major}.{minor}"));
         if let Some(found) = shown.clone().filter(|_| version < Some((2, 7))) {
@@ -168,7 +178,18 @@ impl RealSwitch {
         let mut followers = JoinSet::new();
         followers.spawn(follow_database(observer.clone(), tools.rundir.join("db.sock")));
         followers.spawn(follow_vswitchd(observer.clone(), tools.rundir.clone()));
-        Ok(RealSwitch { tools, hook, observer, _followers: followers.into() })
+        Ok(RealSwitch { tools, hook, observer, kept: Arc::default(), _followers: followers.into() })
+    }
+
+    /// Has each command keep a file open from now on: whoever waits for its lock waits for a command too that has outlived
+    /// the process that started it.
+    pub(crate) fn keep_open(&self, file: Arc<File>) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+    }
+
+    async fn run(&self, name: &str, args: &[String], stdin: &str) -> Result<Finished, RunError> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.tools.run(&self.hook, kept.as_deref(), name, args, stdin).await
     }
 
     pub(crate) fn observer(&self) -> &Observer {
@@ -191,7 +212,7 @@ impl RealSwitch {
         for (n, transaction) in vsctl::transactions(steps).into_iter().enumerate() {
             let args: Vec<String> =
                 self.tools.vsctl_options().into_iter().chain(["--".into()]).chain(transaction).collect();
-            let result = self.tools.run(&self.hook, "ovs-vsctl", &args, "").await;
+            let result = self.run("ovs-vsctl", &args, "").await;
             ended_well(result, vsctl::classify).map_err(|error| match n {
                 0 => error,
                 _ => CommitError::Unknown(format!("only the first {n} transactions of the change were made: {error}")),
@@ -227,12 +248,12 @@ impl RealSwitch {
             self.set_meter(bridge, meter).await?;
         }
         let args = ofctl::bundle(&self.tools.rundir, bridge, self.tools.timeout);
-        let result = self.tools.run(&self.hook, "ovs-ofctl", &args, &change.bundle()).await;
+        let result = self.run("ovs-ofctl", &args, &change.bundle()).await;
         ended_well(result, connection_failed)?;
         for meter in change.meters_freed() {
             let args = ofctl::del_meter(&self.tools.rundir, bridge, self.tools.timeout, meter);
             // One that is left over limits nothing, and is set anew before it is used again.
-            let _ = self.tools.run(&self.hook, "ovs-ofctl", &args, "").await;
+            let _ = self.run("ovs-ofctl", &args, "").await;
         }
         Ok(())
     }
@@ -241,11 +262,10 @@ impl RealSwitch {
     async fn set_meter(&self, bridge: &str, meter: u32) -> Result<(), CommitError> {
         let Tools { rundir, timeout, vif_broadcast_pps, .. } = &self.tools;
         let args = |verb| ofctl::set_meter(verb, rundir, bridge, *timeout, (meter, *vif_broadcast_pps));
-        let added =
-            ended_well(self.tools.run(&self.hook, "ovs-ofctl", &args("add-meter"), "").await, connection_failed);
+        let added = ended_well(self.run("ovs-ofctl", &args("add-meter"), "").await, connection_failed);
         let result = match added {
             Err(CommitError::Refused(words)) if words.contains("METER_EXISTS") => {
-                let changed = self.tools.run(&self.hook, "ovs-ofctl", &args("mod-meter"), "").await;
+                let changed = self.run("ovs-ofctl", &args("mod-meter"), "").await;
                 ended_well(changed, connection_failed)
             }
             result => result,
@@ -272,7 +292,7 @@ impl RealSwitch {
     pub(crate) async fn dump_flows(&self, bridge: &str) -> Result<FlowsSeen, CommitError> {
         self.check_health()?;
         let args = ofctl::dump(&self.tools.rundir, bridge, self.tools.timeout);
-        let finished = ended_well(self.tools.run(&self.hook, "ovs-ofctl", &args, "").await, connection_failed)?;
+        let finished = ended_well(self.run("ovs-ofctl", &args, "").await, connection_failed)?;
         Ok(FlowsSeen::parse_dump(&finished.stdout))
     }
 }

@@ -1,15 +1,19 @@
 //! Runs one program and waits for it.
 //!
 //! What it does: absolute path, argument vector, clean environment, a deadline, all three pipes served, the child and
-//! whatever it started ended and reaped. What it must not do: use a shell, interpret output, or try again.
+//! whatever it started ended and reaped. What it must not do: use a shell, interpret output, try again, or let a program
+//! have a file of ours that is not meant for it.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -54,13 +58,15 @@ pub enum RunError {
     },
 }
 
-/// Runs `program` with `args`, gives it `stdin`, and waits until it ends or `deadline` has passed.
+/// Runs `program` with `args`, gives it `stdin`, and waits until it ends or `deadline` has passed. It has `kept` open for as
+/// long as it runs, also where we are killed meanwhile.
 pub(crate) async fn run<S: AsRef<OsStr>>(
     program: &Path,
     args: &[S],
     env: &[(&str, &OsStr)],
     stdin: &str,
     deadline: Duration,
+    kept: Option<&File>,
 ) -> Result<Finished, RunError> {
     let start = Instant::now();
     let mut command = Command::new(program);
@@ -69,7 +75,7 @@ pub(crate) async fn run<S: AsRef<OsStr>>(
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A group of its own: a Ctrl-C meant for us does not hit it, and at the deadline all of it can be ended.
     command.process_group(0).kill_on_drop(true);
-    let child = command.spawn().map_err(|source| RunError::Start { program: program.to_owned(), source })?;
+    let child = spawn(&mut command, kept).map_err(|source| RunError::Start { program: program.to_owned(), source })?;
 
     let group = GroupGuard(child.id());
     let outcome = tokio::time::timeout(deadline, serve(child, stdin)).await;
@@ -85,6 +91,17 @@ pub(crate) async fn run<S: AsRef<OsStr>>(
         Some(signal) => Err(cut_short(format!("was ended by signal {signal}"))),
         None => Ok(Finished { status, stdout, stderr, took }),
     }
+}
+
+/// Starts it, and lets it have `kept`. One at a time, so that no other program gets that file, too.
+fn spawn(command: &mut Command, kept: Option<&File>) -> io::Result<Child> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(file) = kept else { return command.spawn() };
+    fcntl(file, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    let child = command.spawn();
+    fcntl(file, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    child
 }
 
 /// Writes its input, reads both outputs and reaps it, all at once, so that no full pipe can block it.
@@ -131,7 +148,7 @@ mod tests {
     use super::*;
 
     async fn sh(script: &str, stdin: &str, deadline: Duration) -> Result<Finished, RunError> {
-        run(Path::new("/bin/sh"), &["-c", script], &[], stdin, deadline).await
+        run(Path::new("/bin/sh"), &["-c", script], &[], stdin, deadline, None).await
     }
 
     const LONG: Duration = Duration::from_secs(20);
@@ -147,7 +164,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_program_says_so_and_did_nothing() {
-        let error = run(Path::new("/nonexistent/x"), &["a"], &[], "", LONG).await.unwrap_err();
+        let error = run(Path::new("/nonexistent/x"), &["a"], &[], "", LONG, None).await.unwrap_err();
         assert!(matches!(error, RunError::Start { .. }));
         assert_eq!(error.to_string(), "cannot run /nonexistent/x");
     }
@@ -172,6 +189,16 @@ mod tests {
     async fn ended_by_a_signal_is_not_an_answer() {
         let error = sh("kill -ALRM $$", "", LONG).await.unwrap_err();
         assert!(error.to_string().contains("was ended by signal 14"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_kept_is_open_in_that_program_and_in_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = File::create(dir.path().join("the-lock")).unwrap();
+        let args = ["-c", "ls -l /proc/$$/fd | grep -c the-lock; true"];
+        let with = |kept| run(Path::new("/bin/sh"), &args, &[], "", LONG, kept);
+        let both = tokio::join!(with(Some(&file)), with(None));
+        assert_eq!((both.0.unwrap().stdout.trim(), both.1.unwrap().stdout.trim()), ("1", "0"));
     }
 
     #[tokio::test]

@@ -3,6 +3,8 @@
 //! What it does: one interface with two implementations. What it must not do: plan.
 
 use std::fmt;
+use std::fs::File;
+use std::sync::Arc;
 
 use ovstunnel_core::{FlowChange, FlowsSeen, Settings, Step};
 use tokio::sync::watch;
@@ -100,6 +102,15 @@ impl Switch {
     /// Whether it can be worked with, now and from now on.
     pub fn health(&self) -> watch::Receiver<Health> {
         self.observer().health()
+    }
+
+    /// Has each command keep a file open from now on: whoever waits for its lock waits for a command too that has outlived
+    /// the process that started it.
+    pub fn keep_open(&self, file: Arc<File>) {
+        match self {
+            Switch::Real(real) => real.keep_open(file),
+            Switch::Simulated(_) => {}
+        }
     }
 
     /// The settings, as far as this switch can follow them.

@@ -1,7 +1,7 @@
 //! The lock that keeps the daemon and `ovstunneld --once` from writing at the same time.
 //!
 //! What it does: `flock` on files beside the daemon's socket, which the kernel lets go of at a process's death, however it
-//! dies. What it must not do: block the runtime, wait for ever, or keep the daemon from its work where there is no place
+//! dies; one that was killed while a command of its was running, lets go when that command ends. What it must not do: block the runtime, wait for ever, or keep the daemon from its work where there is no place
 //! for a file: both sides write the same, so a lock that is missing costs a command refused, not a wrong switch.
 
 use std::ffi::OsString;
@@ -9,6 +9,7 @@ use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -38,14 +39,28 @@ pub struct WriterLock {
 #[derive(Debug)]
 #[must_use]
 pub struct Turn {
-    file: Option<File>,
+    file: Option<Arc<File>>,
+}
+
+impl Drop for Turn {
+    /// Commands that still run have the file open too, so it is not enough to close it.
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.file.as_ref().map(|file| file.unlock()) {
+            tracing::warn!(%error, "the lock cannot be let go of");
+        }
+    }
 }
 
 impl Turn {
+    /// The file that the lock is on, for commands to keep open: they may outlive us.
+    pub fn file(&self) -> Option<Arc<File>> {
+        self.file.clone()
+    }
+
     /// Leaves a sign for the daemon: what it remembers of flows may not be true any more.
-    pub fn sign(&mut self) {
-        if let Some(file) = &mut self.file
-            && let Err(error) = file.write_all(b".")
+    pub fn sign(&self) {
+        if let Some(file) = &self.file
+            && let Err(error) = (&**file).write_all(b".")
         {
             tracing::warn!(%error, "the daemon cannot be told that somebody else has written");
         }
@@ -77,11 +92,14 @@ impl WriterLock {
         let (give_up, mut pause) = (Instant::now() + self.patience, FIRST_PAUSE);
         loop {
             match open(path).map_err(TryLockError::Error).and_then(|file| file.try_lock().map(|()| file)) {
-                Ok(file) => return Ok(Turn { file: Some(file) }),
+                Ok(file) => return Ok(Turn { file: Some(file.into()) }),
                 Err(TryLockError::WouldBlock) if Instant::now() >= give_up => {
                     return Err(Busy { patience: self.patience, file: path.clone() });
                 }
                 Err(TryLockError::WouldBlock) => {
+                    if pause == FIRST_PAUSE {
+                        tracing::debug!("another ovstunneld writes, or a command of one that was killed; waiting");
+                    }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ovstunnel_ovs::{StartError, Switch};
 
 use crate::config::Config;
-use crate::lock::{Busy, Place, WriterLock};
+use crate::lock::{Busy, Place, Turn, WriterLock};
 use crate::metrics::Metrics;
 use crate::service;
 use crate::writer::{WriteError, Writer};
@@ -47,18 +47,19 @@ pub async fn run(config: &Config) -> Result<(), OnceError> {
         return Ok(());
     };
     // A daemon lets go after each batch; one batch can take two commands' deadlines and more.
-    let mut turn = WriterLock::beside(&config.api.socket, 4 * config.ovs.timeout).take().await?;
+    let turn = WriterLock::beside(&config.api.socket, 4 * config.ovs.timeout).take().await?;
     turn.sign();
     // From here on a new event is none that we are sure to see.
     drop(place);
-    let done = look(config).await;
+    let done = look(config, &turn).await;
     drop(turn);
     done
 }
 
-async fn look(config: &Config) -> Result<(), OnceError> {
+async fn look(config: &Config, turn: &Turn) -> Result<(), OnceError> {
     let metrics = Metrics::default();
     let switch = service::real_switch(config, &metrics).await?;
+    turn.file().into_iter().for_each(|file| switch.keep_open(file));
     let (writer, running) =
         Writer::start(switch.clone(), service::settings(config), NEVER, metrics, WriterLock::none());
     let report = match until_there(&switch, config.ovs.timeout).await {

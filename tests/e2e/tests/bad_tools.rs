@@ -4,7 +4,8 @@
 use anyhow::{Context, Result, ensure};
 use ovstunnel_api::{Bridge, Code, FlowsState, Ipv6Policy, Outcome, TunnelState};
 use ovstunnel_e2e::{
-    Cloud, Mode, Network, NodeConfig, Snapshot, Toolbox, database_file, problem, tunnel_to, tunnels_to,
+    Cloud, Mode, Network, NodeConfig, Snapshot, Toolbox, database_file, exact_rules, make_devices, problem, tunnel_to,
+    tunnels_to,
 };
 
 const VSCTL: &str = "ovs-vsctl";
@@ -114,5 +115,37 @@ fn ovs_ofctl_that_fails_is_told_and_the_flows_come_by_themselves_when_it_works()
         assert_eq!(put(&cloud, &[2])??.outcome, Outcome::Unchanged, "{mode:?}");
         cloud.call(1, |client| async move { client.delete_bridge("xapi1").await })??;
     }
+    Ok(())
+}
+
+/// `kill -9` does not reach the commands that the daemon has begun. One of them is slow, and what it writes is not true any
+/// more when it does: the next daemon looks after it, not before.
+#[test]
+fn a_command_that_outlives_a_killed_daemon_is_waited_for() -> Result<()> {
+    let tools = Toolbox::new()?;
+    let config = NodeConfig { bin_dir: tools.path().to_owned(), ..NodeConfig::default() };
+    let cloud = Cloud::with_config("orphan", 1, config)?;
+    let (node, network) = (cloud.node(1)?, Network::numbered(1, Ipv6Policy::Drop));
+    let host = node.host();
+    cloud.join(&network, 1, &[1])?;
+    make_devices(host, &["vif1.0".to_owned()])?;
+    tools.set(OFCTL, Mode::Waits)?;
+    host.vsctl(["add-port", &network.bridge, "vif1.0"])?;
+    tools.wait_until_busy()?;
+    node.kill();
+    tools.set(OFCTL, Mode::Works)?;
+    host.vsctl(["del-port", &network.bridge, "vif1.0"])?;
+    let log = node.log().len();
+    node.start()?;
+    ovstunnel_lab::wait_until("the next daemon to wait, or to be ready", std::time::Duration::from_secs(20), || {
+        let text = node.log().split_off(log);
+        ensure!(text.contains("or a command of one that was killed") || text.contains("reconciled"), "{text}");
+        Ok(())
+    })?;
+    tools.go()?;
+    tools.wait_until_gone()?;
+    cloud.wait_until_ready(1)?;
+    let there = exact_rules(host, &network)?;
+    ensure!(there.is_empty(), "{there:?}");
     Ok(())
 }

@@ -288,6 +288,7 @@ impl Task {
     /// forgotten, and a look at everything is due.
     async fn turn(&mut self) -> Result<Turn, Busy> {
         let turn = self.lock.take().await?;
+        turn.file().into_iter().for_each(|file| self.switch.keep_open(file));
         if self.flows.enter_turn(turn.signs()) {
             tracing::info!("another ovstunneld has written; looking at everything");
             self.retry.failed();
