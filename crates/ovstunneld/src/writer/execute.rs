@@ -141,6 +141,8 @@ impl Task {
         if matches!(effect.failed, Some(CommitError::Unavailable(_) | CommitError::Refused(_))) {
             return effect;
         }
+        let gone = |step: &Step| if let Step::DeleteBridge { uuid, .. } = step { Some(*uuid) } else { None };
+        steps.iter().filter_map(gone).for_each(|bridge| self.flows.forget(bridge));
         self.take_away_refused_bridges(steps, &mut effect).await;
         effect.flows_failed = self.change_flows(coming).await;
         if !effect.flows_failed.is_empty() {

@@ -30,6 +30,11 @@ impl FlowTable {
         self.write(|inner| drop(inner.seen.insert(bridge, seen)));
     }
 
+    /// Forgets a bridge that is gone.
+    pub(super) fn forget(&self, bridge: Uuid) {
+        self.write(|inner| drop(inner.seen.remove(&bridge)));
+    }
+
     /// Forgets every bridge that is not among these.
     pub(super) fn retain(&self, bridges: &[Uuid]) {
         self.write(|inner| inner.seen.retain(|bridge, _| bridges.contains(bridge)));
