@@ -280,6 +280,10 @@ fn hosts_that_edit_one_list_at_once_lose_nobody() -> Result<()> {
         })
     };
     for round in 0..ROUNDS {
+        if round % 2 == 1 {
+            // A lock whose holder died, which all pass by at once.
+            pool.write(1, "ovstunnel-lock-3", "1000/dead")?;
+        }
         on_all(&|plugin, host| plugin.expect("setup_ovs_bridge", &setup(&network, host, "xapi1"), "SUCCESS:xapi1"))?;
         assert_eq!(pool.hosts(1)?, ["1", "100", "2", "200", "3"], "round {round}");
         // The odd ones leave and the even ones set up again, which changes nothing.
@@ -379,6 +383,35 @@ fn the_host_is_what_xapi_says_it_is() -> Result<()> {
     for function in ["is_xcp", "getLabel"] {
         let told = plain.plugin()?.call(function, &[])?;
         ensure!(told.starts_with("FAILURE:NOT_SUPPORTED ") && told.contains("[xapi]"), "{told}");
+    }
+    Ok(())
+}
+
+/// More networks at once than edits: all are noted.
+#[test]
+fn a_host_that_sets_up_many_networks_at_once_notes_them_all() -> Result<()> {
+    const NETWORKS: u16 = 24;
+    let pool = Pool::new(1, NETWORKS, "sim0")?;
+    let daemon = Simulated::start(Some((&pool, 1, "10s")))?;
+    let plugin = daemon.plugin()?;
+    let set_up = |n: u16| {
+        let (bridge, key, network) = (format!("xapi{n}"), format!("{}", 1000 + n), network_uuid(n));
+        let arguments = [("bridge", &*bridge), ("key", &*key), ("xs_nw_uuid", &*network), ("cs_host_id", "1")];
+        plugin.expect("setup_ovs_bridge", &arguments, &format!("SUCCESS:{bridge}"))
+    };
+    thread::scope(|scope| {
+        let calls: Vec<_> = (1..=NETWORKS)
+            .map(|n| {
+                scope.spawn({
+                    let set_up = &set_up;
+                    move || set_up(n)
+                })
+            })
+            .collect();
+        calls.into_iter().try_for_each(|call| call.join().map_err(|_| anyhow!("a call"))?)
+    })?;
+    for n in 1..=NETWORKS {
+        assert_eq!((pool.hosts(n)?, pool.other_config(n)?.len()), (vec!["1".to_owned()], 2), "network {n}");
     }
     Ok(())
 }
