@@ -7,6 +7,7 @@
 mod bridge;
 mod interface;
 mod plan;
+mod plugin;
 mod problem;
 mod reconcile;
 mod tunnel;
@@ -14,6 +15,7 @@ mod tunnel;
 pub use bridge::{Bridge, BridgeAnswer, BridgeList, Flows, FlowsState, Ipv6Policy, PutBridge, PutTunnel, Vif};
 pub use interface::Interface;
 pub use plan::{PlanAnswer, PlannedCommand};
+pub use plugin::{PluginAnswer, PluginArguments};
 pub use problem::{Code, Problem, RefusedTunnel};
 pub use reconcile::{Look, Ready, ReconcileAnswer};
 pub use tunnel::{Id, PostTunnel, Tunnel, TunnelAnswer, TunnelState};

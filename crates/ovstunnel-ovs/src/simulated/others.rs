@@ -69,6 +69,9 @@ fn write(db: &mut Db, table: &str, name: &str, column: &str, value: Option<&str>
     match (table, column, value) {
         ("Port", "external_ids", value) => set_pair(&mut row.external_ids, key, value),
         ("Port", "protected", Some(value)) => row.protected = value == "true",
+        ("Interface", "type", Some(kind)) => {
+            db.interfaces.get_mut(row.interfaces.first()?)?.kind = kind.to_owned();
+        }
         ("Interface", "options", value) => {
             let interface = db.interfaces.get_mut(row.interfaces.first()?)?;
             set_pair(&mut interface.options, key, value);

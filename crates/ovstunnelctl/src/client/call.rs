@@ -2,7 +2,7 @@
 //!
 //! What it does: builds paths from names so that no name can change which route is meant. What it must not do: send.
 
-use ovstunnel_api::{PostTunnel, PutBridge};
+use ovstunnel_api::{PluginArguments, PostTunnel, PutBridge};
 use reqwest::{Method, Url};
 use serde::Serialize;
 
@@ -44,6 +44,10 @@ pub(super) fn delete_tunnel(bridge: &str, port: &str) -> Result<Call, ClientErro
 
 pub(super) fn interface(label: &str) -> Result<Call, ClientError> {
     Ok(Call::new(Method::GET, &["v1", "interfaces", name("label", label)?]))
+}
+
+pub(super) fn plugin(function: &str, arguments: &PluginArguments) -> Result<Call, ClientError> {
+    Call::new(Method::POST, &["v1", "plugin", name("function", function)?]).json(arguments)
 }
 
 pub(super) fn reconcile() -> Call {
@@ -111,6 +115,11 @@ mod tests {
         assert_eq!(path(delete_bridge("xapi12").unwrap()), "DELETE /v1/bridges/xapi12");
         assert_eq!(path(delete_bridge("a/b?c#d").unwrap()), "DELETE /v1/bridges/a%2Fb%3Fc%23d");
         assert_eq!(path(interface("Pool-wide eth0").unwrap()), "GET /v1/interfaces/Pool-wide%20eth0");
+        let plugin = |function| path(plugin(function, &PluginArguments::default()).unwrap());
+        assert_eq!(
+            (plugin("is_xcp"), plugin("a/b")),
+            ("POST /v1/plugin/is_xcp".into(), "POST /v1/plugin/a%2Fb".into())
+        );
         assert_eq!(path(interface("%2e%2e").unwrap()), "GET /v1/interfaces/%252e%252e");
     }
 

@@ -1,0 +1,150 @@
+//! The plugin's functions over a simulated switch: the exact words that a management server takes as success, calls that come
+//! again or late, old servers, and whatever can stand in an argument.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod sim;
+
+use serde_json::{Value, json};
+use sim::{Sim, ip};
+
+const NETWORK: &str = "6f1a9c3e-0b7d-4c58-9c11-3d0f2a5b7e90";
+
+/// What a function returns.
+async fn call(sim: &Sim, function: &str, arguments: Value) -> String {
+    let answer = sim.ask("POST", &format!("/v1/plugin/{function}"), Some(arguments)).await.expect(200);
+    assert_eq!(answer.as_object().unwrap().len(), 1, "{answer}");
+    answer["value"].as_str().unwrap().to_owned()
+}
+
+async fn setup(sim: &Sim, bridge: &str, key: &str) -> String {
+    let arguments = json!({"bridge": bridge, "key": key, "xs_nw_uuid": NETWORK, "cs_host_id": "1"});
+    call(sim, "setup_ovs_bridge", arguments).await
+}
+
+fn tunnel(to: u32) -> Value {
+    json!({"bridge": "xapi12", "remote_ip": ip(to), "key": "1001", "from": "1", "to": to.to_string()})
+}
+
+#[tokio::test]
+async fn a_network_is_set_up_meshed_and_taken_away() {
+    let sim = Sim::new().await;
+    for key in ["OVSTunnel1001", "1001", "OVSTunnel1001"] {
+        assert_eq!(setup(&sim, "xapi12", key).await, "SUCCESS:xapi12");
+    }
+    let mut new_server = tunnel(2);
+    new_server["cloudstack-network-id"] = json!("2d0f5a1c-77aa-4a0b-8a11-000000000001");
+    assert_eq!(call(&sim, "create_tunnel", new_server.clone()).await, "SUCCESS:t1001-1-2");
+    assert_eq!(call(&sim, "create_tunnel", new_server).await, "SUCCESS:t1001-1-2");
+    assert_eq!(call(&sim, "create_tunnel", tunnel(3)).await, "SUCCESS:t1001-1-3");
+    let bridge = sim.bridge("xapi12").await;
+    assert_eq!(
+        (&bridge["key"], &bridge["network_uuid"], &bridge["host_id"]),
+        (&1001.into(), &NETWORK.into(), &"1".into())
+    );
+    assert_eq!((&bridge["ipv6"], bridge["tunnels"].as_array().unwrap().len()), (&"drop".into(), 2));
+
+    for _ in 0..2 {
+        let arguments = json!({"bridge": "xapi12", "in_port": "t1001-1-2"});
+        assert_eq!(call(&sim, "destroy_tunnel", arguments).await, "SUCCESS");
+    }
+    assert_eq!(sim.bridge("xapi12").await["tunnels"].as_array().unwrap().len(), 1);
+    for arguments in [json!({"bridge": "xapi12"}), json!({"bridge": "xapi12", "cs_host_id": "1"})] {
+        assert_eq!(call(&sim, "destroy_ovs_bridge", arguments).await, "SUCCESS:xapi12");
+    }
+    assert_eq!(sim.get("/v1/bridges").await.expect(200)["bridges"], json!([]));
+    let late = json!({"bridge": "xapi12", "in_port": "t1001-1-3"});
+    assert_eq!(call(&sim, "destroy_tunnel", late).await, "SUCCESS");
+}
+
+#[tokio::test]
+async fn a_function_that_is_none_and_a_body_that_is_none_are_refused() {
+    let sim = Sim::new().await;
+    for function in ["nothing", "SETUP_OVS_BRIDGE", "setup_ovs_bridge%20", "%2e%2e", "getlabel"] {
+        sim.ask("POST", &format!("/v1/plugin/{function}"), Some(json!({}))).await.problem(404, "not_found");
+    }
+    for body in [json!([]), json!("x"), json!({"bridge": 1}), json!({"bridge": null}), json!({"bridge": {"a": "b"}})] {
+        sim.ask("POST", "/v1/plugin/create_tunnel", Some(body)).await.problem(400, "invalid_request");
+    }
+    sim.ask("GET", "/v1/plugin/create_tunnel", None).await.problem(405, "method_not_allowed");
+}
+
+fn destroy() -> Value {
+    json!({"bridge": "xapi12", "cs_host_id": "1"})
+}
+
+#[tokio::test]
+async fn a_bridge_of_xapi_is_left_and_a_vif_on_it_is_named() {
+    let sim = Sim::new().await;
+    sim.switch.foreign_bridge("xapi12");
+    assert_eq!(setup(&sim, "xapi12", "1001").await, "SUCCESS:xapi12");
+    sim.switch.plug("xapi12", "vif3.0");
+    let told = call(&sim, "destroy_ovs_bridge", destroy()).await;
+    assert!(told.starts_with("FAILURE:IN_THE_WAY ") && told.contains("vif3.0"), "{told}");
+    sim.switch.unplug("vif3.0");
+    assert_eq!(call(&sim, "destroy_ovs_bridge", destroy()).await, "SUCCESS:xapi12");
+    let told = sim.get("/v1/bridges/xapi12").await.problem(404, "not_found");
+    assert!(told["detail"].as_str().unwrap().contains("not managed"), "{told}");
+    // Again, late, and by a daemon that remembers nothing.
+    let sim = Sim::over(sim.switch).await;
+    assert_eq!(call(&sim, "destroy_ovs_bridge", destroy()).await, "SUCCESS:xapi12");
+    let late = json!({"bridge": "xapi12", "in_port": "t1001-1-2"});
+    assert_eq!(call(&sim, "destroy_tunnel", late).await, "SUCCESS");
+}
+
+#[tokio::test]
+async fn a_tunnel_for_a_bridge_that_xapi_made_anew_takes_it_up() {
+    let sim = Sim::new().await;
+    let told = call(&sim, "create_tunnel", tunnel(2)).await;
+    assert!(told.starts_with("FAILURE:NO_BRIDGE "), "{told}");
+    sim.switch.foreign_bridge("xapi12");
+    assert_eq!(call(&sim, "create_tunnel", tunnel(2)).await, "SUCCESS:t1001-1-2");
+    let bridge = sim.bridge("xapi12").await;
+    assert_eq!((&bridge["adopted"], &bridge["key"], &bridge["host_id"]), (&true.into(), &1001.into(), &"1".into()));
+}
+
+#[tokio::test]
+async fn tunnels_of_another_plugin_are_not_mixed_with_ours() {
+    let sim = Sim::new().await;
+    sim.switch.foreign_bridge("xapi12");
+    for line in
+        ["add-port xapi12 t1001-1-9", "set Interface t1001-1-9 type=gre", "set Bridge xapi12 other_config:gre_key=1001"]
+    {
+        sim.switch.vsctl(line).unwrap();
+    }
+    let commits = sim.switch.commits();
+    let theirs = json!({"bridge": "xapi12", "in_port": "t1001-1-9"});
+    let told = [
+        setup(&sim, "xapi12", "1001").await,
+        call(&sim, "create_tunnel", tunnel(2)).await,
+        call(&sim, "destroy_ovs_bridge", destroy()).await,
+        call(&sim, "destroy_tunnel", theirs).await,
+    ];
+    assert!(told.iter().all(|told| told.starts_with("FAILURE:IN_THE_WAY ")), "{told:?}");
+    assert!(told[..3].iter().all(|told| told.contains("t1001-1-9")), "{told:?}");
+    assert_eq!(sim.switch.commits(), commits);
+}
+
+#[tokio::test]
+async fn what_the_switch_does_is_told_in_the_words_of_the_contract() {
+    let sim = Sim::new().await;
+    assert_eq!(setup(&sim, "xapi12", "OVSTunnel1001").await, "SUCCESS:xapi12");
+    sim.switch.refuse((ip(5).parse().unwrap(), 1001));
+    let told = call(&sim, "create_tunnel", tunnel(5)).await;
+    assert!(told.starts_with("FAILURE:VERIFY_INTERFACE_FAILED t1001-1-5: "), "{told}");
+    assert_eq!(sim.bridge("xapi12").await["tunnels"], json!([]));
+    assert_eq!(setup(&sim, "xapi12", "OVS-DR-VPC-Bridge7").await.split(' ').next(), Some("FAILURE:INVALID_ARGUMENT"));
+    let mut own = tunnel(2);
+    own["remote_ip"] = json!("192.0.2.1");
+    let told = call(&sim, "create_tunnel", own).await;
+    assert!(told.starts_with("FAILURE:INVALID_ARGUMENT remote_ip "), "{told}");
+    sim.switch.set_running(false);
+    let told = call(&sim, "create_tunnel", tunnel(2)).await;
+    assert!(told.starts_with("FAILURE:SWITCH_NOT_RUN "), "{told}");
+    sim.switch.set_database(false);
+    let told = call(&sim, "create_tunnel", tunnel(2)).await;
+    assert!(told.starts_with("FAILURE:DB_NOT_RUN "), "{told}");
+    for function in ["is_xcp", "getLabel"] {
+        let told = call(&sim, function, json!({})).await;
+        assert!(told.starts_with("FAILURE:NOT_SUPPORTED "), "{told}");
+    }
+}
