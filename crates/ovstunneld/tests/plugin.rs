@@ -66,6 +66,11 @@ async fn a_function_that_is_none_and_a_body_that_is_none_are_refused() {
         sim.ask("POST", "/v1/plugin/create_tunnel", Some(body)).await.problem(400, "invalid_request");
     }
     sim.ask("GET", "/v1/plugin/create_tunnel", None).await.problem(405, "method_not_allowed");
+    let dry = "/v1/plugin/setup_ovs_bridge?dry_run=true";
+    let arguments = json!({"bridge": "xapi12", "key": "1001", "xs_nw_uuid": NETWORK, "cs_host_id": "1"});
+    let refused = sim.ask("POST", dry, Some(arguments)).await.problem(400, "invalid_request");
+    assert_eq!(refused["field"], "dry_run", "{refused}");
+    assert_eq!(sim.get("/v1/bridges").await.expect(200)["bridges"], json!([]));
 }
 
 fn destroy() -> Value {

@@ -6,9 +6,14 @@ use ovstunnel_api::{PluginAnswer, PluginArguments, Problem};
 
 use super::State;
 use crate::edge::RequestId;
-use crate::extract::{ValidJson, ValidPath};
+use crate::extract::{ValidJson, ValidPath, ValidQuery};
 use crate::plugin;
 use crate::problem::{ApiError, echo};
+
+/// The plugin's contract has no dry run: a caller who asks for one must not have the real thing.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NoQuery {}
 
 /// Call a function of the xapi plugin. A function that is known answers 200, also where it fails: `FAILURE:` and the reason.
 #[utoipa::path(post, path = "/v1/plugin/{function}", tag = "plugin",
@@ -25,6 +30,7 @@ pub(super) async fn call(
     Shared(state): Shared<State>,
     Extension(id): Extension<RequestId>,
     ValidPath(function): ValidPath<String>,
+    ValidQuery(NoQuery {}): ValidQuery<NoQuery>,
     ValidJson(PluginArguments(arguments)): ValidJson<PluginArguments>,
 ) -> Result<Json<PluginAnswer>, ApiError> {
     let unknown = || ApiError::not_found(format!("the plugin has no function {}", echo(&function)));
