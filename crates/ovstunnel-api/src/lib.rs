@@ -9,6 +9,7 @@ mod interface;
 mod plan;
 mod problem;
 mod reconcile;
+mod takeover;
 mod tunnel;
 
 pub use bridge::{Bridge, BridgeAnswer, BridgeList, Flows, FlowsState, Ipv6Policy, PutBridge, PutTunnel, Vif};
@@ -16,6 +17,7 @@ pub use interface::Interface;
 pub use plan::{PlanAnswer, PlannedCommand};
 pub use problem::{Code, Problem, RefusedTunnel};
 pub use reconcile::{Ready, ReconcileAnswer};
+pub use takeover::{TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState};
 pub use tunnel::{Id, PostTunnel, Tunnel, TunnelAnswer, TunnelState};
 
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Arguments of `ovs-ofctl`. Must not run anything, and must not name a flow that lacks our cookie.
+//! Arguments of `ovs-ofctl`. Must not run anything. Flows that lack our cookie are read for a take-over, and else not named.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,6 +18,14 @@ pub(crate) fn dump(rundir: &Path, bridge: &str, timeout: Duration) -> Vec<String
     let ours = format!("cookie={}/{}", Cookie::OURS, Cookie::MASK);
     args.extend(["dump-flows".into(), target(rundir, bridge), ours]);
     args
+}
+
+/// Arguments that print all flows of a bridge's table 0, whosever they are, by any OpenFlow that the bridge may speak: not
+/// before it is ours is it made to speak 1.4.
+pub(crate) fn dump_all(rundir: &Path, bridge: &str, timeout: Duration) -> Vec<String> {
+    let protocols = "--protocols=OpenFlow10,OpenFlow11,OpenFlow12,OpenFlow13,OpenFlow14,OpenFlow15";
+    let timeout = format!("--timeout={}", timeout.as_secs().max(1));
+    vec![timeout, protocols.into(), "dump-flows".into(), target(rundir, bridge), "table=0".into()]
 }
 
 /// Arguments that make (`add-meter`) or change (`mod-meter`) a meter, which drops what is beyond `pps` frames a second.

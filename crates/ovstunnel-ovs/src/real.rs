@@ -275,6 +275,13 @@ impl RealSwitch {
         let finished = ended_well(self.tools.run(&self.hook, "ovs-ofctl", &args, "").await, connection_failed)?;
         Ok(FlowsSeen::parse_dump(&finished.stdout))
     }
+
+    pub(crate) async fn dump_all_flows(&self, bridge: &str) -> Result<String, CommitError> {
+        self.check_health()?;
+        let args = ofctl::dump_all(&self.tools.rundir, bridge, self.tools.timeout);
+        let finished = ended_well(self.tools.run(&self.hook, "ovs-ofctl", &args, "").await, connection_failed)?;
+        Ok(finished.stdout)
+    }
 }
 
 /// What `ovs-ofctl` means by an end with a status other than 0.

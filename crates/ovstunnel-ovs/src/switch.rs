@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use ovstunnel_core::{FlowChange, FlowsSeen, Settings, Step};
+use ovstunnel_core::{FlowChange, FlowsSeen, ObservedBridge, PluginTable, Settings, Step};
 use tokio::sync::watch;
 
 use crate::{Observer, RealSwitch, SimulatedSwitch};
@@ -133,6 +133,15 @@ impl Switch {
             Switch::Real(real) => real.dump_flows(bridge).await,
             Switch::Simulated(simulated) => simulated.dump_flows(bridge),
         }
+    }
+
+    /// Reads the flows of one bridge that have the form of the Python plugin's.
+    pub async fn plugin_flows(&self, bridge: &ObservedBridge, settings: &Settings) -> Result<PluginTable, CommitError> {
+        let dump = match self {
+            Switch::Real(real) => real.dump_all_flows(&bridge.name).await,
+            Switch::Simulated(simulated) => simulated.dump_all_flows(&bridge.name),
+        };
+        Ok(PluginTable::parse_dump(&dump?, bridge, settings))
     }
 
     /// The commands that carry out the steps, for a person to read; a simulated switch shows those of a real one.

@@ -11,7 +11,7 @@ use crate::mirror::{InterfaceRow, Pairs, PortRow};
 
 impl SimulatedSwitch {
     /// Carries out one command of `ovs-vsctl`: `add-br`, `del-br`, `add-port`, `del-port`, `set` and `remove` of one
-    /// column of a Bridge, a Port or an Interface.
+    /// column of a Bridge, a Port or an Interface. A GRE port is up at once.
     ///
     /// # Errors
     /// When it is none of these, or what it names is not there.
@@ -72,6 +72,9 @@ fn write(db: &mut Db, table: &str, name: &str, column: &str, value: Option<&str>
         ("Interface", "options", value) => {
             let interface = db.interfaces.get_mut(row.interfaces.first()?)?;
             set_pair(&mut interface.options, key, value);
+        }
+        ("Interface", "type", Some(value)) => {
+            db.interfaces.get_mut(row.interfaces.first()?)?.kind = value.into();
         }
         _ => return None,
     }

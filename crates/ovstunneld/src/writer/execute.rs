@@ -114,7 +114,7 @@ impl Task {
         }
         steps.iter().for_each(|step| tracing::debug!(%step, "step"));
         // Flows that only go, go first: once a bridge has lost its marks, nothing says that those flows are ours.
-        let (going, coming): (Vec<_>, Vec<_>) = flow_changes(steps).partition(|(_, change)| change.add.is_empty());
+        let (going, coming): (Vec<_>, Vec<_>) = flow_changes(steps).partition(|(_, change)| change.only_removes());
         if let Some((_, error)) = self.change_flows(going).await.pop_first() {
             effect.failed = Some(error);
             return effect;
