@@ -11,6 +11,7 @@ mod desired;
 mod draft;
 mod flow;
 mod flows;
+mod footbridge;
 mod memory;
 mod observed;
 mod outcome;
@@ -25,6 +26,7 @@ pub use desired::{DesiredBridge, DesiredTunnel, Ipv6Policy, Mark, Settings, ids}
 pub use draft::{Draft, finish_takeover, takeover_begun};
 pub use flow::{Action, Flow, FlowParseError, MacMatch, Match};
 pub use flows::{FlowChange, FlowsSeen, network_flows};
+pub use footbridge::{Footbridge, Learnt};
 pub use memory::Memory;
 pub use observed::{GreIdentity, ObservedBridge, ObservedInterface, ObservedPort, TunnelHealth, View};
 pub use outcome::Outcome;

@@ -98,6 +98,12 @@ fn bridge_edits(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<Bridg
             edits.push(BridgeEdit::SetConfig(key.to_owned(), value));
         }
     }
+    let spanning = observed.stp_enable || observed.rstp_enable;
+    match (spanning, observed.external_ids.contains_key(ids::FLOODING)) {
+        (true, false) => edits.push(BridgeEdit::SetId(ids::FLOODING.to_owned(), "off".to_owned())),
+        (false, true) => edits.push(BridgeEdit::DropId(ids::FLOODING.to_owned())),
+        _ => {}
+    }
     let own_port_open = observed.own_port().is_some_and(|port| !port.protected);
     edits.extend(observed.stp_enable.then_some(BridgeEdit::StpOff));
     edits.extend(observed.rstp_enable.then_some(BridgeEdit::RstpOff));

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use ovstunnel_core::{FlowChange, FlowsSeen, ObservedBridge, PluginTable, Settings, Step};
+use ovstunnel_core::{FlowChange, FlowsSeen, Footbridge, ObservedBridge, PluginTable, Settings, Step};
 use tokio::sync::watch;
 
 use crate::{Observer, RealSwitch, SimulatedSwitch};
@@ -132,6 +132,30 @@ impl Switch {
         match self {
             Switch::Real(real) => real.dump_flows(bridge).await,
             Switch::Simulated(simulated) => simulated.dump_flows(bridge),
+        }
+    }
+
+    /// Has every port of a bridge flooded to again, after STP was switched off. Whom somebody has excepted stays so.
+    pub async fn flood_again(&self, bridge: &ObservedBridge) -> Result<(), CommitError> {
+        match self {
+            Switch::Real(real) => real.flood_again(bridge).await,
+            Switch::Simulated(_) => Ok(()),
+        }
+    }
+
+    /// Lays temporary flows over a bridge; they stay for some seconds.
+    pub async fn lay_footbridge(&self, bridge: &ObservedBridge) -> Result<(), CommitError> {
+        match self {
+            Switch::Real(real) => real.lay_footbridge(bridge).await,
+            Switch::Simulated(_) => Ok(()),
+        }
+    }
+
+    /// Takes those away again that are no longer needed.
+    pub async fn lift_footbridge(&self, bridge: &str) -> Result<(), CommitError> {
+        match self {
+            Switch::Real(real) => real.bundle(bridge, &Footbridge::down()).await,
+            Switch::Simulated(_) => Ok(()),
         }
     }
 

@@ -16,13 +16,7 @@ pub const DEAD_PORT: u16 = 99;
 ///
 /// # Errors
 /// When the switch refuses.
-pub fn plugin_sets_up(
-    cloud: &Cloud,
-    network: &Network,
-    number: usize,
-    members: &[usize],
-    stp: bool,
-) -> Result<()> {
+pub fn plugin_sets_up(cloud: &Cloud, network: &Network, number: usize, members: &[usize], stp: bool) -> Result<()> {
     let (host, bridge, key) = (cloud.node(number)?.host(), network.bridge.as_str(), network.key);
     let uuid = format!("external_ids:xs-network-uuid=00000000-0000-4000-8000-{key:012}");
     host.vsctl(["add-br", bridge, "--", "set", "Bridge", bridge, "datapath_type=netdev", &uuid])?;
@@ -85,8 +79,7 @@ pub fn flow(host: &Host, bridge: &str, flow: &str) -> Result<()> {
 pub fn flows_of_others(host: &Host, bridge: &str) -> Result<Vec<String>> {
     let dump = host.ofctl(["dump-flows", "--no-stats", bridge])?;
     let lines = dump.lines().map(str::trim).filter(|line| line.contains("actions="));
-    let mut lines: Vec<String> =
-        lines.filter(|line| !line.contains("cookie=0x6f767374")).map(str::to_owned).collect();
+    let mut lines: Vec<String> = lines.filter(|line| !line.contains("cookie=0x6f767374")).map(str::to_owned).collect();
     lines.sort();
     Ok(lines)
 }

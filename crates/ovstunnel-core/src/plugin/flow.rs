@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::{ObservedBridge, Settings};
+use crate::{ObservedBridge, Settings, footbridge};
 
 /// The highest number that an OpenFlow port of a device can have.
 const OFPORT_MAX: u32 = 0xff00;
@@ -160,6 +160,8 @@ pub struct PluginTable {
     pub doubtful: BTreeSet<PluginFlow>,
     /// All other flows of the bridge that are not ours.
     pub others: usize,
+    /// Whether one of those does anything but NORMAL at a priority where temporary flows would stand before it.
+    pub others_decide: bool,
 }
 
 impl PluginTable {
@@ -171,8 +173,13 @@ impl PluginTable {
             match PluginFlow::parse(line) {
                 Some(flow) if flow.fits(&roles) => drop(table.flows.insert(flow)),
                 Some(flow) => drop(table.doubtful.insert(flow)),
+                None if line.contains(footbridge::COOKIE) => {}
                 None if line.parse::<crate::Flow>().is_ok_and(|flow| flow.cookie.is_ours()) => {}
-                None => table.others += 1,
+                None => {
+                    table.others += 1;
+                    table.others_decide |= (1..=footbridge::PRIORITY).contains(&priority_of(line))
+                        && !line.trim_end().ends_with("actions=NORMAL");
+                }
             }
         }
         table
@@ -205,6 +212,12 @@ impl PluginFlow {
             PluginFlow::FromTunnel { port, .. } => may_be(port, Role::Tunnel),
         }
     }
+}
+
+fn priority_of(line: &str) -> u16 {
+    let text = line.split([',', ' ']).find_map(|field| field.strip_prefix("priority="));
+    // A dump leaves out what is the default.
+    text.and_then(|text| text.parse().ok()).unwrap_or(0x8000)
 }
 
 fn roles(bridge: &ObservedBridge, settings: &Settings) -> BTreeMap<u32, Role> {

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use ovstunnel_core::{
-    BridgeName, Change, FlowChange, FlowsSeen, PortName, Rejected, Step, TunnelHealth, View, stages, visible,
+    BridgeEdit, BridgeName, Change, FlowChange, FlowsSeen, PortName, Rejected, Step, TunnelHealth, View, ids, stages,
+    visible,
 };
 use ovstunnel_ovs::CommitError;
 use tracing::Instrument;
@@ -119,6 +120,10 @@ impl Task {
             effect.failed = Some(error);
             return effect;
         }
+        if let Err(error) = self.flood_again(&bridges_of(steps, Step::says_flooding)).await {
+            effect.failed = Some(error);
+            return effect;
+        }
         effect.failed = self.commit(steps).await.err();
         if let Some(CommitError::Unknown(reason)) = &effect.failed {
             // The next step after 'unknown' is to look.
@@ -131,6 +136,7 @@ impl Task {
         if matches!(effect.failed, Some(CommitError::Unavailable(_) | CommitError::Refused(_))) {
             return effect;
         }
+        self.end_spanning_tree(steps).await;
         self.take_away_refused_bridges(steps, &mut effect).await;
         effect.flows_failed = self.change_flows(coming).await;
         if !effect.flows_failed.is_empty() {
@@ -138,6 +144,37 @@ impl Task {
         }
         self.take_away_refused(steps, &mut effect).await;
         effect
+    }
+
+    /// Where STP was switched off, has all ports flooded to again, and says so in the record.
+    async fn end_spanning_tree(&mut self, steps: &[Step]) {
+        let bridges = bridges_of(steps, Step::stops_flooding);
+        if bridges.is_empty() {
+            return;
+        }
+        let says = |bridge: &BridgeName| Step::EditBridge {
+            bridge: bridge.clone(),
+            edits: vec![BridgeEdit::DropId(ids::FLOODING.to_owned())],
+        };
+        let said: Vec<Step> = bridges.iter().map(says).collect();
+        let ended = match self.flood_again(&bridges).await {
+            Ok(()) => self.switch.commit(&said).await,
+            failed => failed,
+        };
+        if let Err(error) = ended {
+            tracing::error!(%error, "ports are not flooded to since STP was switched off; it is tried again");
+            self.retry.failed();
+        }
+    }
+
+    async fn flood_again(&self, bridges: &[BridgeName]) -> Result<(), CommitError> {
+        for name in bridges {
+            self.progress.step();
+            if let Some(bridge) = self.switch.observer().read(|db| db.view().bridge(name.as_str())) {
+                self.switch.flood_again(&bridge).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Remembers what was carried out. Of what failed nothing is remembered: there the record counts again.
@@ -346,6 +383,10 @@ impl Task {
         };
         seen.unwrap_or(Seen::Nothing)
     }
+}
+
+fn bridges_of(steps: &[Step], which: fn(&Step) -> Option<&BridgeName>) -> Vec<BridgeName> {
+    steps.iter().filter_map(which).cloned().collect()
 }
 
 fn flow_changes(steps: &[Step]) -> impl Iterator<Item = (&str, &FlowChange)> {

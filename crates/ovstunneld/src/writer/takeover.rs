@@ -65,6 +65,8 @@ struct Judged {
     taken: TakenOver,
     steps: Vec<Step>,
     desired: Desired,
+    /// The bridge over which temporary flows may be laid.
+    footbridge: Option<ObservedBridge>,
 }
 
 impl Task {
@@ -131,7 +133,7 @@ impl Task {
     async fn take_over_in_rounds(&mut self, name: &str) -> TakenOver {
         let mut first: Option<TakenOver> = None;
         for _ in 0..ROUNDS {
-            let Judged { taken, steps, desired } = self.judge(name).await;
+            let Judged { taken, steps, desired, footbridge } = self.judge(name).await;
             let told = first.get_or_insert(taken.clone());
             if steps.is_empty() {
                 // What the first look found, and what has become of it.
@@ -141,8 +143,12 @@ impl Task {
                 }
                 return told.clone();
             }
+            let laid = self.lay_footbridge(&steps, footbridge.as_ref()).await;
             let effect = self.execute(&steps).await;
             self.remember(desired, &effect);
+            if laid && let Err(error) = self.switch.lift_footbridge(name).await {
+                tracing::warn!(%error, "temporary flows stay until they end by themselves");
+            }
             let failure = effect.failed.as_ref().or_else(|| effect.flows_failed.get(name));
             if let Some(error) = failure {
                 told.state = TakeoverState::Failed;
@@ -158,6 +164,17 @@ impl Task {
         told.state = TakeoverState::Failed;
         told.left.push("somebody else changes it at the same time; ask again".to_owned());
         told
+    }
+
+    /// Lays temporary flows over a bridge that is about to forget what it has learnt. Without them the change is the same,
+    /// and frames can be lost or doubled in the moment of it.
+    async fn lay_footbridge(&self, steps: &[Step], bridge: Option<&ObservedBridge>) -> bool {
+        let Some(bridge) = bridge.filter(|_| steps.iter().any(Step::forgets_addresses)) else { return false };
+        let laid = self.switch.lay_footbridge(bridge).await;
+        if let Err(error) = &laid {
+            tracing::warn!(%error, "no temporary flows: frames can be lost in the moment of the take-over");
+        }
+        laid.is_ok()
     }
 
     /// The bridges that a take-over is about, by name.
@@ -182,8 +199,12 @@ impl Task {
 
     /// Judges one bridge as it is now, and plans for it.
     async fn judge(&self, name: &str) -> Judged {
-        let nothing =
-            |state, left| Judged { taken: nothing_of(name, state, left), steps: vec![], desired: Desired::new() };
+        let nothing = |state, left| Judged {
+            taken: nothing_of(name, state, left),
+            steps: vec![],
+            desired: Desired::new(),
+            footbridge: None,
+        };
         let seen = self.switch.observer().read(|db| {
             let bridges = all_bridges(db);
             let finding = survey(&bridges, &self.settings).remove(name);
@@ -221,7 +242,8 @@ impl Task {
         taken.desired = plugins.clone().or_else(|| DesiredBridge::from_record(bridge));
         taken.vifs = bridge.vifs(&self.settings.vif_prefixes).map(|port| port.name.clone()).collect();
         (taken.plugin_flows, taken.other_flows) = (table.flows.len(), table.others + table.doubtful.len());
-        let judged = |taken, steps, desired| Judged { taken, steps, desired };
+        let footbridge = (!table.others_decide).then(|| bridge.clone());
+        let judged = |taken, steps, desired| Judged { taken, steps, desired, footbridge };
         if let Some(port) = table.breaks_split_horizon(bridge, &self.settings) {
             let why = "a flow with priority 1100 sends to port";
             let past = "which is a tunnel: past `protected`, which acts on NORMAL only; delete that flow first";
