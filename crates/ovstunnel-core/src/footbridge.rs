@@ -3,8 +3,9 @@
 //! Setting `protected` makes Open vSwitch forget what it has learnt on the port, and switching STP off makes it forget
 //! everything and shut the ports out of flooding until each is told otherwise (docs/ovs-facts.md). Meanwhile a frame to a
 //! known address would be flooded, and a flooded one lost. So before that these flows are laid: each learnt address by
-//! its port, all else to all ports, and from tunnels never to tunnels. They end by themselves; the plain ones for learnt
-//! addresses stay for some seconds longer, until those have been learnt again.
+//! its port, all else to all ports, and what is flooded from tunnels never to tunnels. They end by themselves; the plain
+//! ones for learnt addresses stay for some seconds longer, until those have been learnt again. And hosts that have learnt
+//! to reach each other through this one are carried on for as long as they do, address by address (docs/adr/0012-take-over.md).
 //! What it must not do: be there when nothing else changes, or stand above flows that keep a VM from sending.
 
 use std::collections::BTreeSet;
@@ -13,6 +14,8 @@ use crate::{ObservedBridge, ObservedPort};
 
 /// Seconds after which Open vSwitch deletes them, whatever becomes of us.
 const LIFETIME: u8 = 5;
+/// How long others may go on to reach each other through this host: until they have not for some seconds.
+const TRANSIT: &str = "idle_timeout=10,hard_timeout=900";
 const CARRY: &str = "cookie=0x6f76736200000001";
 const GUIDE: &str = "cookie=0x6f76736200000002";
 const GROUP: &str = "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00";
@@ -71,9 +74,13 @@ impl Footbridge {
             carry(1230, ",tun_id=0", &to_all),
             carry(1229, "", &to_here),
         ];
+        let key = bridge.ports.values().find_map(|port| Some(port.interface()?.gre_identity()?.1));
         for Learnt { port, mac } in learnt {
-            let from = if tunnels.contains(port) { ",tun_id=0" } else { "" };
-            lines.push(carry(PRIORITY, &format!("{from},dl_dst={mac}"), &format!("output:{port}")));
+            lines.push(carry(PRIORITY, &format!(",dl_dst={mac}"), &format!("output:{port}")));
+            if let Some(key) = key.filter(|_| tunnels.contains(port)) {
+                let matches = format!("table=0,priority=2,{TRANSIT},tun_id={key:#x},dl_dst={mac}");
+                lines.push(format!("add {GUIDE},{matches},actions=output:{port}"));
+            }
             let matches = format!("table=0,priority=1,hard_timeout={LIFETIME},tun_id=0,dl_dst={mac}");
             lines.push(format!("add {GUIDE},{matches},actions=output:{port}"));
         }
