@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const FOREIGN: [&str; 4] = [
     "priority=5000,in_port=98,ip,nw_src=10.9.9.9,actions=normal",
     "cookie=0x77,priority=6,ip,actions=NORMAL",
-    "priority=1100,dl_vlan=7,dl_dst=ff:ff:ff:ff:ff:ff,actions=drop",
+    "priority=1100,dl_vlan=7,dl_dst=ff:ff:ff:ff:ff:ff,actions=normal",
     "priority=65000,ipv6,in_port=98,actions=drop",
 ];
 
