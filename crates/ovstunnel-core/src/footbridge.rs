@@ -78,10 +78,10 @@ impl Footbridge {
         for Learnt { port, mac } in learnt {
             lines.push(carry(PRIORITY, &format!(",dl_dst={mac}"), &format!("output:{port}")));
             if let Some(key) = key.filter(|_| tunnels.contains(port)) {
-                let matches = format!("table=0,priority=2,{TRANSIT},tun_id={key:#x},dl_dst={mac}");
+                let matches = format!("table=0,priority=1221,{TRANSIT},tun_id={key:#x},dl_dst={mac}");
                 lines.push(format!("add {GUIDE},{matches},actions=output:{port}"));
             }
-            let matches = format!("table=0,priority=1,hard_timeout={LIFETIME},tun_id=0,dl_dst={mac}");
+            let matches = format!("table=0,priority=1220,hard_timeout={LIFETIME},tun_id=0,dl_dst={mac}");
             lines.push(format!("add {GUIDE},{matches},actions=output:{port}"));
         }
         Footbridge { lines }

@@ -1,9 +1,13 @@
 //! Take-over from the Python plugin on running networks, and release: nothing is lost, nothing comes twice, and what is
 //! somebody else's stays byte for byte.
 //!
-//! STP runs on host 1 only. With it on all three, traffic between two hosts goes through the third or, if flooded, is lost
-//! for good before anything is taken over (docs/ovs-facts.md), so nothing could be counted; and a bridge does not pass the
-//! frames of STP on while its own is off, so host 1 sees itself alone and forwards on all ports.
+//! STP runs on host 1 only, or nowhere. With it on all three, two hosts that are not its root reach each other through the
+//! root alone, and what they flood to each other is lost for good before anything is taken over (docs/ovs-facts.md). A bridge
+//! does not pass the frames of STP on while its own is off, so host 1 sees itself alone and forwards on all ports.
+//!
+//! What is counted: while one host is taken over nothing is lost and nothing comes twice; while the others follow, or all
+//! at once, nothing comes twice, and pings between two hosts that had learnt to reach each other by way of a third may be
+//! lost until they have learnt better (docs/adr/0012-take-over.md).
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -51,7 +55,8 @@ impl Old {
             FOREIGN.iter().try_for_each(|line| flow(old.host(number)?, &old.network.bridge, line))?;
         }
         stp.iter().try_for_each(|number| old.wait_for_forwarding(*number))?;
-        // Every switch learns where each VM is, and each VM the others' addresses.
+        // Every switch learns where each VM is, and each VM the others' addresses; unicast to an address that nobody knows
+        // would go round for ever.
         old.cloud.lab().announce_all()?;
         for a in &old.vms {
             for b in old.vms.iter().filter(|b| b.name() != a.name()) {
@@ -69,8 +74,8 @@ impl Old {
         wait_until(format!("STP of host {number} forwards"), PATIENCE, || {
             let shown = self.host(number)?.appctl(["stp/show", &self.network.bridge])?;
             let ports = self.host(number)?.vsctl(["list-ports", &self.network.bridge])?.lines().count();
-            let there = shown.matches("forwarding").count();
-            ensure!(there == ports, "{there} of {ports} forward");
+            let settled = shown.matches(" forwarding").count() + shown.matches(" blocking").count();
+            ensure!(settled == ports, "{settled} of {ports} forward or block");
             Ok::<(), anyhow::Error>(())
         })
     }
@@ -101,14 +106,18 @@ impl Old {
         wait_until("more frames", PATIENCE, || if passed() { Ok(()) } else { Err(anyhow!("not yet")) })
     }
 
-    /// That nothing of it was lost or came twice.
-    fn expect_all_once((pingers, streams): (Vec<Pinger>, Vec<Stream>)) -> Result<()> {
+    /// That nothing of it came twice and, where it says so, nothing was lost.
+    fn expect_once((pingers, streams): (Vec<Pinger>, Vec<Stream>), none_lost: bool) -> Result<()> {
         let mut wrong = Vec::new();
         for (n, pinger) in pingers.into_iter().enumerate() {
-            wrong.extend(pinger.stop()?.expect_no_loss().err().map(|error| format!("ping {n}: {error}")));
+            let report = pinger.stop()?;
+            let good = report.duplicates == 0 && (!none_lost || report.lost() == 0);
+            wrong.extend((!good).then(|| format!("ping {n}: {report}")));
         }
         for stream in streams {
-            wrong.extend(stream.stop()?.expect_once().err().map(|error| format!("broadcast: {error}")));
+            let report = stream.stop()?;
+            let result = if none_lost { report.expect_once() } else { report.expect_no_duplicates() };
+            wrong.extend(result.err().map(|error| format!("broadcast: {error}")));
         }
         ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
         Ok(())
@@ -159,7 +168,7 @@ fn expect_state(answer: &TakeoverAnswer, outcome: Outcome, state: TakeoverState)
 }
 
 #[test]
-fn host_after_host_is_taken_over_and_nothing_is_lost_or_comes_twice() -> Result<()> {
+fn a_host_is_taken_over_and_nothing_is_lost_or_comes_twice() -> Result<()> {
     let old = Old::new("old1", &[1], NodeConfig::default())?;
     let foreign = old.foreign()?;
     let traffic = old.traffic()?;
@@ -168,15 +177,23 @@ fn host_after_host_is_taken_over_and_nothing_is_lost_or_comes_twice() -> Result<
     ensure!(plan.plan.dry_run && plan.plan.outcome == Outcome::Updated && !plan.plan.commands.is_empty(), "{plan:#?}");
     before.expect_same(&Snapshot::of(old.host(1)?)?)?;
 
-    for number in HOSTS {
+    let take_over = |number: usize| -> Result<()> {
         let answer = old.take_over(number)?;
         expect_state(&answer, Outcome::Updated, TakeoverState::TakenOver)?;
         let bridge = &answer.bridges[0];
         assert_eq!((bridge.key, bridge.host_id.clone()), (Some(1001), Some(number.to_string())));
         assert_eq!((bridge.tunnels.len(), bridge.vifs.len(), bridge.plugin_flows, bridge.other_flows), (2, 2, 11, 5));
+        Ok(())
+    };
+    take_over(1)?;
+    Old::let_pass(&traffic.0, 300)?;
+    Old::expect_once(traffic, true)?;
+    let traffic = old.traffic()?;
+    for number in [2, 3] {
+        take_over(number)?;
         Old::let_pass(&traffic.0, 300)?;
     }
-    Old::expect_all_once(traffic)?;
+    Old::expect_once(traffic, false)?;
     old.expect_taken_over(&foreign)?;
     for number in HOSTS {
         let before = Snapshot::of(old.host(number)?)?;
@@ -187,7 +204,7 @@ fn host_after_host_is_taken_over_and_nothing_is_lost_or_comes_twice() -> Result<
 }
 
 #[test]
-fn all_hosts_are_taken_over_at_once_and_nothing_is_lost_or_comes_twice() -> Result<()> {
+fn all_hosts_are_taken_over_at_once_and_nothing_comes_twice() -> Result<()> {
     let old = Old::new("old2", &[], NodeConfig::default())?;
     let foreign = old.foreign()?;
     let traffic = old.traffic()?;
@@ -199,7 +216,7 @@ fn all_hosts_are_taken_over_at_once_and_nothing_is_lost_or_comes_twice() -> Resu
         expect_state(&old.cloud.manager().run(request?)??, Outcome::Updated, TakeoverState::TakenOver)?;
     }
     Old::let_pass(&traffic.0, 300)?;
-    Old::expect_all_once(traffic)?;
+    Old::expect_once(traffic, false)?;
     old.expect_taken_over(&foreign)
 }
 
