@@ -10,6 +10,7 @@ mod plan;
 mod plugin;
 mod problem;
 mod reconcile;
+mod takeover;
 mod tunnel;
 
 pub use bridge::{Bridge, BridgeAnswer, BridgeList, Flows, FlowsState, Ipv6Policy, PutBridge, PutTunnel, Vif};
@@ -18,6 +19,7 @@ pub use plan::{PlanAnswer, PlannedCommand};
 pub use plugin::{PluginAnswer, PluginArguments};
 pub use problem::{Code, Problem, RefusedTunnel};
 pub use reconcile::{Look, Ready, ReconcileAnswer};
+pub use takeover::{TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState};
 pub use tunnel::{Id, PostTunnel, Tunnel, TunnelAnswer, TunnelState};
 
 use serde::{Deserialize, Serialize};

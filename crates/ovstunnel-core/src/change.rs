@@ -56,6 +56,8 @@ pub enum Change {
     SetupBridge(SetupBridge),
     /// A bridge is to be gone.
     DestroyBridge(BridgeName),
+    /// A bridge is to be a plain one, with all on it that is not ours.
+    ReleaseBridge(BridgeName),
     /// A tunnel is to be there.
     CreateTunnel(CreateTunnel),
     /// A tunnel is to be gone.
@@ -75,6 +77,7 @@ impl fmt::Display for Change {
                 None => write!(f, "set up bridge {bridge}, key {key}"),
             },
             Change::DestroyBridge(bridge) => write!(f, "destroy bridge {bridge}"),
+            Change::ReleaseBridge(bridge) => write!(f, "release bridge {bridge}"),
             Change::CreateTunnel(CreateTunnel { bridge, from, to, remote_ip, .. }) => {
                 write!(f, "create tunnel on bridge {bridge}, host {from} to host {to} at {remote_ip}")
             }
@@ -147,7 +150,9 @@ impl Change {
     pub fn bridge(&self) -> &BridgeName {
         match self {
             Change::SetupBridge(setup) => &setup.bridge,
-            Change::DestroyBridge(bridge) | Change::DestroyTunnel { bridge, .. } => bridge,
+            Change::DestroyBridge(bridge) | Change::ReleaseBridge(bridge) | Change::DestroyTunnel { bridge, .. } => {
+                bridge
+            }
             Change::CreateTunnel(create) => &create.bridge,
         }
     }

@@ -21,6 +21,10 @@ pub mod ids {
     pub const ADOPTED: &str = "ovstunnel-adopted";
     /// Bridge: begins the keys that keep what an adopted bridge had, before us, of what we set.
     pub const WAS: &str = "ovstunnel-was-";
+    /// Bridge: `begun` while flows of the plugin from which it was taken over may still be there.
+    pub const TAKEOVER: &str = "ovstunnel-takeover";
+    /// Bridge: `off` while ports may be shut out of flooding because STP was switched off (docs/ovs-facts.md).
+    pub const FLOODING: &str = "ovstunnel-flooding";
     /// Tunnel port: id of this host.
     pub const FROM: &str = "ovstunnel-from";
     /// Tunnel port: id of the host at the other end.

@@ -3,13 +3,18 @@
 //! What it does: applies a validated request to a draft of the desired state, or says why it cannot be. What it must not
 //! do: leave a trace in the draft of a request that it rejects, so that one bad request in a batch harms no other.
 
-use std::collections::{BTreeMap, HashMap};
+mod takeover;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::change::{conflict, invalid};
 use crate::{
     BridgeName, Change, CreateTunnel, DesiredBridge, DesiredTunnel, FlowsSeen, Footprint, GreIdentity, Mark, Memory,
-    ObservedBridge, ObservedPort, PortName, Rejected, Settings, SetupBridge, Step, TunnelSpec, View, plan_bridge,
+    ObservedBridge, ObservedPort, PluginFlow, PortName, Rejected, Settings, SetupBridge, Step, TunnelSpec, View, plan,
+    plan_bridge,
 };
+
+pub use takeover::{finish_takeover, takeover_begun};
 
 /// The desired state of the bridges that a batch of requests touches.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +35,10 @@ struct Touched {
     desired: Option<DesiredBridge>,
     /// Left-overs of ours go although the bridge is not ours.
     swept: bool,
+    /// What is not ours stays, whoever made the bridge.
+    released: bool,
+    /// Flows of the Python plugin that go; nothing where it is no take-over.
+    plugins: Option<BTreeSet<PluginFlow>>,
 }
 
 impl<'m> Draft<'m> {
@@ -60,14 +69,18 @@ impl<'m> Draft<'m> {
 
     /// The steps from what is there to what must be there; `flows` says what is known of a bridge's flows.
     pub fn steps(&self, settings: &Settings, flows: impl Fn(&ObservedBridge) -> FlowsSeen) -> Vec<Step> {
-        let plan = self.bridges.values().flat_map(|Touched { observed, desired, swept }| {
-            let (observed, desired) = (observed.as_ref(), desired.as_ref());
+        let plan = self.bridges.iter().flat_map(|(name, touched)| {
+            let (observed, desired) = (touched.observed.as_ref(), touched.desired.as_ref());
             // A bridge that is neither ours nor to become ours was only looked at.
             let foreign = desired.is_none() && observed.is_some_and(|observed| self.record(observed).is_none());
-            if foreign && !swept {
+            if foreign && !touched.swept {
                 return vec![];
             }
-            plan_bridge(desired, observed, &observed.map(&flows).unwrap_or_default(), settings)
+            let seen = observed.map(&flows).unwrap_or_default();
+            match observed.filter(|_| touched.released) {
+                Some(observed) => plan::release(name, observed, &seen),
+                None => takeover::complete(plan_bridge(desired, observed, &seen, settings), touched),
+            }
         });
         plan.collect()
     }
@@ -77,7 +90,7 @@ impl<'m> Draft<'m> {
         self.bridges.entry(name.clone()).or_insert_with(|| {
             let observed = view.bridge(name.as_str());
             let desired = observed.as_ref().and_then(|observed| record(memory, observed));
-            Touched { observed, desired, swept: false }
+            Touched { observed, desired, swept: false, released: false, plugins: None }
         })
     }
 
@@ -90,7 +103,9 @@ impl<'m> Draft<'m> {
     /// A tunnel is named by its port, so that a creation and a removal of one tunnel are never in one batch.
     pub fn footprint(&mut self, view: &dyn View, change: &Change) -> Footprint {
         match change {
-            Change::SetupBridge(_) | Change::DestroyBridge(_) => Footprint::Bridge(change.bridge().clone()),
+            Change::SetupBridge(_) | Change::DestroyBridge(_) | Change::ReleaseBridge(_) => {
+                Footprint::Bridge(change.bridge().clone())
+            }
             Change::DestroyTunnel { bridge, port } => Footprint::Tunnel(bridge.clone(), port.to_string()),
             Change::CreateTunnel(create) => {
                 let own_key = self.touched(view, &create.bridge).desired.as_ref().map(|desired| desired.key);
@@ -118,6 +133,7 @@ impl<'m> Draft<'m> {
         match change {
             Change::SetupBridge(setup) => self.setup(view, settings, setup).map(|()| None),
             Change::DestroyBridge(bridge) => self.destroy(view, settings, bridge).map(|()| None),
+            Change::ReleaseBridge(bridge) => self.release(view, bridge).map(|()| None),
             Change::CreateTunnel(create) => self.create_tunnel(view, create).map(Some),
             Change::DestroyTunnel { bridge, port } => {
                 self.destroy_tunnel(view, bridge, port).map(|()| Some(port.clone()))

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::{Action, Cookie, DesiredBridge, Flow, Ipv6Policy, MacMatch, Match, ObservedBridge, Purpose, Settings};
+use crate::{
+    Action, Cookie, DesiredBridge, Flow, Ipv6Policy, MacMatch, Match, ObservedBridge, PluginFlow, Purpose, Settings,
+};
 
 /// The flows that a bridge must have, given the VM interfaces that are on it.
 pub fn network_flows(
@@ -104,6 +106,8 @@ impl FlowsSeen {
 pub struct FlowChange {
     /// Cookies whose flows go; nothing means every flow of ours.
     pub delete: Option<BTreeSet<Cookie>>,
+    /// Flows of the Python plugin that go with them, when its bridge is taken over.
+    pub plugins: BTreeSet<PluginFlow>,
     /// Flows that come.
     pub add: Vec<Flow>,
 }
@@ -112,14 +116,26 @@ impl FlowChange {
     /// The difference, or nothing where there is none.
     pub fn between(desired: &BTreeSet<Flow>, seen: &FlowsSeen) -> Option<Self> {
         let FlowsSeen::Known { flows, garbled } = seen else {
-            return Some(FlowChange { delete: None, add: desired.iter().cloned().collect() });
+            let add = desired.iter().cloned().collect();
+            return Some(FlowChange { delete: None, plugins: BTreeSet::new(), add });
         };
         let (want, have) = (by_cookie(desired), by_cookie(flows));
         let mut delete = garbled.clone();
         delete.extend(have.iter().filter(|(cookie, flows)| want.get(cookie) != Some(flows)).map(|(cookie, _)| *cookie));
         let missing = |flow: &&Flow| delete.contains(&flow.cookie) || !flows.contains(*flow);
         let add: Vec<Flow> = desired.iter().filter(missing).cloned().collect();
-        (!delete.is_empty() || !add.is_empty()).then_some(FlowChange { delete: Some(delete), add })
+        let plugins = BTreeSet::new();
+        (!delete.is_empty() || !add.is_empty()).then_some(FlowChange { delete: Some(delete), plugins, add })
+    }
+
+    /// A change that only takes flows of the Python plugin away.
+    pub fn of_plugin(plugins: BTreeSet<PluginFlow>) -> Self {
+        FlowChange { delete: Some(BTreeSet::new()), plugins, add: vec![] }
+    }
+
+    /// Whether flows of ours go and nothing takes their place.
+    pub fn only_removes(&self) -> bool {
+        self.add.is_empty() && self.plugins.is_empty()
     }
 
     /// Meters that the new flows need; each must be there before them.
@@ -142,6 +158,7 @@ impl FlowChange {
             None => lines.push_str(&format!("delete cookie={}/{}\n", Cookie::OURS, Cookie::MASK)),
             Some(cookies) => cookies.iter().for_each(|c| lines.push_str(&format!("delete cookie={c}/-1\n"))),
         }
+        self.plugins.iter().for_each(|flow| lines.push_str(&format!("delete_strict {flow}\n")));
         self.add.iter().for_each(|flow| lines.push_str(&format!("add {flow}\n")));
         lines
     }
@@ -163,8 +180,12 @@ impl FlowChange {
 impl fmt::Display for FlowChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.delete {
-            None => write!(f, "replace all flows of ours by {}", self.add.len()),
-            Some(delete) => write!(f, "delete the flows of {} cookies, add {} flows", delete.len(), self.add.len()),
+            None => write!(f, "replace all flows of ours by {}", self.add.len())?,
+            Some(delete) => write!(f, "delete the flows of {} cookies, add {} flows", delete.len(), self.add.len())?,
+        }
+        match self.plugins.len() {
+            0 => Ok(()),
+            count => write!(f, ", delete {count} flows of the Python plugin"),
         }
     }
 }

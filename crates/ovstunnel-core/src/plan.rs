@@ -58,11 +58,17 @@ fn remove(observed: &ObservedBridge, flows: &FlowsSeen) -> Vec<Step> {
         let frees = observed.ports.values().filter_map(|port| port.interface()?.gre_identity()).collect();
         return vec![Step::DeleteBridge { bridge: name, uuid: observed.uuid, frees }];
     }
-    let mut steps: Vec<Step> = ours.map(|port| remove_tunnel(observed, port)).collect();
+    release(&name, observed, flows)
+}
+
+/// The steps that leave a plain bridge with all on it that is not ours.
+pub(crate) fn release(name: &BridgeName, observed: &ObservedBridge, flows: &FlowsSeen) -> Vec<Step> {
     // The flows go first: once the marks are gone, nothing says that those flows are ours to take away.
-    steps.splice(0..0, FlowChange::between(&BTreeSet::new(), flows).map(|change| change_flows(&name, change)));
-    steps.push(Step::EditBridge { bridge: name, edits: adopt::give_back(observed) });
-    steps
+    let flows = FlowChange::between(&BTreeSet::new(), flows).map(|change| change_flows(name, change));
+    let ours = observed.ports.values().filter(|port| port.is_tunnel_of_ours());
+    let edits = adopt::give_back(observed);
+    let marks = (!edits.is_empty()).then(|| Step::EditBridge { bridge: name.clone(), edits });
+    flows.into_iter().chain(ours.map(|port| remove_tunnel(observed, port))).chain(marks).collect()
 }
 
 fn change(desired: &DesiredBridge, observed: &ObservedBridge, flows: &FlowsSeen, settings: &Settings) -> Vec<Step> {
@@ -91,6 +97,12 @@ fn bridge_edits(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<Bridg
         if observed.other_config.get(key) != Some(&value) {
             edits.push(BridgeEdit::SetConfig(key.to_owned(), value));
         }
+    }
+    let spanning = observed.stp_enable || observed.rstp_enable;
+    match (spanning, observed.external_ids.contains_key(ids::FLOODING)) {
+        (true, false) => edits.push(BridgeEdit::SetId(ids::FLOODING.to_owned(), "off".to_owned())),
+        (false, true) => edits.push(BridgeEdit::DropId(ids::FLOODING.to_owned())),
+        _ => {}
     }
     let own_port_open = observed.own_port().is_some_and(|port| !port.protected);
     edits.extend(observed.stp_enable.then_some(BridgeEdit::StpOff));

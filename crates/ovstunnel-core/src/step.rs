@@ -128,6 +128,29 @@ pub enum Step {
 }
 
 impl Step {
+    /// The bridge on which it switches STP off, which shuts its ports out of flooding.
+    pub fn stops_flooding(&self) -> Option<&BridgeName> {
+        self.bridge_edited(|edit| matches!(edit, BridgeEdit::StpOff | BridgeEdit::RstpOff))
+    }
+
+    /// The bridge of which it says that all its ports can be flooded to.
+    pub fn says_flooding(&self) -> Option<&BridgeName> {
+        self.bridge_edited(|edit| matches!(edit, BridgeEdit::DropId(key) if key == crate::ids::FLOODING))
+    }
+
+    fn bridge_edited(&self, how: impl Fn(&BridgeEdit) -> bool) -> Option<&BridgeName> {
+        match self {
+            Step::EditBridge { bridge, edits } => edits.iter().any(how).then_some(bridge),
+            _ => None,
+        }
+    }
+
+    /// Whether Open vSwitch forgets addresses that it has learnt when it is carried out.
+    pub fn forgets_addresses(&self) -> bool {
+        let protects = matches!(self, Step::EditTunnel { edits, .. } if edits.contains(&PortEdit::Protect));
+        protects || self.stops_flooding().is_some()
+    }
+
     /// The bridge on which it works; empty where it is the whole switch.
     pub fn bridge(&self) -> &str {
         match self {

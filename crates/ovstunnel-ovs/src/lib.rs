@@ -4,6 +4,7 @@
 //! `ovs-ofctl` bundle for each bridge; a simulated switch with the same behaviour; xapi by `xe`. What it must not do: decide
 //! what the switch should look like (`ovstunnel-core` does), or write to the database by any other way than `ovs-vsctl`.
 
+mod control;
 mod mirror;
 mod ofctl;
 mod real;

@@ -9,17 +9,22 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ovstunnel_core::{FlowChange, FlowsSeen, Step, visible};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
+use ovstunnel_core::{FlowChange, FlowsSeen, Footbridge, Learnt, ObservedBridge, ObservedInterface, Step, visible};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::mirror::{Observer, follow_database, follow_vswitchd};
 use crate::runner::{Finished, RunError, run};
 use crate::vsctl::{self, Failure};
-use crate::{Command, CommitError, Health, StartError, ofctl};
+use crate::{Command, CommitError, Health, StartError, control, ofctl};
 
 /// Added to a tool's own time-out before it is killed: it must have the chance to say itself what it waited for.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// Ports that are told to be flooded to at the same time.
+const PORTS_AT_ONCE: usize = 8;
 
 /// Where Open vSwitch and its tools are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -247,13 +252,51 @@ impl RealSwitch {
         for meter in change.meters_needed() {
             self.set_meter(bridge, meter).await?;
         }
-        let args = ofctl::bundle(&self.tools.rundir, bridge, self.tools.timeout);
-        let result = self.run("ovs-ofctl", &args, &change.bundle()).await;
-        ended_well(result, connection_failed)?;
+        self.bundle(bridge, &change.bundle()).await?;
         for meter in change.meters_freed() {
             let args = ofctl::del_meter(&self.tools.rundir, bridge, self.tools.timeout, meter);
             // One that is left over limits nothing, and is set anew before it is used again.
             let _ = self.run("ovs-ofctl", &args, "").await;
+        }
+        Ok(())
+    }
+
+    /// Changes flows of a bridge by a bundle's lines.
+    pub(crate) async fn bundle(&self, bridge: &str, lines: &str) -> Result<(), CommitError> {
+        let args = ofctl::bundle(&self.tools.rundir, bridge, self.tools.timeout);
+        self.ofctl(&args, lines).await.map(drop)
+    }
+
+    async fn ofctl(&self, args: &[String], stdin: &str) -> Result<Finished, CommitError> {
+        ended_well(self.run("ovs-ofctl", args, stdin).await, connection_failed)
+    }
+
+    pub(crate) async fn lay_footbridge(&self, bridge: &ObservedBridge) -> Result<(), CommitError> {
+        self.check_health()?;
+        let Tools { rundir, timeout, .. } = &self.tools;
+        let printed = control::learnt_addresses(rundir, &bridge.name, *timeout).await;
+        let printed = printed.map_err(|error| CommitError::Unavailable(error.to_string()))?;
+        self.bundle(&bridge.name, &Footbridge::over(bridge, &Learnt::parse(&printed)).up()).await
+    }
+
+    /// Only a change of the setting has Open vSwitch look at a port again, so it is switched off and on.
+    pub(crate) async fn flood_again(&self, bridge: &ObservedBridge) -> Result<(), CommitError> {
+        self.check_health()?;
+        let Tools { rundir, timeout, .. } = &self.tools;
+        let shown = self.ofctl(&ofctl::show(rundir, &bridge.name, *timeout), "").await?;
+        let excepted = ofctl::parse_no_flood(&shown.stdout);
+        let interfaces = bridge.ports.values().flat_map(|port| &port.interfaces);
+        let ports = interfaces.filter_map(ObservedInterface::openflow_port).filter(|port| !excepted.contains(port));
+        let ports: Vec<BoxFuture<'_, _>> = ports.map(|port| self.flood_to_again(&bridge.name, port).boxed()).collect();
+        let all: Vec<Result<(), CommitError>> =
+            futures_util::stream::iter(ports).buffer_unordered(PORTS_AT_ONCE).collect().await;
+        all.into_iter().collect()
+    }
+
+    async fn flood_to_again(&self, bridge: &str, port: u32) -> Result<(), CommitError> {
+        for how in ["no-flood", "flood"] {
+            let args = ofctl::mod_port(&self.tools.rundir, bridge, self.tools.timeout, port, how);
+            self.ofctl(&args, "").await?;
         }
         Ok(())
     }
@@ -294,6 +337,13 @@ impl RealSwitch {
         let args = ofctl::dump(&self.tools.rundir, bridge, self.tools.timeout);
         let finished = ended_well(self.run("ovs-ofctl", &args, "").await, connection_failed)?;
         Ok(FlowsSeen::parse_dump(&finished.stdout))
+    }
+
+    pub(crate) async fn dump_all_flows(&self, bridge: &str) -> Result<String, CommitError> {
+        self.check_health()?;
+        let args = ofctl::dump_all(&self.tools.rundir, bridge, self.tools.timeout);
+        let finished = ended_well(self.run("ovs-ofctl", &args, "").await, connection_failed)?;
+        Ok(finished.stdout)
     }
 }
 

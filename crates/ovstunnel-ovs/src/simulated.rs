@@ -8,7 +8,9 @@ mod others;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ovstunnel_core::{BridgeEdit, BridgeSpec, DesiredTunnel, FlowChange, FlowsSeen, GreIdentity, PortEdit, Step, View};
+use ovstunnel_core::{
+    BridgeEdit, BridgeSpec, DesiredTunnel, FlowChange, FlowsSeen, GreIdentity, PluginFlow, PortEdit, Step, View,
+};
 use uuid::Uuid;
 
 use crate::mirror::{BridgeRow, Db, InterfaceRow, Observer, Pairs, PortRow};
@@ -20,6 +22,8 @@ const OFPP_LOCAL: i64 = 65534;
 #[derive(Debug, Default)]
 struct State {
     flows: BTreeMap<String, FlowsSeen>,
+    /// Flows of others, as a dump prints them.
+    others: BTreeMap<String, Vec<String>>,
     next_ofport: i64,
     refused: HashSet<GreIdentity>,
     commits: u64,
@@ -72,7 +76,9 @@ impl SimulatedSwitch {
     /// Takes `ovs-vswitchd` down, or starts it again with an empty flow table.
     pub fn set_running(&self, running: bool) {
         if running {
-            self.state().flows.values_mut().for_each(|flows| *flows = FlowsSeen::none());
+            let mut state = self.state();
+            state.flows.values_mut().for_each(|flows| *flows = FlowsSeen::none());
+            state.others.clear();
         }
         self.observer.set_health(|health| match running {
             true => {
@@ -151,6 +157,7 @@ impl SimulatedSwitch {
             Step::EditBridge { bridge, edits } => edits.iter().for_each(|edit| edit_bridge(db, bridge.as_str(), edit)),
             Step::DeleteBridge { bridge, uuid, .. } => {
                 self.state().flows.remove(bridge.as_str());
+                self.state().others.remove(bridge.as_str());
                 remove_bridge(db, *uuid);
             }
             Step::AddTunnel { bridge, tunnel } => self.add_tunnel(db, bridge.as_str(), tunnel, refused),
@@ -207,7 +214,25 @@ impl SimulatedSwitch {
         state.commits += 1;
         let flows = state.flows.entry(bridge.to_owned()).or_insert_with(FlowsSeen::none);
         *flows = change.applied_to(flows);
+        if let Some(others) = state.others.get_mut(bridge) {
+            others.retain(|line| PluginFlow::parse(line).is_none_or(|flow| !change.plugins.contains(&flow)));
+        }
         Ok(())
+    }
+
+    /// Adds a flow of somebody else's to a bridge, as a line of a dump.
+    pub fn add_flow(&self, bridge: &str, line: &str) {
+        self.state().others.entry(bridge.to_owned()).or_default().push(line.to_owned());
+    }
+
+    /// The flows of others on a bridge.
+    pub fn flows_of_others(&self, bridge: &str) -> Vec<String> {
+        self.state().others.get(bridge).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn dump_all_flows(&self, bridge: &str) -> Result<String, CommitError> {
+        self.check_health()?;
+        Ok(self.flows_of_others(bridge).join("\n"))
     }
 
     pub(crate) fn dump_flows(&self, bridge: &str) -> Result<FlowsSeen, CommitError> {

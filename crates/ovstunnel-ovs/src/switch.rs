@@ -6,7 +6,7 @@ use std::fmt;
 use std::fs::File;
 use std::sync::Arc;
 
-use ovstunnel_core::{FlowChange, FlowsSeen, Settings, Step};
+use ovstunnel_core::{FlowChange, FlowsSeen, Footbridge, ObservedBridge, PluginTable, Settings, Step};
 use tokio::sync::watch;
 
 use crate::{Observer, RealSwitch, SimulatedSwitch};
@@ -144,6 +144,39 @@ impl Switch {
             Switch::Real(real) => real.dump_flows(bridge).await,
             Switch::Simulated(simulated) => simulated.dump_flows(bridge),
         }
+    }
+
+    /// Has every port of a bridge flooded to again, after STP was switched off. Whom somebody has excepted stays so.
+    pub async fn flood_again(&self, bridge: &ObservedBridge) -> Result<(), CommitError> {
+        match self {
+            Switch::Real(real) => real.flood_again(bridge).await,
+            Switch::Simulated(_) => Ok(()),
+        }
+    }
+
+    /// Lays temporary flows over a bridge; they stay for some seconds.
+    pub async fn lay_footbridge(&self, bridge: &ObservedBridge) -> Result<(), CommitError> {
+        match self {
+            Switch::Real(real) => real.lay_footbridge(bridge).await,
+            Switch::Simulated(_) => Ok(()),
+        }
+    }
+
+    /// Takes those away again that are no longer needed.
+    pub async fn lift_footbridge(&self, bridge: &str) -> Result<(), CommitError> {
+        match self {
+            Switch::Real(real) => real.bundle(bridge, &Footbridge::down()).await,
+            Switch::Simulated(_) => Ok(()),
+        }
+    }
+
+    /// Reads the flows of one bridge that have the form of the Python plugin's.
+    pub async fn plugin_flows(&self, bridge: &ObservedBridge, settings: &Settings) -> Result<PluginTable, CommitError> {
+        let dump = match self {
+            Switch::Real(real) => real.dump_all_flows(&bridge.name).await,
+            Switch::Simulated(simulated) => simulated.dump_all_flows(&bridge.name),
+        };
+        Ok(PluginTable::parse_dump(&dump?, bridge, settings))
     }
 
     /// The commands that carry out the steps, for a person to read; a simulated switch shows those of a real one.

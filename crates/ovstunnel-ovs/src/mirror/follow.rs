@@ -125,7 +125,8 @@ pub(crate) async fn follow_vswitchd(observer: Observer, rundir: PathBuf) {
     }
 }
 
-async fn control_socket(rundir: &Path) -> io::Result<UnixStream> {
+/// A new connection to the control socket.
+pub(crate) async fn control_socket(rundir: &Path) -> io::Result<UnixStream> {
     let pidfile = rundir.join("ovs-vswitchd.pid");
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", pidfile.display()));
     let pid = tokio::fs::read_to_string(&pidfile).await.map_err(named)?;

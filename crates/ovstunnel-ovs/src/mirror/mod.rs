@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 pub use db::Db;
 pub(crate) use db::{BridgeRow, InterfaceRow, Pairs, PortRow};
-pub(crate) use follow::{follow_database, follow_vswitchd};
+pub(crate) use follow::{control_socket, follow_database, follow_vswitchd};
 pub use view::SwitchView;
 
 use crate::Health;

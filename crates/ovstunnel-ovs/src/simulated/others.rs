@@ -11,7 +11,7 @@ use crate::mirror::{InterfaceRow, Pairs, PortRow};
 
 impl SimulatedSwitch {
     /// Carries out one command of `ovs-vsctl`: `add-br`, `del-br`, `add-port`, `del-port`, `set` and `remove` of one
-    /// column of a Bridge, a Port or an Interface.
+    /// column of a Bridge, a Port or an Interface. A GRE port is up at once.
     ///
     /// # Errors
     /// When it is none of these, or what it names is not there.

@@ -99,6 +99,27 @@ pub(super) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Take bridges over from CloudStack's Python plugin, on a running network: its marks and flows go, its bridges, tunnels
+    /// and VIFs stay. Repeating it is safe.
+    #[command(after_help = TAKEOVER_EXAMPLES)]
+    Takeover {
+        /// The bridges; all that are found when none is named.
+        #[arg(value_name = "BRIDGE")]
+        bridges: Vec<String>,
+        /// Show what would be done, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Leave a plain bridge behind: its tunnels, and our marks and flows, go; the bridge, its VIFs and what is not ours stay.
+    #[command(after_help = RELEASE_EXAMPLES)]
+    Release {
+        /// Name of the bridge.
+        #[arg(value_name = "BRIDGE")]
+        name: String,
+        /// Show what would be done, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Make the certificates for HTTPS: a CA, hosts' and clients' certificates.
     #[command(subcommand)]
     Pki(PkiCommand),
@@ -211,6 +232,22 @@ pub(super) struct Create {
     #[arg(long)]
     pub(super) dry_run: bool,
 }
+
+const TAKEOVER_EXAMPLES: &str = "\
+Examples:
+  ovstunnelctl takeover --dry-run
+  ovstunnelctl takeover
+  ovstunnelctl takeover xapi12 xapi13
+  ovstunnelctl --json takeover | jq '.bridges[] | select(.state == \"left\")'
+
+Exit status 1 also where a bridge was left as it is or the take-over of one failed.";
+
+const RELEASE_EXAMPLES: &str = "\
+Examples:
+  ovstunnelctl release xapi12 --dry-run
+  ovstunnelctl release xapi12
+
+VMs on the bridge reach each other as before, and no other host's. To remove a bridge: bridge destroy.";
 
 const PKI_EXAMPLES: &str = "\
 Example:

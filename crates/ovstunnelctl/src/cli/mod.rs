@@ -11,6 +11,7 @@ mod failure;
 mod pki;
 mod show;
 mod status;
+mod takeover;
 mod values;
 
 use std::io::{self, Write};
@@ -81,6 +82,14 @@ async fn ask(client: &Client, command: Command, json: bool) -> Result<Report, Fa
         Command::Reconcile { dry_run: false } => {
             let answer = client.reconcile().await?;
             Ok(Report::new(json, &answer, show::reconcile)?.wrong_if(!answer.failed.is_empty()))
+        }
+        Command::Takeover { bridges, dry_run } => takeover::run(client, &bridges, dry_run, json).await,
+        Command::Release { name, dry_run: true } => {
+            Report::new(json, &client.dry_run().release_bridge(&name).await?, show::plan)
+        }
+        Command::Release { name, dry_run: false } => {
+            let answer = client.release_bridge(&name).await?;
+            Report::new(json, &answer, |a| show::released(&name, a.outcome))
         }
         // Needs no daemon and was run before there was a client.
         Command::Pki(command) => pki::run(&command, json),

@@ -2,7 +2,7 @@
 //!
 //! What it does: builds paths from names so that no name can change which route is meant. What it must not do: send.
 
-use ovstunnel_api::{PluginArguments, PostTunnel, PutBridge};
+use ovstunnel_api::{PluginArguments, PostTunnel, PutBridge, TakeoverRequest};
 use reqwest::{Method, Url};
 use serde::Serialize;
 
@@ -31,6 +31,14 @@ pub(super) fn bridge(bridge: &str) -> Result<Call, ClientError> {
 
 pub(super) fn delete_bridge(bridge: &str) -> Result<Call, ClientError> {
     Ok(Call::new(Method::DELETE, &["v1", "bridges", name("bridge", bridge)?]))
+}
+
+pub(super) fn release_bridge(bridge: &str) -> Result<Call, ClientError> {
+    Ok(Call::new(Method::POST, &["v1", "bridges", name("bridge", bridge)?, "release"]))
+}
+
+pub(super) fn takeover(body: &TakeoverRequest) -> Result<Call, ClientError> {
+    Call::new(Method::POST, &["v1", "takeover"]).json(body)
 }
 
 pub(super) fn post_tunnel(bridge: &str, body: &PostTunnel) -> Result<Call, ClientError> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ovstunnel_api::{
     Bridge, BridgeAnswer, BridgeList, Interface, OutcomeAnswer, PlanAnswer, PluginAnswer, PluginArguments, PostTunnel,
-    Problem, PutBridge, Ready, ReconcileAnswer, TunnelAnswer,
+    Problem, PutBridge, Ready, ReconcileAnswer, TakeoverAnswer, TakeoverPlan, TakeoverRequest, TunnelAnswer,
 };
 use reqwest::{StatusCode, Url, header, redirect};
 use serde::de::DeserializeOwned;
@@ -91,6 +91,16 @@ impl Client {
     /// `DELETE /v1/bridges/{bridge}`: takes the bridge away, or only what is ours where it was adopted.
     pub async fn delete_bridge(&self, bridge: &str) -> Result<OutcomeAnswer, ClientError> {
         self.ask(call::delete_bridge(bridge)?).await
+    }
+
+    /// `POST /v1/bridges/{bridge}/release`: leaves a plain bridge behind, with its VIFs.
+    pub async fn release_bridge(&self, bridge: &str) -> Result<OutcomeAnswer, ClientError> {
+        self.ask(call::release_bridge(bridge)?).await
+    }
+
+    /// `POST /v1/takeover`: takes bridges over from the Python plugin; all that are found where none is named.
+    pub async fn takeover(&self, bridges: &[String]) -> Result<TakeoverAnswer, ClientError> {
+        self.ask(call::takeover(&TakeoverRequest { bridges: bridges.to_vec() })?).await
     }
 
     /// `POST /v1/bridges/{bridge}/tunnels`: makes one tunnel, leaves the others.
@@ -184,6 +194,16 @@ impl DryRun<'_> {
     /// The plan of [`Client::delete_bridge`].
     pub async fn delete_bridge(&self, bridge: &str) -> Result<PlanAnswer, ClientError> {
         self.0.ask(call::delete_bridge(bridge)?.dry_run()).await
+    }
+
+    /// The plan of [`Client::release_bridge`].
+    pub async fn release_bridge(&self, bridge: &str) -> Result<PlanAnswer, ClientError> {
+        self.0.ask(call::release_bridge(bridge)?.dry_run()).await
+    }
+
+    /// The plan of [`Client::takeover`].
+    pub async fn takeover(&self, bridges: &[String]) -> Result<TakeoverPlan, ClientError> {
+        self.0.ask(call::takeover(&TakeoverRequest { bridges: bridges.to_vec() })?.dry_run()).await
     }
 
     /// The plan of [`Client::post_tunnel`].

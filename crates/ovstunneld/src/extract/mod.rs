@@ -19,6 +19,10 @@ use crate::problem::{ApiError, echo};
 #[derive(Clone, Copy, Debug)]
 pub struct ValidJson<T>(pub T);
 
+/// The JSON body of a request that may have none.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionalJson<T>(pub Option<T>);
+
 /// The parameters after the `?`.
 #[derive(Clone, Copy, Debug)]
 pub struct ValidQuery<T>(pub T);
@@ -31,12 +35,21 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ValidJson<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let OptionalJson(body) = OptionalJson::from_request(request, state).await?;
+        body.map(ValidJson).ok_or_else(|| ApiError::invalid("body", "must be a JSON object; it is empty", None))
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let content_type = request.headers().get(CONTENT_TYPE).cloned();
         let body = Bytes::from_request(request, state)
             .await
             .map_err(|e| ApiError::new(Code::InvalidRequest, format!("the body could not be read: {e}")))?;
         if body.trim_ascii().is_empty() {
-            return Err(ApiError::invalid("body", "must be a JSON object; it is empty", None));
+            return Ok(OptionalJson(None));
         }
         if !content_type.as_ref().is_some_and(|t| is_json(t.as_bytes())) {
             let got = content_type.map_or("there is none".to_owned(), |t| {
@@ -47,7 +60,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ValidJson<T> {
                 format!("the content-type of the body must be application/json; {got}"),
             ));
         }
-        from_json(&body).map(ValidJson)
+        from_json(&body).map(|value| OptionalJson(Some(value)))
     }
 }
 

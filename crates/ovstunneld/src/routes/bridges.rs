@@ -13,7 +13,7 @@ use crate::problem::{ApiError, chain};
 use crate::writer::{Done, Seen};
 
 /// Has a change carried out or, in a dry run, planned, and makes the answer of a success.
-async fn carry_out(
+pub(super) async fn carry_out(
     state: &State,
     change: Change,
     query: &ChangeQuery,
@@ -137,7 +137,7 @@ pub(super) async fn delete_bridge(
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the signature that `carry_out` takes")]
-fn removed(done: Done) -> Result<Response, ApiError> {
+pub(super) fn removed(done: Done) -> Result<Response, ApiError> {
     Ok(Json(OutcomeAnswer { outcome: describe::outcome(done.outcome) }).into_response())
 }
 

@@ -8,6 +8,7 @@ mod describe;
 mod host;
 mod openapi;
 mod plugin;
+mod takeover;
 mod validate;
 mod vifs;
 

@@ -7,7 +7,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{State, bridges, host, plugin, vifs};
+use super::{State, bridges, host, plugin, takeover, vifs};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -16,7 +16,7 @@ use super::{State, bridges, host, plugin, vifs};
         description = "Bridges and GRE tunnels of virtual networks on an Open vSwitch host. HTTPS with client certificates; \
                        the same routes on a Unix socket for root. Errors are application/problem+json with a stable `code`."
     ),
-    components(schemas(ovstunnel_api::PlanAnswer)),
+    components(schemas(ovstunnel_api::PlanAnswer, ovstunnel_api::TakeoverPlan)),
     tags(
         (name = "bridges", description = "A bridge for each virtual network"),
         (name = "tunnels", description = "GRE tunnels of a bridge to other hosts"),
@@ -32,12 +32,14 @@ pub(super) fn router() -> Router<State> {
     let (router, description) = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(bridges::list_bridges))
         .routes(routes!(bridges::put_bridge, bridges::get_bridge, bridges::delete_bridge))
+        .routes(routes!(takeover::release_bridge))
         .routes(routes!(bridges::post_tunnel))
         .routes(routes!(bridges::delete_tunnel))
         .routes(routes!(vifs::put_vif, vifs::delete_vif))
         .routes(routes!(plugin::call))
         .routes(routes!(host::get_interface))
         .routes(routes!(host::reconcile))
+        .routes(routes!(takeover::post_takeover))
         .routes(routes!(host::healthz))
         .routes(routes!(host::readyz))
         .routes(routes!(host::metrics))

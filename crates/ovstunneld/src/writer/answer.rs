@@ -135,7 +135,9 @@ pub(super) fn outcome(change: &Change, steps: &[&Step]) -> Outcome {
             Some(_) => Outcome::Updated,
             None => Outcome::Unchanged,
         },
-        Change::DestroyBridge(_) => steps.first().map_or(Outcome::Unchanged, |_| Outcome::Removed),
+        Change::DestroyBridge(_) | Change::ReleaseBridge(_) => {
+            steps.first().map_or(Outcome::Unchanged, |_| Outcome::Removed)
+        }
         Change::CreateTunnel(_) | Change::DestroyTunnel { .. } => {
             steps.iter().fold(Outcome::Unchanged, |so_far, step| match (step, so_far) {
                 (Step::AddTunnel { .. }, Outcome::Removed) | (Step::EditTunnel { .. }, _) => Outcome::Updated,

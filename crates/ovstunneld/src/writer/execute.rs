@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use ovstunnel_core::{
-    BridgeName, Change, FlowChange, FlowsSeen, PortEdit, PortName, Rejected, Step, TunnelHealth, View, stages, visible,
+    BridgeEdit, BridgeName, Change, FlowChange, FlowsSeen, PortEdit, PortName, Rejected, Step, TunnelHealth, View, ids,
+    stages, visible,
 };
 use ovstunnel_ovs::CommitError;
 use tracing::Instrument;
@@ -124,8 +125,12 @@ impl Task {
         }
         steps.iter().for_each(|step| tracing::debug!(%step, "step"));
         // Flows that only go, go first: once a bridge has lost its marks, nothing says that those flows are ours.
-        let (going, coming): (Vec<_>, Vec<_>) = flow_changes(steps).partition(|(_, change)| change.add.is_empty());
+        let (going, coming): (Vec<_>, Vec<_>) = flow_changes(steps).partition(|(_, change)| change.only_removes());
         if let Some((_, error)) = self.change_flows(going).await.pop_first() {
+            effect.failed = Some(error);
+            return effect;
+        }
+        if let Err(error) = self.flood_again(&bridges_of(steps, Step::says_flooding)).await {
             effect.failed = Some(error);
             return effect;
         }
@@ -143,6 +148,7 @@ impl Task {
         }
         let gone = |step: &Step| if let Step::DeleteBridge { uuid, .. } = step { Some(*uuid) } else { None };
         steps.iter().filter_map(gone).for_each(|bridge| self.flows.forget(bridge));
+        self.end_spanning_tree(steps).await;
         self.take_away_refused_bridges(steps, &mut effect).await;
         effect.flows_failed = self.change_flows(coming).await;
         if !effect.flows_failed.is_empty() {
@@ -153,6 +159,37 @@ impl Task {
             tracing::warn!(bridge = %refusal.bridge, port = %refusal.tunnel.port(), error = refusal.words, "Open vSwitch refused a tunnel");
         }
         effect
+    }
+
+    /// Where STP was switched off, has all ports flooded to again, and says so in the record.
+    async fn end_spanning_tree(&mut self, steps: &[Step]) {
+        let bridges = bridges_of(steps, Step::stops_flooding);
+        if bridges.is_empty() {
+            return;
+        }
+        let says = |bridge: &BridgeName| Step::EditBridge {
+            bridge: bridge.clone(),
+            edits: vec![BridgeEdit::DropId(ids::FLOODING.to_owned())],
+        };
+        let said: Vec<Step> = bridges.iter().map(says).collect();
+        let ended = match self.flood_again(&bridges).await {
+            Ok(()) => self.switch.commit(&said).await,
+            failed => failed,
+        };
+        if let Err(error) = ended {
+            tracing::error!(%error, "ports are not flooded to since STP was switched off; it is tried again");
+            self.retry.failed();
+        }
+    }
+
+    async fn flood_again(&self, bridges: &[BridgeName]) -> Result<(), CommitError> {
+        for name in bridges {
+            self.progress.step();
+            if let Some(bridge) = self.switch.observer().read(|db| db.view().bridge(name.as_str())) {
+                self.switch.flood_again(&bridge).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Remembers what was carried out. Of what failed nothing is remembered: there the record counts again.
@@ -359,6 +396,10 @@ impl Task {
         };
         seen.unwrap_or(Seen::Nothing)
     }
+}
+
+fn bridges_of(steps: &[Step], which: fn(&Step) -> Option<&BridgeName>) -> Vec<BridgeName> {
+    steps.iter().filter_map(which).cloned().collect()
 }
 
 fn flow_changes(steps: &[Step]) -> impl Iterator<Item = (&str, &FlowChange)> {

@@ -12,13 +12,14 @@ mod progress;
 mod refused_bridge;
 mod repair;
 mod retry;
+mod takeover;
 mod vif;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ovstunnel_core::{Change, Memory, Outcome, Settings, Step, stages};
+use ovstunnel_core::{BridgeName, Change, Memory, Outcome, Settings, Step, stages};
 use ovstunnel_ovs::Switch;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{Instrument, Span};
@@ -31,6 +32,7 @@ pub use flow_table::FlowTable;
 pub use looks::{Look, Looks};
 pub use progress::Progress;
 pub use repair::Report;
+pub use takeover::{PlannedTakeover, TakenOver, TakeoverState};
 pub use vif::Vif;
 
 /// Requests that may wait; further ones wait in their handlers.
@@ -52,6 +54,8 @@ pub(crate) enum Message {
     Plan { change: Change, reply: oneshot::Sender<Result<Planned, WriteError>> },
     Reconcile { span: Span, reply: oneshot::Sender<Report> },
     PlanReconcile { reply: oneshot::Sender<Result<Planned, WriteError>> },
+    TakeOver { bridges: Vec<BridgeName>, span: Span, reply: oneshot::Sender<Result<Vec<TakenOver>, WriteError>> },
+    PlanTakeOver { bridges: Vec<BridgeName>, reply: oneshot::Sender<Result<PlannedTakeover, WriteError>> },
     Vif(vif::News),
     PlanVif { vif: Vif, reply: oneshot::Sender<Result<Planned, WriteError>> },
 }
@@ -136,6 +140,26 @@ impl Writer {
     pub async fn plan_reconcile(&self) -> Result<Planned, WriteError> {
         let (reply, answer) = oneshot::channel();
         self.send(Message::PlanReconcile { reply }).await?;
+        answer.await.unwrap_or(Err(WriteError::Ended))
+    }
+
+    /// Takes bridges over from the Python plugin: these, or all that are found.
+    ///
+    /// # Errors
+    /// When the switch cannot be reached; what went wrong with single bridges is told of each.
+    pub async fn take_over(&self, bridges: Vec<BridgeName>) -> Result<Vec<TakenOver>, WriteError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::TakeOver { bridges, span: Span::current(), reply }).await?;
+        answer.await.unwrap_or(Err(WriteError::Ended))
+    }
+
+    /// Says what a take-over would do, and does nothing.
+    ///
+    /// # Errors
+    /// When the switch cannot be reached.
+    pub async fn plan_take_over(&self, bridges: Vec<BridgeName>) -> Result<PlannedTakeover, WriteError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::PlanTakeOver { bridges, reply }).await?;
         answer.await.unwrap_or(Err(WriteError::Ended))
     }
 
@@ -240,6 +264,11 @@ impl Task {
                 drop(reply.send(report));
             }
             Some(Message::PlanReconcile { reply }) => drop(reply.send(self.plan_repairs().await)),
+            Some(Message::TakeOver { bridges, span, reply }) => {
+                drop(reply.send(self.take_over(&bridges).instrument(span).await));
+                self.switch_changed().await;
+            }
+            Some(Message::PlanTakeOver { bridges, reply }) => drop(reply.send(self.plan_take_over(&bridges).await)),
             Some(Message::PlanVif { vif, reply }) => drop(reply.send(self.plan_vif(&vif).await)),
             Some(Message::Vif(news)) => self.take_news(news).await,
             Some(Message::Change(first)) => {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::batch::Desired;
 use super::execute::Effect;
-use super::{Planned, Task, WriteError};
+use super::{Planned, TakenOver, TakeoverState, Task, WriteError};
 
 /// Dumps of flows that run at the same time; each mostly waits.
 const DUMPS_AT_ONCE: usize = 16;
@@ -74,6 +74,7 @@ impl Task {
         self.remember(desired, &effect);
         self.expect_health(in_error + effect.refused.len());
         tell(&mut report, &steps, &effect);
+        tell_take_overs(&mut report, self.finish_take_overs().await);
         self.metrics.look();
         self.metrics.repairs(report.done.len(), report.failed.len());
         self.looks.looked(why, &report);
@@ -280,6 +281,17 @@ fn tunnels_in_error(bridge: &ObservedBridge) -> usize {
     let ours = bridge.ports.values().filter(|port| port.is_tunnel_of_ours());
     let health = ours.filter_map(|port| Some(port.interface()?.health()));
     health.filter(|health| matches!(health, TunnelHealth::Refused(_))).count()
+}
+
+/// Adds what became of take-overs that somebody had begun.
+fn tell_take_overs(report: &mut Report, bridges: Vec<TakenOver>) {
+    for TakenOver { name, state, done, left, .. } in bridges {
+        report.found.push(format!("the take-over of bridge {name} was not finished"));
+        report.done.extend(done);
+        if matches!(state, TakeoverState::Failed | TakeoverState::Left) {
+            report.failed.push(format!("the take-over of bridge {name}: {}", left.join("; ")));
+        }
+    }
 }
 
 /// Sorts what was planned into done and failed.

@@ -5,10 +5,12 @@
 
 mod page;
 mod summary;
+mod takeover;
 mod things;
 
 pub(super) use page::{Page, printable, quoted};
 pub(super) use summary::{diagnosis, status};
+pub(super) use takeover::{released, takeover, takeover_plan};
 pub(super) use things::{bridge, bridge_answer, bridges, gone, interface, plan, reconcile, tunnel_answer, tunnels};
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use ovstunnel_api::{
     Bridge, Flows, FlowsState, Interface, Ipv6Policy, Look, Outcome, PlanAnswer, PlannedCommand, Ready,
-    ReconcileAnswer, Tunnel, TunnelState, Vif,
+    ReconcileAnswer, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverState, Tunnel, TunnelState, Vif,
 };
 
 use super::summary::write_status;
+use super::takeover::{write_takeover, write_takeover_plan};
 use super::things::{write_bridge, write_tunnels};
 use super::*;
 use crate::cli::bridge::{TunnelList, TunnelOfBridge};
@@ -177,6 +178,42 @@ fn reconcile_says_what_it_found_and_what_stays() {
 fn a_removal_says_whether_something_was_there() {
     assert_eq!(String::from(gone("bridge br0", Outcome::Removed)), "bridge br0: removed\n");
     assert_eq!(String::from(gone("bridge br0", Outcome::Unchanged)), "bridge br0: unchanged (it was not there)\n");
+}
+
+fn old_bridge(name: &str, state: TakeoverState) -> TakeoverBridge {
+    let ours = state == TakeoverState::TakenOver;
+    TakeoverBridge {
+        bridge: name.to_owned(),
+        state,
+        key: ours.then_some(1001),
+        network_uuid: None,
+        host_id: ours.then(|| "1".to_owned()),
+        tunnels: if ours { vec!["t1001-1-2".to_owned(), "t1001-1-3".to_owned()] } else { vec![] },
+        vifs: if ours { vec!["vif1.0".to_owned()] } else { vec![] },
+        plugin_flows: if ours { 9 } else { 0 },
+        other_flows: u32::from(ours),
+        done: if ours { vec![format!("change bridge {name}: stp_enable=false")] } else { vec![] },
+        left: if ours { vec![] } else { vec!["bridge xapi14 has key 1001 too".to_owned()] },
+    }
+}
+
+#[test]
+fn a_takeover_says_what_it_found_did_and_left() {
+    let bridges = vec![old_bridge("xapi12", TakeoverState::TakenOver), old_bridge("xapi13", TakeoverState::Left)];
+    let answer = TakeoverAnswer { outcome: Outcome::Updated, bridges: bridges.clone() };
+    insta::assert_snapshot!(page(Some(80), |p| write_takeover(p, &answer)));
+    let changes = vec!["change bridge xapi12: stp_enable=false".to_owned()];
+    let plan = PlanAnswer { dry_run: true, outcome: Outcome::Updated, changes, commands: vec![] };
+    insta::assert_snapshot!(page(Some(80), |p| write_takeover_plan(p, &TakeoverPlan { plan, bridges })));
+    let nothing = TakeoverAnswer { outcome: Outcome::Unchanged, bridges: vec![] };
+    insta::assert_snapshot!(page(None, |p| write_takeover(p, &nothing)), @"No bridge of the Python plugin was found.");
+}
+
+#[test]
+fn a_release_says_whether_there_was_anything_to_release() {
+    assert_eq!(String::from(released("br0", Outcome::Removed)), "bridge br0: released\n");
+    let unchanged = "bridge br0: unchanged (nothing of ours was there)\n";
+    assert_eq!(String::from(released("br0", Outcome::Unchanged)), unchanged);
 }
 
 #[test]

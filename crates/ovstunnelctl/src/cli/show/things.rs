@@ -168,6 +168,11 @@ pub(in crate::cli) fn reconcile(answer: &ReconcileAnswer) -> Page {
 /// What `--dry-run` shows: the changes in words, then commands that can be copied into a shell.
 pub(in crate::cli) fn plan(plan: &PlanAnswer) -> Page {
     let mut page = Page::new();
+    write_plan(&mut page, plan);
+    page
+}
+
+pub(super) fn write_plan(page: &mut Page, plan: &PlanAnswer) {
     page.line(format!("Dry run, nothing was changed. The request would answer: {}.", plan.outcome.as_str()));
     if plan.changes.is_empty() {
         page.line("Nothing would have to be done.");
@@ -180,7 +185,6 @@ pub(in crate::cli) fn plan(plan: &PlanAnswer) -> Page {
         page.line("Commands:");
         plan.commands.iter().for_each(|command| page.block(&shell(command)));
     }
-    page
 }
 
 /// A command as a line of a shell; what goes to its standard input follows as a here-document.

@@ -1,0 +1,93 @@
+//! Take-over from the Python plugin, and release: the two ways in which a bridge becomes ours, or nobody's, as it is.
+//!
+//! What it does: takes a judged bridge into the draft, and puts what only a take-over does into its plan. What it must not
+//! do: judge (`plugin` does), or let a flow of the plugin's go in another moment than the one in which ours come.
+
+use std::collections::BTreeSet;
+
+use super::{Draft, Touched, not_managed};
+use crate::{
+    BridgeEdit, BridgeName, DesiredBridge, FlowChange, Mark, ObservedBridge, PluginFlow, Rejected, Step, View, ids,
+};
+
+/// The value of [`ids::TAKEOVER`].
+const BEGUN: &str = "begun";
+
+impl Draft<'_> {
+    /// Takes up a bridge of the plugin's as `desired`, or one that is ours already, to take away flows of the plugin's.
+    pub fn take_over(
+        &mut self,
+        view: &dyn View,
+        name: &BridgeName,
+        desired: Option<DesiredBridge>,
+        plugins: BTreeSet<PluginFlow>,
+    ) {
+        let touched = self.touched(view, name);
+        touched.desired = touched.desired.take().or(desired);
+        touched.plugins = Some(plugins);
+    }
+
+    /// Takes a bridge out of our hands: what is not ours stays, the bridge and its VIFs too.
+    pub(super) fn release(&mut self, view: &dyn View, name: &BridgeName) -> Result<(), Rejected> {
+        let touched = self.touched(view, name);
+        let Some(observed) = &touched.observed else { return Ok(()) };
+        match (touched.desired.is_some(), DesiredBridge::mark(observed)) {
+            (false, Mark::Damaged(_)) => Err(not_managed(name, observed)),
+            // It is a plain bridge already.
+            (false, _) => Ok(()),
+            (true, _) => {
+                (touched.desired, touched.released) = (None, true);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whether a take-over of a bridge was begun and may not have been finished.
+pub fn takeover_begun(bridge: &ObservedBridge) -> bool {
+    bridge.external_ids.contains_key(ids::TAKEOVER)
+}
+
+/// What ends a take-over, once nothing of the plugin's is left on a bridge.
+pub fn finish_takeover(bridge: &BridgeName) -> Step {
+    Step::EditBridge { bridge: bridge.clone(), edits: vec![BridgeEdit::DropId(ids::TAKEOVER.to_owned())] }
+}
+
+/// Adds to a bridge's plan what its take-over needs.
+///
+/// Marks and `protected` come in the transaction, the plugin's flows go in the bundle behind it. Should we die in between,
+/// one more mark says so; it goes once those flows have gone.
+pub(super) fn complete(mut steps: Vec<Step>, touched: &Touched) -> Vec<Step> {
+    let (Some(plugins), Some(observed), Some(desired)) = (&touched.plugins, &touched.observed, &touched.desired) else {
+        return steps;
+    };
+    let begun = takeover_begun(observed);
+    let mark = match plugins.is_empty() {
+        true => begun.then(|| BridgeEdit::DropId(ids::TAKEOVER.to_owned())),
+        false => (!begun).then(|| BridgeEdit::SetId(ids::TAKEOVER.to_owned(), BEGUN.to_owned())),
+    };
+    if let Some(mark) = mark {
+        let edits = steps.iter_mut().find_map(|step| match step {
+            Step::EditBridge { edits, .. } => Some(edits),
+            _ => None,
+        });
+        match edits {
+            Some(edits) => edits.push(mark),
+            None => steps.insert(0, Step::EditBridge { bridge: desired.name.clone(), edits: vec![mark] }),
+        }
+    }
+    if !plugins.is_empty() {
+        let change = steps.iter_mut().find_map(|step| match step {
+            Step::ChangeFlows { change, .. } => Some(change),
+            _ => None,
+        });
+        match change {
+            Some(change) => change.plugins = plugins.clone(),
+            None => steps.push(Step::ChangeFlows {
+                bridge: desired.name.clone(),
+                change: FlowChange::of_plugin(plugins.clone()),
+            }),
+        }
+    }
+    steps
+}

@@ -1,0 +1,107 @@
+//! Flows that carry a bridge's frames for the moment in which NORMAL cannot.
+//!
+//! Setting `protected` makes Open vSwitch forget what it has learnt on the port, and switching STP off makes it forget
+//! everything and shut the ports out of flooding until each is told otherwise (docs/ovs-facts.md). Meanwhile a frame to a
+//! known address would be flooded, and a flooded one lost. So before that these flows are laid: each learnt address by
+//! its port, all else to all ports, and what is flooded from tunnels never to tunnels. They end by themselves; the plain
+//! ones for learnt addresses of frames from VIFs stay for some seconds longer, until those have been learnt again.
+//! What it must not do: carry from tunnel to tunnel (docs/adr/0012-take-over.md), be there when nothing else changes, or
+//! stand above flows that keep a VM from sending.
+
+use std::collections::BTreeSet;
+
+use crate::{ObservedBridge, ObservedPort};
+
+/// Seconds after which Open vSwitch deletes them, whatever becomes of us.
+const LIFETIME: u8 = 5;
+const CARRY: &str = "cookie=0x6f76736200000001";
+const GUIDE: &str = "cookie=0x6f76736200000002";
+const GROUP: &str = "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00";
+
+/// The upper half of the cookie of these flows.
+pub(crate) const COOKIE: &str = "cookie=0x6f767362";
+
+/// The highest priority of these flows that is not below those of others which may decide otherwise.
+pub(crate) const PRIORITY: u16 = 1250;
+
+/// An address that a bridge has learnt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Learnt {
+    port: String,
+    mac: String,
+}
+
+impl Learnt {
+    /// Reads what `fdb/show` prints; lines that are about no port, or about a VLAN, are left out.
+    pub fn parse(text: &str) -> Vec<Self> {
+        let entry = |line: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [port, "0", mac, _age] = words.as_slice() else { return None };
+            let port_good = *port == "LOCAL" || port.parse::<u32>().is_ok();
+            let mac_good = mac.len() == 17 && mac.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':');
+            (port_good && mac_good).then(|| Learnt { port: (*port).to_owned(), mac: (*mac).to_owned() })
+        };
+        text.lines().filter_map(entry).collect()
+    }
+}
+
+/// The flows for one bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Footbridge {
+    lines: Vec<String>,
+}
+
+impl Footbridge {
+    /// The flows for a bridge as it is, and what it has learnt.
+    pub fn over(bridge: &ObservedBridge, learnt: &[Learnt]) -> Self {
+        let number = |port: &ObservedPort| Some(port.interface()?.openflow_port()?.to_string());
+        let is_tunnel = |port: &&ObservedPort| port.interface().is_some_and(|interface| interface.kind == "gre");
+        let (tunnels, others): (Vec<&ObservedPort>, Vec<&ObservedPort>) = bridge.ports.values().partition(is_tunnel);
+        let tunnels: BTreeSet<String> = tunnels.into_iter().filter_map(number).collect();
+        let here: Vec<String> = others.into_iter().filter_map(number).chain(["LOCAL".to_owned()]).collect();
+        let output = |ports: &mut dyn Iterator<Item = &String>| {
+            ports.map(|port| format!("output:{port}")).collect::<Vec<_>>().join(",")
+        };
+        let (to_here, to_all) = (output(&mut here.iter()), output(&mut here.iter().chain(&tunnels)));
+        let carry = |priority: u16, matches: &str, actions: &str| {
+            format!("add {CARRY},table=0,priority={priority},hard_timeout={LIFETIME}{matches},actions={actions}")
+        };
+        let mut lines = vec![
+            carry(1240, &format!(",tun_id=0,{GROUP}"), &to_all),
+            carry(1239, &format!(",{GROUP}"), &to_here),
+            carry(1230, ",tun_id=0", &to_all),
+            carry(1229, "", &to_here),
+        ];
+        for Learnt { port, mac } in learnt {
+            // What came by a tunnel goes to an address behind a tunnel by no flow: it never leaves by one.
+            let from = if tunnels.contains(port) { ",tun_id=0" } else { "" };
+            lines.push(carry(PRIORITY, &format!("{from},dl_dst={mac}"), &format!("output:{port}")));
+            let matches = format!("table=0,priority=1220,hard_timeout={LIFETIME},tun_id=0,dl_dst={mac}");
+            lines.push(format!("add {GUIDE},{matches},actions=output:{port}"));
+        }
+        Footbridge { lines }
+    }
+
+    /// The lines of the bundle that lays them.
+    pub fn up(&self) -> String {
+        self.lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    /// The line of the bundle that takes away all but those that guide known addresses.
+    pub fn down() -> String {
+        format!("delete {CARRY}/-1\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_bridge_has_learnt_is_read() {
+        let text = " port  VLAN  MAC                Age\n    2     0  02:00:00:00:00:01    3\nLOCAL     0  02:00:00:00:00:02   12\n    3     7  02:00:00:00:00:03    1\n";
+        let learnt: Vec<(String, String)> = Learnt::parse(text).into_iter().map(|l| (l.port, l.mac)).collect();
+        let expected = [("2", "02:00:00:00:00:01"), ("LOCAL", "02:00:00:00:00:02")];
+        assert_eq!(learnt, expected.map(|(port, mac)| (port.to_owned(), mac.to_owned())));
+    }
+}

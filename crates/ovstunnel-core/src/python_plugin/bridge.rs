@@ -1,0 +1,167 @@
+//! The plugin's bridges and tunnels, and what each would be as one of ours.
+//!
+//! What it does: judges all bridges of a switch at once, for two with one key are in each other's way. What it must not do:
+//! take part of a bridge; one tunnel that cannot be ours keeps the whole bridge as it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    BridgeName, DesiredBridge, DesiredTunnel, GreKey, HostId, Mark, ObservedBridge, ObservedInterface, ObservedPort,
+    PortName, RemoteIp, Settings, TunnelHealth, ids,
+};
+
+/// What newer management servers write before the key where the name of the network is asked for.
+const NETWORK_PREFIX: &str = "OVSTunnel";
+/// The same for a distributed-routing VPC.
+const VPC_PREFIX: &str = "OVS-DR-VPC-Bridge";
+/// Keys of `other_config` that the plugin writes on the bridge of a VPC.
+const VPC_MARKS: [&str; 2] = ["topology-update-sequence-number", "route-policy-update-sequence-number"];
+
+/// What a bridge is to a take-over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// Nothing on it is the plugin's.
+    Foreign,
+    /// It is managed already.
+    Ours,
+    /// It is the plugin's, and would be this.
+    Plugins(Box<DesiredBridge>),
+    /// It is the plugin's and stays as it is, for these reasons.
+    Left(Vec<String>),
+}
+
+/// Judges all bridges of a switch. What the flows say (see [`crate::PluginTable`]) comes on top.
+pub fn survey(bridges: &[ObservedBridge], settings: &Settings) -> BTreeMap<String, Finding> {
+    let keys: Vec<(&str, GreKey)> =
+        bridges.iter().filter_map(|bridge| Some((bridge.name.as_str(), key_in_use(bridge)?))).collect();
+    let judged = bridges.iter().map(|bridge| {
+        let mut finding = judge(bridge, settings);
+        if let Finding::Plugins(desired) = &finding
+            && let Some((other, key)) = keys.iter().find(|(other, key)| *other != bridge.name && *key == desired.key)
+        {
+            finding = Finding::Left(vec![format!("bridge {other} has key {key} too")]);
+        }
+        (bridge.name.clone(), finding)
+    });
+    judged.collect()
+}
+
+/// The key by which a bridge of ours or of the plugin's is known.
+fn key_in_use(bridge: &ObservedBridge) -> Option<GreKey> {
+    match DesiredBridge::from_record(bridge) {
+        Some(ours) => Some(ours.key),
+        None => read_key(bridge.other_config.get(ids::GRE_KEY)?),
+    }
+}
+
+fn read_key(text: &str) -> Option<GreKey> {
+    text.strip_prefix(NETWORK_PREFIX).unwrap_or(text).parse().ok()
+}
+
+fn judge(bridge: &ObservedBridge, settings: &Settings) -> Finding {
+    if DesiredBridge::mark(bridge) != Mark::Foreign {
+        return Finding::Ours;
+    }
+    let key = bridge.other_config.get(ids::GRE_KEY);
+    let vpc = VPC_MARKS.iter().any(|mark| bridge.other_config.contains_key(*mark))
+        || key.is_some_and(|key| key.starts_with(VPC_PREFIX));
+    if vpc {
+        return Finding::Left(vec!["it is the bridge of a distributed-routing VPC".to_owned()]);
+    }
+    let tunnels: Vec<&ObservedPort> = bridge.ports.values().filter(|port| has_tunnel(port)).collect();
+    let named = tunnels.iter().any(|port| parts(&port.name).is_some());
+    match key {
+        None if named => Finding::Left(vec![format!("it has tunnels and no other_config:{}", ids::GRE_KEY)]),
+        None => Finding::Foreign,
+        Some(text) => match read_key(text) {
+            Some(key) => adopt(bridge, key, &tunnels, settings),
+            None => Finding::Left(vec![format!("other_config:{} is {text:?}, which is no key", ids::GRE_KEY)]),
+        },
+    }
+}
+
+fn has_tunnel(port: &ObservedPort) -> bool {
+    let is_tunnel =
+        |interface: &ObservedInterface| interface.kind.contains("gre") || interface.options.contains_key("remote_ip");
+    port.interfaces.iter().any(is_tunnel)
+}
+
+/// The bridge as one of ours, if each tunnel can be one of ours as it is.
+fn adopt(bridge: &ObservedBridge, key: GreKey, tunnels: &[&ObservedPort], settings: &Settings) -> Finding {
+    let (mut adopted, mut reasons) = (BTreeMap::new(), Vec::new());
+    for port in tunnels {
+        match read_tunnel(port, key) {
+            Ok((name, tunnel)) => drop(adopted.insert(name, tunnel)),
+            Err(reason) => reasons.push(format!("tunnel {}: {reason}", port.name)),
+        }
+    }
+    let froms: BTreeSet<&HostId> = adopted.values().map(|tunnel: &DesiredTunnel| &tunnel.from).collect();
+    if froms.len() > 1 {
+        let ids: Vec<&str> = froms.iter().map(|id| id.as_str()).collect();
+        reasons.push(format!("its tunnels come from hosts {}, and a bridge is on one", ids.join(" and ")));
+    }
+    let host_id = froms.first().map(|id| (*id).clone());
+    let name: Option<BridgeName> = bridge.name.parse().ok();
+    if name.is_none() {
+        reasons.push("its name is none that ovstunnel can work with".to_owned());
+    }
+    match name {
+        Some(name) if reasons.is_empty() => Finding::Plugins(Box::new(DesiredBridge {
+            name,
+            key,
+            network_uuid: bridge.external_ids.get(ids::XS_NETWORK_UUID).and_then(|text| text.parse().ok()),
+            host_id,
+            ipv6: settings.ipv6,
+            adopted: true,
+            tunnels: adopted,
+        })),
+        _ => Finding::Left(reasons),
+    }
+}
+
+/// The key, from and to of a port's name of the plugin's form.
+fn parts(name: &str) -> Option<(&str, &str, &str)> {
+    let mut parts = name.strip_prefix('t')?.split('-');
+    let (key, from, to) = (parts.next()?, parts.next()?, parts.next()?);
+    let whole = parts.next().is_none() && !from.is_empty() && !to.is_empty();
+    (whole && !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit())).then_some((key, from, to))
+}
+
+/// A tunnel as one of ours, or why it cannot be one as it is.
+fn read_tunnel(port: &ObservedPort, key: GreKey) -> Result<(PortName, DesiredTunnel), String> {
+    let Some(interface) = port.interface() else { return Err("it has not exactly one interface".to_owned()) };
+    if interface.kind != "gre" {
+        return Err(format!("it is of type {:?}, not gre", interface.kind));
+    }
+    let Some((named_key, from, to)) = parts(&port.name) else {
+        return Err("its name is not t<key>-<from>-<to>".to_owned());
+    };
+    let option = |name: &str| interface.options.get(name).map(String::as_str).unwrap_or_default();
+    for (what, text) in [("its name", named_key), ("options:key", option("key"))] {
+        if text.parse() != Ok(key) {
+            return Err(format!("{what} has key {text:?}, the bridge has {key}"));
+        }
+    }
+    let remote_ip: RemoteIp = option("remote_ip").parse().map_err(|error| format!("options:remote_ip {error}"))?;
+    if let Some(more) = interface.options.keys().find(|name| !["key", "remote_ip"].contains(&name.as_str())) {
+        return Err(format!("it has options:{more}, which a tunnel of ours has not"));
+    }
+    if let Some(error) = &interface.error {
+        return Err(format!("Open vSwitch has refused it: {error}"));
+    }
+    if !matches!(interface.health(), TunnelHealth::Up(_)) {
+        return Err("Open vSwitch has not brought it up".to_owned());
+    }
+    let id = |text: &str| text.parse::<HostId>().map_err(|error| format!("a host id in its name {error}"));
+    let tunnel = DesiredTunnel { from: id(from)?, to: id(to)?, key, remote_ip };
+    // The management server has stored the name and sends it when the tunnel is to go, so it must be the one that the
+    // same request would make today.
+    let ours = tunnel.port();
+    if ours.as_str() != port.name {
+        return Err(format!("a tunnel of ours between these hosts would be named {ours}, and names are not changed"));
+    }
+    if tunnel.from == tunnel.to {
+        return Err("its name says that it leads to its own host".to_owned());
+    }
+    Ok((ours, tunnel))
+}

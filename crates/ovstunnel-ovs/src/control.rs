@@ -1,0 +1,35 @@
+//! Questions on the control socket of `ovs-vswitchd`, as `ovs-appctl` asks them. Must not ask for any change.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::mirror::control_socket;
+
+/// What the addresses that a bridge has learnt are printed as.
+pub(crate) async fn learnt_addresses(rundir: &Path, bridge: &str, deadline: Duration) -> io::Result<String> {
+    let asked = ask(rundir, "fdb/show", bridge);
+    timeout(deadline, asked).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
+}
+
+async fn ask(rundir: &Path, method: &str, parameter: &str) -> io::Result<String> {
+    let mut socket = control_socket(rundir).await?;
+    let request = serde_json::json!({"id": 0, "method": method, "params": [parameter]});
+    socket.write_all(request.to_string().as_bytes()).await?;
+    let mut read = Vec::new();
+    loop {
+        if socket.read_buf(&mut read).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        // An answer that is not whole yet is no JSON yet.
+        let Ok(answer) = serde_json::from_slice::<Value>(&read) else { continue };
+        return match (&answer["result"], &answer["error"]) {
+            (Value::String(result), Value::Null) => Ok(result.clone()),
+            (_, error) => Err(io::Error::other(format!("{method}: {error}"))),
+        };
+    }
+}

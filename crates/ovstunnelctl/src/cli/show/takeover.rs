@@ -1,0 +1,81 @@
+//! What a take-over found, did and left, and what a release did.
+
+use ovstunnel_api::{Outcome, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverState};
+
+use super::Page;
+use super::things::write_plan;
+
+/// `takeover`.
+pub(in crate::cli) fn takeover(answer: &TakeoverAnswer) -> Page {
+    let mut page = Page::new();
+    write_takeover(&mut page, answer);
+    page
+}
+
+pub(super) fn write_takeover(page: &mut Page, answer: &TakeoverAnswer) {
+    write_bridges(page, &answer.bridges, false);
+}
+
+/// `takeover --dry-run`.
+pub(in crate::cli) fn takeover_plan(plan: &TakeoverPlan) -> Page {
+    let mut page = Page::new();
+    write_takeover_plan(&mut page, plan);
+    page
+}
+
+pub(super) fn write_takeover_plan(page: &mut Page, plan: &TakeoverPlan) {
+    write_bridges(page, &plan.bridges, true);
+    page.line("");
+    write_plan(page, &plan.plan);
+}
+
+/// A table, and below it, bridge by bridge, what was done and what was left.
+fn write_bridges(page: &mut Page, bridges: &[TakeoverBridge], dry_run: bool) {
+    if bridges.is_empty() {
+        page.line("No bridge of the Python plugin was found.");
+        return;
+    }
+    let row = |b: &TakeoverBridge| {
+        vec![
+            b.bridge.clone(),
+            b.key.map_or_else(|| "-".to_owned(), |key| key.to_string()),
+            b.tunnels.len().to_string(),
+            b.vifs.len().to_string(),
+            b.plugin_flows.to_string(),
+            b.other_flows.to_string(),
+            state_word(b.state, dry_run).to_owned(),
+        ]
+    };
+    let header = ["BRIDGE", "KEY", "TUNNELS", "VIFS", "PLUGIN'S FLOWS", "OTHER FLOWS", "STATE"];
+    page.table(&header, &[1, 2, 3, 4, 5], bridges.iter().map(row).collect());
+    for bridge in bridges {
+        let done: &[String] = if dry_run { &[] } else { &bridge.done };
+        if done.is_empty() && bridge.left.is_empty() {
+            continue;
+        }
+        page.line("");
+        page.line(format!("{}:", bridge.bridge));
+        done.iter().for_each(|line| page.line(format!("  {line}")));
+        bridge.left.iter().for_each(|line| page.line(format!("  LEFT: {line}")));
+    }
+}
+
+fn state_word(state: TakeoverState, dry_run: bool) -> &'static str {
+    match state {
+        TakeoverState::TakenOver if dry_run => "would be taken over",
+        TakeoverState::TakenOver => "taken over",
+        TakeoverState::Unchanged => "unchanged",
+        TakeoverState::Left => "left as it is",
+        TakeoverState::Failed => "FAILED",
+    }
+}
+
+/// `release`.
+pub(in crate::cli) fn released(name: &str, outcome: Outcome) -> Page {
+    let mut page = Page::new();
+    page.line(match outcome {
+        Outcome::Unchanged => format!("bridge {name}: unchanged (nothing of ours was there)"),
+        _ => format!("bridge {name}: released"),
+    });
+    page
+}

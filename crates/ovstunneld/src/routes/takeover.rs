@@ -1,0 +1,103 @@
+//! The take-over from the Python plugin, and its opposite. Must not judge: the writer's words are passed on.
+
+use axum::extract::State as Shared;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use ovstunnel_api::{
+    Outcome, OutcomeAnswer, PlanAnswer, PlannedCommand, Problem, TakeoverAnswer, TakeoverBridge, TakeoverPlan,
+    TakeoverRequest, TakeoverState,
+};
+use ovstunnel_core::{BridgeName, Change};
+
+use super::{ChangeQuery, State, bridges, problem, validate};
+use crate::edge::RequestId;
+use crate::extract::{OptionalJson, ValidPath, ValidQuery};
+use crate::problem::ApiError;
+use crate::writer::{self, TakenOver};
+
+/// Take bridges over from CloudStack's Python plugin: these, or all that are found.
+#[utoipa::path(post, path = "/v1/takeover", tag = "host",
+    params(ChangeQuery),
+    request_body = Option<TakeoverRequest>,
+    responses(
+        (status = 200, description = "What was found, done and left; with `dry_run` a `TakeoverPlan`", body = TakeoverAnswer),
+        (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`switch_unavailable`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn post_takeover(
+    Shared(state): Shared<State>,
+    ValidQuery(query): ValidQuery<ChangeQuery>,
+    OptionalJson(body): OptionalJson<TakeoverRequest>,
+) -> Result<Response, ApiError> {
+    let names = body.unwrap_or_default().bridges;
+    let name = |(n, name): (usize, &String)| validate::text(&format!("bridges[{n}]"), name);
+    let names: Vec<BridgeName> = names.iter().enumerate().map(name).collect::<Result<_, _>>()?;
+    let failed = |error| problem(&state, "", error);
+    if !query.dry_run {
+        let taken = state.writer.take_over(names).await.map_err(failed)?;
+        return Ok(Json(TakeoverAnswer { outcome: outcome(&taken), bridges: described(taken) }).into_response());
+    }
+    let plan = state.writer.plan_take_over(names).await.map_err(failed)?;
+    let outcome = outcome(&plan.bridges);
+    let changes = plan.bridges.iter().flat_map(|bridge| bridge.done.clone()).collect();
+    let command = |command: ovstunnel_ovs::Command| PlannedCommand { argv: command.argv, stdin: command.stdin };
+    let commands = plan.commands.into_iter().map(command).collect();
+    let bridges = described(plan.bridges);
+    let plan = PlanAnswer { dry_run: true, outcome, changes, commands };
+    Ok(Json(TakeoverPlan { plan, bridges }).into_response())
+}
+
+/// Leave a plain bridge behind: our tunnels, flows and marks go; the bridge, its VIFs and what is not ours stay.
+#[utoipa::path(post, path = "/v1/bridges/{bridge}/release", tag = "bridges",
+    params(("bridge" = String, Path, description = "Name of the bridge"), ChangeQuery),
+    responses(
+        (status = 200, description = "`removed`, or `unchanged` where nothing of ours was there; with `dry_run` a `PlanAnswer`", body = OutcomeAnswer),
+        (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`: its record is damaged", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`switch_refused`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`switch_unavailable`", body = Problem, content_type = "application/problem+json"),
+        (status = 504, description = "`outcome_unknown`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn release_bridge(
+    Shared(state): Shared<State>,
+    Extension(id): Extension<RequestId>,
+    ValidPath(name): ValidPath<String>,
+    ValidQuery(query): ValidQuery<ChangeQuery>,
+) -> Result<Response, ApiError> {
+    let change = Change::ReleaseBridge(validate::text("bridge", &name)?);
+    bridges::carry_out(&state, change, &query, id, bridges::removed).await
+}
+
+fn outcome(taken: &[TakenOver]) -> Outcome {
+    let changed = |bridge: &TakenOver| bridge.state == writer::TakeoverState::TakenOver || !bridge.done.is_empty();
+    if taken.iter().any(changed) { Outcome::Updated } else { Outcome::Unchanged }
+}
+
+fn described(taken: Vec<TakenOver>) -> Vec<TakeoverBridge> {
+    taken.into_iter().map(describe).collect()
+}
+
+fn describe(taken: TakenOver) -> TakeoverBridge {
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let known = taken.desired.as_ref();
+    TakeoverBridge {
+        state: match taken.state {
+            writer::TakeoverState::TakenOver => TakeoverState::TakenOver,
+            writer::TakeoverState::Unchanged => TakeoverState::Unchanged,
+            writer::TakeoverState::Left => TakeoverState::Left,
+            writer::TakeoverState::Failed => TakeoverState::Failed,
+        },
+        key: known.map(|bridge| bridge.key.get()),
+        network_uuid: known.and_then(|bridge| bridge.network_uuid).map(|uuid| uuid.to_string()),
+        host_id: known.and_then(|bridge| bridge.host_id.as_ref()).map(ToString::to_string),
+        tunnels: known.map(|bridge| bridge.tunnels.keys().map(ToString::to_string).collect()).unwrap_or_default(),
+        bridge: taken.name,
+        vifs: taken.vifs,
+        plugin_flows: count(taken.plugin_flows),
+        other_flows: count(taken.other_flows),
+        done: taken.done,
+        left: taken.left,
+    }
+}

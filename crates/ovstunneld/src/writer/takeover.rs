@@ -1,0 +1,296 @@
+//! Takes bridges over from CloudStack's Python plugin.
+//!
+//! What it does: bridge by bridge, judges what is there, marks and protects it in one transaction, changes the plugin's flows
+//! for ours in one bundle, and looks again until nothing is left to do. What it must not do: decide what is the plugin's
+//! (`ovstunnel-core` does), or change a bridge of which any part has to stay.
+
+use ovstunnel_core::{
+    BridgeName, DesiredBridge, Draft, Finding, Ipv6Policy, ObservedBridge, PluginTable, Step, View, finish_takeover,
+    stages, survey, takeover_begun,
+};
+use ovstunnel_ovs::{Command, Db};
+use tracing::Instrument;
+
+use super::batch::Desired;
+use super::{Task, WriteError};
+
+/// Looks at one bridge: the change, that it took effect, and one for what somebody changed in between.
+const ROUNDS: usize = 3;
+
+/// What became of one bridge, or would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakeoverState {
+    /// It is ours now, or has lost what was left of the plugin's flows.
+    TakenOver,
+    /// There was nothing to do.
+    Unchanged,
+    /// It stays as it is.
+    Left,
+    /// Something went wrong.
+    Failed,
+}
+
+/// One bridge in a take-over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenOver {
+    /// Its name.
+    pub name: String,
+    /// What became of it.
+    pub state: TakeoverState,
+    /// What it is to be, where it is or could be ours.
+    pub desired: Option<DesiredBridge>,
+    /// Its VM interfaces.
+    pub vifs: Vec<String>,
+    /// Flows of the plugin's that were found.
+    pub plugin_flows: usize,
+    /// Flows of others.
+    pub other_flows: usize,
+    /// What was done, in words, or would be.
+    pub done: Vec<String>,
+    /// What was left as it is, and why.
+    pub left: Vec<String>,
+}
+
+/// What a take-over would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlannedTakeover {
+    /// The bridges.
+    pub bridges: Vec<TakenOver>,
+    /// The commands, bridge after bridge.
+    pub commands: Vec<Command>,
+}
+
+/// One bridge, judged and planned.
+struct Judged {
+    taken: TakenOver,
+    steps: Vec<Step>,
+    desired: Desired,
+    /// The bridge over which temporary flows may be laid.
+    footbridge: Option<ObservedBridge>,
+}
+
+impl Task {
+    /// Takes bridges over: these, or all that are found.
+    pub(super) async fn take_over(&mut self, wanted: &[BridgeName]) -> Result<Vec<TakenOver>, WriteError> {
+        let _turn = self.ready().await?;
+        let mut bridges = Vec::new();
+        for name in self.candidates(wanted) {
+            bridges.push(self.take_over_bridge(&name).await);
+        }
+        Ok(bridges)
+    }
+
+    /// What a take-over would do.
+    pub(super) async fn plan_take_over(&self, wanted: &[BridgeName]) -> Result<PlannedTakeover, WriteError> {
+        if let Some(reason) = self.switch.health().borrow().trouble() {
+            return Err(WriteError::Unavailable(reason.to_owned()));
+        }
+        let mut planned = PlannedTakeover::default();
+        for name in self.candidates(wanted) {
+            let Judged { mut taken, mut steps, .. } = self.judge(&name).await;
+            // Between the two it is looked whether the flows have gone.
+            if let Some(name) = steps.iter().find_map(begins) {
+                steps.push(finish_takeover(&name));
+            }
+            let (first, last) = steps.split_at(steps.len() - usize::from(steps.iter().any(|s| begins(s).is_some())));
+            for part in [first, last].into_iter().filter(|part| !part.is_empty()) {
+                planned.commands.extend(self.switch.commands(&stages(part.to_vec())));
+            }
+            taken.done = steps.iter().map(ToString::to_string).collect();
+            planned.bridges.push(taken);
+        }
+        Ok(planned)
+    }
+
+    /// Ends the take-overs that were begun by someone who died. The turn to write is the caller's.
+    pub(super) async fn finish_take_overs(&mut self) -> Vec<TakenOver> {
+        let begun: Vec<String> = self.switch.observer().read(|db| {
+            let view = db.view();
+            let bridges = db.bridge_names().into_iter().filter_map(|name| view.bare_bridge(&name));
+            bridges.filter(takeover_begun).map(|bridge| bridge.name).collect()
+        });
+        let mut bridges = Vec::new();
+        for name in begun {
+            bridges.push(self.take_over_bridge(&name).await);
+        }
+        bridges
+    }
+
+    async fn take_over_bridge(&mut self, name: &str) -> TakenOver {
+        let span = tracing::error_span!("takeover", bridge = name);
+        let taken = self.take_over_in_rounds(name).instrument(span.clone()).await;
+        let TakenOver { done, left, .. } = &taken;
+        let _in_span = span.enter();
+        match taken.state {
+            TakeoverState::Unchanged => tracing::debug!("nothing to take over"),
+            TakeoverState::TakenOver => tracing::info!(?done, ?left, "taken over"),
+            TakeoverState::Left => tracing::warn!(?left, "left as it is"),
+            TakeoverState::Failed => tracing::error!(?done, ?left, "the take-over failed"),
+        }
+        taken
+    }
+
+    async fn take_over_in_rounds(&mut self, name: &str) -> TakenOver {
+        let mut first: Option<TakenOver> = None;
+        for _ in 0..ROUNDS {
+            let Judged { taken, steps, desired, footbridge } = self.judge(name).await;
+            let told = first.get_or_insert(taken.clone());
+            if steps.is_empty() {
+                // What the first look found, and what has become of it.
+                if taken.state == TakeoverState::Failed {
+                    told.state = taken.state;
+                    told.left.clone_from(&taken.left);
+                }
+                return told.clone();
+            }
+            let laid = self.lay_footbridge(&steps, footbridge.as_ref()).await;
+            let effect = self.write(&steps).await;
+            self.remember(desired, &effect);
+            if laid && let Err(error) = self.switch.lift_footbridge(name).await {
+                tracing::warn!(%error, "temporary flows stay until they end by themselves");
+            }
+            let failure = effect.failed.as_ref().or_else(|| effect.flows_failed.get(name));
+            if let Some(error) = failure {
+                told.state = TakeoverState::Failed;
+                told.left.push(error.to_string());
+                return told.clone();
+            }
+            let refused =
+                effect.refused.iter().map(|r| format!("tunnel {}: Open vSwitch refused: {}", r.tunnel.port(), r.words));
+            told.left.extend(refused);
+            told.done.extend(steps.iter().map(ToString::to_string));
+        }
+        let mut told = first.unwrap_or_else(|| nothing_of(name, TakeoverState::Failed, vec![]));
+        told.state = TakeoverState::Failed;
+        told.left.push("somebody else changes it at the same time; ask again".to_owned());
+        told
+    }
+
+    /// Lays temporary flows over a bridge that is about to forget what it has learnt. Without them the change is the same,
+    /// and frames can be lost or doubled in the moment of it.
+    async fn lay_footbridge(&self, steps: &[Step], bridge: Option<&ObservedBridge>) -> bool {
+        let Some(bridge) = bridge.filter(|_| steps.iter().any(Step::forgets_addresses)) else { return false };
+        let laid = self.switch.lay_footbridge(bridge).await;
+        if let Err(error) = &laid {
+            tracing::warn!(%error, "no temporary flows: frames can be lost in the moment of the take-over");
+        }
+        laid.is_ok()
+    }
+
+    /// The bridges that a take-over is about, by name.
+    fn candidates(&self, wanted: &[BridgeName]) -> Vec<String> {
+        if !wanted.is_empty() {
+            let mut names: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+            names.sort();
+            names.dedup();
+            return names;
+        }
+        self.switch.observer().read(|db| {
+            let bridges = all_bridges(db);
+            let findings = survey(&bridges, &self.settings);
+            let about = |bridge: &ObservedBridge| match findings.get(&bridge.name) {
+                Some(Finding::Plugins(_) | Finding::Left(_)) => true,
+                Some(Finding::Ours) => DesiredBridge::from_record(bridge).is_some_and(|ours| ours.adopted),
+                Some(Finding::Foreign) | None => false,
+            };
+            bridges.iter().filter(|bridge| about(bridge)).map(|bridge| bridge.name.clone()).collect()
+        })
+    }
+
+    /// Judges one bridge as it is now, and plans for it.
+    async fn judge(&self, name: &str) -> Judged {
+        let nothing = |state, left| Judged {
+            taken: nothing_of(name, state, left),
+            steps: vec![],
+            desired: Desired::new(),
+            footbridge: None,
+        };
+        let seen = self.switch.observer().read(|db| {
+            let bridges = all_bridges(db);
+            let finding = survey(&bridges, &self.settings).remove(name);
+            bridges.into_iter().find(|bridge| bridge.name == name).zip(finding)
+        });
+        let Some((bridge, finding)) = seen else {
+            return nothing(TakeoverState::Left, vec![format!("there is no bridge {name}")]);
+        };
+        let desired = match finding {
+            Finding::Foreign => {
+                let why = "nothing on it is the Python plugin's".to_owned();
+                return nothing(TakeoverState::Left, vec![why]);
+            }
+            Finding::Left(reasons) => return nothing(TakeoverState::Left, reasons),
+            Finding::Plugins(desired) => Some(*desired),
+            Finding::Ours => None,
+        };
+        match self.switch.plugin_flows(&bridge, &self.settings).await {
+            Ok(table) => self.plan_bridge_take_over(&bridge, desired, &table),
+            Err(error) => nothing(TakeoverState::Failed, vec![format!("its flows could not be read: {error}")]),
+        }
+    }
+
+    /// Plans for one bridge that is the plugin's (then `plugins` is what it is to be) or ours.
+    fn plan_bridge_take_over(
+        &self,
+        bridge: &ObservedBridge,
+        mut plugins: Option<DesiredBridge>,
+        table: &PluginTable,
+    ) -> Judged {
+        if table.drops_ipv6() {
+            plugins.iter_mut().for_each(|desired| desired.ipv6 = Ipv6Policy::Drop);
+        }
+        let mut taken = nothing_of(&bridge.name, TakeoverState::Unchanged, vec![]);
+        taken.desired = plugins.clone().or_else(|| DesiredBridge::from_record(bridge));
+        taken.vifs = bridge.vifs(&self.settings.vif_prefixes).map(|port| port.name.clone()).collect();
+        (taken.plugin_flows, taken.other_flows) = (table.flows.len(), table.others + table.doubtful.len());
+        let footbridge = (!table.others_decide).then(|| bridge.clone());
+        let judged = |taken, steps, desired| Judged { taken, steps, desired, footbridge };
+        if let Some(port) = table.breaks_split_horizon(bridge, &self.settings) {
+            let why = "a flow with priority 1100 sends to port";
+            let past = "which is a tunnel: past `protected`, which acts on NORMAL only; delete that flow first";
+            taken.state = TakeoverState::Left;
+            taken.left.push(format!("{why} {port}, {past}"));
+            return judged(taken, vec![], Desired::new());
+        }
+        let stays = |flow: &ovstunnel_core::PluginFlow| {
+            let matched = flow.to_string().replace("cookie=0x0/-1,table=0,", "");
+            format!("flow {matched}: has the plugin's form, and not the ports that go with it")
+        };
+        taken.left.extend(table.doubtful.iter().map(stays));
+        let Ok(name) = bridge.name.parse::<BridgeName>() else { return judged(taken, vec![], Desired::new()) };
+        let (steps, desired) = self.switch.observer().read(|db| {
+            let (view, mut draft) = (db.view(), Draft::with_memory(&self.memory));
+            draft.take_over(&view, &name, plugins, table.flows.clone());
+            (self.plan_draft(&draft), draft.into_desired())
+        });
+        if !steps.is_empty() {
+            taken.state = TakeoverState::TakenOver;
+        }
+        judged(taken, steps, desired)
+    }
+}
+
+/// The bridge from which a step takes flows of the plugin's.
+fn begins(step: &Step) -> Option<BridgeName> {
+    match step {
+        Step::ChangeFlows { bridge, change } if !change.plugins.is_empty() => Some(bridge.clone()),
+        _ => None,
+    }
+}
+
+fn all_bridges(db: &Db) -> Vec<ObservedBridge> {
+    let view = db.view();
+    db.bridge_names().into_iter().filter_map(|name| view.bridge(&name)).collect()
+}
+
+fn nothing_of(name: &str, state: TakeoverState, left: Vec<String>) -> TakenOver {
+    TakenOver {
+        name: name.to_owned(),
+        state,
+        desired: None,
+        vifs: vec![],
+        plugin_flows: 0,
+        other_flows: 0,
+        done: vec![],
+        left,
+    }
+}
