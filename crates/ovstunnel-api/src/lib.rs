@@ -11,7 +11,9 @@ mod problem;
 mod reconcile;
 mod tunnel;
 
-pub use bridge::{Bridge, BridgeAnswer, BridgeList, Flows, FlowsState, Ipv6Policy, PutBridge, PutTunnel, Vif};
+pub use bridge::{
+    Bridge, BridgeAnswer, BridgeList, Flows, FlowsState, Ipv6Policy, PutBridge, PutTunnel, Tier, Vif, Vpc,
+};
 pub use interface::Interface;
 pub use plan::{PlanAnswer, PlannedCommand};
 pub use problem::{Code, Problem, RefusedTunnel};

@@ -8,7 +8,9 @@ mod others;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ovstunnel_core::{BridgeEdit, BridgeSpec, DesiredTunnel, FlowChange, FlowsSeen, GreIdentity, PortEdit, Step, View};
+use ovstunnel_core::{
+    BridgeEdit, BridgeSpec, DesiredTunnel, FailMode, FlowChange, FlowsSeen, GreIdentity, PortEdit, Step, View,
+};
 use uuid::Uuid;
 
 use crate::mirror::{BridgeRow, Db, InterfaceRow, Observer, Pairs, PortRow};
@@ -143,7 +145,10 @@ impl SimulatedSwitch {
             step.takes().is_some_and(|identity| !taken.insert(identity) || self.state().refused.contains(&identity));
         match step {
             Step::CreateBridge(spec) => self.create_bridge(db, spec),
-            Step::EditBridge { bridge, edits } => edits.iter().for_each(|edit| edit_bridge(db, bridge.as_str(), edit)),
+            Step::EditBridge { bridge, edits } => {
+                self.flush_on_another_fail_mode(db, bridge.as_str(), edits);
+                edits.iter().for_each(|edit| edit_bridge(db, bridge.as_str(), edit));
+            }
             Step::DeleteBridge { bridge, uuid, .. } => {
                 self.state().flows.remove(bridge.as_str());
                 remove_bridge(db, *uuid);
@@ -161,11 +166,24 @@ impl SimulatedSwitch {
         }
     }
 
+    /// Open vSwitch deletes all flows of a bridge whose `fail_mode` becomes another one.
+    fn flush_on_another_fail_mode(&self, db: &Db, bridge: &str, edits: &[BridgeEdit]) {
+        let there = bridge_uuid(db, bridge).and_then(|uuid| db.bridges.get(&uuid)?.fail_mode.clone());
+        let secure = there.as_deref() == Some(FailMode::Secure.as_str());
+        let other = |edit: &BridgeEdit| matches!(edit, BridgeEdit::FailMode(mode) if (*mode == Some(FailMode::Secure)) != secure);
+        if edits.iter().any(other) {
+            self.state().flows.insert(bridge.to_owned(), FlowsSeen::none());
+        }
+    }
+
     fn create_bridge(&self, db: &mut Db, spec: &BridgeSpec) {
         let pairs = |map: &BTreeMap<String, String>| {
             map.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect::<Pairs>()
         };
         add_bridge(db, spec.name.as_str(), true, pairs(&spec.external_ids), pairs(&spec.other_config));
+        if let Some(row) = bridge_uuid(db, spec.name.as_str()).and_then(|uuid| db.bridges.get_mut(&uuid)) {
+            row.fail_mode = spec.fail_mode.map(|mode| mode.as_str().to_owned());
+        }
         self.state().flows.insert(spec.name.to_string(), FlowsSeen::none());
     }
 
@@ -322,6 +340,7 @@ fn edit_bridge(db: &mut Db, name: &str, edit: &BridgeEdit) {
         BridgeEdit::RstpOff => row.rstp_enable = false,
         BridgeEdit::OpenFlow14(true) => drop(row.protocols.insert("OpenFlow14".into())),
         BridgeEdit::OpenFlow14(false) => drop(row.protocols.remove("OpenFlow14")),
+        BridgeEdit::FailMode(mode) => row.fail_mode = mode.map(|mode| mode.as_str().to_owned()),
         BridgeEdit::Protect(_) => {}
     }
     db.touch(&[uuid], &[], &[]);

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use ovstunnel_core::{
-    BridgeName, Change, FlowChange, FlowsSeen, PortName, Rejected, Step, TunnelHealth, View, stages, visible,
+    BridgeName, Change, FlowChange, FlowsSeen, Phases, PortName, Rejected, Step, TunnelHealth, View, phases, stages,
+    visible,
 };
 use ovstunnel_ovs::CommitError;
 use tracing::Instrument;
@@ -41,8 +42,18 @@ pub(super) struct Effect {
     pub refused: Vec<Refusal>,
     /// Bridges that Open vSwitch refused and that are gone again, with its words.
     pub bridges_refused: BTreeMap<BridgeName, String>,
+    /// Bridges whose flows had to be changed first and could not be: of them nothing was changed in the database.
+    pub held_back: BTreeMap<String, CommitError>,
     /// Bridges whose flows could not be changed.
     pub flows_failed: BTreeMap<String, CommitError>,
+}
+
+impl Effect {
+    /// Why a step was not carried out, if it was not.
+    pub fn failure_of(&self, step: &Step) -> Option<&CommitError> {
+        let of_flows = self.flows_failed.get(step.bridge()).filter(|_| step.is_flows());
+        of_flows.or_else(|| self.held_back.get(step.bridge())).or(self.failed.as_ref())
+    }
 }
 
 impl Task {
@@ -113,26 +124,30 @@ impl Task {
             return effect;
         }
         steps.iter().for_each(|step| tracing::debug!(%step, "step"));
-        // Flows that only go, go first: once a bridge has lost its marks, nothing says that those flows are ours.
-        let (going, coming): (Vec<_>, Vec<_>) = flow_changes(steps).partition(|(_, change)| change.add.is_empty());
-        if let Some((_, error)) = self.change_flows(going).await.pop_first() {
-            effect.failed = Some(error);
-            return effect;
-        }
-        effect.failed = self.commit(steps).await.err();
+        let Phases { before, mut database, after } = phases(steps);
+        let flows_went_first = !before.is_empty();
+        effect.held_back = self.change_flows(before).await;
+        database.retain(|step| !effect.held_back.contains_key(step.bridge()));
+        let database: Vec<Step> = database.into_iter().cloned().collect();
+        effect.failed = self.commit(&database).await.err();
         if let Some(CommitError::Unknown(reason)) = &effect.failed {
             // The next step after 'unknown' is to look.
-            let seen = self.look(steps).await;
+            let seen = self.look(&database).await;
             tracing::warn!(%reason, seen, "looked whether the change took effect");
             if seen {
                 effect.failed = None;
             }
         }
+        // Flows that went before what is not in the database: the look brings back those that the record says.
+        if !effect.held_back.is_empty() || (flows_went_first && effect.failed.is_some()) {
+            self.retry.failed();
+        }
         if matches!(effect.failed, Some(CommitError::Unavailable(_) | CommitError::Refused(_))) {
             return effect;
         }
         self.take_away_refused_bridges(steps, &mut effect).await;
-        effect.flows_failed = self.change_flows(coming).await;
+        let after = after.into_iter().filter(|(bridge, _)| !effect.held_back.contains_key(*bridge)).collect();
+        effect.flows_failed = self.change_flows(after).await;
         if !effect.flows_failed.is_empty() {
             self.retry.failed();
         }
@@ -147,7 +162,8 @@ impl Task {
             desired.keys().map(|name| view.bare_bridge(name.as_str()).map(|bridge| bridge.uuid)).collect()
         });
         for ((name, desired), row) in desired.into_iter().zip(rows) {
-            match (desired, row, &effect.failed) {
+            let failed = effect.failed.as_ref().or_else(|| effect.held_back.get(name.as_str()));
+            match (desired, row, failed) {
                 (Some(mut desired), Some(row), None) => {
                     let refused = effect.refused.iter().filter(|refusal| refusal.bridge == name);
                     refused.for_each(|refusal| drop(desired.tunnels.remove(&refusal.tunnel.port())));
@@ -162,10 +178,8 @@ impl Task {
         }
     }
 
-    async fn commit(&self, steps: &[Step]) -> Result<(), CommitError> {
-        let database: Vec<Step> =
-            steps.iter().filter(|step| !matches!(step, Step::ChangeFlows { .. })).cloned().collect();
-        for (n, stage) in stages(database).iter().enumerate() {
+    async fn commit(&self, database: &[Step]) -> Result<(), CommitError> {
+        for (n, stage) in stages(database.to_vec()).iter().enumerate() {
             self.progress.step();
             self.switch.commit(stage).await.map_err(|error| match n {
                 0 => error,
@@ -312,6 +326,9 @@ impl Task {
                 return Err(error.clone().into());
             }
         }
+        if let (Some(error), false) = (effect.held_back.get(bridge.as_str()), mine.is_empty()) {
+            return Err(error.clone().into());
+        }
         if let Some(words) = effect.bridges_refused.get(&bridge) {
             return Err(WriteError::Refused(words.clone()));
         }
@@ -335,10 +352,12 @@ impl Task {
     fn seen(&self, view: &dyn View, change: &Change, port: Option<&PortName>) -> Seen {
         let name = change.bridge().as_str();
         let seen = match (change, port) {
-            (Change::SetupBridge(_), _) => view.bridge(name).map(|bridge| {
-                let flows = self.flows.get(bridge.uuid);
-                Seen::Bridge(Box::new((bridge, flows)))
-            }),
+            (Change::SetupBridge(_) | Change::SetupVpc(_) | Change::UpdateVpc(_), _) => {
+                view.bridge(name).map(|bridge| {
+                    let flows = self.flows.get(bridge.uuid);
+                    Seen::Bridge(Box::new((bridge, flows)))
+                })
+            }
             (Change::CreateTunnel(_), Some(port)) => {
                 view.port(name, port.as_str()).map(|port| Seen::Tunnel(Box::new(port)))
             }
@@ -346,13 +365,6 @@ impl Task {
         };
         seen.unwrap_or(Seen::Nothing)
     }
-}
-
-fn flow_changes(steps: &[Step]) -> impl Iterator<Item = (&str, &FlowChange)> {
-    steps.iter().filter_map(|step| match step {
-        Step::ChangeFlows { bridge, change } => Some((bridge.as_str(), change)),
-        _ => None,
-    })
 }
 
 /// Answers a caller, and says in the log, under its request's id, what was done.

@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ovstunnel_core::{Change, Memory, Outcome, Settings, Step, stages};
+use ovstunnel_core::{Change, Memory, Outcome, Settings, Step};
 use ovstunnel_ovs::Switch;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{Instrument, Span};
@@ -298,7 +298,7 @@ impl Task {
 
     fn planned(&self, outcome: Outcome, steps: Vec<Step>) -> Planned {
         let changes = steps.iter().map(ToString::to_string).collect();
-        Planned { outcome, changes, commands: self.switch.commands(&stages(steps)) }
+        Planned { outcome, changes, commands: self.switch.commands(&steps) }
     }
 }
 

@@ -281,11 +281,7 @@ fn tunnels_in_error(bridge: &ObservedBridge) -> usize {
 fn tell(report: &mut Report, steps: &[Step], effect: &Effect) {
     for step in steps {
         let words = step.to_string();
-        let failure = match step {
-            Step::ChangeFlows { bridge, .. } => effect.flows_failed.get(bridge.as_str()).or(effect.failed.as_ref()),
-            _ => effect.failed.as_ref(),
-        };
-        match failure {
+        match effect.failure_of(step) {
             Some(error) => report.failed.push(format!("{words}: {error}")),
             None => report.done.push(words.clone()),
         }

@@ -29,7 +29,8 @@ fn tunnel(to: u32, state: TunnelState) -> Tunnel {
 fn net(name: &str, key: u32, tunnels: Vec<Tunnel>, flows: FlowsState) -> Bridge {
     Bridge {
         name: name.to_owned(),
-        key,
+        key: Some(key),
+        vpc: None,
         network_uuid: Some("5b2e1c1a-7d0f-4a57-a6b5-2a9d4c1f0e11".to_owned()),
         host_id: Some("1".to_owned()),
         ipv6: Ipv6Policy::Drop,
