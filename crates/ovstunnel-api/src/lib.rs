@@ -7,6 +7,7 @@
 mod bridge;
 mod interface;
 mod plan;
+mod plugin;
 mod problem;
 mod reconcile;
 mod tunnel;
@@ -16,6 +17,7 @@ pub use bridge::{
 };
 pub use interface::Interface;
 pub use plan::{PlanAnswer, PlannedCommand};
+pub use plugin::{PluginAnswer, PluginArguments};
 pub use problem::{Code, Problem, RefusedTunnel};
 pub use reconcile::{Ready, ReconcileAnswer};
 pub use tunnel::{Id, PostTunnel, Tunnel, TunnelAnswer, TunnelState};

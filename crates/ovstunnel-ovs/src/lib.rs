@@ -1,8 +1,8 @@
 //! The one place that runs commands and reads the switch's database.
 //!
 //! What it does: a live mirror of Open vSwitch's database; steps carried out as one `ovs-vsctl` transaction and one
-//! `ovs-ofctl` bundle for each bridge; a simulated switch with the same behaviour. What it must not do: decide what the
-//! switch should look like (`ovstunnel-core` does), or write to the database by any other way than `ovs-vsctl`.
+//! `ovs-ofctl` bundle for each bridge; a simulated switch with the same behaviour; xapi by `xe`. What it must not do: decide
+//! what the switch should look like (`ovstunnel-core` does), or write to the database by any other way than `ovs-vsctl`.
 
 mod mirror;
 mod ofctl;
@@ -11,9 +11,11 @@ mod runner;
 mod simulated;
 mod switch;
 mod vsctl;
+mod xe;
 
 pub use mirror::{Db, Observer, SwitchView};
 pub use real::{CommandHook, RealSwitch, RunResult, Tools};
 pub use runner::{Finished, RunError};
 pub use simulated::SimulatedSwitch;
 pub use switch::{Command, CommitError, Health, StartError, Switch};
+pub use xe::{Xe, XeError};

@@ -106,7 +106,7 @@ pub enum RunResult {
 }
 
 impl RunResult {
-    fn of(result: &Result<Finished, RunError>) -> Self {
+    pub(crate) fn of(result: &Result<Finished, RunError>) -> Self {
         match result {
             Ok(finished) if finished.status.success() => RunResult::Succeeded,
             Ok(_) => RunResult::Failed,
@@ -128,7 +128,7 @@ impl CommandHook {
         CommandHook(std::sync::Arc::new(tell))
     }
 
-    fn tell(&self, name: &str, result: RunResult, took: Duration) {
+    pub(crate) fn tell(&self, name: &str, result: RunResult, took: Duration) {
         (self.0)(name, result, took);
     }
 }

@@ -15,6 +15,7 @@ pub mod logging;
 pub mod metrics;
 pub mod notify;
 pub mod once;
+pub mod plugin;
 pub mod problem;
 pub mod routes;
 pub mod service;

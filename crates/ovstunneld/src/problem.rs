@@ -125,6 +125,12 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// An error with its sources.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |source| source.source());
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
+}
+
 /// Text of a client as it may be shown: at most about 100 characters, control characters and those that change the
 /// direction of writing escaped.
 pub fn echo(text: &str) -> String {

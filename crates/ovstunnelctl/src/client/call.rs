@@ -2,7 +2,7 @@
 //!
 //! What it does: builds paths from names so that no name can change which route is meant. What it must not do: send.
 
-use ovstunnel_api::{PostTunnel, PutBridge};
+use ovstunnel_api::{PluginArguments, PostTunnel, PutBridge};
 use reqwest::{Method, Url};
 use serde::Serialize;
 
@@ -44,6 +44,10 @@ pub(super) fn delete_tunnel(bridge: &str, port: &str) -> Result<Call, ClientErro
 
 pub(super) fn interface(label: &str) -> Result<Call, ClientError> {
     Ok(Call::new(Method::GET, &["v1", "interfaces", name("label", label)?]))
+}
+
+pub(super) fn plugin(function: &str, arguments: &PluginArguments) -> Result<Call, ClientError> {
+    Call::new(Method::POST, &["v1", "plugin", name("function", function)?]).json(arguments)
 }
 
 pub(super) fn reconcile() -> Call {

@@ -12,8 +12,8 @@ mod tls;
 use std::time::Duration;
 
 use ovstunnel_api::{
-    Bridge, BridgeAnswer, BridgeList, Interface, OutcomeAnswer, PlanAnswer, PostTunnel, Problem, PutBridge, Ready,
-    ReconcileAnswer, TunnelAnswer,
+    Bridge, BridgeAnswer, BridgeList, Interface, OutcomeAnswer, PlanAnswer, PluginAnswer, PluginArguments, PostTunnel,
+    Problem, PutBridge, Ready, ReconcileAnswer, TunnelAnswer,
 };
 use reqwest::{StatusCode, Url, header, redirect};
 use serde::de::DeserializeOwned;
@@ -106,6 +106,11 @@ impl Client {
     /// `GET /v1/interfaces/{label}`: the device that a device's, bridge's or network's name stands for.
     pub async fn interface(&self, label: &str) -> Result<Interface, ClientError> {
         self.ask(call::interface(label)?).await
+    }
+
+    /// `POST /v1/plugin/{function}`: a function of the xapi plugin, whose failures are answers, too.
+    pub async fn plugin(&self, function: &str, arguments: &PluginArguments) -> Result<PluginAnswer, ClientError> {
+        self.ask(call::plugin(function, arguments)?).await
     }
 
     /// `POST /v1/reconcile`: looks and repairs now.

@@ -30,7 +30,7 @@ pub struct Config {
     pub ovs: Ovs,
     /// What a network's bridge is like.
     pub network: Network,
-    /// XenServer's and XCP-ng's own management, which knows networks by name-label.
+    /// XenServer's and XCP-ng's own management.
     pub xapi: Xapi,
     /// The log file.
     pub log: Log,
@@ -105,11 +105,18 @@ pub struct Network {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Xapi {
-    /// Whether xapi is asked for networks by name-label: `true`, `false`, or `"auto"` (if `xe` is there). Default `"auto"`.
+    /// Whether xapi is asked and told about networks: `true`, `false`, or `"auto"` (if `xe` is there when the daemon starts).
+    /// Default `"auto"`.
     pub enabled: XapiMode,
     /// Program `xe`. Default `"/opt/xensource/bin/xe"`.
     #[serde(deserialize_with = "values::path")]
     pub xe: PathBuf,
+    /// How long one run of `xe` may take, for example `"10s"`; more than 0, at most one hour. Default `"10s"`.
+    #[serde(deserialize_with = "values::timeout")]
+    pub timeout: Duration,
+    /// File that says which host this is (`INSTALLATION_UUID`). Default `"/etc/xensource-inventory"`.
+    #[serde(deserialize_with = "values::path")]
+    pub inventory: PathBuf,
 }
 
 /// `[log]`: the log file. Errors and warnings also go to standard error, which is the journal under systemd.
@@ -167,7 +174,12 @@ impl Default for Network {
 
 impl Default for Xapi {
     fn default() -> Self {
-        Xapi { enabled: XapiMode::Auto, xe: "/opt/xensource/bin/xe".into() }
+        Xapi {
+            enabled: XapiMode::Auto,
+            xe: "/opt/xensource/bin/xe".into(),
+            timeout: Duration::from_secs(10),
+            inventory: "/etc/xensource-inventory".into(),
+        }
     }
 }
 

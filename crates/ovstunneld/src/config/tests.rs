@@ -45,6 +45,8 @@ fn every_key_can_be_set() {
         [xapi]
         enabled = true
         xe = "/xe"
+        timeout = "3s"
+        inventory = "/i"
         [log]
         file = "/l"
         level = "warn,ovstunneld::listen=debug"
@@ -63,7 +65,8 @@ fn every_key_can_be_set() {
         config.network,
         Network { ipv6: Ipv6Policy::Allow, vif_prefixes: vec!["p-".into()], vif_broadcast_pps: 200 }
     );
-    assert_eq!(config.xapi.enabled, XapiMode::On);
+    let (xe, inventory) = ("/xe".into(), "/i".into());
+    assert_eq!(config.xapi, Xapi { enabled: XapiMode::On, xe, timeout: Duration::from_secs(3), inventory });
     assert_eq!(config.log.level.as_str(), "warn,ovstunneld::listen=debug");
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.reconcile.interval, Duration::from_secs(5));
@@ -127,6 +130,8 @@ fn bad_values_are_refused_with_line_key_and_rule() {
         ("network", "vif_prefixes = [\"\"]", "network.vif_prefixes[0]", "1 to 14"),
         ("network", "vif_prefixes = [\"vif\", \"a b\"]", "network.vif_prefixes[1]", "1 to 14"),
         ("xapi", "enabled = \"yes\"", "xapi.enabled", "\"auto\""),
+        ("xapi", "timeout = \"0s\"", "xapi.timeout", "more than 0"),
+        ("xapi", "inventory = \"i\"", "xapi.inventory", "absolute path"),
         ("log", "level = \"verbose\"", "log.level", "\"trace\""),
         ("log", "level = \"info,debug\"", "log.level", "MODULE=LEVEL"),
         ("log", "format = \"xml\"", "log.format", "`json`"),

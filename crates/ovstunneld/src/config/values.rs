@@ -16,9 +16,9 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 /// Whether xapi is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum XapiMode {
-    /// If the program `xe` is there.
+    /// If the program `xe` is there when the daemon starts.
     Auto,
-    /// Always: it is an error when `xe` is missing.
+    /// Always, also where `xe` is not there yet.
     On,
     /// Never.
     Off,

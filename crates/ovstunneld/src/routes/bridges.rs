@@ -9,7 +9,7 @@ use ovstunnel_core::{BridgeName, Change, PortName, View};
 use super::{ChangeQuery, State, describe, planned, problem, status, validate};
 use crate::edge::RequestId;
 use crate::extract::{ValidJson, ValidPath, ValidQuery};
-use crate::problem::ApiError;
+use crate::problem::{ApiError, chain};
 use crate::writer::{Done, Seen};
 
 /// Has a change carried out or, in a dry run, planned, and makes the answer of a success.
@@ -30,7 +30,7 @@ async fn carry_out(
 }
 
 async fn local_addresses(state: &State) -> Result<Vec<std::net::Ipv4Addr>, ApiError> {
-    state.interfaces.local_ipv4().await.map_err(|error| ApiError::internal(super::host::chain(&error)))
+    state.interfaces.local_ipv4().await.map_err(|error| ApiError::internal(chain(&error)))
 }
 
 /// Set up a bridge, with its complete set of tunnels where `tunnels` is given.

@@ -9,13 +9,7 @@ use ovstunnel_api::{Interface, Problem, Ready, ReconcileAnswer};
 use super::{ChangeQuery, State, planned, problem};
 use crate::extract::{ValidPath, ValidQuery};
 use crate::metrics::{CONTENT_TYPE, Surroundings};
-use crate::problem::ApiError;
-
-/// An error with its sources.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let sources = std::iter::successors(error.source(), |source| source.source());
-    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
-}
+use crate::problem::{ApiError, chain, echo};
 
 /// A device or bridge of this host, from which tunnel end points are taken.
 #[utoipa::path(get, path = "/v1/interfaces/{label}", tag = "host",
@@ -30,7 +24,7 @@ pub(super) async fn get_interface(
     ValidPath(label): ValidPath<String>,
 ) -> Result<Json<Interface>, ApiError> {
     let found = state.interfaces.by_label(&label).await.map_err(|error| ApiError::internal(chain(&error)))?;
-    let shown = crate::problem::echo(&label);
+    let shown = echo(&label);
     found.map(Json).ok_or_else(|| ApiError::not_found(format!("there is no device or bridge {shown}")))
 }
 

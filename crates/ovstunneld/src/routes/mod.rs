@@ -7,6 +7,7 @@ mod bridges;
 mod describe;
 mod host;
 mod openapi;
+mod plugin;
 mod validate;
 mod vifs;
 

@@ -7,7 +7,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{State, bridges, host, vifs};
+use super::{State, bridges, host, plugin, vifs};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,6 +21,7 @@ use super::{State, bridges, host, vifs};
         (name = "bridges", description = "A bridge for each virtual network"),
         (name = "tunnels", description = "GRE tunnels of a bridge to other hosts"),
         (name = "vifs", description = "News of VMs' interfaces, on the Unix socket only"),
+        (name = "plugin", description = "The functions of the xapi plugin"),
         (name = "host", description = "The host and the daemon"),
     )
 )]
@@ -34,6 +35,7 @@ pub(super) fn router() -> Router<State> {
         .routes(routes!(bridges::post_tunnel))
         .routes(routes!(bridges::delete_tunnel))
         .routes(routes!(vifs::put_vif, vifs::delete_vif))
+        .routes(routes!(plugin::call))
         .routes(routes!(host::get_interface))
         .routes(routes!(host::reconcile))
         .routes(routes!(host::healthz))

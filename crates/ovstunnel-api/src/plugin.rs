@@ -1,0 +1,19 @@
+//! Calls of the xapi plugin on the wire. Must not know which functions there are.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Body of `POST /v1/plugin/{function}`: the arguments as xapi gives them, every value a text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"bridge": "xapi12", "in_port": "t1001-1-2"}))]
+pub struct PluginArguments(pub BTreeMap<String, String>);
+
+/// Answer of a function that is known, also where it failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PluginAnswer {
+    /// `SUCCESS` with what belongs to it, `FAILURE:` with the reason, or what was asked for.
+    #[schema(example = "SUCCESS:xapi12")]
+    pub value: String,
+}

@@ -1,0 +1,155 @@
+//! The arguments of a call, read into values that are valid. Must not echo more of a value than a line of a log takes.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use ovstunnel_core::{GreKey, Invalid, PortName};
+
+use super::{Failure, Reason};
+use crate::problem::echo;
+
+/// The name that newer servers send instead of a plain network's GRE key, before that key.
+const PLAIN: &str = "OVSTunnel";
+
+/// The name of a distributed-routing VPC's network, before the VPC's id.
+const VPC: &str = "OVS-DR-VPC-Bridge";
+
+/// All arguments of one call: every one is a text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arguments<'a>(&'a BTreeMap<String, String>);
+
+impl<'a> Arguments<'a> {
+    pub fn new(arguments: &'a BTreeMap<String, String>) -> Self {
+        Arguments(arguments)
+    }
+
+    /// An argument's text, where it is there and not empty.
+    pub fn text(&self, name: &str) -> Option<&'a str> {
+        self.0.get(name).map(String::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// An argument that may be missing: old servers leave some out.
+    pub fn optional<T: FromStr<Err = Invalid>>(&self, name: &str) -> Result<Option<T>, Failure> {
+        self.text(name).map(|text| text.parse().map_err(|error| invalid(name, &error))).transpose()
+    }
+
+    /// An argument that must be there.
+    pub fn required<T: FromStr<Err = Invalid>>(&self, name: &str) -> Result<T, Failure> {
+        self.optional(name)?.ok_or_else(|| Failure::new(Reason::InvalidArgument, format!("{name} is required")))
+    }
+
+    /// The argument `key` of a set-up: which network it is.
+    pub fn network(&self, name: &str) -> Result<NetworkKey, Failure> {
+        match self.text(name) {
+            Some(text) => NetworkKey::parse(text).ok_or_else(|| {
+                let rule = format!("must be a GRE key from 1 to 2147483647, {PLAIN}<GRE key> or {VPC}<VPC id>");
+                Failure::new(Reason::InvalidArgument, format!("{name} {rule}, not `{}`", echo(text)))
+            }),
+            None => Err(Failure::new(Reason::InvalidArgument, format!("{name} is required"))),
+        }
+    }
+
+    /// The argument `in_port`: the port of a tunnel.
+    pub fn tunnel_port(&self, name: &str) -> Result<PortName, Failure> {
+        match self.text(name).and_then(port_of_long_name) {
+            Some(port) => Ok(port),
+            None => self.required(name),
+        }
+    }
+}
+
+fn invalid(name: &str, error: &Invalid) -> Failure {
+    Failure::new(Reason::InvalidArgument, format!("{name} {}, not `{}`", error.rule, echo(&error.value)))
+}
+
+/// Which network a set-up is for. Servers up to 4.2 send the GRE key, newer ones the network's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NetworkKey {
+    /// A plain network, by its GRE key.
+    Plain(GreKey),
+    /// A distributed-routing VPC, by its id.
+    Vpc(u64),
+}
+
+impl NetworkKey {
+    fn parse(text: &str) -> Option<Self> {
+        if let Some(id) = text.strip_prefix(VPC) {
+            let digits = id.bytes().all(|b| b.is_ascii_digit());
+            return id.parse().ok().filter(|_| digits).map(NetworkKey::Vpc);
+        }
+        text.strip_prefix(PLAIN).unwrap_or(text).parse().ok().map(NetworkKey::Plain)
+    }
+}
+
+/// The port of a tunnel whose name `t<key>-<from>-<to>` is too long to be a port's: an older plugin answered that name, and
+/// the server has it in its database.
+fn port_of_long_name(name: &str) -> Option<PortName> {
+    if name.parse::<PortName>().is_ok() {
+        return None;
+    }
+    let mut parts = name.strip_prefix('t')?.split('-');
+    let (key, from, to) = (parts.next()?, parts.next()?, parts.next()?);
+    let none_left = parts.next().is_none();
+    none_left.then(|| Some(PortName::tunnel(key.parse().ok()?, &from.parse().ok()?, &to.parse().ok()?))).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use ovstunnel_core::{BridgeName, HostId};
+
+    use super::*;
+
+    #[test]
+    fn a_network_is_named_by_key_or_by_name() {
+        let plain = |key: i64| Some(NetworkKey::Plain(GreKey::try_from(key).unwrap()));
+        for (text, network) in [
+            ("1001", plain(1001)),
+            ("OVSTunnel1001", plain(1001)),
+            ("OVSTunnel2147483647", plain(2_147_483_647)),
+            ("OVS-DR-VPC-Bridge7", Some(NetworkKey::Vpc(7))),
+            ("OVSTunnel", None),
+            ("OVSTunnel0", None),
+            ("OVSTunnel2147483648", None),
+            ("OVSTunnel-1", None),
+            ("OVSTunnel1;x", None),
+            ("OVSTunnelOVSTunnel1", None),
+            ("OVS-DR-VPC-Bridge", None),
+            ("OVS-DR-VPC-Bridge+7", None),
+            ("OVS-DR-VPC-Bridge7\n", None),
+            ("0x3e9", None),
+            (" 1001", None),
+        ] {
+            assert_eq!(NetworkKey::parse(text), network, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_name_that_is_too_long_means_the_port_that_stands_for_it() {
+        let id = |text: &str| text.parse::<HostId>().unwrap();
+        let given = |name: &str| BTreeMap::from([("in_port".to_owned(), name.to_owned())]);
+        let port = |name: &str| Arguments::new(&given(name)).tunnel_port("in_port").map(|port| port.to_string());
+        assert_eq!(port("t1001-1-2").unwrap(), "t1001-1-2");
+        let real = PortName::tunnel("1234567".parse().unwrap(), &id("123"), &id("4567"));
+        assert_eq!(port("t1234567-123-4567").unwrap(), real.to_string());
+        assert_eq!(port(real.as_str()).unwrap(), real.to_string());
+        for bad in ["", "t1234567-123-4567-8901", "t12345678901-1-2", "x1234567-123-45678", "t1234567-123-;;;;;;;"] {
+            assert!(port(bad).unwrap_err().to_string().starts_with("FAILURE:INVALID_ARGUMENT in_port "), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_empty_or_wrong_is_named() {
+        let given = BTreeMap::from([("bridge", ""), ("to", "a b")].map(|(k, v)| (k.to_owned(), v.to_owned())));
+        let arguments = Arguments::new(&given);
+        let told = |failure: Failure| failure.to_string();
+        assert_eq!(arguments.optional::<BridgeName>("bridge"), Ok(None));
+        let missing = told(arguments.required::<BridgeName>("bridge").unwrap_err());
+        assert_eq!(missing, "FAILURE:INVALID_ARGUMENT bridge is required");
+        let wrong = told(arguments.required::<HostId>("to").unwrap_err());
+        assert!(wrong.starts_with("FAILURE:INVALID_ARGUMENT to must have") && wrong.ends_with("not `a b`"), "{wrong}");
+        let long = BTreeMap::from([("to".to_owned(), "x".repeat(65_536))]);
+        let wrong = told(Arguments::new(&long).required::<HostId>("to").unwrap_err());
+        assert!(wrong.len() < 500, "{wrong}");
+    }
+}

@@ -1,0 +1,100 @@
+//! The functions of the xapi plugin, as management servers call them on XenServer and XCP-ng.
+//!
+//! What it does: reads the arguments into values that are valid, has the writer carry out what they mean, and answers in the
+//! exact words of the plugin's contract. What it must not do: change the switch by any other way than the routes do, or say
+//! `SUCCESS` of what cannot be seen in the switch.
+
+mod arguments;
+mod bridge;
+mod failure;
+mod host;
+mod tunnel;
+mod vpc;
+
+use std::collections::BTreeMap;
+
+use ovstunnel_core::{BridgeName, Change, DesiredBridge, Mark, ObservedBridge, View};
+
+use crate::edge::RequestId;
+use crate::routes::State;
+use crate::writer::Done;
+
+use arguments::Arguments;
+use failure::{Failure, Reason};
+
+/// One call of a function.
+#[derive(Clone, Copy, Debug)]
+struct Call<'a> {
+    state: &'a State,
+    id: &'a RequestId,
+}
+
+/// Calls a function; nothing where there is none of that name. What it returns is what the management server gets.
+pub async fn call(
+    state: &State,
+    id: &RequestId,
+    function: &str,
+    arguments: &BTreeMap<String, String>,
+) -> Option<String> {
+    let (call, arguments) = (Call { state, id }, Arguments::new(arguments));
+    let result = match function {
+        "setup_ovs_bridge" => bridge::setup(call, arguments).await,
+        "destroy_ovs_bridge" => bridge::destroy(call, arguments).await,
+        "create_tunnel" => tunnel::create(call, arguments).await,
+        "destroy_tunnel" => tunnel::destroy(call, arguments).await,
+        "setup_ovs_bridge_for_distributed_routing" => vpc::setup(call, arguments).await,
+        "configure_ovs_bridge_for_network_topology" => vpc::topology(call, arguments).await,
+        "configure_ovs_bridge_for_routing_policies" => vpc::policies(call, arguments).await,
+        "is_xcp" => host::is_xcp(call).await,
+        "getLabel" => host::label(call).await,
+        _ => return None,
+    };
+    Some(match result {
+        Ok(value) => {
+            tracing::info!(value, "the plugin answers");
+            value
+        }
+        Err(failure) => {
+            tracing::warn!(value = %failure, "the plugin answers");
+            failure.to_string()
+        }
+    })
+}
+
+impl Call<'_> {
+    /// Has the writer carry a change out.
+    async fn change(&self, change: Change) -> Result<Done, Failure> {
+        let done = self.state.writer.change(change, self.id.to_string()).await;
+        done.map_err(|error| Failure::of_write(error, &self.state.switch.health().borrow()))
+    }
+
+    /// A bridge as it is now, ours or not.
+    fn observed(&self, bridge: &BridgeName) -> Option<ObservedBridge> {
+        self.state.switch.observer().read(|db| db.view().bridge(bridge.as_str()))
+    }
+
+    /// That no tunnels of somebody else's are on a bridge that is not ours: those of another plugin are not protected, and a
+    /// frame that came by one of ours could leave by one of them.
+    fn expect_no_foreign_tunnels(&self, bridge: &BridgeName) -> Result<(), Failure> {
+        let Some(observed) = self.observed(bridge).filter(|observed| DesiredBridge::mark(observed) == Mark::Foreign)
+        else {
+            return Ok(());
+        };
+        match foreign_tunnel(&observed) {
+            None => Ok(()),
+            Some(port) => {
+                let words = format!(
+                    "bridge {bridge} has tunnel {port}, which is not ovstunnel's; `ovstunnelctl takeover` takes such bridges over"
+                );
+                Err(Failure::new(Reason::InTheWay, words))
+            }
+        }
+    }
+}
+
+/// The first GRE port of a bridge that is not a tunnel of ours.
+fn foreign_tunnel(bridge: &ObservedBridge) -> Option<&str> {
+    let gre = |port: &&ovstunnel_core::ObservedPort| port.interface().is_some_and(|interface| interface.kind == "gre");
+    let ports = bridge.ports.values().filter(|port| !port.is_tunnel_of_ours());
+    ports.filter(gre).map(|port| port.name.as_str()).next()
+}

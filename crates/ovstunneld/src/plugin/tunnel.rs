@@ -1,0 +1,81 @@
+//! Tunnels, created and destroyed. Must not answer a name that the port does not have.
+
+use ovstunnel_core::{
+    BridgeName, Change, CreateTunnel, DesiredBridge, GreKey, HostId, Mark, PortName, RemoteIp, SetupBridge,
+};
+
+use super::{Arguments, Call, Failure, Reason};
+use crate::writer::Seen;
+
+/// `create_tunnel`: the same call again is a success, with the same name.
+///
+/// `cloudstack-network-id` is left aside: it is not the UUID that xapi knows the network by, and the key says all that a
+/// tunnel needs.
+pub(super) async fn create(call: Call<'_>, arguments: Arguments<'_>) -> Result<String, Failure> {
+    let bridge: BridgeName = arguments.required("bridge")?;
+    let key: GreKey = arguments.required("key")?;
+    let create = CreateTunnel {
+        bridge: bridge.clone(),
+        from: arguments.required("from")?,
+        to: arguments.required("to")?,
+        remote_ip: arguments.required("remote_ip")?,
+        key: Some(key),
+        network_uuid: None,
+    };
+    expect_another_host(call, create.remote_ip).await?;
+    adopt(call, &bridge, key, &create.from).await?;
+    let done = call.change(Change::CreateTunnel(create)).await?;
+    match done.seen {
+        Seen::Tunnel(port) => Ok(format!("SUCCESS:{}", port.name)),
+        _ => {
+            let words = format!("the tunnel was created on bridge {bridge}, and is gone again already");
+            Err(Failure::new(Reason::VerifyPortFailed, words))
+        }
+    }
+}
+
+async fn expect_another_host(call: Call<'_>, remote: RemoteIp) -> Result<(), Failure> {
+    let local = call.state.interfaces.local_ipv4().await;
+    let local = local.map_err(|error| Failure::new(Reason::Unavailable, crate::problem::chain(&error)))?;
+    if local.contains(&remote.get()) {
+        let words = format!("remote_ip must be another host's address, and {remote} is one of this host's");
+        return Err(Failure::new(Reason::InvalidArgument, words));
+    }
+    Ok(())
+}
+
+/// Takes up a bridge that is there and not ours. After a restart of the host xapi makes its bridges anew, without marks, while
+/// its network still says that this host was set up; then the server does not call set-up again before it calls this.
+async fn adopt(call: Call<'_>, bridge: &BridgeName, key: GreKey, host: &HostId) -> Result<(), Failure> {
+    match call.observed(bridge).map(|observed| DesiredBridge::mark(&observed)) {
+        Some(Mark::Foreign) => {}
+        _ => return Ok(()),
+    }
+    call.expect_no_foreign_tunnels(bridge)?;
+    tracing::info!(%bridge, "the bridge is not ours and was not set up; taking it up");
+    let setup = SetupBridge {
+        bridge: bridge.clone(),
+        key,
+        network_uuid: None,
+        host_id: Some(host.clone()),
+        ipv6: None,
+        tunnels: None,
+    };
+    call.change(Change::SetupBridge(setup)).await.map(drop)
+}
+
+/// `destroy_tunnel`: a success also where there is none.
+pub(super) async fn destroy(call: Call<'_>, arguments: Arguments<'_>) -> Result<String, Failure> {
+    let bridge: BridgeName = arguments.required("bridge")?;
+    let port: PortName = arguments.tunnel_port("in_port")?;
+    let gone = match call.observed(&bridge) {
+        None => true,
+        Some(observed) => {
+            DesiredBridge::mark(&observed) == Mark::Foreign && !observed.ports.contains_key(port.as_str())
+        }
+    };
+    if !gone {
+        call.change(Change::DestroyTunnel { bridge, port }).await?;
+    }
+    Ok("SUCCESS".to_owned())
+}

@@ -1,0 +1,33 @@
+//! The xapi plugin's functions, for management servers that speak to XenServer's own API.
+
+use axum::extract::State as Shared;
+use axum::{Extension, Json};
+use ovstunnel_api::{PluginAnswer, PluginArguments, Problem};
+
+use super::State;
+use crate::edge::RequestId;
+use crate::extract::{ValidJson, ValidPath};
+use crate::plugin;
+use crate::problem::{ApiError, echo};
+
+/// Call a function of the xapi plugin. A function that is known answers 200, also where it fails: `FAILURE:` and the reason.
+#[utoipa::path(post, path = "/v1/plugin/{function}", tag = "plugin",
+    params(("function" = String, Path, description = "Name of the function, for example `create_tunnel`")),
+    request_body = PluginArguments,
+    responses(
+        (status = 200, description = "What the function returns", body = PluginAnswer),
+        (status = 400, description = "`invalid_request`: not an object of texts", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`: no such function", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn call(
+    Shared(state): Shared<State>,
+    Extension(id): Extension<RequestId>,
+    ValidPath(function): ValidPath<String>,
+    ValidJson(PluginArguments(arguments)): ValidJson<PluginArguments>,
+) -> Result<Json<PluginAnswer>, ApiError> {
+    let unknown = || ApiError::not_found(format!("the plugin has no function {}", echo(&function)));
+    let value = plugin::call(&state, &id, &function, &arguments).await.ok_or_else(unknown)?;
+    Ok(Json(PluginAnswer { value }))
+}
