@@ -1,5 +1,5 @@
 //! What the flows of a VPC's bridge do with packets, on host 1 of three.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod model;
 mod pipeline;

@@ -1,5 +1,5 @@
 //! The record of a VPC's bridge, and in which order it and its flows are written.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod model;
 mod pipeline;

@@ -89,7 +89,7 @@ impl<'a> Layout<'a> {
         if let Some(vifs) = self.vifs_of(nic.mac) {
             return Some(Way::Here(vifs.clone()));
         }
-        self.tiers.get(&nic.tier)?.tunnels.get(&nic.host).copied().map(Way::There)
+        self.tiers.get(&nic.tier)?.tunnels.get(nic.host.as_ref()?).copied().map(Way::There)
     }
 }
 

@@ -61,12 +61,12 @@ struct TopologyRecord {
     /// Key, network, gateway's address and Ethernet address, addresses.
     tiers: Vec<(u32, String, Ipv4Addr, Mac, Cidr)>,
     /// Host, address, Ethernet address, key of the tier.
-    nics: Vec<(String, Option<Ipv4Addr>, Mac, u32)>,
+    nics: Vec<(Option<String>, Option<Ipv4Addr>, Mac, u32)>,
 }
 
 pub(crate) fn text_of_topology(topology: &Topology) -> String {
     let tier = |t: &Tier| (t.key.get(), t.network.to_string(), t.gateway_ip, t.gateway_mac, t.cidr);
-    let nic = |n: &Nic| (n.host.to_string(), n.ip, n.mac, n.tier.get());
+    let nic = |n: &Nic| (n.host.as_ref().map(ToString::to_string), n.ip, n.mac, n.tier.get());
     text(&TopologyRecord {
         cidr: topology.cidr,
         tiers: topology.tiers.iter().map(tier).collect(),
@@ -81,8 +81,9 @@ pub(crate) fn recorded_topology(ids: &BTreeMap<String, String>, prefix: &str) ->
     let tier = |(k, network, gateway_ip, gateway_mac, cidr): (u32, String, _, _, _)| {
         Some(Tier { key: key(k)?, network: network.parse().ok()?, gateway_ip, gateway_mac, cidr })
     };
-    let nic =
-        |(host, ip, mac, tier): (String, _, _, u32)| Some(Nic { host: host.parse().ok()?, ip, mac, tier: key(tier)? });
+    let nic = |(host, ip, mac, tier): (Option<String>, _, _, u32)| {
+        Some(Nic { host: host.map(|id| id.parse()).transpose().ok()?, ip, mac, tier: key(tier)? })
+    };
     Some(Topology {
         cidr: record.cidr,
         tiers: record.tiers.into_iter().map(tier).collect::<Option<_>>()?,

@@ -23,8 +23,8 @@ pub struct Tier {
 /// A VM's network card in a tier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nic {
-    /// The host that its VM is on.
-    pub host: HostId,
+    /// The host that its VM is on, where it is on one.
+    pub host: Option<HostId>,
     /// Its address, where it has one.
     pub ip: Option<Ipv4Addr>,
     /// Its Ethernet address.

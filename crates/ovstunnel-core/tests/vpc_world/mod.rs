@@ -44,7 +44,7 @@ pub fn tier(n: u8) -> Tier {
 }
 
 pub fn nic(tier: u8, host: u8) -> Nic {
-    let id = host.to_string().parse().unwrap();
+    let id = Some(host.to_string().parse().unwrap());
     Nic { host: id, ip: Some(ip(tier, host)), mac: mac(tier, host), tier: key(tier) }
 }
 

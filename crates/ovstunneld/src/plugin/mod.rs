@@ -6,6 +6,7 @@
 
 mod arguments;
 mod bridge;
+mod config;
 mod failure;
 mod host;
 mod tunnel;
