@@ -21,3 +21,4 @@ pub mod routes;
 pub mod service;
 pub mod tls;
 pub mod writer;
+pub mod xapi;

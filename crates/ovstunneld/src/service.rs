@@ -18,6 +18,7 @@ use crate::lock::WriterLock;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::writer::{Progress, Writer};
+use crate::xapi::Xapi;
 use crate::{edge, notify, routes};
 
 /// How long the writer may take to finish what it was given, once nobody asks any more.
@@ -47,15 +48,10 @@ impl Service {
             let lock = WriterLock::beside(&config.api.socket, config.ovs.timeout);
             (real_switch(config, &metrics).await?, Interfaces::kernel(), lock)
         };
-        let (router, writer, progress) = assemble_with(
-            Some(logging),
-            metrics,
-            lock,
-            switch,
-            interfaces,
-            settings(config),
-            config.reconcile.interval,
-        );
+        let xapi = Xapi::new(&config.xapi, hook(&metrics));
+        tracing::info!(used = xapi.is_some(), xe = %config.xapi.xe.display(), "xapi");
+        let host = Host { logging: Some(logging), metrics, lock, interfaces, xapi };
+        let (router, writer, progress) = assemble_on(host, switch, settings(config), config.reconcile.interval);
         let watchdog = notify::watchdog(progress, config.ovs.timeout);
         Ok((router, Service { writer, watchdog }))
     }
@@ -78,24 +74,31 @@ pub fn assemble(
     settings: Settings,
     interval: Duration,
 ) -> (Router, JoinHandle<()>) {
-    let (router, running, _) =
-        assemble_with(None, Metrics::default(), WriterLock::none(), switch, interfaces, settings, interval);
+    let host = Host { logging: None, metrics: Metrics::default(), lock: WriterLock::none(), interfaces, xapi: None };
+    let (router, running, _) = assemble_on(host, switch, settings, interval);
     (router, running)
 }
 
-fn assemble_with(
+/// What a daemon has around its switch.
+struct Host {
     logging: Option<Arc<Logging>>,
     metrics: Metrics,
     lock: WriterLock,
-    switch: Switch,
     interfaces: Interfaces,
+    xapi: Option<Arc<Xapi>>,
+}
+
+fn assemble_on(
+    host: Host,
+    switch: Switch,
     settings: Settings,
     interval: Duration,
 ) -> (Router, JoinHandle<()>, Progress) {
+    let Host { logging, metrics, lock, interfaces, xapi } = host;
     let (writer, running) = Writer::start(switch.clone(), settings.clone(), interval, metrics.clone(), lock);
     let progress = writer.progress();
     let (interfaces, settings) = (interfaces.into(), Arc::new(settings));
-    let state = routes::State { switch, writer, interfaces, settings, metrics, logging };
+    let state = routes::State { switch, writer, interfaces, xapi, settings, metrics, logging };
     (edge::wrap(routes::router(state)), running, progress)
 }
 
@@ -107,9 +110,13 @@ pub(crate) async fn real_switch(config: &Config, metrics: &Metrics) -> Result<Sw
         timeout: config.ovs.timeout,
         vif_broadcast_pps: config.network.vif_broadcast_pps,
     };
+    Ok(Switch::Real(RealSwitch::start(tools, hook(metrics)).await?))
+}
+
+/// Counts each command that is run.
+fn hook(metrics: &Metrics) -> CommandHook {
     let counted = metrics.clone();
-    let hook = CommandHook::new(move |command, result, took| counted.command(command, result, took));
-    Ok(Switch::Real(RealSwitch::start(tools, hook).await?))
+    CommandHook::new(move |command, result, took| counted.command(command, result, took))
 }
 
 /// What the configuration says about networks.

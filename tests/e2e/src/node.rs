@@ -10,7 +10,7 @@ use ovstunnelctl::client::{Client, DEFAULT_TIMEOUT, Endpoint, Identity};
 use ovstunnelctl::pki::{Authority, Leaf, Role};
 use time::OffsetDateTime;
 
-use crate::program;
+use crate::{Pool, program};
 
 /// Port of the daemons' HTTPS.
 const PORT: u16 = 8443;
@@ -31,6 +31,8 @@ pub struct NodeConfig {
     pub log_level: String,
     /// `[network] vif_broadcast_pps`.
     pub vif_broadcast_pps: u32,
+    /// Folder of the [`Pool`](crate::Pool) that the hosts belong to, by their numbers.
+    pub pool: Option<PathBuf>,
 }
 
 impl Default for NodeConfig {
@@ -42,6 +44,7 @@ impl Default for NodeConfig {
             reconcile_interval: "1h".into(),
             log_level: "debug".into(),
             vif_broadcast_pps: 0,
+            pool: None,
         }
     }
 }
@@ -72,14 +75,16 @@ impl Node {
     /// Writes the daemon's configuration file; a running daemon takes it up when it is restarted.
     fn configure(&self, pki: &Path, name: &str, config: &NodeConfig) -> Result<()> {
         let (dir, pki) = (self.dir.display(), pki.display());
-        let NodeConfig { bin_dir, timeout, reconcile_interval, log_level, vif_broadcast_pps } = config;
+        let NodeConfig { bin_dir, timeout, reconcile_interval, log_level, vif_broadcast_pps, pool } = config;
+        let number = usize::from(self.host.number());
+        let xapi = pool.as_ref().map(|pool| Pool::section(pool, number, "10s")).unwrap_or_default();
         let text = format!(
             "[api]\nlisten = \"{ip}:{PORT}\"\nsocket = \"{dir}/ovstunneld.sock\"\n\
              [tls]\ncertificate = \"{pki}/{name}.crt\"\nkey = \"{pki}/{name}.key\"\nclient_ca = \"{pki}/ca.crt\"\n\
              [ovs]\nrundir = \"{rundir}\"\nbin_dir = \"{bin_dir}\"\ntimeout = \"{timeout}\"\ndatapath_type = \"netdev\"\n\
              [network]\nvif_broadcast_pps = {vif_broadcast_pps}\n\
              [log]\nfile = \"{dir}/ovstunnel.log\"\nlevel = \"{log_level}\"\n\
-             [reconcile]\ninterval = \"{reconcile_interval}\"\n",
+             [reconcile]\ninterval = \"{reconcile_interval}\"\n{xapi}",
             ip = self.host.ip(),
             rundir = self.host.rundir().display(),
             bin_dir = bin_dir.display(),

@@ -5,6 +5,7 @@ use ovstunnel_core::{BridgeName, Change, DesiredBridge, HostId, Mark, NetworkUui
 use super::arguments::NetworkKey;
 use super::{Arguments, Call, Failure, Reason};
 use crate::writer::Seen;
+use crate::xapi::NetworkKind;
 
 /// `setup_ovs_bridge`
 pub(super) async fn setup(call: Call<'_>, arguments: Arguments<'_>) -> Result<String, Failure> {
@@ -23,23 +24,34 @@ pub(super) async fn setup(call: Call<'_>, arguments: Arguments<'_>) -> Result<St
         bridge: bridge.clone(),
         key,
         network_uuid: Some(network),
-        host_id: Some(host),
+        host_id: Some(host.clone()),
         ipv6: None,
         tunnels: None,
     };
     let done = call.change(Change::SetupBridge(setup)).await?;
-    match done.seen {
-        Seen::Bridge(_) => Ok(format!("SUCCESS:{bridge}")),
-        _ => Err(Failure::new(Reason::NoBridge, format!("bridge {bridge} was set up, and is gone again already"))),
+    if !matches!(done.seen, Seen::Bridge(_)) {
+        return Err(Failure::new(Reason::NoBridge, format!("bridge {bridge} was set up, and is gone again already")));
     }
+    if let Some(xapi) = &call.state.xapi {
+        xapi.note_set_up(network, NetworkKind::Plain, &host).await;
+    }
+    Ok(format!("SUCCESS:{bridge}"))
 }
 
 /// `destroy_ovs_bridge`: a success also where nothing of ours is left.
 pub(super) async fn destroy(call: Call<'_>, arguments: Arguments<'_>) -> Result<String, Failure> {
     let bridge: BridgeName = arguments.required("bridge")?;
-    let _host: Option<HostId> = arguments.optional("cs_host_id")?;
+    let host: Option<HostId> = arguments.optional("cs_host_id")?;
+    // Before it goes: old servers do not say which host this is, and none says which network.
+    let record = call.observed(&bridge).and_then(|observed| DesiredBridge::from_record(&observed));
     if !is_released(call, &bridge)? {
         call.change(Change::DestroyBridge(bridge.clone())).await?;
+    }
+    let (network, known_host) = record.map(|record| (record.network_uuid, record.host_id)).unwrap_or_default();
+    match (&call.state.xapi, host.or(known_host)) {
+        (Some(xapi), Some(host)) => xapi.note_destroyed(network, &bridge, &host).await,
+        (Some(_), None) => tracing::warn!(%bridge, "it is not known under which id xapi lists this host"),
+        (None, _) => {}
     }
     Ok(format!("SUCCESS:{bridge}"))
 }

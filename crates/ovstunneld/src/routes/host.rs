@@ -11,21 +11,43 @@ use crate::extract::{ValidPath, ValidQuery};
 use crate::metrics::{CONTENT_TYPE, Surroundings};
 use crate::problem::{ApiError, chain, echo};
 
-/// A device or bridge of this host, from which tunnel end points are taken.
+/// A device, bridge or xapi network of this host, from which tunnel end points are taken.
 #[utoipa::path(get, path = "/v1/interfaces/{label}", tag = "host",
-    params(("label" = String, Path, description = "Name of a device or bridge")),
+    params(("label" = String, Path, description = "Name of a device or bridge, or a xapi network's name-label")),
     responses(
         (status = 200, description = "Its addresses and MTU", body = Interface),
         (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`switch_unavailable`: xapi does not answer", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn get_interface(
     Shared(state): Shared<State>,
     ValidPath(label): ValidPath<String>,
 ) -> Result<Json<Interface>, ApiError> {
-    let found = state.interfaces.by_label(&label).await.map_err(|error| ApiError::internal(chain(&error)))?;
+    if let Some(found) = device(&state, &label).await? {
+        return Ok(Json(found));
+    }
     let shown = echo(&label);
-    found.map(Json).ok_or_else(|| ApiError::not_found(format!("there is no device or bridge {shown}")))
+    let Some(xapi) = &state.xapi else {
+        return Err(ApiError::not_found(format!("there is no device or bridge {shown}")));
+    };
+    let asked = xapi.bridge_of_label(&label).await;
+    let bridge = asked.map_err(|error| {
+        ApiError::unavailable(format!("there is no device {shown}, and xapi does not answer: {}", chain(&error)))
+    })?;
+    match bridge {
+        None => Err(ApiError::not_found(format!("there is no device, bridge or network {shown}"))),
+        Some(bridge) => {
+            let found = device(&state, &bridge).await?;
+            let absent =
+                || ApiError::not_found(format!("the bridge {} of network {shown} is not there", echo(&bridge)));
+            Ok(Json(Interface { label, ..found.ok_or_else(absent)? }))
+        }
+    }
+}
+
+async fn device(state: &State, name: &str) -> Result<Option<Interface>, ApiError> {
+    state.interfaces.by_label(name).await.map_err(|error| ApiError::internal(chain(&error)))
 }
 
 /// Look at every managed bridge and repair it now.

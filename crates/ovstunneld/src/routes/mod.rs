@@ -26,6 +26,7 @@ use crate::logging::Logging;
 use crate::metrics::{self, Metrics};
 use crate::problem::ApiError;
 use crate::writer::{Planned, WriteError, Writer};
+use crate::xapi::Xapi;
 
 /// What all handlers share.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct State {
     pub writer: Writer,
     /// Devices of this host.
     pub interfaces: Arc<Interfaces>,
+    /// xapi, where it is used.
+    pub xapi: Option<Arc<Xapi>>,
     /// What the configuration says about networks.
     pub settings: Arc<Settings>,
     /// What is counted.

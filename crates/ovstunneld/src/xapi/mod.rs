@@ -1,0 +1,191 @@
+//! xapi's side of a network: what XenServer's own database knows about it, and is to know about us.
+//!
+//! What it does: keeps the list of hosts that a network is set up on, which a management server reads before it calls us, and
+//! answers what only xapi knows. What it must not do: fail a change of the switch, for which xapi is not needed.
+
+mod edit;
+mod lock;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ovstunnel_core::{BridgeName, HostId, NetworkUuid};
+use ovstunnel_ovs::{CommandHook, Xe, XeError};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::config::{self, XapiMode};
+use crate::interfaces::{self, Interfaces};
+use crate::problem::chain;
+
+use edit::{Edit, Wanted};
+
+/// What kind of network it is, by the key of `other-config` that says so to management servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkKind {
+    /// A plain network.
+    Plain,
+    /// A distributed-routing VPC.
+    Vpc,
+}
+
+impl NetworkKind {
+    fn flag(self) -> &'static str {
+        match self {
+            NetworkKind::Plain => "is-ovs-tun-network",
+            NetworkKind::Vpc => "is-ovs-vpc-distributed-vr-network",
+        }
+    }
+}
+
+/// Why xapi has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum XapiError {
+    /// `xe` has none.
+    #[error(transparent)]
+    Xe(#[from] XeError),
+    /// The file that says which host this is cannot be read.
+    #[error("cannot read {}", file.display())]
+    Inventory {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// It does not say which host this is.
+    #[error("{} has no INSTALLATION_UUID that is a UUID", file.display())]
+    NoUuid {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The host's devices cannot be looked at.
+    #[error(transparent)]
+    Devices(#[from] interfaces::Error),
+}
+
+/// xapi of this host's pool.
+#[derive(Clone, Debug)]
+pub struct Xapi {
+    xe: Xe,
+    inventory: PathBuf,
+}
+
+impl Xapi {
+    /// As the configuration says; nothing where xapi is not used.
+    pub fn new(config: &config::Xapi, hook: CommandHook) -> Option<Arc<Self>> {
+        let used = match config.enabled {
+            XapiMode::On => true,
+            XapiMode::Off => false,
+            XapiMode::Auto => config.xe.exists(),
+        };
+        let xe = Xe::new(config.xe.clone(), config.timeout, hook);
+        used.then(|| Arc::new(Xapi { xe, inventory: config.inventory.clone() }))
+    }
+
+    /// Notes that a network is set up on this host. What goes wrong is in the log: the server then calls set-up again.
+    pub async fn note_set_up(&self, network: NetworkUuid, kind: NetworkKind, host: &HostId) {
+        self.note(network, Wanted::SetUp(kind), host).await;
+    }
+
+    /// Notes that a network is not set up on this host any more. The network is told by its UUID, or by its bridge.
+    pub async fn note_destroyed(&self, network: Option<NetworkUuid>, bridge: &BridgeName, host: &HostId) {
+        let networks = match network {
+            Some(network) => Ok(vec![network]),
+            None => self.xe.networks_of_bridge(bridge).await,
+        };
+        match networks {
+            Ok(networks) => {
+                for network in networks {
+                    self.note(network, Wanted::Destroyed, host).await;
+                }
+            }
+            Err(error) => tracing::warn!(%bridge, error = chain(&error), "xapi does not tell which network this is"),
+        }
+    }
+
+    /// In a task of its own: a caller that goes away must not leave an edit half done.
+    async fn note(&self, network: NetworkUuid, wanted: Wanted, host: &HostId) {
+        let edit = Edit { xe: self.xe.clone(), network, wanted, host: host.clone() };
+        let task = async move {
+            if let Err(error) = edit.carry_out().await {
+                let error = chain(&error);
+                tracing::warn!(%network, host = %edit.host, error, "the list of hosts that xapi keeps was not edited");
+            }
+        };
+        // It ends with nothing but a panic, which is in the log.
+        let _ = tokio::spawn(task.in_current_span()).await;
+    }
+
+    /// The bridge of the network with this name-label, where there is exactly one.
+    ///
+    /// # Errors
+    /// When xapi does not tell.
+    pub async fn bridge_of_label(&self, label: &str) -> Result<Option<String>, XapiError> {
+        match self.xe.networks_of_label(label).await?.as_slice() {
+            [network] => Ok(Some(self.xe.network_param(*network, "bridge").await?)),
+            [] => Ok(None),
+            several => {
+                tracing::warn!(networks = several.len(), "several networks of xapi have the same name-label");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The name-label of the network of this host's first PIF whose bridge has an IPv4 address.
+    ///
+    /// # Errors
+    /// When xapi or the kernel does not tell.
+    pub async fn first_label(&self, interfaces: &Interfaces) -> Result<Option<String>, XapiError> {
+        for network in self.xe.pif_networks(host_uuid(&self.inventory)?).await? {
+            let bridge = self.xe.network_param(network, "bridge").await?;
+            if interfaces.by_label(&bridge).await?.is_some_and(|device| device.ip.is_some()) {
+                return Ok(Some(self.xe.network_param(network, "name-label").await?));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What platform this host is: `XCP` for XCP and XCP-ng.
+    ///
+    /// # Errors
+    /// When xapi does not tell.
+    pub async fn platform(&self) -> Result<String, XapiError> {
+        Ok(self.xe.platform_name(host_uuid(&self.inventory)?).await?)
+    }
+}
+
+/// This host's UUID, from lines such as `INSTALLATION_UUID='…'`.
+fn host_uuid(file: &Path) -> Result<Uuid, XapiError> {
+    let text =
+        std::fs::read_to_string(file).map_err(|source| XapiError::Inventory { file: file.to_owned(), source })?;
+    let value = text.lines().find_map(|line| line.trim().strip_prefix("INSTALLATION_UUID="));
+    let uuid = value.and_then(|value| value.trim_matches(['\'', '"']).parse().ok());
+    uuid.ok_or_else(|| XapiError::NoUuid { file: file.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_inventory_names_this_host() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("inventory");
+        let told = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            host_uuid(&file).map(|uuid| uuid.to_string()).map_err(|error| error.to_string())
+        };
+        let uuid = "2b0f6c1e-1111-4000-8000-00000000abcd";
+        assert_eq!(told(&format!("A='x'\nINSTALLATION_UUID='{uuid}'\nB=''\n")).as_deref(), Ok(uuid));
+        assert_eq!(told(&format!("INSTALLATION_UUID={uuid}")).as_deref(), Ok(uuid));
+        for bad in [
+            "",
+            "INSTALLATION_UUID='x'",
+            "INSTALLATION_UUID=",
+            "OLD_INSTALLATION_UUID='2b0f6c1e-1111-4000-8000-00000000abcd'",
+        ] {
+            assert!(told(bad).unwrap_err().contains("INSTALLATION_UUID"), "{bad}");
+        }
+        assert!(host_uuid(Path::new("/nonexistent/i")).unwrap_err().to_string().contains("/nonexistent/i"));
+    }
+}

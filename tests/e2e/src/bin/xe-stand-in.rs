@@ -1,0 +1,187 @@
+//! A stand-in for XenServer's `xe`: a pool's networks, PIFs and hosts in a JSON file, and of all commands those that the daemon
+//! uses. Must not know the daemon, or be kinder than xapi: an unknown command, parameter or UUID is an error, a key that is
+//! there cannot be added, and to set a key it is taken away and then added.
+//!
+//! It is run by the path of a link; the link's folder has `pool.json` and, to make it fail, `xe.mode`: `fails`, `hangs` or
+//! `slow`.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Map, Value};
+
+/// How long a slow one takes, and how long others may look between the two halves of a `param-set`.
+const SLOW: Duration = Duration::from_millis(300);
+const BETWEEN: Duration = Duration::from_millis(3);
+
+fn main() -> ExitCode {
+    let mut words = std::env::args();
+    let folder = words.next().map(PathBuf::from).and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default();
+    let words: Vec<String> = words.collect();
+    match answer(&folder, &words) {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn answer(folder: &Path, words: &[String]) -> Result<String> {
+    match std::fs::read_to_string(folder.join("xe.mode")).unwrap_or_default().trim() {
+        "" => {}
+        "slow" => std::thread::sleep(SLOW),
+        "hangs" => loop {
+            std::thread::park();
+        },
+        _ => bail!("Cannot reach the server"),
+    }
+    let (command, words) = words.split_first().context("Syntax error: no command")?;
+    let call = Call::read(words)?;
+    let pool = Pool(folder.join("pool.json"));
+    match command.as_str() {
+        "network-list" => pool.list("networks", &call),
+        "pif-list" => pool.list("pifs", &call),
+        "network-param-get" => pool.get("networks", &call),
+        "host-param-get" => pool.get("hosts", &call),
+        "network-param-set" => pool.set(&call),
+        "network-param-add" => pool.add(&call),
+        "network-param-remove" => pool.remove(&call),
+        other => bail!("Unknown command: {other}"),
+    }
+}
+
+/// `name=value …`, and `--minimal`.
+struct Call {
+    pairs: Vec<(String, String)>,
+    minimal: bool,
+}
+
+impl Call {
+    fn read(words: &[String]) -> Result<Self> {
+        let pair = |word: &String| {
+            let (name, value) = word.split_once('=').with_context(|| format!("Syntax error: {word}"))?;
+            Ok((name.to_owned(), value.to_owned()))
+        };
+        let pairs = words.iter().filter(|word| *word != "--minimal").map(pair).collect::<Result<_>>()?;
+        Ok(Call { pairs, minimal: words.iter().any(|word| word == "--minimal") })
+    }
+
+    fn value(&self, name: &str) -> Result<&str> {
+        let found = self.pairs.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str()).with_context(|| format!("Required parameter not found: {name}"))
+    }
+
+    /// The pairs that are not among these.
+    fn others(&self, known: &[&str]) -> impl Iterator<Item = &(String, String)> {
+        self.pairs.iter().filter(move |(name, _)| !known.contains(&name.as_str()))
+    }
+}
+
+/// The file.
+struct Pool(PathBuf);
+
+impl Pool {
+    /// Looks at the pool, or changes it, while nobody else does.
+    fn with<T>(&self, work: impl FnOnce(&mut Map<String, Value>) -> Result<T>) -> Result<T> {
+        let mut file = OpenOptions::new().read(true).write(true).open(&self.0)?;
+        File::lock(&file)?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        let mut pool: Map<String, Value> = serde_json::from_str(&text)?;
+        let result = work(&mut pool)?;
+        let after = serde_json::to_string_pretty(&pool)?;
+        if after != text {
+            file.rewind()?;
+            file.set_len(0)?;
+            file.write_all(after.as_bytes())?;
+        }
+        Ok(result)
+    }
+
+    fn list(&self, class: &str, call: &Call) -> Result<String> {
+        let param = call.value("params")?;
+        ensure!(call.minimal, "the stand-in lists with --minimal only");
+        self.with(|pool| {
+            let rows = pool.get(class).and_then(Value::as_object).context("no such class")?;
+            let matches = |row: &Value| call.others(&["params"]).all(|(name, value)| row[name] == value.as_str());
+            let cell = |(uuid, row): (&String, &Value)| match param {
+                "uuid" => Some(uuid.clone()),
+                name => row[name].as_str().map(str::to_owned),
+            };
+            let found: Vec<String> = rows.iter().filter(|(_, row)| matches(row)).filter_map(cell).collect();
+            Ok(found.join(","))
+        })
+    }
+
+    fn get(&self, class: &str, call: &Call) -> Result<String> {
+        let name = call.value("param-name")?;
+        self.with(|pool| {
+            let value = &row(pool, class, call)?[name];
+            match (value, call.value("param-key")) {
+                (Value::String(text), _) => Ok(text.clone()),
+                (Value::Object(map), Ok(key)) => {
+                    let value = map.get(key).and_then(Value::as_str);
+                    value.map(str::to_owned).with_context(|| format!("Key {key} not found in map"))
+                }
+                (Value::Object(map), Err(_)) => {
+                    let pair =
+                        |(key, value): (&String, &Value)| format!("{key}: {}", value.as_str().unwrap_or_default());
+                    Ok(map.iter().map(pair).collect::<Vec<_>>().join("; "))
+                }
+                _ => bail!("Unknown field '{name}'"),
+            }
+        })
+    }
+
+    fn set(&self, call: &Call) -> Result<String> {
+        for (name, value) in call.others(&["uuid"]) {
+            let key = name.strip_prefix("other-config:").with_context(|| format!("Field '{name}' cannot be set"))?;
+            self.with(|pool| Ok(other_config(pool, call)?.remove(key).is_some()))?;
+            std::thread::sleep(BETWEEN);
+            self.add_pair(call, key, value)?;
+        }
+        Ok(String::new())
+    }
+
+    fn add(&self, call: &Call) -> Result<String> {
+        ensure!(call.value("param-name")? == "other-config", "the stand-in adds to other-config only");
+        for (key, value) in call.others(&["uuid", "param-name"]) {
+            self.add_pair(call, key, value)?;
+        }
+        Ok(String::new())
+    }
+
+    fn add_pair(&self, call: &Call, key: &str, value: &str) -> Result<()> {
+        self.with(|pool| {
+            let map = other_config(pool, call)?;
+            ensure!(!map.contains_key(key), "This operation is not valid: the key {key} is already there");
+            map.insert(key.to_owned(), value.into());
+            Ok(())
+        })
+    }
+
+    fn remove(&self, call: &Call) -> Result<String> {
+        ensure!(call.value("param-name")? == "other-config", "the stand-in removes from other-config only");
+        let key = call.value("param-key")?;
+        self.with(|pool| Ok(other_config(pool, call)?.remove(key)))?;
+        Ok(String::new())
+    }
+}
+
+fn row<'a>(pool: &'a mut Map<String, Value>, class: &str, call: &Call) -> Result<&'a mut Value> {
+    let uuid = call.value("uuid")?;
+    let found = pool.get_mut(class).and_then(|rows| rows.get_mut(uuid));
+    found.with_context(|| format!("The uuid you supplied was invalid. uuid: {uuid}"))
+}
+
+fn other_config<'a>(pool: &'a mut Map<String, Value>, call: &Call) -> Result<&'a mut Map<String, Value>> {
+    row(pool, "networks", call)?["other-config"].as_object_mut().context("other-config")
+}
