@@ -25,6 +25,10 @@ struct State {
     next_ofport: i64,
     refused: HashSet<GreIdentity>,
     commits: u64,
+    /// Bridges whose flows cannot be changed.
+    no_flows: HashSet<String>,
+    /// The database takes nothing.
+    no_commits: bool,
 }
 
 /// A switch in memory.
@@ -64,6 +68,18 @@ impl SimulatedSwitch {
     /// Has the switch refuse a tunnel from now on, as the real one does for reasons of its own.
     pub fn refuse(&self, identity: GreIdentity) {
         self.state().refused.insert(identity);
+    }
+
+    /// Has the switch refuse changes of a bridge's flows, or take them again.
+    pub fn refuse_flows(&self, bridge: &str, refuse: bool) {
+        let mut state = self.state();
+        state.no_flows.retain(|other| other != bridge);
+        state.no_flows.extend(refuse.then(|| bridge.to_owned()));
+    }
+
+    /// Has the database refuse every transaction, or take them again.
+    pub fn refuse_commits(&self, refuse: bool) {
+        self.state().no_commits = refuse;
     }
 
     /// Takes `ovs-vswitchd` down, or starts it again with an empty flow table.
@@ -131,6 +147,9 @@ impl SimulatedSwitch {
     pub(crate) fn commit(&self, steps: &[Step]) -> Result<(), CommitError> {
         self.check_health()?;
         self.observer.read(|db| check(db, steps))?;
+        if self.state().no_commits && !steps.is_empty() {
+            return Err(CommitError::Refused("transaction error".into()));
+        }
         self.state().commits += 1;
         self.observer.write(|db| {
             let mut taken = tunnels_there(db);
@@ -206,6 +225,9 @@ impl SimulatedSwitch {
             return Err(CommitError::Unavailable(format!("connecting to {bridge} (No such file or directory)")));
         }
         let mut state = self.state();
+        if state.no_flows.contains(bridge) {
+            return Err(CommitError::Refused("OFPT_ERROR (OF1.4)".into()));
+        }
         state.commits += 1;
         let flows = state.flows.entry(bridge.to_owned()).or_insert_with(FlowsSeen::none);
         *flows = change.applied_to(flows);

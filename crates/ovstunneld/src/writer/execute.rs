@@ -162,8 +162,11 @@ impl Task {
             desired.keys().map(|name| view.bare_bridge(name.as_str()).map(|bridge| bridge.uuid)).collect()
         });
         for ((name, desired), row) in desired.into_iter().zip(rows) {
-            let failed = effect.failed.as_ref().or_else(|| effect.held_back.get(name.as_str()));
-            match (desired, row, failed) {
+            if effect.held_back.contains_key(name.as_str()) {
+                // Nothing of it was changed: what was remembered still counts.
+                continue;
+            }
+            match (desired, row, &effect.failed) {
                 (Some(mut desired), Some(row), None) => {
                     let refused = effect.refused.iter().filter(|refusal| refusal.bridge == name);
                     refused.for_each(|refusal| drop(desired.tunnels.remove(&refusal.tunnel.port())));
