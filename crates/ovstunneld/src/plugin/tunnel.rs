@@ -1,9 +1,11 @@
 //! Tunnels, created and destroyed. Must not answer a name that the port does not have.
 
 use ovstunnel_core::{
-    BridgeName, Change, CreateTunnel, DesiredBridge, GreKey, HostId, Mark, PortName, RemoteIp, SetupBridge,
+    BridgeName, Change, CreateTunnel, DesiredBridge, GreKey, HostId, Mark, PortName, RemoteIp, SetupBridge, SetupVpc,
+    VpcId,
 };
 
+use super::arguments::NetworkKey;
 use super::{Arguments, Call, Failure, Reason};
 use crate::writer::Seen;
 
@@ -53,15 +55,27 @@ async fn adopt(call: Call<'_>, bridge: &BridgeName, key: GreKey, host: &HostId) 
     }
     call.expect_no_foreign_tunnels(bridge)?;
     tracing::info!(%bridge, "the bridge is not ours and was not set up; taking it up");
-    let setup = SetupBridge {
-        bridge: bridge.clone(),
-        key,
-        network_uuid: None,
-        host_id: Some(host.clone()),
-        ipv6: None,
-        tunnels: None,
+    let (bridge, network_uuid, host_id) = (bridge.clone(), None, Some(host.clone()));
+    let setup = match vpc_of(call, &bridge).await {
+        Some(vpc) => Change::SetupVpc(SetupVpc { bridge, vpc, network_uuid, host_id }),
+        None => Change::SetupBridge(SetupBridge { bridge, key, network_uuid, host_id, ipv6: None, tunnels: None }),
     };
-    call.change(Change::SetupBridge(setup)).await.map(drop)
+    call.change(setup).await.map(drop)
+}
+
+/// The VPC whose bridge this is: its network has the name that a server sends as `key` when it sets the bridge up.
+async fn vpc_of(call: Call<'_>, bridge: &BridgeName) -> Option<VpcId> {
+    let labels = match call.state.xapi.as_ref()?.labels_of_bridge(bridge).await {
+        Ok(labels) => labels,
+        Err(error) => {
+            tracing::warn!(%bridge, error = crate::problem::chain(&error), "xapi does not tell which network this is");
+            vec![]
+        }
+    };
+    labels.iter().find_map(|label| match NetworkKey::parse(label) {
+        Some(NetworkKey::Vpc(id)) => id.to_string().parse().ok(),
+        _ => None,
+    })
 }
 
 /// `destroy_tunnel`: a success also where there is none.

@@ -10,6 +10,7 @@ use super::arguments::NetworkKey;
 use super::{Arguments, Call, Failure, Reason, config};
 use crate::problem::echo;
 use crate::writer::Seen;
+use crate::xapi::NetworkKind;
 
 type Answer = Result<String, Failure>;
 
@@ -24,11 +25,14 @@ pub(super) async fn setup(call: Call<'_>, arguments: Arguments<'_>) -> Answer {
     let network: NetworkUuid = arguments.required("xs_nw_uuid")?;
     let host: HostId = arguments.required("cs_host_id")?;
     call.expect_no_foreign_tunnels(&bridge)?;
-    let setup = SetupVpc { bridge: bridge.clone(), vpc, network_uuid: Some(network), host_id: Some(host) };
-    match call.change(Change::SetupVpc(setup)).await?.seen {
-        Seen::Bridge(_) => Ok(format!("SUCCESS:{bridge}")),
-        _ => Err(gone(&bridge)),
+    let setup = SetupVpc { bridge: bridge.clone(), vpc, network_uuid: Some(network), host_id: Some(host.clone()) };
+    if !matches!(call.change(Change::SetupVpc(setup)).await?.seen, Seen::Bridge(_)) {
+        return Err(gone(&bridge));
     }
+    if let Some(xapi) = &call.state.xapi {
+        xapi.note_set_up(network, NetworkKind::Vpc, &host).await;
+    }
+    Ok(format!("SUCCESS:{bridge}"))
 }
 
 /// `configure_ovs_bridge_for_network_topology`
