@@ -25,14 +25,13 @@ fn updates_under_a_stream_of_packets_lose_none() -> Result<()> {
     }
     let streams = [(near, to((2, 1))?), (far, to((2, 2))?), (within, to((1, 3))?)]
         .map(|(vm, kind)| lab.stream_to(from, &[kind], INTERVAL, vec![vm.clone()]));
-    // Host 1 learns of VMs that come and go and of policies that do not concern the streams; the streams' own flows stay.
+    // Host 1 learns of VMs that come, and each time the item that lets the streams pass is another one.
     let mut more: Vec<(u8, u8, u8)> = (1..=3).flat_map(|tier| (1..=3).map(move |host| (tier, host, host))).collect();
     for round in 2..12_u8 {
         more.push((3, 100 + round, 2));
         vpc.tell(1, TOPOLOGY, round.into(), &topology(&[1, 2, 3], &more))?;
-        let item = format!("{round} allow ingress tcp 1-{round}000 10.1.1.0/24");
-        let open = "1 allow ingress all - 0.0.0.0/0";
-        let acls = policies(&[(2, &[open, &item]), (1, &[open]), (3, &[&item])]);
+        let item = format!("9 allow ingress udp {round}-1000 10.1.1.0/24");
+        let acls = policies(&[(2, &[&item]), (1, &["1 allow ingress all - 0.0.0.0/0"]), (3, &[&item])]);
         ensure!(vpc.tell(1, POLICIES, round.into(), &acls)?.ends_with("was applied"));
     }
     for stream in streams {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ovstunnel_core::{BridgeName, Change, DesiredBridge, HostId, NetworkUuid, SetupVpc, UpdateVpc, Vpc, VpcUpdate};
 use serde_json::Value;
 
+use super::adopt::adopt;
 use super::arguments::NetworkKey;
 use super::{Arguments, Call, Failure, Reason, config};
 use crate::problem::echo;
@@ -60,8 +61,9 @@ async fn tell(
     last: impl Fn(&Vpc) -> Option<u64>,
 ) -> Answer {
     let bridge: BridgeName = arguments.required("bridge")?;
-    let _host: Option<HostId> = arguments.optional("host-id")?;
+    let host: Option<HostId> = arguments.optional("host-id")?;
     let sequence = sequence(arguments)?;
+    adopt(call, &bridge, None, host.as_ref()).await?;
     let done = call.change(Change::UpdateVpc(UpdateVpc { bridge: bridge.clone(), sequence, update })).await?;
     let Seen::Bridge(seen) = &done.seen else { return Err(gone(&bridge)) };
     let recorded = DesiredBridge::from_record(&seen.0).and_then(|bridge| last(bridge.kind.vpc()?));

@@ -159,6 +159,10 @@ impl Task {
     pub(super) fn remember(&mut self, desired: Desired, effect: &Effect) {
         let rows: Vec<Option<Uuid>> = self.switch.observer().read(|db| {
             let view = db.view();
+            let vpcs = desired.values().flatten().filter(|desired| desired.kind.vpc().is_some());
+            for (desired, observed) in vpcs.filter_map(|vpc| Some((vpc, view.bridge(vpc.name.as_str())?))) {
+                self.unplaced.tell(desired, &observed, &self.settings);
+            }
             desired.keys().map(|name| view.bare_bridge(name.as_str()).map(|bridge| bridge.uuid)).collect()
         });
         for ((name, desired), row) in desired.into_iter().zip(rows) {

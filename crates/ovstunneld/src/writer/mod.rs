@@ -11,6 +11,7 @@ mod progress;
 mod refused_bridge;
 mod repair;
 mod retry;
+mod unplaced;
 mod vif;
 
 use std::collections::VecDeque;
@@ -86,6 +87,7 @@ impl Writer {
             retry: retry::Retry::default(),
             sick: retry::Retry::default(),
             memory: Memory::default(),
+            unplaced: unplaced::Unplaced::default(),
             batches: 0,
             metrics,
             progress: progress.clone(),
@@ -188,6 +190,8 @@ struct Task {
     /// When Open vSwitch is asked to try tunnels in error again.
     sick: retry::Retry,
     memory: Memory,
+    /// VIFs of which the log has told that they are in no tier.
+    unplaced: unplaced::Unplaced,
     batches: u64,
     metrics: Metrics,
     progress: Progress,
