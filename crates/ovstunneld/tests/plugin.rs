@@ -67,3 +67,84 @@ async fn a_function_that_is_none_and_a_body_that_is_none_are_refused() {
     }
     sim.ask("GET", "/v1/plugin/create_tunnel", None).await.problem(405, "method_not_allowed");
 }
+
+fn destroy() -> Value {
+    json!({"bridge": "xapi12", "cs_host_id": "1"})
+}
+
+#[tokio::test]
+async fn a_bridge_of_xapi_is_left_and_a_vif_on_it_is_named() {
+    let sim = Sim::new().await;
+    sim.switch.foreign_bridge("xapi12");
+    assert_eq!(setup(&sim, "xapi12", "1001").await, "SUCCESS:xapi12");
+    sim.switch.plug("xapi12", "vif3.0");
+    let told = call(&sim, "destroy_ovs_bridge", destroy()).await;
+    assert!(told.starts_with("FAILURE:IN_THE_WAY ") && told.contains("vif3.0"), "{told}");
+    sim.switch.unplug("vif3.0");
+    assert_eq!(call(&sim, "destroy_ovs_bridge", destroy()).await, "SUCCESS:xapi12");
+    let told = sim.get("/v1/bridges/xapi12").await.problem(404, "not_found");
+    assert!(told["detail"].as_str().unwrap().contains("not managed"), "{told}");
+    // Again, late, and by a daemon that remembers nothing.
+    let sim = Sim::over(sim.switch).await;
+    assert_eq!(call(&sim, "destroy_ovs_bridge", destroy()).await, "SUCCESS:xapi12");
+    let late = json!({"bridge": "xapi12", "in_port": "t1001-1-2"});
+    assert_eq!(call(&sim, "destroy_tunnel", late).await, "SUCCESS");
+}
+
+#[tokio::test]
+async fn a_tunnel_for_a_bridge_that_xapi_made_anew_takes_it_up() {
+    let sim = Sim::new().await;
+    let told = call(&sim, "create_tunnel", tunnel(2)).await;
+    assert!(told.starts_with("FAILURE:NO_BRIDGE "), "{told}");
+    sim.switch.foreign_bridge("xapi12");
+    assert_eq!(call(&sim, "create_tunnel", tunnel(2)).await, "SUCCESS:t1001-1-2");
+    let bridge = sim.bridge("xapi12").await;
+    assert_eq!((&bridge["adopted"], &bridge["key"], &bridge["host_id"]), (&true.into(), &1001.into(), &"1".into()));
+}
+
+#[tokio::test]
+async fn tunnels_of_another_plugin_are_not_mixed_with_ours() {
+    let sim = Sim::new().await;
+    sim.switch.foreign_bridge("xapi12");
+    for line in
+        ["add-port xapi12 t1001-1-9", "set Interface t1001-1-9 type=gre", "set Bridge xapi12 other_config:gre_key=1001"]
+    {
+        sim.switch.vsctl(line).unwrap();
+    }
+    let commits = sim.switch.commits();
+    let theirs = json!({"bridge": "xapi12", "in_port": "t1001-1-9"});
+    let told = [
+        setup(&sim, "xapi12", "1001").await,
+        call(&sim, "create_tunnel", tunnel(2)).await,
+        call(&sim, "destroy_ovs_bridge", destroy()).await,
+        call(&sim, "destroy_tunnel", theirs).await,
+    ];
+    assert!(told.iter().all(|told| told.starts_with("FAILURE:IN_THE_WAY ")), "{told:?}");
+    assert!(told[..3].iter().all(|told| told.contains("t1001-1-9")), "{told:?}");
+    assert_eq!(sim.switch.commits(), commits);
+}
+
+#[tokio::test]
+async fn what_the_switch_does_is_told_in_the_words_of_the_contract() {
+    let sim = Sim::new().await;
+    assert_eq!(setup(&sim, "xapi12", "OVSTunnel1001").await, "SUCCESS:xapi12");
+    sim.switch.refuse((ip(5).parse().unwrap(), 1001));
+    let told = call(&sim, "create_tunnel", tunnel(5)).await;
+    assert!(told.starts_with("FAILURE:VERIFY_INTERFACE_FAILED t1001-1-5: "), "{told}");
+    assert_eq!(sim.bridge("xapi12").await["tunnels"], json!([]));
+    assert_eq!(setup(&sim, "xapi12", "OVS-DR-VPC-Bridge7").await.split(' ').next(), Some("FAILURE:INVALID_ARGUMENT"));
+    let mut own = tunnel(2);
+    own["remote_ip"] = json!("192.0.2.1");
+    let told = call(&sim, "create_tunnel", own).await;
+    assert!(told.starts_with("FAILURE:INVALID_ARGUMENT remote_ip "), "{told}");
+    sim.switch.set_running(false);
+    let told = call(&sim, "create_tunnel", tunnel(2)).await;
+    assert!(told.starts_with("FAILURE:SWITCH_NOT_RUN "), "{told}");
+    sim.switch.set_database(false);
+    let told = call(&sim, "create_tunnel", tunnel(2)).await;
+    assert!(told.starts_with("FAILURE:DB_NOT_RUN "), "{told}");
+    for function in ["is_xcp", "getLabel"] {
+        let told = call(&sim, function, json!({})).await;
+        assert!(told.starts_with("FAILURE:NOT_SUPPORTED "), "{told}");
+    }
+}

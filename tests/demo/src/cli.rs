@@ -13,6 +13,7 @@ Exit status:
 JSON, one document on standard output (what ends in _ms is in milliseconds):
   ok, wrong[]       the verdict, and each thing that was wrong in words
   ovstunnel, open_vswitch, seconds
+  by_plugin         whether the networks were set up through the plugin
   hosts[]           name, ip, url, namespace, rundir
   networks[]        name, key, bridge, ipv6,
     vms[]           name, host, ip, mac, vif
@@ -47,6 +48,11 @@ pub struct Cli {
     /// Print one JSON document on standard output, and nothing else there.
     #[arg(long)]
     pub json: bool,
+
+    /// Set the networks up as CloudStack does on XenServer, through the plugin of xapi's, instead of by HTTPS. A plugin is not
+    /// told what to do with IPv6, so both networks drop it.
+    #[arg(long)]
+    pub plugin: bool,
 
     /// Leave everything running until Ctrl-C, and say how to look around.
     #[arg(long)]

@@ -1,7 +1,7 @@
 //! The demo: hosts with `ovstunneld` in network namespaces, and a count of every frame that their VMs get.
 //!
-//! It is a user of the programs as they are built, by HTTPS and by the operator's command; it must not know how they work
-//! inside. Standard output has the result, standard error the progress. See `cli.rs` for options and exit status.
+//! It is a user of the programs as they are built, by HTTPS or the plugin and by the operator's command; it must not know how
+//! they work inside. Standard output has the result, standard error the progress. See `cli.rs` for options and exit status.
 
 mod cli;
 mod count;

@@ -16,6 +16,8 @@ pub struct Report {
     pub ovstunnel: String,
     pub open_vswitch: String,
     pub seconds: f64,
+    /// The networks were set up through the plugin, not by HTTPS.
+    pub by_plugin: bool,
     pub hosts: Vec<HostReport>,
     pub networks: Vec<NetworkReport>,
     pub requests: Vec<Request>,

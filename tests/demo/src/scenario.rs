@@ -27,10 +27,16 @@ const OUR_FLOWS: &str = "cookie=0x6f76737400000000/0xffffffff00000000";
 pub fn set_up(cli: &Cli, progress: &Progress) -> Result<Stage> {
     let what = format!("{} hosts, each with its own Open vSwitch and ovstunneld", cli.hosts);
     let mut stage = progress.step(&what, || Stage::new(cli.hosts))?;
-    progress.step("networks red and blue, by HTTPS requests to the daemons", || {
-        stage.set_up_red()?;
-        stage.set_up_blue()
-    })?;
+    match cli.plugin {
+        false => progress.step("networks red and blue, by HTTPS requests to the daemons", || {
+            stage.set_up_red()?;
+            stage.set_up_blue()
+        })?,
+        true => progress.step("networks red and blue, by the plugin program as xapi runs it", || {
+            stage.set_up_by_plugin("red", 1)?;
+            stage.set_up_by_plugin("blue", 2)
+        })?,
+    }
     let vms = if cli.vms == 1 { "a VM".to_owned() } else { format!("{} VMs", cli.vms) };
     progress.step(&format!("{vms} of each network on each host"), || stage.plug_vms(cli.vms))?;
     Ok(stage)
@@ -40,6 +46,7 @@ pub fn set_up(cli: &Cli, progress: &Progress) -> Result<Stage> {
 pub fn play(stage: &Stage, broken: Option<Broken>, progress: &Progress) -> Result<Report> {
     let mut report = Report { ovstunnel: env!("CARGO_PKG_VERSION").to_owned(), ..Report::default() };
     report.open_vswitch = stage.open_vswitch()?;
+    report.by_plugin = stage.by_plugin();
     report.hosts = stage.cloud.nodes().iter().map(|node| host_report(node.host(), node.url())).collect();
     report.rounds.push(round(stage, RoundName::NewMesh, "the networks are new", progress)?);
     match broken {

@@ -1,4 +1,4 @@
-//! The stage: hosts with daemons, two virtual networks set up over HTTPS, and the VMs on them.
+//! The stage: hosts with daemons, two virtual networks set up over HTTPS or through the plugin, and the VMs on them.
 //!
 //! It does what a cloud's management server and its hypervisors do, and keeps the time of each request. It must not send
 //! a frame of its own or judge anything.
@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_api::{Bridge, FlowsState, Id, Ipv6Policy, Outcome, PostTunnel, PutBridge, PutTunnel};
-use ovstunnel_e2e::{Cloud, Network, Node};
+use ovstunnel_e2e::{Cloud, Network, Node, Plugin, network_uuid};
 use ovstunnel_lab::{MacAddr6, Vm, VmSpec};
 use ovstunnelctl::client::{Client, ClientError};
 
@@ -35,13 +35,14 @@ pub struct Stage {
     pub tenants: Vec<Tenant>,
     pub cloud: Cloud,
     requests: RefCell<Vec<Request>>,
+    by_plugin: bool,
 }
 
 impl Stage {
     /// Hosts and daemons; no network yet.
     pub fn new(hosts: u16) -> Result<Self> {
         let cloud = Cloud::new("demo", hosts.into())?;
-        Ok(Stage { tenants: Vec::new(), cloud, requests: RefCell::default() })
+        Ok(Stage { tenants: Vec::new(), cloud, requests: RefCell::default(), by_plugin: false })
     }
 
     /// The numbers of all hosts.
@@ -86,6 +87,47 @@ impl Stage {
             }
         }
         self.tenants.push(Tenant { name: "blue", network, vms: Vec::new() });
+        Ok(())
+    }
+
+    /// A network as CloudStack sets it up: each bridge, then each end of each tunnel, one run of the plugin each.
+    pub fn set_up_by_plugin(&mut self, name: &'static str, number: u16) -> Result<()> {
+        let network = Network::numbered(number, Ipv6Policy::Drop);
+        let (bridge, key, uuid) = (network.bridge.clone(), network.key.to_string(), network_uuid(number));
+        let named = format!("OVSTunnel{key}");
+        let addresses = self.tunnel_addresses()?;
+        for index in 0..addresses.len() {
+            let host = id(index).to_string();
+            let arguments = [("bridge", &*bridge), ("key", &*named), ("xs_nw_uuid", &*uuid), ("cs_host_id", &*host)];
+            self.call_plugin(index + 1, "setup_ovs_bridge", &arguments)?;
+        }
+        for from in 0..addresses.len() {
+            for (to, remote_ip) in addresses.iter().enumerate().filter(|(to, _)| *to != from) {
+                let (from_id, to_id) = (id(from).to_string(), id(to).to_string());
+                let ends = [("from", &*from_id), ("to", &*to_id), ("remote_ip", &**remote_ip)];
+                let arguments = [("bridge", &*bridge), ("key", &*key)].into_iter().chain(ends).collect::<Vec<_>>();
+                self.call_plugin(from + 1, "create_tunnel", &arguments)?;
+            }
+        }
+        self.by_plugin = true;
+        self.tenants.push(Tenant { name, network, vms: Vec::new() });
+        Ok(())
+    }
+
+    /// Whether the networks were set up through the plugin.
+    pub fn by_plugin(&self) -> bool {
+        self.by_plugin
+    }
+
+    fn call_plugin(&self, host: usize, function: &str, arguments: &[(&str, &str)]) -> Result<()> {
+        let node = self.cloud.node(host)?;
+        let plugin = Plugin::on(node)?;
+        let start = Instant::now();
+        let value = plugin.call(function, arguments)?;
+        let time_ms = milliseconds(start.elapsed());
+        ensure!(value.starts_with("SUCCESS:"), "{function} on {}: {value}", node.host().name());
+        let (request, host) = (format!("plugin {function}"), node.host().name().to_owned());
+        self.requests.borrow_mut().push(Request { request, host, outcome: None, time_ms });
         Ok(())
     }
 

@@ -58,6 +58,21 @@ fn two_hosts_with_a_vm_each_show_that_all_is_right() {
 }
 
 #[test]
+fn set_up_through_the_plugin_all_is_right_too() {
+    let (status, document) = json("--hosts 2 --vms 1 --plugin").unwrap();
+    assert_eq!((status, &document["ok"]), (Some(0), &Value::Bool(true)), "{:#}", document["wrong"]);
+    assert_eq!(document["by_plugin"], true);
+    let requests = document["requests"].as_array().unwrap();
+    let calls = requests.iter().filter_map(|request| request["request"].as_str()?.strip_prefix("plugin "));
+    let calls: Vec<&str> = calls.collect();
+    let network = ["setup_ovs_bridge", "setup_ovs_bridge", "create_tunnel", "create_tunnel"];
+    assert_eq!(calls, [network, network].concat());
+    assert!(requests.iter().all(|request| !request["request"].as_str().unwrap().starts_with("P")), "{requests:?}");
+    assert_eq!(document["totals"]["copies"], document["totals"]["copies_expected"]);
+    assert!(document["totals"]["copies"].as_u64().unwrap() > 20, "{}", document["totals"]);
+}
+
+#[test]
 fn without_split_horizon_the_demo_fails() {
     let (status, document) = json("--hosts 3 --vms 1 --break split-horizon").unwrap();
     assert_eq!((status, &document["ok"]), (Some(1), &Value::Bool(false)));

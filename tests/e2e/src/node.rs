@@ -31,7 +31,7 @@ pub struct NodeConfig {
     pub log_level: String,
     /// `[network] vif_broadcast_pps`.
     pub vif_broadcast_pps: u32,
-    /// Folder of the [`Pool`](crate::Pool) that the hosts belong to, by their numbers.
+    /// Folder of the [`Pool`] that the hosts belong to, by their numbers.
     pub pool: Option<PathBuf>,
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use ovstunnel_e2e::{NodeConfig, VPC_BRIDGE, VpcCloud, open_policies, topology, whole_topology};
+use ovstunnel_e2e::{NodeConfig, VPC_BRIDGE, VpcCloud, ask, open_policies, topology, whole_topology};
 use ovstunnel_lab::{Kind, Payload, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -98,6 +98,21 @@ fn a_vm_that_goes_leaves_nothing_and_one_that_moves_is_found() -> Result<()> {
         if delivery.kind.is_ipv6() { delivery.expect_nowhere()? } else { delivery.expect_once()? }
     }
     lab.expect_no_duplicates()
+}
+
+/// xapi's own script deletes every flow of a VIF when it plugs it; then udev's helper tells us.
+#[test]
+fn a_vifs_flows_that_xapi_deletes_are_back_after_its_event() -> Result<()> {
+    let vpc = VpcCloud::new("script", NodeConfig::default())?;
+    let node = vpc.cloud().node(1)?;
+    let before = vpc.flows(1)?;
+    let port = node.host().vsctl(["get", "Interface", "vif1.0", "ofport"])?;
+    node.host().ofctl(["-O", "OpenFlow14", "del-flows", VPC_BRIDGE, &format!("in_port={}", port.trim())])?;
+    ensure!(vpc.flows(1)?.len() < before.len());
+    let (status, answer) = ask(node, "PUT", "/v1/vifs/vif1.0")?;
+    ensure!(status == 200 && answer["outcome"] == "updated", "{status} {answer}");
+    ensure!(vpc.flows(1)? == before);
+    Ok(())
 }
 
 #[test]

@@ -73,6 +73,7 @@ fn write(db: &mut Db, table: &str, name: &str, column: &str, value: Option<&str>
         ("Interface", column, value) => {
             let interface = db.interfaces.get_mut(row.interfaces.first()?)?;
             match column {
+                "type" => interface.kind = value.unwrap_or_default().to_owned(),
                 "options" => set_pair(&mut interface.options, key, value),
                 "external_ids" => set_pair(&mut interface.external_ids, key, value),
                 _ => return None,

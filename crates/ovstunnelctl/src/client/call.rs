@@ -115,6 +115,11 @@ mod tests {
         assert_eq!(path(delete_bridge("xapi12").unwrap()), "DELETE /v1/bridges/xapi12");
         assert_eq!(path(delete_bridge("a/b?c#d").unwrap()), "DELETE /v1/bridges/a%2Fb%3Fc%23d");
         assert_eq!(path(interface("Pool-wide eth0").unwrap()), "GET /v1/interfaces/Pool-wide%20eth0");
+        let plugin = |function| path(plugin(function, &PluginArguments::default()).unwrap());
+        assert_eq!(
+            (plugin("is_xcp"), plugin("a/b")),
+            ("POST /v1/plugin/is_xcp".into(), "POST /v1/plugin/a%2Fb".into())
+        );
         assert_eq!(path(interface("%2e%2e").unwrap()), "GET /v1/interfaces/%252e%252e");
     }
 

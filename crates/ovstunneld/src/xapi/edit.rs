@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use backon::{ExponentialBuilder, Retryable};
 use ovstunnel_core::{HostId, NetworkUuid};
 use ovstunnel_ovs::{Xe, XeError};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::NetworkKind;
@@ -41,6 +42,9 @@ pub(super) enum EditError {
     /// Somebody else has the lock, or has taken it from us.
     #[error("other hosts kept the lock on it for too long")]
     Busy,
+    /// Other edits of this host took too long.
+    #[error("other edits of this host kept it waiting for too long")]
+    Crowded,
     /// `xe` fails.
     #[error(transparent)]
     Xe(#[from] XeError),
@@ -66,8 +70,15 @@ struct Held {
 }
 
 impl Edit {
+    /// Carries it out when its turn has come among all edits of this host; while `xe` hangs that may be never.
+    pub async fn carry_out_among(&self, edits: &Semaphore) -> Result<(), EditError> {
+        let turn = tokio::time::timeout(self.xe.timeout() * PATIENCE, edits.acquire()).await;
+        let _turn = turn.map_err(|_| EditError::Crowded)?;
+        self.carry_out().await
+    }
+
     /// Has the list say what it is to say. An `xe` that fails or hangs is not tried again.
-    pub async fn carry_out(&self) -> Result<(), EditError> {
+    async fn carry_out(&self) -> Result<(), EditError> {
         let give_up = Instant::now() + self.xe.timeout() * PATIENCE;
         let pauses = ExponentialBuilder::new().with_min_delay(PAUSES.0).with_max_delay(PAUSES.1).with_jitter();
         let again = |error: &EditError| matches!(error, EditError::Busy) && Instant::now() < give_up;

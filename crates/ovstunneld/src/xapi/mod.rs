@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use ovstunnel_core::{BridgeName, HostId, NetworkUuid};
 use ovstunnel_ovs::{CommandHook, Xe, XeError};
+use tokio::sync::Semaphore;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -63,11 +64,15 @@ pub enum XapiError {
     Devices(#[from] interfaces::Error),
 }
 
+/// Edits that run `xe` at the same time: a host that sets up a hundred networks at once has more to do than that.
+const EDITS: usize = 8;
+
 /// xapi of this host's pool.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Xapi {
     xe: Xe,
     inventory: PathBuf,
+    edits: Arc<Semaphore>,
 }
 
 impl Xapi {
@@ -79,7 +84,8 @@ impl Xapi {
             XapiMode::Auto => config.xe.exists(),
         };
         let xe = Xe::new(config.xe.clone(), config.timeout, hook);
-        used.then(|| Arc::new(Xapi { xe, inventory: config.inventory.clone() }))
+        let (inventory, edits) = (config.inventory.clone(), Semaphore::new(EDITS).into());
+        used.then(|| Arc::new(Xapi { xe, inventory, edits }))
     }
 
     /// Notes that a network is set up on this host. What goes wrong is in the log: the server then calls set-up again.
@@ -106,8 +112,9 @@ impl Xapi {
     /// In a task of its own: a caller that goes away must not leave an edit half done.
     async fn note(&self, network: NetworkUuid, wanted: Wanted, host: &HostId) {
         let edit = Edit { xe: self.xe.clone(), network, wanted, host: host.clone() };
+        let edits = Arc::clone(&self.edits);
         let task = async move {
-            if let Err(error) = edit.carry_out().await {
+            if let Err(error) = edit.carry_out_among(&edits).await {
                 let error = chain(&error);
                 tracing::warn!(%network, host = %edit.host, error, "the list of hosts that xapi keeps was not edited");
             }

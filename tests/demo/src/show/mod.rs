@@ -20,7 +20,10 @@ pub fn report(report: &Report) -> String {
     let mut page = Page::for_standard_output();
     page.heading("The mesh");
     picture::mesh(&mut page, report);
-    page.heading("The requests that set it up, as the client saw them");
+    page.heading(match report.by_plugin {
+        true => "The calls that set it up: xapi's plugin `ovstunnel`, one run each, with what it takes to start it",
+        false => "The requests that set it up, as the client saw them",
+    });
     switches::requests(&mut page, &report.requests);
     report.rounds.iter().for_each(|one| round(&mut page, report, one));
     page.heading("What is in the switches now");
@@ -75,7 +78,7 @@ fn killed(page: &mut Page, restart: &Restart) {
         "  there were {before} before the first frame and {after} after the last: {host}'s daemon was held meanwhile."
     ));
     page.line("  What keeps frames from being doubled is Port.protected, which is no flow. Dropping IPv6");
-    page.line("  does take a flow, so blue's IPv6 is left out here.");
+    page.line("  does take a flow, so IPv6 of a network that drops it is left out here.");
     page.blank();
 }
 
