@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use ovstunnel_e2e::{NodeConfig, VPC_BRIDGE, VpcCloud, ask, open_policies, topology, whole_topology};
+use ovstunnel_api::PluginArguments;
+use ovstunnel_e2e::{NodeConfig, VPC_BRIDGE, VpcCloud, ask, open_policies, tier_uuid, topology, whole_topology};
 use ovstunnel_lab::{Kind, Payload, wait_until};
+use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -98,6 +100,50 @@ fn a_vm_that_goes_leaves_nothing_and_one_that_moves_is_found() -> Result<()> {
         if delivery.kind.is_ipv6() { delivery.expect_nowhere()? } else { delivery.expect_once()? }
     }
     lab.expect_no_duplicates()
+}
+
+/// A topology as large as it may be, which takes the record several chunks, and what is larger.
+#[test]
+fn a_large_topology_is_recorded_whole_and_read_again() -> Result<()> {
+    let vpc = VpcCloud::new("large", NodeConfig::default())?;
+    vpc.tell_all("routing_policies", 1, &open_policies())?;
+    let tell = |sequence: u32, cards: u32| -> Result<String> {
+        let mut config = whole_topology();
+        let nic = |n: u32| {
+            let [_, _, high, low] = n.to_be_bytes();
+            json!({"ipaddress": format!("10.1.{}.{low}", 100 + high), "macaddress": format!("02:00:00:01:{high:02x}:{low:02x}"),
+                "networkuuid": tier_uuid(1)})
+        };
+        let many: Vec<Value> = (0..cards).map(nic).collect();
+        config["vpc"]["vms"].as_array_mut().context("VMs")?.push(json!({"hostid": 2, "nics": many}));
+        let arguments = [
+            ("bridge", VPC_BRIDGE),
+            ("host-id", "1"),
+            ("seq-no", &sequence.to_string()),
+            ("config", &config.to_string()),
+        ];
+        let arguments = arguments.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        // By the daemon's own API: xapi takes no argument as long as this.
+        let arguments = PluginArguments(arguments.into());
+        let function = "configure_ovs_bridge_for_network_topology";
+        Ok(vpc.cloud().call(1, move |client| async move { client.plugin(function, &arguments).await })??.value)
+    };
+    let answer = tell(2, 6000)?;
+    ensure!(answer.ends_with("was applied"), "{answer}");
+    let flows = vpc.flows(1)?;
+    ensure!(flows.len() > 12_000, "{} flows", flows.len());
+    let node = vpc.cloud().node(1)?;
+    node.kill();
+    node.host().kill_vswitchd();
+    node.host().start_vswitchd()?;
+    node.start()?;
+    vpc.cloud().wait_until_ready(1)?;
+    wait_for(&vpc, (1, 1), (2, 2))?;
+    ensure!(vpc.flows(1)? == flows, "the flows are not those of before");
+    let answer = tell(3, 7900)?;
+    ensure!(answer.starts_with("FAILURE:INVALID_ARGUMENT config must be small enough to be recorded"), "{answer}");
+    ensure!(vpc.flows(1)? == flows);
+    Ok(())
 }
 
 /// xapi's own script deletes every flow of a VIF when it plugs it; then udev's helper tells us.
