@@ -82,6 +82,7 @@ fn hostile() -> Vec<String> {
         "\u{e9}\u{4e2d}\u{1f600}",
         "\u{202e}",
         "\u{7f}\u{85}",
+        "\u{1}\u{1b}[31m",
         "-2147483648",
         "OVSTunnel;",
         "<a>&lt;]]>",
@@ -150,6 +151,8 @@ fn hostile_texts_in_every_argument_change_nothing() -> Result<()> {
     let cut = nasty.chars().take(40_000).collect::<String>();
     more.extend([("cloudstack-network-id", cut.as_str()), ("../x;", "y")]);
     plugin.expect("create_tunnel", &more, "SUCCESS:t1001-1-2")?;
+    let answers = |line: &&str| line.contains("request{id=") && line.contains("path=/v1/plugin/create_tunnel}");
+    ensure!(daemon.log().lines().filter(answers).any(|line| line.contains("SUCCESS:t1001-1-2")), "{}", daemon.log());
     let longest = daemon.log().lines().map(str::len).max().unwrap_or_default();
     ensure!(longest < 2_000, "a line of the log has {longest} bytes");
     Ok(())

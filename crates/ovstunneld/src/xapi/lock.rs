@@ -38,7 +38,7 @@ fn millis(time: SystemTime) -> u128 {
 }
 
 /// The locks that stand in a network's `other-config`, each with its value.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Locks(BTreeMap<u64, String>);
 
 /// The key of a lock.
@@ -79,6 +79,8 @@ impl Locks {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn locks(pairs: &[(&str, &str)]) -> Locks {
@@ -117,5 +119,67 @@ mod tests {
             passed.is_held(2, &b, &dead) && !passed.is_held(2, &a, &dead) && !passed.is_held(2, &b, &Locks::default())
         );
         assert!(!locks(&[]).is_held(1, &a, &Locks::default()));
+    }
+
+    /// Where a host is in taking the lock and letting go of it; `passed_by` is what it saw when it began.
+    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    enum At {
+        Begin,
+        Add { number: u64, passed_by: Locks },
+        Look { number: u64, passed_by: Locks },
+        StepBack { number: u64 },
+        Hold { remove: Vec<u64> },
+    }
+
+    /// What a host does next: one call of xapi's, which no other call is mixed with.
+    fn next(place: &At, locks: &mut Locks, ticket: &Ticket) -> At {
+        match place.clone() {
+            At::Begin => match locks.free_number(at(5)) {
+                Some(number) => At::Add { number, passed_by: locks.clone() },
+                None => At::Begin,
+            },
+            At::Add { number, .. } if locks.0.contains_key(&number) => At::Begin,
+            At::Add { number, passed_by } => {
+                locks.0.insert(number, ticket.to_string());
+                At::Look { number, passed_by }
+            }
+            At::Look { number, passed_by } => match locks.is_held(number, ticket, &passed_by) {
+                true => At::Hold { remove: passed_by.numbers().chain([number]).collect() },
+                false => At::StepBack { number },
+            },
+            At::StepBack { number } => {
+                locks.0.remove(&number);
+                At::Begin
+            }
+            At::Hold { mut remove } => {
+                locks.0.remove(&remove.remove(0));
+                if remove.is_empty() { At::Begin } else { At::Hold { remove } }
+            }
+        }
+    }
+
+    /// Three hosts that take the lock again and again, in every order in which their calls can come: never do two have it.
+    #[test]
+    fn in_no_order_of_calls_do_two_hosts_have_it() {
+        let tickets = [1000, 1001, 1002].map(|until| Ticket::new(at(until), Duration::ZERO));
+        for dead in
+            [&[][..], &[("ovstunnel-lock-1", "1/x")], &[("ovstunnel-lock-2", "1/x"), ("ovstunnel-lock-3", "2/y")]]
+        {
+            let start = (locks(dead), [At::Begin, At::Begin, At::Begin]);
+            let (mut seen, mut open, mut held) = (BTreeSet::from([start.clone()]), vec![start], 0);
+            while let Some((locks, hosts)) = open.pop() {
+                let holders = hosts.iter().filter(|at| matches!(at, At::Hold { .. })).count();
+                assert!(holders <= 1, "{hosts:?} with {locks:?}");
+                held += holders;
+                for (n, ticket) in tickets.iter().enumerate() {
+                    let (mut locks, mut hosts) = (locks.clone(), hosts.clone());
+                    hosts[n] = next(&hosts[n], &mut locks, ticket);
+                    if seen.insert((locks.clone(), hosts.clone())) {
+                        open.push((locks, hosts));
+                    }
+                }
+            }
+            assert!(held > 3 && seen.len() > 30, "{held} of {}", seen.len());
+        }
     }
 }
