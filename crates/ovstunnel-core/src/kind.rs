@@ -80,8 +80,9 @@ fn recorded_key(bridge: &ObservedBridge) -> Option<GreKey> {
     texts.into_iter().flatten().find_map(|text| text.parse().ok())
 }
 
-/// A part of the record that cannot be read counts as not there, its number included: any update will do.
-fn recorded_vpc(bridge: &ObservedBridge, id: VpcId) -> Vpc {
+/// A VPC as far as a bridge's marks tell of it, but for its id. A part of the record that cannot be read counts as not there,
+/// its number included: any update will do.
+pub(crate) fn recorded_vpc(bridge: &ObservedBridge, id: VpcId) -> Vpc {
     Vpc {
         id,
         topology: applied(bridge, ids::TOPOLOGY, ids::TOPOLOGY_SEQUENCE, recorded_topology),

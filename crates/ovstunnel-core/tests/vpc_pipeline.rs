@@ -167,6 +167,23 @@ fn an_unplugged_vif_leaves_no_flow_behind() {
 }
 
 #[test]
+fn the_limit_of_a_vifs_broadcast_holds_here_too() {
+    let world = host_1();
+    let bridge = &world.bridges["v"];
+    let desired = DesiredBridge::from_record(bridge).unwrap();
+    let settings = Settings { vif_broadcast_pps: 50, ..Settings::default() };
+    let flows = bridge_flows(&desired, Some(bridge), &settings);
+    let limited: Vec<&Flow> = flows.iter().filter(|flow| matches!(flow.actions[..], [Action::Meter(_), ..])).collect();
+    assert_eq!(limited.len(), 3, "{limited:?}");
+    for flow in limited {
+        let port = flow.matches.in_port.unwrap();
+        assert_eq!((flow.actions[0], flow.matches.dl_dst), (Action::Meter(port), Some(MacMatch::Group)));
+        assert_eq!(flow.cookie, Cookie::limited(port, 50));
+        assert_eq!(flow.to_string().parse().as_ref(), Ok(flow));
+    }
+}
+
+#[test]
 fn the_number_of_flows_is_bounded() {
     let mut world = host_1();
     let ports = item("10 allow ingress tcp 1-65534 10.1.1.0/24,10.1.3.0/24");

@@ -125,6 +125,24 @@ fn a_damaged_record_counts_as_none_and_any_update_mends_it() {
 }
 
 #[test]
+fn a_damaged_mark_is_mended_by_a_set_up_and_what_was_told_stays() {
+    for mark in [None, Some("no id; at all".to_owned())] {
+        let mut world = host_1();
+        let before = vpc(&world);
+        let ids = &mut world.bridges.get_mut("v").unwrap().external_ids;
+        match mark {
+            Some(text) => drop(ids.insert(ids::VPC.into(), text)),
+            None => drop(ids.remove(ids::VPC)),
+        }
+        assert_eq!(world.repairs(), vec![]);
+        assert!(matches!(world.change(&[told("v", 2, &topology())]).remove(0), Err(Rejected::Conflict { .. })));
+        world.change(&[setup_vpc("v")]).remove(0).unwrap();
+        assert_eq!(vpc(&world), before);
+        assert_eq!(world.bridges["v"].ports.values().filter(|port| port.is_tunnel_of_ours()).count(), 6);
+    }
+}
+
+#[test]
 fn another_fail_mode_is_put_back_and_the_flows_that_went_with_it() {
     let mut world = host_1();
     let flows = world.known_flows("v");

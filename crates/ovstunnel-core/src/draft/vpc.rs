@@ -3,6 +3,7 @@
 use super::rules::{first_record, not_managed, of_another_kind};
 use super::{Draft, Touched};
 use crate::change::invalid;
+use crate::kind::recorded_vpc;
 use crate::{
     Applied, BridgeKind, FLOWS_MAX, Rejected, Settings, SetupVpc, TooLarge, UpdateVpc, View, Vpc, VpcUpdate, fits,
 };
@@ -10,7 +11,10 @@ use crate::{
 impl Draft<'_> {
     pub(super) fn setup_vpc(&mut self, view: &dyn View, settings: &Settings, setup: &SetupVpc) -> Result<(), Rejected> {
         let Touched { observed, desired, .. } = self.takable(view, &setup.bridge)?.clone();
-        let kind = BridgeKind::Vpc(Vpc::new(setup.vpc.clone()));
+        // What it was told is not lost with its mark.
+        let vpc = |observed| recorded_vpc(observed, setup.vpc.clone());
+        let vpc = observed.as_ref().map_or_else(|| Vpc::new(setup.vpc.clone()), vpc);
+        let kind = BridgeKind::Vpc(vpc);
         let mut next = desired.unwrap_or_else(|| first_record(&setup.bridge, kind, settings, observed.as_ref()));
         if next.kind.vpc().is_none_or(|vpc| vpc.id != setup.vpc) {
             return Err(of_another_kind(&next));
