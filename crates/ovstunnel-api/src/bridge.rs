@@ -81,13 +81,48 @@ pub struct Flows {
     pub installed: Option<u32>,
 }
 
+/// A tier of a VPC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Tier {
+    /// GRE key of its tunnels.
+    pub key: u32,
+    /// UUID of its network.
+    pub network_uuid: String,
+    /// Its addresses.
+    pub cidr: String,
+    /// Id of its ACL; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acl: Option<String>,
+}
+
+/// A distributed-routing VPC, as far as its bridge has been told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Vpc {
+    /// Its id.
+    pub id: String,
+    /// Number of the last applied topology; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology_sequence: Option<u64>,
+    /// Number of the last applied routing policies; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policies_sequence: Option<u64>,
+    /// Its tiers.
+    pub tiers: Vec<Tier>,
+    /// VIFs whose Ethernet address is in no tier: nothing is forwarded for them.
+    pub unplaced_vifs: Vec<String>,
+}
+
 /// A managed bridge as it is in the switch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Bridge {
     /// Name of the bridge.
     pub name: String,
-    /// GRE key of its network.
-    pub key: u32,
+    /// GRE key of its network; absent on the bridge of a VPC, which has a key for each tier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<u32>,
+    /// The distributed-routing VPC of which it has all tiers; absent on a network's bridge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<Vpc>,
     /// UUID of its network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_uuid: Option<String>,

@@ -13,7 +13,9 @@ mod reconcile;
 mod takeover;
 mod tunnel;
 
-pub use bridge::{Bridge, BridgeAnswer, BridgeList, Flows, FlowsState, Ipv6Policy, PutBridge, PutTunnel, Vif};
+pub use bridge::{
+    Bridge, BridgeAnswer, BridgeList, Flows, FlowsState, Ipv6Policy, PutBridge, PutTunnel, Tier, Vif, Vpc,
+};
 pub use interface::Interface;
 pub use plan::{PlanAnswer, PlannedCommand};
 pub use plugin::{PluginAnswer, PluginArguments};

@@ -3,11 +3,12 @@
 //! What it does: edits that keep and that give back. What it must not do: give back STP, which was switched off because it
 //! loses traffic (docs/adr/0005-removing-a-bridge.md).
 
-use crate::{BridgeEdit, DesiredBridge, Mark, ObservedBridge, ids};
+use crate::{BridgeEdit, DesiredBridge, FailMode, Mark, ObservedBridge, ids};
 
 /// Beside the keys of `other_config` and `external_ids` themselves.
 const PROTECTED: &str = "protected";
 const PROTOCOLS: &str = "protocols";
+const FAIL_MODE: &str = "fail-mode";
 
 fn kept(observed: &ObservedBridge, what: &str) -> Option<String> {
     observed.external_ids.get(&format!("{}{what}", ids::WAS)).cloned()
@@ -29,13 +30,16 @@ pub(crate) fn keep(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<Br
     let mut keep: Vec<(&str, String)> = config.chain(network).map(|(key, value)| (key, value.clone())).collect();
     keep.extend(observed.own_port().filter(|port| port.protected).map(|_| (PROTECTED, "true".to_owned())));
     keep.extend(lacks_openflow_14(observed).then(|| (PROTOCOLS, observed.protocols.join(","))));
+    let standalone = observed.fail_mode.as_ref().filter(|_| desired.needs_flows());
+    keep.extend(standalone.map(|mode| (FAIL_MODE, mode.clone())));
     keep.into_iter().map(|(what, value)| BridgeEdit::SetId(format!("{}{what}", ids::WAS), value)).collect()
 }
 
 /// Edits that leave a bridge without our marks, and with what it had before.
 pub(crate) fn give_back(observed: &ObservedBridge) -> Vec<BridgeEdit> {
-    let own = [ids::KEY, ids::NETWORK_UUID, ids::HOST_ID, ids::IPV6, ids::ADOPTED, ids::TAKEOVER, ids::FLOODING];
-    let ours = |key: &&String| own.contains(&key.as_str()) || key.starts_with(ids::WAS);
+    let own =
+        [ids::KEY, ids::VPC, ids::NETWORK_UUID, ids::HOST_ID, ids::IPV6, ids::ADOPTED, ids::TAKEOVER, ids::FLOODING];
+    let ours = |key: &&String| own.contains(&key.as_str()) || key.starts_with(ids::WAS) || ids::is_chunk(key);
     let mut edits: Vec<BridgeEdit> =
         observed.external_ids.keys().filter(ours).map(|key| BridgeEdit::DropId(key.clone())).collect();
     let id = |key| observed.external_ids.get(key);
@@ -47,7 +51,13 @@ pub(crate) fn give_back(observed: &ObservedBridge) -> Vec<BridgeEdit> {
             None => BridgeEdit::DropId(key),
         });
     }
-    for key in [ids::GRE_KEY, ids::MAC_TABLE_SIZE].into_iter().filter(|key| observed.other_config.contains_key(*key)) {
+    let of_kind: &[&str] = match id(ids::VPC) {
+        Some(_) => &[ids::TOPOLOGY_SEQUENCE, ids::POLICY_SEQUENCE],
+        None => &[ids::GRE_KEY],
+    };
+    for key in
+        of_kind.iter().copied().chain([ids::MAC_TABLE_SIZE]).filter(|key| observed.other_config.contains_key(*key))
+    {
         edits.push(match kept(observed, key) {
             Some(value) => BridgeEdit::SetConfig(key.to_owned(), value),
             None => BridgeEdit::DropConfig(key.to_owned()),
@@ -57,5 +67,18 @@ pub(crate) fn give_back(observed: &ObservedBridge) -> Vec<BridgeEdit> {
     edits.extend(protected.then_some(BridgeEdit::Protect(false)));
     let let_in = kept(observed, PROTOCOLS).is_some() && observed.protocols.iter().any(|p| p == "OpenFlow14");
     edits.extend(let_in.then_some(BridgeEdit::OpenFlow14(false)));
+    if observed.external_ids.contains_key(ids::VPC) && observed.fail_mode.as_deref() == Some(FailMode::Secure.as_str())
+    {
+        edits.extend(fail_mode_before(observed).map(BridgeEdit::FailMode));
+    }
     edits
+}
+
+/// The `fail_mode` that a bridge had; nothing where that was the one that it has.
+fn fail_mode_before(observed: &ObservedBridge) -> Option<Option<FailMode>> {
+    match kept(observed, FAIL_MODE).as_deref() {
+        Some("secure") => None,
+        Some(_) => Some(Some(FailMode::Standalone)),
+        None => Some(None),
+    }
 }

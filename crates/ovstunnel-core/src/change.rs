@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::{BridgeName, GreKey, HostId, Ipv6Policy, NetworkUuid, PortName, RemoteIp};
+use std::sync::Arc;
+
+use crate::{BridgeName, GreKey, HostId, Ipv6Policy, NetworkUuid, Policies, PortName, RemoteIp, Topology, VpcId};
 
 /// One tunnel of a complete set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +34,39 @@ pub struct SetupBridge {
     pub tunnels: Option<Vec<TunnelSpec>>,
 }
 
+/// Set up the bridge of a VPC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetupVpc {
+    /// The bridge.
+    pub bridge: BridgeName,
+    /// The VPC.
+    pub vpc: VpcId,
+    /// UUID of its network; as it is when absent.
+    pub network_uuid: Option<NetworkUuid>,
+    /// Id of this host; as it is when absent.
+    pub host_id: Option<HostId>,
+}
+
+/// What a VPC is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VpcUpdate {
+    /// Which tiers and VMs there are.
+    Topology(Arc<Topology>),
+    /// What may pass between the tiers.
+    Policies(Arc<Policies>),
+}
+
+/// Tell the bridge of a VPC something new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateVpc {
+    /// The bridge.
+    pub bridge: BridgeName,
+    /// Number of the update: it is applied only if it is larger than the last applied one of its kind.
+    pub sequence: u64,
+    /// What it says.
+    pub update: VpcUpdate,
+}
+
 /// Create a tunnel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateTunnel {
@@ -54,6 +89,10 @@ pub struct CreateTunnel {
 pub enum Change {
     /// A bridge is to be there.
     SetupBridge(SetupBridge),
+    /// The bridge of a VPC is to be there.
+    SetupVpc(SetupVpc),
+    /// The bridge of a VPC is to follow an update.
+    UpdateVpc(UpdateVpc),
     /// A bridge is to be gone.
     DestroyBridge(BridgeName),
     /// A bridge is to be a plain one, with all on it that is not ours.
@@ -75,6 +114,16 @@ impl fmt::Display for Change {
             Change::SetupBridge(SetupBridge { bridge, key, tunnels, .. }) => match tunnels {
                 Some(tunnels) => write!(f, "set up bridge {bridge}, key {key}, with {} tunnels", tunnels.len()),
                 None => write!(f, "set up bridge {bridge}, key {key}"),
+            },
+            Change::SetupVpc(SetupVpc { bridge, vpc, .. }) => write!(f, "set up bridge {bridge} of VPC {vpc}"),
+            Change::UpdateVpc(UpdateVpc { bridge, sequence, update }) => match update {
+                VpcUpdate::Topology(topology) => {
+                    let (tiers, nics) = (topology.tiers.len(), topology.nics.len());
+                    write!(f, "topology {sequence} of bridge {bridge}, {tiers} tiers and {nics} cards")
+                }
+                VpcUpdate::Policies(policies) => {
+                    write!(f, "policies {sequence} of bridge {bridge}, {} ACLs", policies.acls.len())
+                }
             },
             Change::DestroyBridge(bridge) => write!(f, "destroy bridge {bridge}"),
             Change::ReleaseBridge(bridge) => write!(f, "release bridge {bridge}"),
@@ -150,6 +199,8 @@ impl Change {
     pub fn bridge(&self) -> &BridgeName {
         match self {
             Change::SetupBridge(setup) => &setup.bridge,
+            Change::SetupVpc(setup) => &setup.bridge,
+            Change::UpdateVpc(update) => &update.bridge,
             Change::DestroyBridge(bridge) | Change::ReleaseBridge(bridge) | Change::DestroyTunnel { bridge, .. } => {
                 bridge
             }

@@ -1,8 +1,8 @@
 //! Cookies of our flows: the mark by which we know a flow as ours, and what it is for.
 //!
-//! The upper 32 bits are `ovst` in ASCII; of the lower 32, 8 say the purpose and 24 carry a number (an OpenFlow port). The
-//! highest of them marks the flow of a VIF with a limit: then 15 bits carry the limit, and 16 the port.
-//! What it must not do: be anything but unique within a bridge, for flows are deleted by their cookie.
+//! The upper 32 bits are `ovst` in ASCII; of the lower 32, 8 say the purpose and 24 carry a number (an OpenFlow port, or a
+//! part of a digest of what the flow is about; flows that happen to share a cookie are replaced together). The highest of them marks the flow of a VIF with a limit: then 15 bits carry the limit, and 16 the port.
+//! What it must not do: say more than what a flow is for; flows are compared as a whole, and deleted by their cookie.
 
 use std::fmt;
 
@@ -17,6 +17,22 @@ pub enum Purpose {
     Vif,
     /// Drops IPv6.
     Ipv6,
+    /// VPC: what a table does with a frame for which it has nothing else.
+    VpcEnd,
+    /// VPC: classifies what comes from the tunnels of a tier.
+    VpcTunnels,
+    /// VPC: classifies what comes from a VIF.
+    VpcVif,
+    /// VPC: leads to a card by its Ethernet address.
+    VpcSwitch,
+    /// VPC: floods within a tier.
+    VpcFlood,
+    /// VPC: an item about what leaves a tier.
+    VpcEgress,
+    /// VPC: leads to a card from other tiers.
+    VpcRoute,
+    /// VPC: an item about what comes into a tier.
+    VpcIngress,
 }
 
 impl Purpose {
@@ -26,6 +42,14 @@ impl Purpose {
             Purpose::TunnelOpen => 2,
             Purpose::Vif => 3,
             Purpose::Ipv6 => 4,
+            Purpose::VpcEnd => 16,
+            Purpose::VpcTunnels => 17,
+            Purpose::VpcVif => 18,
+            Purpose::VpcSwitch => 19,
+            Purpose::VpcFlood => 20,
+            Purpose::VpcEgress => 21,
+            Purpose::VpcRoute => 22,
+            Purpose::VpcIngress => 23,
         }
     }
 }

@@ -5,12 +5,20 @@
 
 use std::collections::BTreeMap;
 
-use crate::{BridgeName, GreIdentity, GreKey, HostId, NetworkUuid, ObservedBridge, ObservedPort, PortName, RemoteIp};
+use crate::{
+    BridgeKind, BridgeName, GreIdentity, GreKey, HostId, NetworkUuid, ObservedBridge, ObservedPort, PortName, RemoteIp,
+};
 
 /// Keys of `external_ids` and `other_config`. Part of the public contract.
 pub mod ids {
     /// Bridge and tunnel port: the GRE key. Its presence marks the row as ours.
     pub const KEY: &str = "ovstunnel-key";
+    /// Bridge: id of the VPC of which it has all tiers. Its presence marks the row as ours.
+    pub const VPC: &str = "ovstunnel-vpc";
+    /// Bridge: begins the keys of the chunks of the last applied topology of a VPC.
+    pub const TOPOLOGY: &str = "ovstunnel-topology-";
+    /// Bridge: begins the keys of the chunks of the last applied policies of a VPC.
+    pub const POLICY: &str = "ovstunnel-policy-";
     /// Bridge: UUID of the network.
     pub const NETWORK_UUID: &str = "ovstunnel-network-uuid";
     /// Bridge: id of this host.
@@ -37,8 +45,17 @@ pub mod ids {
     pub const RETRY: &str = "ovstunnel-retry";
     /// Bridge, `other_config`: the GRE key, for other tools.
     pub const GRE_KEY: &str = "gre_key";
+    /// Bridge, `other_config`: number of the last applied topology.
+    pub const TOPOLOGY_SEQUENCE: &str = "topology-update-sequence-number";
+    /// Bridge, `other_config`: number of the last applied policies.
+    pub const POLICY_SEQUENCE: &str = "route-policy-update-sequence-number";
     /// Bridge, `other_config`: size of the table of learnt addresses.
     pub const MAC_TABLE_SIZE: &str = "mac-table-size";
+
+    /// Whether a key of a bridge's `external_ids` is that of a chunk of a VPC's record.
+    pub(crate) fn is_chunk(key: &str) -> bool {
+        key.starts_with(TOPOLOGY) || key.starts_with(POLICY)
+    }
 }
 
 /// Entries of a bridge's table of learnt addresses: a full one costs vswitchd a whole core (docs/ovs-facts.md).
@@ -169,8 +186,8 @@ pub enum Mark {
 pub struct DesiredBridge {
     /// Name of the bridge.
     pub name: BridgeName,
-    /// GRE key of its network.
-    pub key: GreKey,
+    /// What it is for.
+    pub kind: BridgeKind,
     /// UUID of its network.
     pub network_uuid: Option<NetworkUuid>,
     /// Id of this host.
@@ -189,21 +206,13 @@ impl DesiredBridge {
         let id = |name: &str| bridge.external_ids.get(name).map(String::as_str);
         Some(DesiredBridge {
             name: bridge.name.parse().ok()?,
-            key: Self::recorded_key(bridge)?,
+            kind: BridgeKind::recorded(bridge)?,
             network_uuid: id(ids::NETWORK_UUID).and_then(|text| text.parse().ok()),
             host_id: id(ids::HOST_ID).and_then(|text| text.parse().ok()),
             ipv6: if id(ids::IPV6) == Some("allow") { Ipv6Policy::Allow } else { Ipv6Policy::Drop },
             adopted: Self::recorded_as_adopted(bridge),
             tunnels: Self::recorded_tunnels(bridge),
         })
-    }
-
-    /// The key of a bridge that is marked as ours; where the mark itself cannot be read, the one for other tools.
-    fn recorded_key(bridge: &ObservedBridge) -> Option<GreKey> {
-        let marks = [ids::KEY, ids::NETWORK_UUID, ids::HOST_ID, ids::IPV6, ids::ADOPTED];
-        marks.iter().any(|id| bridge.external_ids.contains_key(*id)).then_some(())?;
-        let texts = [bridge.external_ids.get(ids::KEY), bridge.other_config.get(ids::GRE_KEY)];
-        first_readable(texts.map(|text| text.map(String::as_str)))
     }
 
     /// The tunnels that the marks of a bridge's ports record, whatever its own marks say.
@@ -218,28 +227,37 @@ impl DesiredBridge {
 
     /// Whose a bridge is.
     pub fn mark(bridge: &ObservedBridge) -> Mark {
-        match (Self::recorded_key(bridge), bridge.external_ids.get(ids::KEY)) {
+        let damaged = || [ids::KEY, ids::VPC].into_iter().find_map(|id| Some((id, bridge.external_ids.get(id)?)));
+        match (BridgeKind::recorded(bridge), damaged()) {
             (Some(_), _) => Mark::Ours,
             (None, None) => Mark::Foreign,
-            (None, Some(text)) => Mark::Damaged(format!("external_ids:{} is {text:?}", ids::KEY)),
+            (None, Some((id, text))) => Mark::Damaged(format!("external_ids:{id} is {text:?}")),
         }
     }
 
     /// The marks of the bridge: each key with its value, or with none where it must not be there.
-    pub fn external_ids(&self) -> [(&'static str, Option<String>); 6] {
+    pub fn external_ids(&self) -> Vec<(String, Option<String>)> {
         let network = self.network_uuid.map(|uuid| uuid.to_string());
-        [
-            (ids::KEY, Some(self.key.to_string())),
+        let marks = [
             (ids::NETWORK_UUID, network.clone()),
             (ids::HOST_ID, self.host_id.as_ref().map(HostId::to_string)),
             (ids::IPV6, Some(self.ipv6.as_str().to_owned())),
             (ids::ADOPTED, self.adopted.then(|| "true".to_owned())),
             (ids::XS_NETWORK_UUID, network),
-        ]
+        ];
+        let marks = marks.into_iter().map(|(key, value)| (key.to_owned(), value));
+        self.kind.external_ids().into_iter().chain(marks).collect()
     }
 
     /// What `other_config` must have.
-    pub fn other_config(&self) -> [(&'static str, String); 2] {
-        [(ids::GRE_KEY, self.key.to_string()), (ids::MAC_TABLE_SIZE, MAC_TABLE_SIZE.to_owned())]
+    pub fn other_config(&self) -> Vec<(&'static str, String)> {
+        let mut config = self.kind.other_config();
+        config.push((ids::MAC_TABLE_SIZE, MAC_TABLE_SIZE.to_owned()));
+        config
+    }
+
+    /// Whether nothing may pass where there are no flows: where NORMAL would lead around what the flows forbid.
+    pub fn needs_flows(&self) -> bool {
+        self.kind.vpc().is_some()
     }
 }

@@ -3,14 +3,18 @@
 //! What it does: applies a validated request to a draft of the desired state, or says why it cannot be. What it must not
 //! do: leave a trace in the draft of a request that it rejects, so that one bad request in a batch harms no other.
 
+mod rules;
 mod takeover;
+mod vpc;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::change::{conflict, invalid};
+use rules::{checked_tunnel, complete_set, first_record, not_managed, of_another_kind, record};
+
+use crate::change::conflict;
 use crate::{
-    BridgeName, Change, CreateTunnel, DesiredBridge, DesiredTunnel, FlowsSeen, Footprint, GreIdentity, Mark, Memory,
-    ObservedBridge, ObservedPort, PluginFlow, PortName, Rejected, Settings, SetupBridge, Step, TunnelSpec, View, plan,
+    BridgeKind, BridgeName, Change, CreateTunnel, DesiredBridge, DesiredTunnel, FlowsSeen, Footprint, GreIdentity,
+    Memory, ObservedBridge, ObservedPort, PluginFlow, PortName, Rejected, Settings, SetupBridge, Step, View, plan,
     plan_bridge,
 };
 
@@ -103,12 +107,15 @@ impl<'m> Draft<'m> {
     /// A tunnel is named by its port, so that a creation and a removal of one tunnel are never in one batch.
     pub fn footprint(&mut self, view: &dyn View, change: &Change) -> Footprint {
         match change {
-            Change::SetupBridge(_) | Change::DestroyBridge(_) | Change::ReleaseBridge(_) => {
-                Footprint::Bridge(change.bridge().clone())
-            }
+            Change::SetupBridge(_)
+            | Change::SetupVpc(_)
+            | Change::UpdateVpc(_)
+            | Change::DestroyBridge(_)
+            | Change::ReleaseBridge(_) => Footprint::Bridge(change.bridge().clone()),
             Change::DestroyTunnel { bridge, port } => Footprint::Tunnel(bridge.clone(), port.to_string()),
             Change::CreateTunnel(create) => {
-                let own_key = self.touched(view, &create.bridge).desired.as_ref().map(|desired| desired.key);
+                let desired = self.touched(view, &create.bridge).desired.as_ref();
+                let own_key = desired.and_then(|desired| desired.kind.key());
                 match create.key.or(own_key) {
                     Some(key) => {
                         let port = PortName::tunnel(key, &create.from, &create.to);
@@ -132,6 +139,8 @@ impl<'m> Draft<'m> {
     ) -> Result<Option<PortName>, Rejected> {
         match change {
             Change::SetupBridge(setup) => self.setup(view, settings, setup).map(|()| None),
+            Change::SetupVpc(setup) => self.setup_vpc(view, settings, setup).map(|()| None),
+            Change::UpdateVpc(update) => self.update_vpc(view, update).map(|()| None),
             Change::DestroyBridge(bridge) => self.destroy(view, settings, bridge).map(|()| None),
             Change::ReleaseBridge(bridge) => self.release(view, bridge).map(|()| None),
             Change::CreateTunnel(create) => self.create_tunnel(view, create).map(Some),
@@ -142,33 +151,41 @@ impl<'m> Draft<'m> {
     }
 
     fn setup(&mut self, view: &dyn View, settings: &Settings, setup: &SetupBridge) -> Result<(), Rejected> {
-        let Touched { observed, desired, .. } = self.touched(view, &setup.bridge).clone();
-        if observed.is_none()
-            && let Some(owner) = view.bridge_of_port(setup.bridge.as_str())
-        {
-            let detail = format!("bridge {owner} has a port of the name {}, so no bridge can have it", setup.bridge);
-            return Err(conflict(owner, detail));
-        }
-        let mut next = desired.unwrap_or_else(|| first_record(setup, settings, observed.as_ref()));
-        if next.key != setup.key && setup.tunnels.is_none() && !next.tunnels.is_empty() {
+        let Touched { observed, desired, .. } = self.takable(view, &setup.bridge)?.clone();
+        let kind = BridgeKind::Network(setup.key);
+        let mut next =
+            desired.unwrap_or_else(|| first_record(&setup.bridge, kind.clone(), settings, observed.as_ref()));
+        let Some(key) = next.kind.key() else { return Err(of_another_kind(&next)) };
+        if key != setup.key && setup.tunnels.is_none() && !next.tunnels.is_empty() {
             let detail = format!(
-                "bridge {} has {} tunnels with key {}; a new key needs the complete set of `tunnels` with it",
+                "bridge {} has {} tunnels with key {key}; a new key needs the complete set of `tunnels` with it",
                 setup.bridge,
                 next.tunnels.len(),
-                next.key
             );
             return Err(conflict(setup.bridge.as_str(), detail));
         }
-        next.key = setup.key;
+        next.kind = kind;
         next.network_uuid = setup.network_uuid.or(next.network_uuid);
         next.host_id = setup.host_id.clone().or(next.host_id);
         next.ipv6 = setup.ipv6.unwrap_or(next.ipv6);
         if let Some(specs) = &setup.tunnels {
-            next.tunnels = complete_set(specs, &next)?;
+            next.tunnels = complete_set(specs, setup.key, &next)?;
         }
         self.claim_all(view, &next, observed.as_ref())?;
         self.touched(view, &setup.bridge).desired = Some(next);
         Ok(())
+    }
+
+    /// Takes up a bridge that is to be set up, if a bridge can have its name.
+    fn takable(&mut self, view: &dyn View, name: &BridgeName) -> Result<&mut Touched, Rejected> {
+        let touched = self.touched(view, name);
+        match view.bridge_of_port(name.as_str()).filter(|_| touched.observed.is_none()) {
+            Some(owner) => {
+                let detail = format!("bridge {owner} has a port of the name {name}, so no bridge can have it");
+                Err(conflict(owner, detail))
+            }
+            None => Ok(touched),
+        }
     }
 
     /// Claims the tunnels of a bridge that are new to it, all or none.
@@ -330,88 +347,4 @@ impl<'m> Draft<'m> {
             }
         }
     }
-}
-
-/// What a bridge must be: as remembered, else as recorded.
-fn record(memory: Option<&Memory>, observed: &ObservedBridge) -> Option<DesiredBridge> {
-    let remembered = memory.and_then(|memory| memory.get(&observed.name, observed.uuid)).cloned();
-    remembered.or_else(|| DesiredBridge::from_record(observed))
-}
-
-/// The record of a bridge that has none, or none that can be read. Tunnels on it that are marked as this network's stay.
-fn first_record(setup: &SetupBridge, settings: &Settings, observed: Option<&ObservedBridge>) -> DesiredBridge {
-    let mut tunnels = observed.map(DesiredBridge::recorded_tunnels).unwrap_or_default();
-    tunnels.retain(|_, tunnel| tunnel.key == setup.key);
-    DesiredBridge {
-        name: setup.bridge.clone(),
-        key: setup.key,
-        network_uuid: None,
-        host_id: None,
-        ipv6: settings.ipv6,
-        adopted: observed.is_some_and(|bridge| {
-            DesiredBridge::mark(bridge) == Mark::Foreign || DesiredBridge::recorded_as_adopted(bridge)
-        }),
-        tunnels,
-    }
-}
-
-fn not_managed(name: &BridgeName, observed: &ObservedBridge) -> Rejected {
-    let detail = match DesiredBridge::mark(observed) {
-        Mark::Damaged(reason) => format!("the record of bridge {name} is damaged ({reason}); set the bridge up again"),
-        _ => format!("bridge {name} is not managed by ovstunnel; set it up first"),
-    };
-    conflict(name.as_str(), detail)
-}
-
-/// The tunnel that a request asks for, where it fits its bridge.
-fn checked_tunnel(create: &CreateTunnel, bridge: &DesiredBridge) -> Result<DesiredTunnel, Rejected> {
-    if let Some(key) = create.key.filter(|key| *key != bridge.key) {
-        return Err(invalid("key", format!("must be the key of bridge {}, {}", bridge.name, bridge.key), key));
-    }
-    match (create.network_uuid, bridge.network_uuid) {
-        (Some(asked), Some(known)) if asked != known => {
-            return Err(invalid(
-                "network_uuid",
-                format!("must be the network of bridge {}, {known}", bridge.name),
-                asked,
-            ));
-        }
-        _ => {}
-    }
-    let tunnel = DesiredTunnel {
-        from: create.from.clone(),
-        to: create.to.clone(),
-        key: bridge.key,
-        remote_ip: create.remote_ip,
-    };
-    not_to_itself("to", &tunnel).map(|()| tunnel)
-}
-
-fn not_to_itself(field: &str, tunnel: &DesiredTunnel) -> Result<(), Rejected> {
-    match tunnel.from == tunnel.to {
-        true => Err(invalid(field, "must be another host's id than `from`", &tunnel.to)),
-        false => Ok(()),
-    }
-}
-
-/// The tunnels of a complete set, by port name.
-fn complete_set(specs: &[TunnelSpec], bridge: &DesiredBridge) -> Result<BTreeMap<PortName, DesiredTunnel>, Rejected> {
-    let mut tunnels = BTreeMap::new();
-    let mut addresses = HashMap::new();
-    for (n, spec) in specs.iter().enumerate() {
-        let Some(from) = spec.from.clone().or_else(|| bridge.host_id.clone()) else {
-            let rule = "must be given where the bridge has no host_id";
-            return Err(invalid(format!("tunnels[{n}].from"), rule, ""));
-        };
-        let tunnel = DesiredTunnel { from, to: spec.to.clone(), key: bridge.key, remote_ip: spec.remote_ip };
-        not_to_itself(&format!("tunnels[{n}].to"), &tunnel)?;
-        if let Some(first) = addresses.insert(spec.remote_ip, n) {
-            let rule = format!("must not stand twice; tunnels[{first}] has the same remote address");
-            return Err(invalid(format!("tunnels[{n}].remote_ip"), rule, spec.remote_ip));
-        }
-        if tunnels.insert(tunnel.port(), tunnel).is_some() {
-            return Err(invalid(format!("tunnels[{n}].to"), "must not stand twice with the same `from`", &spec.to));
-        }
-    }
-    Ok(tunnels)
 }

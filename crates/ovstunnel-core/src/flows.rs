@@ -1,23 +1,33 @@
-//! The flows of a network's bridge, and the difference between those and what the switch has.
+//! The flows of a bridge, those of a network's bridge among them, and the difference between those and what the switch has.
 //!
-//! What it does: the table of the design, as a function. What it must not do: have a flow for each tunnel; tunnel traffic is
+//! What it does: the table of the design, as a function. What it must not do: have a flow for each tunnel of a network; its traffic is
 //! matched by its key, so that the number of flows is the same with one tunnel and with two thousand.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::vpc::vpc_flows;
 use crate::{
-    Action, Cookie, DesiredBridge, Flow, Ipv6Policy, MacMatch, Match, ObservedBridge, PluginFlow, Purpose, Settings,
+    Action, BridgeKind, Cookie, DesiredBridge, Flow, GreKey, Ipv6Policy, MacMatch, Match, ObservedBridge, PluginFlow,
+    Purpose, Settings,
 };
 
-/// The flows that a bridge must have, given the VM interfaces that are on it.
-pub fn network_flows(
-    desired: &DesiredBridge,
+/// The flows that a bridge must have, given the ports that are on it.
+pub fn bridge_flows(desired: &DesiredBridge, observed: Option<&ObservedBridge>, settings: &Settings) -> BTreeSet<Flow> {
+    match &desired.kind {
+        BridgeKind::Network(key) => network_flows(*key, desired.ipv6, observed, settings),
+        BridgeKind::Vpc(vpc) => vpc_flows(desired, vpc, observed, settings),
+    }
+}
+
+/// The flows of the bridge of one network.
+fn network_flows(
+    key: GreKey,
+    ipv6: Ipv6Policy,
     observed: Option<&ObservedBridge>,
     settings: &Settings,
 ) -> BTreeSet<Flow> {
-    let from_tunnels =
-        Match { tun_id: Some(u64::from(desired.key.get())), dl_dst: Some(MacMatch::Group), ..Match::default() };
+    let from_tunnels = Match { tun_id: Some(key.get().into()), dl_dst: Some(MacMatch::Group), ..Match::default() };
     let vif_ports: BTreeSet<u32> = observed
         .into_iter()
         .flat_map(|bridge| bridge.vifs(&settings.vif_prefixes))
@@ -25,9 +35,7 @@ pub fn network_flows(
         .collect();
 
     let mut flows = BTreeSet::from([flow(1000, Purpose::Baseline, 0, from_tunnels, vec![])]);
-    if desired.ipv6 == Ipv6Policy::Drop {
-        flows.insert(flow(1300, Purpose::Ipv6, 0, Match { ipv6: true, ..Match::default() }, vec![]));
-    }
+    flows.extend(ipv6_drop(ipv6));
     if !vif_ports.is_empty() {
         flows.insert(flow(1100, Purpose::TunnelOpen, 0, from_tunnels, vec![Action::Normal]));
     }
@@ -36,6 +44,12 @@ pub fn network_flows(
         flows.insert(vif_flow(port, from_vif, settings.vif_broadcast_pps));
     }
     flows
+}
+
+/// Drops IPv6, where that is so.
+pub(crate) fn ipv6_drop(policy: Ipv6Policy) -> Option<Flow> {
+    let drop = || flow(1300, Purpose::Ipv6, 0, Match { ipv6: true, ..Match::default() }, vec![]);
+    (policy == Ipv6Policy::Drop).then(drop)
 }
 
 /// Lets a VIF's broadcast and multicast out; with a limit, no more than `pps` frames a second.

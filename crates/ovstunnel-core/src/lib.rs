@@ -4,6 +4,7 @@
 //! desired state; the plan, a pure function of desired and observed. What it must not do: I/O of any kind, clocks,
 //! randomness, or a dependency on an asynchronous runtime.
 
+mod address;
 mod adopt;
 mod change;
 mod cookie;
@@ -12,25 +13,37 @@ mod draft;
 mod flow;
 mod flows;
 mod footbridge;
+mod kind;
 mod memory;
 mod observed;
 mod outcome;
 mod plan;
 mod python_plugin;
+mod stages;
 mod step;
 mod value;
+mod visible;
+mod vpc;
 
-pub use change::{Change, CreateTunnel, Footprint, Rejected, SetupBridge, TunnelSpec};
+pub use address::{Cidr, Mac};
+pub use change::{Change, CreateTunnel, Footprint, Rejected, SetupBridge, SetupVpc, TunnelSpec, UpdateVpc, VpcUpdate};
 pub use cookie::{Cookie, Purpose};
 pub use desired::{DesiredBridge, DesiredTunnel, Ipv6Policy, Mark, Settings, ids};
 pub use draft::{Draft, finish_takeover, takeover_begun};
-pub use flow::{Action, Flow, FlowParseError, MacMatch, Match};
-pub use flows::{FlowChange, FlowsSeen, network_flows};
+pub use flow::{Action, Flow, FlowParseError, Ipv4Match, MacMatch, Match, PortMask};
+pub use flows::{FlowChange, FlowsSeen, bridge_flows};
 pub use footbridge::{Footbridge, Learnt};
+pub use kind::BridgeKind;
 pub use memory::Memory;
 pub use observed::{GreIdentity, ObservedBridge, ObservedInterface, ObservedPort, TunnelHealth, View};
 pub use outcome::Outcome;
-pub use plan::{plan_bridge, stages, visible};
+pub use plan::plan_bridge;
 pub use python_plugin::{Finding, PluginFlow, PluginGroup, PluginTable, survey};
-pub use step::{BridgeEdit, BridgeSpec, PortEdit, Step};
+pub use stages::{Phases, phases, stages};
+pub use step::{BridgeEdit, BridgeSpec, FailMode, PortEdit, Step};
 pub use value::{BridgeName, GreKey, HostId, Invalid, NetworkUuid, PortName, RemoteIp};
+pub use visible::visible;
+pub use vpc::{
+    AclId, AclItem, Applied, Direction, FLOWS_MAX, Nic, Policies, PortRange, Tier, TooLarge, Topology, Verdict, Vpc,
+    VpcId, acl_priority, fits, masks, unplaced_vifs,
+};

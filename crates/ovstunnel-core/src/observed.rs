@@ -120,6 +120,8 @@ pub struct ObservedBridge {
     pub rstp_enable: bool,
     /// Column `protocols`: empty means Open vSwitch's default, which has OpenFlow 1.4.
     pub protocols: Vec<String>,
+    /// Column `fail_mode`: `secure`, `standalone`, or nothing, which means `standalone`.
+    pub fail_mode: Option<String>,
     /// Its ports by name, its own one among them.
     pub ports: BTreeMap<String, ObservedPort>,
 }

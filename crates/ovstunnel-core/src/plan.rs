@@ -2,12 +2,11 @@
 //!
 //! What it does: compares, bridge by bridge. What it must not do: I/O, or touch anything without our mark.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    BridgeEdit, BridgeName, BridgeSpec, DesiredBridge, DesiredTunnel, FlowChange, FlowsSeen, GreIdentity, Mark,
-    ObservedBridge, ObservedInterface, ObservedPort, PortEdit, PortName, Settings, Step, TunnelHealth, View, adopt,
-    ids, network_flows,
+    BridgeEdit, BridgeName, BridgeSpec, DesiredBridge, DesiredTunnel, FailMode, FlowChange, FlowsSeen, GreIdentity,
+    Mark, ObservedBridge, ObservedInterface, ObservedPort, PortEdit, Settings, Step, adopt, bridge_flows, ids,
 };
 
 /// The steps that make one bridge what it must be.
@@ -29,16 +28,16 @@ pub fn plan_bridge(
 }
 
 fn create(desired: &DesiredBridge, settings: &Settings) -> Vec<Step> {
-    let owned = |(key, value): (&str, String)| (key.to_owned(), value);
     let spec = BridgeSpec {
         name: desired.name.clone(),
         datapath_type: settings.datapath_type.clone(),
-        external_ids: desired.external_ids().into_iter().filter_map(|(k, v)| Some(owned((k, v?)))).collect(),
-        other_config: desired.other_config().into_iter().map(owned).collect(),
+        external_ids: desired.external_ids().into_iter().filter_map(|(key, value)| Some((key, value?))).collect(),
+        other_config: desired.other_config().into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        fail_mode: desired.needs_flows().then_some(FailMode::Secure),
     };
     let mut steps = vec![Step::CreateBridge(spec)];
     steps.extend(desired.tunnels.values().map(|tunnel| add(&desired.name, tunnel)));
-    let flows = network_flows(desired, None, settings);
+    let flows = bridge_flows(desired, None, settings);
     steps.extend(FlowChange::between(&flows, &FlowsSeen::none()).map(|change| change_flows(&desired.name, change)));
     steps
 }
@@ -72,24 +71,47 @@ pub(crate) fn release(name: &BridgeName, observed: &ObservedBridge, flows: &Flow
 }
 
 fn change(desired: &DesiredBridge, observed: &ObservedBridge, flows: &FlowsSeen, settings: &Settings) -> Vec<Step> {
-    let mut steps = Vec::new();
     let edits = bridge_edits(desired, observed);
+    // Open vSwitch deletes all flows of a bridge whose `fail_mode` becomes another one (docs/ovs-facts.md).
+    let flushed = edits.iter().any(|edit| matches!(edit, BridgeEdit::FailMode(_)));
+    let mut steps = Vec::new();
     if !edits.is_empty() {
         steps.push(Step::EditBridge { bridge: desired.name.clone(), edits });
     }
     steps.extend(tunnel_steps(desired, observed));
-    let wanted = network_flows(desired, Some(observed), settings);
-    steps.extend(FlowChange::between(&wanted, flows).map(|change| change_flows(&desired.name, change)));
+    let wanted = bridge_flows(desired, Some(observed), settings);
+    let changed = |flows| FlowChange::between(&wanted, flows).map(|change| change_flows(&desired.name, change));
+    if records_an_update(desired, observed) {
+        // What is recorded was applied: the record never says more than the flows do (docs/adr/0013-vpc-bridges.md).
+        steps.splice(0..0, changed(flows));
+        steps.extend(flushed.then(|| changed(&FlowsSeen::Unknown)).flatten());
+    } else {
+        steps.extend(changed(if flushed { &FlowsSeen::Unknown } else { flows }));
+    }
     steps
+}
+
+/// Whether the record of what a VPC was told changes.
+fn records_an_update(desired: &DesiredBridge, observed: &ObservedBridge) -> bool {
+    let there = DesiredBridge::from_record(observed).map(|recorded| recorded.kind);
+    desired.kind.vpc().is_some_and(|vpc| {
+        let there = there.as_ref().and_then(|kind| kind.vpc());
+        there.is_none_or(|there| (&there.topology, &there.policies) != (&vpc.topology, &vpc.policies))
+            && (vpc.topology.is_some() || vpc.policies.is_some())
+    })
 }
 
 fn bridge_edits(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<BridgeEdit> {
     let mut edits = adopt::keep(desired, observed);
-    for (key, value) in desired.external_ids() {
-        match (value, observed.external_ids.get(key)) {
-            (Some(value), there) if there != Some(&value) => edits.push(BridgeEdit::SetId(key.to_owned(), value)),
+    let marks = desired.external_ids();
+    let chunks = observed.external_ids.keys().filter(|key| ids::is_chunk(key));
+    let left_over = chunks.filter(|chunk| marks.iter().all(|(key, _)| key != *chunk));
+    edits.extend(left_over.cloned().map(BridgeEdit::DropId));
+    for (key, value) in marks {
+        match (value, observed.external_ids.get(&key)) {
+            (Some(value), there) if there != Some(&value) => edits.push(BridgeEdit::SetId(key, value)),
             // Another tool's key stays where we have no value of our own for it.
-            (None, Some(_)) if key != ids::XS_NETWORK_UUID => edits.push(BridgeEdit::DropId(key.to_owned())),
+            (None, Some(_)) if key != ids::XS_NETWORK_UUID => edits.push(BridgeEdit::DropId(key)),
             _ => {}
         }
     }
@@ -109,6 +131,8 @@ fn bridge_edits(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<Bridg
     edits.extend(observed.rstp_enable.then_some(BridgeEdit::RstpOff));
     edits.extend(adopt::lacks_openflow_14(observed).then_some(BridgeEdit::OpenFlow14(true)));
     edits.extend(own_port_open.then_some(BridgeEdit::Protect(true)));
+    let open = desired.needs_flows() && observed.fail_mode.as_deref() != Some(FailMode::Secure.as_str());
+    edits.extend(open.then_some(BridgeEdit::FailMode(Some(FailMode::Secure))));
     edits
 }
 
@@ -199,88 +223,4 @@ fn remove_tunnel(bridge: &ObservedBridge, port: &ObservedPort) -> Step {
 
 fn change_flows(bridge: &BridgeName, change: FlowChange) -> Step {
     Step::ChangeFlows { bridge: bridge.clone(), change }
-}
-
-/// Splits steps into groups that must not be in one transaction, in order.
-///
-/// Open vSwitch takes the ports of a transaction in an order of its own and refuses a tunnel while another port still has
-/// its remote address and key (docs/ovs-facts.md). So what frees such a pair, or a port's name, goes before what takes it.
-/// All else goes into the last group.
-pub fn stages(mut steps: Vec<Step>) -> Vec<Vec<Step>> {
-    let mut stages = VecDeque::new();
-    while !steps.is_empty() {
-        let (first, rest) = part(steps);
-        // Steps that all wait for each other are never planned: a swap removes and adds.
-        let (stage, before) = if rest.is_empty() { (first, vec![]) } else { (rest, first) };
-        stages.push_front(stage);
-        steps = before;
-    }
-    stages.into()
-}
-
-/// The steps that must make way for others of them, and those others.
-fn part(steps: Vec<Step>) -> (Vec<Step>, Vec<Step>) {
-    let takes: BTreeSet<GreIdentity> = steps.iter().filter_map(Step::takes).collect();
-    let added = |step: &Step| if let Step::AddTunnel { tunnel, .. } = step { Some(tunnel.port()) } else { None };
-    let names: BTreeSet<PortName> = steps.iter().filter_map(added).collect();
-    let makes_way = |step: &Step| {
-        let name_freed = matches!(step, Step::RemoveTunnel { port, .. } if names.contains(port.as_str()));
-        let set_aside = matches!(step, Step::EditTunnel { edits, .. } if edits.contains(&PortEdit::SetAside));
-        name_freed || set_aside || step.frees().iter().any(|identity| takes.contains(identity))
-    };
-    steps.into_iter().partition(makes_way)
-}
-
-/// Whether what the steps wrote to the database can be seen there, and vswitchd has looked at each new tunnel.
-///
-/// Looks at what the steps name and at nothing else, for a bridge may have thousands of other ports.
-pub fn visible(steps: &[Step], view: &dyn View) -> bool {
-    let mut bridges: BTreeMap<&str, Option<ObservedBridge>> = BTreeMap::new();
-    steps.iter().all(|step| {
-        let bridge = bridges.entry(step.bridge()).or_insert_with(|| view.bare_bridge(step.bridge()));
-        step_visible(step, bridge.as_ref(), view)
-    })
-}
-
-fn step_visible(step: &Step, bridge: Option<&ObservedBridge>, view: &dyn View) -> bool {
-    let port = |name: &str| view.port(step.bridge(), name);
-    match step {
-        Step::CreateBridge(_) => bridge.is_some(),
-        Step::DeleteBridge { uuid, .. } => bridge.is_none_or(|bridge| bridge.uuid != *uuid),
-        Step::AddTunnel { tunnel, .. } => port(tunnel.port().as_str())
-            .is_some_and(|port| port.interface().is_some_and(|i| i.health() != TunnelHealth::Pending)),
-        Step::RemoveTunnel { port: name, uuid, .. } => port(name).is_none_or(|port| port.uuid != *uuid),
-        Step::EditTunnel { port: name, edits, .. } => {
-            port(name.as_str()).is_none_or(|port| edits.iter().all(|edit| port_edit_visible(edit, &port)))
-        }
-        Step::EditBridge { edits, .. } => {
-            bridge.is_none_or(|bridge| edits.iter().all(|edit| bridge_edit_visible(edit, bridge)))
-        }
-        Step::ChangeFlows { .. } | Step::TryAgain { .. } => true,
-    }
-}
-
-fn port_edit_visible(edit: &PortEdit, port: &ObservedPort) -> bool {
-    let interface = port.interface();
-    match edit {
-        PortEdit::SetId(key, value) => port.external_ids.get(key) == Some(value),
-        PortEdit::Protect => port.protected,
-        PortEdit::SetAside => interface.is_none_or(|interface| interface.kind == "null"),
-        PortEdit::MakeGre => interface.is_none_or(|interface| interface.kind == "gre"),
-        PortEdit::SetOption(key, value) => interface.is_none_or(|interface| interface.options.get(key) == Some(value)),
-        PortEdit::DropOption(key) => interface.is_none_or(|interface| !interface.options.contains_key(key)),
-    }
-}
-
-fn bridge_edit_visible(edit: &BridgeEdit, bridge: &ObservedBridge) -> bool {
-    match edit {
-        BridgeEdit::SetId(key, value) => bridge.external_ids.get(key) == Some(value),
-        BridgeEdit::DropId(key) => !bridge.external_ids.contains_key(key),
-        BridgeEdit::SetConfig(key, value) => bridge.other_config.get(key) == Some(value),
-        BridgeEdit::DropConfig(key) => !bridge.other_config.contains_key(key),
-        BridgeEdit::StpOff => !bridge.stp_enable,
-        BridgeEdit::RstpOff => !bridge.rstp_enable,
-        BridgeEdit::OpenFlow14(on) => bridge.protocols.iter().any(|protocol| protocol == "OpenFlow14") == *on,
-        BridgeEdit::Protect(on) => bridge.own_port().is_none_or(|port| port.protected == *on),
-    }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::{BridgeName, DesiredTunnel, FlowChange, GreIdentity, PortName};
+use crate::{BridgeName, DesiredTunnel, FlowChange, GreIdentity, PortName, ids};
 
 /// All columns of a new bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,27 @@ pub struct BridgeSpec {
     pub external_ids: BTreeMap<String, String>,
     /// Column `other_config`.
     pub other_config: BTreeMap<String, String>,
+    /// Column `fail_mode`.
+    pub fail_mode: Option<FailMode>,
+}
+
+/// What a bridge does where it has no flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailMode {
+    /// It drops.
+    Secure,
+    /// It forwards like any switch; so it does where the column is empty.
+    Standalone,
+}
+
+impl FailMode {
+    /// The word in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FailMode::Secure => "secure",
+            FailMode::Standalone => "standalone",
+        }
+    }
 }
 
 /// One change of a bridge's columns or of its own port.
@@ -42,6 +63,8 @@ pub enum BridgeEdit {
     OpenFlow14(bool),
     /// `protected` of the bridge's own port.
     Protect(bool),
+    /// `fail_mode`. When it becomes another one, Open vSwitch deletes all flows of the bridge.
+    FailMode(Option<FailMode>),
 }
 
 /// One change of a tunnel's port or interface.
@@ -165,6 +188,11 @@ impl Step {
         }
     }
 
+    /// Whether it changes flows and not the database.
+    pub fn is_flows(&self) -> bool {
+        matches!(self, Step::ChangeFlows { .. })
+    }
+
     /// The tunnels that Open vSwitch can have again once it is done.
     pub fn frees(&self) -> &[GreIdentity] {
         match self {
@@ -213,6 +241,9 @@ fn joined<T: fmt::Display>(items: &[T]) -> String {
 impl fmt::Display for BridgeEdit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            BridgeEdit::SetId(key, value) if ids::is_chunk(key) => {
+                write!(f, "external_ids:{key} ({} bytes)", value.len())
+            }
             BridgeEdit::SetId(key, value) => write!(f, "external_ids:{key}={value}"),
             BridgeEdit::DropId(key) => write!(f, "no external_ids:{key}"),
             BridgeEdit::SetConfig(key, value) => write!(f, "other_config:{key}={value}"),
@@ -222,6 +253,8 @@ impl fmt::Display for BridgeEdit {
             BridgeEdit::OpenFlow14(true) => f.write_str("protocols with OpenFlow14"),
             BridgeEdit::OpenFlow14(false) => f.write_str("protocols without OpenFlow14"),
             BridgeEdit::Protect(on) => write!(f, "own port protected={on}"),
+            BridgeEdit::FailMode(Some(mode)) => write!(f, "fail_mode={}", mode.as_str()),
+            BridgeEdit::FailMode(None) => f.write_str("no fail_mode"),
         }
     }
 }

@@ -24,7 +24,7 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    fn new(rule: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn new(rule: &'static str, value: impl Into<String>) -> Self {
         Invalid { rule, value: value.into() }
     }
 }
@@ -60,7 +60,7 @@ macro_rules! text_value {
 }
 
 /// The characters of a name: letters, digits, `.`, `_`, `-`; the first one a letter, a digit or `_`.
-fn is_plain_name(text: &str, max: usize) -> bool {
+pub(crate) fn is_plain_name(text: &str, max: usize) -> bool {
     let mut bytes = text.bytes();
     let first = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
     first && text.len() <= max && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))

@@ -70,7 +70,7 @@ fn a_bridge_of_the_plugins_becomes_ours_as_it_is_in_one_transaction_and_one_bund
     let bridge = &world.bridges["xapi1"];
     let record = DesiredBridge::from_record(bridge).unwrap();
     let host_id = record.host_id.map(|id| id.to_string());
-    assert_eq!((record.key.get(), record.adopted, host_id.as_deref()), (1001, true, Some("1")));
+    assert_eq!((record.kind.key().unwrap().get(), record.adopted, host_id.as_deref()), (1001, true, Some("1")));
     assert_eq!(record.network_uuid.map(|uuid| uuid.to_string()).as_deref(), Some(UUID));
     assert_eq!(record.tunnels.len(), 2);
     assert!(!bridge.stp_enable);

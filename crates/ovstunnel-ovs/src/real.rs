@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use ovstunnel_core::{FlowChange, FlowsSeen, Footbridge, Learnt, ObservedBridge, ObservedInterface, Step, visible};
+use ovstunnel_core::{
+    FlowChange, FlowsSeen, Footbridge, Learnt, ObservedBridge, ObservedInterface, Phases, Step, phases, stages, visible,
+};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -61,22 +63,22 @@ impl Tools {
     }
 
     /// The commands that carry out the steps, in order.
-    pub(crate) fn commands(&self, stages: &[Vec<Step>]) -> Vec<Command> {
+    pub(crate) fn commands(&self, steps: &[Step]) -> Vec<Command> {
         let argv = |name: &str, args: Vec<String>| {
             [self.program(name).display().to_string()].into_iter().chain(args).collect::<Vec<_>>()
         };
-        let mut commands = Vec::new();
-        for args in stages.iter().flat_map(vsctl::transactions) {
+        let bundle = |(bridge, change): (&str, &FlowChange)| {
+            let args = ofctl::bundle(&self.rundir, bridge, self.timeout);
+            Command { argv: argv("ovs-ofctl", args), stdin: Some(change.bundle()) }
+        };
+        let transaction = |args: Vec<String>| {
             let args = self.vsctl_options().into_iter().chain(["--".into()]).chain(args).collect();
-            commands.push(Command { argv: argv("ovs-vsctl", args), stdin: None });
-        }
-        for step in stages.iter().flatten() {
-            if let Step::ChangeFlows { bridge, change } = step {
-                let args = ofctl::bundle(&self.rundir, bridge.as_str(), self.timeout);
-                commands.push(Command { argv: argv("ovs-ofctl", args), stdin: Some(change.bundle()) });
-            }
-        }
-        commands
+            Command { argv: argv("ovs-vsctl", args), stdin: None }
+        };
+        let Phases { before, database, after } = phases(steps);
+        let stages = stages(database.into_iter().cloned().collect());
+        let transactions: Vec<_> = stages.iter().flat_map(vsctl::transactions).map(transaction).collect();
+        before.into_iter().map(bundle).chain(transactions).chain(after.into_iter().map(bundle)).collect()
     }
 
     async fn run(

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ovstunnel_core::{
-    BridgeEdit, BridgeSpec, DesiredTunnel, FlowChange, FlowsSeen, GreIdentity, PluginFlow, PortEdit, Step, View,
+    BridgeEdit, BridgeSpec, DesiredTunnel, FailMode, FlowChange, FlowsSeen, GreIdentity, PluginFlow, PortEdit, Step,
+    View,
 };
 use uuid::Uuid;
 
@@ -27,6 +28,10 @@ struct State {
     next_ofport: i64,
     refused: HashSet<GreIdentity>,
     commits: u64,
+    /// Bridges whose flows cannot be changed.
+    no_flows: HashSet<String>,
+    /// The database takes nothing.
+    no_commits: bool,
 }
 
 /// A switch in memory.
@@ -71,6 +76,18 @@ impl SimulatedSwitch {
     /// Has the switch take it again, once it is asked to look.
     pub fn accept(&self, identity: GreIdentity) {
         self.state().refused.remove(&identity);
+    }
+
+    /// Has the switch refuse changes of a bridge's flows, or take them again.
+    pub fn refuse_flows(&self, bridge: &str, refuse: bool) {
+        let mut state = self.state();
+        state.no_flows.retain(|other| other != bridge);
+        state.no_flows.extend(refuse.then(|| bridge.to_owned()));
+    }
+
+    /// Has the database refuse every transaction, or take them again.
+    pub fn refuse_commits(&self, refuse: bool) {
+        self.state().no_commits = refuse;
     }
 
     /// Takes `ovs-vswitchd` down, or starts it again with an empty flow table.
@@ -140,6 +157,9 @@ impl SimulatedSwitch {
     pub(crate) fn commit(&self, steps: &[Step]) -> Result<(), CommitError> {
         self.check_health()?;
         self.observer.read(|db| check(db, steps))?;
+        if self.state().no_commits && !steps.is_empty() {
+            return Err(CommitError::Refused("transaction error".into()));
+        }
         self.state().commits += 1;
         self.observer.write(|db| {
             let mut taken = tunnels_there(db);
@@ -154,7 +174,10 @@ impl SimulatedSwitch {
             step.takes().is_some_and(|identity| !taken.insert(identity) || self.state().refused.contains(&identity));
         match step {
             Step::CreateBridge(spec) => self.create_bridge(db, spec),
-            Step::EditBridge { bridge, edits } => edits.iter().for_each(|edit| edit_bridge(db, bridge.as_str(), edit)),
+            Step::EditBridge { bridge, edits } => {
+                self.flush_on_another_fail_mode(db, bridge.as_str(), edits);
+                edits.iter().for_each(|edit| edit_bridge(db, bridge.as_str(), edit));
+            }
             Step::DeleteBridge { bridge, uuid, .. } => {
                 self.state().flows.remove(bridge.as_str());
                 self.state().others.remove(bridge.as_str());
@@ -184,11 +207,24 @@ impl SimulatedSwitch {
         }
     }
 
+    /// Open vSwitch deletes all flows of a bridge whose `fail_mode` becomes another one.
+    fn flush_on_another_fail_mode(&self, db: &Db, bridge: &str, edits: &[BridgeEdit]) {
+        let there = bridge_uuid(db, bridge).and_then(|uuid| db.bridges.get(&uuid)?.fail_mode.clone());
+        let secure = there.as_deref() == Some(FailMode::Secure.as_str());
+        let other = |edit: &BridgeEdit| matches!(edit, BridgeEdit::FailMode(mode) if (*mode == Some(FailMode::Secure)) != secure);
+        if edits.iter().any(other) {
+            self.state().flows.insert(bridge.to_owned(), FlowsSeen::none());
+        }
+    }
+
     fn create_bridge(&self, db: &mut Db, spec: &BridgeSpec) {
         let pairs = |map: &BTreeMap<String, String>| {
             map.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect::<Pairs>()
         };
         add_bridge(db, spec.name.as_str(), true, pairs(&spec.external_ids), pairs(&spec.other_config));
+        if let Some(row) = bridge_uuid(db, spec.name.as_str()).and_then(|uuid| db.bridges.get_mut(&uuid)) {
+            row.fail_mode = spec.fail_mode.map(|mode| mode.as_str().to_owned());
+        }
         self.state().flows.insert(spec.name.to_string(), FlowsSeen::none());
     }
 
@@ -211,6 +247,9 @@ impl SimulatedSwitch {
             return Err(CommitError::Unavailable(format!("connecting to {bridge} (No such file or directory)")));
         }
         let mut state = self.state();
+        if state.no_flows.contains(bridge) {
+            return Err(CommitError::Refused("OFPT_ERROR (OF1.4)".into()));
+        }
         state.commits += 1;
         let flows = state.flows.entry(bridge.to_owned()).or_insert_with(FlowsSeen::none);
         *flows = change.applied_to(flows);
@@ -365,6 +404,7 @@ fn edit_bridge(db: &mut Db, name: &str, edit: &BridgeEdit) {
         BridgeEdit::RstpOff => row.rstp_enable = false,
         BridgeEdit::OpenFlow14(true) => drop(row.protocols.insert("OpenFlow14".into())),
         BridgeEdit::OpenFlow14(false) => drop(row.protocols.remove("OpenFlow14")),
+        BridgeEdit::FailMode(mode) => row.fail_mode = mode.map(|mode| mode.as_str().to_owned()),
         BridgeEdit::Protect(_) => {}
     }
     db.touch(&[uuid], &[], &[]);

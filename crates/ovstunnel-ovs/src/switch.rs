@@ -180,10 +180,10 @@ impl Switch {
     }
 
     /// The commands that carry out the steps, for a person to read; a simulated switch shows those of a real one.
-    pub fn commands(&self, stages: &[Vec<Step>]) -> Vec<Command> {
+    pub fn commands(&self, steps: &[Step]) -> Vec<Command> {
         match self {
-            Switch::Real(real) => real.tools().commands(stages),
-            Switch::Simulated(_) => crate::Tools::default().commands(stages),
+            Switch::Real(real) => real.tools().commands(steps),
+            Switch::Simulated(_) => crate::Tools::default().commands(steps),
         }
     }
 }

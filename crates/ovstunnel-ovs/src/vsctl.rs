@@ -79,6 +79,7 @@ impl Transaction {
         if !spec.datapath_type.is_empty() {
             columns.push(format!("datapath_type={}", quoted(&spec.datapath_type)));
         }
+        columns.extend(spec.fail_mode.map(|mode| format!("fail_mode={}", mode.as_str())));
         columns.extend(spec.external_ids.iter().map(|(key, value)| pair("external_ids", key, value)));
         columns.extend(spec.other_config.iter().map(|(key, value)| pair("other_config", key, value)));
         self.push(words([&format!("--id=@b{n}"), "create", "Bridge"], columns));
@@ -109,6 +110,8 @@ impl Transaction {
                     let verb = if *on { "add" } else { "remove" };
                     self.push(words([verb, "Bridge", bridge, "protocols"], ["OpenFlow14"]));
                 }
+                BridgeEdit::FailMode(Some(mode)) => self.set("Bridge", bridge, format!("fail_mode={}", mode.as_str())),
+                BridgeEdit::FailMode(None) => self.push(words(["clear", "Bridge", bridge], ["fail_mode"])),
                 BridgeEdit::Protect(on) => self.set("Port", bridge, format!("protected={on}")),
             }
         }

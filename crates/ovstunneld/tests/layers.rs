@@ -19,7 +19,7 @@ const MAY_USE: [(&str, &[&str]); 5] = [
 ];
 
 /// All that core may use of other people's crates: nothing that does I/O, knows the time or runs tasks.
-const CORE_USES: [&str; 3] = ["sha2", "thiserror", "uuid"];
+const CORE_USES: [&str; 7] = ["ipnet", "macaddr", "serde", "serde_json", "sha2", "thiserror", "uuid"];
 
 /// The files that may run programs: the one for Open vSwitch, and the VIF helper, which has the daemon's program look once
 /// where no daemon runs.

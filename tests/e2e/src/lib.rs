@@ -24,6 +24,7 @@ mod snapshot;
 mod toolbox;
 mod udev;
 mod vifs;
+mod vpc;
 
 pub use binaries::program;
 pub use cloud::{Cloud, Network, key_of};
@@ -45,3 +46,4 @@ pub use snapshot::{Snapshot, database_file};
 pub use toolbox::{Mode, Toolbox};
 pub use udev::{Plugged, Udev};
 pub use vifs::{ask, expect_no_strays, make_devices, plug_all, remove_devices, unplug_all};
+pub use vpc::{VPC_BRIDGE, VpcCloud, address, gateway, open_policies, policies, tier_uuid, topology, whole_topology};

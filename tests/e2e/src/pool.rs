@@ -106,6 +106,14 @@ impl Pool {
         self.change(|database| database["networks"][network_uuid(n)]["other-config"][key] = value.into())
     }
 
+    /// Gives network number `n` another name-label. Nobody else may write meanwhile.
+    ///
+    /// # Errors
+    /// When there is no such network.
+    pub fn set_label(&self, n: u16, label: &str) -> Result<()> {
+        self.change(|database| database["networks"][network_uuid(n)]["name-label"] = label.into())
+    }
+
     /// Makes every host one of another platform.
     ///
     /// # Errors

@@ -115,7 +115,7 @@ fn a_tunnel_for_a_bridge_that_xapi_made_anew_takes_it_up() -> Result<()> {
     host.vsctl(["add-br", "xapi1", "--", "set", "Bridge", "xapi1", "datapath_type=netdev"])?;
     plugin.expect("create_tunnel", &tunnel("192.0.2.2", "2"), "SUCCESS:t1001-1-2")?;
     let bridge = cloud.call(1, |client| async move { client.bridge("xapi1").await })??;
-    ensure!(bridge.adopted && bridge.key == 1001 && bridge.tunnels[0].state == TunnelState::Up, "{bridge:?}");
+    ensure!(bridge.adopted && bridge.key == Some(1001) && bridge.tunnels[0].state == TunnelState::Up, "{bridge:?}");
     ensure!(host.vsctl(["get", "Port", "xapi1", "protected"])?.trim() == "true");
     // An old server does not say which host it is, and none says which network: both are found.
     plugin.expect("destroy_ovs_bridge", &[("bridge", "xapi1")], "SUCCESS:xapi1")?;

@@ -212,6 +212,7 @@ impl Lab {
 fn expected(vms: &[Vm], probes: &[Probe]) -> Vec<Vec<usize>> {
     let should_get = |probe: &Probe, vm: &Vm| match probe.kind {
         Kind::KnownUnicast { mac, .. } => vm.mac() == mac,
+        Kind::Routed(packet) => vm.ip() == packet.to,
         _ => vm.network() == probe.from.network() && vm.name() != probe.from.name(),
     };
     probes.iter().map(|probe| (0..vms.len()).filter(|index| should_get(probe, &vms[*index])).collect()).collect()

@@ -10,6 +10,8 @@ use std::{
 
 use macaddr::MacAddr6;
 
+use crate::routed::Packet;
+
 /// The discard port: each VM has a socket there that never answers.
 pub(crate) const DISCARD: u16 = 9;
 
@@ -34,6 +36,8 @@ pub enum Kind {
     Ipv6UnknownUnicast,
     /// Neither IPv4 nor IPv6, to `ff:ff:ff:ff:ff:ff`.
     OtherProtocol,
+    /// A packet with addresses, protocol and port of the test's choice.
+    Routed(Packet),
     /// UDP to a VM at its own address. The switches know it once it has sent something.
     KnownUnicast {
         /// The receiver's MAC address.
@@ -88,6 +92,7 @@ impl Kind {
             }
             Self::OtherProtocol => ethernet(MacAddr6::broadcast(), from, EXPERIMENTAL, &[0; 46], token),
             Self::KnownUnicast { mac, ip } => ethernet(mac, from, 0x0800, &ipv4(from.ip, ip, token), token),
+            Self::Routed(packet) => ethernet(packet.mac, from, 0x0800, &packet.bytes(token), token),
         }
     }
 }
@@ -102,6 +107,7 @@ impl fmt::Display for Kind {
             Self::Ipv6UnknownUnicast => write!(f, "unknown unicast (IPv6)"),
             Self::OtherProtocol => write!(f, "broadcast of another protocol"),
             Self::KnownUnicast { ip, .. } => write!(f, "unicast to {ip}"),
+            Self::Routed(packet) => write!(f, "{packet}"),
         }
     }
 }
@@ -132,7 +138,7 @@ impl Token {
         Some(Self { mark: u64::from_be_bytes(*mark), number: u32::from_be_bytes(number.try_into().ok()?) })
     }
 
-    fn bytes(self) -> [u8; TOKEN_LENGTH] {
+    pub(crate) fn bytes(self) -> [u8; TOKEN_LENGTH] {
         let mut bytes = [0; TOKEN_LENGTH];
         bytes[..8].copy_from_slice(&self.mark.to_be_bytes());
         bytes[8..].copy_from_slice(&self.number.to_be_bytes());
@@ -171,23 +177,27 @@ fn arp_request(from: Sender, wanted: Ipv4Addr) -> Vec<u8> {
 }
 
 fn ipv4(from: Ipv4Addr, to: Ipv4Addr, token: Token) -> Vec<u8> {
-    let (source, target) = (from.octets(), to.octets());
-    let udp = udp(&[&source[..], &target[..]].concat(), token);
-    // Version and header length, service, length, identification and flags, time to live, UDP, checksum (below).
-    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 16, 17, 0, 0];
-    packet.extend_from_slice(&source);
-    packet.extend_from_slice(&target);
-    let length = length(packet.len() + udp.len());
+    let udp = udp(&[from.octets(), to.octets()].concat(), DISCARD, token);
+    ipv4_with(from, to, 17, &udp)
+}
+
+/// An IPv4 packet with this in it.
+pub(crate) fn ipv4_with(from: Ipv4Addr, to: Ipv4Addr, protocol: u8, content: &[u8]) -> Vec<u8> {
+    // Version and header length, service, length, identification and flags, time to live, protocol, checksum (below).
+    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 16, protocol, 0, 0];
+    packet.extend_from_slice(&from.octets());
+    packet.extend_from_slice(&to.octets());
+    let length = length(packet.len() + content.len());
     packet[2..4].copy_from_slice(&length);
     let sum = checksum(&packet);
     packet[10..12].copy_from_slice(&sum.to_be_bytes());
-    packet.extend_from_slice(&udp);
+    packet.extend_from_slice(content);
     packet
 }
 
 fn ipv6(from: Sender, to: Ipv6Addr, token: Token) -> Vec<u8> {
     let (source, target) = (link_local(from.mac).octets(), to.octets());
-    let udp = udp(&[&source[..], &target[..]].concat(), token);
+    let udp = udp(&[&source[..], &target[..]].concat(), DISCARD, token);
     let mut packet = vec![0x60, 0, 0, 0];
     packet.extend_from_slice(&length(udp.len()));
     packet.extend_from_slice(&[17, 255]);
@@ -197,13 +207,13 @@ fn ipv6(from: Sender, to: Ipv6Addr, token: Token) -> Vec<u8> {
     packet
 }
 
-/// A UDP datagram to the discard port. `addresses` are both ends, for the checksum.
-fn udp(addresses: &[u8], token: Token) -> Vec<u8> {
+/// A UDP datagram. `addresses` are both ends, for the checksum.
+pub(crate) fn udp(addresses: &[u8], to_port: u16, token: Token) -> Vec<u8> {
     // Eight bytes before the token, so that every frame is longer than 60 bytes.
     let payload = [&[0; 8][..], &token.bytes()[..]].concat();
     let length = length(8 + payload.len());
-    let port = DISCARD.to_be_bytes();
-    let mut datagram = [&port[..], &port, &length, &[0, 0], &payload].concat();
+    let (from_port, to_port) = (DISCARD.to_be_bytes(), to_port.to_be_bytes());
+    let mut datagram = [&from_port[..], &to_port, &length, &[0, 0], &payload].concat();
     let pseudo_header = [addresses, &[0, 17], &length].concat();
     let sum = checksum(&[&pseudo_header[..], &datagram].concat());
     // A sum of 0 is sent as 0xffff: 0 means 'no checksum'.
@@ -236,6 +246,7 @@ pub(crate) fn link_local(mac: MacAddr6) -> Ipv6Addr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Payload;
 
     const FROM: Sender = Sender { mac: MacAddr6::new(2, 0, 0, 0, 0, 1), ip: Ipv4Addr::new(10, 1, 0, 1) };
     const TOKEN: Token = Token { mark: 0x1122_3344_5566_7788, number: 77 };
@@ -243,7 +254,15 @@ mod tests {
     #[test]
     fn every_kind_ends_with_its_token_and_needs_no_padding() {
         let unicast = Kind::KnownUnicast { mac: MacAddr6::new(2, 0, 0, 0, 0, 2), ip: Ipv4Addr::new(10, 1, 0, 2) };
-        for kind in Kind::FLOODED.into_iter().chain([unicast]) {
+        let packet = Packet {
+            mac: MacAddr6::new(2, 0, 0, 0, 0, 3),
+            from: FROM.ip,
+            to: Ipv4Addr::new(10, 2, 0, 1),
+            payload: Payload::Icmp,
+        };
+        let routed = [Payload::Icmp, Payload::Tcp(80), Payload::Udp(53), Payload::Other(47)]
+            .map(|payload| Kind::Routed(Packet { payload, ..packet }));
+        for kind in Kind::FLOODED.into_iter().chain([unicast]).chain(routed) {
             let frame = kind.frame(FROM, TOKEN);
             assert!(frame.len() >= 60, "{kind}: {} bytes", frame.len());
             assert_eq!(Token::of(&frame), Some(TOKEN), "{kind}");

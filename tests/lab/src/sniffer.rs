@@ -14,6 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use macaddr::MacAddr6;
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -44,6 +45,8 @@ pub(crate) struct Sniffer {
 pub struct Heard {
     /// Frames with one of the lab's tokens, copies included.
     pub frames: u64,
+    /// Destination and source of the last such frame.
+    pub last: Option<(MacAddr6, MacAddr6)>,
     /// The most copies of any one token. More than 1 means that a frame came twice at least.
     pub max_copies: u32,
     /// Frames that the kernel threw away because they came faster than they could be counted.
@@ -117,18 +120,30 @@ fn listen(socket: &PacketSocket, stopped: &UnixStream, mark: u64, tally: &Mutex<
         }
         let mut lost = lock(tally).heard.lost;
         numbers.clear();
+        let mut last = None;
         while numbers.len() < BATCH {
             match socket.receive(&mut buffer, &mut lost)? {
                 Received::Nothing => break,
                 Received::Own => {}
                 Received::Frame(length) => match Token::of(&buffer[..length]) {
-                    Some(token) if token.mark == mark && token.number < MAX_FRAMES => numbers.push(token.number),
+                    Some(token) if token.mark == mark && token.number < MAX_FRAMES => {
+                        last = addresses(&buffer[..length]).or(last);
+                        numbers.push(token.number);
+                    }
                     _ => {}
                 },
             }
         }
-        lock(tally).count(&numbers, lost);
+        let mut tally = lock(tally);
+        tally.heard.last = last.or(tally.heard.last);
+        tally.count(&numbers, lost);
     }
+}
+
+/// Destination and source of a frame.
+fn addresses(frame: &[u8]) -> Option<(MacAddr6, MacAddr6)> {
+    let (to, rest) = frame.split_first_chunk::<6>()?;
+    Some((MacAddr6::from(*to), MacAddr6::from(*rest.first_chunk::<6>()?)))
 }
 
 impl Tally {

@@ -50,7 +50,7 @@ pub struct Share {
 pub struct StreamReport {
     /// Frames sent.
     pub sent: u64,
-    /// By the name of the VM: every other VM of the sender's network that was there when the stream began.
+    /// By the name of the VM: those that it was to be looked for at.
     pub shares: BTreeMap<Arc<str>, Share>,
 }
 
@@ -92,16 +92,23 @@ impl Lab {
     /// # Errors
     /// When there is no kind.
     pub fn stream(&self, from: &Vm, kinds: &[Kind], interval: Duration) -> Result<Stream> {
+        let others = |vm: &Vm| vm.network() == from.network() && vm.name() != from.name();
+        self.stream_to(from, kinds, interval, self.vms().into_iter().filter(others).collect())
+    }
+
+    /// The same, to be looked for at these VMs.
+    ///
+    /// # Errors
+    /// When there is no kind.
+    pub fn stream_to(&self, from: &Vm, kinds: &[Kind], interval: Duration, receivers: Vec<Vm>) -> Result<Stream> {
         if kinds.is_empty() {
             bail!("a stream needs at least one kind of frame");
         }
-        let others = |vm: &Vm| vm.network() == from.network() && vm.name() != from.name();
         let stop = Arc::new(AtomicBool::new(false));
         let sender = thread::spawn({
             let (vm, kinds, stop) = (from.clone(), kinds.to_vec(), Arc::clone(&stop));
             move || send(&vm, &kinds, interval, &stop)
         });
-        let receivers = self.vms().into_iter().filter(others).collect();
         Ok(Stream { from: from.clone(), receivers, stop, sender: Some(sender) })
     }
 }

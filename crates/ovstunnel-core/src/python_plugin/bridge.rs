@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    BridgeName, DesiredBridge, DesiredTunnel, GreKey, HostId, Mark, ObservedBridge, ObservedInterface, ObservedPort,
-    PortName, RemoteIp, Settings, TunnelHealth, ids,
+    BridgeKind, BridgeName, DesiredBridge, DesiredTunnel, GreKey, HostId, Mark, ObservedBridge, ObservedInterface,
+    ObservedPort, PortName, RemoteIp, Settings, TunnelHealth, ids,
 };
 
 /// What newer management servers write before the key where the name of the network is asked for.
@@ -37,7 +37,8 @@ pub fn survey(bridges: &[ObservedBridge], settings: &Settings) -> BTreeMap<Strin
     let judged = bridges.iter().map(|bridge| {
         let mut finding = judge(bridge, settings);
         if let Finding::Plugins(desired) = &finding
-            && let Some((other, key)) = keys.iter().find(|(other, key)| *other != bridge.name && *key == desired.key)
+            && let Some((other, key)) =
+                keys.iter().find(|(other, key)| *other != bridge.name && Some(*key) == desired.kind.key())
         {
             finding = Finding::Left(vec![format!("bridge {other} has key {key} too")]);
         }
@@ -49,7 +50,7 @@ pub fn survey(bridges: &[ObservedBridge], settings: &Settings) -> BTreeMap<Strin
 /// The key by which a bridge of ours or of the plugin's is known.
 fn key_in_use(bridge: &ObservedBridge) -> Option<GreKey> {
     match DesiredBridge::from_record(bridge) {
-        Some(ours) => Some(ours.key),
+        Some(ours) => ours.kind.key(),
         None => read_key(bridge.other_config.get(ids::GRE_KEY)?),
     }
 }
@@ -108,7 +109,7 @@ fn adopt(bridge: &ObservedBridge, key: GreKey, tunnels: &[&ObservedPort], settin
     match name {
         Some(name) if reasons.is_empty() => Finding::Plugins(Box::new(DesiredBridge {
             name,
-            key,
+            kind: BridgeKind::Network(key),
             network_uuid: bridge.external_ids.get(ids::XS_NETWORK_UUID).and_then(|text| text.parse().ok()),
             host_id,
             ipv6: settings.ipv6,

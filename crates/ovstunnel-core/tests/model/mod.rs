@@ -102,11 +102,13 @@ impl World {
         self.plan(&draft, &Settings::default())
     }
 
-    /// Carries steps out, stage by stage, flows last.
+    /// Carries steps out: flows that go first, the database stage by stage, the other flows.
     pub fn carry_out(&mut self, steps: Vec<Step>) {
-        let flows: Vec<Step> = steps.iter().filter(|step| matches!(step, Step::ChangeFlows { .. })).cloned().collect();
-        let planned = steps.len();
-        let stages = stages(steps);
+        let Phases { before, database, after } = phases(&steps);
+        assert_eq!(before.len() + database.len() + after.len(), steps.len(), "a phase lost a step");
+        before.into_iter().for_each(|(bridge, change)| self.change_flows(bridge, change));
+        let planned = database.len();
+        let stages = stages(database.into_iter().cloned().collect());
         assert_eq!(stages.iter().map(Vec::len).sum::<usize>(), planned, "a stage lost a step");
         for stage in &stages {
             self.expect_nothing_is_taken_that_is_there(stage);
@@ -117,7 +119,19 @@ impl World {
                 self.edit_bridge(bridge.as_str(), &BridgeEdit::DropId(ids::FLOODING.into()));
             }
         }
-        flows.iter().for_each(|step| self.step(step));
+        after.into_iter().for_each(|(bridge, change)| self.change_flows(bridge, change));
+    }
+
+    fn change_flows(&mut self, bridge: &str, change: &FlowChange) {
+        let lines = change.bundle();
+        let plugins = |line: &str| line.starts_with("delete_strict cookie=0x0/-1,table=0,priority=");
+        let ours = |line: &str| line.contains("cookie=0x6f767374");
+        assert!(lines.lines().all(|line| ours(line) || plugins(line)), "not ours: {lines}");
+        if let Some(seen) = self.flows.get_mut(bridge) {
+            *seen = change.applied_to(seen);
+        } else if self.bridges.contains_key(bridge) {
+            self.flows.insert(bridge.to_owned(), change.applied_to(&FlowsSeen::none()));
+        }
     }
 
     fn expect_nothing_is_taken_that_is_there(&self, stage: &[Step]) {
@@ -139,6 +153,7 @@ impl World {
                 let bridge = self.bridges.get_mut(spec.name.as_str()).unwrap();
                 bridge.external_ids = spec.external_ids.clone();
                 bridge.other_config = spec.other_config.clone();
+                bridge.fail_mode = spec.fail_mode.map(|mode| mode.as_str().to_owned());
                 bridge.ports.get_mut(spec.name.as_str()).unwrap().protected = true;
                 self.flows.insert(spec.name.to_string(), FlowsSeen::none());
             }
@@ -146,7 +161,7 @@ impl World {
             Step::DeleteBridge { bridge, uuid, .. } => {
                 let gone = self.bridges.remove(bridge.as_str()).expect("a bridge that is there");
                 assert_eq!(gone.uuid, *uuid);
-                assert!(gone.external_ids.contains_key(ids::KEY), "{bridge} is not ours");
+                assert!(DesiredBridge::mark(&gone) == Mark::Ours, "{bridge} is not ours");
                 self.flows.remove(bridge.as_str());
             }
             Step::AddTunnel { bridge, tunnel } => {
@@ -167,17 +182,7 @@ impl World {
                 assert!(gone.uuid == *uuid && gone.is_tunnel_of_ours(), "{port} is not ours");
             }
             Step::TryAgain { .. } => {}
-            Step::ChangeFlows { bridge, change } => {
-                let lines = change.bundle();
-                let plugins = |line: &str| line.starts_with("delete_strict cookie=0x0/-1,table=0,priority=");
-                let ours = |line: &str| line.contains("cookie=0x6f767374");
-                assert!(lines.lines().all(|line| ours(line) || plugins(line)), "not ours: {lines}");
-                if let Some(seen) = self.flows.get_mut(bridge.as_str()) {
-                    *seen = change.applied_to(seen);
-                } else if self.bridges.contains_key(bridge.as_str()) {
-                    self.flows.insert(bridge.to_string(), change.applied_to(&FlowsSeen::none()));
-                }
-            }
+            Step::ChangeFlows { .. } => unreachable!("flows are no part of a stage"),
         }
     }
 
@@ -192,6 +197,13 @@ impl World {
             BridgeEdit::RstpOff => bridge.rstp_enable = false,
             BridgeEdit::OpenFlow14(true) => bridge.protocols.push("OpenFlow14".into()),
             BridgeEdit::OpenFlow14(false) => bridge.protocols.retain(|protocol| protocol != "OpenFlow14"),
+            BridgeEdit::FailMode(mode) => {
+                let mode = mode.map(|mode| mode.as_str().to_owned());
+                if mode.as_deref().unwrap_or("standalone") != bridge.fail_mode.as_deref().unwrap_or("standalone") {
+                    self.flows.insert(name.to_owned(), FlowsSeen::none());
+                }
+                bridge.fail_mode = mode;
+            }
             BridgeEdit::Protect(on) => bridge.ports.get_mut(name).unwrap().protected = *on,
         }
     }

@@ -25,6 +25,7 @@ pub(crate) struct BridgeRow {
     pub stp_enable: bool,
     pub rstp_enable: bool,
     pub protocols: BTreeSet<String>,
+    pub fail_mode: Option<String>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -84,6 +85,8 @@ pub(super) struct BridgeColumns {
     rstp_enable: Option<bool>,
     #[serde(default, deserialize_with = "columns::strings")]
     protocols: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "columns::optional")]
+    fail_mode: Option<Option<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -138,7 +141,9 @@ pub(super) struct Update {
 pub(super) fn monitored() -> serde_json::Value {
     serde_json::json!({
         "Open_vSwitch": [{"columns": ["next_cfg", "cur_cfg", "ovs_version"]}],
-        "Bridge": [{"columns": ["name", "ports", "external_ids", "other_config", "stp_enable", "rstp_enable", "protocols"]}],
+        "Bridge": [{"columns": [
+            "name", "ports", "external_ids", "other_config", "stp_enable", "rstp_enable", "protocols", "fail_mode",
+        ]}],
         "Port": [{"columns": ["name", "interfaces", "protected", "external_ids"]}],
         "Interface": [{"columns": ["name", "type", "options", "external_ids", "ofport", "error"]}],
     })
@@ -199,6 +204,7 @@ impl Db {
         replace(&mut row.name, columns.name);
         replace(&mut row.stp_enable, columns.stp_enable);
         replace(&mut row.rstp_enable, columns.rstp_enable);
+        replace(&mut row.fail_mode, columns.fail_mode);
         columns.external_ids.into_iter().for_each(|difference| change_pairs(&mut row.external_ids, difference));
         columns.other_config.into_iter().for_each(|difference| change_pairs(&mut row.other_config, difference));
         for protocol in columns.protocols.into_iter().flatten() {

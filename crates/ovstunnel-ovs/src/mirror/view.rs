@@ -120,6 +120,7 @@ fn observed_bridge(db: &Db, uuid: Uuid, row: &BridgeRow, ports: &BTreeSet<Uuid>)
         stp_enable: row.stp_enable,
         rstp_enable: row.rstp_enable,
         protocols: row.protocols.iter().cloned().collect(),
+        fail_mode: row.fail_mode.clone(),
         ports: ports.map(|port| (port.name.clone(), port)).collect(),
     }
 }

@@ -58,6 +58,7 @@ fn write(db: &mut Db, table: &str, name: &str, column: &str, value: Option<&str>
             ("other_config", value) => set_pair(&mut row.other_config, key, value),
             ("stp_enable", Some(value)) => row.stp_enable = value == "true",
             ("rstp_enable", Some(value)) => row.rstp_enable = value == "true",
+            ("fail_mode", value) => row.fail_mode = value.map(str::to_owned),
             ("protocols", Some(value)) => row.protocols = value.split(',').map(str::to_owned).collect(),
             _ => return None,
         }
@@ -69,12 +70,14 @@ fn write(db: &mut Db, table: &str, name: &str, column: &str, value: Option<&str>
     match (table, column, value) {
         ("Port", "external_ids", value) => set_pair(&mut row.external_ids, key, value),
         ("Port", "protected", Some(value)) => row.protected = value == "true",
-        ("Interface", "type", Some(kind)) => {
-            db.interfaces.get_mut(row.interfaces.first()?)?.kind = kind.to_owned();
-        }
-        ("Interface", "options", value) => {
+        ("Interface", column, value) => {
             let interface = db.interfaces.get_mut(row.interfaces.first()?)?;
-            set_pair(&mut interface.options, key, value);
+            match column {
+                "type" => interface.kind = value.unwrap_or_default().to_owned(),
+                "options" => set_pair(&mut interface.options, key, value),
+                "external_ids" => set_pair(&mut interface.external_ids, key, value),
+                _ => return None,
+            }
         }
         _ => return None,
     }

@@ -72,7 +72,7 @@ pub(super) enum NetworkKey {
 }
 
 impl NetworkKey {
-    fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         if let Some(id) = text.strip_prefix(VPC) {
             let digits = id.bytes().all(|b| b.is_ascii_digit());
             return id.parse().ok().filter(|_| digits).map(NetworkKey::Vpc);

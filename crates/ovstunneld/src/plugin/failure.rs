@@ -29,6 +29,8 @@ pub(super) enum Reason {
     VerifyInterfaceFailed,
     /// An argument is missing or breaks a rule.
     InvalidArgument,
+    /// What a VPC's bridge is told is not as it must be.
+    ImproperJson,
     /// A bridge or port is in the way.
     InTheWay,
     /// Open vSwitch refused the change as a whole.
@@ -52,6 +54,8 @@ impl Reason {
             Reason::VerifyPortFailed => "VERIFY_PORT_FAILED",
             Reason::VerifyInterfaceFailed => "VERIFY_INTERFACE_FAILED",
             Reason::InvalidArgument => "INVALID_ARGUMENT",
+            // As the old plugin spells it.
+            Reason::ImproperJson => "IMPROPER_JSON_CONFG_FILE",
             Reason::InTheWay => "IN_THE_WAY",
             Reason::Refused => "REFUSED",
             Reason::Unavailable => "UNAVAILABLE",

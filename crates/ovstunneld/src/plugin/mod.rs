@@ -4,8 +4,10 @@
 //! exact words of the plugin's contract. What it must not do: change the switch by any other way than the routes do, or say
 //! `SUCCESS` of what cannot be seen in the switch.
 
+mod adopt;
 mod arguments;
 mod bridge;
+mod config;
 mod failure;
 mod host;
 mod tunnel;

@@ -1,9 +1,8 @@
 //! Tunnels, created and destroyed. Must not answer a name that the port does not have.
 
-use ovstunnel_core::{
-    BridgeName, Change, CreateTunnel, DesiredBridge, GreKey, HostId, Mark, PortName, RemoteIp, SetupBridge,
-};
+use ovstunnel_core::{BridgeName, Change, CreateTunnel, DesiredBridge, GreKey, Mark, PortName, RemoteIp};
 
+use super::adopt::adopt;
 use super::{Arguments, Call, Failure, Reason};
 use crate::writer::Seen;
 
@@ -23,7 +22,7 @@ pub(super) async fn create(call: Call<'_>, arguments: Arguments<'_>) -> Result<S
         network_uuid: None,
     };
     expect_another_host(call, create.remote_ip).await?;
-    adopt(call, &bridge, key, &create.from).await?;
+    adopt(call, &bridge, Some(key), Some(&create.from)).await?;
     let done = call.change(Change::CreateTunnel(create)).await?;
     match done.seen {
         Seen::Tunnel(port) => Ok(format!("SUCCESS:{}", port.name)),
@@ -42,26 +41,6 @@ async fn expect_another_host(call: Call<'_>, remote: RemoteIp) -> Result<(), Fai
         return Err(Failure::new(Reason::InvalidArgument, words));
     }
     Ok(())
-}
-
-/// Takes up a bridge that is there and not ours. After a restart of the host xapi makes its bridges anew, without marks, while
-/// its network still says that this host was set up; then the server does not call set-up again before it calls this.
-async fn adopt(call: Call<'_>, bridge: &BridgeName, key: GreKey, host: &HostId) -> Result<(), Failure> {
-    match call.observed(bridge).map(|observed| DesiredBridge::mark(&observed)) {
-        Some(Mark::Foreign) => {}
-        _ => return Ok(()),
-    }
-    call.expect_no_foreign_tunnels(bridge)?;
-    tracing::info!(%bridge, "the bridge is not ours and was not set up; taking it up");
-    let setup = SetupBridge {
-        bridge: bridge.clone(),
-        key,
-        network_uuid: None,
-        host_id: Some(host.clone()),
-        ipv6: None,
-        tunnels: None,
-    };
-    call.change(Change::SetupBridge(setup)).await.map(drop)
 }
 
 /// `destroy_tunnel`: a success also where there is none.

@@ -1,24 +1,100 @@
-//! The bridge of a distributed-routing VPC. Must not be mistaken for a plain network's.
+//! The bridge of a distributed-routing VPC. Must not be mistaken for a plain network's, nor say that an update was applied
+//! which is not recorded.
 
-use super::{Arguments, Call, Failure, Reason};
+use std::sync::Arc;
+
+use ovstunnel_core::{BridgeName, Change, DesiredBridge, HostId, NetworkUuid, SetupVpc, UpdateVpc, Vpc, VpcUpdate};
+use serde_json::Value;
+
+use super::adopt::adopt;
+use super::arguments::NetworkKey;
+use super::{Arguments, Call, Failure, Reason, config};
+use crate::problem::echo;
+use crate::writer::Seen;
+use crate::xapi::NetworkKind;
 
 type Answer = Result<String, Failure>;
 
 /// `setup_ovs_bridge_for_distributed_routing`
-pub(super) async fn setup(_call: Call<'_>, _arguments: Arguments<'_>) -> Answer {
-    not_supported()
+pub(super) async fn setup(call: Call<'_>, arguments: Arguments<'_>) -> Answer {
+    let bridge: BridgeName = arguments.required("bridge")?;
+    let NetworkKey::Vpc(id) = arguments.network("key")? else {
+        let words = "key is that of a plain network, which has a set-up of its own";
+        return Err(Failure::new(Reason::InvalidArgument, words));
+    };
+    let vpc = id.to_string().parse().map_err(|_| Failure::new(Reason::InvalidArgument, "key has no VPC's id"))?;
+    let network: NetworkUuid = arguments.required("xs_nw_uuid")?;
+    let host: HostId = arguments.required("cs_host_id")?;
+    call.expect_no_foreign_tunnels(&bridge)?;
+    let setup = SetupVpc { bridge: bridge.clone(), vpc, network_uuid: Some(network), host_id: Some(host.clone()) };
+    if !matches!(call.change(Change::SetupVpc(setup)).await?.seen, Seen::Bridge(_)) {
+        return Err(gone(&bridge));
+    }
+    if let Some(xapi) = &call.state.xapi {
+        xapi.note_set_up(network, NetworkKind::Vpc, &host).await;
+    }
+    Ok(format!("SUCCESS:{bridge}"))
 }
 
 /// `configure_ovs_bridge_for_network_topology`
-pub(super) async fn topology(_call: Call<'_>, _arguments: Arguments<'_>) -> Answer {
-    not_supported()
+pub(super) async fn topology(call: Call<'_>, arguments: Arguments<'_>) -> Answer {
+    let topology = config::topology(&json(arguments)?).map_err(improper)?;
+    let update = VpcUpdate::Topology(Arc::new(topology));
+    let last = |vpc: &Vpc| vpc.topology.as_ref().map(|applied| applied.sequence);
+    tell(call, arguments, "topology", update, last).await
 }
 
 /// `configure_ovs_bridge_for_routing_policies`
-pub(super) async fn policies(_call: Call<'_>, _arguments: Arguments<'_>) -> Answer {
-    not_supported()
+pub(super) async fn policies(call: Call<'_>, arguments: Arguments<'_>) -> Answer {
+    let policies = config::policies(&json(arguments)?).map_err(improper)?;
+    let update = VpcUpdate::Policies(Arc::new(policies));
+    let last = |vpc: &Vpc| vpc.policies.as_ref().map(|applied| applied.sequence);
+    tell(call, arguments, "policies", update, last).await
 }
 
-fn not_supported() -> Answer {
-    Err(Failure::new(Reason::NotSupported, "distributed routing is not supported"))
+/// Tells a bridge something, and answers whether it was newer than what it had been told last.
+async fn tell(
+    call: Call<'_>,
+    arguments: Arguments<'_>,
+    what: &str,
+    update: VpcUpdate,
+    last: impl Fn(&Vpc) -> Option<u64>,
+) -> Answer {
+    let bridge: BridgeName = arguments.required("bridge")?;
+    let host: Option<HostId> = arguments.optional("host-id")?;
+    let sequence = sequence(arguments)?;
+    adopt(call, &bridge, None, host.as_ref()).await?;
+    let done = call.change(Change::UpdateVpc(UpdateVpc { bridge: bridge.clone(), sequence, update })).await?;
+    let Seen::Bridge(seen) = &done.seen else { return Err(gone(&bridge)) };
+    let recorded = DesiredBridge::from_record(&seen.0).and_then(|bridge| last(bridge.kind.vpc()?));
+    match recorded {
+        Some(last) if last == sequence && done.outcome == ovstunnel_core::Outcome::Updated => {
+            Ok(format!("SUCCESS: {what} {sequence} of {bridge} was applied"))
+        }
+        Some(last) => Ok(format!("SUCCESS: {what} {sequence} of {bridge} was ignored, for {last} was applied before")),
+        None => Err(gone(&bridge)),
+    }
+}
+
+fn json(arguments: Arguments<'_>) -> Result<Value, Failure> {
+    let text = arguments.text("config").ok_or_else(|| Failure::new(Reason::InvalidArgument, "config is required"))?;
+    config::parse(text).map_err(improper)
+}
+
+fn sequence(arguments: Arguments<'_>) -> Result<u64, Failure> {
+    let missing = || Failure::new(Reason::InvalidArgument, "seq-no is required");
+    let text = arguments.text("seq-no").ok_or_else(missing)?;
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits).ok_or_else(|| {
+        let words = format!("seq-no must be a whole number from 0 to {}, not `{}`", u64::MAX, echo(text));
+        Failure::new(Reason::InvalidArgument, words)
+    })
+}
+
+fn improper(error: config::BadConfig) -> Failure {
+    Failure::new(Reason::ImproperJson, error.to_string())
+}
+
+fn gone(bridge: &BridgeName) -> Failure {
+    Failure::new(Reason::NoBridge, format!("bridge {bridge} was there, and is gone again already"))
 }

@@ -1,9 +1,11 @@
 //! From what is observed to the wire's types. Must not judge: states are told as they are.
 
-use ovstunnel_api::{Bridge, Flows, FlowsState, Ipv6Policy, Outcome, RefusedTunnel, Tunnel, TunnelState, Vif};
+use ovstunnel_api::{
+    Bridge, Flows, FlowsState, Ipv6Policy, Outcome, RefusedTunnel, Tier, Tunnel, TunnelState, Vif, Vpc,
+};
 use ovstunnel_core::{
     DesiredBridge, DesiredTunnel, FlowChange, FlowsSeen, ObservedBridge, ObservedPort, Settings, TunnelHealth,
-    network_flows,
+    bridge_flows, unplaced_vifs,
 };
 
 use crate::writer::Refusal;
@@ -34,7 +36,8 @@ pub(super) fn bridge(observed: &ObservedBridge, seen: &FlowsSeen, settings: &Set
     let others = observed.ports.values().filter(|p| p.name != observed.name && !p.is_tunnel_of_ours() && !is_vif(p));
     Some(Bridge {
         name: observed.name.clone(),
-        key: record.key.get(),
+        key: record.kind.key().map(|key| key.get()),
+        vpc: record.kind.vpc().map(|told| vpc(told, observed, settings)),
         network_uuid: record.network_uuid.map(|uuid| uuid.to_string()),
         host_id: record.host_id.as_ref().map(ToString::to_string),
         ipv6: match record.ipv6 {
@@ -47,6 +50,25 @@ pub(super) fn bridge(observed: &ObservedBridge, seen: &FlowsSeen, settings: &Set
         other_ports: others.map(|port| port.name.clone()).collect(),
         flows: flows(&record, observed, seen, settings),
     })
+}
+
+fn vpc(vpc: &ovstunnel_core::Vpc, observed: &ObservedBridge, settings: &Settings) -> Vpc {
+    let topology = vpc.topology.as_ref();
+    let policies = vpc.policies.as_ref();
+    let tier = |tier: &ovstunnel_core::Tier| Tier {
+        key: tier.key.get(),
+        network_uuid: tier.network.to_string(),
+        cidr: tier.cidr.to_string(),
+        acl: policies.and_then(|policies| policies.value.tiers.get(&tier.network)?.as_ref().map(ToString::to_string)),
+    };
+    let unplaced = unplaced_vifs(topology.map(|topology| &*topology.value), observed, settings);
+    Vpc {
+        id: vpc.id.to_string(),
+        topology_sequence: topology.map(|topology| topology.sequence),
+        policies_sequence: policies.map(|policies| policies.sequence),
+        tiers: topology.map(|topology| topology.value.tiers.iter().map(tier).collect()).unwrap_or_default(),
+        unplaced_vifs: unplaced.into_iter().map(str::to_owned).collect(),
+    }
 }
 
 fn vif(port: &ObservedPort) -> Vif {
@@ -75,7 +97,7 @@ pub(super) fn tunnel(port: &ObservedPort) -> Option<Tunnel> {
 }
 
 fn flows(record: &DesiredBridge, observed: &ObservedBridge, seen: &FlowsSeen, settings: &Settings) -> Flows {
-    let expected = network_flows(record, Some(observed), settings);
+    let expected = bridge_flows(record, Some(observed), settings);
     let state = match (seen, FlowChange::between(&expected, seen)) {
         (FlowsSeen::Unknown, _) => FlowsState::Unknown,
         (FlowsSeen::Known { .. }, None) => FlowsState::InSync,

@@ -89,7 +89,7 @@ fn describe(taken: TakenOver) -> TakeoverBridge {
             writer::TakeoverState::Left => TakeoverState::Left,
             writer::TakeoverState::Failed => TakeoverState::Failed,
         },
-        key: known.map(|bridge| bridge.key.get()),
+        key: known.and_then(|bridge| Some(bridge.kind.key()?.get())),
         network_uuid: known.and_then(|bridge| bridge.network_uuid).map(|uuid| uuid.to_string()),
         host_id: known.and_then(|bridge| bridge.host_id.as_ref()).map(ToString::to_string),
         tunnels: known.map(|bridge| bridge.tunnels.keys().map(ToString::to_string).collect()).unwrap_or_default(),

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use ovstunnel_core::{
-    BridgeName, Change, DesiredTunnel, FlowsSeen, ObservedBridge, ObservedPort, Outcome, PortName, Rejected, Step,
+    BridgeEdit, BridgeName, Change, DesiredTunnel, FlowsSeen, ObservedBridge, ObservedPort, Outcome, PortName,
+    Rejected, Step, UpdateVpc, VpcUpdate, ids,
 };
 use ovstunnel_ovs::{Command, CommitError};
 
@@ -25,7 +26,7 @@ pub struct Done {
 pub enum Seen {
     /// It was about something that is to be gone, or somebody else took it away again at once.
     Nothing,
-    /// The bridge that was set up, with our flows on it.
+    /// The bridge that was set up or told something, with our flows on it.
     Bridge(Box<(ObservedBridge, FlowsSeen)>),
     /// The tunnel that was created.
     Tunnel(Box<ObservedPort>),
@@ -130,10 +131,15 @@ impl<'a> Parts<'a> {
 /// What a change does, told from the steps that are about it.
 pub(super) fn outcome(change: &Change, steps: &[&Step]) -> Outcome {
     match change {
-        Change::SetupBridge(_) => match steps.first() {
+        Change::SetupBridge(_) | Change::SetupVpc(_) => match steps.first() {
             Some(Step::CreateBridge(_)) => Outcome::Created,
             Some(_) => Outcome::Updated,
             None => Outcome::Unchanged,
+        },
+        // What else was put in order on its bridge is not what was asked for.
+        Change::UpdateVpc(update) => match steps.iter().any(|step| records(step, update)) {
+            true => Outcome::Updated,
+            false => Outcome::Unchanged,
         },
         Change::DestroyBridge(_) | Change::ReleaseBridge(_) => {
             steps.first().map_or(Outcome::Unchanged, |_| Outcome::Removed)
@@ -147,4 +153,15 @@ pub(super) fn outcome(change: &Change, steps: &[&Step]) -> Outcome {
             })
         }
     }
+}
+
+/// Whether a step records that an update was applied.
+fn records(step: &Step, update: &UpdateVpc) -> bool {
+    let number = match update.update {
+        VpcUpdate::Topology(_) => ids::TOPOLOGY_SEQUENCE,
+        VpcUpdate::Policies(_) => ids::POLICY_SEQUENCE,
+    };
+    let value = update.sequence.to_string();
+    let is_it = |edit: &BridgeEdit| matches!(edit, BridgeEdit::SetConfig(key, text) if key == number && *text == value);
+    matches!(step, Step::EditBridge { edits, .. } if edits.iter().any(is_it))
 }

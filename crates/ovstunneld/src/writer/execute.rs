@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use ovstunnel_core::{
-    BridgeEdit, BridgeName, Change, FlowChange, FlowsSeen, PortEdit, PortName, Rejected, Step, TunnelHealth, View, ids,
-    stages, visible,
+    BridgeEdit, BridgeName, Change, FlowChange, FlowsSeen, Phases, PortEdit, PortName, Rejected, Step, TunnelHealth,
+    View, ids, phases, stages, visible,
 };
 use ovstunnel_ovs::CommitError;
 use tracing::Instrument;
@@ -44,8 +44,18 @@ pub(super) struct Effect {
     pub taken_away: bool,
     /// Bridges that Open vSwitch refused and that are gone again, with its words.
     pub bridges_refused: BTreeMap<BridgeName, String>,
+    /// Bridges whose flows had to be changed first and could not be: of them nothing was changed in the database.
+    pub held_back: BTreeMap<String, CommitError>,
     /// Bridges whose flows could not be changed.
     pub flows_failed: BTreeMap<String, CommitError>,
+}
+
+impl Effect {
+    /// Why a step was not carried out, if it was not.
+    pub fn failure_of(&self, step: &Step) -> Option<&CommitError> {
+        let of_flows = self.flows_failed.get(step.bridge()).filter(|_| step.is_flows());
+        of_flows.or_else(|| self.held_back.get(step.bridge())).or(self.failed.as_ref())
+    }
 }
 
 impl Task {
@@ -124,24 +134,27 @@ impl Task {
             return effect;
         }
         steps.iter().for_each(|step| tracing::debug!(%step, "step"));
-        // Flows that only go, go first: once a bridge has lost its marks, nothing says that those flows are ours.
-        let (going, coming): (Vec<_>, Vec<_>) = flow_changes(steps).partition(|(_, change)| change.only_removes());
-        if let Some((_, error)) = self.change_flows(going).await.pop_first() {
-            effect.failed = Some(error);
-            return effect;
-        }
+        let Phases { before, mut database, after } = phases(steps);
+        let flows_went_first = !before.is_empty();
+        effect.held_back = self.change_flows(before).await;
+        database.retain(|step| !effect.held_back.contains_key(step.bridge()));
         if let Err(error) = self.flood_again(&bridges_of(steps, Step::says_flooding)).await {
             effect.failed = Some(error);
             return effect;
         }
-        effect.failed = self.commit(steps).await.err();
+        let database: Vec<Step> = database.into_iter().cloned().collect();
+        effect.failed = self.commit(&database).await.err();
         if let Some(CommitError::Unknown(reason)) = &effect.failed {
             // The next step after 'unknown' is to look.
-            let seen = self.look(steps).await;
+            let seen = self.look(&database).await;
             tracing::warn!(%reason, seen, "looked whether the change took effect");
             if seen {
                 effect.failed = None;
             }
+        }
+        // Flows that went before what is not in the database: the look brings back those that the record says.
+        if !effect.held_back.is_empty() || (flows_went_first && effect.failed.is_some()) {
+            self.retry.failed();
         }
         if matches!(effect.failed, Some(CommitError::Unavailable(_) | CommitError::Refused(_))) {
             return effect;
@@ -150,7 +163,8 @@ impl Task {
         steps.iter().filter_map(gone).for_each(|bridge| self.flows.forget(bridge));
         self.end_spanning_tree(steps).await;
         self.take_away_refused_bridges(steps, &mut effect).await;
-        effect.flows_failed = self.change_flows(coming).await;
+        let after = after.into_iter().filter(|(bridge, _)| !effect.held_back.contains_key(*bridge)).collect();
+        effect.flows_failed = self.change_flows(after).await;
         if !effect.flows_failed.is_empty() {
             self.retry.failed();
         }
@@ -196,9 +210,17 @@ impl Task {
     pub(super) fn remember(&mut self, desired: Desired, effect: &Effect) {
         let rows: Vec<Option<Uuid>> = self.switch.observer().read(|db| {
             let view = db.view();
+            let vpcs = desired.values().flatten().filter(|desired| desired.kind.vpc().is_some());
+            for (desired, observed) in vpcs.filter_map(|vpc| Some((vpc, view.bridge(vpc.name.as_str())?))) {
+                self.unplaced.tell(desired, &observed, &self.settings);
+            }
             desired.keys().map(|name| view.bare_bridge(name.as_str()).map(|bridge| bridge.uuid)).collect()
         });
         for ((name, desired), row) in desired.into_iter().zip(rows) {
+            if effect.held_back.contains_key(name.as_str()) {
+                // Nothing of it was changed: what was remembered still counts.
+                continue;
+            }
             match (desired, row, &effect.failed) {
                 (Some(mut desired), Some(row), None) => {
                     let gone = effect.refused.iter().filter(|refusal| effect.taken_away && refusal.bridge == name);
@@ -214,10 +236,8 @@ impl Task {
         }
     }
 
-    async fn commit(&self, steps: &[Step]) -> Result<(), CommitError> {
-        let database: Vec<Step> =
-            steps.iter().filter(|step| !matches!(step, Step::ChangeFlows { .. })).cloned().collect();
-        for (n, stage) in stages(database).iter().enumerate() {
+    async fn commit(&self, database: &[Step]) -> Result<(), CommitError> {
+        for (n, stage) in stages(database.to_vec()).iter().enumerate() {
             self.progress.step();
             self.switch.commit(stage).await.map_err(|error| match n {
                 0 => error,
@@ -362,6 +382,9 @@ impl Task {
                 return Err(error.clone().into());
             }
         }
+        if let (Some(error), false) = (effect.held_back.get(bridge.as_str()), mine.is_empty()) {
+            return Err(error.clone().into());
+        }
         if let Some(words) = effect.bridges_refused.get(&bridge) {
             return Err(WriteError::Refused(words.clone()));
         }
@@ -385,10 +408,12 @@ impl Task {
     fn seen(&self, view: &dyn View, change: &Change, port: Option<&PortName>) -> Seen {
         let name = change.bridge().as_str();
         let seen = match (change, port) {
-            (Change::SetupBridge(_), _) => view.bridge(name).map(|bridge| {
-                let flows = self.flows.get(bridge.uuid);
-                Seen::Bridge(Box::new((bridge, flows)))
-            }),
+            (Change::SetupBridge(_) | Change::SetupVpc(_) | Change::UpdateVpc(_), _) => {
+                view.bridge(name).map(|bridge| {
+                    let flows = self.flows.get(bridge.uuid);
+                    Seen::Bridge(Box::new((bridge, flows)))
+                })
+            }
             (Change::CreateTunnel(_), Some(port)) => {
                 view.port(name, port.as_str()).map(|port| Seen::Tunnel(Box::new(port)))
             }
@@ -400,13 +425,6 @@ impl Task {
 
 fn bridges_of(steps: &[Step], which: fn(&Step) -> Option<&BridgeName>) -> Vec<BridgeName> {
     steps.iter().filter_map(which).cloned().collect()
-}
-
-fn flow_changes(steps: &[Step]) -> impl Iterator<Item = (&str, &FlowChange)> {
-    steps.iter().filter_map(|step| match step {
-        Step::ChangeFlows { bridge, change } => Some((bridge.as_str(), change)),
-        _ => None,
-    })
 }
 
 /// Answers a caller, and says in the log, under its request's id, what was done.

@@ -13,13 +13,14 @@ mod refused_bridge;
 mod repair;
 mod retry;
 mod takeover;
+mod unplaced;
 mod vif;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ovstunnel_core::{BridgeName, Change, Memory, Outcome, Settings, Step, stages};
+use ovstunnel_core::{BridgeName, Change, Memory, Outcome, Settings, Step};
 use ovstunnel_ovs::Switch;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{Instrument, Span};
@@ -94,6 +95,7 @@ impl Writer {
             retry: retry::Retry::default(),
             sick: retry::Retry::default(),
             memory: Memory::default(),
+            unplaced: unplaced::Unplaced::default(),
             batches: 0,
             metrics,
             progress: progress.clone(),
@@ -222,6 +224,8 @@ struct Task {
     /// When Open vSwitch is asked to try tunnels in error again.
     sick: retry::Retry,
     memory: Memory,
+    /// VIFs of which the log has told that they are in no tier.
+    unplaced: unplaced::Unplaced,
     batches: u64,
     metrics: Metrics,
     progress: Progress,
@@ -338,7 +342,7 @@ impl Task {
 
     fn planned(&self, outcome: Outcome, steps: Vec<Step>) -> Planned {
         let changes = steps.iter().map(ToString::to_string).collect();
-        Planned { outcome, changes, commands: self.switch.commands(&stages(steps)) }
+        Planned { outcome, changes, commands: self.switch.commands(&steps) }
     }
 }
 

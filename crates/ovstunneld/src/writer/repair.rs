@@ -298,11 +298,7 @@ fn tell_take_overs(report: &mut Report, bridges: Vec<TakenOver>) {
 fn tell(report: &mut Report, steps: &[Step], effect: &Effect) {
     for step in steps {
         let words = step.to_string();
-        let failure = match step {
-            Step::ChangeFlows { bridge, .. } => effect.flows_failed.get(bridge.as_str()).or(effect.failed.as_ref()),
-            _ => effect.failed.as_ref(),
-        };
-        match failure {
+        match effect.failure_of(step) {
             Some(error) => report.failed.push(format!("{words}: {error}")),
             None => report.done.push(words.clone()),
         }

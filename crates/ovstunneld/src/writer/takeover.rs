@@ -6,7 +6,7 @@
 
 use ovstunnel_core::{
     BridgeName, DesiredBridge, Draft, Finding, Ipv6Policy, ObservedBridge, PluginTable, Step, View, finish_takeover,
-    stages, survey, takeover_begun,
+    survey, takeover_begun,
 };
 use ovstunnel_ovs::{Command, Db};
 use tracing::Instrument;
@@ -94,7 +94,7 @@ impl Task {
             }
             let (first, last) = steps.split_at(steps.len() - usize::from(steps.iter().any(|s| begins(s).is_some())));
             for part in [first, last].into_iter().filter(|part| !part.is_empty()) {
-                planned.commands.extend(self.switch.commands(&stages(part.to_vec())));
+                planned.commands.extend(self.switch.commands(part));
             }
             taken.done = steps.iter().map(ToString::to_string).collect();
             planned.bridges.push(taken);

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ovstunnel_core::{BridgeName, DesiredBridge, ObservedBridge, Outcome, PortName, View};
+use ovstunnel_core::{BridgeName, DesiredBridge, ObservedBridge, Outcome, PortName, Step, View};
 use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 use uuid::Uuid;
@@ -76,7 +76,8 @@ impl Task {
                 let followed = touched.iter().any(|bridge| changed(bridge.as_str()));
                 return Ok(if followed { Outcome::Updated } else { Outcome::Unchanged });
             };
-            let error = effect.failed.as_ref().or_else(|| effect.flows_failed.get(bridge.as_str()));
+            let on_it = |step: &&Step| step.bridge() == bridge.as_str();
+            let error = steps.iter().filter(on_it).find_map(|step| effect.failure_of(step));
             match (changed(bridge.as_str()), error, failures.is_empty()) {
                 (true, Some(error), _) => Err(error.clone().into()),
                 (true, None, _) => Ok(Outcome::Updated),

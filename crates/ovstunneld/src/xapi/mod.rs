@@ -138,6 +138,18 @@ impl Xapi {
         }
     }
 
+    /// The name-labels of the networks that have a bridge: one, as a rule.
+    ///
+    /// # Errors
+    /// When xapi does not tell.
+    pub async fn labels_of_bridge(&self, bridge: &BridgeName) -> Result<Vec<String>, XapiError> {
+        let mut labels = Vec::new();
+        for network in self.xe.networks_of_bridge(bridge).await? {
+            labels.push(self.xe.network_param(network, "name-label").await?);
+        }
+        Ok(labels)
+    }
+
     /// The name-label of the network of this host's first PIF whose bridge has an IPv4 address.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use ovstunnel_api::{
     Bridge, Flows, FlowsState, Interface, Ipv6Policy, Look, Outcome, PlanAnswer, PlannedCommand, Ready,
-    ReconcileAnswer, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverState, Tunnel, TunnelState, Vif,
+    ReconcileAnswer, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverState, Tier, Tunnel, TunnelState, Vif, Vpc,
 };
 
 use super::summary::write_status;
@@ -31,7 +31,8 @@ fn tunnel(to: u32, state: TunnelState) -> Tunnel {
 fn net(name: &str, key: u32, tunnels: Vec<Tunnel>, flows: FlowsState) -> Bridge {
     Bridge {
         name: name.to_owned(),
-        key,
+        key: Some(key),
+        vpc: None,
         network_uuid: Some("5b2e1c1a-7d0f-4a57-a6b5-2a9d4c1f0e11".to_owned()),
         host_id: Some("1".to_owned()),
         ipv6: Ipv6Policy::Drop,
@@ -41,6 +42,28 @@ fn net(name: &str, key: u32, tunnels: Vec<Tunnel>, flows: FlowsState) -> Bridge 
         other_ports: Vec::new(),
         flows: Flows { state: flows, expected: 4, installed: Some(3) },
     }
+}
+
+#[test]
+fn the_bridge_of_a_vpc_with_its_tiers() {
+    let tier = |n: u32, acl: Option<&str>| Tier {
+        key: 1000 + n,
+        network_uuid: format!("5b2e1c1a-7d0f-4a57-a6b5-2a9d4c1f0e{n:02}"),
+        cidr: format!("10.1.{n}.0/24"),
+        acl: acl.map(str::to_owned),
+    };
+    let vpc = Vpc {
+        id: "7".to_owned(),
+        topology_sequence: Some(12),
+        policies_sequence: None,
+        tiers: vec![tier(1, Some("a1")), tier(2, None)],
+        unplaced_vifs: vec!["vif2.0".to_owned()],
+    };
+    let bridge = net("xapi7", 1001, vec![tunnel(2, TunnelState::Up)], FlowsState::InSync);
+    let bridge = Bridge { key: None, vpc: Some(vpc), ..bridge };
+    let text = page(Some(80), |p| write_bridge(p, &bridge));
+    assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+    insta::assert_snapshot!(text);
 }
 
 fn status(ready: bool, bridges: Option<Vec<Bridge>>) -> Status {

@@ -1,8 +1,8 @@
 //! Bridges, tunnels, interfaces, plans and what a change did.
 
 use ovstunnel_api::{
-    Bridge, BridgeAnswer, Interface, Ipv6Policy, Outcome, PlanAnswer, PlannedCommand, ReconcileAnswer, Tunnel,
-    TunnelAnswer,
+    Bridge, BridgeAnswer, Interface, Ipv6Policy, Outcome, PlanAnswer, PlannedCommand, ReconcileAnswer, Tier, Tunnel,
+    TunnelAnswer, Vpc,
 };
 
 use super::summary::{counted, flows_word, state_word, with_states};
@@ -24,7 +24,7 @@ pub(super) fn bridge_rows(page: &mut Page, all: &[Bridge]) {
     let row = |b: &Bridge| {
         vec![
             b.name.clone(),
-            b.key.to_string(),
+            key_word(b),
             ipv6_word(b.ipv6).to_owned(),
             with_states(b.tunnels.iter().map(|t| t.state)),
             b.vifs.len().to_string(),
@@ -49,7 +49,7 @@ pub(super) fn write_bridge(page: &mut Page, bridge: &Bridge) {
     });
     page.pairs(&[
         ("Bridge", bridge.name.clone()),
-        ("Key", bridge.key.to_string()),
+        ("Key", key_word(bridge)),
         ("Network", bridge.network_uuid.clone().unwrap_or_else(dash)),
         ("Host id", bridge.host_id.clone().unwrap_or_else(dash)),
         ("IPv6", ipv6_word(bridge.ipv6).to_owned()),
@@ -59,9 +59,38 @@ pub(super) fn write_bridge(page: &mut Page, bridge: &Bridge) {
         ("Other ports", listed(bridge.other_ports.clone())),
         ("Tunnels", with_states(bridge.tunnels.iter().map(|t| t.state))),
     ]);
+    bridge.vpc.iter().for_each(|vpc| write_vpc(page, vpc));
     if !bridge.tunnels.is_empty() {
         page.line("");
         tunnel_rows(page, bridge.tunnels.iter().map(|t| (None, t)));
+    }
+}
+
+/// The key of a bridge's network; a VPC has several.
+fn key_word(bridge: &Bridge) -> String {
+    match (bridge.key, &bridge.vpc) {
+        (Some(key), _) => key.to_string(),
+        (None, Some(_)) => "VPC".to_owned(),
+        (None, None) => dash(),
+    }
+}
+
+fn write_vpc(page: &mut Page, vpc: &Vpc) {
+    let number = |number: Option<u64>| number.map_or_else(|| "none yet".to_owned(), |number| number.to_string());
+    page.line("");
+    page.pairs(&[
+        ("VPC", vpc.id.clone()),
+        ("Topology", number(vpc.topology_sequence)),
+        ("Policies", number(vpc.policies_sequence)),
+        ("VIFs in no tier", listed(vpc.unplaced_vifs.clone())),
+    ]);
+    if !vpc.tiers.is_empty() {
+        page.line("");
+        let row = |t: &Tier| {
+            let acl = t.acl.clone().unwrap_or_else(dash);
+            vec![t.key.to_string(), t.cidr.clone(), acl, t.network_uuid.clone()]
+        };
+        page.table(&["KEY", "TIER", "ACL", "NETWORK"], &[0], vpc.tiers.iter().map(row).collect());
     }
 }
 

@@ -1,0 +1,150 @@
+//! Addresses of VMs and of the networks that they are in, valid by construction.
+//!
+//! What it does: Ethernet addresses of one card, and networks without host bits. What it must not do: know what they are
+//! the addresses of.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+use ipnet::Ipv4Net;
+use macaddr::MacAddr6;
+use serde::{Deserialize, Serialize};
+
+use crate::Invalid;
+
+/// The Ethernet address of one network card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Mac([u8; 6]);
+
+impl Mac {
+    const RULE: &'static str = "must be the Ethernet address of one card, six bytes in hexadecimal digits with colons";
+
+    /// Its six bytes.
+    pub fn octets(self) -> [u8; 6] {
+        self.0
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl FromStr for Mac {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let colons = text.len() == 17 && text.split(':').count() == 6;
+        let mac = text.parse::<MacAddr6>().ok().filter(|mac| colons && !mac.is_multicast() && !mac.is_nil());
+        mac.map(|mac| Mac(mac.into_array())).ok_or_else(|| Invalid::new(Self::RULE, text))
+    }
+}
+
+impl TryFrom<String> for Mac {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        text.parse()
+    }
+}
+
+impl From<Mac> for String {
+    fn from(mac: Mac) -> String {
+        mac.to_string()
+    }
+}
+
+/// A network of IPv4 addresses: address and length of its prefix, with no bit set behind the prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Cidr(Ipv4Net);
+
+impl Cidr {
+    const SYNTAX: &'static str = "must be an IPv4 network in CIDR notation, such as 10.1.1.0/24";
+    const HOST_BITS: &'static str = "must have no bit set behind its prefix";
+
+    /// The network of one address.
+    pub fn host(ip: Ipv4Addr) -> Self {
+        Cidr(Ipv4Net::from(ip))
+    }
+
+    /// The first address.
+    pub fn address(self) -> Ipv4Addr {
+        self.0.addr()
+    }
+
+    /// Length of the prefix in bits.
+    pub fn prefix(self) -> u8 {
+        self.0.prefix_len()
+    }
+
+    /// Whether an address is in it.
+    pub fn contains(self, ip: Ipv4Addr) -> bool {
+        self.0.contains(&ip)
+    }
+
+    /// What a flow has to match for it: nothing where every address is in it.
+    pub fn unless_any(self) -> Option<Self> {
+        (self.prefix() > 0).then_some(self)
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let net: Ipv4Net = text.parse().map_err(|_| Invalid::new(Self::SYNTAX, text))?;
+        if net.trunc() == net { Ok(Cidr(net)) } else { Err(Invalid::new(Self::HOST_BITS, text)) }
+    }
+}
+
+impl TryFrom<String> for Cidr {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        text.parse()
+    }
+}
+
+impl From<Cidr> for String {
+    fn from(cidr: Cidr) -> String {
+        cidr.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mac_is_that_of_one_card() {
+        assert_eq!("02:00:AB:00:00:01".parse::<Mac>().unwrap().to_string(), "02:00:ab:00:00:01");
+        let bad = ["", "02:00:00:00:00", "01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00"];
+        let ugly = ["0200.0000.0001", "02-00-00-00-00-01", "2:0:0:0:0:1", "02:00:00:00:00:0g", "02:00:00:00:00:01;"];
+        for bad in bad.into_iter().chain(ugly) {
+            assert!(bad.parse::<Mac>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_network_has_no_host_bits() {
+        for good in ["10.1.1.0/24", "0.0.0.0/0", "10.1.1.7/32"] {
+            assert_eq!(good.parse::<Cidr>().unwrap().to_string(), good);
+        }
+        assert_eq!("0.0.0.0/0".parse::<Cidr>().unwrap().unless_any(), None);
+        assert_eq!("10.1.1.1/24".parse::<Cidr>().unwrap_err().rule, Cidr::HOST_BITS);
+        for bad in ["", "10.1.1.0", "10.1.1.0/33", "10.1.1.0/-1", "10.1/16", "2001:db8::/32", "10.1.1.0/24 "] {
+            assert!(bad.parse::<Cidr>().is_err(), "{bad:?}");
+        }
+    }
+}

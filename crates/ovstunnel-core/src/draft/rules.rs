@@ -1,0 +1,111 @@
+//! What the draft asks of a request and of a bridge. Must not change either.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::change::{conflict, invalid};
+use crate::{
+    BridgeKind, BridgeName, CreateTunnel, DesiredBridge, DesiredTunnel, GreKey, Mark, Memory, ObservedBridge, PortName,
+    Rejected, Settings, TunnelSpec,
+};
+
+/// What a bridge must be: as remembered, else as recorded.
+pub(super) fn record(memory: Option<&Memory>, observed: &ObservedBridge) -> Option<DesiredBridge> {
+    let remembered = memory.and_then(|memory| memory.get(&observed.name, observed.uuid)).cloned();
+    remembered.or_else(|| DesiredBridge::from_record(observed))
+}
+
+/// The record of a bridge that has none, or none that can be read. Tunnels on it that are marked as this network's stay.
+pub(super) fn first_record(
+    name: &BridgeName,
+    kind: BridgeKind,
+    settings: &Settings,
+    observed: Option<&ObservedBridge>,
+) -> DesiredBridge {
+    let mut tunnels = observed.map(DesiredBridge::recorded_tunnels).unwrap_or_default();
+    tunnels.retain(|_, tunnel| kind.key().is_none_or(|key| tunnel.key == key));
+    DesiredBridge {
+        name: name.clone(),
+        kind,
+        network_uuid: None,
+        host_id: None,
+        ipv6: settings.ipv6,
+        adopted: observed.is_some_and(|bridge| {
+            DesiredBridge::mark(bridge) == Mark::Foreign || DesiredBridge::recorded_as_adopted(bridge)
+        }),
+        tunnels,
+    }
+}
+
+pub(super) fn not_managed(name: &BridgeName, observed: &ObservedBridge) -> Rejected {
+    let detail = match DesiredBridge::mark(observed) {
+        Mark::Damaged(reason) => format!("the record of bridge {name} is damaged ({reason}); set the bridge up again"),
+        _ => format!("bridge {name} is not managed by ovstunnel; set it up first"),
+    };
+    conflict(name.as_str(), detail)
+}
+
+/// The tunnel that a request asks for, where it fits its bridge.
+pub(super) fn checked_tunnel(create: &CreateTunnel, bridge: &DesiredBridge) -> Result<DesiredTunnel, Rejected> {
+    let key = match (create.key, bridge.kind.key()) {
+        (Some(asked), Some(own)) if asked != own => {
+            return Err(invalid("key", format!("must be the key of bridge {}, {own}", bridge.name), asked));
+        }
+        (_, Some(key)) | (Some(key), None) => key,
+        (None, None) => return Err(invalid("key", "must be given: the bridge of a VPC has a key for each tier", "")),
+    };
+    // On the bridge of a VPC the network is the tier's, which the topology tells.
+    match (create.network_uuid, bridge.network_uuid.filter(|_| bridge.kind.vpc().is_none())) {
+        (Some(asked), Some(known)) if asked != known => {
+            return Err(invalid(
+                "network_uuid",
+                format!("must be the network of bridge {}, {known}", bridge.name),
+                asked,
+            ));
+        }
+        _ => {}
+    }
+    let tunnel = DesiredTunnel { from: create.from.clone(), to: create.to.clone(), key, remote_ip: create.remote_ip };
+    not_to_itself("to", &tunnel).map(|()| tunnel)
+}
+
+fn not_to_itself(field: &str, tunnel: &DesiredTunnel) -> Result<(), Rejected> {
+    match tunnel.from == tunnel.to {
+        true => Err(invalid(field, "must be another host's id than `from`", &tunnel.to)),
+        false => Ok(()),
+    }
+}
+
+/// The tunnels of a complete set, by port name.
+pub(super) fn complete_set(
+    specs: &[TunnelSpec],
+    key: GreKey,
+    bridge: &DesiredBridge,
+) -> Result<BTreeMap<PortName, DesiredTunnel>, Rejected> {
+    let mut tunnels = BTreeMap::new();
+    let mut addresses = HashMap::new();
+    for (n, spec) in specs.iter().enumerate() {
+        let Some(from) = spec.from.clone().or_else(|| bridge.host_id.clone()) else {
+            let rule = "must be given where the bridge has no host_id";
+            return Err(invalid(format!("tunnels[{n}].from"), rule, ""));
+        };
+        let tunnel = DesiredTunnel { from, to: spec.to.clone(), key, remote_ip: spec.remote_ip };
+        not_to_itself(&format!("tunnels[{n}].to"), &tunnel)?;
+        if let Some(first) = addresses.insert(spec.remote_ip, n) {
+            let rule = format!("must not stand twice; tunnels[{first}] has the same remote address");
+            return Err(invalid(format!("tunnels[{n}].remote_ip"), rule, spec.remote_ip));
+        }
+        if tunnels.insert(tunnel.port(), tunnel).is_some() {
+            return Err(invalid(format!("tunnels[{n}].to"), "must not stand twice with the same `from`", &spec.to));
+        }
+    }
+    Ok(tunnels)
+}
+
+/// A bridge is set up as what it is; to be something else it must go first.
+pub(super) fn of_another_kind(bridge: &DesiredBridge) -> Rejected {
+    let detail = match &bridge.kind {
+        BridgeKind::Network(key) => format!("bridge {} is that of the network with key {key}", bridge.name),
+        BridgeKind::Vpc(vpc) => format!("bridge {} is that of VPC {}", bridge.name, vpc.id),
+    };
+    conflict(bridge.name.as_str(), format!("{detail}; destroy it first"))
+}

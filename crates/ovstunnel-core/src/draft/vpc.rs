@@ -1,0 +1,64 @@
+//! The effect of requests about the bridge of a VPC. Must not look at what an update says, but for its number and size.
+
+use super::rules::{first_record, not_managed, of_another_kind};
+use super::{Draft, Touched};
+use crate::change::invalid;
+use crate::kind::recorded_vpc;
+use crate::{
+    Applied, BridgeKind, FLOWS_MAX, Rejected, Settings, SetupVpc, TooLarge, UpdateVpc, View, Vpc, VpcUpdate, fits,
+};
+
+impl Draft<'_> {
+    pub(super) fn setup_vpc(&mut self, view: &dyn View, settings: &Settings, setup: &SetupVpc) -> Result<(), Rejected> {
+        let Touched { observed, desired, .. } = self.takable(view, &setup.bridge)?.clone();
+        // What it was told is not lost with its mark.
+        let vpc = |observed| recorded_vpc(observed, setup.vpc.clone());
+        let vpc = observed.as_ref().map_or_else(|| Vpc::new(setup.vpc.clone()), vpc);
+        let kind = BridgeKind::Vpc(vpc);
+        let mut next = desired.unwrap_or_else(|| first_record(&setup.bridge, kind, settings, observed.as_ref()));
+        if next.kind.vpc().is_none_or(|vpc| vpc.id != setup.vpc) {
+            return Err(of_another_kind(&next));
+        }
+        next.network_uuid = setup.network_uuid.or(next.network_uuid);
+        next.host_id = setup.host_id.clone().or(next.host_id);
+        self.claim_all(view, &next, observed.as_ref())?;
+        self.touched(view, &setup.bridge).desired = Some(next);
+        Ok(())
+    }
+
+    pub(super) fn update_vpc(&mut self, view: &dyn View, update: &UpdateVpc) -> Result<(), Rejected> {
+        let UpdateVpc { bridge, sequence, update } = update;
+        check_size(update)?;
+        let touched = self.touched(view, bridge);
+        let Some(observed) = &touched.observed else {
+            return Err(Rejected::NotFound(format!("there is no bridge {bridge}; set it up first")));
+        };
+        let Some(desired) = &mut touched.desired else { return Err(not_managed(bridge, observed)) };
+        let BridgeKind::Vpc(vpc) = &mut desired.kind else { return Err(of_another_kind(desired)) };
+        match update {
+            VpcUpdate::Topology(topology) => supersede(&mut vpc.topology, *sequence, topology),
+            VpcUpdate::Policies(policies) => supersede(&mut vpc.policies, *sequence, policies),
+        }
+        Ok(())
+    }
+}
+
+/// An update that is not newer than what was applied is none.
+fn supersede<T>(applied: &mut Option<Applied<T>>, sequence: u64, value: &std::sync::Arc<T>) {
+    if applied.as_ref().is_none_or(|applied| applied.sequence < sequence) {
+        *applied = Some(Applied { sequence, value: value.clone() });
+    }
+}
+
+fn check_size(update: &VpcUpdate) -> Result<(), Rejected> {
+    let too_large = |error: TooLarge| invalid("config", "must be small enough to be recorded", error);
+    match update {
+        VpcUpdate::Topology(topology) => fits(&**topology).map_err(too_large),
+        VpcUpdate::Policies(policies) => {
+            fits(&**policies).map_err(too_large)?;
+            let flows = policies.flows();
+            let rule = format!("must not need more than {FLOWS_MAX} flows");
+            if flows > FLOWS_MAX { Err(invalid("config", rule, flows)) } else { Ok(()) }
+        }
+    }
+}

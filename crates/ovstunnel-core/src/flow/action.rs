@@ -1,0 +1,77 @@
+//! What a flow does with a frame, in the words of `ovs-ofctl`. Must not know which flow has which actions.
+
+use std::fmt;
+
+use crate::Mac;
+
+/// One action. No action at all is `drop`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// The switch's own learning and forwarding, which respects `Port.protected`.
+    Normal,
+    /// Frames beyond the rate of this meter of the bridge are dropped here.
+    Meter(u32),
+    /// Out by this port, whatever `Port.protected` says; never by the one that it came in by.
+    Output(u32),
+    /// On in another table.
+    Resubmit(u8),
+    /// From here on the frame is one of this tier: the tier's key in register 0.
+    SetTier(u32),
+    /// Its source Ethernet address.
+    SetSource(Mac),
+    /// Its destination Ethernet address.
+    SetDestination(Mac),
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Normal => f.write_str("NORMAL"),
+            Action::Meter(meter) => write!(f, "meter:{meter}"),
+            Action::Output(port) => write!(f, "output:{port}"),
+            Action::Resubmit(table) => write!(f, "resubmit(,{table})"),
+            Action::SetTier(tier) => write!(f, "set_field:{tier:#x}->reg0"),
+            Action::SetSource(mac) => write!(f, "set_field:{mac}->eth_src"),
+            Action::SetDestination(mac) => write!(f, "set_field:{mac}->eth_dst"),
+        }
+    }
+}
+
+/// The actions of a flow as text.
+pub(super) fn read_all(text: &str) -> Result<Vec<Action>, String> {
+    if text == "drop" {
+        return Ok(vec![]);
+    }
+    split(text).map(|action| read(action).ok_or_else(|| format!("cannot understand action '{action}'"))).collect()
+}
+
+/// Splits at the commas that stand outside of parentheses.
+fn split(text: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0_u32;
+    text.split(move |c: char| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == ',' && depth == 0
+    })
+}
+
+fn read(text: &str) -> Option<Action> {
+    if text == "NORMAL" {
+        return Some(Action::Normal);
+    }
+    if let Some(table) = text.strip_prefix("resubmit(,").and_then(|rest| rest.strip_suffix(')')) {
+        return table.parse().ok().map(Action::Resubmit);
+    }
+    let (verb, value) = text.split_once(':')?;
+    match (verb, value.split_once("->")) {
+        ("meter", None) => value.parse().ok().map(Action::Meter),
+        ("output", None) => value.parse().ok().map(Action::Output),
+        ("set_field", Some((value, "reg0"))) => super::number(value)?.try_into().ok().map(Action::SetTier),
+        ("set_field", Some((value, "eth_src"))) => value.parse().ok().map(Action::SetSource),
+        ("set_field", Some((value, "eth_dst"))) => value.parse().ok().map(Action::SetDestination),
+        _ => None,
+    }
+}

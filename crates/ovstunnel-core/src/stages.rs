@@ -1,0 +1,70 @@
+//! In which order steps are carried out: what must not be in one transaction, and which flows go before it.
+//! Must not drop or change a step.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::{FlowChange, GreIdentity, PortEdit, PortName, Step};
+
+/// Steps in the order in which they are carried out.
+#[derive(Debug, Default)]
+pub struct Phases<'a> {
+    /// Flows that are changed before the database: those that stand before all other steps of their bridge.
+    pub before: Vec<(&'a str, &'a FlowChange)>,
+    /// Everything but flows.
+    pub database: Vec<&'a Step>,
+    /// Flows that are changed after it.
+    pub after: Vec<(&'a str, &'a FlowChange)>,
+}
+
+/// Sorts steps. The order of the steps of one bridge, as they were planned, says which of its flows go first.
+pub fn phases(steps: &[Step]) -> Phases<'_> {
+    let mut phases = Phases::default();
+    let mut begun: BTreeSet<&str> = BTreeSet::new();
+    let last_of = |bridge: &str| steps.iter().rposition(|s| s.bridge() == bridge && !s.is_flows());
+    for (n, step) in steps.iter().enumerate() {
+        match step {
+            // With nothing else to do for its bridge it is the same before and after; after, what failed is tried again.
+            Step::ChangeFlows { bridge, change }
+                if begun.contains(bridge.as_str()) || last_of(bridge.as_str()) < Some(n) =>
+            {
+                phases.after.push((bridge.as_str(), change));
+            }
+            Step::ChangeFlows { bridge, change } => phases.before.push((bridge.as_str(), change)),
+            _ => {
+                begun.insert(step.bridge());
+                phases.database.push(step);
+            }
+        }
+    }
+    phases
+}
+
+/// Splits steps into groups that must not be in one transaction, in order.
+///
+/// Open vSwitch takes the ports of a transaction in an order of its own and refuses a tunnel while another port still has
+/// its remote address and key (docs/ovs-facts.md). So what frees such a pair, or a port's name, goes before what takes it.
+/// All else goes into the last group.
+pub fn stages(mut steps: Vec<Step>) -> Vec<Vec<Step>> {
+    let mut stages = VecDeque::new();
+    while !steps.is_empty() {
+        let (first, rest) = part(steps);
+        // Steps that all wait for each other are never planned: a swap removes and adds.
+        let (stage, before) = if rest.is_empty() { (first, vec![]) } else { (rest, first) };
+        stages.push_front(stage);
+        steps = before;
+    }
+    stages.into()
+}
+
+/// The steps that must make way for others of them, and those others.
+fn part(steps: Vec<Step>) -> (Vec<Step>, Vec<Step>) {
+    let takes: BTreeSet<GreIdentity> = steps.iter().filter_map(Step::takes).collect();
+    let added = |step: &Step| if let Step::AddTunnel { tunnel, .. } = step { Some(tunnel.port()) } else { None };
+    let names: BTreeSet<PortName> = steps.iter().filter_map(added).collect();
+    let makes_way = |step: &Step| {
+        let name_freed = matches!(step, Step::RemoveTunnel { port, .. } if names.contains(port.as_str()));
+        let set_aside = matches!(step, Step::EditTunnel { edits, .. } if edits.contains(&PortEdit::SetAside));
+        name_freed || set_aside || step.frees().iter().any(|identity| takes.contains(identity))
+    };
+    steps.into_iter().partition(makes_way)
+}

@@ -1,0 +1,60 @@
+//! Whether what was written can be seen. Must not look at more than what was written: a bridge may have thousands of ports.
+
+use std::collections::BTreeMap;
+
+use crate::{BridgeEdit, ObservedBridge, ObservedPort, PortEdit, Step, TunnelHealth, View};
+
+/// Whether what the steps wrote to the database can be seen there, and vswitchd has looked at each new tunnel.
+///
+/// Looks at what the steps name and at nothing else, for a bridge may have thousands of other ports.
+pub fn visible(steps: &[Step], view: &dyn View) -> bool {
+    let mut bridges: BTreeMap<&str, Option<ObservedBridge>> = BTreeMap::new();
+    steps.iter().all(|step| {
+        let bridge = bridges.entry(step.bridge()).or_insert_with(|| view.bare_bridge(step.bridge()));
+        step_visible(step, bridge.as_ref(), view)
+    })
+}
+
+fn step_visible(step: &Step, bridge: Option<&ObservedBridge>, view: &dyn View) -> bool {
+    let port = |name: &str| view.port(step.bridge(), name);
+    match step {
+        Step::CreateBridge(_) => bridge.is_some(),
+        Step::DeleteBridge { uuid, .. } => bridge.is_none_or(|bridge| bridge.uuid != *uuid),
+        Step::AddTunnel { tunnel, .. } => port(tunnel.port().as_str())
+            .is_some_and(|port| port.interface().is_some_and(|i| i.health() != TunnelHealth::Pending)),
+        Step::RemoveTunnel { port: name, uuid, .. } => port(name).is_none_or(|port| port.uuid != *uuid),
+        Step::EditTunnel { port: name, edits, .. } => {
+            port(name.as_str()).is_none_or(|port| edits.iter().all(|edit| port_edit_visible(edit, &port)))
+        }
+        Step::EditBridge { edits, .. } => {
+            bridge.is_none_or(|bridge| edits.iter().all(|edit| bridge_edit_visible(edit, bridge)))
+        }
+        Step::ChangeFlows { .. } | Step::TryAgain { .. } => true,
+    }
+}
+
+fn port_edit_visible(edit: &PortEdit, port: &ObservedPort) -> bool {
+    let interface = port.interface();
+    match edit {
+        PortEdit::SetId(key, value) => port.external_ids.get(key) == Some(value),
+        PortEdit::Protect => port.protected,
+        PortEdit::SetAside => interface.is_none_or(|interface| interface.kind == "null"),
+        PortEdit::MakeGre => interface.is_none_or(|interface| interface.kind == "gre"),
+        PortEdit::SetOption(key, value) => interface.is_none_or(|interface| interface.options.get(key) == Some(value)),
+        PortEdit::DropOption(key) => interface.is_none_or(|interface| !interface.options.contains_key(key)),
+    }
+}
+
+fn bridge_edit_visible(edit: &BridgeEdit, bridge: &ObservedBridge) -> bool {
+    match edit {
+        BridgeEdit::SetId(key, value) => bridge.external_ids.get(key) == Some(value),
+        BridgeEdit::DropId(key) => !bridge.external_ids.contains_key(key),
+        BridgeEdit::SetConfig(key, value) => bridge.other_config.get(key) == Some(value),
+        BridgeEdit::DropConfig(key) => !bridge.other_config.contains_key(key),
+        BridgeEdit::StpOff => !bridge.stp_enable,
+        BridgeEdit::RstpOff => !bridge.rstp_enable,
+        BridgeEdit::OpenFlow14(on) => bridge.protocols.iter().any(|protocol| protocol == "OpenFlow14") == *on,
+        BridgeEdit::FailMode(mode) => bridge.fail_mode.as_deref() == mode.map(|mode| mode.as_str()),
+        BridgeEdit::Protect(on) => bridge.own_port().is_none_or(|port| port.protected == *on),
+    }
+}

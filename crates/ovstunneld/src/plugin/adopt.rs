@@ -1,0 +1,49 @@
+//! A bridge that is there and not ours, taken up by a call that is not its set-up.
+//!
+//! After a restart of the host xapi makes its bridges anew, without marks, while its network still says that this host was set
+//! up; then the server does not call set-up again. What it must not do: take up a bridge with tunnels of somebody else's.
+
+use ovstunnel_core::{BridgeName, Change, DesiredBridge, GreKey, HostId, Mark, SetupBridge, SetupVpc, VpcId};
+
+use super::arguments::NetworkKey;
+use super::{Call, Failure};
+
+/// Takes up a bridge, as what its network's name says it is: that of a VPC, or else that of the plain network with `key`.
+/// Without a key only a VPC's is taken up.
+pub(super) async fn adopt(
+    call: Call<'_>,
+    bridge: &BridgeName,
+    key: Option<GreKey>,
+    host: Option<&HostId>,
+) -> Result<(), Failure> {
+    match call.observed(bridge).map(|observed| DesiredBridge::mark(&observed)) {
+        Some(Mark::Foreign) => {}
+        _ => return Ok(()),
+    }
+    call.expect_no_foreign_tunnels(bridge)?;
+    let (bridge, network_uuid, host_id) = (bridge.clone(), None, host.cloned());
+    let setup = match (vpc_of(call, &bridge).await, key) {
+        (Some(vpc), _) => Change::SetupVpc(SetupVpc { bridge, vpc, network_uuid, host_id }),
+        (None, Some(key)) => {
+            Change::SetupBridge(SetupBridge { bridge, key, network_uuid, host_id, ipv6: None, tunnels: None })
+        }
+        (None, None) => return Ok(()),
+    };
+    tracing::info!(bridge = %setup.bridge(), "the bridge is not ours and was not set up; taking it up");
+    call.change(setup).await.map(drop)
+}
+
+/// The VPC whose bridge this is: its network has the name that a server sends as `key` when it sets the bridge up.
+async fn vpc_of(call: Call<'_>, bridge: &BridgeName) -> Option<VpcId> {
+    let labels = match call.state.xapi.as_ref()?.labels_of_bridge(bridge).await {
+        Ok(labels) => labels,
+        Err(error) => {
+            tracing::warn!(%bridge, error = crate::problem::chain(&error), "xapi does not tell which network this is");
+            vec![]
+        }
+    };
+    labels.iter().find_map(|label| match NetworkKey::parse(label) {
+        Some(NetworkKey::Vpc(id)) => id.to_string().parse().ok(),
+        _ => None,
+    })
+}

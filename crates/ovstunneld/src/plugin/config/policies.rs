@@ -1,0 +1,211 @@
+//! `configure_ovs_bridge_for_routing_policies`: ACLs and the tiers that have them. Must not make an item wider than it says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv6Addr;
+
+use ovstunnel_core::{AclId, AclItem, Cidr, Direction, Policies, PortRange, Verdict};
+use serde_json::Value;
+
+use super::{BadConfig, Reader, vpc};
+
+/// Reads policies.
+pub(in crate::plugin) fn policies(config: &Value) -> Result<Policies, BadConfig> {
+    let vpc = vpc(config)?;
+    let mut acls = BTreeMap::new();
+    if let Some(list) = vpc.optional("acls")? {
+        for acl in list.items()? {
+            let id = acl.required("id")?;
+            if acls.insert(id.parse::<AclId>()?, items(&acl)?).is_some() {
+                return Err(id.bad("must not stand twice"));
+            }
+        }
+    }
+    let mut tiers = BTreeMap::new();
+    for tier in vpc.required("tiers")?.items()? {
+        let id = tier.required("id")?;
+        let acl = match tier.optional("aclid")? {
+            None => None,
+            Some(acl) => {
+                let known = Some(acl.parse()?).filter(|id| acls.contains_key(id));
+                Some(known.ok_or_else(|| acl.bad("must be the id of one of vpc.acls"))?)
+            }
+        };
+        if tiers.insert(id.parse()?, acl).is_some() {
+            return Err(id.bad("must not stand twice"));
+        }
+    }
+    Ok(Policies { acls, tiers })
+}
+
+fn items(acl: &Reader<'_>) -> Result<Vec<AclItem>, BadConfig> {
+    let Some(list) = acl.optional("aclitems")? else { return Ok(vec![]) };
+    let (mut items, mut numbers) = (Vec::new(), BTreeSet::new());
+    for reader in list.items()? {
+        let item = item(&reader)?;
+        if !numbers.insert((item.direction, item.number)) {
+            return Err(reader.required("number")?.bad("must not stand twice in one ACL and direction"));
+        }
+        items.push(item);
+    }
+    Ok(items)
+}
+
+fn item(reader: &Reader<'_>) -> Result<AclItem, BadConfig> {
+    let number = reader.required("number")?;
+    let rule = format!("must be a whole number from 0 to {}", AclItem::NUMBER_MAX);
+    let protocol = protocol(&reader.required("protocol")?)?;
+    Ok(AclItem {
+        number: number
+            .number(&rule)
+            .and_then(|n| if n <= AclItem::NUMBER_MAX { Ok(n) } else { Err(number.bad(&rule)) })?,
+        verdict: one_of(&reader.required("action")?, [("allow", Verdict::Allow), ("deny", Verdict::Deny)])?,
+        direction: one_of(
+            &reader.required("direction")?,
+            [("ingress", Direction::Ingress), ("egress", Direction::Egress)],
+        )?,
+        protocol,
+        ports: ports(reader, protocol)?,
+        cidrs: cidrs(&reader.required("sourcecidrs")?)?,
+    })
+}
+
+fn one_of<T: Copy>(reader: &Reader<'_>, words: [(&str, T); 2]) -> Result<T, BadConfig> {
+    let text = reader.text()?;
+    let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+    found.ok_or_else(|| reader.bad(&format!("must be {} or {}", words[0].0, words[1].0)))
+}
+
+/// The protocol's number; nothing where it is all of them.
+fn protocol(reader: &Reader<'_>) -> Result<Option<u8>, BadConfig> {
+    match reader.text()?.as_str() {
+        "all" => Ok(None),
+        "icmp" => Ok(Some(1)),
+        "tcp" => Ok(Some(6)),
+        "udp" => Ok(Some(17)),
+        _ => reader.number("must be tcp, udp, icmp, all or a protocol number from 0 to 255").map(Some),
+    }
+}
+
+fn ports(item: &Reader<'_>, protocol: Option<u8>) -> Result<Option<PortRange>, BadConfig> {
+    let (start, end) = (item.optional("sourceportstart")?, item.optional("sourceportend")?);
+    let Some(start) = start else {
+        return end.map_or(Ok(None), |end| Err(end.bad("must not stand without sourceportstart")));
+    };
+    if !protocol.is_some_and(AclItem::has_ports) {
+        return Err(start.bad("must not stand where the protocol has no ports"));
+    }
+    let rule = "must be a port number from 0 to 65535";
+    let first: u16 = start.number(rule)?;
+    let end = end.unwrap_or(start);
+    let range = PortRange::new(first, end.number(rule)?);
+    range.map(Some).ok_or_else(|| end.bad(&format!("must not be less than sourceportstart, {first}")))
+}
+
+/// The IPv4 networks; IPv6, which a VPC's bridge does not route, is left out.
+fn cidrs(list: &Reader<'_>) -> Result<Vec<Cidr>, BadConfig> {
+    let mut cidrs = Vec::new();
+    let mut any = false;
+    for reader in list.items()? {
+        any = true;
+        let text = reader.text()?;
+        let ipv6 = text.split_once('/').is_some_and(|(ip, _)| ip.parse::<Ipv6Addr>().is_ok());
+        if !ipv6 {
+            cidrs.push(reader.parse()?);
+        }
+    }
+    if any { Ok(cidrs) } else { Err(list.bad("must have at least one network")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const UUID: &str = "00000000-0000-4000-8000-000000000001";
+
+    fn with_item(item: &Value) -> Value {
+        json!({"vpc": {"cidr": "10.1.0.0/16", "id": "7", "tiers": [{"id": UUID, "cidr": "10.1.1.0/24", "aclid": "a1"}],
+            "acls": [{"id": "a1", "aclitems": [item]}]}})
+    }
+
+    fn good() -> Value {
+        json!({"number": 10, "uuid": "u", "action": "allow", "direction": "ingress", "sourceportstart": "80",
+            "sourceportend": 443, "protocol": "tcp", "sourcecidrs": ["0.0.0.0/0", "10.1.2.0/24", "::/0"]})
+    }
+
+    fn changed(field: &str, value: Value) -> Value {
+        let mut item = good();
+        item[field] = value;
+        with_item(&item)
+    }
+
+    #[test]
+    fn an_item_is_read_with_numbers_of_either_kind() {
+        let policies = policies(&with_item(&good())).unwrap();
+        let [item] = policies.items(UUID.parse().unwrap()) else { panic!("{policies:?}") };
+        assert_eq!((item.number, item.verdict, item.direction), (10, Verdict::Allow, Direction::Ingress));
+        assert_eq!((item.protocol, item.ports), (Some(6), PortRange::new(80, 443)));
+        assert_eq!(item.cidrs.iter().map(ToString::to_string).collect::<Vec<_>>(), ["0.0.0.0/0", "10.1.2.0/24"]);
+    }
+
+    #[test]
+    fn protocols_are_words_or_numbers_and_ports_may_be_absent() {
+        for (protocol, number) in
+            [(json!("all"), None), (json!("icmp"), Some(1)), (json!(47), Some(47)), (json!("17"), Some(17))]
+        {
+            let mut config = changed("protocol", protocol);
+            let item = config.pointer_mut("/vpc/acls/0/aclitems/0").unwrap();
+            (item["sourceportstart"], item["sourceportend"]) = (json!(null), json!(null));
+            let policies = policies(&config).unwrap();
+            assert_eq!(policies.items(UUID.parse().unwrap())[0].protocol, number);
+        }
+    }
+
+    #[test]
+    fn a_tier_may_have_no_acl() {
+        let config =
+            json!({"vpc": {"tiers": [{"id": UUID}, {"id": "00000000-0000-4000-8000-000000000002", "aclid": null}]}});
+        let policies = policies(&config).unwrap();
+        assert_eq!(policies.tiers.len(), 2);
+        assert!(policies.items(UUID.parse().unwrap()).is_empty());
+    }
+
+    #[test]
+    fn a_bad_part_is_named_with_its_rule_and_value() {
+        let told = |config: Value| policies(&config).unwrap_err().0;
+        let place = "vpc.acls[0].aclitems[0].";
+        for (field, value, error) in [
+            ("number", json!(64536), "number must be a whole number from 0 to 64535, not `64536`"),
+            ("number", json!("-1"), "number must be a whole number from 0 to 64535, not `-1`"),
+            ("action", json!("permit"), "action must be allow or deny, not `permit`"),
+            ("direction", json!(null), "direction is required"),
+            (
+                "protocol",
+                json!("gre"),
+                "protocol must be tcp, udp, icmp, all or a protocol number from 0 to 255, not `gre`",
+            ),
+            ("protocol", json!("icmp"), "sourceportstart must not stand where the protocol has no ports, not `80`"),
+            ("sourceportend", json!(79), "sourceportend must not be less than sourceportstart, 80, not `79`"),
+            ("sourceportend", json!("65536"), "sourceportend must be a port number from 0 to 65535, not `65536`"),
+            ("sourceportstart", json!(null), "sourceportend must not stand without sourceportstart, not `443`"),
+            ("sourcecidrs", json!([]), "sourcecidrs must have at least one network, not `a list`"),
+            (
+                "sourcecidrs",
+                json!(["10.1.1.1/24"]),
+                "sourcecidrs[0] must have no bit set behind its prefix, not `10.1.1.1/24`",
+            ),
+        ] {
+            assert_eq!(told(changed(field, value)), format!("{place}{error}"));
+        }
+        let mut twice = with_item(&good());
+        twice.pointer_mut("/vpc/acls/0/aclitems").unwrap().as_array_mut().unwrap().push(good());
+        assert_eq!(
+            told(twice),
+            "vpc.acls[0].aclitems[1].number must not stand twice in one ACL and direction, not `10`"
+        );
+        let mut dangling = with_item(&good());
+        dangling["vpc"]["tiers"][0]["aclid"] = json!("a2");
+        assert_eq!(told(dangling), "vpc.tiers[0].aclid must be the id of one of vpc.acls, not `a2`");
+    }
+}
