@@ -33,8 +33,8 @@ fn a_daemon_and_a_switch_that_die_come_back_to_what_was_told() -> Result<()> {
     vpc.vm(3, 1)?.plug(VPC_BRIDGE)?;
     wait_for(&vpc, (1, 1), (3, 1))?;
     vpc.settle(1)?;
-    let ports = |flows: &[String]| flows.iter().map(|flow| without_ports(flow)).collect::<Vec<_>>();
-    ensure!(ports(&vpc.flows(1)?).len() == before.len(), "{:#?}", vpc.flows(1)?);
+    // The VIF that was plugged anew may have another port number.
+    ensure!(vpc.flows(1)?.len() == before.len(), "{:#?}", vpc.flows(1)?);
     let answer = vpc.tell(1, "routing_policies", 4, &open_policies())?;
     ensure!(answer.contains("was ignored"), "{answer}");
 
@@ -44,13 +44,8 @@ fn a_daemon_and_a_switch_that_die_come_back_to_what_was_told() -> Result<()> {
     wait_for(&vpc, (1, 1), (2, 2))?;
     wait_for(&vpc, (2, 3), (1, 1))?;
     vpc.settle(1)?;
-    ensure!(vpc.flows(1)?.len() == before.len());
+    ensure!(vpc.flows(1)?.len() == before.len(), "{:#?}", vpc.flows(1)?);
     vpc.cloud().lab().expect_no_duplicates()
-}
-
-/// A flow without the numbers of ports, which change when one is plugged anew.
-fn without_ports(flow: &str) -> String {
-    flow.split([',', ' ']).filter(|part| !part.contains("in_port") && !part.contains("output:")).collect()
 }
 
 #[test]
