@@ -7,10 +7,10 @@ use anyhow::{Result, ensure};
 use ovstunnel_api::Code;
 use ovstunnel_e2e::{Node, NodeConfig, Picture, Place, problem, program};
 
-/// What `ovstunnelctl status` says to a person.
-fn status(node: &Node) -> Result<String> {
+/// What `ovstunnelctl bridge list` says to a person. `status` tells of the repair, too, and so of what is gone.
+fn bridges(node: &Node) -> Result<String> {
     let mut command = Command::new(program("ovstunnelctl")?);
-    command.arg("--socket").arg(node.socket()).arg("status");
+    command.arg("--socket").arg(node.socket()).args(["bridge", "list"]);
     ovstunnel_lab::run(command, ovstunnel_lab::DEADLINE)
 }
 
@@ -37,7 +37,7 @@ fn what_is_ours_on_bridges_that_are_not_is_swept_at_the_start() -> Result<()> {
     ensure!(after.with("t1001-").is_empty(), "our tunnels are gone: {:?}", after.with("t1001-"));
     ensure!(after.with("0x6f767374").is_empty(), "our flows are gone: {:?}", after.with("0x6f767374"));
     assert_eq!(after.with("xapi1/vif1.0"), before.with("xapi1/vif1.0"), "the VM keeps its place");
-    ensure!(!status(node)?.contains("xapi1"), "it is not ours any more");
+    ensure!(!bridges(node)?.contains("xapi1"), "it is not ours any more");
 
     // What is swept stays swept, and the management server can have it all again.
     let again = place.cloud.join(&place.network, 1, &[1, 2, 3])?;
@@ -51,14 +51,14 @@ fn what_is_ours_on_bridges_that_are_not_is_swept_at_the_start() -> Result<()> {
 fn a_bridge_that_others_delete_stays_gone() -> Result<()> {
     let place = Place::new("gone", NodeConfig::default())?;
     let (node, host) = (place.node()?, place.host()?);
-    ensure!(status(node)?.contains("xapi1"), "{}", status(node)?);
+    ensure!(bridges(node)?.contains("xapi1"), "{}", bridges(node)?);
     host.vsctl(["del-br", "xapi1"])?;
     let gone = || -> Result<()> {
         let client = node.local_client()?;
         let answer = place.cloud.manager().run(async move { client.bridge("xapi1").await });
         problem(answer, Code::NotFound)?;
-        let (status, switch) = (status(node)?, host.vsctl(["show"])?);
-        ensure!(!status.contains("xapi1") && !status.contains("1001"), "{status}");
+        let (told, switch) = (bridges(node)?, host.vsctl(["show"])?);
+        ensure!(!told.contains("xapi1") && !told.contains("1001"), "{told}");
         ensure!(!switch.contains("xapi1") && !switch.contains("t1001"), "{switch}");
         Ok(())
     };
