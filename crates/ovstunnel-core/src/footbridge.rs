@@ -3,10 +3,10 @@
 //! Setting `protected` makes Open vSwitch forget what it has learnt on the port, and switching STP off makes it forget
 //! everything and shut the ports out of flooding until each is told otherwise (docs/ovs-facts.md). Meanwhile a frame to a
 //! known address would be flooded, and a flooded one lost. So before that these flows are laid: each learnt address by
-//! its port, all else to all ports, and what is flooded from tunnels never to tunnels. They end by themselves; the plain
-//! ones for learnt addresses of frames from VIFs stay for some seconds longer, until those have been learnt again.
-//! What it must not do: carry from tunnel to tunnel (docs/adr/0012-take-over.md), be there when nothing else changes, or
-//! stand above flows that keep a VM from sending.
+//! its port, all else to all ports, and what comes from tunnels never to tunnels. When all is done, what was learnt is taught
+//! anew, in the same bundle that takes the flows away again. They end by themselves, should nobody do that.
+//! What it must not do: be there when nothing else changes, or stand above flows that keep a VM from sending
+//! (docs/adr/0012-take-over.md).
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,10 @@ use crate::{ObservedBridge, ObservedPort};
 /// Seconds after which Open vSwitch deletes them, whatever becomes of us.
 const LIFETIME: u8 = 5;
 const CARRY: &str = "cookie=0x6f76736200000001";
-const GUIDE: &str = "cookie=0x6f76736200000002";
+/// What stands behind the two addresses of a frame that teaches: a type that nobody uses (IEEE 802, for local experiments),
+/// and nothing, to the shortest length of a frame.
+const REST: &str = "88b5";
+const SHORTEST: usize = 60;
 const GROUP: &str = "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00";
 
 /// The upper half of the cookie of these flows.
@@ -49,6 +52,7 @@ impl Learnt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Footbridge {
     lines: Vec<String>,
+    learnt: Vec<Learnt>,
 }
 
 impl Footbridge {
@@ -76,10 +80,8 @@ impl Footbridge {
             // What came by a tunnel goes to an address behind a tunnel by no flow: it never leaves by one.
             let from = if tunnels.contains(port) { ",tun_id=0" } else { "" };
             lines.push(carry(PRIORITY, &format!("{from},dl_dst={mac}"), &format!("output:{port}")));
-            let matches = format!("table=0,priority=1220,hard_timeout={LIFETIME},tun_id=0,dl_dst={mac}");
-            lines.push(format!("add {GUIDE},{matches},actions=output:{port}"));
         }
-        Footbridge { lines }
+        Footbridge { lines, learnt: learnt.to_vec() }
     }
 
     /// The lines of the bundle that lays them.
@@ -87,7 +89,20 @@ impl Footbridge {
         self.lines.iter().map(|line| format!("{line}\n")).collect()
     }
 
-    /// The line of the bundle that takes away all but those that guide known addresses.
+    /// The lines for `ovs-ofctl bundle` that teach the bridge what it had learnt, and then take the flows away.
+    ///
+    /// A frame from an address to itself, by the port behind which it is: NORMAL learns from it and sends it nowhere, for it is
+    /// there already.
+    pub fn teach_and_down(&self) -> String {
+        let teach = |Learnt { port, mac }: &Learnt| {
+            let mac = mac.replace(':', "");
+            let rest = format!("{REST:0<width$}", width = 2 * SHORTEST - 2 * mac.len());
+            format!("packet-out in_port={port},packet={mac}{mac}{rest},actions=NORMAL\n")
+        };
+        self.learnt.iter().map(teach).chain([format!("flow {}", Self::down())]).collect()
+    }
+
+    /// The line of the bundle that takes the flows away.
     pub fn down() -> String {
         format!("delete {CARRY}/-1\n")
     }
@@ -103,5 +118,17 @@ mod tests {
         let learnt: Vec<(String, String)> = Learnt::parse(text).into_iter().map(|l| (l.port, l.mac)).collect();
         let expected = [("2", "02:00:00:00:00:01"), ("LOCAL", "02:00:00:00:00:02")];
         assert_eq!(learnt, expected.map(|(port, mac)| (port.to_owned(), mac.to_owned())));
+    }
+
+    #[test]
+    fn a_frame_that_teaches_goes_from_an_address_to_itself() {
+        let learnt = Learnt { port: "2".into(), mac: "02:00:00:00:00:01".into() };
+        let text = Footbridge::over(&ObservedBridge::default(), &[learnt]).teach_and_down();
+        let (teach, down) = text.split_once('\n').unwrap();
+        let packet =
+            teach.strip_prefix("packet-out in_port=2,packet=").unwrap().strip_suffix(",actions=NORMAL").unwrap();
+        assert_eq!(packet.len(), 120);
+        assert!(packet.starts_with("02000000000102000000000188b50000"), "{packet}");
+        assert_eq!(down, "flow delete cookie=0x6f76736200000001/-1\n");
     }
 }

@@ -13,6 +13,13 @@ pub(crate) fn bundle(rundir: &Path, bridge: &str, timeout: Duration) -> Vec<Stri
     args
 }
 
+/// Arguments that carry out a bundle of flows and of packets that are sent out, on standard input. Since Open vSwitch 2.8.
+pub(crate) fn bundle_with_packets(rundir: &Path, bridge: &str, timeout: Duration) -> Vec<String> {
+    let mut args = options(timeout);
+    args.extend(["bundle".into(), target(rundir, bridge), "-".into()]);
+    args
+}
+
 /// Arguments that print our flows of a bridge.
 pub(crate) fn dump(rundir: &Path, bridge: &str, timeout: Duration) -> Vec<String> {
     let mut args = options(timeout);

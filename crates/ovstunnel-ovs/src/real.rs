@@ -273,12 +273,25 @@ impl RealSwitch {
         ended_well(self.run("ovs-ofctl", args, stdin).await, connection_failed)
     }
 
-    pub(crate) async fn lay_footbridge(&self, bridge: &ObservedBridge) -> Result<(), CommitError> {
+    pub(crate) async fn lay_footbridge(&self, bridge: &ObservedBridge) -> Result<Footbridge, CommitError> {
         self.check_health()?;
         let Tools { rundir, timeout, .. } = &self.tools;
         let printed = control::learnt_addresses(rundir, &bridge.name, *timeout).await;
         let printed = printed.map_err(|error| CommitError::Unavailable(error.to_string()))?;
-        self.bundle(&bridge.name, &Footbridge::over(bridge, &Learnt::parse(&printed)).up()).await
+        let footbridge = Footbridge::over(bridge, &Learnt::parse(&printed));
+        self.bundle(&bridge.name, &footbridge.up()).await?;
+        Ok(footbridge)
+    }
+
+    pub(crate) async fn lift_footbridge(&self, bridge: &str, footbridge: &Footbridge) -> Result<(), CommitError> {
+        let args = ofctl::bundle_with_packets(&self.tools.rundir, bridge, self.tools.timeout);
+        match self.ofctl(&args, &footbridge.teach_and_down()).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                tracing::warn!(bridge, %error, "the bridge has to learn addresses anew; frames may come twice meanwhile");
+                self.bundle(bridge, &Footbridge::down()).await
+            }
+        }
     }
 
     /// Only a change of the setting has Open vSwitch look at a port again, so it is switched off and on.

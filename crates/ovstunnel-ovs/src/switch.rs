@@ -154,18 +154,18 @@ impl Switch {
         }
     }
 
-    /// Lays temporary flows over a bridge; they stay for some seconds.
-    pub async fn lay_footbridge(&self, bridge: &ObservedBridge) -> Result<(), CommitError> {
+    /// Lays temporary flows over a bridge; they end by themselves after some seconds.
+    pub async fn lay_footbridge(&self, bridge: &ObservedBridge) -> Result<Footbridge, CommitError> {
         match self {
             Switch::Real(real) => real.lay_footbridge(bridge).await,
-            Switch::Simulated(_) => Ok(()),
+            Switch::Simulated(_) => Ok(Footbridge::over(bridge, &[])),
         }
     }
 
-    /// Takes those away again that are no longer needed.
-    pub async fn lift_footbridge(&self, bridge: &str) -> Result<(), CommitError> {
+    /// Teaches the bridge what it had learnt, and takes the temporary flows away.
+    pub async fn lift_footbridge(&self, bridge: &str, footbridge: &Footbridge) -> Result<(), CommitError> {
         match self {
-            Switch::Real(real) => real.bundle(bridge, &Footbridge::down()).await,
+            Switch::Real(real) => real.lift_footbridge(bridge, footbridge).await,
             Switch::Simulated(_) => Ok(()),
         }
     }

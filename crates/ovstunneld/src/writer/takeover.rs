@@ -5,8 +5,8 @@
 //! (`ovstunnel-core` does), or change a bridge of which any part has to stay.
 
 use ovstunnel_core::{
-    BridgeName, DesiredBridge, Draft, Finding, Ipv6Policy, ObservedBridge, PluginTable, Step, View, finish_takeover,
-    survey, takeover_begun,
+    BridgeName, DesiredBridge, Draft, Finding, Footbridge, Ipv6Policy, ObservedBridge, PluginTable, Step, View,
+    finish_takeover, survey, takeover_begun,
 };
 use ovstunnel_ovs::{Command, Db};
 use tracing::Instrument;
@@ -146,7 +146,9 @@ impl Task {
             let laid = self.lay_footbridge(&steps, footbridge.as_ref()).await;
             let effect = self.write(&steps).await;
             self.remember(desired, &effect);
-            if laid && let Err(error) = self.switch.lift_footbridge(name).await {
+            if let Some(laid) = laid
+                && let Err(error) = self.switch.lift_footbridge(name, &laid).await
+            {
                 tracing::warn!(%error, "temporary flows stay until they end by themselves");
             }
             let failure = effect.failed.as_ref().or_else(|| effect.flows_failed.get(name));
@@ -168,13 +170,13 @@ impl Task {
 
     /// Lays temporary flows over a bridge that is about to forget what it has learnt. Without them the change is the same,
     /// and frames can be lost or doubled in the moment of it.
-    async fn lay_footbridge(&self, steps: &[Step], bridge: Option<&ObservedBridge>) -> bool {
-        let Some(bridge) = bridge.filter(|_| steps.iter().any(Step::forgets_addresses)) else { return false };
+    async fn lay_footbridge(&self, steps: &[Step], bridge: Option<&ObservedBridge>) -> Option<Footbridge> {
+        let bridge = bridge.filter(|_| steps.iter().any(Step::forgets_addresses))?;
         let laid = self.switch.lay_footbridge(bridge).await;
         if let Err(error) = &laid {
             tracing::warn!(%error, "no temporary flows: frames can be lost in the moment of the take-over");
         }
-        laid.is_ok()
+        laid.ok()
     }
 
     /// The bridges that a take-over is about, by name.
