@@ -171,11 +171,11 @@ mod tests {
     const NETWORK: &str = "6f1a9c3e-0b7d-4c58-9c11-3d0f2a5b7e90";
 
     fn xe(dir: &Path, script: &str) -> Xe {
-        use std::os::unix::fs::PermissionsExt;
-        let program = dir.join("xe");
-        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
-        Xe::new(program, Duration::from_secs(20), CommandHook::new(|_, _, _| ()))
+        std::fs::write(dir.join("script"), format!("#!/bin/sh\n{script}\n")).unwrap();
+        // A program that this process has open for writing is busy in each child that another test forks meanwhile.
+        let copied = std::process::Command::new("install").args(["-m755", "script", "xe"]).current_dir(dir).status();
+        assert!(copied.unwrap().success());
+        Xe::new(dir.join("xe"), Duration::from_secs(20), CommandHook::new(|_, _, _| ()))
     }
 
     #[test]

@@ -4,9 +4,9 @@
 
 mod common;
 
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use common::{prepare, program, wait_for};
@@ -16,8 +16,10 @@ use nix::unistd::Pid;
 /// A folder with an `ovs-vsctl` of the given version, and the configuration's section that names it.
 fn tools(dir: &Path, version: &str) -> String {
     let script = format!("#!/bin/sh\necho 'ovs-vsctl (Open vSwitch) {version}'\n");
-    std::fs::write(dir.join("ovs-vsctl"), script).unwrap();
-    std::fs::set_permissions(dir.join("ovs-vsctl"), PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(dir.join("script"), script).unwrap();
+    // A program that this process has open for writing is busy in each child that another test forks meanwhile.
+    let copied = Command::new("install").args(["-m", "755", "script", "ovs-vsctl"]).current_dir(dir).status();
+    assert!(copied.unwrap().success());
     format!("[ovs]\nbin_dir = \"{d}\"\nrundir = \"{d}\"\n", d = dir.display())
 }
 

@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt}
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use tokio::net::{UnixListener, UnixStream};
@@ -17,6 +18,12 @@ use tokio::sync::Semaphore;
 use super::serve::{next, refuse, serve};
 use super::{Life, ListenError, MAX_SOCKET_CONNECTIONS, Peer};
 use crate::problem::ApiError;
+
+/// How long what is left of a killed daemon may still have its socket open.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+
+/// Between two tries to be the only one.
+const PAUSE: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 pub(super) struct Unix {
@@ -34,8 +41,11 @@ impl Unix {
     pub(super) fn bind(path: &Path) -> Result<Self, ListenError> {
         let refused = |source| ListenError::Socket { path: path.to_owned(), source };
         make_parent(path).map_err(refused)?;
-        let lock = lock(path)?;
-        remove_stale(path)?;
+        let lock = once_alone(|| {
+            let lock = lock(path)?;
+            remove_stale(path)?;
+            Ok(lock)
+        })?;
         let listener = UnixListener::bind(path).map_err(refused)?;
         std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(refused)?;
         let inode = std::fs::symlink_metadata(path).map_err(refused)?.ino();
@@ -79,6 +89,18 @@ fn make_parent(path: &Path) -> io::Result<()> {
             Err(io::Error::new(e.kind(), format!("cannot make the folder {}: {e}", parent.display())))
         }
         _ => Ok(()),
+    }
+}
+
+/// Tries for a moment before it believes that a daemon lives: a process that a killed daemon had just forked has the lock
+/// and the socket open until it runs its program.
+fn once_alone<T>(mut attempt: impl FnMut() -> Result<T, ListenError>) -> Result<T, ListenError> {
+    let last_try = Instant::now() + LAST_MOMENT;
+    loop {
+        match attempt() {
+            Err(ListenError::AlreadyRunning { .. }) if Instant::now() < last_try => std::thread::sleep(PAUSE),
+            result => return result,
+        }
     }
 }
 
@@ -142,6 +164,25 @@ mod tests {
         BlockingStream::connect(&path).unwrap();
         drop(live);
         Unix::bind(&path).unwrap();
+    }
+
+    /// A process that was forked and does not run its program yet has a copy of all that the daemon had open.
+    #[tokio::test]
+    async fn what_a_killed_daemon_had_forked_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("o.sock");
+        let Unix { listener, _lock: lock, .. } = Unix::bind(&path).unwrap();
+        drop(lock);
+        let next = std::thread::spawn({
+            let (path, runtime) = (path.clone(), tokio::runtime::Handle::current());
+            move || {
+                let _runtime = runtime.enter();
+                Unix::bind(&path).map(drop)
+            }
+        });
+        listener.accept().await.unwrap();
+        drop(listener);
+        next.join().unwrap().unwrap();
     }
 
     #[tokio::test]
