@@ -5,6 +5,7 @@
 
 mod args;
 mod bridge;
+mod certificates;
 mod connection;
 mod doctor;
 mod failure;
