@@ -5,6 +5,7 @@
 //! field, rule and value), perform I/O, or depend on any other crate of the workspace.
 
 mod bridge;
+mod doctor;
 mod interface;
 mod plan;
 mod plugin;
@@ -16,6 +17,7 @@ mod tunnel;
 pub use bridge::{
     Bridge, BridgeAnswer, BridgeList, Flows, FlowsState, Ipv6Policy, PutBridge, PutTunnel, Tier, Vif, Vpc,
 };
+pub use doctor::{DoctorAnswer, Finding, Level, SupportAnswer, SupportPart};
 pub use interface::Interface;
 pub use plan::{PlanAnswer, PlannedCommand};
 pub use plugin::{PluginAnswer, PluginArguments};

@@ -8,6 +8,7 @@ mod control;
 mod mirror;
 mod ofctl;
 mod real;
+mod rows;
 mod runner;
 mod simulated;
 mod switch;
@@ -16,6 +17,7 @@ mod xe;
 
 pub use mirror::{Db, Observer, SwitchView};
 pub use real::{CommandHook, RealSwitch, RunResult, Tools};
+pub use rows::{Row, Rows};
 pub use runner::{Finished, RunError};
 pub use simulated::SimulatedSwitch;
 pub use switch::{Command, CommitError, Health, StartError, Switch};

@@ -28,12 +28,13 @@ pub(crate) fn dump(rundir: &Path, bridge: &str, timeout: Duration) -> Vec<String
     args
 }
 
-/// Arguments that print all flows of a bridge's table 0, whosever they are, by any OpenFlow that the bridge may speak: not
-/// before it is ours is it made to speak 1.4.
-pub(crate) fn dump_all(rundir: &Path, bridge: &str, timeout: Duration) -> Vec<String> {
+/// Arguments that print all flows of a bridge, whosever they are: those of one table, as `table=0`, or of every one. By any
+/// OpenFlow that the bridge may speak: not before it is ours is it made to speak 1.4.
+pub(crate) fn dump_all(rundir: &Path, bridge: &str, timeout: Duration, which: Option<&str>) -> Vec<String> {
     let protocols = "--protocols=OpenFlow10,OpenFlow11,OpenFlow12,OpenFlow13,OpenFlow14,OpenFlow15";
     let timeout = format!("--timeout={}", timeout.as_secs().max(1));
-    vec![timeout, protocols.into(), "dump-flows".into(), target(rundir, bridge), "table=0".into()]
+    let args = [timeout, protocols.into(), "dump-flows".into(), target(rundir, bridge)];
+    args.into_iter().chain(which.map(str::to_owned)).collect()
 }
 
 /// Arguments that print a bridge's ports with what they are configured to do.

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::mirror::{Observer, follow_database, follow_vswitchd};
 use crate::runner::{Finished, RunError, run};
 use crate::vsctl::{self, Failure};
-use crate::{Command, CommitError, Health, StartError, control, ofctl};
+use crate::{Command, CommitError, Health, Rows, StartError, control, ofctl, rows};
 
 /// Added to a tool's own time-out before it is killed: it must have the chance to say itself what it waited for.
 const GRACE: Duration = Duration::from_secs(2);
@@ -354,11 +354,18 @@ impl RealSwitch {
         Ok(FlowsSeen::parse_dump(&finished.stdout))
     }
 
-    pub(crate) async fn dump_all_flows(&self, bridge: &str) -> Result<String, CommitError> {
+    pub(crate) async fn dump_all_flows(&self, bridge: &str, which: Option<&str>) -> Result<String, CommitError> {
         self.check_health()?;
-        let args = ofctl::dump_all(&self.tools.rundir, bridge, self.tools.timeout);
+        let args = ofctl::dump_all(&self.tools.rundir, bridge, self.tools.timeout, which);
         let finished = ended_well(self.run("ovs-ofctl", &args, "").await, connection_failed)?;
         Ok(finished.stdout)
+    }
+
+    pub(crate) async fn rows(&self) -> Result<Rows, CommitError> {
+        let lists = rows::LISTS.map(str::to_owned);
+        let args: Vec<String> = self.tools.vsctl_options().into_iter().chain(lists).collect();
+        let finished = ended_well(self.run("ovs-vsctl", &args, "").await, vsctl::classify)?;
+        Rows::parse(&finished.stdout).map_err(CommitError::Unknown)
     }
 }
 

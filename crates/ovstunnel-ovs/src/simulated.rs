@@ -4,6 +4,7 @@
 //! switch down. What it must not do: accept what the real one refuses.
 
 mod others;
+mod rows;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +33,8 @@ struct State {
     no_flows: HashSet<String>,
     /// The database takes nothing.
     no_commits: bool,
+    /// Columns that the mirror does not have: table, row, column.
+    columns: rows::Columns,
 }
 
 /// A switch in memory.

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use ovstunnel_core::{FlowChange, FlowsSeen, Footbridge, ObservedBridge, PluginTable, Settings, Step};
 use tokio::sync::watch;
 
-use crate::{Observer, RealSwitch, SimulatedSwitch};
+use crate::{Observer, RealSwitch, Rows, SimulatedSwitch};
+
+/// The table in which every frame begins.
+const ENTRY: &str = "table=0";
 
 /// Whether the switch can be worked with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,10 +176,34 @@ impl Switch {
     /// Reads the flows of one bridge that have the form of the Python plugin's.
     pub async fn plugin_flows(&self, bridge: &ObservedBridge, settings: &Settings) -> Result<PluginTable, CommitError> {
         let dump = match self {
-            Switch::Real(real) => real.dump_all_flows(&bridge.name).await,
+            Switch::Real(real) => real.dump_all_flows(&bridge.name, Some(ENTRY)).await,
             Switch::Simulated(simulated) => simulated.dump_all_flows(&bridge.name),
         };
         Ok(PluginTable::parse_dump(&dump?, bridge, settings))
+    }
+
+    /// All flows of a bridge's first table, whosever they are, as `ovs-ofctl dump-flows` prints them.
+    pub async fn entry_flows(&self, bridge: &str) -> Result<String, CommitError> {
+        match self {
+            Switch::Real(real) => real.dump_all_flows(bridge, Some(ENTRY)).await,
+            Switch::Simulated(simulated) => simulated.dump_all_flows(bridge),
+        }
+    }
+
+    /// All flows of all tables of a bridge, in the same way.
+    pub async fn every_flow(&self, bridge: &str) -> Result<String, CommitError> {
+        match self {
+            Switch::Real(real) => real.dump_all_flows(bridge, None).await,
+            Switch::Simulated(simulated) => simulated.dump_all_flows(bridge),
+        }
+    }
+
+    /// The rows of bridges, ports and interfaces with all columns: what the mirror does not have. Costs a command.
+    pub async fn rows(&self) -> Result<Rows, CommitError> {
+        match self {
+            Switch::Real(real) => real.rows().await,
+            Switch::Simulated(simulated) => Ok(simulated.rows()),
+        }
     }
 
     /// The commands that carry out the steps, for a person to read; a simulated switch shows those of a real one.

@@ -188,26 +188,6 @@ fn status_tells_monitoring_whether_all_is_well() {
 }
 
 #[test]
-fn doctor_says_why_and_what_to_do_and_tells_monitoring() {
-    let answers = |warnings: Value, bridge: Value| {
-        let ready = json!({"ready": true, "version": "0.1.0", "warnings": warnings});
-        vec![canned("GET /readyz", 200, ready), canned("GET /v1/bridges", 200, json!({"bridges": [bridge]}))]
-    };
-    let ran = run(&mut FakeDaemon::answering(answers(json!([]), bridge())).ctl("doctor"));
-    assert_eq!((ran.status, ran.out.as_str()), (0, "Nothing is wrong.\n"), "{}", ran.err);
-    let warned = FakeDaemon::answering(answers(json!(["no meters"]), bridge()));
-    let ran = run(&mut warned.ctl("doctor"));
-    assert!(ran.status == 0 && ran.out.starts_with("WARNING: ") && ran.out.contains("no meters"), "{}", ran.out);
-    let mut drifted = bridge();
-    drifted["flows"] = json!({"state": "drifted", "expected": 4, "installed": 3});
-    let sick = FakeDaemon::answering(answers(json!([]), drifted));
-    let ran = run(&mut sick.ctl("doctor --json"));
-    let json: Value = serde_json::from_str(&ran.out).unwrap();
-    assert_eq!((ran.status, &json["ok"], &json["findings"][0]["severity"]), (1, &json!(false), &json!("wrong")));
-    assert!(json["findings"][0]["remedy"].as_str().unwrap().contains("reconcile"), "{json}");
-}
-
-#[test]
 fn status_of_a_daemon_without_its_switch_is_an_answer() {
     let down = json!({"ready": false, "reason": "ovs-vswitchd does not answer", "version": "0.1.0"});
     let daemon = FakeDaemon::answering(vec![

@@ -199,3 +199,141 @@ fn it_says_what_to_do_next() {
     assert_eq!(json["names"], serde_json::json!(["admin"]));
     assert!(json["certificate"].as_str().unwrap().ends_with("/admin.crt"));
 }
+
+fn files(pki: &Pki) -> Vec<(String, Vec<u8>)> {
+    let all = fs::read_dir(&pki.dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut all: Vec<_> =
+        all.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap())).collect();
+    all.sort();
+    all
+}
+
+fn file<'a>(all: &'a [(String, Vec<u8>)], name: &str) -> &'a [u8] {
+    &all.iter().find(|(there, _)| there == name).unwrap_or_else(|| panic!("no {name}")).1
+}
+
+#[test]
+fn a_renewed_certificate_is_for_the_same_names_and_key_and_nothing_is_lost() {
+    let pki = Pki::new();
+    // A host's key need not be where its certificate is renewed.
+    let key = fs::read(pki.dir.join("host1.key")).unwrap();
+    fs::remove_file(pki.dir.join("host1.key")).unwrap();
+    let before = files(&pki);
+    let ran = pki.run("renew host1 --days 100");
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert!(ran.out.contains("Renewed: ") && ran.out.contains("host1.crt.old1"), "{}", ran.out);
+    let after = files(&pki);
+    assert_eq!(after.len(), before.len() + 1, "one file more: the old certificate");
+    assert_eq!(file(&after, "host1.crt.old1"), file(&before, "host1.crt"));
+    for (name, content) in before.iter().filter(|(name, _)| name != "host1.crt") {
+        assert_eq!(file(&after, name), content, "{name}");
+    }
+    let (old, new) = (CertificateDer::from_pem_slice(file(&before, "host1.crt")).unwrap(), pki.certificate("host1"));
+    let (old, new) = (X509Certificate::from_der(&old).unwrap().1, X509Certificate::from_der(&new).unwrap().1);
+    assert_eq!(new.subject_alternative_name().unwrap().unwrap(), old.subject_alternative_name().unwrap().unwrap());
+    assert_eq!((new.subject(), new.public_key()), (old.subject(), old.public_key()));
+    assert_ne!(new.raw_serial(), old.raw_serial(), "else a list of revoked ones would mean both");
+    assert_eq!(days(&new), 100);
+    fs::write(pki.dir.join("host1.key"), key).unwrap();
+    handshake(&pki, &pki, "admin", "2001:db8::11").unwrap();
+}
+
+#[test]
+fn a_new_key_is_closed_to_others_and_the_old_pair_is_kept() {
+    let pki = Pki::new();
+    let before = files(&pki);
+    for n in [1, 2] {
+        assert_eq!(pki.run("renew admin --new-key").status, 0);
+        assert_eq!(mode(&pki.dir.join(format!("admin.key.old{n}"))), 0o600);
+    }
+    assert_eq!(mode(&pki.dir.join("admin.key")), 0o600);
+    let after = files(&pki);
+    assert_eq!(file(&after, "admin.key.old1"), file(&before, "admin.key"));
+    assert_ne!(file(&after, "admin.key"), file(&before, "admin.key"));
+    assert!(!after.iter().any(|(name, _)| name.contains(".new")), "nothing is left over");
+    handshake(&pki, &pki, "admin", "host1").unwrap();
+}
+
+#[test]
+fn a_renewed_ca_trusts_what_the_old_one_issued_and_is_trusted_by_it() {
+    let pki = Pki::new();
+    let old = pki.certificate("ca");
+    assert_eq!(pki.run("renew --ca --days 5000").status, 0);
+    let new = pki.certificate("ca");
+    assert_ne!(old, new);
+    assert_eq!(days(&X509Certificate::from_der(&new).unwrap().1), 5000);
+    handshake(&pki, &pki, "admin", "host1").unwrap();
+    // One that is issued by the new is taken by who has only the old.
+    assert_eq!(pki.run("issue --client late").status, 0);
+    fs::write(pki.dir.join("ca.crt"), fs::read(pki.dir.join("ca.crt.old1")).unwrap()).unwrap();
+    handshake(&pki, &pki, "late", "host1").unwrap();
+}
+
+#[test]
+fn those_that_are_due_are_renewed_and_no_other() {
+    let pki = Pki::new();
+    assert_eq!(pki.run("issue --host soon --days 20").status, 0);
+    let before = files(&pki);
+    let json: serde_json::Value = serde_json::from_str(&pki.run("renew --due 30 --json").out).unwrap();
+    let renewed = json["renewed"].as_array().unwrap();
+    assert_eq!((renewed.len(), &renewed[0]["names"]), (1, &serde_json::json!(["soon"])));
+    assert!(pki.run("renew --due 30").out.contains("None is due."));
+    let after = files(&pki);
+    assert_eq!(file(&after, "host1.crt"), file(&before, "host1.crt"));
+    assert_eq!(after.len(), before.len() + 1);
+}
+
+#[test]
+fn what_cannot_be_renewed_is_left_alone() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    fs::copy(other.dir.join("admin.crt"), pki.dir.join("foreign.crt")).unwrap();
+    fs::copy(pki.dir.join("admin.crt"), pki.dir.join("copy.crt")).unwrap();
+    let before = files(&pki);
+    for (args, status, words) in [
+        ("renew nobody", 1, "cannot read"),
+        ("renew foreign", 1, "is not a certificate of the CA beside it"),
+        ("renew copy", 1, "has other names or uses"),
+        ("renew admin --days 0", 2, "--days"),
+        ("renew admin --days 900", 2, "825 days at most"),
+        ("renew admin --ca", 2, "cannot be used with"),
+        ("renew", 2, "required"),
+    ] {
+        let ran = pki.run(args);
+        assert!(ran.status == status && ran.err.contains(words), "{args}: {} {}", ran.status, ran.err);
+    }
+    assert_eq!(files(&pki), before);
+}
+
+#[test]
+fn show_tells_what_a_certificate_says() {
+    let pki = Pki::new();
+    let show = |what: &Path, args: &[&str]| run(ctl().args(["pki", "show"]).arg(what).args(args));
+    let json = |ran: Ran| serde_json::from_str::<serde_json::Value>(&ran.out).unwrap()["certificates"].clone();
+    let all = json(show(&pki.dir, &["--json"]));
+    let told: Vec<_> =
+        all.as_array().unwrap().iter().map(|one| (&one["purpose"], &one["name"], &one["state"])).collect();
+    let expected = [("client", "admin"), ("ca", "ovstunnel CA"), ("host", "host1")];
+    assert_eq!(told.len(), 3);
+    for (told, (purpose, name)) in told.iter().zip(expected) {
+        assert_eq!((told.0.as_str(), told.1.as_str(), told.2.as_str()), (Some(purpose), Some(name), Some("valid")));
+    }
+    let host = &all[2];
+    assert_eq!(host["names"], serde_json::json!(["host1", "192.0.2.11", "2001:db8::11"]));
+    assert_eq!((&host["issuer"], &host["key"]), (&"CN=ovstunnel CA".into(), &"ECDSA P-256".into()));
+    assert!((823..=825).contains(&host["days_left"].as_i64().unwrap()), "{host}");
+    assert_eq!(host["fingerprint"].as_str().unwrap().len(), 64 + 31);
+    let page = show(&pki.dir.join("host1.crt"), &[]).out;
+    assert!(page.contains("Valid for:  host1, 192.0.2.11, 2001:db8::11\n") && page.contains("ECDSA P-256"), "{page}");
+    let ran = show(&pki.dir.join("admin.key"), &[]);
+    assert!(ran.status == 1 && ran.err.contains("a file with a certificate"), "{}", ran.err);
+    assert!(!ran.err.contains("PRIVATE"));
+}
+
+#[test]
+fn show_says_what_has_run_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, file) = (time::OffsetDateTime::now_utc() - time::Duration::days(50), dir.path().join("ca.crt"));
+    ovstunnelctl::pki::Authority::create(dir.path(), "old", 40, old).unwrap();
+    let ran = run(ctl().args(["pki", "show"]).arg(&file));
+    assert!(ran.status == 1 && ran.out.contains("-10 (EXPIRED)"), "{}", ran.out);
+}

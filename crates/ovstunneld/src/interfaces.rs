@@ -3,6 +3,8 @@
 //! What it does: asks the kernel over one netlink connection, each question with a deadline; or answers from a fixed list,
 //! for the simulated switch. What it must not do: change anything, or keep what it was told: addresses change.
 
+mod route;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use tokio::sync::Mutex;
+
+pub use route::{Neighbour, Route};
 
 /// How long the kernel may take to answer one question.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -305,6 +309,30 @@ mod tests {
             found
         });
         assert!(found.iter().all(Option::is_none), "{found:?}");
+    }
+
+    #[test]
+    fn the_way_to_other_hosts_is_known_without_a_packet() {
+        let setup = &[
+            "link add d0 mtu 9000 type veth peer name d1",
+            "link set d0 up",
+            "link set lo up",
+            "address add 192.0.2.10/24 dev d0",
+            "route add 198.51.100.0/24 via 192.0.2.1",
+            "route add unreachable 203.0.113.0/24",
+            "neighbour add 192.0.2.1 lladdr 02:00:00:00:00:01 dev d0",
+            "neighbour add 192.0.2.7 nud failed dev d0",
+        ];
+        let to = ["192.0.2.7", "198.51.100.9", "192.0.2.10", "203.0.113.1", "192.0.3.1"].map(|ip| ip.parse().unwrap());
+        let found = in_namespace(setup, async move || Interfaces::kernel().routes(to.to_vec()).await.unwrap());
+        let told = |ip: &str| found[&ip.parse().unwrap()].clone();
+        let near = told("192.0.2.7").unwrap();
+        assert_eq!((near.device.as_str(), near.mtu, near.source), ("d0", 9000, Some([192, 0, 2, 10].into())));
+        assert_eq!((near.next_hop, near.neighbour), ([192, 0, 2, 7].into(), Neighbour::Silent));
+        let far = told("198.51.100.9").unwrap();
+        assert_eq!((far.next_hop, far.neighbour, far.local), ([192, 0, 2, 1].into(), Neighbour::Known, false));
+        assert!(told("192.0.2.10").unwrap().local, "our own address");
+        assert_eq!((told("203.0.113.1"), told("192.0.3.1")), (None, None), "no way there");
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod edge;
 pub mod extract;
 pub mod interfaces;
@@ -19,6 +20,7 @@ pub mod plugin;
 pub mod problem;
 pub mod routes;
 pub mod service;
+pub mod support;
 pub mod tls;
 pub mod writer;
 pub mod xapi;

@@ -52,6 +52,12 @@ struct StateLabel {
     state: &'static str,
 }
 
+/// A key of `[tls]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FileLabel {
+    file: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabel {
     result: &'static str,
@@ -88,6 +94,7 @@ struct Stock {
     vswitchd_starts: Gauge,
     mirror_age: Gauge<f64, std::sync::atomic::AtomicU64>,
     log_lines_lost: Gauge,
+    certificates: Family<FileLabel, Gauge<f64, std::sync::atomic::AtomicU64>>,
 }
 
 /// Facts for the stock that are not in the bridges.
@@ -99,6 +106,8 @@ pub struct Surroundings {
     pub mirror_age: Duration,
     /// Lines that the log has lost since the daemon started.
     pub log_lines_lost: u64,
+    /// Keys of `[tls]`, and in how many seconds the first certificate of that file runs out; none where it cannot be read.
+    pub certificates: Vec<(&'static str, Option<f64>)>,
 }
 
 fn histogram() -> Histogram {
@@ -154,6 +163,8 @@ impl Stock {
         let age = "Time since the mirror last heard of a change of the database";
         r.register_with_unit("mirror_age", age, Unit::Seconds, self.mirror_age.clone());
         r.register("log_lines_lost", "Lines that could not be written to the log", self.log_lines_lost.clone());
+        let expires = "Time until the first certificate of a file of [tls] runs out; negative where one has";
+        r.register_with_unit("certificate_expires_in", expires, Unit::Seconds, self.certificates.clone());
     }
 
     fn take(&self, bridges: &[Bridge], around: &Surroundings) {
@@ -178,6 +189,12 @@ impl Stock {
         self.vswitchd_starts.set(i64::try_from(around.health.generation).unwrap_or(i64::MAX));
         self.mirror_age.set(around.mirror_age.as_secs_f64());
         self.log_lines_lost.set(i64::try_from(around.log_lines_lost).unwrap_or(i64::MAX));
+        self.certificates.clear();
+        for (file, seconds) in &around.certificates {
+            if let Some(seconds) = seconds {
+                self.certificates.get_or_create(&FileLabel { file }).set(*seconds);
+            }
+        }
     }
 }
 
@@ -250,7 +267,8 @@ mod tests {
     fn around() -> Surroundings {
         let health =
             Health { database: Ok(()), vswitchd: Err("ended".into()), generation: 3, version: None, no_meters: None };
-        Surroundings { health, mirror_age: Duration::from_millis(1500), log_lines_lost: 7 }
+        let certificates = vec![("certificate", Some(-3.5)), ("client_ca", None)];
+        Surroundings { health, mirror_age: Duration::from_millis(1500), log_lines_lost: 7, certificates }
     }
 
     #[test]
@@ -275,9 +293,11 @@ mod tests {
             "ovstunnel_vswitchd_generation 3",
             "ovstunnel_mirror_age_seconds 1.5",
             "ovstunnel_log_lines_lost 7",
+            "ovstunnel_certificate_expires_in_seconds{file=\"certificate\"} -3.5",
         ] {
             assert!(text.lines().any(|there| there == line), "{line} is missing in\n{text}");
         }
+        assert!(!text.contains("client_ca"), "a file that cannot be read has no time:\n{text}");
         assert!(text.ends_with("# EOF\n"));
     }
 }

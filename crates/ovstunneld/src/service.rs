@@ -13,6 +13,7 @@ use ovstunnel_ovs::{CommandHook, RealSwitch, SimulatedSwitch, StartError, Switch
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
+use crate::doctor::Doctor;
 use crate::interfaces::Interfaces;
 use crate::lock::WriterLock;
 use crate::logging::Logging;
@@ -50,7 +51,8 @@ impl Service {
         };
         let xapi = Xapi::new(&config.xapi, hook(&metrics));
         tracing::info!(used = xapi.is_some(), xe = %config.xapi.xe.display(), "xapi");
-        let host = Host { logging: Some(logging), metrics, lock, interfaces, xapi };
+        let doctor = Doctor::new(config.clone());
+        let host = Host { logging: Some(logging), metrics, lock, interfaces, xapi, doctor };
         let (router, writer, progress) = assemble_on(host, switch, settings(config), config.reconcile.interval);
         let watchdog = notify::watchdog(progress, config.ovs.timeout);
         Ok((router, Service { writer, watchdog }))
@@ -74,7 +76,9 @@ pub fn assemble(
     settings: Settings,
     interval: Duration,
 ) -> (Router, JoinHandle<()>) {
-    let host = Host { logging: None, metrics: Metrics::default(), lock: WriterLock::none(), interfaces, xapi: None };
+    let (metrics, lock) = (Metrics::default(), WriterLock::none());
+    let doctor = Doctor::new(Config::default());
+    let host = Host { logging: None, metrics, lock, interfaces, xapi: None, doctor };
     let (router, running, _) = assemble_on(host, switch, settings, interval);
     (router, running)
 }
@@ -86,6 +90,7 @@ struct Host {
     lock: WriterLock,
     interfaces: Interfaces,
     xapi: Option<Arc<Xapi>>,
+    doctor: Doctor,
 }
 
 fn assemble_on(
@@ -94,11 +99,11 @@ fn assemble_on(
     settings: Settings,
     interval: Duration,
 ) -> (Router, JoinHandle<()>, Progress) {
-    let Host { logging, metrics, lock, interfaces, xapi } = host;
+    let Host { logging, metrics, lock, interfaces, xapi, doctor } = host;
     let (writer, running) = Writer::start(switch.clone(), settings.clone(), interval, metrics.clone(), lock);
     let progress = writer.progress();
     let (interfaces, settings) = (interfaces.into(), Arc::new(settings));
-    let state = routes::State { switch, writer, interfaces, xapi, settings, metrics, logging };
+    let state = routes::State { switch, writer, interfaces, xapi, settings, metrics, logging, doctor: doctor.into() };
     (edge::wrap(routes::router(state)), running, progress)
 }
 

@@ -25,8 +25,9 @@ Examples:
 
 Exit status:
   0  success
-  1  the daemon answered with an error, or something is wrong (status, doctor: not ready, a tunnel in error, flows drifted)
-  2  the command line is wrong, or the daemon cannot be reached or does not answer";
+  1  the daemon answered with an error, or something is wrong (status: not ready, a tunnel in error, flows drifted)
+  2  the command line is wrong, or the daemon cannot be reached or does not answer
+  doctor has its own: 0 nothing is wrong, 1 warnings, 2 failures";
 
 /// Operates ovstunneld: GRE tunnels between the Open vSwitch bridges of a cloud's hosts.
 #[derive(Debug, Parser)]
@@ -80,8 +81,12 @@ const REMOTE: &str = "Another host, over HTTPS (these four stand before the comm
 pub(super) enum Command {
     /// Show whether the daemon is ready, and a summary of what it manages.
     Status,
-    /// Say what is wrong, why, and what to do about it.
-    Doctor,
+    /// Say what is wrong with this host, why, and what to do about it; also where the daemon does not answer.
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(Doctor),
+    /// Write one archive for a bug report: configuration, versions, rows and flows of our bridges, log, doctor; no keys.
+    #[command(after_help = BUNDLE_HELP)]
+    SupportBundle(Bundle),
     /// Show, set up and destroy the bridges of virtual networks.
     #[command(subcommand)]
     Bridge(BridgeCommand),
@@ -123,6 +128,63 @@ pub(super) enum Command {
     /// Make the certificates for HTTPS: a CA, hosts' and clients' certificates.
     #[command(subcommand)]
     Pki(PkiCommand),
+}
+
+const DOCTOR_HELP: &str = "\
+Examples:
+  ovstunnelctl doctor
+  ovstunnelctl doctor --probe-peers
+  ovstunnelctl --json doctor | jq -r '.findings[] | select(.level != \"ok\") | .check'
+
+Exit status, as monitoring takes it:
+  0  nothing is wrong
+  1  a warning: it works, but not as it should, or not for long
+  2  a failure: somebody has to act, or the daemon does not answer (also: the command line is wrong)";
+
+const BUNDLE_HELP: &str = "\
+Examples:
+  ovstunnelctl support-bundle
+  ovstunnelctl support-bundle -o /root/report.tar.gz
+
+The file is for its owner only and never overwrites one. Its texts have 24 MiB at most before they are packed; the longest are
+cut, with a marker. It works without the daemon, too.";
+
+#[derive(Args, Debug)]
+pub(super) struct Doctor {
+    /// Also have the daemon try a TCP connection to the API's port of each host to which tunnels go.
+    #[arg(long)]
+    pub(super) probe_peers: bool,
+    /// Show also what is as it should be.
+    #[arg(long)]
+    pub(super) all: bool,
+    #[command(flatten)]
+    pub(super) files: DaemonFiles,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Bundle {
+    /// File to write [default: ovstunnel-support-HOST-TIME.tar.gz].
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) files: DaemonFiles,
+}
+
+/// Where to look while the daemon does not answer.
+#[derive(Args, Debug)]
+pub(super) struct DaemonFiles {
+    /// The daemon's configuration file, for when it does not answer.
+    #[arg(long, value_name = "FILE", default_value = "/etc/ovstunnel/ovstunneld.toml")]
+    pub(super) config: PathBuf,
+    /// The daemon's log, for when it does not answer.
+    #[arg(long, value_name = "FILE", default_value = "/var/log/ovstunnel.log")]
+    pub(super) log: PathBuf,
+}
+
+impl DaemonFiles {
+    pub(super) fn as_ref(&self) -> super::doctor::Files<'_> {
+        super::doctor::Files { config: &self.config, log: &self.log }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -254,8 +316,9 @@ Example:
   ovstunnelctl pki init --dir pki
   ovstunnelctl pki issue --dir pki --host host1 --address 192.0.2.11
   ovstunnelctl pki issue --dir pki --client management
+  ovstunnelctl pki show pki
 
-Nothing is ever overwritten. Keep ca.key away from the hosts: they need only ca.crt and their own pair.";
+No file is ever lost: `renew` keeps the old ones. Keep ca.key away from the hosts: they need only ca.crt and their own pair.";
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = PKI_EXAMPLES)]
@@ -274,6 +337,15 @@ pub(super) enum PkiCommand {
     },
     /// Issue a certificate from the CA: NAME.crt and NAME.key.
     Issue(Issue),
+    /// Renew certificates for the same names, or the CA's own. The old files stay beside the new ones.
+    #[command(after_help = RENEW_HELP)]
+    Renew(Renew),
+    /// Show what certificates say: names, issuer, validity, key, fingerprint. Exit status 1 where one is not valid now.
+    Show {
+        /// Files, and directories of `.crt` and `.pem` files.
+        #[arg(value_name = "PATH", required = true)]
+        paths: Vec<PathBuf>,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -294,6 +366,39 @@ pub(super) struct Issue {
     /// Lifetime in days, 825 at most; never longer than the CA's.
     #[arg(long, default_value_t = pki::LEAF_DAYS, value_parser = clap::value_parser!(u32).range(pki::LEAF_DAYS_ALLOWED))]
     pub(super) days: u32,
+}
+
+const RENEW_HELP: &str = "\
+Examples:
+  ovstunnelctl pki renew --dir pki host1 host2
+  ovstunnelctl pki renew --dir pki --due 60
+  ovstunnelctl pki renew --dir pki host1 --new-key
+  ovstunnelctl pki renew --dir pki --ca
+
+A certificate keeps its key: only NAME.crt changes, and NAME.key need not be in the directory. The CA always keeps its key,
+so all that it has issued stays good.";
+
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["names", "due", "ca"]))]
+pub(super) struct Renew {
+    /// Directory of the CA's files and of the certificates.
+    #[arg(long)]
+    pub(super) dir: PathBuf,
+    /// Names of hosts and clients, as they were issued.
+    #[arg(value_name = "NAME")]
+    pub(super) names: Vec<pki::Name>,
+    /// All hosts' and clients' that run out within so many days.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(pki::LEAF_DAYS_ALLOWED))]
+    pub(super) due: Option<u32>,
+    /// The CA's own certificate.
+    #[arg(long)]
+    pub(super) ca: bool,
+    /// Make a new key, too: where the old one may be known to others.
+    #[arg(long, conflicts_with = "ca")]
+    pub(super) new_key: bool,
+    /// Lifetime from now on in days [default: 825, and 3650 for the CA]; never longer than the CA's.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(pki::CA_DAYS_ALLOWED))]
+    pub(super) days: Option<u32>,
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
+use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Style};
 use ovstunnel_api::Problem;
@@ -28,6 +29,8 @@ pub(super) enum Failure {
     Runtime(#[source] io::Error),
     #[error("cannot write the answer as JSON")]
     Json(#[source] serde_json::Error),
+    #[error("cannot {action} {}", path.display())]
+    File { action: &'static str, path: PathBuf, source: io::Error },
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
 }
@@ -75,6 +78,7 @@ impl Failure {
             Failure::Client(e) => e.code(),
             Failure::Pki(e) => e.code(),
             Failure::Usage(_) => "usage",
+            Failure::File { .. } => "file_failed",
             Failure::Runtime(_) | Failure::Json(_) | Failure::Output(_) => "client_failed",
         };
         let detail = match self.causes() {

@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::args::{Issue, PkiCommand};
 use super::show::{Page, quoted};
-use super::{Failure, Report};
+use super::{Failure, Report, certificates};
 use crate::pki::{Authority, Leaf, Role, Written, readable_by_others};
 
 /// The JSON of `pki init` and `pki issue`.
@@ -43,6 +43,8 @@ pub(super) fn run(command: &PkiCommand, json: bool) -> Result<Report, Failure> {
             let written = authority.issue(&leaf, now)?;
             report(json, &written, authority.certificate(), || issue_page(&leaf, &written, authority.certificate()))
         }
+        PkiCommand::Renew(renew) => certificates::renew(renew, now, json),
+        PkiCommand::Show { paths } => certificates::show(paths, now, json),
     }
 }
 
@@ -65,7 +67,7 @@ fn report(json: bool, written: &Written, ca: &Path, page: impl FnOnce() -> Page)
     Report::new(json, &issued, |_| page())
 }
 
-fn rfc3339(at: OffsetDateTime) -> String {
+pub(super) fn rfc3339(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
 }
 

@@ -13,7 +13,7 @@ use super::{Cause, ClientError};
 pub(super) struct Call {
     pub(super) method: Method,
     segments: Vec<String>,
-    dry_run: bool,
+    query: Option<&'static str>,
     pub(super) body: Option<Vec<u8>>,
 }
 
@@ -62,6 +62,15 @@ pub(super) fn reconcile() -> Call {
     Call::new(Method::POST, &["v1", "reconcile"])
 }
 
+pub(super) fn doctor(probe_peers: bool) -> Call {
+    let query = probe_peers.then_some("probe_peers=true");
+    Call { query, ..Call::new(Method::GET, &["v1", "doctor"]) }
+}
+
+pub(super) fn support() -> Call {
+    Call::new(Method::GET, &["v1", "support"])
+}
+
 pub(super) fn healthz() -> Call {
     Call::new(Method::GET, &["healthz"])
 }
@@ -80,7 +89,7 @@ fn name<'a>(field: &'static str, value: &'a str) -> Result<&'a str, ClientError>
 
 impl Call {
     fn new(method: Method, segments: &[&str]) -> Self {
-        Call { method, segments: segments.iter().map(|s| (*s).to_owned()).collect(), dry_run: false, body: None }
+        Call { method, segments: segments.iter().map(|s| (*s).to_owned()).collect(), query: None, body: None }
     }
 
     fn json(mut self, body: &impl Serialize) -> Result<Self, ClientError> {
@@ -91,7 +100,7 @@ impl Call {
 
     /// The same request, asking for its plan only.
     pub(super) fn dry_run(mut self) -> Self {
-        self.dry_run = true;
+        self.query = Some("dry_run=true");
         self
     }
 
@@ -102,9 +111,7 @@ impl Call {
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(&self.segments);
         }
-        if self.dry_run {
-            url.set_query(Some("dry_run=true"));
-        }
+        url.set_query(self.query);
         url
     }
 }

@@ -12,8 +12,9 @@ mod tls;
 use std::time::Duration;
 
 use ovstunnel_api::{
-    Bridge, BridgeAnswer, BridgeList, Interface, OutcomeAnswer, PlanAnswer, PluginAnswer, PluginArguments, PostTunnel,
-    Problem, PutBridge, Ready, ReconcileAnswer, TakeoverAnswer, TakeoverPlan, TakeoverRequest, TunnelAnswer,
+    Bridge, BridgeAnswer, BridgeList, DoctorAnswer, Interface, OutcomeAnswer, PlanAnswer, PluginAnswer,
+    PluginArguments, PostTunnel, Problem, PutBridge, Ready, ReconcileAnswer, SupportAnswer, TakeoverAnswer,
+    TakeoverPlan, TakeoverRequest, TunnelAnswer,
 };
 use reqwest::{StatusCode, Url, header, redirect};
 use serde::de::DeserializeOwned;
@@ -126,6 +127,16 @@ impl Client {
     /// `POST /v1/reconcile`: looks and repairs now.
     pub async fn reconcile(&self) -> Result<ReconcileAnswer, ClientError> {
         self.ask(call::reconcile()).await
+    }
+
+    /// `GET /v1/doctor`: what is wrong with the daemon's host; with `probe_peers` it also asks the other hosts.
+    pub async fn doctor(&self, probe_peers: bool) -> Result<DoctorAnswer, ClientError> {
+        self.ask(call::doctor(probe_peers)).await
+    }
+
+    /// `GET /v1/support`: what a bug report needs; on the Unix socket only.
+    pub async fn support(&self) -> Result<SupportAnswer, ClientError> {
+        self.ask(call::support()).await
     }
 
     /// `GET /healthz`: the daemon is alive. The answer has no content that matters.

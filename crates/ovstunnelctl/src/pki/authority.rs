@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData};
+use rcgen::{
+    BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SubjectPublicKeyInfo,
+};
 use time::{Duration, OffsetDateTime};
 use x509_parser::pem::parse_x509_pem;
 
 use super::files::{Pair, make_directory, read};
-use super::leaf::common_name;
+use super::leaf::{common_name, serial};
 use super::{Leaf, PkiError, SKEW, Written};
 
 /// Name of the CA's own files.
@@ -34,13 +36,7 @@ impl Authority {
         pair.must_be_absent()?;
         let (not_before, not_after) = (now - SKEW, now + Duration::days(days.into()));
         let made = KeyPair::generate().and_then(|key| {
-            let mut params = CertificateParams::default();
-            params.distinguished_name = common_name(name);
-            params.not_before = not_before;
-            params.not_after = not_after;
-            // No CA below this one; it signs hosts, clients and, one day, a list of revoked ones.
-            params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-            params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+            let params = ca_params(name, not_before, not_after)?;
             Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
         });
         let (certificate, key) = made.map_err(|source| PkiError::Make { name: name.to_owned(), source })?;
@@ -78,28 +74,49 @@ impl Authority {
     /// # Errors
     /// When files of that name are there, the CA has run out, or the files cannot be written.
     pub fn issue(&self, leaf: &Leaf, now: OffsetDateTime) -> Result<Written, PkiError> {
-        if self.not_after <= now {
-            return Err(PkiError::AuthorityExpired { path: self.certificate.clone(), on: self.not_after.date() });
-        }
+        self.must_be_valid(now)?;
         let pair = Pair::of(&self.dir, leaf.name.as_str());
         pair.must_be_absent()?;
-        let wanted = now + Duration::days(leaf.days.into());
-        let not_after = wanted.min(self.not_after);
+        let (not_after, shortened) = self.end(leaf, now);
         let (certificate, key) =
             self.sign(leaf, now, not_after).map_err(|source| PkiError::Make { name: leaf.name.to_string(), source })?;
         pair.write(&certificate, &key)?;
-        let (names, shortened) = (leaf.names(), not_after < wanted);
-        Ok(Written {
-            certificate: pair.certificate,
-            key: pair.key,
-            names,
-            not_before: now - SKEW,
-            not_after,
-            shortened,
-        })
+        let Pair { certificate, key } = pair;
+        Ok(Written { certificate, key, names: leaf.names(), not_before: now - SKEW, not_after, shortened })
     }
 
-    fn sign(
+    /// Directory of its files.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// That its time is not over.
+    pub(super) fn must_be_valid(&self, now: OffsetDateTime) -> Result<(), PkiError> {
+        match self.not_after <= now {
+            true => Err(PkiError::AuthorityExpired { path: self.certificate.clone(), on: self.not_after.date() }),
+            false => Ok(()),
+        }
+    }
+
+    /// When a certificate runs out, and whether that is earlier than asked for: no later than its CA.
+    pub(super) fn end(&self, leaf: &Leaf, now: OffsetDateTime) -> (OffsetDateTime, bool) {
+        let wanted = now + Duration::days(leaf.days.into());
+        (wanted.min(self.not_after), self.not_after < wanted)
+    }
+
+    /// A certificate for a key of which only the public half is known, PEM.
+    pub(super) fn sign_public(
+        &self,
+        leaf: &Leaf,
+        public: &SubjectPublicKeyInfo,
+        now: OffsetDateTime,
+        not_after: OffsetDateTime,
+    ) -> Result<String, rcgen::Error> {
+        Ok(leaf.params(now, not_after)?.signed_by(public, &self.issuer)?.pem())
+    }
+
+    /// A certificate and its new key, PEM.
+    pub(super) fn sign(
         &self,
         leaf: &Leaf,
         now: OffsetDateTime,
@@ -109,6 +126,23 @@ impl Authority {
         let certificate = leaf.params(now, not_after)?.signed_by(&key, &self.issuer)?;
         Ok((certificate.pem(), key.serialize_pem()))
     }
+}
+
+/// What the certificate of a CA says.
+pub(super) fn ca_params(
+    name: &str,
+    not_before: OffsetDateTime,
+    not_after: OffsetDateTime,
+) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::default();
+    params.serial_number = Some(serial()?);
+    params.distinguished_name = common_name(name);
+    params.not_before = not_before;
+    params.not_after = not_after;
+    // No CA below this one; it signs hosts, clients and, one day, a list of revoked ones.
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(params)
 }
 
 /// That `pem` is a CA's certificate and `key` its key; answers when it runs out, or what it should have been.

@@ -1,4 +1,5 @@
-//! The directory of certificates: where each file is, and writing without ever overwriting.
+//! The directory of certificates: where each file is, and writing without ever overwriting. What is renewed is replaced at
+//! once, and the old file stays beside it.
 //!
 //! What it must not do: follow a link that somebody put in the place of a new file (`O_EXCL` does not), or leave half a
 //! pair behind.
@@ -10,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use super::PkiError;
 
-const KEY_MODE: u32 = 0o600;
-const CERTIFICATE_MODE: u32 = 0o644;
+pub(super) const KEY_MODE: u32 = 0o600;
+pub(super) const CERTIFICATE_MODE: u32 = 0o644;
 const DIRECTORY_MODE: u32 = 0o700;
 
 /// The two files of one certificate.
@@ -56,6 +57,59 @@ fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), PkiError> {
     })
 }
 
+/// A new file that waits beside the one whose place it is to take. Taken away again unless it gets there.
+#[derive(Debug)]
+pub(super) struct Replacement<'a> {
+    path: &'a Path,
+    new: PathBuf,
+}
+
+impl<'a> Replacement<'a> {
+    /// Writes the new file, under another name.
+    pub(super) fn prepare(path: &'a Path, text: &str, mode: u32) -> Result<Self, PkiError> {
+        let new = beside(path, &format!("new{}", std::process::id()));
+        write_new(&new, text, mode)?;
+        Ok(Replacement { path, new })
+    }
+
+    /// Puts it in its place at once. The old file gets the name that is returned, which nobody else had.
+    pub(super) fn put(self) -> Result<PathBuf, PkiError> {
+        let failed = |source| PkiError::File { action: "replace", path: self.path.to_owned(), source };
+        let kept = keep(self.path).map_err(failed)?;
+        fs::rename(&self.new, self.path).map_err(|error| {
+            let _ = fs::remove_file(&kept);
+            failed(error)
+        })?;
+        Ok(kept)
+    }
+}
+
+impl Drop for Replacement<'_> {
+    fn drop(&mut self) {
+        // Where it is in its place this finds nothing.
+        let _ = fs::remove_file(&self.new);
+    }
+}
+
+/// Gives the file a second name, the first of `FILE.old1`, `FILE.old2`, … that is free.
+fn keep(path: &Path) -> io::Result<PathBuf> {
+    let mut number = 1u32;
+    loop {
+        let kept = beside(path, &format!("old{number}"));
+        match fs::hard_link(path, &kept) {
+            Ok(()) => return Ok(kept),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{ending}"));
+    name.into()
+}
+
 /// Makes the directory, for its owner only. One that is there stays as it is.
 pub(super) fn make_directory(dir: &Path) -> Result<(), PkiError> {
     DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(dir).map_err(|source| PkiError::File {
@@ -95,5 +149,21 @@ mod tests {
         std::os::unix::fs::symlink("/nonexistent/key", &pair.key).unwrap();
         assert!(matches!(pair.must_be_absent(), Err(PkiError::Exists(_))));
         assert!(matches!(pair.write("c", "k"), Err(PkiError::Exists(_))));
+    }
+
+    #[test]
+    fn what_is_replaced_stays_beside_under_a_name_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("host1.key");
+        fs::write(&path, "one").unwrap();
+        fs::write(dir.path().join("host1.key.old1"), "somebody's").unwrap();
+        let kept = Replacement::prepare(&path, "two", KEY_MODE).unwrap().put().unwrap();
+        assert_eq!(kept, dir.path().join("host1.key.old2"));
+        drop(Replacement::prepare(&path, "given up", KEY_MODE).unwrap());
+        let mut all: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        all.sort();
+        let texts: Vec<_> = all.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+        assert_eq!(texts, ["two", "somebody's", "one"]);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, KEY_MODE);
     }
 }

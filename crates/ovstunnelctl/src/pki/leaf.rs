@@ -2,9 +2,14 @@
 
 use std::net::IpAddr;
 
-use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType, SerialNumber,
+};
 use time::OffsetDateTime;
+use x509_parser::prelude::X509Certificate;
 
+use super::renew::common_name_of;
+use super::show::names;
 use super::{Name, SKEW};
 
 /// Whom a certificate is for.
@@ -31,6 +36,20 @@ pub struct Leaf {
 }
 
 impl Leaf {
+    /// Reads from a certificate what it was issued for; nothing where it is not as this CA issues them, or not `name`'s.
+    pub(super) fn of(certificate: &X509Certificate<'_>, name: &Name, days: u32) -> Option<Leaf> {
+        let usage = certificate.extended_key_usage().ok().flatten()?.value;
+        let names = names(certificate);
+        let role = match (usage.server_auth, usage.client_auth) {
+            (true, false) => Role::Host { addresses: names.iter().filter_map(|name| name.parse().ok()).collect() },
+            (false, true) => Role::Client,
+            _ => return None,
+        };
+        let leaf = Leaf { name: name.clone(), role, days };
+        let same = common_name_of(certificate).as_deref() == Some(name.as_str()) && names == leaf.names();
+        (same && !certificate.is_ca()).then_some(leaf)
+    }
+
     /// What the certificate is valid for, in words.
     pub(super) fn names(&self) -> Vec<String> {
         let Role::Host { .. } = self.role else { return vec![self.name.to_string()] };
@@ -45,6 +64,7 @@ impl Leaf {
     ) -> Result<CertificateParams, rcgen::Error> {
         let mut params = CertificateParams::default();
         params.distinguished_name = common_name(self.name.as_str());
+        params.serial_number = Some(serial()?);
         params.not_before = now - SKEW;
         params.not_after = not_after;
         params.is_ca = IsCa::ExplicitNoCa;
@@ -83,6 +103,17 @@ impl Leaf {
         }
         all
     }
+}
+
+/// A serial number of its own for each certificate, random: a list of revoked ones names them by it. Left out, it would be
+/// made from the key, and a renewed certificate would have its predecessor's.
+pub(super) fn serial() -> Result<SerialNumber, rcgen::Error> {
+    let mut bytes = [0u8; 16];
+    let random = rustls::crypto::ring::default_provider().secure_random;
+    random.fill(&mut bytes).map_err(|_| rcgen::Error::RingUnspecified)?;
+    // Positive, and of full length.
+    bytes[0] = bytes[0] & 0x7f | 0x40;
+    Ok(SerialNumber::from_slice(&bytes))
 }
 
 pub(super) fn common_name(name: &str) -> DistinguishedName {

@@ -1,14 +1,16 @@
 //! Certificates for the API: a CA of one's own, one certificate for each host, one for each client.
 //!
 //! What it does: makes them with ECDSA P-256 keys and writes them as PEM files into one directory: `ca.crt`, `ca.key`,
-//! `NAME.crt`, `NAME.key`. The files are the record: issuing reads the CA back from them. What it must not do: overwrite
-//! a file, leave a key readable by others, talk to a daemon, or read the clock (the caller says what time it is).
+//! `NAME.crt`, `NAME.key`. The files are the record: issuing reads the CA back from them. What it must not do: lose
+//! a file (a renewed one stays beside the new one), leave a key readable by others, talk to a daemon, or read the clock (the caller says what time it is).
 
 mod authority;
 mod error;
 mod files;
 mod leaf;
 mod name;
+mod renew;
+mod show;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -20,6 +22,8 @@ pub use error::PkiError;
 pub use files::readable_by_others;
 pub use leaf::{Leaf, Role};
 pub use name::Name;
+pub use renew::{Key, Renewed};
+pub use show::{Details, Purpose, show};
 
 /// Days that a CA lives unless told otherwise: ten years, longer than a host is in service, since a new CA has to
 /// reach every host.

@@ -97,6 +97,13 @@ pub(super) async fn healthz() -> &'static str {
         (status = 503, description = "Not ready, with the reason", body = Ready),
     ))]
 pub(super) async fn readyz(Shared(state): Shared<State>) -> (StatusCode, Json<Ready>) {
+    let ready = ready(&state);
+    let status = if ready.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(ready))
+}
+
+/// Whether the daemon is ready, and what its last looks found.
+pub(super) fn ready(state: &State) -> Ready {
     let health = state.switch.health().borrow().clone();
     let reason = match health.trouble() {
         Some(reason) => Some(format!("Open vSwitch cannot be reached: {reason}")),
@@ -106,12 +113,11 @@ pub(super) async fn readyz(Shared(state): Shared<State>) -> (StatusCode, Json<Re
         None => None,
     };
     let (ready, version) = (reason.is_none(), env!("CARGO_PKG_VERSION").to_owned());
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let looks = state.writer.looks();
     let (last_reconcile, last_repair) = (looks.last().map(told), looks.last_repair().map(told));
-    let warnings = warnings(&state, &health);
+    let warnings = warnings(state, &health);
     let ovs_version = health.version;
-    (status, Json(Ready { ready, reason, ovs_version, version, last_reconcile, last_repair, warnings }))
+    Ready { ready, reason, ovs_version, version, last_reconcile, last_repair, warnings }
 }
 
 /// A look on the wire.
@@ -141,11 +147,17 @@ fn warnings(state: &State, health: &Health) -> Vec<String> {
 #[utoipa::path(get, path = "/metrics", tag = "host",
     responses((status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
+    ([(axum::http::header::CONTENT_TYPE, CONTENT_TYPE)], metrics_text(&state)).into_response()
+}
+
+pub(super) fn metrics_text(state: &State) -> String {
+    let now = OffsetDateTime::now_utc();
+    let certificates = state.doctor.certificates();
     let around = Surroundings {
         health: state.switch.health().borrow().clone(),
         mirror_age: state.switch.observer().age(),
         log_lines_lost: state.logging.as_ref().map_or(0, |logging| logging.lost_lines()),
+        certificates: certificates.iter().map(|file| (file.key, file.expires_in(now))).collect(),
     };
-    let text = state.metrics.text(&state.bridges(), &around);
-    ([(axum::http::header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
+    state.metrics.text(&state.bridges(), &around)
 }

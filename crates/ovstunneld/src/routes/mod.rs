@@ -5,6 +5,7 @@
 
 mod bridges;
 mod describe;
+mod diagnosis;
 mod host;
 mod openapi;
 mod plugin;
@@ -22,6 +23,7 @@ use ovstunnel_core::{FlowsSeen, ObservedBridge, Settings, View};
 use ovstunnel_ovs::Switch;
 use serde::Deserialize;
 
+use crate::doctor::Doctor;
 use crate::interfaces::Interfaces;
 use crate::logging::Logging;
 use crate::metrics::{self, Metrics};
@@ -46,6 +48,8 @@ pub struct State {
     pub metrics: Metrics,
     /// The log; none in tests of the routes alone.
     pub logging: Option<Arc<Logging>>,
+    /// What finds out what is wrong.
+    pub doctor: Arc<Doctor>,
 }
 
 /// All routes, described in `/openapi.json`.

@@ -7,7 +7,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{State, bridges, host, plugin, takeover, vifs};
+use super::{State, bridges, diagnosis, host, plugin, takeover, vifs};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -40,6 +40,8 @@ pub(super) fn router() -> Router<State> {
         .routes(routes!(host::get_interface))
         .routes(routes!(host::reconcile))
         .routes(routes!(takeover::post_takeover))
+        .routes(routes!(diagnosis::get_doctor))
+        .routes(routes!(diagnosis::get_support))
         .routes(routes!(host::healthz))
         .routes(routes!(host::readyz))
         .routes(routes!(host::metrics))

@@ -1,10 +1,9 @@
 //! The summary of `status`, and the words for states that it shares with the tables.
 
-use ovstunnel_api::{Bridge, Flows, FlowsState, Look, Ready, Tunnel, TunnelState};
+use ovstunnel_api::{Bridge, DoctorAnswer, Finding, Flows, FlowsState, Level, Look, Ready, Tunnel, TunnelState};
 
 use super::Page;
 use super::things::bridge_rows;
-use crate::cli::doctor::{Diagnosis, Finding, Severity};
 use crate::cli::status::Status;
 
 /// `status`: what is there in numbers, then a table of the bridges.
@@ -48,18 +47,31 @@ fn look(look: &Look) -> String {
     format!("{at}, {why}: {found}{failed}")
 }
 
-/// `doctor`: each finding with its reason and its remedy.
-pub(in crate::cli) fn diagnosis(diagnosis: &Diagnosis) -> Page {
+/// `doctor`: each finding with its reason and its remedy; with `all` also what is as it should be.
+pub(in crate::cli) fn diagnosis(answer: &DoctorAnswer, all: bool) -> Page {
     let mut page = Page::new();
-    for Finding { severity, what, why, remedy } in &diagnosis.findings {
-        let severity = if *severity == Severity::Wrong { "WRONG" } else { "WARNING" };
-        page.line(format!("{severity}: {what}"));
-        page.line(format!("  why:    {why}"));
-        page.line(format!("  remedy: {remedy}"));
+    let (fine, bad): (Vec<&Finding>, Vec<&Finding>) = answer.findings.iter().partition(|f| f.level == Level::Ok);
+    for Finding { check, level, subject, reason, remedy } in &bad {
+        let word = if *level == Level::Fail { "FAIL" } else { "WARN" };
+        let about = subject.as_ref().map(|subject| format!(" ({subject})")).unwrap_or_default();
+        page.line(format!("{word}  {check}{about}: {reason}"));
+        remedy.iter().for_each(|remedy| page.line(format!("      remedy: {remedy}")));
     }
-    if diagnosis.findings.is_empty() {
-        page.line("Nothing is wrong.");
+    if all {
+        fine.iter().for_each(|finding| page.line(format!("OK    {}: {}", finding.check, finding.reason)));
     }
+    let count = |level| bad.iter().filter(|finding| finding.level == level).count();
+    page.line(match (count(Level::Fail), count(Level::Warn), fine.len()) {
+        (0, 0, fine) => format!("Nothing is wrong: {} made.", counted(fine, "check")),
+        (fails, warns, fine) => {
+            format!(
+                "{}, {}, {} found nothing wrong.",
+                counted(fails, "failure"),
+                counted(warns, "warning"),
+                counted(fine, "check")
+            )
+        }
+    });
     page
 }
 

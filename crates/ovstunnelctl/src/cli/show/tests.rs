@@ -1,8 +1,9 @@
 //! How answers look. The same pages at 80 columns and without a terminal.
 
 use ovstunnel_api::{
-    Bridge, Flows, FlowsState, Interface, Ipv6Policy, Look, Outcome, PlanAnswer, PlannedCommand, Ready,
-    ReconcileAnswer, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverState, Tier, Tunnel, TunnelState, Vif, Vpc,
+    Bridge, DoctorAnswer, Finding, Flows, FlowsState, Interface, Ipv6Policy, Level, Look, Outcome, PlanAnswer,
+    PlannedCommand, Ready, ReconcileAnswer, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverState, Tier, Tunnel,
+    TunnelState, Vif, Vpc,
 };
 
 use super::summary::write_status;
@@ -10,7 +11,6 @@ use super::takeover::{write_takeover, write_takeover_plan};
 use super::things::{write_bridge, write_tunnels};
 use super::*;
 use crate::cli::bridge::{TunnelList, TunnelOfBridge};
-use crate::cli::doctor::{Diagnosis, diagnose};
 use crate::cli::status::Status;
 
 fn tunnel(to: u32, state: TunnelState) -> Tunnel {
@@ -107,18 +107,28 @@ fn status_fits_eighty_columns() {
 
 #[test]
 fn each_finding_has_its_reason_and_its_remedy() {
-    let bad = net("xapi12", 1001, vec![tunnel(2, TunnelState::Up), tunnel(3, TunnelState::Error)], FlowsState::Drifted);
-    let mut sick = status(true, Some(vec![bad]));
-    let last = sick.ready.last_reconcile.as_mut().unwrap();
-    (last.found, last.failed, last.words) = (1, 1, vec!["flows of bridge xapi12: refused".to_owned()]);
-    let found = diagnose(&sick);
-    assert!(!found.ok);
-    insta::assert_snapshot!(String::from(diagnosis(&found)));
-    let only_warned = diagnose(&status(true, Some(vec![])));
-    assert!(only_warned.ok && only_warned.findings.len() == 1, "{only_warned:?}");
-    let down = diagnose(&status(false, None));
-    assert!(!down.ok && down.findings.len() == 1 && down.findings[0].why.contains("does not answer"), "{down:?}");
-    assert_eq!(String::from(diagnosis(&Diagnosis { ok: true, findings: vec![] })), "Nothing is wrong.\n");
+    let finding = |check: &str, level, subject: Option<&str>, remedy: Option<&str>| Finding {
+        check: check.to_owned(),
+        level,
+        subject: subject.map(str::to_owned),
+        reason: format!("what was found of {check}"),
+        remedy: remedy.map(str::to_owned),
+    };
+    let stp = finding("stp", Level::Fail, Some("xapi12"), Some("switch it off"));
+    let mtu = finding("mtu", Level::Warn, None, Some("make it smaller"));
+    let log = finding("log", Level::Ok, None, None);
+    let answer = |findings: Vec<Finding>| DoctorAnswer { level: Level::Fail, version: "0.1.0".to_owned(), findings };
+    let bad = answer(vec![stp, mtu, log.clone()]);
+    insta::assert_snapshot!(String::from(diagnosis(&bad, false)), @r"
+    FAIL  stp (xapi12): what was found of stp
+          remedy: switch it off
+    WARN  mtu: what was found of mtu
+          remedy: make it smaller
+    1 failure, 1 warning, 1 check found nothing wrong.
+    ");
+    assert_eq!(String::from(diagnosis(&answer(vec![log.clone()]), false)), "Nothing is wrong: 1 check made.\n");
+    let all = String::from(diagnosis(&answer(vec![log]), true));
+    assert!(all.starts_with("OK    log: what was found of log\n"), "{all}");
 }
 
 #[test]

@@ -1,0 +1,123 @@
+//! What can be read without the daemon: its configuration file, the end of its log, the host's versions.
+//!
+//! What it must not do: show a value of the configuration that it does not know. A comment or an unknown key can hold anything.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// So much of the log's end is taken, in bytes.
+const LOG: u64 = 4 << 20;
+
+/// Keys of the configuration whose values are no secrets.
+const SHOWN: [&str; 27] = [
+    "listen",
+    "socket",
+    "certificate",
+    "key",
+    "client_ca",
+    "client_crl",
+    "crl",
+    "rundir",
+    "bin_dir",
+    "timeout",
+    "datapath_type",
+    "ipv6",
+    "vif_prefixes",
+    "vif_broadcast_pps",
+    "enabled",
+    "xe",
+    "inventory",
+    "file",
+    "level",
+    "format",
+    "max_size",
+    "interval",
+    "role",
+    "name",
+    "clients",
+    "limit",
+    "mode",
+];
+
+/// The host's name, as far as it can be in a file's name.
+pub(super) fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let name: String = name.trim().chars().filter(|c| fit(*c)).collect();
+    if name.is_empty() { "host".to_owned() } else { name }
+}
+
+/// Versions and state of the host.
+pub(super) fn host() -> String {
+    let mut text = format!("ovstunnelctl {}\n", env!("CARGO_PKG_VERSION"));
+    for file in ["/proc/version", "/etc/os-release", "/proc/uptime", "/proc/loadavg", "/proc/meminfo", "/proc/net/dev"]
+    {
+        let content = fs::read_to_string(file).unwrap_or_else(|error| format!("cannot be read: {error}\n"));
+        text.push_str(&format!("\n{file}:\n{content}"));
+    }
+    text
+}
+
+/// The configuration file without comments and without the values of keys that are not known.
+pub(super) fn configuration(file: &Path) -> String {
+    match fs::read_to_string(file) {
+        Ok(text) => text.lines().filter_map(shown).map(|line| format!("{line}\n")).collect(),
+        Err(error) => format!("{} cannot be read: {error}\n", file.display()),
+    }
+}
+
+/// A line as it is shown; none where there is nothing on it.
+fn shown(line: &str) -> Option<String> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return None;
+    }
+    let plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "[]._- ".contains(c));
+    if line.starts_with('[') && plain(line) && line.len() < 40 {
+        return Some(line.to_owned());
+    }
+    let (key, value) = line.split_once('=')?;
+    let key = key.trim();
+    match SHOWN.contains(&key) && value.len() < 200 {
+        // A comment may stand behind a value.
+        true => Some(format!("{key} ={}", value.split(" #").next().unwrap_or_default())),
+        false if plain(key) && key.len() < 40 => Some(format!("{key} = (left out)")),
+        false => Some("(a line is left out)".to_owned()),
+    }
+}
+
+/// The end of the log, or why there is none.
+pub(super) fn log_end(file: &Path) -> String {
+    read_end(file).unwrap_or_else(|error| format!("{} cannot be read: {error}\n", file.display()))
+}
+
+fn read_end(file: &Path) -> io::Result<String> {
+    let mut open = File::open(file)?;
+    let skipped = open.metadata()?.len().saturating_sub(LOG);
+    open.seek(SeekFrom::Start(skipped))?;
+    let mut bytes = Vec::new();
+    open.take(LOG).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(if skipped == 0 { text.into_owned() } else { format!("[{skipped} bytes are left out here]\n{text}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_known_is_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("o.toml");
+        let text = "# token abc\n[api]\nlisten = \"off\" # token abc\nsocket = \"/run/x\"\npassword = \"abc\"\n\n[[tls.clients]]\nname = \"ops\"\n\
+                    abc\nweird \"abc\" = 1\n";
+        fs::write(&file, text).unwrap();
+        let shown = configuration(&file);
+        assert_eq!(
+            shown,
+            "[api]\nlisten = \"off\"\nsocket = \"/run/x\"\npassword = (left out)\n[[tls.clients]]\nname = \"ops\"\n(a line is left out)\n"
+        );
+        assert!(configuration(&dir.path().join("none")).contains("cannot be read"));
+    }
+}

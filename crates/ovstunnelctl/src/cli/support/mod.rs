@@ -1,0 +1,116 @@
+//! `support-bundle`: one archive for a bug report.
+//!
+//! What it does: takes the daemon's parts, adds what can be read without it, leaves out what is secret, keeps the whole within
+//! a limit, and writes one file for its owner only. What it must not do: overwrite a file, or read a key or any file but those
+//! that are named here.
+
+mod archive;
+mod local;
+mod secrets;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::doctor::{Asking, examine};
+use super::show::Page;
+use super::{Failure, Report};
+use crate::client::{ClientError, Endpoint};
+use archive::{Part, bound};
+
+/// Most of all texts together, in bytes, before they are packed.
+const LIMIT: usize = 24 << 20;
+
+/// The JSON of `support-bundle`.
+#[derive(Debug, Serialize)]
+struct Bundle {
+    file: PathBuf,
+    /// Bytes of the file.
+    size: u64,
+    /// Names of what is in it.
+    parts: Vec<String>,
+    /// Why the daemon gave nothing, where it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    without_daemon: Option<String>,
+}
+
+pub(super) async fn run(asking: Asking<'_>, output: Option<&Path>, json: bool) -> Result<Report, Failure> {
+    if let Endpoint::Https { .. } = asking.endpoint {
+        return Err(Failure::Usage("support-bundle is made on the host itself, as root: leave --url out".to_owned()));
+    }
+    let now = OffsetDateTime::now_utc();
+    let name = format!("ovstunnel-support-{}-{}", local::host_name(), stamp(now));
+    let file = output.map_or_else(|| PathBuf::from(format!("{name}.tar.gz")), Path::to_owned);
+    let failed = |source| Failure::File { action: "write", path: file.clone(), source };
+    // Before anybody waits for the rest.
+    let new = archive::create(&file).map_err(failed)?;
+    let (parts, without_daemon) = collect(asking, now).await;
+    let names = parts.iter().map(|part| part.name.clone()).collect();
+    let size = archive::write(new, &name, &parts, now).map_err(|error| {
+        let _ = std::fs::remove_file(&file);
+        failed(error)
+    })?;
+    let bundle = Bundle { file, size, parts: names, without_daemon };
+    Report::new(json, &bundle, page)
+}
+
+/// All parts, without secrets and within the limit; and why the daemon's are missing.
+async fn collect(asking: Asking<'_>, now: OffsetDateTime) -> (Vec<Part>, Option<String>) {
+    let (mut parts, error) = match asking.client.support().await {
+        Ok(answer) => (answer.parts.into_iter().map(|part| Part::new(&part.name, part.text)).collect(), None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    let without = error.as_ref().map(in_words);
+    if without.is_some() {
+        let found = examine(asking, false).await.map_err(|error| in_words(&error));
+        let found = found.and_then(|found| serde_json::to_string_pretty(&found).map_err(|error| error.to_string()));
+        parts.push(Part::new("doctor.json", found.unwrap_or_else(|error| error)));
+        parts.push(Part::new("log.txt", local::log_end(asking.files.log)));
+    }
+    parts.push(Part::new("configuration-file.txt", local::configuration(asking.files.config)));
+    parts.push(Part::new("host.txt", local::host()));
+    parts.push(Part::new("README.txt", readme(now, without.as_deref())));
+    parts.iter_mut().for_each(|part| secrets::leave_out(&mut part.text));
+    bound(&mut parts, LIMIT);
+    parts.sort_by(|a, b| a.name.cmp(&b.name));
+    (parts, without)
+}
+
+fn in_words(error: &ClientError) -> String {
+    let causes = std::iter::successors(std::error::Error::source(error), |&cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+fn stamp(now: OffsetDateTime) -> String {
+    let (date, time) = (now.date(), now.time());
+    let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+    format!("{:04}{:02}{:02}T{hour:02}{minute:02}{second:02}Z", date.year(), u8::from(date.month()), date.day())
+}
+
+fn readme(now: OffsetDateTime, without: Option<&str>) -> String {
+    let at = now.format(&Rfc3339).unwrap_or_default();
+    let daemon =
+        without.map_or_else(|| "The daemon answered.".to_owned(), |why| format!("The daemon gave nothing: {why}"));
+    format!(
+        "Made by ovstunnelctl {} at {at}.\n{daemon}\n\nNo private key, password or token is in it; what looked like one is marked as left out.\n\
+         There are addresses, names of hosts, networks and VIFs in it: look it through before it is given to anybody.\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+fn page(bundle: &Bundle) -> Page {
+    let mut page = Page::default();
+    if let Some(why) = &bundle.without_daemon {
+        page.line(format!("The daemon gave nothing ({why}): what can be read without it is in the bundle."));
+    }
+    page.line(format!(
+        "Wrote {} ({} KiB, {} parts), readable by its owner only.",
+        bundle.file.display(),
+        bundle.size.div_ceil(1024),
+        bundle.parts.len()
+    ));
+    page.line("No key is in it, but addresses and names of hosts and networks are: look it through before it leaves your hands.");
+    page
+}

@@ -1,0 +1,87 @@
+//! Whether the log can be written. Must not write to it.
+
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use ovstunnel_api::Finding;
+
+use super::finding::{About, fail, ok, or_ok, warn};
+
+/// Less free space than this is too little, in bytes.
+const LITTLE: u64 = 16 << 20;
+
+/// What was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub file: PathBuf,
+    /// Whether it can be opened for writing, without making it.
+    pub open: Result<(), (ErrorKind, String)>,
+    /// Bytes that may still be written on its file system.
+    pub free: Option<u64>,
+    /// Lines that were lost since the daemon started.
+    pub lost: u64,
+}
+
+pub(super) fn look(file: &Path, lost: u64) -> Facts {
+    let open = OpenOptions::new().append(true).open(file).map(drop).map_err(|error| (error.kind(), error.to_string()));
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let free = nix::sys::statvfs::statvfs(folder).ok();
+    #[allow(clippy::useless_conversion, reason = "the fields' types differ by platform")]
+    let free = free.map(|about| u64::from(about.blocks_available()).saturating_mul(u64::from(about.fragment_size())));
+    Facts { file: file.to_owned(), open, free, lost }
+}
+
+pub(super) fn check(facts: &Facts) -> Vec<Finding> {
+    let file = facts.file.display();
+    let open = match &facts.open {
+        Ok(()) => None,
+        Err((ErrorKind::NotFound, _)) => Some(warn(
+            "log",
+            format!("the log file {file} is not there: it was moved or deleted"),
+            "`systemctl reload ovstunneld` has it opened anew; its folder must be there",
+        )),
+        Err((_, error)) => Some(fail(
+            "log",
+            format!("the log file {file} cannot be written: {error}"),
+            "mend the folder, its rights or the file system, then `systemctl reload ovstunneld`; meanwhile the journal has the lines",
+        )),
+    };
+    let full = facts.free.filter(|free| *free < LITTLE).map(|free| {
+        let reason = format!("the file system of {file} has {} KiB left", free / 1024);
+        let remedy = "make room: the daemon goes on without its log, but lines are lost";
+        if free == 0 { fail("log", reason, remedy) } else { warn("log", reason, remedy) }
+    });
+    let lost = (facts.lost > 0).then(|| {
+        let reason = format!("{} lines of the log were lost since the daemon started", facts.lost);
+        warn(
+            "log",
+            reason,
+            "see that the file can be written and its disk is fast enough; a lower `[log] level` writes less",
+        )
+    });
+    let findings = [open, full, lost].into_iter().flatten().map(|finding| finding.about(&file));
+    or_ok(findings.collect(), || ok("log", format!("{file} can be written")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use ovstunnel_api::Level;
+
+    use super::*;
+
+    #[test]
+    fn a_log_that_is_gone_full_or_closed_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("log");
+        let levels = |facts: &Facts| check(facts).iter().map(|f| f.level).collect::<Vec<_>>();
+        assert_eq!(levels(&look(&file, 0)), [Level::Warn]);
+        std::fs::write(&file, "").unwrap();
+        let good = look(&file, 0);
+        assert_eq!(levels(&good), [Level::Ok]);
+        assert_eq!(levels(&Facts { free: Some(0), ..good.clone() }), [Level::Fail]);
+        assert_eq!(levels(&Facts { free: Some(4096), lost: 3, ..good }), [Level::Warn, Level::Warn]);
+        assert_eq!(levels(&look(dir.path(), 0)), [Level::Fail], "a folder in its place");
+    }
+}

@@ -1,0 +1,172 @@
+//! What is wrong with this host, each with a reason and a remedy.
+//!
+//! What it does: gathers facts (the mirror, rows and flows of Open vSwitch, the kernel's routes, files) and has each subject's
+//! file judge its own; a check that does not apply to a host is left out. What it must not do: change anything, send a packet
+//! unless that is asked for, or run a program but by `ovstunnel-ovs`.
+
+mod bridges;
+pub(crate) mod certificates;
+mod clock;
+mod facts;
+mod finding;
+mod flows;
+mod log;
+mod openvswitch;
+mod probe;
+pub(crate) mod root;
+mod udev;
+mod underlay;
+mod xenserver;
+
+use ovstunnel_api::{Bridge, DoctorAnswer, Finding, Level, Ready};
+use ovstunnel_core::{ObservedBridge, Settings};
+use ovstunnel_ovs::Switch;
+use time::OffsetDateTime;
+use tokio::sync::Mutex;
+
+use self::clock::Moment;
+pub(crate) use self::facts::remote_addresses;
+use self::finding::warn;
+use self::root::Root;
+use crate::config::{Config, XapiMode};
+use crate::interfaces::Interfaces;
+
+/// Where the folder is told that stands for `/`: for tests only.
+const ROOT: &str = "OVSTUNNEL_DOCTOR_ROOT";
+
+/// What stays the same from question to question.
+#[derive(Debug)]
+pub struct Doctor {
+    config: Config,
+    root: Root,
+    started: Moment,
+    /// One question at a time: each has Open vSwitch print all it has.
+    turn: Mutex<()>,
+}
+
+/// The daemon as it is now.
+#[derive(Debug)]
+pub struct Now<'a> {
+    /// The switch.
+    pub switch: &'a Switch,
+    /// The host's devices.
+    pub interfaces: &'a Interfaces,
+    /// What is configured about networks, as far as the switch can follow it.
+    pub settings: &'a Settings,
+    /// The managed bridges, as they are told.
+    pub bridges: Vec<Bridge>,
+    /// Whether the daemon is ready.
+    pub ready: Ready,
+    /// Lines that the log has lost.
+    pub lost_lines: u64,
+}
+
+impl Doctor {
+    /// For a daemon with this configuration, on this host.
+    pub fn new(config: Config) -> Self {
+        let root = std::env::var_os(ROOT).filter(|root| !root.is_empty());
+        let root = Root::at(root.unwrap_or_else(|| "/".into()));
+        Doctor { config, root, started: Moment::now(), turn: Mutex::new(()) }
+    }
+
+    /// The configuration.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The host's files.
+    pub(crate) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The certificate files as they are now.
+    pub(crate) fn certificates(&self) -> Vec<certificates::CertificateFile> {
+        certificates::look(self.config.api.listen.and(self.config.tls.as_ref()))
+    }
+
+    /// Looks at everything; with `probe` also asks other hosts for an answer.
+    pub async fn examine(&self, now: &Now<'_>, probe: bool) -> DoctorAnswer {
+        let _turn = self.turn.lock().await;
+        let mut findings = self.of_files(now);
+        findings.extend(self.of_switch(now));
+        findings.extend(self.of_bridges(now, probe).await);
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+        let level = findings.first().map_or(Level::Ok, |finding| finding.level);
+        DoctorAnswer { level, version: env!("CARGO_PKG_VERSION").to_owned(), findings }
+    }
+
+    /// What the host's files tell.
+    fn of_files(&self, now: &Now<'_>) -> Vec<Finding> {
+        let log = &self.config.log.file;
+        let mut findings = certificates::check(&self.certificates(), OffsetDateTime::now_utc());
+        findings.push(clock::check(self.started, Moment::now(), &clock::look(&self.root, log)));
+        findings.extend(log::check(&log::look(log, now.lost_lines)));
+        findings.extend(udev::check(&udev::look(&self.root)));
+        findings.extend(xenserver::check(&xenserver::look(&self.root)));
+        findings
+    }
+
+    /// What Open vSwitch as a whole tells.
+    fn of_switch(&self, now: &Now<'_>) -> Vec<Finding> {
+        let health = now.switch.health().borrow().clone();
+        let mut findings = openvswitch::readiness(&now.ready);
+        findings.push(openvswitch::version(health.version.as_deref()));
+        if matches!(now.switch, Switch::Real(_)) {
+            // Where the tools are is the configuration's word, not a place under the root.
+            let xe = (self.config.xapi.enabled == XapiMode::On).then_some(self.config.xapi.xe.as_path());
+            let programs = openvswitch::look_for_tools(&Root::at("/"), &self.config.ovs.bin_dir, xe);
+            findings.extend(openvswitch::tools(&programs));
+        }
+        findings.extend(openvswitch::meters(self.config.network.vif_broadcast_pps, health.no_meters.as_deref()));
+        findings
+    }
+
+    /// What the managed bridges tell. Without the switch there is nothing to tell: that is said elsewhere.
+    async fn of_bridges(&self, now: &Now<'_>, probe: bool) -> Vec<Finding> {
+        if now.switch.health().borrow().trouble().is_some() {
+            return Vec::new();
+        }
+        let observed = facts::managed(now);
+        let mut findings = bridges::protected(&observed);
+        findings.extend(bridges::spanning_tree(&observed));
+        findings.extend(bridges::tunnels(&now.bridges));
+        findings.extend(bridges::drift(&now.bridges));
+        findings.extend(self.of_rows(now, &observed).await);
+        match facts::flows(now, &observed).await {
+            Ok(flows) => findings.extend(flows::check(&flows)),
+            Err(error) => findings.push(unread("shadowing_flow", &format!("the flows cannot be read: {error}"))),
+        }
+        if let Some(listen) = self.config.api.listen.filter(|_| probe) {
+            let answers = probe::probe(facts::remote_addresses(&now.bridges), listen.port()).await;
+            findings.extend(probe::check(&answers, listen.port()));
+        }
+        findings
+    }
+
+    /// What takes a look into the database's rows and the kernel's tables.
+    async fn of_rows(&self, now: &Now<'_>, observed: &[ObservedBridge]) -> Vec<Finding> {
+        let rows = match now.switch.rows().await {
+            Ok(rows) => rows,
+            Err(error) => return vec![unread("rows", &format!("the database's rows cannot be listed: {error}"))],
+        };
+        let mut findings = bridges::controllers(&facts::controllers(&rows, observed));
+        let gre = openvswitch::gre_in_kernel(&self.root);
+        let datapaths = facts::datapaths(&rows, &now.bridges);
+        findings.extend(openvswitch::datapath(&datapaths, &self.config.ovs.datapath_type, gre));
+        match now.interfaces.routes(facts::remote_addresses(&now.bridges)).await {
+            Ok(routes) => {
+                let remotes = facts::remotes(&rows, &now.bridges, routes);
+                findings.extend(underlay::addresses(&remotes));
+                findings.extend(underlay::peers(&remotes));
+                findings.extend(underlay::mtu(&facts::vifs(&rows, &now.bridges), &remotes));
+            }
+            Err(error) => findings.push(unread("tunnel_address", &crate::problem::chain(&error))),
+        }
+        findings
+    }
+}
+
+/// A check that could not be made.
+fn unread(check: &str, reason: &str) -> Finding {
+    warn(check, format!("this could not be checked: {reason}"), "see what else is found; if nothing is, ask again")
+}

@@ -1,0 +1,203 @@
+//! Open vSwitch itself: version, tools, datapath, meters, and whether the daemon can work with it.
+
+use std::path::{Path, PathBuf};
+
+use ovstunnel_api::{Finding, Ready};
+
+use super::finding::{About, fail, ok, or_ok, warn};
+use super::root::Root;
+
+/// Whether the daemon is ready, and what its last look could not repair.
+pub(super) fn readiness(ready: &Ready) -> Vec<Finding> {
+    let mut findings = vec![match (ready.ready, &ready.reason) {
+        (true, _) => ok("ready", "the switch can be reached and was reconciled"),
+        (false, reason) => fail(
+            "ready",
+            format!("the daemon is not ready: {}", reason.as_deref().unwrap_or("it does not say why")),
+            "start Open vSwitch (`ovs-vsctl show` must answer); the daemon notices by itself",
+        ),
+    }];
+    let look = ready.last_reconcile.as_ref().filter(|look| look.failed > 0);
+    findings.push(match look {
+        None => ok("repair", "all that differed from the record could be repaired"),
+        Some(look) => fail(
+            "repair",
+            format!("{} of what differed could not be repaired: {}", look.failed, look.words.join("; ")),
+            "read the reason; the daemon tries again by itself, `ovstunnelctl reconcile` does so now and says what stays",
+        ),
+    });
+    findings
+}
+
+/// The version of Open vSwitch.
+pub(super) fn version(version: Option<&str>) -> Finding {
+    const OLDEST: (u32, u32) = (2, 7);
+    let numbers = version.and_then(|version| {
+        let mut numbers = version.split(['.', '-', ' ']).map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    });
+    match (version, numbers) {
+        (Some(version), Some(found)) if found < OLDEST => fail(
+            "ovs_version",
+            format!(
+                "Open vSwitch {version} is too old: its ports cannot be protected, and a multicast frame would storm"
+            ),
+            "update Open vSwitch to 2.7 or newer",
+        ),
+        (Some(version), _) => ok("ovs_version", format!("Open vSwitch {version}")),
+        (None, _) => warn(
+            "ovs_version",
+            "the version of Open vSwitch is not known",
+            "see that `ovs-vsctl --version` answers, and that `[ovs] bin_dir` is its folder",
+        ),
+    }
+}
+
+/// The programs that are run: for each, its path and what is wrong with it.
+pub(super) fn tools(programs: &[(PathBuf, Result<(), &'static str>)]) -> Vec<Finding> {
+    let bad = programs.iter().filter_map(|(path, state)| Some((path, state.err()?)));
+    let findings = bad.map(|(path, what)| {
+        let remedy = "install it (package openvswitch or openvswitch-switch), or set `[ovs] bin_dir` or `[xapi] xe` to where it is";
+        fail("tools", format!("{} {what}", path.display()), remedy).about(path.display())
+    });
+    or_ok(findings.collect(), || ok("tools", "every program that is run is there and executable"))
+}
+
+/// Looks for the programs.
+pub(super) fn look_for_tools(
+    root: &Root,
+    bin_dir: &Path,
+    xe: Option<&Path>,
+) -> Vec<(PathBuf, Result<(), &'static str>)> {
+    let tools = ["ovs-vsctl", "ovs-ofctl"].map(|name| bin_dir.join(name));
+    let all = tools.into_iter().chain(xe.map(Path::to_owned));
+    all.map(|path| (path.clone(), root.executable(&path))).collect()
+}
+
+/// A managed bridge's datapath.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Datapath {
+    pub bridge: String,
+    /// Column `datapath_type`; empty is the kernel's, too.
+    pub kind: String,
+    pub tunnels: usize,
+    pub tunnels_up: usize,
+}
+
+impl Datapath {
+    fn kernel(&self) -> bool {
+        matches!(self.kind.as_str(), "" | "system")
+    }
+}
+
+/// Whether bridges have the datapath that is configured, and the kernel has GRE where it is needed.
+pub(super) fn datapath(bridges: &[Datapath], configured: &str, gre_in_kernel: bool) -> Vec<Finding> {
+    let name = |kind: &str| if kind.is_empty() { "system".to_owned() } else { kind.to_owned() };
+    let other = bridges.iter().filter(|b| !configured.is_empty() && name(&b.kind) != name(configured));
+    let mut findings: Vec<Finding> = other
+        .map(|b| {
+            let reason =
+                format!("bridge {} has datapath '{}', configured is '{}'", b.bridge, name(&b.kind), name(configured));
+            let remedy =
+                "set `[ovs] datapath_type` to what the host's bridges have; a bridge that was adopted keeps its own";
+            warn("datapath", reason, remedy).about(&b.bridge)
+        })
+        .collect();
+    let needing: Vec<&Datapath> = bridges.iter().filter(|b| b.kernel() && b.tunnels > 0 && b.tunnels_up == 0).collect();
+    if !gre_in_kernel && !needing.is_empty() {
+        let reason =
+            "the kernel has no GRE: neither gre, ip_gre nor vport_gre is loaded, built in or among its modules";
+        let remedy =
+            "`modprobe ip_gre` (or vport_gre with the modules of Open vSwitch); else boot a kernel that has it";
+        findings.push(fail("datapath", reason, remedy));
+    }
+    let kernel = bridges.iter().filter(|b| b.kernel()).count();
+    let well = format!("{kernel} bridges in the kernel, {} in user space", bridges.len() - kernel);
+    or_ok(findings, || ok("datapath", well))
+}
+
+/// Whether the kernel has GRE: loaded or built in, or among the modules that it can load.
+pub(super) fn gre_in_kernel(root: &Root) -> bool {
+    let loaded = ["gre", "ip_gre", "vport_gre"].iter().any(|module| root.has(&format!("sys/module/{module}")));
+    let release = root.read("proc/sys/kernel/osrelease").unwrap_or_default();
+    let lists = ["modules.dep", "modules.builtin"].map(|list| format!("lib/modules/{}/{list}", release.trim()));
+    let listed = |list: &String| {
+        root.whole(list).is_some_and(|text| text.contains("/ip_gre.ko") || text.contains("vport-gre.ko"))
+    };
+    loaded || lists.iter().any(listed)
+}
+
+/// Meters, where they are asked for: `pps` is the configured limit, `refused` the switch's words.
+pub(super) fn meters(pps: u32, refused: Option<&str>) -> Option<Finding> {
+    let limit = (pps > 0).then_some(pps)?;
+    Some(match refused {
+        None => ok("meters", format!("VIFs are limited to {limit} broadcast frames a second")),
+        Some(words) => warn(
+            "meters",
+            format!("VIFs have no limit of {limit} broadcast frames a second: the switch takes no meters ({words})"),
+            "set `[network] vif_broadcast_pps = 0`, or use an Open vSwitch and a datapath that have meters",
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use ovstunnel_api::Level;
+
+    use super::*;
+
+    fn bridge(kind: &str, tunnels: usize, tunnels_up: usize) -> Datapath {
+        Datapath { bridge: "xapi1".into(), kind: kind.into(), tunnels, tunnels_up }
+    }
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        let level = |text| version(text).level;
+        assert_eq!(level(Some("2.5.3")), Level::Fail);
+        assert_eq!([Some("2.17.9"), Some("2.7.0"), Some("3.1.0 (simulated)"), Some("odd")].map(level), [Level::Ok; 4]);
+        assert_eq!(level(None), Level::Warn);
+    }
+
+    #[test]
+    fn programs_are_missing_or_not_executable() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::at(dir.path());
+        std::fs::create_dir(dir.path().join("bin")).unwrap();
+        std::fs::write(dir.path().join("bin/ovs-vsctl"), "").unwrap();
+        let found = tools(&look_for_tools(&root, Path::new("/bin"), None));
+        let reasons: Vec<&str> = found.iter().map(|f| f.reason.as_str()).collect();
+        assert_eq!(reasons, ["/bin/ovs-vsctl is not executable", "/bin/ovs-ofctl is missing"]);
+        assert!(found.iter().all(|f| f.level == Level::Fail && f.remedy.is_some()));
+    }
+
+    #[test]
+    fn a_kernel_without_gre_matters_where_no_tunnel_is_up() {
+        let levels = |bridges: &[Datapath], configured, gre| {
+            datapath(bridges, configured, gre).iter().map(|f| f.level).collect::<Vec<_>>()
+        };
+        assert_eq!(levels(&[bridge("", 2, 0)], "", false), [Level::Fail]);
+        assert_eq!(levels(&[bridge("system", 2, 0)], "", true), [Level::Ok]);
+        assert_eq!(levels(&[bridge("", 2, 2)], "", false), [Level::Ok], "it works: it is there in some way");
+        assert_eq!(levels(&[bridge("netdev", 2, 0)], "netdev", false), [Level::Ok]);
+        assert_eq!(levels(&[bridge("netdev", 2, 2)], "system", true), [Level::Warn]);
+    }
+
+    #[test]
+    fn gre_is_found_loaded_or_among_the_modules() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::at(dir.path());
+        assert!(!gre_in_kernel(&root));
+        std::fs::create_dir_all(dir.path().join("proc/sys/kernel")).unwrap();
+        std::fs::create_dir_all(dir.path().join("lib/modules/6.1")).unwrap();
+        std::fs::write(dir.path().join("proc/sys/kernel/osrelease"), "6.1\n").unwrap();
+        std::fs::write(dir.path().join("lib/modules/6.1/modules.dep"), "kernel/net/ipv4/ip_gre.ko.xz: x\n").unwrap();
+        assert!(gre_in_kernel(&root));
+    }
+
+    #[test]
+    fn meters_matter_only_where_they_are_asked_for() {
+        assert_eq!(meters(0, Some("no")), None);
+        assert_eq!(meters(5, None).unwrap().level, Level::Ok);
+        assert_eq!(meters(5, Some("OFPT_ERROR")).unwrap().level, Level::Warn);
+    }
+}

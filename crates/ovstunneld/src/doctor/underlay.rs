@@ -1,0 +1,164 @@
+//! The network that carries the tunnels: a way to each other host, its MTU against the VMs', and whether the other host
+//! answers.
+//!
+//! What it can know without sending a packet: routes, what the kernel remembers of next hops, and the tunnels' counters. A
+//! silent network and a filter for GRE look the same to it; only traffic of VMs tells them apart.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ovstunnel_api::{Finding, GRE_OVERHEAD};
+
+use super::finding::{About, fail, ok, or_ok, some, warn};
+use crate::interfaces::{Neighbour, Route};
+
+/// So many packets must have been sent before it means something that none came back.
+const ENOUGH: u64 = 20;
+
+/// Another host, as tunnels of managed bridges name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Remote {
+    pub ip: Ipv4Addr,
+    /// Tunnels to it, of all bridges.
+    pub tunnels: usize,
+    /// Packets that came by those, and that went; none where it is not known.
+    pub packets: Option<(u64, u64)>,
+    pub route: Option<Route>,
+}
+
+/// That there is a way to each, from an address of this host.
+pub(super) fn addresses(remotes: &[Remote]) -> Vec<Finding> {
+    let findings = remotes.iter().filter_map(|remote| {
+        let ip = remote.ip;
+        let found = match &remote.route {
+            None => fail(
+                "tunnel_address",
+                format!("no way leads to {ip}, to which {} tunnel(s) go: this host has no address or route for it", remote.tunnels),
+                format!("give the host an address in the tunnel network (`ip route get {ip}` must answer), or correct the other host's address in the management server"),
+            ),
+            Some(route) if route.local => fail(
+                "tunnel_address",
+                format!("{ip}, to which {} tunnel(s) go, is an address of this host itself", remote.tunnels),
+                "correct the host's address in the management server: a tunnel leads to another host",
+            ),
+            Some(route) if route.source.is_none() => warn(
+                "tunnel_address",
+                format!("{ip} is reached by {}, which has no address", route.device),
+                format!("give {} an IPv4 address", route.device),
+            ),
+            Some(_) => return None,
+        };
+        Some(found.about(ip))
+    });
+    let well = || ok("tunnel_address", format!("a way leads to each of {} other hosts", remotes.len()));
+    or_ok(findings.collect(), well)
+}
+
+/// What is known of each other host's answering.
+pub(super) fn peers(remotes: &[Remote]) -> Vec<Finding> {
+    let findings = remotes.iter().filter_map(|remote| {
+        let (ip, route) = (remote.ip, remote.route.as_ref().filter(|route| !route.local)?);
+        let found = match remote.packets {
+            _ if route.neighbour == Neighbour::Silent => warn(
+                "peer",
+                format!("{} does not answer on {}: so {ip} cannot be reached", route.next_hop, route.device),
+                format!("see that the host at {ip} is up, its address is right, and the link and VLAN of {} are", route.device),
+            ),
+            Some((0, sent)) if sent >= ENOUGH => warn(
+                "peer",
+                format!("{sent} packets went to {ip} by its tunnels, and none came back"),
+                format!("see that the host at {ip} has the same networks (`ovstunnelctl tunnel list` there), and that no firewall drops GRE (IP protocol 47) on the way; `ovstunnelctl doctor --probe-peers` asks its daemon"),
+            ),
+            _ => return None,
+        };
+        Some(found.about(ip))
+    });
+    or_ok(findings.collect(), || ok("peer", "nothing says that another host does not answer"))
+}
+
+/// A VIF, and what it may send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct VifMtu {
+    pub name: String,
+    pub mtu: u32,
+    /// Where its bridge's tunnels go.
+    pub remotes: Vec<Ipv4Addr>,
+}
+
+/// The VMs' MTU against what the underlay carries beside the 42 bytes of GRE.
+pub(super) fn mtu(vifs: &[VifMtu], remotes: &[Remote]) -> Vec<Finding> {
+    let routes: BTreeMap<Ipv4Addr, &Route> = remotes.iter().filter_map(|r| Some((r.ip, r.route.as_ref()?))).collect();
+    let mut too_large: BTreeMap<(&str, u32), (u32, Vec<String>)> = BTreeMap::new();
+    for vif in vifs {
+        let ways = vif.remotes.iter().filter_map(|ip| routes.get(ip)).filter(|route| route.mtu > 0 && !route.local);
+        let Some(way) = ways.min_by_key(|route| route.mtu) else { continue };
+        if vif.mtu > way.mtu.saturating_sub(GRE_OVERHEAD) {
+            let (largest, names) = too_large.entry((&way.device, way.mtu)).or_default();
+            *largest = vif.mtu.max(*largest);
+            names.push(vif.name.clone());
+        }
+    }
+    let findings = too_large.into_iter().map(|((device, mtu), (largest, names))| {
+        let carried = mtu.saturating_sub(GRE_OVERHEAD);
+        let reason = format!(
+            "{device} has MTU {mtu}, and GRE takes {GRE_OVERHEAD} bytes: it carries guests' MTU of {carried}, and VIFs may send {largest}: {}",
+            some(&names, 5)
+        );
+        let remedy = format!(
+            "set the guests' MTU to {carried} or less (in the guest, or by the network's DHCP), or that of {device} and all on its way to {}",
+            largest.saturating_add(GRE_OVERHEAD)
+        );
+        warn("mtu", reason, remedy).about(device)
+    });
+    or_ok(findings.collect(), || {
+        ok("mtu", format!("no VIF has a larger MTU than the underlay carries beside {GRE_OVERHEAD} bytes of GRE"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use ovstunnel_api::Level;
+
+    use super::*;
+
+    fn remote(route: Option<Route>, packets: Option<(u64, u64)>) -> Remote {
+        Remote { ip: [192, 0, 2, 2].into(), tunnels: 2, packets, route }
+    }
+
+    fn route(neighbour: Neighbour) -> Route {
+        let source = Some([192, 0, 2, 1].into());
+        Route { device: "eth0".into(), mtu: 1500, source, next_hop: [192, 0, 2, 2].into(), local: false, neighbour }
+    }
+
+    #[test]
+    fn a_way_is_needed_from_an_address_to_another_host() {
+        let level = |route| addresses(&[remote(route, None)])[0].level;
+        let good = route(Neighbour::Unknown);
+        assert_eq!(level(Some(good.clone())), Level::Ok);
+        assert_eq!(level(None), Level::Fail);
+        assert_eq!(level(Some(Route { local: true, ..good.clone() })), Level::Fail);
+        assert_eq!(level(Some(Route { source: None, ..good })), Level::Warn);
+    }
+
+    #[test]
+    fn a_peer_is_suspect_when_it_does_not_answer() {
+        let level = |neighbour, packets| peers(&[remote(Some(route(neighbour)), packets)])[0].level;
+        assert_eq!(level(Neighbour::Known, Some((5, 100))), Level::Ok);
+        assert_eq!(level(Neighbour::Unknown, None), Level::Ok);
+        assert_eq!(level(Neighbour::Known, Some((0, 3))), Level::Ok, "too little to say anything");
+        assert_eq!(level(Neighbour::Known, Some((0, 20))), Level::Warn);
+        assert_eq!(level(Neighbour::Silent, Some((5, 5))), Level::Warn);
+        assert_eq!(peers(&[remote(None, Some((0, 99)))])[0].level, Level::Ok, "that there is no way is said elsewhere");
+    }
+
+    #[test]
+    fn guests_must_leave_room_for_gre() {
+        let vif = |mtu| VifMtu { name: "vif1.0".into(), mtu, remotes: vec![[192, 0, 2, 2].into()] };
+        let remotes = [remote(Some(route(Neighbour::Known)), None)];
+        assert_eq!(mtu(&[vif(1458)], &remotes)[0].level, Level::Ok);
+        let found = &mtu(&[vif(1459), vif(1500)], &remotes)[0];
+        assert_eq!((found.level, found.subject.as_deref()), (Level::Warn, Some("eth0")));
+        assert!(found.reason.contains("1458") && found.remedy.as_ref().unwrap().contains("1542"), "{found:?}");
+        assert_eq!(mtu(&[vif(9000)], &[])[0].level, Level::Ok, "a network of one host");
+    }
+}

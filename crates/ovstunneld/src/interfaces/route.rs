@@ -1,0 +1,140 @@
+//! How packets to other hosts leave this one: route, device, source address, next hop. Asks the kernel's tables; must not
+//! send a packet.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
+
+use futures_util::TryStreamExt;
+use nix::errno::Errno;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
+use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
+use rtnetlink::{Handle, RouteMessageBuilder};
+
+use super::{Error, Interfaces, Source, ask};
+
+/// The way of packets to one address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Device by which they leave.
+    pub device: String,
+    /// MTU of that device, in bytes; 0 where it is not known.
+    pub mtu: u32,
+    /// The address that they have as their source.
+    pub source: Option<Ipv4Addr>,
+    /// The address whose hardware address is needed: a router's, or the other end's own.
+    pub next_hop: Ipv4Addr,
+    /// The address is this host's own.
+    pub local: bool,
+    /// What the kernel knows of the next hop.
+    pub neighbour: Neighbour,
+}
+
+/// What the kernel knows of a next hop on the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Neighbour {
+    /// It has answered, now or some time ago.
+    Known,
+    /// Nobody has asked for it lately.
+    Unknown,
+    /// It was asked for and did not answer.
+    Silent,
+}
+
+impl Interfaces {
+    /// The way to each of these addresses; none where there is no route.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub async fn routes(&self, to: Vec<Ipv4Addr>) -> Result<BTreeMap<Ipv4Addr, Option<Route>>, Error> {
+        match &self.0 {
+            Source::Fixed(devices) => {
+                let device = devices.first().map(|device| (device.device.clone(), device.mtu, device.ip.clone()));
+                Ok(to.into_iter().map(|ip| (ip, device.clone().map(|device| fixed(ip, device)))).collect())
+            }
+            Source::Kernel(connection) => {
+                let question = async |handle: Handle| kernel_routes(&handle, to).await;
+                ask(connection, "the routes to other hosts", question).await
+            }
+        }
+    }
+}
+
+fn fixed(ip: Ipv4Addr, (device, mtu, source): (String, u32, Option<String>)) -> Route {
+    let source = source.and_then(|source| source.parse().ok());
+    Route { device, mtu, source, next_hop: ip, local: source == Some(ip), neighbour: Neighbour::Known }
+}
+
+async fn kernel_routes(
+    handle: &Handle,
+    to: Vec<Ipv4Addr>,
+) -> Result<BTreeMap<Ipv4Addr, Option<Route>>, rtnetlink::Error> {
+    let links: HashMap<u32, (String, u32)> =
+        handle.link().get().execute().map_ok(|link| (link.header.index, name_and_mtu(&link))).try_collect().await?;
+    let neighbours: Vec<NeighbourMessage> = handle.neighbours().get().execute().try_collect().await?;
+    let silent = neighbours.iter().filter_map(neighbour).collect::<HashMap<_, _>>();
+    let mut found = BTreeMap::new();
+    for ip in to {
+        let message = route(handle, ip).await?;
+        found.insert(ip, message.map(|message| told(ip, &message, &links, &silent)));
+    }
+    Ok(found)
+}
+
+async fn route(handle: &Handle, to: Ipv4Addr) -> Result<Option<RouteMessage>, rtnetlink::Error> {
+    let question = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(to, 32).build();
+    let answers: Result<Vec<_>, _> = handle.route().get(question).execute().try_collect().await;
+    let no_way = [Errno::ENETUNREACH, Errno::EHOSTUNREACH, Errno::EINVAL, Errno::EACCES].map(|errno| -(errno as i32));
+    match answers {
+        Ok(answers) => Ok(answers.into_iter().next()),
+        // What a route that is `unreachable`, `blackhole` or `prohibit` says, too.
+        Err(rtnetlink::Error::NetlinkError(error)) if no_way.contains(&error.raw_code()) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn name_and_mtu(link: &LinkMessage) -> (String, u32) {
+    let (mut name, mut mtu) = (String::new(), 0);
+    for attribute in &link.attributes {
+        match attribute {
+            LinkAttribute::IfName(text) => name.clone_from(text),
+            LinkAttribute::Mtu(bytes) => mtu = *bytes,
+            _ => {}
+        }
+    }
+    (name, mtu)
+}
+
+/// Device and address of a neighbour, and what is known of it.
+fn neighbour(message: &NeighbourMessage) -> Option<((u32, Ipv4Addr), Neighbour)> {
+    let address = message.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(ip)) => Some(*ip),
+        _ => None,
+    })?;
+    let state = match message.header.state {
+        NeighbourState::Failed | NeighbourState::Incomplete => Neighbour::Silent,
+        NeighbourState::None => Neighbour::Unknown,
+        _ => Neighbour::Known,
+    };
+    Some(((message.header.ifindex, address), state))
+}
+
+fn told(
+    to: Ipv4Addr,
+    message: &RouteMessage,
+    links: &HashMap<u32, (String, u32)>,
+    neighbours: &HashMap<(u32, Ipv4Addr), Neighbour>,
+) -> Route {
+    let (mut index, mut source, mut next_hop) = (0, None, to);
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Oif(device) => index = *device,
+            RouteAttribute::PrefSource(RouteAddress::Inet(ip)) => source = Some(*ip),
+            RouteAttribute::Gateway(RouteAddress::Inet(ip)) => next_hop = *ip,
+            _ => {}
+        }
+    }
+    let (device, mtu) = links.get(&index).cloned().unwrap_or_else(|| (format!("device {index}"), 0));
+    let neighbour = neighbours.get(&(index, next_hop)).copied().unwrap_or(Neighbour::Unknown);
+    Route { device, mtu, source, next_hop, local: message.header.kind == RouteType::Local, neighbour }
+}

@@ -1,0 +1,67 @@
+//! What is wrong with this host, and what a bug report needs of it.
+
+use axum::Json;
+use axum::extract::State as Shared;
+use ovstunnel_api::{DoctorAnswer, Problem, SupportAnswer, SupportPart};
+use serde::Deserialize;
+
+use super::{State, host};
+use crate::doctor::Now;
+use crate::extract::ValidQuery;
+use crate::listen::Peer;
+use crate::problem::ApiError;
+use crate::support;
+
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DoctorQuery {
+    /// Also try a TCP connection to the API's port of each host to which tunnels go.
+    probe_peers: bool,
+}
+
+/// What is wrong with this host, why, and what to do about it.
+#[utoipa::path(get, path = "/v1/doctor", tag = "host",
+    params(DoctorQuery),
+    responses(
+        (status = 200, description = "What each check found, the worst first", body = DoctorAnswer),
+        (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn get_doctor(
+    Shared(state): Shared<State>,
+    ValidQuery(query): ValidQuery<DoctorQuery>,
+) -> Json<DoctorAnswer> {
+    let settings = state.switch.effective(&state.settings);
+    Json(state.doctor.examine(&now(&state, &settings), query.probe_peers).await)
+}
+
+/// Configuration, versions, rows, flows and log for a bug report, without keys. On the Unix socket only.
+#[utoipa::path(get, path = "/v1/support", tag = "host",
+    responses(
+        (status = 200, description = "Named texts, each of at most 2 MiB", body = SupportAnswer),
+        (status = 403, description = "`forbidden`: not over HTTPS", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn get_support(peer: Peer, Shared(state): Shared<State>) -> Result<Json<SupportAnswer>, ApiError> {
+    if peer != Peer::Root {
+        return Err(ApiError::forbidden("what a bug report needs is given on this host only, over the Unix socket"));
+    }
+    let settings = state.switch.effective(&state.settings);
+    let now = now(&state, &settings);
+    let mut parts = support::parts(&state.doctor, &now).await;
+    let found = state.doctor.examine(&now, false).await;
+    let doctor = serde_json::to_string_pretty(&found).unwrap_or_else(|error| error.to_string());
+    parts.push(SupportPart { name: "doctor.json".to_owned(), text: doctor });
+    parts.push(SupportPart { name: "metrics.txt".to_owned(), text: host::metrics_text(&state) });
+    Ok(Json(SupportAnswer { parts }))
+}
+
+fn now<'a>(state: &'a State, settings: &'a ovstunnel_core::Settings) -> Now<'a> {
+    Now {
+        switch: &state.switch,
+        interfaces: &state.interfaces,
+        settings,
+        bridges: state.bridges(),
+        ready: host::ready(state),
+        lost_lines: state.logging.as_ref().map_or(0, |logging| logging.lost_lines()),
+    }
+}

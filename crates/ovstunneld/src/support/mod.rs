@@ -1,0 +1,121 @@
+//! What a bug report needs of this daemon, as named texts.
+//!
+//! What it does: puts together configuration, versions, certificates' dates, the switch's rows and flows of managed bridges, the
+//! end of the log. What it must not do: open a key file, hand over a row or flow of a bridge that is not ours, or grow without
+//! bound: each text and all of them together have a limit, and what is cut says so.
+
+mod rows;
+mod text;
+
+use ovstunnel_api::SupportPart;
+use time::OffsetDateTime;
+
+use crate::doctor::{Doctor, Now};
+use text::{beginning, end};
+
+/// Longest of a single text, in bytes.
+const PART: usize = 2 << 20;
+
+/// Longest of one bridge's flows, and of all bridges' together, in bytes.
+const FLOWS_OF_ONE: usize = 256 << 10;
+const FLOWS: usize = 8 << 20;
+
+/// Puts the parts together. What cannot be had is said in its part.
+pub async fn parts(doctor: &Doctor, now: &Now<'_>) -> Vec<SupportPart> {
+    let mut parts = vec![
+        part("versions.txt", versions(doctor, now)),
+        part("configuration.txt", format!("{:#?}\n", doctor.config())),
+        part("certificates.txt", certificates(doctor)),
+        part("ready.json", json(&now.ready)),
+        part("bridges.json", json(&now.bridges)),
+        part("database.json", database(now).await),
+        part("routes.txt", routes(now).await),
+        SupportPart { name: "log.txt".to_owned(), text: end(&doctor.config().log.file, PART) },
+    ];
+    parts.extend(flows(now).await);
+    parts
+}
+
+fn part(name: &str, text: String) -> SupportPart {
+    SupportPart { name: name.to_owned(), text: beginning(text, PART) }
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_else(|error| error.to_string())
+}
+
+fn versions(doctor: &Doctor, now: &Now<'_>) -> String {
+    let health = now.switch.health().borrow().clone();
+    let root = doctor.root();
+    let read = |path: &str| root.read(path).unwrap_or_else(|| "cannot be read\n".to_owned());
+    let ovs = health.version.as_deref().unwrap_or("unknown").to_owned();
+    let time = OffsetDateTime::now_utc();
+    let inventory: String = read("/etc/xensource-inventory")
+        .lines()
+        .filter(|line| is_version(line))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    format!(
+        "ovstunneld {}\nOpen vSwitch {ovs}\nvswitchd starts seen: {}\ntime: {time}\n\nkernel: {}\n{}\n{inventory}",
+        env!("CARGO_PKG_VERSION"),
+        health.generation,
+        read("/proc/version"),
+        read("/etc/os-release"),
+    )
+}
+
+/// Lines of the inventory that tell what is installed; others tell who and where the host is.
+fn is_version(line: &str) -> bool {
+    ["PRODUCT_", "PLATFORM_", "BUILD_", "XEN_VERSION", "KERNEL_VERSION"].iter().any(|begin| line.starts_with(begin))
+}
+
+/// Whose, and until when: nothing else of them.
+fn certificates(doctor: &Doctor) -> String {
+    let mut text = String::new();
+    for file in doctor.certificates() {
+        text.push_str(&format!("[tls] {} = {}\n", file.key, file.path.display()));
+        match file.content {
+            Err(error) => text.push_str(&format!("  {error}\n")),
+            Ok(all) => all.iter().for_each(|one| {
+                let (subject, issuer) = (&one.subject, &one.issuer);
+                text.push_str(&format!("  {subject}, of {issuer}, from {} to {}\n", one.not_before, one.not_after));
+            }),
+        }
+    }
+    if text.is_empty() { "HTTPS is off\n".to_owned() } else { text }
+}
+
+async fn database(now: &Now<'_>) -> String {
+    match now.switch.rows().await {
+        Ok(rows) => json(&rows::of_ours(&rows, &now.bridges)),
+        Err(error) => format!("cannot be read: {error}\n"),
+    }
+}
+
+async fn routes(now: &Now<'_>) -> String {
+    match now.interfaces.routes(crate::doctor::remote_addresses(&now.bridges)).await {
+        Ok(routes) => routes.iter().map(|(ip, route)| format!("{ip}: {route:?}\n")).collect(),
+        Err(error) => format!("cannot be read: {}\n", crate::problem::chain(&error)),
+    }
+}
+
+/// The flows of each managed bridge, one after the other until there are enough.
+async fn flows(now: &Now<'_>) -> Vec<SupportPart> {
+    let (mut parts, mut total) = (Vec::new(), 0);
+    let mut left_out = Vec::new();
+    for bridge in now.bridges.iter().map(|bridge| &bridge.name) {
+        if total >= FLOWS {
+            left_out.push(bridge.clone());
+            continue;
+        }
+        let text = now.switch.every_flow(bridge).await.unwrap_or_else(|error| format!("cannot be read: {error}\n"));
+        let text = beginning(text, FLOWS_OF_ONE);
+        total += text.len();
+        parts.push(SupportPart { name: format!("flows-{}.txt", text::file_name(bridge)), text });
+    }
+    if !left_out.is_empty() {
+        let text = format!("The flows of these bridges are left out, for want of space:\n{}\n", left_out.join("\n"));
+        parts.push(part("flows-left-out.txt", text));
+    }
+    parts
+}
