@@ -6,6 +6,7 @@
 
 mod bridge;
 mod interface;
+mod log;
 mod plan;
 mod plugin;
 mod problem;
@@ -17,6 +18,7 @@ pub use bridge::{
     Bridge, BridgeAnswer, BridgeList, Flows, FlowsState, Ipv6Policy, PutBridge, PutTunnel, Tier, Vif, Vpc,
 };
 pub use interface::Interface;
+pub use log::{LogAnswer, PutLog};
 pub use plan::{PlanAnswer, PlannedCommand};
 pub use plugin::{PluginAnswer, PluginArguments};
 pub use problem::{Code, Problem, RefusedTunnel};
