@@ -7,6 +7,7 @@
 mod bridge;
 mod doctor;
 mod interface;
+mod log;
 mod plan;
 mod plugin;
 mod problem;
@@ -19,6 +20,7 @@ pub use bridge::{
 };
 pub use doctor::{DoctorAnswer, Finding, Level, SupportAnswer, SupportPart};
 pub use interface::Interface;
+pub use log::{LogAnswer, PutLog};
 pub use plan::{PlanAnswer, PlannedCommand};
 pub use plugin::{PluginAnswer, PluginArguments};
 pub use problem::{Code, Problem, RefusedTunnel};

@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub struct Tools {
     pub bin_dir: PathBuf,
     /// Deadline of each command.
     pub timeout: Duration,
-    /// Rate of the meters that limit VIFs, in frames a second.
+    /// Rate of the meters that limit VIFs at first, in frames a second.
     pub vif_broadcast_pps: u32,
 }
 
@@ -162,6 +163,8 @@ pub struct RealSwitch {
     hook: CommandHook,
     observer: Observer,
     kept: Arc<Mutex<Option<Arc<File>>>>,
+    /// Rate of the meters that are made from now on.
+    pps: Arc<AtomicU32>,
     _followers: Arc<JoinSet<()>>,
 }
 
@@ -185,7 +188,13 @@ impl RealSwitch {
         let mut followers = JoinSet::new();
         followers.spawn(follow_database(observer.clone(), tools.rundir.join("db.sock")));
         followers.spawn(follow_vswitchd(observer.clone(), tools.rundir.clone()));
-        Ok(RealSwitch { tools, hook, observer, kept: Arc::default(), _followers: followers.into() })
+        let pps = Arc::new(tools.vif_broadcast_pps.into());
+        Ok(RealSwitch { tools, hook, observer, kept: Arc::default(), pps, _followers: followers.into() })
+    }
+
+    /// Gives the meters that are made from now on another rate.
+    pub(crate) fn limit_vifs(&self, pps: u32) {
+        self.pps.store(pps, Ordering::Relaxed);
     }
 
     /// Has each command keep a file open from now on: whoever waits for its lock waits for a command too that has outlived
@@ -318,8 +327,8 @@ impl RealSwitch {
 
     /// Makes a meter, or sets the one that is there. A switch that has no meters is remembered as such.
     async fn set_meter(&self, bridge: &str, meter: u32) -> Result<(), CommitError> {
-        let Tools { rundir, timeout, vif_broadcast_pps, .. } = &self.tools;
-        let args = |verb| ofctl::set_meter(verb, rundir, bridge, *timeout, (meter, *vif_broadcast_pps));
+        let (Tools { rundir, timeout, .. }, pps) = (&self.tools, self.pps.load(Ordering::Relaxed));
+        let args = |verb| ofctl::set_meter(verb, rundir, bridge, *timeout, (meter, pps));
         let added = ended_well(self.run("ovs-ofctl", &args("add-meter"), "").await, connection_failed);
         let result = match added {
             Err(CommitError::Refused(words)) if words.contains("METER_EXISTS") => {

@@ -116,6 +116,14 @@ impl Switch {
         }
     }
 
+    /// Gives the meters that limit VIFs another rate, in frames a second; a rule that is written makes its meter.
+    pub fn limit_vifs(&self, pps: u32) {
+        match self {
+            Switch::Real(real) => real.limit_vifs(pps),
+            Switch::Simulated(_) => {}
+        }
+    }
+
     /// The settings, as far as this switch can follow them.
     pub fn effective(&self, settings: &Settings) -> Settings {
         let mut settings = settings.clone();

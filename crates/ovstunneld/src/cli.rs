@@ -12,7 +12,7 @@ use clap::Parser;
 #[command(
     version,
     about,
-    after_help = "Signals: SIGHUP reads the certificates again and reopens the log; SIGTERM and SIGINT finish the requests \
+    after_help = "Signals: SIGHUP reads configuration and certificates again and reopens the log; SIGTERM and SIGINT finish the requests \
                   in flight and end.\nExit status: 0 after an ordinary end, a good --check or a --once that left nothing undone, 1 \
                   when the daemon could not start, the check failed or something is left undone, 2 for a wrong command line."
 )]

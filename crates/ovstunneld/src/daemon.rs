@@ -1,18 +1,17 @@
 //! The daemon's life: start, signals, end.
 //!
-//! What it does: binds the listeners, serves until SIGTERM or SIGINT, and reads certificates and log anew on SIGHUP. What
-//! it must not do: know any route, or exit the process: `main` does, after the log is written out.
+//! What it does: binds the listeners, serves until SIGTERM or SIGINT, and has everything read again on SIGHUP. What it must
+//! not do: know any route, or exit the process: `main` does, after the log is written out.
 
 use std::io;
-use std::sync::Arc;
 
 use axum::Router;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, ConfigError};
-use crate::listen::{GRACE, ListenError, Listeners, Serving};
-use crate::logging::Logging;
+use crate::listen::{GRACE, ListenError, Listeners};
 use crate::notify;
+use crate::reload::Reloader;
 use crate::tls::{self, TlsError};
 
 /// Why the daemon could not run.
@@ -74,10 +73,10 @@ impl Signals {
 ///
 /// # Errors
 /// When a listener cannot start; nothing was served then.
-pub async fn run(config: &Config, logging: Arc<Logging>, app: Router) -> Result<(), RunError> {
+pub async fn run(config: &Config, mut reloader: Reloader<'_>, app: Router) -> Result<(), RunError> {
     // Before anything listens: from then on a signal is never lost, and never kills.
     let mut signals = Signals::new()?;
-    let listeners = Listeners::bind(config).await?;
+    let listeners = Listeners::bind(config, reloader.access.tls()).await?;
     let https = listeners.https_address().map_or_else(|| "off".to_owned(), |a| a.to_string());
     let serving = listeners.serve(&app);
     let version = env!("CARGO_PKG_VERSION");
@@ -85,7 +84,11 @@ pub async fn run(config: &Config, logging: Arc<Logging>, app: Router) -> Result<
     tracing::info!(version, https, socket = %config.api.socket.display(), "serving");
     loop {
         tokio::select! {
-            _ = signals.hangup.recv() => reload(&serving, &logging),
+            _ = signals.hangup.recv() => {
+                notify::reloading();
+                reloader.reload();
+                notify::ready();
+            }
             _ = signals.terminate.recv() => break tracing::info!("SIGTERM: finishing the requests in flight"),
             _ = signals.interrupt.recv() => break tracing::info!("SIGINT: finishing the requests in flight"),
         }
@@ -94,12 +97,4 @@ pub async fn run(config: &Config, logging: Arc<Logging>, app: Router) -> Result<
     serving.shutdown(GRACE).await;
     tracing::info!("ended");
     Ok(())
-}
-
-fn reload(serving: &Serving, logging: &Logging) {
-    logging.reopen();
-    match serving.reload_tls() {
-        Ok(()) => tracing::info!("SIGHUP: log reopened, certificates read again"),
-        Err(e) => tracing::error!(error = %e, "SIGHUP: log reopened; the new certificates are bad, the old ones stay"),
-    }
 }

@@ -1,8 +1,8 @@
 //! What every request goes through before and after its handler.
 //!
-//! What it does: gives each request an id that stands in the answer, in errors and on every line of the log; reads the
-//! body within limits of size and time; turns a panic, an unknown route or a wrong method into a problem. What it must
-//! not do: know any route.
+//! What it does: gives each request an id that stands in the answer, in errors and on every line of the log; has it judged
+//! and audited; reads the body within limits of size and time; turns a panic, an unknown route or a wrong method into a
+//! problem. What it must not do: know any route.
 
 use std::any::Any;
 use std::fmt;
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
-use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -21,6 +21,8 @@ use ovstunnel_api::Code;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
+use crate::access::Access;
+use crate::audit::Audit;
 use crate::listen::Peer;
 use crate::problem::{ApiError, echo};
 
@@ -59,13 +61,22 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Puts everything that this module does around `routes`.
-pub fn wrap(routes: Router) -> Router {
-    routes
-        .fallback(no_such_route)
-        .layer(from_fn(read_body))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(identify))
+/// Puts everything that this module does around `routes`. Without `access` nobody is asked who they are: for tests of routes.
+pub fn wrap(routes: Router, access: Option<Access>) -> Router {
+    let routes = routes.fallback(no_such_route);
+    let judged = match access {
+        Some(access) => routes.layer(from_fn_with_state(access, judge)),
+        None => routes,
+    };
+    judged.layer(from_fn(read_body)).layer(CatchPanicLayer::custom(panicked)).layer(from_fn(identify))
+}
+
+/// Lets through who may. The body has been read: an answer before it would be lost on some clients.
+async fn judge(State(access): State<Access>, request: Request, next: Next) -> Response {
+    match access.judge(request.extensions().get(), request.method()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
 }
 
 async fn no_such_route(request: Request) -> ApiError {
@@ -78,27 +89,17 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
     ApiError::internal("a fault of the daemon; its log says more under this request's id").into_response()
 }
 
-/// Says in the log that a request ended without an answer, unless it got one.
-struct Unanswered(bool);
-
-impl Drop for Unanswered {
-    fn drop(&mut self) {
-        if self.0 {
-            tracing::info!("the client went away before the answer");
-        }
-    }
-}
-
 async fn identify(mut request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers());
     let (method, path) = (request.method().clone(), echo(request.uri().path()));
     // At the highest level, so that it marks warnings also where the log level is `warn`.
     let span = tracing::error_span!("request", %id, %method, %path);
-    let peer = request.extensions().get::<Peer>().map(ToString::to_string).unwrap_or_default();
+    let peer = request.extensions().get::<Peer>().cloned();
     request.extensions_mut().insert(id.clone());
     async move {
         let started = Instant::now();
-        let mut unanswered = Unanswered(true);
+        let shown = peer.as_ref().map(ToString::to_string).unwrap_or_default();
+        let audit = Audit::begin(peer, &method, &path, &id.0);
         let mut response = as_problem(next.run(request).await, &method, &path);
         if let Some(error) = response.extensions_mut().remove::<ApiError>() {
             let error = error.with_request_id(id.0.clone());
@@ -109,21 +110,21 @@ async fn identify(mut request: Request, next: Next) -> Response {
         if let Ok(value) = HeaderValue::from_str(&id.0) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
-        unanswered.0 = false;
-        report(&response, &method, &peer, started.elapsed());
+        audit.end(&response);
+        report(&response, &shown, started.elapsed());
         response
     }
     .instrument(span)
     .await
 }
 
-/// One line for the answer: at `info` for changes and refusals, at `debug` for mere looks.
-fn report(response: &Response, method: &Method, peer: &str, took: Duration) {
+/// One line for the answer. Whatever was refused is told at `info` with the reason; of what was done the audit tells.
+fn report(response: &Response, peer: &str, took: Duration) {
     let (status, ms) = (response.status().as_u16(), took.as_millis());
     let error = response.extensions().get::<ApiError>().map(|e| tracing::field::display(e.problem().detail.clone()));
     if status >= 500 {
         tracing::error!(peer, status, ms, error, "answered");
-    } else if status >= 400 || !matches!(*method, Method::GET | Method::HEAD) {
+    } else if status >= 400 {
         tracing::info!(peer, status, ms, error, "answered");
     } else {
         tracing::debug!(peer, status, ms, "answered");

@@ -3,6 +3,8 @@
 //! What it does: configuration, log, listeners, the path of a request to its handler, start and end. What it must not
 //! do: run a command (`ovstunnel-ovs` does) or decide what the switch is to look like (`ovstunnel-core` does).
 
+pub mod access;
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod daemon;
@@ -18,6 +20,7 @@ pub mod notify;
 pub mod once;
 pub mod plugin;
 pub mod problem;
+pub mod reload;
 pub mod routes;
 pub mod service;
 pub mod support;

@@ -4,9 +4,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use ovstunneld::access::Access;
 use ovstunneld::cli::Cli;
 use ovstunneld::config::Config;
 use ovstunneld::logging::Logging;
+use ovstunneld::reload::Reloader;
 use ovstunneld::service::Service;
 use ovstunneld::{daemon, logging, once};
 
@@ -26,7 +28,7 @@ fn main() -> ExitCode {
     match start(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("ovstunneld: {e}");
+            logging::complain(&e.to_string());
             ExitCode::FAILURE
         }
     }
@@ -48,7 +50,7 @@ fn start(cli: &Cli) -> Result<(), Failure> {
     let ended = runtime.block_on(async {
         match cli.once {
             true => once::run(&config).await.map_err(Failure::from),
-            false => live(&config, cli.simulate, Arc::clone(&logging)).await,
+            false => live(&config, cli, Arc::clone(&logging)).await,
         }
     });
     runtime.shutdown_background();
@@ -56,9 +58,12 @@ fn start(cli: &Cli) -> Result<(), Failure> {
     // `logging` goes last, and writes out what waits.
 }
 
-async fn live(config: &Config, simulate: bool, logging: Arc<Logging>) -> Result<(), Failure> {
-    let (app, service) = Service::start(config, simulate, Arc::clone(&logging)).await?;
-    daemon::run(config, logging, app).await?;
+async fn live(config: &Config, cli: &Cli, logging: Arc<Logging>) -> Result<(), Failure> {
+    let access = Access::open(config)?;
+    let (app, service) = Service::start(config, cli.simulate, access.clone(), Arc::clone(&logging)).await?;
+    let (file, tuner) = (cli.config.clone(), service.tuner());
+    let reloader = Reloader { file, config: config.clone(), access, logging, tuner };
+    daemon::run(config, reloader, app).await?;
     service.finish().await;
     Ok(())
 }

@@ -24,6 +24,14 @@ pub fn ready() {
     tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
 }
 
+/// The daemon reads its configuration again; [`ready`] says that it has.
+pub fn reloading() {
+    // Without the time systemd would take the reload for failed.
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        tell(&[NotifyState::Reloading, now]);
+    }
+}
+
 /// The daemon finishes what it has.
 pub fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("finishing the requests in flight")]);

@@ -12,13 +12,14 @@ use ovstunnel_core::{Ipv6Policy, Settings};
 use ovstunnel_ovs::{CommandHook, RealSwitch, SimulatedSwitch, StartError, Switch, Tools};
 use tokio::task::JoinHandle;
 
+use crate::access::Access;
 use crate::config::Config;
 use crate::doctor::Doctor;
 use crate::interfaces::Interfaces;
 use crate::lock::WriterLock;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
-use crate::writer::{Progress, Writer};
+use crate::writer::Writer;
 use crate::xapi::Xapi;
 use crate::{edge, notify, routes};
 
@@ -28,18 +29,35 @@ const FINISH: Duration = Duration::from_secs(40);
 /// The running inner parts.
 #[derive(Debug)]
 pub struct Service {
-    writer: JoinHandle<()>,
+    running: JoinHandle<()>,
     watchdog: Option<JoinHandle<()>>,
+    tuner: Tuner,
+}
+
+/// Changes what can be changed behind the listeners while they serve.
+#[derive(Debug)]
+pub struct Tuner {
+    switch: Switch,
+    writer: Writer,
+}
+
+impl Tuner {
+    /// Has everything follow what this configuration says about networks.
+    pub fn tune(&self, config: &Config) {
+        self.switch.limit_vifs(config.network.vif_broadcast_pps);
+        self.writer.tune(settings(config), config.reconcile.interval);
+    }
 }
 
 impl Service {
-    /// Starts everything behind the listeners, and gives the routes with all that each request goes through.
+    /// Starts everything behind the listeners, and gives the routes with all that each request goes through, `access` first.
     ///
     /// # Errors
     /// When Open vSwitch is too old. That it is not there is none: it may come.
     pub async fn start(
         config: &Config,
         simulate: bool,
+        access: Access,
         logging: Arc<Logging>,
     ) -> Result<(Router, Service), StartError> {
         let metrics = Metrics::default();
@@ -52,15 +70,23 @@ impl Service {
         let xapi = Xapi::new(&config.xapi, hook(&metrics));
         tracing::info!(used = xapi.is_some(), xe = %config.xapi.xe.display(), "xapi");
         let doctor = Doctor::new(config.clone());
-        let host = Host { logging: Some(logging), metrics, lock, interfaces, xapi, doctor };
-        let (router, writer, progress) = assemble_on(host, switch, settings(config), config.reconcile.interval);
-        let watchdog = notify::watchdog(progress, config.ovs.timeout);
-        Ok((router, Service { writer, watchdog }))
+        let host = Host { access: Some(access), logging: Some(logging), metrics, lock, interfaces, xapi, doctor };
+        let (router, running, writer) = assemble_on(host, switch.clone(), settings(config), config.reconcile.interval);
+        let watchdog = notify::watchdog(writer.progress(), config.ovs.timeout);
+        let tuner = Tuner { switch, writer };
+        Ok((router, Service { running, watchdog, tuner }))
+    }
+
+    /// For changes of the configuration.
+    pub fn tuner(&self) -> &Tuner {
+        &self.tuner
     }
 
     /// Waits until the writer has finished what it was given. All routers must be gone by then.
     pub async fn finish(self) {
-        if tokio::time::timeout(FINISH, self.writer).await.is_err() {
+        // The last handle of the writer, which ends with it.
+        drop(self.tuner);
+        if tokio::time::timeout(FINISH, self.running).await.is_err() {
             tracing::error!("ended before all changes were carried out; the next start looks at what was");
         }
         if let Some(watchdog) = self.watchdog {
@@ -78,13 +104,14 @@ pub fn assemble(
 ) -> (Router, JoinHandle<()>) {
     let (metrics, lock) = (Metrics::default(), WriterLock::none());
     let doctor = Doctor::new(Config::default());
-    let host = Host { logging: None, metrics, lock, interfaces, xapi: None, doctor };
+    let host = Host { access: None, logging: None, metrics, lock, interfaces, xapi: None, doctor };
     let (router, running, _) = assemble_on(host, switch, settings, interval);
     (router, running)
 }
 
 /// What a daemon has around its switch.
 struct Host {
+    access: Option<Access>,
     logging: Option<Arc<Logging>>,
     metrics: Metrics,
     lock: WriterLock,
@@ -93,18 +120,12 @@ struct Host {
     doctor: Doctor,
 }
 
-fn assemble_on(
-    host: Host,
-    switch: Switch,
-    settings: Settings,
-    interval: Duration,
-) -> (Router, JoinHandle<()>, Progress) {
-    let Host { logging, metrics, lock, interfaces, xapi, doctor } = host;
-    let (writer, running) = Writer::start(switch.clone(), settings.clone(), interval, metrics.clone(), lock);
-    let progress = writer.progress();
-    let (interfaces, settings) = (interfaces.into(), Arc::new(settings));
-    let state = routes::State { switch, writer, interfaces, xapi, settings, metrics, logging, doctor: doctor.into() };
-    (edge::wrap(routes::router(state)), running, progress)
+fn assemble_on(host: Host, switch: Switch, settings: Settings, interval: Duration) -> (Router, JoinHandle<()>, Writer) {
+    let Host { access, logging, metrics, lock, interfaces, xapi, doctor } = host;
+    let (writer, running) = Writer::start(switch.clone(), settings, interval, metrics.clone(), lock);
+    let interfaces = interfaces.into();
+    let state = routes::State { switch, writer: writer.clone(), interfaces, xapi, metrics, logging, doctor: doctor.into() };
+    (edge::wrap(routes::router(state), access), running, writer)
 }
 
 /// Open vSwitch as the configuration says.

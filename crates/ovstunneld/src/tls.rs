@@ -1,21 +1,24 @@
 //! TLS of the HTTPS listener: the certificate files, and the settings that every connection gets.
 //!
-//! What it does: reads the PEM files, demands a client certificate of one of the configured authorities, and takes up
-//! changed files on request, keeping the old ones when the new ones are bad. What it must not do: decide what a client
-//! may do, or let anyone in without a certificate, by whatever setting.
+//! What it does: reads the PEM files, demands a client certificate of one of the configured authorities that none of their
+//! lists revokes, and takes up changed files on request, keeping the old ones when the new ones are bad. What it must not
+//! do: decide what a client may do, or let anyone in without a certificate, by whatever setting.
+
+mod crl;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::{self, PemObject};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio::sync::watch;
 
-use crate::config::Tls;
+use crate::config::{Tls, TlsClient};
 
 /// Why a certificate or key file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -29,11 +32,31 @@ pub struct TlsError {
     pub reason: String,
 }
 
+/// What `[tls]` says, its files read and found good.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    server: Arc<ServerConfig>,
+    verifier: Arc<dyn ClientCertVerifier>,
+    /// Who may do what.
+    pub clients: Arc<[TlsClient]>,
+}
+
+impl Loaded {
+    /// Checks the certificate of a client whose connection is open already: since it was made, authorities, lists of
+    /// revoked certificates and the date may have changed.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn accepts(&self, chain: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
+        let (own, others) = chain.split_first().ok_or(rustls::Error::NoCertificatesPresented)?;
+        self.verifier.verify_client_cert(own, others, UnixTime::now()).map(drop)
+    }
+}
+
 /// The TLS settings in force, which can be replaced while connections go on.
 #[derive(Debug)]
 pub struct TlsStore {
-    files: Tls,
-    current: watch::Sender<Arc<ServerConfig>>,
+    current: watch::Sender<Loaded>,
 }
 
 impl TlsStore {
@@ -41,47 +64,58 @@ impl TlsStore {
     ///
     /// # Errors
     /// When one cannot be read or used; names the file and the reason.
-    pub fn open(files: &Tls) -> Result<Self, TlsError> {
-        Ok(TlsStore { files: files.clone(), current: watch::Sender::new(Arc::new(load(files)?)) })
+    pub fn open(tls: &Tls) -> Result<Self, TlsError> {
+        Ok(TlsStore { current: watch::Sender::new(load(tls)?) })
+    }
+
+    /// What is in force.
+    pub fn loaded(&self) -> Loaded {
+        self.current.borrow().clone()
     }
 
     /// What a new connection is to use.
     pub fn current(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.current.borrow())
+        Arc::clone(&self.current.borrow().server)
     }
 
-    /// Reads the files again. New connections use them; those that are open stay as they are.
-    ///
-    /// # Errors
-    /// As [`TlsStore::open`]; what was in force stays in force.
-    pub fn reload(&self) -> Result<(), TlsError> {
-        let new = load(&self.files)?;
-        self.current.send_replace(Arc::new(new));
-        Ok(())
+    /// Puts others in force. New connections use them; those that are open stay as they are, and each of their requests is
+    /// judged by them.
+    pub fn replace(&self, new: Loaded) {
+        self.current.send_replace(new);
     }
 }
 
-/// Reads and checks the three files.
+/// Reads and checks the files.
 ///
 /// # Errors
 /// As [`TlsStore::open`].
-pub fn load(files: &Tls) -> Result<ServerConfig, TlsError> {
+pub fn load(files: &Tls) -> Result<Loaded, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let key = certified_key(files, &provider)?;
-    let roots = Arc::new(client_authorities(&files.client_ca)?);
-    let refuse_ca = |e: &dyn std::fmt::Display| refuse("client_ca", &files.client_ca, e);
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider)).build().map_err(|e| refuse_ca(&e))?;
+    let verifier = client_verifier(files, &provider)?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| refuse("certificate", &files.certificate, &e))?
-        .with_client_cert_verifier(verifier)
+        .with_client_cert_verifier(Arc::clone(&verifier))
         .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(key)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // No resumption: each connection's certificate is checked against today's date and today's authorities.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    Ok(config)
+    Ok(Loaded { server: Arc::new(config), verifier, clients: files.clients.as_slice().into() })
+}
+
+/// Judges clients' certificates. A list of revoked ones counts beyond the date of its next update too: an old list is
+/// better than none, and better than locking everybody out.
+fn client_verifier(files: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let roots = Arc::new(client_authorities(&files.client_ca)?);
+    let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+    let Some(file) = &files.client_crl else {
+        return builder.build().map_err(|e| refuse("client_ca", &files.client_ca, &e));
+    };
+    let lists = crl::read(file, &certificates("client_ca", &files.client_ca)?)?;
+    let builder = builder.with_crls(lists).allow_unknown_revocation_status();
+    builder.build().map_err(|e| refuse("client_crl", file, &e))
 }
 
 fn refuse(key: &'static str, file: &Path, reason: &dyn std::fmt::Display) -> TlsError {

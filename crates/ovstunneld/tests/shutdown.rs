@@ -24,7 +24,7 @@ fn slow(entered: &Arc<Notify>, go_on: &Arc<Notify>) -> Router {
         go_on.notified().await;
         peer.to_string()
     };
-    edge::wrap(Router::new().route("/slow", get(handler)))
+    edge::wrap(Router::new().route("/slow", get(handler)), None)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,7 +34,7 @@ async fn a_handler_has_the_grace_period_and_no_more() {
         let socket = dir.path().join("o.sock");
         let config = Config { api: Api { listen: None, socket: socket.clone() }, ..Config::default() };
         let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let serving = Listeners::bind(&config).await.unwrap().serve(&slow(&entered, &go_on));
+        let serving = Listeners::bind(&config, None).await.unwrap().serve(&slow(&entered, &go_on));
         let mut client = UnixStream::connect(&socket).await.unwrap();
         client.write_all(&request("GET /slow", &[], b"")).await.unwrap();
         entered.notified().await;

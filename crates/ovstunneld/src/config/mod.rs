@@ -4,27 +4,30 @@
 //! value with file, line and what was expected. What it must not do: look at the host (whether a path exists, an address
 //! is ours or a certificate is good is found out by whoever uses it), or accept two spellings of the same thing.
 
+mod reload;
 mod values;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use ovstunnel_api::Ipv6Policy;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-pub use values::{Level, LogFormat, XapiMode};
+pub use reload::{Difference, NEEDS_RESTART};
+pub use values::{AUDIT, LEVELS, Level, LogFormat, Role, XapiMode};
 
 /// Where the configuration is looked for when `--config` does not say otherwise. Only this file may be missing.
 pub const DEFAULT_PATH: &str = "/etc/ovstunnel/ovstunneld.toml";
 
 /// The whole file. Every section may be left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where requests come in.
     pub api: Api,
-    /// Certificates of the HTTPS listener; required unless `api.listen` is `"off"`. No default.
+    /// Certificates of the HTTPS listener; required unless `api.listen` is `"off"`.
     pub tls: Option<Tls>,
     /// How Open vSwitch is reached.
     pub ovs: Ovs,
@@ -39,19 +42,19 @@ pub struct Config {
 }
 
 /// `[api]`: where requests come in.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Api {
-    /// Address and port for HTTPS, IPv6 as `"[::]:8443"`; `"off"` serves the Unix socket only. Default `"0.0.0.0:8443"`.
-    #[serde(deserialize_with = "values::listen")]
+    /// Address and port for HTTPS, IPv6 as `"[::]:8443"`; `"off"` serves the Unix socket only.
+    #[serde(deserialize_with = "values::listen", serialize_with = "values::show_listen")]
     pub listen: Option<SocketAddr>,
-    /// Unix socket for root, an absolute path of at most 107 bytes. Default `"/run/ovstunnel/ovstunneld.sock"`.
+    /// Unix socket for root, an absolute path of at most 107 bytes.
     #[serde(deserialize_with = "values::socket")]
     pub socket: PathBuf,
 }
 
-/// `[tls]`: PEM files, absolute paths, read again on SIGHUP. All three are needed.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// `[tls]`: PEM files, absolute paths, read again on SIGHUP, and what their clients may do. The first three are needed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
     /// This host's certificate, followed by any intermediate ones.
@@ -63,82 +66,105 @@ pub struct Tls {
     /// Certificates of the authorities whose clients may connect. Every client must show a certificate.
     #[serde(deserialize_with = "values::path")]
     pub client_ca: PathBuf,
+    /// Lists of revoked certificates (CRLs) of those authorities: clients that are on one are refused. Those of an authority
+    /// without a list are not checked.
+    #[serde(default, deserialize_with = "values::some_path")]
+    pub client_crl: Option<PathBuf>,
+    /// Who may do what, as tables `[[tls.clients]]`. Without any, every client with a good certificate is an operator; with
+    /// some, whoever is in none is refused.
+    #[serde(default, deserialize_with = "values::clients")]
+    pub clients: Vec<TlsClient>,
+}
+
+/// `[[tls.clients]]`: a client, by a name in its certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsClient {
+    /// The subject's common name, or one of the alternative names: a DNS name, e-mail address or URI. Compared letter by
+    /// letter; each at most once.
+    #[serde(deserialize_with = "values::client_name")]
+    pub name: String,
+    /// `"operator"`: may do everything; `"viewer"`: may only read (GET). Where a certificate has several names that are
+    /// listed, one that is a viewer's makes it a viewer.
+    pub role: Role,
 }
 
 /// `[ovs]`: how Open vSwitch is reached.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ovs {
-    /// Folder of `db.sock` and of the bridges' management sockets. Default `"/var/run/openvswitch"`.
+    /// Folder of `db.sock` and of the bridges' management sockets.
     #[serde(deserialize_with = "values::path")]
     pub rundir: PathBuf,
-    /// Folder of `ovs-vsctl`, `ovs-ofctl` and `ovsdb-client`. Default `"/usr/bin"`.
+    /// Folder of `ovs-vsctl`, `ovs-ofctl` and `ovsdb-client`.
     #[serde(deserialize_with = "values::path")]
     pub bin_dir: PathBuf,
     /// How long one command may take before its outcome counts as unknown, for example `"30s"` or `"1m 30s"`; more than
-    /// 0, at most one hour. Default `"30s"`.
-    #[serde(deserialize_with = "values::timeout")]
+    /// 0, at most one hour.
+    #[serde(deserialize_with = "values::timeout", serialize_with = "humantime_serde::serialize")]
     pub timeout: Duration,
     /// `datapath_type` of bridges that the daemon creates: `""` leaves it to Open vSwitch, `"system"` is the kernel,
-    /// `"netdev"` is userspace. Default `""`.
+    /// `"netdev"` is userspace.
     #[serde(deserialize_with = "values::datapath_type")]
     pub datapath_type: String,
 }
 
 /// `[network]`: what a network's bridge is like.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Network {
-    /// What a new network does with IPv6 where the request does not say: `"drop"` or `"allow"`. Default `"drop"`.
+    /// What a new network does with IPv6 where the request does not say: `"drop"` or `"allow"`.
     pub ipv6: Ipv6Policy,
     /// How the port names of VMs' interfaces begin; at least one, each of 1 to 14 characters.
-    /// Default `["vif", "tap", "vnet"]`.
     #[serde(deserialize_with = "values::prefixes")]
     pub vif_prefixes: Vec<String>,
     /// Broadcast and multicast frames a second that each VIF may send, up to 1000000: one guest's flood is multiplied by the
-    /// number of tunnels. A burst of one second's worth passes. 0 means any number. Needs a switch with meters. Default 0.
+    /// number of tunnels. A burst of one second's worth passes. 0 means any number. Needs a switch with meters.
     #[serde(deserialize_with = "values::pps")]
     pub vif_broadcast_pps: u32,
 }
 
 /// `[xapi]`: XenServer's and XCP-ng's own management.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Xapi {
     /// Whether xapi is asked and told about networks: `true`, `false`, or `"auto"` (if `xe` is there when the daemon starts).
-    /// Default `"auto"`.
     pub enabled: XapiMode,
-    /// Program `xe`. Default `"/opt/xensource/bin/xe"`.
+    /// Program `xe`.
     #[serde(deserialize_with = "values::path")]
     pub xe: PathBuf,
-    /// How long one run of `xe` may take, for example `"10s"`; more than 0, at most one hour. Default `"10s"`.
-    #[serde(deserialize_with = "values::timeout")]
+    /// How long one run of `xe` may take, for example `"10s"`; more than 0, at most one hour.
+    #[serde(deserialize_with = "values::timeout", serialize_with = "humantime_serde::serialize")]
     pub timeout: Duration,
-    /// File that says which host this is (`INSTALLATION_UUID`). Default `"/etc/xensource-inventory"`.
+    /// File that says which host this is (`INSTALLATION_UUID`).
     #[serde(deserialize_with = "values::path")]
     pub inventory: PathBuf,
 }
 
 /// `[log]`: the log file. Errors and warnings also go to standard error, which is the journal under systemd.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
-    /// File, opened again on SIGHUP; its folder must be there. Default `"/var/log/ovstunnel.log"`.
+    /// File, opened again on SIGHUP; its folder must be there.
     #[serde(deserialize_with = "values::path")]
     pub file: PathBuf,
     /// `"off"`, `"error"`, `"warn"`, `"info"`, `"debug"` or `"trace"`, and after it, separated by commas, levels of single
-    /// modules: `"info,ovstunneld::listen=debug"`. Default `"info"`.
+    /// modules: `"info,ovstunneld::listen=debug"`.
     pub level: Level,
-    /// `"text"` or `"json"` (one object a line). Default `"text"`.
+    /// `"text"` or `"json"` (one object a line).
     pub format: LogFormat,
+    /// Size in bytes at which the file becomes the older one (its name and `.1`) and a new one is begun, also where nobody
+    /// rotates: both together take at most twice as much. From `"64KiB"` to `"1TiB"`.
+    #[serde(deserialize_with = "values::log_size", serialize_with = "values::show_size")]
+    pub max_size: ByteSize,
 }
 
 /// `[reconcile]`: looking for drift and mending it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Reconcile {
-    /// Time between two looks, from `"1s"` to `"1d"`. Default `"60s"`.
-    #[serde(deserialize_with = "values::interval")]
+    /// Time between two looks, from `"1s"` to `"1d"`.
+    #[serde(deserialize_with = "values::interval", serialize_with = "humantime_serde::serialize")]
     pub interval: Duration,
 }
 
@@ -185,7 +211,8 @@ impl Default for Xapi {
 
 impl Default for Log {
     fn default() -> Self {
-        Log { file: "/var/log/ovstunnel.log".into(), level: Level::default(), format: LogFormat::Text }
+        let file = "/var/log/ovstunnel.log".into();
+        Log { file, level: Level::default(), format: LogFormat::Text, max_size: ByteSize::mib(50) }
     }
 }
 
@@ -278,5 +305,7 @@ fn position(text: &str, byte: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod tests;

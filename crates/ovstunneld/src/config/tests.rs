@@ -33,6 +33,13 @@ fn every_key_can_be_set() {
         certificate = "/c"
         key = "/k"
         client_ca = "/a"
+        client_crl = "/r"
+        [[tls.clients]]
+        name = "manager"
+        role = "operator"
+        [[tls.clients]]
+        name = "spiffe://cloud/grafana"
+        role = "viewer"
         [ovs]
         rundir = "/r"
         bin_dir = "/b"
@@ -51,6 +58,7 @@ fn every_key_can_be_set() {
         file = "/l"
         level = "warn,ovstunneld::listen=debug"
         format = "json"
+        max_size = "1.5 GiB"
         [reconcile]
         interval = "5s"
         "#,
@@ -58,7 +66,11 @@ fn every_key_can_be_set() {
     .unwrap();
     assert_eq!(config.api.listen.unwrap().to_string(), "[::1]:9443");
     assert_eq!(config.api.socket, Path::new("/run/x.sock"));
-    assert_eq!(config.tls.unwrap().client_ca, Path::new("/a"));
+    let tls = config.tls.clone().unwrap();
+    assert_eq!((tls.client_ca, tls.client_crl), ("/a".into(), Some("/r".into())));
+    let grafana = TlsClient { name: "spiffe://cloud/grafana".into(), role: Role::Viewer };
+    assert_eq!((tls.clients.len(), &tls.clients[1]), (2, &grafana));
+    assert_eq!(config.log.max_size, ByteSize::mib(1536));
     assert_eq!(config.ovs.timeout, Duration::from_secs(90));
     assert_eq!(config.ovs.datapath_type, "netdev");
     assert_eq!(
@@ -135,6 +147,15 @@ fn bad_values_are_refused_with_line_key_and_rule() {
         ("log", "level = \"verbose\"", "log.level", "\"trace\""),
         ("log", "level = \"info,debug\"", "log.level", "MODULE=LEVEL"),
         ("log", "format = \"xml\"", "log.format", "`json`"),
+        ("log", "max_size = \"1KiB\"", "log.max_size", "from \"64KiB\" to \"1TiB\""),
+        ("log", "max_size = \"big\"", "log.max_size", "\"50MiB\""),
+        ("log", "max_size = 1000000", "log.max_size", "\"50MiB\""),
+        ("tls", "client_crl = \"r.pem\"", "tls.client_crl", "absolute path"),
+        ("tls", "clients = []", "tls.clients", "leave it out to let every client be an operator"),
+        ("tls", "clients = [{name = \"a\", role = \"root\"}]", "tls.clients[0].role", "`viewer`"),
+        ("tls", "clients = [{name = \"\", role = \"viewer\"}]", "tls.clients[0].name", "1 to 253 characters"),
+        ("tls", "clients = [{name = \"a\\nb\", role = \"viewer\"}]", "tls.clients[0].name", "control character"),
+        ("tls", "clients = [{name = \"a\"}]", "tls.clients[0]", "`role`"),
         ("reconcile", "interval = \"10ms\"", "reconcile.interval", "\"1s\""),
     ];
     for (section, line, key, rule) in cases {
@@ -152,4 +173,35 @@ fn a_bare_level_keeps_other_crates_quiet() {
     assert!(!targets.would_enable("h2::codec", &tracing::Level::INFO));
     assert!(targets.would_enable("h2::codec", &tracing::Level::WARN));
     assert!(targets.would_enable("hyper::proto", &tracing::Level::TRACE));
+}
+
+#[test]
+fn a_client_is_listed_once() {
+    let twice = r#"clients = [{name = "a", role = "viewer"}, {name = "a", role = "operator"}]"#;
+    let error = refusal("tls", twice);
+    assert!(error.starts_with("/etc/x.toml:") && error.contains("the name `a` is there twice"), "{error}");
+}
+
+#[test]
+fn who_did_what_is_logged_at_any_level_but_off_and_by_its_own() {
+    let told = |level: &str| Level::parse(level).unwrap().targets().would_enable(AUDIT, &tracing::Level::INFO);
+    assert_eq!(
+        ["error", "info", "debug", "off", "info,audit=off", "off,audit=info"].map(told),
+        [true, true, true, false, false, true]
+    );
+}
+
+#[test]
+fn what_can_change_is_told_from_what_needs_a_restart() {
+    let old = parse("[api]\nlisten = \"off\"\n[tls]\ncertificate = \"/c\"\nkey = \"/k\"\nclient_ca = \"/a\"").unwrap();
+    let new = "[api]\nsocket = \"/x.sock\"\nlisten = \"off\"\n[ovs]\ntimeout = \"9s\"\ndatapath_type = \"netdev\"\n[log]\nlevel = \"debug\"";
+    let new = parse(new).unwrap();
+    let difference = old.difference(&new);
+    let taken_up = ["log.level", "ovs.datapath_type", "tls.certificate", "tls.client_ca", "tls.clients", "tls.key"];
+    assert_eq!(difference.taken_up, taken_up);
+    assert_eq!(difference.needs_restart, ["api.socket", "ovs.timeout"]);
+    let mixed = old.with_what_can_change(&new);
+    assert_eq!((&mixed.api, mixed.ovs.timeout, &mixed.tls), (&old.api, old.ovs.timeout, &old.tls));
+    assert_eq!((mixed.ovs.datapath_type.as_str(), mixed.log.level.as_str()), ("netdev", "debug"));
+    assert_eq!(old.difference(&old), Difference::default());
 }

@@ -8,10 +8,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use humantime_serde::re::humantime;
-use serde::Deserialize;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+
+use super::TlsClient;
+use crate::problem::echo;
 
 /// Whether xapi is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +28,18 @@ pub enum XapiMode {
     Off,
 }
 
+/// What a client may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Everything.
+    Operator,
+    /// Only read.
+    Viewer,
+}
+
 /// How a line of the log looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people: time, level, request, module, message, fields.
@@ -43,7 +57,11 @@ pub struct Level {
     modules: Vec<(String, LevelFilter)>,
 }
 
-const LEVELS: &str = r#""off", "error", "warn", "info", "debug" or "trace""#;
+/// Target of the lines that say who did what.
+pub const AUDIT: &str = "audit";
+
+/// What a level may be.
+pub const LEVELS: &str = r#""off", "error", "warn", "info", "debug" or "trace""#;
 
 impl Level {
     /// Reads `"info"` or `"info,ovstunneld::listen=debug"`. None when it is neither.
@@ -65,10 +83,14 @@ impl Level {
     }
 
     /// As a filter for the log.
+    ///
+    /// Who did what is logged at any level but `off`, unless `audit` is among the modules.
     pub fn targets(&self) -> Targets {
+        let audit = if self.base == LevelFilter::OFF { LevelFilter::OFF } else { self.base.max(LevelFilter::INFO) };
         Targets::new()
             .with_default(self.base.min(LevelFilter::WARN))
             .with_target("ovstunnel", self.base)
+            .with_target(AUDIT, audit)
             .with_targets(self.modules.iter().cloned())
     }
 }
@@ -129,12 +151,24 @@ pub(super) fn listen<'de, D: Deserializer<'de>>(d: D) -> Result<Option<SocketAdd
     })
 }
 
+#[allow(clippy::ref_option, reason = "the signature is serde's")]
+pub(super) fn show_listen<S: Serializer>(listen: &Option<SocketAddr>, s: S) -> Result<S::Ok, S::Error> {
+    match listen {
+        Some(address) => s.collect_str(address),
+        None => s.serialize_str("off"),
+    }
+}
+
 fn absolute(text: &str) -> Option<PathBuf> {
     (text.starts_with('/') && !text.contains('\0')).then(|| text.into())
 }
 
 pub(super) fn path<'de, D: Deserializer<'de>>(d: D) -> Result<PathBuf, D::Error> {
     text(d, "an absolute path", absolute)
+}
+
+pub(super) fn some_path<'de, D: Deserializer<'de>>(d: D) -> Result<Option<PathBuf>, D::Error> {
+    path(d).map(Some)
 }
 
 pub(super) fn socket<'de, D: Deserializer<'de>>(d: D) -> Result<PathBuf, D::Error> {
@@ -182,6 +216,44 @@ pub(super) fn prefixes<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D
     Ok(prefixes.into_iter().map(|p| p.0).collect())
 }
 
+pub(super) fn client_name<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    text(d, "a name as it stands in a certificate: 1 to 253 characters, none of them a control character", |t| {
+        let good = (1..=253).contains(&t.chars().count()) && !t.chars().any(char::is_control);
+        good.then(|| t.to_owned())
+    })
+}
+
+pub(super) fn clients<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<TlsClient>, D::Error> {
+    let clients = Vec::<TlsClient>::deserialize(d)?;
+    if clients.is_empty() {
+        return Err(D::Error::invalid_length(0, &"at least one; leave it out to let every client be an operator"));
+    }
+    let twice = |(n, client): &(usize, &TlsClient)| clients[..*n].iter().any(|other| other.name == client.name);
+    match clients.iter().enumerate().find(twice) {
+        Some((_, client)) => Err(D::Error::custom(format!("the name `{}` is there twice", echo(&client.name)))),
+        None => Ok(clients),
+    }
+}
+
+const SMALLEST_LOG: ByteSize = ByteSize::kib(64);
+const LARGEST_LOG: ByteSize = ByteSize::tib(1);
+
+pub(super) fn log_size<'de, D: Deserializer<'de>>(d: D) -> Result<ByteSize, D::Error> {
+    text(d, r#"a size from "64KiB" to "1TiB", such as "50MiB""#, |t| {
+        t.parse().ok().filter(|size| (SMALLEST_LOG..=LARGEST_LOG).contains(size))
+    })
+}
+
+/// In the largest unit that does not round it.
+pub(super) fn show_size<S: Serializer>(size: &ByteSize, s: S) -> Result<S::Ok, S::Error> {
+    let units = [("TiB", bytesize::TIB), ("GiB", bytesize::GIB), ("MiB", bytesize::MIB), ("KiB", bytesize::KIB)];
+    let bytes = size.as_u64();
+    match units.iter().find(|(_, unit)| bytes.is_multiple_of(*unit)) {
+        Some((name, unit)) => s.collect_str(&format_args!("{}{name}", bytes / unit)),
+        None => s.collect_str(&format_args!("{bytes}B")),
+    }
+}
+
 /// Highest limit of frames a second; beyond it a limit is none.
 const PPS_MAX: u32 = 1_000_000;
 
@@ -199,6 +271,22 @@ impl<'de> Deserialize<'de> for XapiMode {
             parse: |t| (t == "auto").then_some(XapiMode::Auto),
             flag: Some(|on| if on { XapiMode::On } else { XapiMode::Off }),
         })
+    }
+}
+
+impl Serialize for XapiMode {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self {
+            XapiMode::Auto => s.serialize_str("auto"),
+            XapiMode::On => s.serialize_bool(true),
+            XapiMode::Off => s.serialize_bool(false),
+        }
+    }
+}
+
+impl Serialize for Level {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.as_str())
     }
 }
 

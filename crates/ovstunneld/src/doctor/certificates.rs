@@ -131,6 +131,11 @@ mod tests {
 
     use super::*;
 
+    fn tls(certificate: &Path, client_ca: &Path) -> Tls {
+        let (certificate, client_ca) = (certificate.to_owned(), client_ca.to_owned());
+        Tls { key: certificate.clone(), certificate, client_ca, client_crl: None, clients: vec![] }
+    }
+
     fn file(dir: &Path, from: Duration, to: Duration, usage: ExtendedKeyUsagePurpose) -> Vec<CertificateFile> {
         let (mut params, now) = (CertificateParams::new(["host".to_owned()]).unwrap(), OffsetDateTime::now_utc());
         (params.not_before, params.not_after) = (now + from, now + to);
@@ -138,7 +143,7 @@ mod tests {
         let pem = params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem();
         let path = dir.join("cert.pem");
         std::fs::write(&path, pem).unwrap();
-        look(Some(&Tls { certificate: path.clone(), key: path.clone(), client_ca: path }))
+        look(Some(&tls(&path, &path)))
     }
 
     #[test]
@@ -153,7 +158,7 @@ mod tests {
         assert_eq!(level(&file(dir.path(), day, day * 99, server())), Level::Fail);
         assert_eq!(level(&file(dir.path(), -day, day * 99, ExtendedKeyUsagePurpose::ClientAuth)), Level::Fail);
         std::fs::write(dir.path().join("cert.pem"), "nonsense").unwrap();
-        let tls = Tls { certificate: dir.path().join("cert.pem"), key: "/k".into(), client_ca: "/nonexistent".into() };
+        let tls = tls(&dir.path().join("cert.pem"), Path::new("/nonexistent"));
         let found = check(&look(Some(&tls)), OffsetDateTime::now_utc());
         assert_eq!(found.iter().map(|f| f.level).collect::<Vec<_>>(), [Level::Fail, Level::Fail]);
         assert_eq!(check(&look(None), OffsetDateTime::now_utc()), []);

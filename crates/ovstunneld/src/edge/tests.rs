@@ -18,6 +18,7 @@ fn app() -> Router {
             .route("/panic", get(async || -> &'static str { panic!("on purpose") }))
             .route("/library", get(async || (StatusCode::BAD_REQUEST, "plain words")))
             .route("/own", get(async || (StatusCode::SERVICE_UNAVAILABLE, axum::Json(5)))),
+        None,
     )
 }
 

@@ -40,25 +40,21 @@ pub(super) struct Https {
 }
 
 impl Https {
-    pub(super) async fn bind(address: SocketAddr, tls: TlsStore) -> Result<Self, ListenError> {
+    pub(super) async fn bind(address: SocketAddr, tls: Arc<TlsStore>) -> Result<Self, ListenError> {
         let refused = |source| ListenError::Address { address, source };
         let listener = TcpListener::bind(address).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
-        Ok(Https { listener, address, tls: Arc::new(tls) })
+        Ok(Https { listener, address, tls })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub(super) fn tls(&self) -> Arc<TlsStore> {
-        Arc::clone(&self.tls)
-    }
-
     pub(super) async fn run(self, app: Router, life: Life) {
         let room = Arc::new(Semaphore::new(MAX_HTTPS_CONNECTIONS));
         while let Some(((stream, address), permit)) = next(&room, &life, |cx| self.listener.poll_accept(cx)).await {
-            let (tls, app, its_life) = (self.tls(), app.clone(), life.clone());
+            let (tls, app, its_life) = (Arc::clone(&self.tls), app.clone(), life.clone());
             life.tasks.spawn(async move {
                 connection(stream, address, &tls, app, &its_life).await;
                 drop(permit);
@@ -86,8 +82,8 @@ async fn connection(stream: TcpStream, address: SocketAddr, tls: &TlsStore, app:
             let session = stream.get_ref().1;
             let http2 = session.alpn_protocol() == Some(b"h2");
             // Without a certificate the handshake does not get here; without this line a fault there would matter.
-            let Some(certificate) = session.peer_certificates().and_then(|chain| chain.first()) else { return };
-            let peer = Peer::Certificate(Arc::new(PeerCertificate::read(certificate, address)));
+            let Some(chain) = session.peer_certificates().filter(|chain| !chain.is_empty()) else { return };
+            let peer = Peer::Certificate(Arc::new(PeerCertificate::read(chain, address)));
             serve(*stream, http2, peer, app, life).await;
         }
         Ok(Ok(Hello::NotTls(stream))) => {

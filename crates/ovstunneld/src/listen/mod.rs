@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 pub use peer::{Peer, PeerCertificate};
 
 use crate::config::Config;
-use crate::tls::{TlsError, TlsStore};
+use crate::tls::TlsStore;
 use https::Https;
 use unix::Unix;
 
@@ -44,9 +44,6 @@ pub const GRACE: Duration = Duration::from_secs(10);
 /// Why a listener could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// The certificate files cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
     /// The address cannot be listened on.
     #[error("cannot listen on [api] listen = \"{address}\": {source}")]
     Address {
@@ -95,13 +92,13 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Reads the certificates and takes address and socket, without serving yet: what can fail at start fails here.
+    /// Takes address and socket, without serving yet: what can fail at start fails here. Without `tls` there is no HTTPS.
     ///
     /// # Errors
     /// Names the key of the configuration and the reason.
-    pub async fn bind(config: &Config) -> Result<Self, ListenError> {
-        let https = match (config.api.listen, &config.tls) {
-            (Some(address), Some(tls)) => Some(Https::bind(address, TlsStore::open(tls)?).await?),
+    pub async fn bind(config: &Config, tls: Option<Arc<TlsStore>>) -> Result<Self, ListenError> {
+        let https = match (config.api.listen, tls) {
+            (Some(address), Some(tls)) => Some(Https::bind(address, tls).await?),
             _ => None,
         };
         Ok(Listeners { https, unix: Unix::bind(&config.api.socket)? })
@@ -115,13 +112,11 @@ impl Listeners {
     /// Starts to serve `app` in tasks of the current runtime.
     pub fn serve(self, app: &Router) -> Serving {
         let life = Life::default();
-        let tls = self.https.map(|https| {
-            let tls = https.tls();
+        if let Some(https) = self.https {
             life.tasks.spawn(https.run(app.clone(), life.clone()));
-            tls
-        });
+        }
         life.tasks.spawn(self.unix.run(app.clone(), life.clone()));
-        Serving { life, tls }
+        Serving { life }
     }
 }
 
@@ -129,18 +124,9 @@ impl Listeners {
 #[derive(Debug)]
 pub struct Serving {
     life: Life,
-    tls: Option<Arc<TlsStore>>,
 }
 
 impl Serving {
-    /// Reads the certificate files again; without HTTPS there is nothing to do.
-    ///
-    /// # Errors
-    /// As [`TlsStore::reload`]: the old ones stay in force.
-    pub fn reload_tls(&self) -> Result<(), TlsError> {
-        self.tls.as_ref().map_or(Ok(()), |tls| tls.reload())
-    }
-
     /// Stops accepting, lets requests in flight finish for up to `grace`, then cuts off the rest. True when none was.
     pub async fn shutdown(self, grace: Duration) -> bool {
         self.life.stop.cancel();

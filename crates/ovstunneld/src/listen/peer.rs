@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
+use rustls_pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -18,7 +19,10 @@ use crate::problem::{ApiError, echo};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// A process of root's, or of the user that the daemon runs as, over the Unix socket.
-    Root,
+    Root {
+        /// The process, where the kernel tells.
+        pid: Option<i32>,
+    },
     /// The owner of a client certificate, over HTTPS.
     Certificate(Arc<PeerCertificate>),
 }
@@ -32,13 +36,17 @@ pub struct PeerCertificate {
     pub names: Vec<String>,
     /// Address and port of the client.
     pub address: SocketAddr,
+    /// The certificate in DER, followed by those of intermediate authorities that the client sent.
+    pub chain: Vec<CertificateDer<'static>>,
 }
 
 impl PeerCertificate {
-    /// Reads the names from a certificate in DER. What cannot be read is left out: TLS has verified it all the same.
-    pub(super) fn read(der: &[u8], address: SocketAddr) -> Self {
-        let Ok((_, certificate)) = X509Certificate::from_der(der) else {
-            return PeerCertificate { common_name: None, names: Vec::new(), address };
+    /// Reads the names from the first certificate. What cannot be read is left out: TLS has verified it all the same.
+    pub(super) fn read(chain: &[CertificateDer<'_>], address: SocketAddr) -> Self {
+        let own = chain.first().map(AsRef::as_ref).unwrap_or_default();
+        let chain = chain.iter().map(|der| der.clone().into_owned()).collect();
+        let Ok((_, certificate)) = X509Certificate::from_der(own) else {
+            return PeerCertificate { common_name: None, names: Vec::new(), address, chain };
         };
         let common_name =
             certificate.subject().iter_common_name().next().and_then(|n| n.as_str().ok()).map(str::to_owned);
@@ -47,18 +55,25 @@ impl PeerCertificate {
             GeneralName::DNSName(n) | GeneralName::RFC822Name(n) | GeneralName::URI(n) => Some((*n).to_owned()),
             _ => None,
         });
-        PeerCertificate { common_name, names: names.collect(), address }
+        PeerCertificate { common_name, names: names.collect(), address, chain }
+    }
+
+    /// The name under which the log speaks of its owner, as it may be shown.
+    pub fn name(&self) -> String {
+        echo(self.common_name.as_ref().or(self.names.first()).map_or("?", String::as_str))
+    }
+
+    /// All names.
+    pub fn all_names(&self) -> impl Iterator<Item = &str> {
+        self.common_name.iter().chain(&self.names).map(String::as_str)
     }
 }
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Peer::Root => f.write_str("root"),
-            Peer::Certificate(c) => {
-                let name = c.common_name.as_ref().or(c.names.first()).map_or("?", String::as_str);
-                write!(f, "{}@{}", echo(name), c.address)
-            }
+            Peer::Root { .. } => f.write_str("root"),
+            Peer::Certificate(c) => write!(f, "{}@{}", c.name(), c.address),
         }
     }
 }
@@ -83,11 +98,11 @@ mod tests {
         let mut params = CertificateParams::new(["manager.example".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, "man\nager");
         let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        let peer = PeerCertificate::read(der.der(), "192.0.2.1:9".parse().unwrap());
+        let peer = PeerCertificate::read(&[der.der().clone()], "192.0.2.1:9".parse().unwrap());
         assert_eq!(peer.common_name.as_deref(), Some("man\nager"));
         assert_eq!(peer.names, ["manager.example"]);
         assert_eq!(Peer::Certificate(Arc::new(peer)).to_string(), r"man\nager@192.0.2.1:9");
-        let unread = PeerCertificate::read(b"junk", "192.0.2.1:9".parse().unwrap());
+        let unread = PeerCertificate::read(&[b"junk".to_vec().into()], "192.0.2.1:9".parse().unwrap());
         assert_eq!(Peer::Certificate(Arc::new(unread)).to_string(), "?@192.0.2.1:9");
     }
 }

@@ -72,7 +72,9 @@ impl Unix {
 async fn connection(stream: UnixStream, user: u32, app: Router, life: &Life) {
     // The mode of the socket keeps others out; this holds also if someone changes it.
     match stream.peer_cred() {
-        Ok(who) if who.uid() == 0 || who.uid() == user => serve(stream, false, Peer::Root, app, life).await,
+        Ok(who) if who.uid() == 0 || who.uid() == user => {
+            serve(stream, false, Peer::Root { pid: who.pid() }, app, life).await;
+        }
         Ok(who) => {
             tracing::warn!(uid = who.uid(), pid = who.pid(), "refused a client of the Unix socket that is not root");
             refuse(stream, &ApiError::forbidden("this socket is for root only")).await;

@@ -1,15 +1,15 @@
 //! The log: set up once, before anything else runs.
 //!
 //! What it does: writes each line to the log file on a thread of its own, so that a slow disk never holds up a request,
-//! and errors and warnings also to standard error (the journal under systemd). The level can be changed and the file
-//! reopened while the daemon runs. What it must not do: stop or block the daemon for whatever happens to the file; lines
+//! and errors and warnings also to standard error (the journal under systemd). Level, format and file can be changed and
+//! the file reopened while the daemon runs. What it must not do: stop or block the daemon for whatever happens to the file; lines
 //! that cannot be kept are counted, and the count is logged once that is possible again.
 
 mod file;
+mod stderr;
 
 use std::fmt;
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
 use tracing::Dispatch;
@@ -23,16 +23,26 @@ use tracing_subscriber::{Layer, Registry, fmt as lines, reload};
 
 use crate::config::{Level, Log, LogFormat};
 use file::{Control, LogFile};
+use stderr::Stderr;
 
 /// Lines that may wait for the disk; more are lost, and counted. The queue takes about 32 bytes a place.
 const WAITING_LINES: usize = 8192;
 
 /// The running log. Dropping it writes out what waits, for up to a second: hold it until the very end of `main`.
 pub struct Logging {
-    level: Mutex<Level>,
-    filter: reload::Handle<Targets, Registry>,
+    in_force: Mutex<InForce>,
+    text: reload::Handle<Targets, Registry>,
+    json: reload::Handle<Targets, Registry>,
     control: Arc<Control>,
     _writes_the_rest: WorkerGuard,
+}
+
+/// What the log follows now.
+#[derive(Clone, Debug)]
+struct InForce {
+    log: Log,
+    /// Differs from the configured one where it was set by hand.
+    level: Level,
 }
 
 impl fmt::Debug for Logging {
@@ -65,17 +75,29 @@ pub fn init(config: &Log) -> Result<Logging, tracing_subscriber::util::TryInitEr
 
 /// The log without making it this process's: for tests.
 fn build(config: &Log) -> (Dispatch, Logging) {
-    let control = Arc::new(Control::default());
-    let file = LogFile::open(&config.file, config.format, Arc::clone(&control));
+    let control = Arc::new(Control::new(config));
+    let file = LogFile::open(Arc::clone(&control));
     let (writer, guard) =
         NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING_LINES).thread_name("log").finish(file);
     control.count_dropped(writer.error_counter());
-    let (filter, handle) = reload::Layer::new(config.level.targets());
-    let subscriber = Registry::default()
-        .with(file_layer(config.format, writer).with_filter(filter))
-        .with(stderr_layer(Arc::clone(&control)));
-    let level = Mutex::new(config.level.clone());
-    (Dispatch::new(subscriber), Logging { level, filter: handle, control, _writes_the_rest: guard })
+    // One layer for each format, of which one is silent.
+    let (text_filter, text) = reload::Layer::new(targets(LogFormat::Text, config.format, &config.level));
+    let (json_filter, json) = reload::Layer::new(targets(LogFormat::Json, config.format, &config.level));
+    let layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> = vec![
+        file_layer(LogFormat::Text, writer.clone()).with_filter(text_filter).boxed(),
+        file_layer(LogFormat::Json, writer).with_filter(json_filter).boxed(),
+        stderr_layer(Arc::clone(&control)).boxed(),
+    ];
+    let in_force = Mutex::new(InForce { log: config.clone(), level: config.level.clone() });
+    (
+        Dispatch::new(Registry::default().with(layers)),
+        Logging { in_force, text, json, control, _writes_the_rest: guard },
+    )
+}
+
+/// What the layer of one format lets through while another is in force.
+fn targets(layer: LogFormat, in_force: LogFormat, level: &Level) -> Targets {
+    if layer == in_force { level.targets() } else { Targets::new() }
 }
 
 fn file_layer(format: LogFormat, writer: NonBlocking) -> Box<dyn Layer<Registry> + Send + Sync> {
@@ -104,24 +126,53 @@ where
         .with_ansi(false)
         .with_timer(Utc)
         .log_internal_errors(false)
-        .with_writer(io::stderr)
+        .with_writer(Stderr::here())
         .with_filter(wanted)
 }
 
 impl Logging {
     /// The level in force.
     pub fn level(&self) -> Level {
-        self.level.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.in_force().level.clone()
     }
 
-    /// Changes the level, from the next line on.
+    /// What the configuration says, whatever was set by hand.
+    pub fn configured(&self) -> Log {
+        self.in_force().log.clone()
+    }
+
+    /// Changes the level, from the next line on, until the configuration is read again.
     ///
     /// # Errors
     /// When the log is gone, at the end of the process.
     pub fn set_level(&self, level: &Level) -> Result<(), LevelError> {
-        self.filter.reload(level.targets())?;
-        *self.level.lock().unwrap_or_else(PoisonError::into_inner) = level.clone();
+        let mut in_force = self.in_force();
+        self.filter(in_force.log.format, level)?;
+        in_force.level = level.clone();
         Ok(())
+    }
+
+    /// Follows a configuration: level, format, file and its size. A file that cannot be opened is tried again and again,
+    /// while the old one is kept.
+    ///
+    /// # Errors
+    /// As [`Logging::set_level`].
+    pub fn configure(&self, log: &Log) -> Result<(), LevelError> {
+        let mut in_force = self.in_force();
+        self.filter(log.format, &log.level)?;
+        *in_force = InForce { log: log.clone(), level: log.level.clone() };
+        self.control.ask_move(log);
+        Ok(())
+    }
+
+    fn filter(&self, format: LogFormat, level: &Level) -> Result<(), LevelError> {
+        self.text.reload(targets(LogFormat::Text, format, level))?;
+        self.json.reload(targets(LogFormat::Json, format, level))?;
+        Ok(())
+    }
+
+    fn in_force(&self) -> MutexGuard<'_, InForce> {
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the file opened anew before the next line, as after a rotation. If that fails, the old one is kept.
@@ -133,6 +184,11 @@ impl Logging {
     pub fn lost_lines(&self) -> u64 {
         self.control.lost_lines()
     }
+}
+
+/// Says on standard error why the daemon cannot run; in the journal as an error.
+pub fn complain(what: &str) {
+    Stderr::here().complain(what);
 }
 
 /// RFC 3339 in UTC with milliseconds.

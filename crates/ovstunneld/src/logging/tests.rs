@@ -12,7 +12,7 @@ use nix::sched::{CloneFlags, unshare};
 use super::*;
 
 fn config(file: PathBuf, level: &str, format: LogFormat) -> Log {
-    Log { file, level: Level::parse(level).unwrap(), format }
+    Log { file, level: Level::parse(level).unwrap(), format, ..Log::default() }
 }
 
 /// The lines that `body` leaves in a log file of its own.
@@ -79,8 +79,22 @@ fn every_line_is_in_the_file_when_the_log_has_ended() {
 }
 
 fn open(path: &Path) -> (LogFile, Arc<Control>) {
-    let control = Arc::new(Control::default());
-    (LogFile::open(path, LogFormat::Text, Arc::clone(&control)), control)
+    let control = Arc::new(Control::new(&config(path.to_owned(), "info", LogFormat::Text)));
+    (LogFile::open(Arc::clone(&control)), control)
+}
+
+/// Writes lines until the file is as it should be, and gives what is in it then.
+fn write_until(log: &mut LogFile, path: &Path, good: impl Fn(&str) -> bool) -> String {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        log.write_all(b"line\n").unwrap();
+        let text = fs::read_to_string(path).unwrap_or_default();
+        if good(&text) {
+            return text;
+        }
+        assert!(std::time::Instant::now() < end, "{text}");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
@@ -102,27 +116,124 @@ fn a_deleted_file_comes_back_by_itself() {
     let path = dir.path().join("log");
     let (mut log, _) = open(&path);
     fs::remove_file(&path).unwrap();
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
-    while !path.exists() && std::time::Instant::now() < end {
-        log.write_all(b"line\n").unwrap();
-        std::thread::yield_now();
-    }
-    assert_eq!(fs::read_to_string(path).unwrap(), "line\n");
+    assert_eq!(write_until(&mut log, &path, |text| !text.is_empty()), "line\n");
 }
 
 #[test]
-fn a_file_that_cannot_be_opened_is_taken_up_by_a_later_reopen() {
+fn a_file_that_cannot_be_opened_is_taken_up_once_it_can() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("missing/log");
     let (mut log, control) = open(&path);
     assert!(control.all_to_stderr());
     log.write_all(b"to standard error\n").unwrap();
     fs::create_dir(path.parent().unwrap()).unwrap();
-    control.ask_reopen();
-    log.write_all(b"to the file\n").unwrap();
+    let text = write_until(&mut log, &path, |text| !text.is_empty());
     assert!(!control.all_to_stderr());
-    assert_eq!(fs::read_to_string(path).unwrap(), "to the file\n");
-    assert_eq!(control.lost_lines(), 0);
+    let (first, rest) = text.split_once('\n').unwrap();
+    assert!(first.contains("WARN ovstunneld::logging: the log file can be opened again"), "{text}");
+    assert_eq!((rest, control.lost_lines()), ("line\n", 0));
+}
+
+#[test]
+fn a_folder_in_the_place_of_the_file_sends_lines_to_standard_error_and_not_into_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let (mut log, control) = open(&path);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    write_until(&mut log, &path, |_| control.all_to_stderr());
+    fs::remove_dir(&path).unwrap();
+    let text = write_until(&mut log, &path, |text| !text.is_empty());
+    assert!(text.contains("can be opened again") && text.ends_with("\nline\n"), "{text}");
+}
+
+/// A log of 64 KiB that has had `lines` of 1 KiB.
+fn filled(dir: &Path, lines: usize) -> (PathBuf, LogFile) {
+    let path = dir.join("log");
+    let small = Log { max_size: bytesize::ByteSize::kib(64), ..config(path.clone(), "info", LogFormat::Text) };
+    let mut log = LogFile::open(Arc::new(Control::new(&small)));
+    for n in 0..lines {
+        log.write_all(format!("{n:<1023}\n").as_bytes()).unwrap();
+    }
+    (path, log)
+}
+
+fn numbers(path: &Path) -> Vec<usize> {
+    fs::read_to_string(path).unwrap().lines().map(|line| line.trim().parse().unwrap()).collect()
+}
+
+#[test]
+fn a_full_file_is_kept_as_the_older_one_and_no_more_than_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, _log) = filled(dir.path(), 150);
+    let older = dir.path().join("log.1");
+    assert_eq!((numbers(&older), numbers(&path)), ((64..128).collect(), (128..150).collect()));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_link_stays_a_link_and_a_file_that_was_cut_is_not_full() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let real = elsewhere.path().join("real");
+    symlink(&real, dir.path().join("log")).unwrap();
+    let (path, mut log) = filled(dir.path(), 64);
+    fs::File::options().write(true).open(&real).unwrap().set_len(0).unwrap();
+    log.write_all(b"64\n").unwrap();
+    assert!(!elsewhere.path().join("real.1").exists(), "after copytruncate there is room");
+    assert_eq!(numbers(&path), [64]);
+    drop(log);
+    filled(dir.path(), 65);
+    assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+    assert_eq!(numbers(&elsewhere.path().join("real.1")).len(), 64);
+}
+
+/// Whoever else writes has begun a new file: it must not be renamed as if it were the full one.
+#[test]
+fn a_file_that_another_has_begun_anew_is_not_set_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, mut log) = filled(dir.path(), 64);
+    fs::rename(&path, dir.path().join("log.1")).unwrap();
+    fs::write(&path, "1000\n").unwrap();
+    log.write_all(b"1001\n").unwrap();
+    assert_eq!((numbers(&path), numbers(&dir.path().join("log.1")).len()), (vec![1000, 1001], 64));
+}
+
+#[test]
+fn a_full_file_that_cannot_be_renamed_is_emptied_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("log.1/full")).unwrap();
+    let (path, _log) = filled(dir.path(), 65);
+    let text = fs::read_to_string(path).unwrap();
+    let lines: Vec<_> = text.lines().map(str::trim).collect();
+    assert!(lines[0].contains("could not be renamed") && lines[0].contains("it was emptied"), "{text}");
+    assert_eq!(&lines[1..], ["64"]);
+}
+
+#[test]
+fn format_file_and_level_change_while_running() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    let (dispatch, logging) = build(&config(one.clone(), "info", LogFormat::Text));
+    tracing::dispatcher::with_default(&dispatch, || {
+        let span = tracing::error_span!("old", id = 1);
+        span.in_scope(|| tracing::info!("first"));
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while fs::read_to_string(&one).unwrap().is_empty() && std::time::Instant::now() < end {
+            std::thread::yield_now();
+        }
+        logging.set_level(&Level::parse("debug").unwrap()).unwrap();
+        logging.configure(&config(two.clone(), "info", LogFormat::Json)).unwrap();
+        // The level that was set by hand is gone; and what began before the change is told after it.
+        tracing::debug!("unseen");
+        span.in_scope(|| tracing::info!("second"));
+        tracing::error_span!("new", id = 2).in_scope(|| tracing::info!("third"));
+    });
+    drop(logging);
+    let (one, two) = (fs::read_to_string(one).unwrap(), fs::read_to_string(two).unwrap());
+    assert!(one.lines().count() == 1 && one.contains("old{id=1}: ") && one.contains("first"), "{one}");
+    let lines: Vec<serde_json::Value> = two.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[0]["message"], &lines[1]["message"]), (2, &"second".into(), &"third".into()));
+    assert_eq!(lines[1]["spans"][0]["id"], 2);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use ovstunnel_api::{Bridge, BridgeAnswer, BridgeList, OutcomeAnswer, PostTunnel,
 use ovstunnel_core::{BridgeName, Change, PortName, View};
 
 use super::{ChangeQuery, State, describe, planned, problem, status, validate};
+use crate::audit::Effect;
 use crate::edge::RequestId;
 use crate::extract::{ValidJson, ValidPath, ValidQuery};
 use crate::problem::{ApiError, chain};
@@ -26,7 +27,8 @@ pub(super) async fn carry_out(
         return state.writer.plan(change).await.map(planned).map_err(failed);
     }
     let done = state.writer.change(change, id.to_string()).await.map_err(failed)?;
-    answer(done)
+    let outcome = describe::outcome(done.outcome);
+    answer(done).map(|response| Effect::of(outcome.as_str(), response))
 }
 
 async fn local_addresses(state: &State) -> Result<Vec<std::net::Ipv4Addr>, ApiError> {
@@ -62,7 +64,7 @@ pub(super) async fn put_bridge(
     carry_out(&state, change, &query, id, |done| {
         let outcome = describe::outcome(done.outcome);
         let bridge = match &done.seen {
-            Seen::Bridge(seen) => describe::bridge(&seen.0, &seen.1, &state.settings),
+            Seen::Bridge(seen) => describe::bridge(&seen.0, &seen.1, &state.writer.settings()),
             _ => None,
         };
         let bridge = bridge.ok_or_else(|| gone(&done))?;

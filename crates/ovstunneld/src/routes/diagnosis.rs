@@ -31,7 +31,7 @@ pub(super) async fn get_doctor(
     Shared(state): Shared<State>,
     ValidQuery(query): ValidQuery<DoctorQuery>,
 ) -> Json<DoctorAnswer> {
-    let settings = state.switch.effective(&state.settings);
+    let settings = state.switch.effective(&state.writer.settings());
     Json(state.doctor.examine(&now(&state, &settings), query.probe_peers).await)
 }
 
@@ -42,10 +42,10 @@ pub(super) async fn get_doctor(
         (status = 403, description = "`forbidden`: not over HTTPS", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn get_support(peer: Peer, Shared(state): Shared<State>) -> Result<Json<SupportAnswer>, ApiError> {
-    if peer != Peer::Root {
+    if !matches!(peer, Peer::Root { .. }) {
         return Err(ApiError::forbidden("what a bug report needs is given on this host only, over the Unix socket"));
     }
-    let settings = state.switch.effective(&state.settings);
+    let settings = state.switch.effective(&state.writer.settings());
     let now = now(&state, &settings);
     let mut parts = support::parts(&state.doctor, &now).await;
     let found = state.doctor.examine(&now, false).await;

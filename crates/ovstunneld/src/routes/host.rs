@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{ChangeQuery, State, planned, problem};
+use crate::audit::Effect;
 use crate::extract::{ValidPath, ValidQuery};
 use crate::metrics::{CONTENT_TYPE, Surroundings};
 use crate::problem::{ApiError, chain, echo};
@@ -80,7 +81,8 @@ pub(super) async fn reconcile(
         done: report.done,
         failed: report.failed,
     };
-    Ok(Json(answer).into_response())
+    let effect = format!("{} found, {} done, {} failed", answer.found.len(), answer.done.len(), answer.failed.len());
+    Ok(Effect::of(&effect, Json(answer).into_response()))
 }
 
 /// Whether the daemon is alive.
@@ -136,7 +138,7 @@ fn told(look: Look) -> ovstunnel_api::Look {
 
 /// What is configured and cannot be had of this switch.
 fn warnings(state: &State, health: &Health) -> Vec<String> {
-    let pps = state.settings.vif_broadcast_pps;
+    let pps = state.writer.settings().vif_broadcast_pps;
     let no_limit = health.no_meters.as_ref().filter(|_| pps > 0).map(|words| {
         format!("VIFs have no limit of {pps} broadcast frames a second: the switch takes no meters ({words})")
     });

@@ -7,6 +7,7 @@ mod bridges;
 mod describe;
 mod diagnosis;
 mod host;
+mod log;
 mod openapi;
 mod plugin;
 mod takeover;
@@ -19,10 +20,11 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use ovstunnel_api::{Outcome, PlanAnswer, PlannedCommand};
-use ovstunnel_core::{FlowsSeen, ObservedBridge, Settings, View};
+use ovstunnel_core::{FlowsSeen, ObservedBridge, View};
 use ovstunnel_ovs::Switch;
 use serde::Deserialize;
 
+use crate::audit::Effect;
 use crate::doctor::Doctor;
 use crate::interfaces::Interfaces;
 use crate::logging::Logging;
@@ -42,8 +44,6 @@ pub struct State {
     pub interfaces: Arc<Interfaces>,
     /// xapi, where it is used.
     pub xapi: Option<Arc<Xapi>>,
-    /// What the configuration says about networks.
-    pub settings: Arc<Settings>,
     /// What is counted.
     pub metrics: Metrics,
     /// The log; none in tests of the routes alone.
@@ -90,7 +90,7 @@ impl State {
             Ok(()) => self.writer.flows().get(observed.uuid),
             Err(_) => FlowsSeen::Unknown,
         };
-        describe::bridge(observed, &seen, &self.switch.effective(&self.settings))
+        describe::bridge(observed, &seen, &self.switch.effective(&self.writer.settings()))
     }
 
     /// That the mirror is the database's state and not a memory of it.
@@ -104,13 +104,14 @@ impl State {
 
 fn planned(plan: Planned) -> Response {
     let commands = plan.commands.into_iter().map(|command| PlannedCommand { argv: command.argv, stdin: command.stdin });
-    let answer = PlanAnswer {
-        dry_run: true,
-        outcome: describe::outcome(plan.outcome),
-        changes: plan.changes,
-        commands: commands.collect(),
-    };
-    axum::Json(answer).into_response()
+    let outcome = describe::outcome(plan.outcome);
+    let answer = PlanAnswer { dry_run: true, outcome, changes: plan.changes, commands: commands.collect() };
+    dry_run(outcome, axum::Json(answer).into_response())
+}
+
+/// For the audit: nothing was changed.
+fn dry_run(outcome: Outcome, response: Response) -> Response {
+    Effect::of(&format!("dry run: {}", outcome.as_str()), response)
 }
 
 /// The status of a success: 201 where something came into being.

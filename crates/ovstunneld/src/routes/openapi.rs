@@ -7,7 +7,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{State, bridges, diagnosis, host, plugin, takeover, vifs};
+use super::{State, bridges, diagnosis, host, log, plugin, takeover, vifs};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -45,6 +45,7 @@ pub(super) fn router() -> Router<State> {
         .routes(routes!(host::healthz))
         .routes(routes!(host::readyz))
         .routes(routes!(host::metrics))
+        .routes(routes!(log::get_log, log::put_log))
         .split_for_parts();
     router.route("/openapi.json", get(async move || Json(description)))
 }

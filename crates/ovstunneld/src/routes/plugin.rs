@@ -1,16 +1,18 @@
 //! The xapi plugin's functions, for management servers that speak to XenServer's own API.
 
 use axum::extract::State as Shared;
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use ovstunnel_api::{PluginAnswer, PluginArguments, Problem};
 
 use super::State;
+use crate::audit::Effect;
 use crate::edge::RequestId;
 use crate::extract::{ValidJson, ValidPath, ValidQuery};
 use crate::plugin;
 use crate::problem::{ApiError, echo};
 
-/// The plugin's contract has no dry run: a caller who asks for one must not have the real thing.
+/// Where there is no dry run, as in the plugin's contract, a caller who asks for one must not have the real thing.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NoQuery {}
@@ -32,8 +34,9 @@ pub(super) async fn call(
     ValidPath(function): ValidPath<String>,
     ValidQuery(NoQuery {}): ValidQuery<NoQuery>,
     ValidJson(PluginArguments(arguments)): ValidJson<PluginArguments>,
-) -> Result<Json<PluginAnswer>, ApiError> {
+) -> Result<Response, ApiError> {
     let unknown = || ApiError::not_found(format!("the plugin has no function {}", echo(&function)));
     let value = plugin::call(&state, &id, &function, &arguments).await.ok_or_else(unknown)?;
-    Ok(Json(PluginAnswer { value }))
+    let effect = Effect::new(&value);
+    Ok((Extension(effect), Json(PluginAnswer { value })).into_response())
 }

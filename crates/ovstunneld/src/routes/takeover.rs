@@ -10,6 +10,7 @@ use ovstunnel_api::{
 use ovstunnel_core::{BridgeName, Change};
 
 use super::{ChangeQuery, State, bridges, problem, validate};
+use crate::audit::Effect;
 use crate::edge::RequestId;
 use crate::extract::{OptionalJson, ValidPath, ValidQuery};
 use crate::problem::ApiError;
@@ -37,7 +38,9 @@ pub(super) async fn post_takeover(
     let failed = |error| problem(&state, "", error);
     if !query.dry_run {
         let taken = state.writer.take_over(names).await.map_err(failed)?;
-        return Ok(Json(TakeoverAnswer { outcome: outcome(&taken), bridges: described(taken) }).into_response());
+        let outcome = outcome(&taken);
+        let answer = Json(TakeoverAnswer { outcome, bridges: described(taken) });
+        return Ok(Effect::of(outcome.as_str(), answer.into_response()));
     }
     let plan = state.writer.plan_take_over(names).await.map_err(failed)?;
     let outcome = outcome(&plan.bridges);
@@ -46,7 +49,7 @@ pub(super) async fn post_takeover(
     let commands = plan.commands.into_iter().map(command).collect();
     let bridges = described(plan.bridges);
     let plan = PlanAnswer { dry_run: true, outcome, changes, commands };
-    Ok(Json(TakeoverPlan { plan, bridges }).into_response())
+    Ok(super::dry_run(outcome, Json(TakeoverPlan { plan, bridges }).into_response()))
 }
 
 /// Leave a plain bridge behind: our tunnels, flows and marks go; the bridge, its VIFs and what is not ours stay.

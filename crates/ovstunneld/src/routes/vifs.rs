@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use ovstunnel_api::{OutcomeAnswer, Problem};
 
 use super::{ChangeQuery, State, describe, planned, problem, validate};
+use crate::audit::Effect;
 use crate::extract::{ValidPath, ValidQuery};
 use crate::listen::Peer;
 use crate::problem::ApiError;
@@ -51,7 +52,7 @@ pub(super) async fn delete_vif(
 
 /// Both are the same to the writer: it looks, and what it does follows from what it sees.
 async fn news(peer: &Peer, state: &State, vif: &str, query: &ChangeQuery) -> Result<Response, ApiError> {
-    if *peer != Peer::Root {
+    if !matches!(peer, Peer::Root { .. }) {
         return Err(ApiError::forbidden("news of VIFs are taken from this host only, over the Unix socket"));
     }
     let vif = match uuid::Uuid::try_parse(vif) {
@@ -63,5 +64,6 @@ async fn news(peer: &Peer, state: &State, vif: &str, query: &ChangeQuery) -> Res
         return state.writer.plan_vif(vif).await.map(planned).map_err(failed);
     }
     let outcome = state.writer.vif(vif).await.map_err(failed)?;
-    Ok(Json(OutcomeAnswer { outcome: describe::outcome(outcome) }).into_response())
+    let outcome = describe::outcome(outcome);
+    Ok(Effect::of(outcome.as_str(), Json(OutcomeAnswer { outcome }).into_response()))
 }

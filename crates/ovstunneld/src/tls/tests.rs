@@ -3,7 +3,10 @@
 
 use std::fs;
 
-use rcgen::{CertifiedKey as Made, generate_simple_self_signed};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedKey as Made, DnType, IsCa, Issuer,
+    KeyIdMethod, KeyPair, generate_simple_self_signed,
+};
 use tempfile::TempDir;
 
 use super::*;
@@ -17,29 +20,54 @@ fn made() -> Made<rcgen::KeyPair> {
     generate_simple_self_signed(["localhost".to_owned()]).unwrap()
 }
 
-/// Three files that are good.
+/// The certificate of an authority and its list of revoked ones, which is empty.
+fn authority() -> (String, String) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "CA");
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let list = CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2020, 1, 1),
+        next_update: rcgen::date_time_ymd(2021, 1, 1),
+        crl_number: 1.into(),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    (certificate, list.signed_by(&Issuer::new(params, key)).unwrap().pem().unwrap())
+}
+
+/// Files that are good.
 fn good() -> Files {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
-    let tls = Tls { certificate: at("c.pem"), key: at("k.pem"), client_ca: at("a.pem") };
-    let made = made();
+    let tls = Tls {
+        certificate: at("c.pem"),
+        key: at("k.pem"),
+        client_ca: at("a.pem"),
+        client_crl: Some(at("r.pem")),
+        clients: Vec::new(),
+    };
+    let (made, (ca, list)) = (made(), authority());
     fs::write(&tls.certificate, made.cert.pem()).unwrap();
     fs::write(&tls.key, made.signing_key.serialize_pem()).unwrap();
-    fs::write(&tls.client_ca, made.cert.pem()).unwrap();
+    fs::write(&tls.client_ca, ca).unwrap();
+    fs::write(tls.client_crl.as_ref().unwrap(), list).unwrap();
     Files { dir, tls }
 }
 
 #[test]
 fn good_files_are_taken() {
     let files = good();
-    assert_eq!(load(&files.tls).unwrap().alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+    assert_eq!(load(&files.tls).unwrap().server.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
     drop(files.dir);
 }
 
 #[test]
 fn each_bad_file_is_named_with_its_key_and_the_reason() {
     type Spoil = fn(&Tls);
-    let cases: [(Spoil, &str, &str); 9] = [
+    let cases: [(Spoil, &str, &str); 13] = [
         (|t| fs::remove_file(&t.certificate).unwrap(), "certificate: ", "No such file"),
         (|t| fs::write(&t.certificate, "hello").unwrap(), "certificate: ", "no CERTIFICATE in it"),
         (|t| fs::write(&t.certificate, "-----BEGIN CERTIFICATE-----\n?\n").unwrap(), "certificate: ", "not PEM"),
@@ -68,6 +96,25 @@ fn each_bad_file_is_named_with_its_key_and_the_reason() {
             "client_ca: ",
             "certificate 1: ",
         ),
+        (|t| fs::remove_file(t.client_crl.as_ref().unwrap()).unwrap(), "client_crl: ", "No such file"),
+        (
+            |t| fs::write(t.client_crl.as_ref().unwrap(), made().cert.pem()).unwrap(),
+            "client_crl: ",
+            "no X509 CRL in it",
+        ),
+        (
+            |t| {
+                fs::write(t.client_crl.as_ref().unwrap(), "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n")
+                    .unwrap()
+            },
+            "client_crl: ",
+            "list 1: ",
+        ),
+        (
+            |t| fs::write(t.client_crl.as_ref().unwrap(), authority().1).unwrap(),
+            "client_crl: ",
+            "is not signed by the authority CN=CA of client_ca, but by another of that name",
+        ),
     ];
     for (spoil, key, reason) in cases {
         let files = good();
@@ -79,12 +126,12 @@ fn each_bad_file_is_named_with_its_key_and_the_reason() {
 }
 
 #[test]
-fn bad_new_files_leave_the_old_ones_in_force() {
+fn what_is_in_force_can_be_replaced() {
     let files = good();
     let store = TlsStore::open(&files.tls).unwrap();
     let before = store.current();
     fs::write(&files.tls.key, "garbage").unwrap();
-    store.reload().unwrap_err();
+    load(&files.tls).unwrap_err();
     assert!(Arc::ptr_eq(&before, &store.current()));
     fs::write(&files.tls.certificate, {
         let made = made();
@@ -92,6 +139,6 @@ fn bad_new_files_leave_the_old_ones_in_force() {
         made.cert.pem()
     })
     .unwrap();
-    store.reload().unwrap();
+    store.replace(load(&files.tls).unwrap());
     assert!(!Arc::ptr_eq(&before, &store.current()));
 }

@@ -61,6 +61,13 @@ pub(crate) enum Message {
     PlanVif { vif: Vif, reply: oneshot::Sender<Result<Planned, WriteError>> },
 }
 
+/// What can be changed while the writer runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Tuning {
+    settings: Arc<Settings>,
+    interval: Duration,
+}
+
 /// How callers reach the writer.
 #[derive(Clone, Debug)]
 pub struct Writer {
@@ -69,6 +76,7 @@ pub struct Writer {
     reconciled: watch::Receiver<Option<u64>>,
     looks: Looks,
     progress: Progress,
+    tuning: Arc<watch::Sender<Tuning>>,
 }
 
 impl Writer {
@@ -84,9 +92,10 @@ impl Writer {
         let (reconciled, reconciled_at) = watch::channel(None);
         let flows = FlowTable::default();
         let (looks, progress) = (Looks::default(), Progress::default());
+        let tuning = Tuning { settings: Arc::new(settings), interval };
         let task = Task {
             switch,
-            settings: Arc::new(settings),
+            settings: Arc::clone(&tuning.settings),
             flows: flows.clone(),
             messages,
             inbox: VecDeque::new(),
@@ -101,8 +110,9 @@ impl Writer {
             progress: progress.clone(),
             lock,
         };
-        let running = tokio::spawn(task.run(interval));
-        (Writer { queue, flows, reconciled: reconciled_at, looks, progress }, running)
+        let (tuning, tuned) = watch::channel(tuning);
+        let running = tokio::spawn(task.run(tuned));
+        (Writer { queue, flows, reconciled: reconciled_at, looks, progress, tuning: Arc::new(tuning) }, running)
     }
 
     /// Has a change carried out. If the caller goes away meanwhile, it is carried out all the same.
@@ -189,6 +199,18 @@ impl Writer {
         self.queue.send(message).await.map_err(|_| WriteError::Ended)
     }
 
+    /// What the configuration says about networks.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.tuning.borrow().settings)
+    }
+
+    /// Other settings, and another time between two looks, from now on: every bridge is looked at, and follows them. Where
+    /// nothing differs nothing happens.
+    pub fn tune(&self, settings: Settings, interval: Duration) {
+        let new = Tuning { settings: Arc::new(settings), interval };
+        self.tuning.send_if_modified(|tuning| std::mem::replace(tuning, new.clone()) != new);
+    }
+
     /// Whether the writer gets on.
     pub fn progress(&self) -> Progress {
         self.progress.clone()
@@ -233,11 +255,10 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, interval: Duration) {
+    async fn run(mut self, mut tuning: watch::Receiver<Tuning>) {
         let observer = self.switch.observer().clone();
         let (mut revision, mut health) = (observer.revision(), observer.health());
-        let mut tick = tokio::time::interval(interval);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut tick = every(tuning.borrow_and_update().interval);
         loop {
             self.progress.idle();
             // Not biased: requests that never cease must not keep us from what the switch calls for, nor the other way round.
@@ -250,6 +271,12 @@ impl Task {
                 Ok(()) = revision.changed() => {
                     revision.borrow_and_update();
                     self.switch_changed().await;
+                }
+                Ok(()) = tuning.changed() => {
+                    let Tuning { settings, interval } = tuning.borrow_and_update().clone();
+                    self.settings = settings;
+                    // Its first tick is at once: every bridge is looked at.
+                    tick = every(interval);
                 }
                 () = self.sick.due() => self.try_again().await,
                 () = self.retry.due() => drop(self.reconcile_all("something failed").await),
@@ -344,6 +371,12 @@ impl Task {
         let changes = steps.iter().map(ToString::to_string).collect();
         Planned { outcome, changes, commands: self.switch.commands(&steps) }
     }
+}
+
+fn every(interval: Duration) -> tokio::time::Interval {
+    let mut tick = tokio::time::interval(interval);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    tick
 }
 
 /// Waits until something is in the inbox, with all that has arrived behind it; false where nobody can send any more.

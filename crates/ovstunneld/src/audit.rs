@@ -1,0 +1,101 @@
+//! The audit: one line for each request that changes something or is refused to its client.
+//!
+//! What it does: says who asked for what and what became of it, also where the client did not wait for the answer. What it
+//! must not do: speak of mere looks, or depend on the log level: only `off` and a level of its own silence it
+//! ([`AUDIT`]).
+
+use std::time::Instant;
+
+use axum::response::Response;
+use http::{Method, StatusCode};
+
+use crate::config::AUDIT;
+use crate::listen::Peer;
+use crate::problem::{ApiError, echo};
+
+/// What a change did, in a word, such as `created` or `unchanged`: an extension of its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effect(String);
+
+impl Effect {
+    /// A word, or another text of the answer, which is shortened.
+    pub fn new(word: &str) -> Self {
+        Effect(echo(word))
+    }
+
+    /// The same answer, saying this of itself.
+    pub fn of(word: &str, mut response: Response) -> Response {
+        response.extensions_mut().insert(Effect::new(word));
+        response
+    }
+}
+
+/// A request under way. What is not answered when this goes is told as such.
+#[derive(Debug)]
+pub struct Audit {
+    peer: Option<Peer>,
+    method: Method,
+    path: String,
+    id: String,
+    started: Instant,
+    told: bool,
+}
+
+impl Audit {
+    /// A request begins; `path` is without its query.
+    pub fn begin(peer: Option<Peer>, method: &Method, path: &str, id: &str) -> Self {
+        let (method, path, id) = (method.clone(), path.to_owned(), id.to_owned());
+        Audit { peer, method, path, id, started: Instant::now(), told: false }
+    }
+
+    /// It is answered.
+    pub fn end(mut self, response: &Response) {
+        self.told = true;
+        let status = response.status();
+        if self.is_look() && status != StatusCode::FORBIDDEN {
+            return;
+        }
+        let effect = response.extensions().get::<Effect>().map(|effect| effect.0.as_str());
+        let error = response.extensions().get::<ApiError>();
+        let word = match status {
+            status if status.is_success() => "done",
+            StatusCode::FORBIDDEN => "refused",
+            _ => "failed",
+        };
+        self.tell(word, Some(status), effect.or(error.map(|error| error.problem().code.as_str())));
+    }
+
+    fn is_look(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS)
+    }
+
+    fn tell(&self, word: &str, status: Option<StatusCode>, outcome: Option<&str>) {
+        let (who, address, pid) = match &self.peer {
+            Some(Peer::Certificate(certificate)) => (certificate.name(), Some(certificate.address), None),
+            Some(Peer::Root { pid }) => ("root".to_owned(), None, *pid),
+            None => ("?".to_owned(), None, None),
+        };
+        tracing::info!(
+            target: AUDIT,
+            parent: None,
+            who,
+            address = address.map(tracing::field::display),
+            pid,
+            method = %echo(self.method.as_str()),
+            path = self.path,
+            id = self.id,
+            status = status.map(|status| status.as_u16()),
+            outcome,
+            ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "{word}"
+        );
+    }
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        if !self.told && !self.is_look() {
+            self.tell("the client went away before the answer", None, None);
+        }
+    }
+}

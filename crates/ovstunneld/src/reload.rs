@@ -1,0 +1,74 @@
+//! SIGHUP: the configuration, the certificates and their lists of revoked ones are read again, and the log is reopened.
+//!
+//! What it does: puts in force what can change while the daemon runs, all of it or nothing, and says what needs a restart.
+//! What it must not do: end a connection, or take a part of a configuration of which another part is bad.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::access::Access;
+use crate::config::Config;
+use crate::daemon::{CheckError, check};
+use crate::logging::Logging;
+use crate::service::Tuner;
+use crate::tls::{self, Loaded};
+
+/// All that a new configuration changes.
+#[derive(Debug)]
+pub struct Reloader<'a> {
+    /// The file, where it is not the default one.
+    pub file: Option<PathBuf>,
+    /// What is in force.
+    pub config: Config,
+    /// Who may do what.
+    pub access: Access,
+    /// The log.
+    pub logging: Arc<Logging>,
+    /// What is behind the listeners.
+    pub tuner: &'a Tuner,
+}
+
+impl Reloader<'_> {
+    /// Reads everything again. The log tells what became of it.
+    pub fn reload(&mut self) {
+        // Also with a bad configuration: the log may have been rotated.
+        self.logging.reopen();
+        match self.read() {
+            Ok((new, loaded)) => self.take_up(&new, loaded),
+            Err(e) => {
+                tracing::error!(error = %e, "SIGHUP: log reopened; the new configuration is bad, and all stays as it was");
+            }
+        }
+    }
+
+    fn read(&self) -> Result<(Config, Option<Loaded>), CheckError> {
+        let new = Config::load(self.file.as_deref())?;
+        check(&new)?;
+        let effective = self.config.with_what_can_change(&new);
+        let loaded = match (self.access.tls(), &effective.tls) {
+            (Some(_), Some(files)) => Some(tls::load(files)?),
+            _ => None,
+        };
+        Ok((new, loaded))
+    }
+
+    fn take_up(&mut self, new: &Config, loaded: Option<Loaded>) {
+        let difference = self.config.difference(new);
+        let set_by_hand = self.logging.level() != self.logging.configured().level;
+        self.config = self.config.with_what_can_change(new);
+        if let Err(e) = self.logging.configure(&self.config.log) {
+            tracing::error!(error = %e, "the log does not follow the configuration");
+        }
+        if let (Some(tls), Some(loaded)) = (self.access.tls(), loaded) {
+            tls.replace(loaded);
+        }
+        self.tuner.tune(&self.config);
+        let level = set_by_hand.then(|| self.config.log.level.as_str());
+        let changed = difference.taken_up.join(", ");
+        tracing::info!(changed, level, "SIGHUP: log reopened, configuration and certificates read again");
+        if !difference.needs_restart.is_empty() {
+            let keys = difference.needs_restart.join(", ");
+            tracing::warn!(keys, "SIGHUP: what has changed in these keys of the configuration needs a restart");
+        }
+    }
+}
