@@ -20,9 +20,12 @@ pub enum Ipv6Policy {
 #[serde(deny_unknown_fields)]
 pub struct PutBridge {
     /// GRE key of the network, 1 to 2147483647.
+    #[serde(deserialize_with = "crate::whole::required")]
+    #[schema(minimum = 1, maximum = 2_147_483_647)]
     pub key: i64,
     /// The network's UUID.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<crate::schema::NetworkUuid>)]
     pub network_uuid: Option<String>,
     /// Id of this host in the management server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,7 +45,7 @@ pub struct PutTunnel {
     /// Id of the host at the other end.
     pub to: Id,
     /// IPv4 address of the other end.
-    #[schema(example = "192.0.2.12")]
+    #[schema(value_type = crate::schema::RemoteIp)]
     pub remote_ip: String,
     /// Id of this host; the bridge's `host_id` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,8 +12,10 @@ mod plan;
 mod plugin;
 mod problem;
 mod reconcile;
+mod schema;
 mod takeover;
 mod tunnel;
+mod whole;
 
 pub use bridge::{
     Bridge, BridgeAnswer, BridgeList, Flows, FlowsState, Ipv6Policy, PutBridge, PutTunnel, Tier, Vif, Vpc,

@@ -11,6 +11,7 @@ use crate::{Outcome, PlanAnswer};
 pub struct TakeoverRequest {
     /// The bridges to take over; all that are found when absent or empty.
     #[serde(default)]
+    #[schema(value_type = Vec<crate::schema::BridgeName>)]
     pub bridges: Vec<String>,
 }
 

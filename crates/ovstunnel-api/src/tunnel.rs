@@ -7,14 +7,17 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::Outcome;
+use crate::whole::whole;
 
 /// A host's id as the management server counts it: text, or a number, which means its decimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Id {
     /// A number, as CloudStack uses.
+    #[schema(value_type = crate::schema::HostNumber)]
     Number(u64),
     /// Any short text.
+    #[schema(value_type = crate::schema::HostId)]
     Text(String),
 }
 
@@ -51,6 +54,13 @@ impl Visitor<'_> for IdVisitor {
         u64::try_from(number).map(Id::Number).map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))
     }
 
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Id, E> {
+        match whole(number) {
+            Some(number) => self.visit_i64(number),
+            None => Err(E::invalid_type(Unexpected::Float(number), &self)),
+        }
+    }
+
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Id, E> {
         Ok(Id::Text(text.to_owned()))
     }
@@ -65,13 +75,15 @@ pub struct PostTunnel {
     /// Id of the host at the other end.
     pub to: Id,
     /// IPv4 address of the other end.
-    #[schema(example = "192.0.2.12")]
+    #[schema(value_type = crate::schema::RemoteIp)]
     pub remote_ip: String,
     /// GRE key, 1 to 2147483647; the bridge's own when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::whole::optional")]
+    #[schema(minimum = 1, maximum = 2_147_483_647)]
     pub key: Option<i64>,
     /// The network's UUID; must be the bridge's when both are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<crate::schema::NetworkUuid>)]
     pub network_uuid: Option<String>,
 }
 
@@ -125,6 +137,7 @@ mod tests {
 
     #[test]
     fn an_id_is_text_or_a_number_and_stays_what_it_is() {
+        assert_eq!(serde_json::from_str::<Id>("7.0").unwrap(), Id::Number(7));
         for (json, id) in [("7", Id::Number(7)), ("\"7\"", Id::Text("7".into())), ("\"\"", Id::Text(String::new()))] {
             assert_eq!(serde_json::from_str::<Id>(json).unwrap(), id);
             assert_eq!(serde_json::to_string(&id).unwrap(), json);

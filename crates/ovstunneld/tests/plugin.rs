@@ -153,3 +153,13 @@ async fn what_the_switch_does_is_told_in_the_words_of_the_contract() {
         assert!(told.starts_with("FAILURE:NOT_SUPPORTED "), "{told}");
     }
 }
+
+/// The list in the description of the API is that of the functions that answer.
+#[tokio::test]
+async fn every_function_that_is_described_is_there() {
+    let sim = Sim::new().await;
+    for function in ovstunneld::plugin::FUNCTIONS {
+        let told = call(&sim, function, json!({})).await;
+        assert!(told.starts_with("FAILURE:"), "{function}: {told}");
+    }
+}

@@ -24,6 +24,19 @@ use crate::writer::Done;
 use arguments::Arguments;
 use failure::{Failure, Reason};
 
+/// The functions that there are.
+pub const FUNCTIONS: [&str; 9] = [
+    "setup_ovs_bridge",
+    "destroy_ovs_bridge",
+    "create_tunnel",
+    "destroy_tunnel",
+    "setup_ovs_bridge_for_distributed_routing",
+    "configure_ovs_bridge_for_network_topology",
+    "configure_ovs_bridge_for_routing_policies",
+    "is_xcp",
+    "getLabel",
+];
+
 /// One call of a function.
 #[derive(Clone, Copy, Debug)]
 struct Call<'a> {

@@ -4,6 +4,7 @@
 //! it must not do: run commands, or change anything itself.
 
 mod bridges;
+mod complete;
 mod describe;
 mod diagnosis;
 mod host;

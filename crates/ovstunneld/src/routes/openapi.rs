@@ -7,14 +7,15 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{State, bridges, diagnosis, host, log, plugin, takeover, vifs};
+use super::{State, bridges, complete, diagnosis, host, log, plugin, takeover, vifs};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "ovstunnel",
         description = "Bridges and GRE tunnels of virtual networks on an Open vSwitch host. HTTPS with client certificates; \
-                       the same routes on a Unix socket for root. Errors are application/problem+json with a stable `code`."
+                       the same routes on a Unix socket for root. Errors are application/problem+json with a stable `code`; \
+                       a path that is not here answers 404, a method that a path does not have 405 with `allow`."
     ),
     components(schemas(ovstunnel_api::PlanAnswer, ovstunnel_api::TakeoverPlan)),
     tags(
@@ -29,7 +30,17 @@ struct Description;
 
 /// All routes and their description.
 pub(super) fn router() -> Router<State> {
-    let (router, description) = OpenApiRouter::with_openapi(Description::openapi())
+    let (router, description) = described();
+    router.route("/openapi.json", get(async move || Json(description)))
+}
+
+#[cfg(test)]
+pub(super) fn description() -> utoipa::openapi::OpenApi {
+    described().1
+}
+
+fn described() -> (Router<State>, utoipa::openapi::OpenApi) {
+    let (router, mut description) = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(bridges::list_bridges))
         .routes(routes!(bridges::put_bridge, bridges::get_bridge, bridges::delete_bridge))
         .routes(routes!(takeover::release_bridge))
@@ -47,5 +58,6 @@ pub(super) fn router() -> Router<State> {
         .routes(routes!(host::metrics))
         .routes(routes!(log::get_log, log::put_log))
         .split_for_parts();
-    router.route("/openapi.json", get(async move || Json(description)))
+    complete::complete(&mut description);
+    (router, description)
 }

@@ -19,7 +19,7 @@ use crate::writer::{self, TakenOver};
 /// Take bridges over from CloudStack's Python plugin: these, or all that are found.
 #[utoipa::path(post, path = "/v1/takeover", tag = "host",
     params(ChangeQuery),
-    request_body = Option<TakeoverRequest>,
+    request_body = TakeoverRequest,
     responses(
         (status = 200, description = "What was found, done and left; with `dry_run` a `TakeoverPlan`", body = TakeoverAnswer),
         (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),

@@ -1,0 +1,126 @@
+//! What holds for every route, put into the description once it is collected: what a name may look like, what a dry run
+//! answers, the errors of the daemon's edge, the id in each answer.
+//!
+//! What it must not do: describe what one route alone does; that stands beside its handler.
+
+use utoipa::openapi::path::{Operation, Parameter, PathItem};
+use utoipa::openapi::response::Response;
+use utoipa::openapi::schema::{AnyOfBuilder, Object, ObjectBuilder, Schema, Type};
+use utoipa::openapi::{Content, Header, OpenApi, Ref, RefOr, Required};
+
+use crate::edge::REQUEST_ID;
+use crate::plugin;
+
+/// Names of bridges and ports.
+const NAME: &str = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,14}$";
+
+/// Names of ports, and UUIDs.
+const NAME_OR_UUID: &str =
+    "^([A-Za-z0-9_][A-Za-z0-9._-]{0,14}|[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})$";
+
+/// Its body may be left out, and its plan says more than others.
+const TAKEOVER: &str = "/v1/takeover";
+
+/// What any request may be answered, whatever its route.
+const ANYWHERE: [(&str, &str); 3] = [
+    ("400", "`invalid_request`: the request cannot be understood, or its body did not arrive"),
+    ("413", "`too_large`: the body has more than 1 MiB"),
+    ("500", "`internal`: a fault of the daemon; its log says more"),
+];
+
+/// Completes the description of all routes.
+pub(super) fn complete(api: &mut OpenApi) {
+    for (path, item) in &mut api.paths.paths {
+        operations(item).for_each(|operation| complete_one(path, operation));
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten()
+}
+
+fn complete_one(path: &str, operation: &mut Operation) {
+    let mut has_dry_run = false;
+    for parameter in operation.parameters.iter_mut().flatten() {
+        let RefOr::T(parameter) = parameter else { continue };
+        has_dry_run |= parameter.name == "dry_run";
+        constrain(parameter);
+    }
+    if let (TAKEOVER, Some(RefOr::T(body))) = (path, &mut operation.request_body) {
+        body.required = Some(Required::False);
+    }
+    for (status, description) in ANYWHERE {
+        let problem = || RefOr::T(problem(description));
+        operation.responses.responses.entry(status.to_owned()).or_insert_with(problem);
+    }
+    let plan = if path == TAKEOVER { "TakeoverPlan" } else { "PlanAnswer" };
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        response.headers.insert(REQUEST_ID.to_owned(), RefOr::T(request_id()));
+        if has_dry_run && status == "200" {
+            or_plan(response, plan);
+        }
+    }
+}
+
+/// Says what a variable part of a path may look like.
+fn constrain(parameter: &mut Parameter) {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    let schema: Object = match parameter.name.as_str() {
+        "bridge" | "port" => text.pattern(Some(NAME)).build(),
+        "vif" => text.pattern(Some(NAME_OR_UUID)).build(),
+        "function" => text.enum_values(Some(plugin::FUNCTIONS)).build(),
+        _ => return,
+    };
+    parameter.schema = Some(schema.into());
+}
+
+fn problem(description: &str) -> Response {
+    let content = Content::new(Some(Ref::from_schema_name("Problem")));
+    Response::builder().description(description).content("application/problem+json", content).build()
+}
+
+fn request_id() -> Header {
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[A-Za-z0-9._-]{1,64}$"));
+    let mut header = Header::new(Schema::Object(text.build()));
+    header.description = Some("Under this id the log speaks of the request: the client's own, or a new one".to_owned());
+    header
+}
+
+/// With `dry_run` a success is a plan.
+fn or_plan(response: &mut Response, plan: &str) {
+    for content in response.content.values_mut() {
+        let RefOr::T(content) = content else { continue };
+        if let Some(real) = content.schema.take() {
+            let either = AnyOfBuilder::new().item(real).item(Ref::from_schema_name(plan));
+            content.schema = Some(Schema::AnyOf(either.build()).into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::super::openapi;
+
+    /// Each route says the same of what is the same for all.
+    #[test]
+    fn every_route_is_described_to_the_end() {
+        let api = serde_json::to_value(openapi::description()).unwrap();
+        let mut seen = 0;
+        for (path, item) in api["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                seen += 1;
+                let responses = operation["responses"].as_object().unwrap();
+                assert!(["400", "413", "500"].iter().all(|status| responses.contains_key(*status)), "{method} {path}");
+                let with_id = responses.values().filter(|response| response["headers"]["x-request-id"].is_object());
+                assert_eq!(with_id.count(), responses.len(), "{method} {path}");
+                let changes = operation.to_string().contains("\"dry_run\"");
+                let plan = responses["200"].to_string().contains("/TakeoverPlan")
+                    || responses["200"].to_string().contains("/PlanAnswer");
+                assert_eq!(changes, plan, "{method} {path}");
+            }
+        }
+        assert!(seen >= 16, "{seen}");
+    }
+}

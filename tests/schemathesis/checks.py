@@ -1,0 +1,40 @@
+"""Checks of answers beyond those of schemathesis."""
+
+import schemathesis
+
+# What a schema cannot say, in the words of the daemon's answers.
+BETWEEN_FIELDS = (
+    "must be given where the bridge has no host_id",
+    "must be another host's id than `from`",
+    "must be another host's address, and this is one of this host's",
+    "must not stand twice",
+    "must be the key of bridge ",
+    "must be the network of bridge ",
+    "must not be a name of Open vSwitch's own",
+)
+
+
+@schemathesis.check
+def only_rules_between_fields(ctx, response, case):
+    """A request that the schema allows is refused with 400 only for a rule that no schema can say."""
+    good = case.meta is not None and case.meta.generation.mode.is_positive
+    if good and response.status_code == 400:
+        rule = response.json().get("rule", "")
+        assert rule.startswith(BETWEEN_FIELDS), f"the schema does not say this rule: {rule!r}"
+
+
+@schemathesis.check
+def errors_are_problems(ctx, response, case):
+    """Every error, whoever found it, is a problem whose parts agree with each other and with the answer's head."""
+    if response.status_code < 400 or case.operation.path == "/readyz":
+        return
+    kind = response.headers.get("content-type", [""])[0]
+    assert kind == "application/problem+json", f"an error of type {kind!r}"
+    problem = response.json()
+    assert problem["status"] == response.status_code, problem
+    assert problem["type"] == f"urn:ovstunnel:problem:{problem['code']}", problem
+    assert problem["title"] and problem["detail"], problem
+    assert [problem["request_id"]] == response.headers.get("x-request-id"), problem
+    assert len(problem["detail"]) < 2000, "what the client sent comes back at length"
+    if response.status_code == 405:
+        assert response.headers.get("allow"), "no word of what is allowed"
