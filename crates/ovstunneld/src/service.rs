@@ -39,11 +39,13 @@ pub struct Service {
 pub struct Tuner {
     switch: Switch,
     writer: Writer,
+    doctor: Arc<Doctor>,
 }
 
 impl Tuner {
-    /// Has everything follow what this configuration says about networks.
+    /// Has everything follow what this configuration says.
     pub fn tune(&self, config: &Config) {
+        self.doctor.follow(config.clone());
         self.switch.limit_vifs(config.network.vif_broadcast_pps);
         self.writer.tune(settings(config), config.reconcile.interval);
     }
@@ -69,11 +71,12 @@ impl Service {
         };
         let xapi = Xapi::new(&config.xapi, hook(&metrics));
         tracing::info!(used = xapi.is_some(), xe = %config.xapi.xe.display(), "xapi");
-        let doctor = Doctor::new(config.clone());
-        let host = Host { access: Some(access), logging: Some(logging), metrics, lock, interfaces, xapi, doctor };
+        let doctor = Arc::new(Doctor::new(config.clone()));
+        let (access, logging) = (Some(access), Some(logging));
+        let host = Host { access, logging, metrics, lock, interfaces, xapi, doctor: doctor.clone() };
         let (router, running, writer) = assemble_on(host, switch.clone(), settings(config), config.reconcile.interval);
         let watchdog = notify::watchdog(writer.progress(), config.ovs.timeout);
-        let tuner = Tuner { switch, writer };
+        let tuner = Tuner { switch, writer, doctor };
         Ok((router, Service { running, watchdog, tuner }))
     }
 
@@ -103,7 +106,7 @@ pub fn assemble(
     interval: Duration,
 ) -> (Router, JoinHandle<()>) {
     let (metrics, lock) = (Metrics::default(), WriterLock::none());
-    let doctor = Doctor::new(Config::default());
+    let doctor = Doctor::new(Config::default()).into();
     let host = Host { access: None, logging: None, metrics, lock, interfaces, xapi: None, doctor };
     let (router, running, _) = assemble_on(host, switch, settings, interval);
     (router, running)
@@ -117,14 +120,14 @@ struct Host {
     lock: WriterLock,
     interfaces: Interfaces,
     xapi: Option<Arc<Xapi>>,
-    doctor: Doctor,
+    doctor: Arc<Doctor>,
 }
 
 fn assemble_on(host: Host, switch: Switch, settings: Settings, interval: Duration) -> (Router, JoinHandle<()>, Writer) {
     let Host { access, logging, metrics, lock, interfaces, xapi, doctor } = host;
     let (writer, running) = Writer::start(switch.clone(), settings, interval, metrics.clone(), lock);
     let interfaces = interfaces.into();
-    let state = routes::State { switch, writer: writer.clone(), interfaces, xapi, metrics, logging, doctor: doctor.into() };
+    let state = routes::State { switch, writer: writer.clone(), interfaces, xapi, metrics, logging, doctor };
     (edge::wrap(routes::router(state), access), running, writer)
 }
 

@@ -18,6 +18,8 @@ mod udev;
 mod underlay;
 mod xenserver;
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use ovstunnel_api::{Bridge, DoctorAnswer, Finding, Level, Ready};
 use ovstunnel_core::{ObservedBridge, Settings};
 use ovstunnel_ovs::Switch;
@@ -37,7 +39,7 @@ const ROOT: &str = "OVSTUNNEL_DOCTOR_ROOT";
 /// What stays the same from question to question.
 #[derive(Debug)]
 pub struct Doctor {
-    config: Config,
+    config: RwLock<Arc<Config>>,
     root: Root,
     started: Moment,
     /// One question at a time: each has Open vSwitch print all it has.
@@ -66,12 +68,18 @@ impl Doctor {
     pub fn new(config: Config) -> Self {
         let root = std::env::var_os(ROOT).filter(|root| !root.is_empty());
         let root = Root::at(root.unwrap_or_else(|| "/".into()));
-        Doctor { config, root, started: Moment::now(), turn: Mutex::new(()) }
+        Doctor { config: RwLock::new(config.into()), root, started: Moment::now(), turn: Mutex::new(()) }
     }
 
-    /// The configuration.
-    pub(crate) fn config(&self) -> &Config {
-        &self.config
+    /// The configuration in force.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        // Nobody panics between taking the lock and letting go of it; what is behind it is whole in any case.
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on goes by this configuration.
+    pub(crate) fn follow(&self, config: Config) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config.into();
     }
 
     /// The host's files.
@@ -81,7 +89,8 @@ impl Doctor {
 
     /// The certificate files as they are now.
     pub(crate) fn certificates(&self) -> Vec<certificates::CertificateFile> {
-        certificates::look(self.config.api.listen.and(self.config.tls.as_ref()))
+        let config = self.config();
+        certificates::look(config.api.listen.and(config.tls.as_ref()))
     }
 
     /// Looks at everything; with `probe` also asks other hosts for an answer.
@@ -97,7 +106,8 @@ impl Doctor {
 
     /// What the host's files tell.
     fn of_files(&self, now: &Now<'_>) -> Vec<Finding> {
-        let log = &self.config.log.file;
+        let config = self.config();
+        let log = &config.log.file;
         let mut findings = certificates::check(&self.certificates(), OffsetDateTime::now_utc());
         findings.push(clock::check(self.started, Moment::now(), &clock::look(&self.root, log)));
         findings.extend(log::check(&log::look(log, now.lost_lines)));
@@ -108,16 +118,16 @@ impl Doctor {
 
     /// What Open vSwitch as a whole tells.
     fn of_switch(&self, now: &Now<'_>) -> Vec<Finding> {
-        let health = now.switch.health().borrow().clone();
+        let (config, health) = (self.config(), now.switch.health().borrow().clone());
         let mut findings = openvswitch::readiness(&now.ready);
         findings.push(openvswitch::version(health.version.as_deref()));
         if matches!(now.switch, Switch::Real(_)) {
             // Where the tools are is the configuration's word, not a place under the root.
-            let xe = (self.config.xapi.enabled == XapiMode::On).then_some(self.config.xapi.xe.as_path());
-            let programs = openvswitch::look_for_tools(&Root::at("/"), &self.config.ovs.bin_dir, xe);
+            let xe = (config.xapi.enabled == XapiMode::On).then_some(config.xapi.xe.as_path());
+            let programs = openvswitch::look_for_tools(&Root::at("/"), &config.ovs.bin_dir, xe);
             findings.extend(openvswitch::tools(&programs));
         }
-        findings.extend(openvswitch::meters(self.config.network.vif_broadcast_pps, health.no_meters.as_deref()));
+        findings.extend(openvswitch::meters(config.network.vif_broadcast_pps, health.no_meters.as_deref()));
         findings
     }
 
@@ -136,7 +146,7 @@ impl Doctor {
             Ok(flows) => findings.extend(flows::check(&flows)),
             Err(error) => findings.push(unread("shadowing_flow", &format!("the flows cannot be read: {error}"))),
         }
-        if let Some(listen) = self.config.api.listen.filter(|_| probe) {
+        if let Some(listen) = self.config().api.listen.filter(|_| probe) {
             let answers = probe::probe(facts::remote_addresses(&now.bridges), listen.port()).await;
             findings.extend(probe::check(&answers, listen.port()));
         }
@@ -152,7 +162,7 @@ impl Doctor {
         let mut findings = bridges::controllers(&facts::controllers(&rows, observed));
         let gre = openvswitch::gre_in_kernel(&self.root);
         let datapaths = facts::datapaths(&rows, &now.bridges);
-        findings.extend(openvswitch::datapath(&datapaths, &self.config.ovs.datapath_type, gre));
+        findings.extend(openvswitch::datapath(&datapaths, &self.config().ovs.datapath_type, gre));
         match now.interfaces.routes(facts::remote_addresses(&now.bridges)).await {
             Ok(routes) => {
                 let remotes = facts::remotes(&rows, &now.bridges, routes);
