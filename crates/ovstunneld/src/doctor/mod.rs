@@ -57,6 +57,8 @@ pub struct Now<'a> {
     pub settings: &'a Settings,
     /// The managed bridges, as they are told.
     pub bridges: Vec<Bridge>,
+    /// What a look would change now, in words; or why that is not known.
+    pub pending: Result<Vec<String>, String>,
     /// Whether the daemon is ready.
     pub ready: Ready,
     /// Lines that the log has lost.
@@ -140,7 +142,7 @@ impl Doctor {
         let mut findings = bridges::protected(&observed);
         findings.extend(bridges::spanning_tree(&observed));
         findings.extend(bridges::tunnels(&now.bridges));
-        findings.extend(bridges::drift(&now.bridges));
+        findings.extend(bridges::drift(&now.bridges, &now.pending));
         findings.extend(self.of_rows(now, &observed).await);
         match facts::flows(now, &observed).await {
             Ok(flows) => findings.extend(flows::check(&flows)),

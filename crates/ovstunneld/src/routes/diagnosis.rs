@@ -1,5 +1,7 @@
 //! What is wrong with this host, and what a bug report needs of it.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State as Shared;
 use ovstunnel_api::{DoctorAnswer, Problem, SupportAnswer, SupportPart};
@@ -11,6 +13,9 @@ use crate::extract::ValidQuery;
 use crate::listen::Peer;
 use crate::problem::ApiError;
 use crate::support;
+
+/// How long the writer may take to say what it would change: a doctor answers also while that is stuck.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields, default)]
@@ -32,7 +37,7 @@ pub(super) async fn get_doctor(
     ValidQuery(query): ValidQuery<DoctorQuery>,
 ) -> Json<DoctorAnswer> {
     let settings = state.switch.effective(&state.writer.settings());
-    Json(state.doctor.examine(&now(&state, &settings), query.probe_peers).await)
+    Json(state.doctor.examine(&now(&state, &settings).await, query.probe_peers).await)
 }
 
 /// Configuration, versions, rows, flows and log for a bug report, without keys. On the Unix socket only.
@@ -46,7 +51,7 @@ pub(super) async fn get_support(peer: Peer, Shared(state): Shared<State>) -> Res
         return Err(ApiError::forbidden("what a bug report needs is given on this host only, over the Unix socket"));
     }
     let settings = state.switch.effective(&state.writer.settings());
-    let now = now(&state, &settings);
+    let now = now(&state, &settings).await;
     let mut parts = support::parts(&state.doctor, &now).await;
     let found = state.doctor.examine(&now, false).await;
     let doctor = serde_json::to_string_pretty(&found).unwrap_or_else(|error| error.to_string());
@@ -55,12 +60,17 @@ pub(super) async fn get_support(peer: Peer, Shared(state): Shared<State>) -> Res
     Ok(Json(SupportAnswer { parts }))
 }
 
-fn now<'a>(state: &'a State, settings: &'a ovstunnel_core::Settings) -> Now<'a> {
+async fn now<'a>(state: &'a State, settings: &'a ovstunnel_core::Settings) -> Now<'a> {
+    let pending = match tokio::time::timeout(PATIENCE, state.writer.plan_reconcile()).await {
+        Ok(planned) => planned.map(|plan| plan.changes).map_err(|error| error.to_string()),
+        Err(_) => Err(format!("the writer has not answered within {} s", PATIENCE.as_secs())),
+    };
     Now {
         switch: &state.switch,
         interfaces: &state.interfaces,
         settings,
         bridges: state.bridges(),
+        pending,
         ready: host::ready(state),
         lost_lines: state.logging.as_ref().map_or(0, |logging| logging.lost_lines()),
     }

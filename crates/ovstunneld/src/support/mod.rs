@@ -94,7 +94,10 @@ async fn database(now: &Now<'_>) -> String {
 
 async fn routes(now: &Now<'_>) -> String {
     match now.interfaces.routes(crate::doctor::remote_addresses(&now.bridges)).await {
-        Ok(routes) => routes.iter().map(|(ip, route)| format!("{ip}: {route:?}\n")).collect(),
+        Ok(routes) => {
+            let each: String = routes.iter().map(|(ip, route)| format!("{ip}: {route:?}\n")).collect();
+            format!("the way to each of {} other hosts\n{each}", routes.len())
+        }
         Err(error) => format!("cannot be read: {}\n", crate::problem::chain(&error)),
     }
 }

@@ -53,14 +53,17 @@ impl Facts {
     }
 }
 
-/// The process id of a daemon that is not a look of `--once`.
+/// The process id of this host's daemon: not a look of `--once`, and not one of a container or of another namespace.
 fn daemon() -> Option<u32> {
+    let network = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+    let ours = network("self");
     let entries = fs::read_dir("/proc").ok()?.flatten();
     let mut processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     processes.find(|pid| {
         let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let mut words = command.split(|byte| *byte == 0);
-        words.next().is_some_and(|program| program.ends_with(b"ovstunneld")) && !words.any(|word| word == b"--once")
+        let is_daemon = words.next().is_some_and(|program| program.ends_with(b"ovstunneld"));
+        is_daemon && !words.any(|word| word == b"--once") && network(&pid.to_string()) == ours
     })
 }
 
