@@ -27,7 +27,7 @@ pub use plan::{PlanAnswer, PlannedCommand};
 pub use plugin::{PluginAnswer, PluginArguments};
 pub use problem::{Code, Problem, RefusedTunnel};
 pub use reconcile::{Look, Ready, ReconcileAnswer};
-pub use takeover::{TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState};
+pub use takeover::{SpanningTree, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState};
 pub use tunnel::{Id, PostTunnel, Tunnel, TunnelAnswer, TunnelState};
 
 use serde::{Deserialize, Serialize};

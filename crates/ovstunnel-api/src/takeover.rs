@@ -53,10 +53,28 @@ pub struct TakeoverBridge {
     pub plugin_flows: u32,
     /// Flows of others in its first table; they stay.
     pub other_flows: u32,
+    /// The spanning tree in which it was found; absent where STP was off, or where Open vSwitch cannot say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spanning_tree: Option<SpanningTree>,
+    /// Addresses of its VMs that were announced to the other hosts: where it was in a spanning tree and not its root.
+    #[serde(default)]
+    pub announced: u32,
     /// What was done, in words; in a dry run, what would be.
     pub done: Vec<String>,
     /// What was left as it is, and why.
     pub left: Vec<String>,
+}
+
+/// The spanning tree of STP, as a bridge sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SpanningTree {
+    /// Id of the bridge, such as `8000.42cd07800645`. Hosts are to be taken over from the highest id to the lowest, the root's.
+    pub bridge_id: String,
+    /// Id of the root.
+    pub root_id: String,
+    /// The port that leads to the root; absent on the root itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_port: Option<String>,
 }
 
 /// Answer of `POST /v1/takeover`.

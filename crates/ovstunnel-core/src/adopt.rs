@@ -37,8 +37,11 @@ pub(crate) fn keep(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<Br
 
 /// Edits that leave a bridge without our marks, and with what it had before.
 pub(crate) fn give_back(observed: &ObservedBridge) -> Vec<BridgeEdit> {
-    let own =
-        [ids::KEY, ids::VPC, ids::NETWORK_UUID, ids::HOST_ID, ids::IPV6, ids::ADOPTED, ids::TAKEOVER, ids::FLOODING];
+    let own = [
+        [ids::KEY, ids::VPC, ids::NETWORK_UUID, ids::HOST_ID, ids::IPV6, ids::ADOPTED].as_slice(),
+        &[ids::TAKEOVER, ids::FLOODING, ids::STP_ROOT_PORT],
+    ]
+    .concat();
     let ours = |key: &&String| own.contains(&key.as_str()) || key.starts_with(ids::WAS) || ids::is_chunk(key);
     let mut edits: Vec<BridgeEdit> =
         observed.external_ids.keys().filter(ours).map(|key| BridgeEdit::DropId(key.clone())).collect();

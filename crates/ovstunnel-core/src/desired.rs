@@ -33,6 +33,8 @@ pub mod ids {
     pub const TAKEOVER: &str = "ovstunnel-takeover";
     /// Bridge: `off` while ports may be shut out of flooding because STP was switched off (docs/ovs-facts.md).
     pub const FLOODING: &str = "ovstunnel-flooding";
+    /// Bridge: the port that led to the root of STP's tree when the bridge was taken over; the root has none.
+    pub const STP_ROOT_PORT: &str = "ovstunnel-stp-root-port";
     /// Tunnel port: id of this host.
     pub const FROM: &str = "ovstunnel-from";
     /// Tunnel port: id of the host at the other end.

@@ -43,6 +43,8 @@ struct Touched {
     released: bool,
     /// Flows of the Python plugin that go; nothing where it is no take-over.
     plugins: Option<BTreeSet<PluginFlow>>,
+    /// The port that leads to the root of STP's tree, at a take-over.
+    stp_root_port: Option<String>,
 }
 
 impl<'m> Draft<'m> {
@@ -94,7 +96,7 @@ impl<'m> Draft<'m> {
         self.bridges.entry(name.clone()).or_insert_with(|| {
             let observed = view.bridge(name.as_str());
             let desired = observed.as_ref().and_then(|observed| record(memory, observed));
-            Touched { observed, desired, swept: false, released: false, plugins: None }
+            Touched { observed, desired, swept: false, released: false, plugins: None, stp_root_port: None }
         })
     }
 

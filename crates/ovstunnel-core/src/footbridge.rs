@@ -15,9 +15,9 @@ use crate::{ObservedBridge, ObservedPort};
 /// Seconds after which Open vSwitch deletes them, whatever becomes of us.
 const LIFETIME: u8 = 5;
 const CARRY: &str = "cookie=0x6f76736200000001";
-/// What stands behind the two addresses of a frame that teaches: a type that nobody uses (IEEE 802, for local experiments),
-/// and nothing, to the shortest length of a frame.
+/// What stands behind the two addresses of a frame that teaches: a type that nobody uses (IEEE 802, for local experiments).
 const REST: &str = "88b5";
+/// Bytes of the shortest frame.
 const SHORTEST: usize = 60;
 const GROUP: &str = "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00";
 
@@ -30,8 +30,10 @@ pub(crate) const PRIORITY: u16 = 1250;
 /// An address that a bridge has learnt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Learnt {
-    port: String,
-    mac: String,
+    pub(crate) port: String,
+    pub(crate) mac: String,
+    /// Seconds since a frame from it came.
+    pub(crate) age: u32,
 }
 
 impl Learnt {
@@ -39,10 +41,11 @@ impl Learnt {
     pub fn parse(text: &str) -> Vec<Self> {
         let entry = |line: &str| {
             let words: Vec<&str> = line.split_whitespace().collect();
-            let [port, "0", mac, _age] = words.as_slice() else { return None };
+            let [port, "0", mac, age] = words.as_slice() else { return None };
             let port_good = *port == "LOCAL" || port.parse::<u32>().is_ok();
             let mac_good = mac.len() == 17 && mac.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':');
-            (port_good && mac_good).then(|| Learnt { port: (*port).to_owned(), mac: (*mac).to_owned() })
+            let age = age.parse().unwrap_or_default();
+            (port_good && mac_good).then(|| Learnt { port: (*port).to_owned(), mac: (*mac).to_owned(), age })
         };
         text.lines().filter_map(entry).collect()
     }
@@ -58,11 +61,8 @@ pub struct Footbridge {
 impl Footbridge {
     /// The flows for a bridge as it is, and what it has learnt.
     pub fn over(bridge: &ObservedBridge, learnt: &[Learnt]) -> Self {
-        let number = |port: &ObservedPort| Some(port.interface()?.openflow_port()?.to_string());
-        let is_tunnel = |port: &&ObservedPort| port.interface().is_some_and(|interface| interface.kind == "gre");
-        let (tunnels, others): (Vec<&ObservedPort>, Vec<&ObservedPort>) = bridge.ports.values().partition(is_tunnel);
-        let tunnels: BTreeSet<String> = tunnels.into_iter().filter_map(number).collect();
-        let here: Vec<String> = others.into_iter().filter_map(number).chain(["LOCAL".to_owned()]).collect();
+        let (tunnels, mut here) = tunnels_and_others(bridge);
+        here.insert("LOCAL".to_owned());
         let output = |ports: &mut dyn Iterator<Item = &String>| {
             ports.map(|port| format!("output:{port}")).collect::<Vec<_>>().join(",")
         };
@@ -76,7 +76,7 @@ impl Footbridge {
             carry(1230, ",tun_id=0", &to_all),
             carry(1229, "", &to_here),
         ];
-        for Learnt { port, mac } in learnt {
+        for Learnt { port, mac, .. } in learnt {
             // What came by a tunnel goes to an address behind a tunnel by no flow: it never leaves by one.
             let from = if tunnels.contains(port) { ",tun_id=0" } else { "" };
             lines.push(carry(PRIORITY, &format!("{from},dl_dst={mac}"), &format!("output:{port}")));
@@ -90,15 +90,8 @@ impl Footbridge {
     }
 
     /// The lines for `ovs-ofctl bundle` that teach the bridge what it had learnt, and then take the flows away.
-    ///
-    /// A frame from an address to itself, by the port behind which it is: NORMAL learns from it and sends it nowhere, for it is
-    /// there already.
     pub fn teach_and_down(&self) -> String {
-        let teach = |Learnt { port, mac }: &Learnt| {
-            let mac = mac.replace(':', "");
-            let rest = format!("{REST:0<width$}", width = 2 * SHORTEST - 2 * mac.len());
-            format!("packet-out in_port={port},packet={mac}{mac}{rest},actions=NORMAL\n")
-        };
+        let teach = |learnt| format!("{}\n", teach(learnt));
         self.learnt.iter().map(teach).chain([format!("flow {}", Self::down())]).collect()
     }
 
@@ -108,6 +101,27 @@ impl Footbridge {
     }
 }
 
+/// The line for `ovs-ofctl bundle` that teaches a bridge an address: a frame from it to itself, by the port behind which it
+/// is. NORMAL learns from it and sends it nowhere, for it is there already.
+pub(crate) fn teach(Learnt { port, mac, .. }: &Learnt) -> String {
+    let mac = mac.replace(':', "");
+    format!("packet-out in_port={port},packet={},actions=NORMAL", packet(&format!("{mac}{mac}{REST}")))
+}
+
+/// A frame of the shortest length that is allowed, in hexadecimal.
+pub(crate) fn packet(start: &str) -> String {
+    format!("{start:0<width$}", width = 2 * SHORTEST)
+}
+
+/// The numbers of a bridge's tunnels, and of its other ports but its own.
+pub(crate) fn tunnels_and_others(bridge: &ObservedBridge) -> (BTreeSet<String>, BTreeSet<String>) {
+    let number = |port: &ObservedPort| Some(port.interface()?.openflow_port()?.to_string());
+    let is_tunnel = |port: &&ObservedPort| port.interface().is_some_and(|interface| interface.kind == "gre");
+    let (tunnels, others): (Vec<&ObservedPort>, Vec<&ObservedPort>) = bridge.ports.values().partition(is_tunnel);
+    let own = others.into_iter().filter(|port| port.name != bridge.name);
+    (tunnels.into_iter().filter_map(number).collect(), own.filter_map(number).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,14 +129,14 @@ mod tests {
     #[test]
     fn what_a_bridge_has_learnt_is_read() {
         let text = " port  VLAN  MAC                Age\n    2     0  02:00:00:00:00:01    3\nLOCAL     0  02:00:00:00:00:02   12\n    3     7  02:00:00:00:00:03    1\n";
-        let learnt: Vec<(String, String)> = Learnt::parse(text).into_iter().map(|l| (l.port, l.mac)).collect();
-        let expected = [("2", "02:00:00:00:00:01"), ("LOCAL", "02:00:00:00:00:02")];
-        assert_eq!(learnt, expected.map(|(port, mac)| (port.to_owned(), mac.to_owned())));
+        let expected = [("2", "02:00:00:00:00:01", 3), ("LOCAL", "02:00:00:00:00:02", 12)];
+        let expected = expected.map(|(port, mac, age)| Learnt { port: port.into(), mac: mac.into(), age });
+        assert_eq!(Learnt::parse(text), expected);
     }
 
     #[test]
     fn a_frame_that_teaches_goes_from_an_address_to_itself() {
-        let learnt = Learnt { port: "2".into(), mac: "02:00:00:00:00:01".into() };
+        let learnt = Learnt { port: "2".into(), mac: "02:00:00:00:00:01".into(), age: 0 };
         let text = Footbridge::over(&ObservedBridge::default(), &[learnt]).teach_and_down();
         let (teach, down) = text.split_once('\n').unwrap();
         let packet =

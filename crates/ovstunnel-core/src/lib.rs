@@ -6,6 +6,7 @@
 
 mod address;
 mod adopt;
+mod announcement;
 mod change;
 mod cookie;
 mod desired;
@@ -19,6 +20,7 @@ mod observed;
 mod outcome;
 mod plan;
 mod python_plugin;
+mod spanning_tree;
 mod stages;
 mod step;
 mod value;
@@ -26,6 +28,7 @@ mod visible;
 mod vpc;
 
 pub use address::{Cidr, Mac};
+pub use announcement::Announcement;
 pub use change::{Change, CreateTunnel, Footprint, Rejected, SetupBridge, SetupVpc, TunnelSpec, UpdateVpc, VpcUpdate};
 pub use cookie::{Cookie, Purpose};
 pub use desired::{DesiredBridge, DesiredTunnel, Ipv6Policy, Mark, Settings, ids};
@@ -39,6 +42,7 @@ pub use observed::{GreIdentity, ObservedBridge, ObservedInterface, ObservedPort,
 pub use outcome::Outcome;
 pub use plan::plan_bridge;
 pub use python_plugin::{Finding, PluginFlow, PluginGroup, PluginTable, survey};
+pub use spanning_tree::SpanningTree;
 pub use stages::{Phases, phases, stages};
 pub use step::{BridgeEdit, BridgeSpec, FailMode, PortEdit, Step};
 pub use value::{BridgeName, GreKey, HostId, Invalid, NetworkUuid, PortName, RemoteIp};

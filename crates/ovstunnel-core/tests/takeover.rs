@@ -87,6 +87,28 @@ fn a_bridge_of_the_plugins_becomes_ours_as_it_is_in_one_transaction_and_one_bund
 }
 
 #[test]
+fn a_take_over_keeps_by_which_port_the_root_was_and_a_release_forgets_it() {
+    let mut world = World::default();
+    old_bridge(&mut world, "xapi1", 1001, &[2, 3]);
+    let Some(Finding::Plugins(desired)) = findings(&world).remove("xapi1") else { panic!("not the plugin's") };
+    let keep = |world: &World, desired: Option<DesiredBridge>, port: &str| {
+        let mut draft = Draft::default();
+        draft.take_over(world, &bridge_name("xapi1"), desired, BTreeSet::new());
+        draft.keep_root_port(world, &bridge_name("xapi1"), port.to_owned());
+        world.plan(&draft, &Settings::default())
+    };
+    let steps = keep(&world, Some(*desired), "t1001-1-2");
+    assert_eq!(stages(steps.clone()).len(), 1, "in the transaction that ends STP: {steps:?}");
+    world.carry_out(steps);
+    let kept = |world: &World| world.bridges["xapi1"].external_ids.get(ids::STP_ROOT_PORT).cloned();
+    assert_eq!(kept(&world).as_deref(), Some("t1001-1-2"));
+    assert_eq!(keep(&world, None, "t1001-1-3"), [], "there is no tree any more");
+    assert_eq!(world.repairs(), []);
+    assert!(world.change(&[Change::ReleaseBridge(bridge_name("xapi1"))])[0].is_ok());
+    assert_eq!(kept(&world), None);
+}
+
+#[test]
 fn a_take_over_that_died_before_its_bundle_is_ended_by_the_next() {
     let mut world = World::default();
     old_bridge(&mut world, "xapi1", 1001, &[2]);

@@ -12,11 +12,20 @@ use crate::mirror::control_socket;
 
 /// What the addresses that a bridge has learnt are printed as.
 pub(crate) async fn learnt_addresses(rundir: &Path, bridge: &str, deadline: Duration) -> io::Result<String> {
-    let asked = ask(rundir, "fdb/show", bridge);
+    ask(rundir, "fdb/show", bridge, deadline).await
+}
+
+/// What a bridge's spanning tree is printed as. Not every supported Open vSwitch can say it.
+pub(crate) async fn spanning_tree(rundir: &Path, bridge: &str, deadline: Duration) -> io::Result<String> {
+    ask(rundir, "stp/show", bridge, deadline).await
+}
+
+async fn ask(rundir: &Path, method: &str, parameter: &str, deadline: Duration) -> io::Result<String> {
+    let asked = ask_patiently(rundir, method, parameter);
     timeout(deadline, asked).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
 }
 
-async fn ask(rundir: &Path, method: &str, parameter: &str) -> io::Result<String> {
+async fn ask_patiently(rundir: &Path, method: &str, parameter: &str) -> io::Result<String> {
     let mut socket = control_socket(rundir).await?;
     let request = serde_json::json!({"id": 0, "method": method, "params": [parameter]});
     socket.write_all(request.to_string().as_bytes()).await?;

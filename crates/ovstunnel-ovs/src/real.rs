@@ -13,7 +13,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use ovstunnel_core::{
-    FlowChange, FlowsSeen, Footbridge, Learnt, ObservedBridge, ObservedInterface, Phases, Step, phases, stages, visible,
+    Announcement, FlowChange, FlowsSeen, Footbridge, Learnt, ObservedBridge, ObservedInterface, Phases, SpanningTree,
+    Step, phases, stages, visible,
 };
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -283,11 +284,7 @@ impl RealSwitch {
     }
 
     pub(crate) async fn lay_footbridge(&self, bridge: &ObservedBridge) -> Result<Footbridge, CommitError> {
-        self.check_health()?;
-        let Tools { rundir, timeout, .. } = &self.tools;
-        let printed = control::learnt_addresses(rundir, &bridge.name, *timeout).await;
-        let printed = printed.map_err(|error| CommitError::Unavailable(error.to_string()))?;
-        let footbridge = Footbridge::over(bridge, &Learnt::parse(&printed));
+        let footbridge = Footbridge::over(bridge, &self.learnt(bridge).await?);
         self.bundle(&bridge.name, &footbridge.up()).await?;
         Ok(footbridge)
     }
@@ -301,6 +298,32 @@ impl RealSwitch {
                 self.bundle(bridge, &Footbridge::down()).await
             }
         }
+    }
+
+    async fn learnt(&self, bridge: &ObservedBridge) -> Result<Vec<Learnt>, CommitError> {
+        self.check_health()?;
+        let Tools { rundir, timeout, .. } = &self.tools;
+        let printed = control::learnt_addresses(rundir, &bridge.name, *timeout).await;
+        Ok(Learnt::parse(&printed.map_err(|error| CommitError::Unavailable(error.to_string()))?))
+    }
+
+    pub(crate) async fn spanning_tree(&self, bridge: &str) -> Option<SpanningTree> {
+        let Tools { rundir, timeout, .. } = &self.tools;
+        match control::spanning_tree(rundir, bridge, *timeout).await {
+            Ok(printed) => SpanningTree::parse(&printed),
+            Err(error) => {
+                tracing::warn!(bridge, %error, "it is not known where the root of the spanning tree is");
+                None
+            }
+        }
+    }
+
+    pub(crate) async fn announce(&self, bridge: &ObservedBridge, announce_only: bool) -> Result<usize, CommitError> {
+        let learnt = self.learnt(bridge).await?;
+        let Some(announcement) = Announcement::of(bridge, &learnt, announce_only) else { return Ok(0) };
+        let args = ofctl::bundle_with_packets(&self.tools.rundir, &bridge.name, self.tools.timeout);
+        self.ofctl(&args, &announcement.lines()).await?;
+        Ok(announcement.addresses)
     }
 
     /// Only a change of the setting has Open vSwitch look at a port again, so it is switched off and on.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::fs::File;
 use std::sync::Arc;
 
-use ovstunnel_core::{FlowChange, FlowsSeen, Footbridge, ObservedBridge, PluginTable, Settings, Step};
+use ovstunnel_core::{FlowChange, FlowsSeen, Footbridge, ObservedBridge, PluginTable, Settings, SpanningTree, Step};
 use tokio::sync::watch;
 
 use crate::{Observer, RealSwitch, Rows, SimulatedSwitch};
@@ -178,6 +178,22 @@ impl Switch {
         match self {
             Switch::Real(real) => real.lift_footbridge(bridge, footbridge).await,
             Switch::Simulated(_) => Ok(()),
+        }
+    }
+
+    /// The spanning tree that a bridge is in, where STP is on and Open vSwitch can say it.
+    pub async fn spanning_tree(&self, bridge: &ObservedBridge) -> Option<SpanningTree> {
+        match self {
+            Switch::Real(real) if bridge.stp_enable => real.spanning_tree(&bridge.name).await,
+            Switch::Real(_) | Switch::Simulated(_) => None,
+        }
+    }
+
+    /// Announces a bridge's VMs to the other hosts, where it was in a spanning tree; says how many addresses.
+    pub async fn announce(&self, bridge: &ObservedBridge, announce_only: bool) -> Result<usize, CommitError> {
+        match self {
+            Switch::Real(real) => real.announce(bridge, announce_only).await,
+            Switch::Simulated(_) => Ok(0),
         }
     }
 

@@ -6,6 +6,7 @@
 //! away because they came too fast, that number is known, and counts are then lower bounds.
 
 use std::{
+    collections::BTreeMap,
     io::Write,
     ops::Range,
     os::{fd::AsFd, unix::net::UnixStream},
@@ -32,6 +33,9 @@ pub(crate) const MAX_FRAMES: u32 = 4 << 20;
 /// Frames that are taken before the counters are visible to others.
 const BATCH: usize = 256;
 
+/// The EtherType of RARP.
+const RARP: [u8; 2] = [0x80, 0x35];
+
 /// The ears of one VM.
 #[derive(Debug)]
 pub(crate) struct Sniffer {
@@ -47,6 +51,8 @@ pub struct Heard {
     pub frames: u64,
     /// Destination and source of the last such frame.
     pub last: Option<(MacAddr6, MacAddr6)>,
+    /// Broadcasts of RARP by their sender: what is sent in a VM's name after its place has changed.
+    pub announcements: BTreeMap<MacAddr6, u32>,
     /// The most copies of any one token. More than 1 means that a frame came twice at least.
     pub max_copies: u32,
     /// Frames that the kernel threw away because they came faster than they could be counted.
@@ -120,7 +126,7 @@ fn listen(socket: &PacketSocket, stopped: &UnixStream, mark: u64, tally: &Mutex<
         }
         let mut lost = lock(tally).heard.lost;
         numbers.clear();
-        let mut last = None;
+        let (mut last, mut announced) = (None, Vec::new());
         while numbers.len() < BATCH {
             match socket.receive(&mut buffer, &mut lost)? {
                 Received::Nothing => break,
@@ -130,11 +136,12 @@ fn listen(socket: &PacketSocket, stopped: &UnixStream, mark: u64, tally: &Mutex<
                         last = addresses(&buffer[..length]).or(last);
                         numbers.push(token.number);
                     }
-                    _ => {}
+                    _ => announced.extend(announcement(&buffer[..length])),
                 },
             }
         }
         let mut tally = lock(tally);
+        announced.into_iter().for_each(|sender| *tally.heard.announcements.entry(sender).or_default() += 1);
         tally.heard.last = last.or(tally.heard.last);
         tally.count(&numbers, lost);
     }
@@ -144,6 +151,12 @@ fn listen(socket: &PacketSocket, stopped: &UnixStream, mark: u64, tally: &Mutex<
 fn addresses(frame: &[u8]) -> Option<(MacAddr6, MacAddr6)> {
     let (to, rest) = frame.split_first_chunk::<6>()?;
     Some((MacAddr6::from(*to), MacAddr6::from(*rest.first_chunk::<6>()?)))
+}
+
+/// The sender of a broadcast of RARP.
+fn announcement(frame: &[u8]) -> Option<MacAddr6> {
+    let (to, from) = addresses(frame)?;
+    (to.is_broadcast() && frame.get(12..14)? == RARP).then_some(from)
 }
 
 impl Tally {

@@ -114,12 +114,17 @@ impl Lab {
 }
 
 impl Stream {
+    /// Stops sending. Of several streams each is to end before the first is asked: frames of others keep it from quiet.
+    pub fn end(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
     /// Stops sending, waits for quiet, and returns what each VM got.
     ///
     /// # Errors
     /// When a frame could not be sent, or a sniffer lost frames or failed.
     pub fn stop(mut self) -> Result<StreamReport> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.end();
         let sender = self.sender.take().ok_or_else(|| anyhow!("a stream without a sender"))?;
         let tokens = sender.join().map_err(|_| anyhow!("the sender of a stream panicked"))?;
         let tokens = tokens.with_context(|| format!("stream from {}", self.from))?;
@@ -151,7 +156,7 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.end();
     }
 }
 

@@ -27,6 +27,11 @@ impl Draft<'_> {
         touched.plugins = Some(plugins);
     }
 
+    /// Has a take-over keep by which port its bridge was in a spanning tree that ends with it.
+    pub fn keep_root_port(&mut self, view: &dyn View, name: &BridgeName, port: String) {
+        self.touched(view, name).stp_root_port = Some(port);
+    }
+
     /// Takes a bridge out of our hands: what is not ours stays, the bridge and its VIFs too.
     pub(super) fn release(&mut self, view: &dyn View, name: &BridgeName) -> Result<(), Rejected> {
         let touched = self.touched(view, name);
@@ -66,14 +71,17 @@ pub(super) fn complete(mut steps: Vec<Step>, touched: &Touched) -> Vec<Step> {
         true => begun.then(|| BridgeEdit::DropId(ids::TAKEOVER.to_owned())),
         false => (!begun).then(|| BridgeEdit::SetId(ids::TAKEOVER.to_owned(), BEGUN.to_owned())),
     };
-    if let Some(mark) = mark {
+    let root_port = touched.stp_root_port.as_ref().filter(|_| observed.stp_enable);
+    let root_port = root_port.map(|port| BridgeEdit::SetId(ids::STP_ROOT_PORT.to_owned(), port.clone()));
+    let marks: Vec<BridgeEdit> = mark.into_iter().chain(root_port).collect();
+    if !marks.is_empty() {
         let edits = steps.iter_mut().find_map(|step| match step {
             Step::EditBridge { edits, .. } => Some(edits),
             _ => None,
         });
         match edits {
-            Some(edits) => edits.push(mark),
-            None => steps.insert(0, Step::EditBridge { bridge: desired.name.clone(), edits: vec![mark] }),
+            Some(edits) => edits.extend(marks),
+            None => steps.insert(0, Step::EditBridge { bridge: desired.name.clone(), edits: marks }),
         }
     }
     if !plugins.is_empty() {

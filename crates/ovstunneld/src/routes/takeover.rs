@@ -4,8 +4,8 @@ use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use ovstunnel_api::{
-    Outcome, OutcomeAnswer, PlanAnswer, PlannedCommand, Problem, TakeoverAnswer, TakeoverBridge, TakeoverPlan,
-    TakeoverRequest, TakeoverState,
+    Outcome, OutcomeAnswer, PlanAnswer, PlannedCommand, Problem, SpanningTree, TakeoverAnswer, TakeoverBridge,
+    TakeoverPlan, TakeoverRequest, TakeoverState,
 };
 use ovstunnel_core::{BridgeName, Change};
 
@@ -100,6 +100,12 @@ fn describe(taken: TakenOver) -> TakeoverBridge {
         vifs: taken.vifs,
         plugin_flows: count(taken.plugin_flows),
         other_flows: count(taken.other_flows),
+        spanning_tree: taken.spanning_tree.map(|tree| SpanningTree {
+            bridge_id: tree.bridge_id,
+            root_id: tree.root_id,
+            root_port: tree.root_port,
+        }),
+        announced: count(taken.announced),
         done: taken.done,
         left: taken.left,
     }

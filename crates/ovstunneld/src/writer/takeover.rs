@@ -5,8 +5,8 @@
 //! (`ovstunnel-core` does), or change a bridge of which any part has to stay.
 
 use ovstunnel_core::{
-    BridgeName, DesiredBridge, Draft, Finding, Footbridge, Ipv6Policy, ObservedBridge, PluginTable, Step, View,
-    finish_takeover, survey, takeover_begun,
+    BridgeName, DesiredBridge, Draft, Finding, Footbridge, Ipv6Policy, ObservedBridge, PluginTable, SpanningTree, Step,
+    View, finish_takeover, survey, takeover_begun,
 };
 use ovstunnel_ovs::{Command, Db};
 use tracing::Instrument;
@@ -45,6 +45,10 @@ pub struct TakenOver {
     pub plugin_flows: usize,
     /// Flows of others.
     pub other_flows: usize,
+    /// The spanning tree in which it was found.
+    pub spanning_tree: Option<SpanningTree>,
+    /// Addresses of VMs that were announced to the other hosts.
+    pub announced: usize,
     /// What was done, in words, or would be.
     pub done: Vec<String>,
     /// What was left as it is, and why.
@@ -65,8 +69,10 @@ struct Judged {
     taken: TakenOver,
     steps: Vec<Step>,
     desired: Desired,
-    /// The bridge over which temporary flows may be laid.
-    footbridge: Option<ObservedBridge>,
+    /// The bridge, if it is ours or is to be.
+    bridge: Option<ObservedBridge>,
+    /// Whether temporary flows may not be laid over it, for they would stand before others' that decide otherwise.
+    no_temporary_flows: bool,
 }
 
 impl Task {
@@ -133,7 +139,7 @@ impl Task {
     async fn take_over_in_rounds(&mut self, name: &str) -> TakenOver {
         let mut first: Option<TakenOver> = None;
         for _ in 0..ROUNDS {
-            let Judged { taken, steps, desired, footbridge } = self.judge(name).await;
+            let Judged { taken, steps, desired, bridge, no_temporary_flows } = self.judge(name).await;
             let told = first.get_or_insert(taken.clone());
             if steps.is_empty() {
                 // What the first look found, and what has become of it.
@@ -141,9 +147,13 @@ impl Task {
                     told.state = taken.state;
                     told.left.clone_from(&taken.left);
                 }
+                if let Some(bridge) = bridge {
+                    self.announce(told, &bridge, no_temporary_flows).await;
+                }
                 return told.clone();
             }
-            let laid = self.lay_footbridge(&steps, footbridge.as_ref()).await;
+            let over = bridge.as_ref().filter(|_| !no_temporary_flows);
+            let laid = self.lay_footbridge(&steps, over).await;
             let effect = self.write(&steps).await;
             self.remember(desired, &effect);
             if let Some(laid) = laid
@@ -179,6 +189,14 @@ impl Task {
         laid.ok()
     }
 
+    /// Tells the other hosts by broadcasts where the VMs of a bridge are that was in a spanning tree.
+    async fn announce(&self, told: &mut TakenOver, bridge: &ObservedBridge, announce_only: bool) {
+        match self.switch.announce(bridge, announce_only).await {
+            Ok(addresses) => told.announced = addresses,
+            Err(error) => told.left.push(format!("its VMs are not announced to the other hosts; ask again: {error}")),
+        }
+    }
+
     /// The bridges that a take-over is about, by name.
     fn candidates(&self, wanted: &[BridgeName]) -> Vec<String> {
         if !wanted.is_empty() {
@@ -205,7 +223,8 @@ impl Task {
             taken: nothing_of(name, state, left),
             steps: vec![],
             desired: Desired::new(),
-            footbridge: None,
+            bridge: None,
+            no_temporary_flows: true,
         };
         let seen = self.switch.observer().read(|db| {
             let bridges = all_bridges(db);
@@ -225,7 +244,10 @@ impl Task {
             Finding::Ours => None,
         };
         match self.switch.plugin_flows(&bridge, &self.settings).await {
-            Ok(table) => self.plan_bridge_take_over(&bridge, desired, &table),
+            Ok(table) => {
+                let tree = self.switch.spanning_tree(&bridge).await;
+                self.plan_bridge_take_over(&bridge, desired, &table, tree)
+            }
             Err(error) => nothing(TakeoverState::Failed, vec![format!("its flows could not be read: {error}")]),
         }
     }
@@ -236,6 +258,7 @@ impl Task {
         bridge: &ObservedBridge,
         mut plugins: Option<DesiredBridge>,
         table: &PluginTable,
+        spanning_tree: Option<SpanningTree>,
     ) -> Judged {
         if table.drops_ipv6() {
             plugins.iter_mut().for_each(|desired| desired.ipv6 = Ipv6Policy::Drop);
@@ -244,8 +267,10 @@ impl Task {
         taken.desired = plugins.clone().or_else(|| DesiredBridge::from_record(bridge));
         taken.vifs = bridge.vifs(&self.settings.vif_prefixes).map(|port| port.name.clone()).collect();
         (taken.plugin_flows, taken.other_flows) = (table.flows.len(), table.others + table.doubtful.len());
-        let footbridge = (!table.others_decide).then(|| bridge.clone());
-        let judged = |taken, steps, desired| Judged { taken, steps, desired, footbridge };
+        let root_port = spanning_tree.as_ref().and_then(|tree| tree.root_port.clone());
+        taken.spanning_tree = spanning_tree;
+        let (ours, no_temporary_flows) = (Some(bridge.clone()), table.others_decide);
+        let judged = |taken, steps, desired| Judged { taken, steps, desired, bridge: ours, no_temporary_flows };
         if let Some(port) = table.breaks_split_horizon(bridge, &self.settings) {
             let why = "a flow with priority 1100 sends to port";
             let past = "which is a tunnel: past `protected`, which acts on NORMAL only; delete that flow first";
@@ -262,6 +287,9 @@ impl Task {
         let (steps, desired) = self.switch.observer().read(|db| {
             let (view, mut draft) = (db.view(), Draft::with_memory(&self.memory));
             draft.take_over(&view, &name, plugins, table.flows.clone());
+            if let Some(port) = root_port {
+                draft.keep_root_port(&view, &name, port);
+            }
             (self.plan_draft(&draft), draft.into_desired())
         });
         if !steps.is_empty() {
@@ -292,6 +320,8 @@ fn nothing_of(name: &str, state: TakeoverState, left: Vec<String>) -> TakenOver 
         vifs: vec![],
         plugin_flows: 0,
         other_flows: 0,
+        spanning_tree: None,
+        announced: 0,
         done: vec![],
         left,
     }

@@ -1,6 +1,6 @@
 //! What a take-over found, did and left, and what a release did.
 
-use ovstunnel_api::{Outcome, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverState};
+use ovstunnel_api::{Outcome, SpanningTree, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverState};
 
 use super::Page;
 use super::things::write_plan;
@@ -49,7 +49,11 @@ fn write_bridges(page: &mut Page, bridges: &[TakeoverBridge], dry_run: bool) {
     let header = ["BRIDGE", "KEY", "TUNNELS", "VIFS", "PLUGIN'S FLOWS", "OTHER FLOWS", "STATE"];
     page.table(&header, &[1, 2, 3, 4, 5], bridges.iter().map(row).collect());
     for bridge in bridges {
-        let done: &[String] = if dry_run { &[] } else { &bridge.done };
+        let mut done = if dry_run { vec![] } else { bridge.done.clone() };
+        done.extend(bridge.spanning_tree.as_ref().map(order));
+        if bridge.announced > 0 {
+            done.push(format!("addresses of VMs announced to the other hosts: {}", bridge.announced));
+        }
         if done.is_empty() && bridge.left.is_empty() {
             continue;
         }
@@ -57,6 +61,14 @@ fn write_bridges(page: &mut Page, bridges: &[TakeoverBridge], dry_run: bool) {
         page.line(format!("{}:", bridge.bridge));
         done.iter().for_each(|line| page.line(format!("  {line}")));
         bridge.left.iter().for_each(|line| page.line(format!("  LEFT: {line}")));
+    }
+}
+
+/// When the host of a bridge with STP has its turn among all hosts of the network.
+fn order(SpanningTree { bridge_id, root_id, root_port }: &SpanningTree) -> String {
+    match root_port {
+        Some(port) => format!("STP: bridge {bridge_id}, root {root_id} behind {port}: highest id first, the root last"),
+        None => format!("STP: bridge {bridge_id} is the root: last, after `takeover` was run twice on each other host"),
     }
 }
 

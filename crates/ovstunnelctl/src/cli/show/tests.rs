@@ -2,8 +2,8 @@
 
 use ovstunnel_api::{
     Bridge, DoctorAnswer, Finding, Flows, FlowsState, Interface, Ipv6Policy, Level, Look, Outcome, PlanAnswer,
-    PlannedCommand, Ready, ReconcileAnswer, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverState, Tier, Tunnel,
-    TunnelState, Vif, Vpc,
+    PlannedCommand, Ready, ReconcileAnswer, SpanningTree, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverState,
+    Tier, Tunnel, TunnelState, Vif, Vpc,
 };
 
 use super::summary::write_status;
@@ -213,6 +213,14 @@ fn a_removal_says_whether_something_was_there() {
     assert_eq!(String::from(gone("bridge br0", Outcome::Unchanged)), "bridge br0: unchanged (it was not there)\n");
 }
 
+fn tree(root_port: Option<&str>) -> SpanningTree {
+    SpanningTree {
+        bridge_id: "8000.de4b5507b14c".to_owned(),
+        root_id: "8000.42cd07800645".to_owned(),
+        root_port: root_port.map(str::to_owned),
+    }
+}
+
 fn old_bridge(name: &str, state: TakeoverState) -> TakeoverBridge {
     let ours = state == TakeoverState::TakenOver;
     TakeoverBridge {
@@ -225,6 +233,8 @@ fn old_bridge(name: &str, state: TakeoverState) -> TakeoverBridge {
         vifs: if ours { vec!["vif1.0".to_owned()] } else { vec![] },
         plugin_flows: if ours { 9 } else { 0 },
         other_flows: u32::from(ours),
+        spanning_tree: ours.then(|| tree(Some("t1001-1-2"))),
+        announced: u32::from(ours),
         done: if ours { vec![format!("change bridge {name}: stp_enable=false")] } else { vec![] },
         left: if ours { vec![] } else { vec!["bridge xapi14 has key 1001 too".to_owned()] },
     }
@@ -232,7 +242,9 @@ fn old_bridge(name: &str, state: TakeoverState) -> TakeoverBridge {
 
 #[test]
 fn a_takeover_says_what_it_found_did_and_left() {
-    let bridges = vec![old_bridge("xapi12", TakeoverState::TakenOver), old_bridge("xapi13", TakeoverState::Left)];
+    let mut root = old_bridge("xapi13", TakeoverState::Left);
+    root.spanning_tree = Some(tree(None));
+    let bridges = vec![old_bridge("xapi12", TakeoverState::TakenOver), root];
     let answer = TakeoverAnswer { outcome: Outcome::Updated, bridges: bridges.clone() };
     insta::assert_snapshot!(page(Some(80), |p| write_takeover(p, &answer)));
     let changes = vec!["change bridge xapi12: stp_enable=false".to_owned()];

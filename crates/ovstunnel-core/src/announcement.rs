@@ -1,0 +1,133 @@
+//! Has other hosts learn where a bridge's VMs are, and this one where theirs are, by the direct way.
+//!
+//! In a spanning tree two hosts that are not its root have learnt each other's VMs behind the root, and each frame that comes
+//! that way teaches it anew. So for some minutes such frames are handed to their VM without being learnt from, while a
+//! broadcast in the name of each VM here tells the others, which do the same. What it must not do: send what comes from a
+//! tunnel to a tunnel, or keep anything from being learnt that is not known yet (docs/adr/0012-take-over.md).
+
+use crate::footbridge::{self, Learnt, packet};
+use crate::{ObservedBridge, ids};
+
+/// Seconds for which frames by way of the root are not learnt from. What they would renew is forgotten after 300.
+const LIFETIME: u16 = 180;
+/// What is older is taught again, so that it outlives these flows.
+const OLD: u32 = 60;
+const COOKIE: &str = "cookie=0x6f76736200000002";
+/// A table that nobody else is known to use: which VM has which address.
+const TABLE: u8 = 251;
+const UNICAST: &str = "dl_dst=00:00:00:00:00:00/01:00:00:00:00:00";
+
+/// What is done on one bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    lines: Vec<String>,
+    /// Addresses of VMs that are announced.
+    pub addresses: usize,
+}
+
+impl Announcement {
+    /// For a bridge that was in a spanning tree, as its record says, with what it has learnt; nothing for one that was not, or
+    /// was its root. Where flows of others decide, none are laid: `announce_only`.
+    pub fn of(bridge: &ObservedBridge, learnt: &[Learnt], announce_only: bool) -> Option<Self> {
+        let root = bridge.external_ids.get(ids::STP_ROOT_PORT)?;
+        let (tunnels, vifs) = footbridge::tunnels_and_others(bridge);
+        let here: Vec<&Learnt> = learnt.iter().filter(|learnt| vifs.contains(&learnt.port)).collect();
+        let number = || Some(bridge.ports.get(root)?.interface()?.openflow_port()?.to_string());
+        let root = number().filter(|port| !announce_only && tunnels.contains(port));
+        let behind: Vec<&Learnt> = learnt.iter().filter(|learnt| Some(&learnt.port) == root.as_ref()).collect();
+        let mut lines = vec![format!("flow delete {COOKIE}/-1")];
+        if let Some(root) = root {
+            lines.extend(learn_not(&root, &behind, &here));
+        }
+        lines.extend(behind.iter().filter(|learnt| learnt.age >= OLD).map(|learnt| footbridge::teach(learnt)));
+        lines.extend(here.iter().map(|learnt| announce(learnt)));
+        Some(Announcement { lines, addresses: here.len() })
+    }
+
+    /// The lines for `ovs-ofctl bundle`.
+    pub fn lines(&self) -> String {
+        self.lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+}
+
+/// Flows that hand frames from known addresses behind the root to VMs here, past NORMAL, which would learn from them.
+fn learn_not(root: &str, behind: &[&Learnt], here: &[&Learnt]) -> Vec<String> {
+    let add = |table: u8, lifetime: u16, rest: String| {
+        format!("flow add {COOKIE},table={table},hard_timeout={lifetime},{rest}")
+    };
+    // The second table's flows end after those that lead to it.
+    let later = LIFETIME + 5;
+    let to_vm = |Learnt { port, mac, .. }: &&Learnt| {
+        add(TABLE, later, format!("priority=2,dl_dst={mac},actions=output:{port}"))
+    };
+    let from = |Learnt { mac, .. }: &&Learnt| {
+        let priority = footbridge::PRIORITY;
+        let rest = format!("priority={priority},in_port={root},dl_src={mac},{UNICAST},actions=resubmit(,{TABLE})");
+        add(0, LIFETIME, rest)
+    };
+    let other = add(TABLE, later, "priority=1,actions=NORMAL".to_owned());
+    here.iter().map(to_vm).chain([other]).chain(behind.iter().map(from)).collect()
+}
+
+/// A broadcast in the name of a VM: the request 'who am I' of RARP, which hypervisors send after a migration and no VM
+/// answers.
+fn announce(Learnt { port, mac, .. }: &Learnt) -> String {
+    let mac = mac.replace(':', "");
+    let rarp = format!("8035{}{mac}00000000{mac}00000000", "0001080006040003");
+    let packet = packet(&format!("ffffffffffff{mac}{rarp}"));
+    format!("packet-out in_port={port},packet={packet},actions=NORMAL")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ObservedInterface, ObservedPort};
+
+    fn port(name: &str, kind: &str, number: i64) -> (String, ObservedPort) {
+        let interface =
+            ObservedInterface { name: name.into(), kind: kind.into(), ofport: Some(number), ..Default::default() };
+        (name.into(), ObservedPort { name: name.into(), interfaces: vec![interface], ..Default::default() })
+    }
+
+    /// A bridge with one VM, by port 1, and tunnels to the root, by port 2, and to another host, by port 3.
+    fn bridge(root: Option<&str>) -> ObservedBridge {
+        let ports = [port("vif1.0", "", 1), port("t7-1-2", "gre", 2), port("t7-1-3", "gre", 3), port("br", "", 65534)];
+        let mark = root.map(|port| (ids::STP_ROOT_PORT.to_owned(), port.to_owned()));
+        ObservedBridge {
+            name: "br".into(),
+            ports: ports.into(),
+            external_ids: mark.into_iter().collect(),
+            ..Default::default()
+        }
+    }
+
+    const FDB: &str = "1 0 02:00:00:00:00:01 0\n2 0 02:00:00:00:00:02 9\n2 0 02:00:00:00:00:04 99\n\
+        3 0 02:00:00:00:00:03 200\nLOCAL 0 02:00:00:00:00:05 0\n";
+
+    #[test]
+    fn frames_from_behind_the_root_reach_vms_unlearnt_and_vms_here_are_announced() {
+        let announcement = Announcement::of(&bridge(Some("t7-1-2")), &Learnt::parse(FDB), false).unwrap();
+        let expected = "\
+flow delete cookie=0x6f76736200000002/-1
+flow add cookie=0x6f76736200000002,table=251,hard_timeout=185,priority=2,dl_dst=02:00:00:00:00:01,actions=output:1
+flow add cookie=0x6f76736200000002,table=251,hard_timeout=185,priority=1,actions=NORMAL
+flow add cookie=0x6f76736200000002,table=0,hard_timeout=180,priority=1250,in_port=2,dl_src=02:00:00:00:00:02,dl_dst=00:00:00:00:00:00/01:00:00:00:00:00,actions=resubmit(,251)
+flow add cookie=0x6f76736200000002,table=0,hard_timeout=180,priority=1250,in_port=2,dl_src=02:00:00:00:00:04,dl_dst=00:00:00:00:00:00/01:00:00:00:00:00,actions=resubmit(,251)
+packet-out in_port=2,packet=02000000000402000000000488b500000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000,actions=NORMAL
+packet-out in_port=1,packet=ffffffffffff020000000001803500010800060400030200000000010000000002000000000100000000000000000000000000000000000000000000,actions=NORMAL
+";
+        assert_eq!((announcement.lines().as_str(), announcement.addresses), (expected, 1));
+    }
+
+    #[test]
+    fn no_flow_is_laid_before_others_that_decide_or_where_the_root_has_gone_and_a_root_announces_nothing() {
+        let learnt = Learnt::parse(FDB);
+        let alone = Announcement::of(&bridge(Some("t7-1-2")), &learnt, true).unwrap();
+        let gone = Announcement::of(&bridge(Some("t7-1-9")), &learnt, false).unwrap();
+        for announcement in [alone, gone] {
+            let lines = announcement.lines();
+            assert!(!lines.contains("flow add") && announcement.addresses == 1, "{lines}");
+        }
+        assert_eq!(Announcement::of(&bridge(None), &learnt, false), None);
+    }
+}
