@@ -112,6 +112,15 @@ impl Database {
         Ok(())
     }
 
+    /// Waits until `ovs-vswitchd` has taken up a configuration that it had not when this connected.
+    pub fn wait_for_configuration(&mut self) -> Result<()> {
+        let before = self.taken_up;
+        while self.taken_up <= before {
+            self.next()?;
+        }
+        Ok(())
+    }
+
     /// The rows of a table for which `condition` holds.
     pub fn select(&mut self, table: &str, condition: Value, columns: &[&str]) -> Result<Vec<Value>> {
         let operation = json!({"op": "select", "table": table, "where": condition, "columns": columns});

@@ -9,6 +9,7 @@ mod database;
 mod ground;
 mod machine;
 mod page;
+mod process;
 mod report;
 mod rows;
 mod scale;

@@ -3,7 +3,6 @@
 /// The numbers of one run.
 #[derive(Clone, Debug)]
 pub struct Scale {
-    pub quick: bool,
     /// Tunnels on the host when one more is made.
     pub host_tunnels: Vec<usize>,
     /// Tunnels of one network on the host that has those.
@@ -38,7 +37,6 @@ impl Scale {
     /// What the specification's zone needs at most.
     pub fn full() -> Self {
         Scale {
-            quick: false,
             host_tunnels: vec![0, 1000, 5000],
             tunnels_per_network: 1000,
             rounds: 100,
@@ -60,7 +58,6 @@ impl Scale {
     /// The same work in tiny numbers: that everything can be measured, not how long it takes.
     pub fn quick() -> Self {
         Scale {
-            quick: true,
             host_tunnels: vec![0, 10],
             tunnels_per_network: 5,
             rounds: 2,

@@ -9,12 +9,17 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use ovstunnel_lab::Host;
 
-use super::{bundle, run};
+use super::{bundle, bundle_of, run};
 use crate::rows::{Network, Tunnel};
 
 /// Makes one tunnel.
 pub fn add(host: &Host, bridge: &str, tunnel: &Tunnel) -> Result<Duration> {
     change(host, tunnel_rows(bridge, 1, tunnel))
+}
+
+/// Makes several tunnels in one transaction, if there are any.
+pub fn add_all_if_any(host: &Host, bridge: &str, tunnels: &[Tunnel]) -> Result<()> {
+    if tunnels.is_empty() { Ok(()) } else { add_all(host, bridge, tunnels).map(drop) }
 }
 
 /// Makes several tunnels in one transaction.
@@ -43,6 +48,16 @@ pub fn set_up(host: &Host, network: &Network) -> Result<Duration> {
     change(host, args)?;
     bundle(host, network)?;
     Ok(start.elapsed())
+}
+
+/// Adds one rule as that of a VIF by one bundle; takes it away again outside the time.
+pub fn add_rule(host: &Host, bridge: &str) -> Result<Duration> {
+    let group = "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00";
+    let start = Instant::now();
+    bundle_of(host, bridge, &format!("add cookie=0x79,priority=1200,in_port=7777,{group},actions=NORMAL\n"))?;
+    let took = start.elapsed();
+    bundle_of(host, bridge, "delete cookie=0x79/-1\n")?;
+    Ok(took)
 }
 
 /// Removes the port whose row this is.

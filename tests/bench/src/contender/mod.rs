@@ -32,12 +32,17 @@ fn run(host: &Host, program: &str, args: &[String]) -> Result<String> {
 
 /// Writes a network's first flows by one bundle.
 fn bundle(host: &Host, network: &Network) -> Result<()> {
+    bundle_of(host, &network.bridge, &network.bundle())
+}
+
+/// Changes flows of a bridge by one bundle with these lines.
+fn bundle_of(host: &Host, bridge: &str, lines: &str) -> Result<()> {
     let mut command = std::process::Command::new("ovs-ofctl");
-    let target = format!("unix:{}/{}.mgmt", host.rundir().display(), network.bridge);
+    let target = format!("unix:{}/{}.mgmt", host.rundir().display(), bridge);
     command.args(["--protocols=OpenFlow14", "--bundle", "add-flows", &target, "-"]);
     command.env("OVS_RUNDIR", host.rundir()).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().context("ovs-ofctl")?;
-    child.stdin.take().context("standard input")?.write_all(network.bundle().as_bytes())?;
+    child.stdin.take().context("standard input")?.write_all(lines.as_bytes())?;
     let output = child.wait_with_output()?;
     ensure!(output.status.success(), "ovs-ofctl: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())

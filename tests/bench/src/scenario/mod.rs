@@ -2,7 +2,13 @@
 //!
 //! A scenario makes its hosts, does the work, and returns lines of the table. It must not print.
 
+mod bridges;
+mod network;
+mod programs;
+mod start;
+mod traffic;
 mod tunnel;
+mod vif;
 
 use anyhow::Result;
 
@@ -14,6 +20,13 @@ use crate::scale::Scale;
 pub fn run(scenario: Scenario, scale: &Scale) -> Result<Found> {
     match scenario {
         Scenario::Tunnel => tunnel::run(scale),
-        _ => Ok(Found::default()),
+        Scenario::Network => network::run(scale),
+        Scenario::Concurrent => network::concurrent(scale),
+        Scenario::Vif => vif::run(scale),
+        Scenario::Flows => vif::flows(scale),
+        Scenario::Bridges => bridges::run(scale),
+        Scenario::Start => start::run(scale),
+        Scenario::Traffic => traffic::run(scale),
+        Scenario::Programs => programs::run(scale),
     }
 }
