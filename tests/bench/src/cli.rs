@@ -6,7 +6,8 @@ use clap::{Parser, ValueEnum};
 
 /// What is told after the options.
 const MORE: &str = "\
-By `scripts/bench --zone N` a zone of N simulated hosts is driven instead; `--zone --help` tells of it.
+scripts/bench --zone N drives a zone of N simulated hosts instead; --zone --help tells of it.
+scripts/bench --prepare only installs what is missing.
 
 Exit status:
   0    everything was measured; goals that are missed are told, and are no failure
@@ -35,8 +36,8 @@ pub struct Cli {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
-    /// Put the table into docs/BENCHMARKS.md and the plots beside it. Only for all of a full run.
-    #[arg(long, conflicts_with_all = ["quick", "only", "from"])]
+    /// Put the table into docs/BENCHMARKS.md and the plots beside it. Only for all of a full run, or for one --from a file.
+    #[arg(long, conflicts_with_all = ["quick", "only"])]
     pub update_docs: bool,
 
     /// Measure nothing; show what an earlier run has written by --json.

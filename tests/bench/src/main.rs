@@ -6,9 +6,11 @@
 mod cli;
 mod contender;
 mod database;
+mod docs;
 mod ground;
 mod machine;
 mod page;
+mod plot;
 mod process;
 mod report;
 mod rows;
@@ -69,6 +71,12 @@ fn run(cli: &Cli) -> Result<()> {
     if let Some(file) = &cli.json {
         let text = serde_json::to_string_pretty(&report).context("the report as JSON")? + "\n";
         std::fs::write(file, text).with_context(|| file.display().to_string())?;
+    }
+    if let Some(folder) = &cli.out {
+        plot::draw(&report, folder)?;
+    }
+    if cli.update_docs {
+        docs::update(&report)?;
     }
     // Not `print!`: that panics where the reader has gone.
     std::io::stdout().write_all(page::terminal(&report).as_bytes()).context("standard output")
