@@ -5,7 +5,6 @@
 
 mod cli;
 mod count;
-mod interrupt;
 mod plug;
 mod progress;
 mod report;
@@ -19,10 +18,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use ovstunnel_lab::Lab;
+use ovstunnel_lab::{Interrupt, Lab};
 
 use cli::Cli;
-use interrupt::Interrupt;
 use progress::Progress;
 use report::Report;
 use stage::Stage;

@@ -1,0 +1,94 @@
+//! The command line. Must not promise what the report does not have.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// What is told after the options.
+const MORE: &str = "\
+scripts/bench --zone N drives a zone of N simulated hosts instead; --zone --help tells of it.
+scripts/bench --prepare only installs what is missing.
+
+Exit status:
+  0    everything was measured; goals that are missed are told, and are no failure
+  1    something could not be measured, or a contender did not leave the same rows as the others
+  2    it cannot run here (what is missing is said), or a wrong command line
+  130  interrupted; all is taken down before the end";
+
+/// Measures ovstunneld on real switches in network namespaces beside a bare command, a transaction straight into the
+/// database, the Python plugin's commands and ovsdbapp, each in turn on the same switch. Needs root; leaves nothing behind.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "bench", bin_name = "scripts/bench", version, after_help = MORE, max_term_width = 100)]
+pub struct Cli {
+    /// A smoke run with tiny numbers: its figures say nothing.
+    #[arg(long)]
+    pub quick: bool,
+
+    /// Measure this part alone; may be given several times.
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub only: Vec<Scenario>,
+
+    /// Write all that was measured to this file.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// Write the plots to this folder.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Put the table into docs/BENCHMARKS.md and the plots beside it. Only for all of a full run, or for one --from a file.
+    #[arg(long, conflicts_with_all = ["quick", "only"])]
+    pub update_docs: bool,
+
+    /// Measure nothing; show what an earlier run has written by --json.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "only", "json"])]
+    pub from: Option<PathBuf>,
+}
+
+/// The parts of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// One tunnel, with none and with many on the host.
+    Tunnel,
+    /// A whole network by one request; removal of one of its tunnels, and of its bridge.
+    Network,
+    /// Many requests at the same time.
+    Concurrent,
+    /// From a VIF that is plugged to its rule; many at once.
+    Vif,
+    /// How many flows there are.
+    Flows,
+    /// Many bridges: a look at all of them, a restarted switch, memory.
+    Bridges,
+    /// Start, and a daemon that has nothing to do.
+    Start,
+    /// Packets from VM to VM.
+    Traffic,
+    /// The two small programs.
+    Programs,
+}
+
+impl Cli {
+    /// The parts that are asked for.
+    pub fn scenarios(&self) -> Vec<Scenario> {
+        let all = Scenario::value_variants().iter().copied();
+        all.filter(|scenario| self.only.is_empty() || self.only.contains(scenario)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn half_a_run_is_not_for_the_docs() {
+        for half in [["--quick", "--update-docs"], ["--only=tunnel", "--update-docs"]] {
+            assert!(Cli::try_parse_from([&["bench"], &half[..]].concat()).is_err(), "{half:?}");
+        }
+    }
+}

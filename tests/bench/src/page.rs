@@ -1,0 +1,135 @@
+//! The table, for a terminal and for the documentation. Must not judge: it shows what the report says.
+
+use comfy_table::{ContentArrangement, Table, TableStyle};
+
+use crate::report::{Beside, Goal, Line, Machine, Report, Unit, Who};
+
+/// The table's columns beside the daemon's own.
+const COLUMNS: [(Who, &str); 4] = [
+    (Who::Command, "bare command"),
+    (Who::Database, "bare JSON-RPC"),
+    (Who::Plugin, "plugin's commands"),
+    (Who::Ovsdbapp, "ovsdbapp"),
+];
+
+/// For a terminal.
+pub fn terminal(report: &Report) -> String {
+    let mut table = Table::new();
+    table.load_style(TableStyle::new().header_separator(comfy_table::LineStyle::none().fill('─').junction('─')));
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header()).add_rows(report.lines.iter().map(|line| row(line, "\n")));
+    let mut text = format!("{}\n\n", machine(&report.machine));
+    text.push_str(&table.lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>());
+    text.push_str(&format!("\n{}\n", verdict(report)));
+    text
+}
+
+/// For the documentation.
+pub fn markdown(report: &Report) -> String {
+    let mut text = format!("{}\n\n{}\n\n", machine(&report.machine), verdict(report));
+    let header = header();
+    text.push_str(&format!("| {} |\n|{}\n", header.join(" | "), "---|".repeat(header.len())));
+    for line in &report.lines {
+        text.push_str(&format!("| {} |\n", row(line, "<br>").join(" | ")));
+    }
+    text
+}
+
+fn header() -> Vec<String> {
+    let mut header = vec!["what".to_owned(), "ovstunneld".to_owned()];
+    header.extend(COLUMNS.map(|(_, name)| name.to_owned()));
+    header.extend(["against the goal".to_owned(), "met".to_owned()]);
+    header
+}
+
+fn row(line: &Line, new_line: &str) -> Vec<String> {
+    let mut row = vec![line.what.clone(), amount(line.daemon.value, line.unit)];
+    row.extend(COLUMNS.map(|(who, _)| {
+        let mine = line.beside.iter().filter(|beside| beside.who == who);
+        mine.map(|beside| cell(line, beside)).collect::<Vec<_>>().join(new_line)
+    }));
+    row.push(line.goals.iter().map(ToString::to_string).collect::<Vec<_>>().join(new_line));
+    let met = |goal: &Goal| if goal.met { "yes" } else { "**no**" };
+    row.push(line.goals.iter().map(met).collect::<Vec<_>>().join(new_line));
+    row
+}
+
+/// A figure, and how many times the daemon's it is.
+fn cell(line: &Line, beside: &Beside) -> String {
+    let mut cell = amount(beside.reading.value, line.unit);
+    if line.daemon.value > 0.0 {
+        cell.push_str(&format!(" ({} ×)", factor(beside.reading.value / line.daemon.value)));
+    }
+    if let Some(note) = &beside.note {
+        cell.push_str(&format!(", {note}"));
+    }
+    cell
+}
+
+fn factor(factor: f64) -> String {
+    match factor {
+        factor if factor >= 100.0 => format!("{factor:.0}"),
+        factor if factor >= 10.0 => format!("{factor:.1}"),
+        _ => format!("{factor:.2}"),
+    }
+}
+
+/// A figure with its unit.
+fn amount(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Seconds if value < 0.01 => format!("{:.2} ms", value * 1e3),
+        Unit::Seconds if value < 0.1 => format!("{:.1} ms", value * 1e3),
+        Unit::Seconds if value < 1.0 => format!("{:.0} ms", value * 1e3),
+        Unit::Seconds => format!("{value:.2} s"),
+        Unit::Bytes => format!("{:.1} MB", value / 1e6),
+        Unit::Percent => format!("{value:.3} %"),
+        Unit::Flows => format!("{value:.0} flows"),
+        Unit::BitsPerSecond => format!("{:.0} Mbit/s", value / 1e6),
+        Unit::PacketsPerSecond => format!("{:.1} k/s", value / 1e3),
+    }
+}
+
+fn machine(machine: &Machine) -> String {
+    let Machine { cores, cpu, memory_mb, kernel, open_vswitch, datapath, build, date } = machine;
+    format!(
+        "{date}; {cores} cores, {cpu}, {memory_mb} MB of memory; Linux {kernel}; Open vSwitch {open_vswitch}, {datapath} \
+         datapath; {build} build"
+    )
+}
+
+fn verdict(report: &Report) -> String {
+    let goals = report.lines.iter().flat_map(|line| &line.goals);
+    let (met, all) = (goals.clone().filter(|goal| goal.met).count(), goals.count());
+    let minutes = report.seconds / 60.0;
+    let quick = if report.quick { " This was a smoke run: its figures say nothing." } else { "" };
+    format!("{met} of {all} goals are met; measured in {minutes:.1} minutes.{quick}")
+}
+
+/// `1,999`.
+pub fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!([0, 999, 1999, 1_999_000].map(grouped), ["0", "999", "1,999", "1,999,000"]);
+        assert_eq!(amount(0.0123, Unit::Seconds), "12.3 ms");
+        assert_eq!(amount(1.234, Unit::Seconds), "1.23 s");
+        assert_eq!(amount(12_345_678.0, Unit::Bytes), "12.3 MB");
+    }
+
+    #[test]
+    fn a_line_shows_everybody_as_a_multiple_of_ours() {
+        let line = Line::new("s", "one", Unit::Seconds, 0.01, 3).beside(Who::Command, 0.008, 3, None);
+        let line = line.beside(Who::Plugin, 0.2, 1, Some("of 2")).at_most_times(Who::Command, 1.2, "the bare command");
+        let shown = ["one", "10.0 ms", "8.00 ms (0.80 ×)", "", "200 ms (20.0 ×), of 2", ""];
+        assert_eq!(row(&line, "\n")[..6], shown);
+        assert_eq!(row(&line, "\n")[6..], ["1.25 × the bare command (≤ 1.2 ×)", "**no**"]);
+    }
+}

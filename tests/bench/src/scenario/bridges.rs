@@ -1,0 +1,160 @@
+//! Many bridges: what a look at all of them costs, when flows are back after a restart of the switch, and memory.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use ovstunnel_e2e::{Cloud, Node};
+use ovstunnel_lab::{Host, wait_until};
+use ovstunnelctl::client::Client;
+
+use crate::contender::daemon::network_body;
+use crate::database::Database;
+use crate::ground::config;
+use crate::page::grouped;
+use crate::process::{Peak, cpu_seconds, memory, own_children_seconds};
+use crate::report::{Found, Goal, Line, Unit, Who};
+use crate::rows::{self, Network};
+use crate::scale::Scale;
+use crate::stats::Samples;
+
+/// How long a loaded machine may take for any of this.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often each is measured.
+const ROUNDS: usize = 5;
+
+pub fn run(scale: &Scale) -> Result<Found> {
+    let cloud = Cloud::with_config("bridges", 1, config())?;
+    let (node, networks) = (Arc::clone(cloud.node(1)?), networks(scale));
+    let (bridges, tunnels) = (grouped(scale.bridges), grouped(scale.bridges * scale.bridge_tunnels));
+    crate::progress(&format!("{bridges} bridges with {} tunnels each", scale.bridge_tunnels));
+    set_up(&cloud, &networks)?;
+    check(node.host(), &networks)?;
+    let pid = node.pid().context("the daemon")?;
+    // Where the allocator keeps what the set-up needed, that counts, too.
+    let resident = memory(pid);
+    let mut lines = looks(&cloud, &node, pid, scale)?;
+    // A megabyte is a million bytes.
+    #[allow(clippy::cast_precision_loss)]
+    let bytes = resident as f64;
+    let what = format!("memory with {tunnels} tunnels in the mirror, child processes counted");
+    let memory = Line::new("bridges", what, Unit::Bytes, bytes, 1);
+    lines.push(memory.goal(Goal::at_most(bytes / 1e6, 40.0, "MB", "resident")));
+    lines.push(restarts(&cloud, &node, &networks, scale)?);
+    Ok(Found { lines, curves: vec![] })
+}
+
+fn networks(scale: &Scale) -> Vec<Network> {
+    let numbers = (0..scale.bridges).filter_map(|n| u32::try_from(n).ok());
+    numbers.map(|n| Network::new(&format!("xapi{n}"), 1000 + n, scale.bridge_tunnels)).collect()
+}
+
+/// All networks at the same time: the daemon writes many of them in one transaction.
+fn set_up(cloud: &Cloud, networks: &[Network]) -> Result<()> {
+    let client = cloud.node(1)?.local_client()?;
+    let asked: Vec<_> = networks.iter().map(|network| (network.bridge.clone(), network_body(network))).collect();
+    cloud.manager().run(async move {
+        let mut set_up = tokio::task::JoinSet::new();
+        for (bridge, body) in asked {
+            let client = client.clone();
+            set_up.spawn(async move { client.put_bridge(&bridge, &body).await.map(drop) });
+        }
+        set_up.join_all().await.into_iter().collect::<Result<(), _>>()
+    })?;
+    Ok(())
+}
+
+/// That all is there: tunnels that are up, and flows.
+fn check(host: &Host, networks: &[Network]) -> Result<()> {
+    let mut database = Database::connect(&host.rundir().join("db.sock"))?;
+    for network in networks.iter().step_by(networks.len().div_ceil(20).max(1)) {
+        rows::expect(&mut database, &network.bridge, &network.tunnels, false)?;
+    }
+    for network in networks {
+        let flows = dump(host, &network.bridge)?;
+        ensure!(flows == 2, "{} has {flows} flows of ours, not 2", network.bridge);
+    }
+    Ok(())
+}
+
+/// The number of our flows on a bridge, by a command like the daemon's.
+fn dump(host: &Host, bridge: &str) -> Result<usize> {
+    let target = format!("unix:{}/{bridge}.mgmt", host.rundir().display());
+    let flows = host.ofctl(["dump-flows", &target, "cookie=0x6f76737400000000/0xffffffff00000000"])?;
+    Ok(flows.lines().filter(|line| line.contains("actions=")).count())
+}
+
+/// What looks at everything cost, beside as many bare dumps.
+fn looks(cloud: &Cloud, node: &Node, pid: u32, scale: &Scale) -> Result<Vec<Line>> {
+    let (mut cpu, mut time, mut bare) = (Samples::default(), Samples::default(), Samples::default());
+    let mut most = 0;
+    for round in 1..=ROUNDS.min(scale.rounds) {
+        crate::progress(&format!("a look at all bridges, round {round}"));
+        let (before, start, peak) = (cpu_seconds(pid)?, Instant::now(), Peak::of(pid));
+        let client = node.local_client()?;
+        let report = cloud.manager().run(async move { client.reconcile().await })?;
+        time.push(start.elapsed().as_secs_f64());
+        most = most.max(peak.finish());
+        cpu.push(cpu_seconds(pid)? - before);
+        ensure!(report.found.is_empty() && report.failed.is_empty(), "not clean: {report:?}");
+        ensure!(report.bridges as usize == scale.bridges, "{} bridges were looked at", report.bridges);
+        let before = own_children_seconds()?;
+        for n in 0..scale.bridges {
+            dump(node.host(), &format!("xapi{n}"))?;
+        }
+        bare.push(own_children_seconds()? - before);
+    }
+    let bridges = grouped(scale.bridges);
+    let what = format!("look at {bridges} clean bridges with {} tunnels each: CPU time", scale.bridge_tunnels);
+    let line = Line::new("bridges", what, Unit::Seconds, cpu.median(), cpu.len());
+    let note = format!("{bridges} bare dumps of flows");
+    let line = line.beside(Who::Command, bare.median(), bare.len(), Some(&note));
+    let line = line.goal(Goal::at_most(cpu.median(), 1.0, "s", "of one core"));
+    let wall = Line::new("bridges", "the same: elapsed time", Unit::Seconds, time.median(), time.len());
+    // A megabyte is a million bytes.
+    #[allow(clippy::cast_precision_loss)]
+    let peak = Line::new("bridges", "the same: most memory at any moment", Unit::Bytes, most as f64, cpu.len());
+    Ok(vec![line, wall, peak])
+}
+
+/// From the moment when a restarted switch has taken up its configuration to that when all flows are there.
+fn restarts(cloud: &Cloud, node: &Node, networks: &[Network], scale: &Scale) -> Result<Line> {
+    let mut times = Samples::default();
+    for round in 1..=ROUNDS.min(scale.rounds) {
+        crate::progress(&format!("a restart of the switch, round {round}"));
+        times.push(restart(cloud, node)?.as_secs_f64());
+        check(node.host(), networks)?;
+    }
+    let what = format!("flows of {} bridges back after a restart of ovs-vswitchd", grouped(scale.bridges));
+    let line = Line::new("bridges", what, Unit::Seconds, times.median(), times.len());
+    Ok(line.goal(Goal::at_most(times.max(), 2.0, "s", "at the longest")))
+}
+
+fn restart(cloud: &Cloud, node: &Node) -> Result<Duration> {
+    let (host, client) = (node.host(), node.local_client()?);
+    host.kill_vswitchd();
+    wait_for(cloud, &client, false)?;
+    let mut database = Database::connect(&host.rundir().join("db.sock"))?;
+    let (back, ready) = thread::scope(|scope| -> Result<(Instant, Instant)> {
+        // The first configuration that the new one takes up is one that the lab asks for.
+        let back = scope.spawn(move || database.wait_for_configuration().map(|()| Instant::now()));
+        let ready = scope.spawn(|| wait_for(cloud, &client, true).map(|()| Instant::now()));
+        host.start_vswitchd()?;
+        let joined = |_| anyhow!("a watcher panicked");
+        Ok((back.join().map_err(joined)??, ready.join().map_err(joined)??))
+    })?;
+    Ok(ready.saturating_duration_since(back))
+}
+
+/// Waits until the daemon answers that it is ready, or that it is not.
+fn wait_for(cloud: &Cloud, client: &Client, ready: bool) -> Result<()> {
+    wait_until(format!("readyz to answer {ready}"), PATIENCE, || {
+        let client = client.clone();
+        match cloud.manager().run(async move { client.readyz().await }) {
+            Ok(answer) if answer.ready == ready => Ok(()),
+            answer => Err(anyhow!("{answer:?}")),
+        }
+    })
+}

@@ -1,0 +1,32 @@
+//! What is measured, each part in a file of its own, on hosts of its own.
+//!
+//! A scenario makes its hosts, does the work, and returns lines of the table. It must not print.
+
+mod bridges;
+mod network;
+mod programs;
+mod start;
+mod traffic;
+mod tunnel;
+mod vif;
+
+use anyhow::Result;
+
+use crate::cli::Scenario;
+use crate::report::Found;
+use crate::scale::Scale;
+
+/// Measures one part.
+pub fn run(scenario: Scenario, scale: &Scale) -> Result<Found> {
+    match scenario {
+        Scenario::Tunnel => tunnel::run(scale),
+        Scenario::Network => network::run(scale),
+        Scenario::Concurrent => network::concurrent(scale),
+        Scenario::Vif => vif::run(scale),
+        Scenario::Flows => vif::flows(scale),
+        Scenario::Bridges => bridges::run(scale),
+        Scenario::Start => start::run(scale),
+        Scenario::Traffic => traffic::run(scale),
+        Scenario::Programs => programs::run(scale),
+    }
+}

@@ -1,0 +1,138 @@
+//! The benchmark as its user runs it, in tiny numbers: every line is measured, everybody leaves the same rows, and nothing is
+//! left behind. No time is judged. Needs root, Open vSwitch and ovsdbapp (`scripts/bench --prepare`).
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+/// Each line of the table: what it begins with, who is measured beside the daemon, and how many goals it has.
+const LINES: [(&str, &[&str], usize); 25] = [
+    ("one tunnel, 0 on the host: median", &["command", "database", "plugin", "ovsdbapp"], 2),
+    ("one tunnel, 0 on the host: p99", &["command", "database", "plugin", "ovsdbapp"], 2),
+    ("one tunnel, 10 on the host: median", &["command", "database", "plugin", "ovsdbapp"], 2),
+    ("one tunnel, 10 on the host: p99", &["command", "database", "plugin", "ovsdbapp"], 2),
+    ("a network with 12 tunnels by one PUT", &["command", "database", "ovsdbapp", "plugin"], 3),
+    ("remove one of 12 tunnels", &["command", "database", "plugin", "ovsdbapp"], 1),
+    ("remove the bridge with 12 tunnels", &["command", "database", "plugin", "ovsdbapp"], 1),
+    ("8 tunnels by as many requests at once", &["command"], 1),
+    ("VIF plugged to its rule", &["command"], 0),
+    ("the same: p99", &["command"], 1),
+    ("the same, from the start of that command: p99", &["command"], 0),
+    ("3 VIFs plugged at once", &[], 1),
+    ("the same, from the start of the command", &[], 0),
+    ("flows of a bridge with 12 tunnels and 5 VIFs", &["plugin"], 1),
+    ("look at 4 clean bridges with 3 tunnels each: CPU time", &["command"], 1),
+    ("the same: elapsed time", &[], 0),
+    ("the same: most memory at any moment", &[], 0),
+    ("memory with 12 tunnels in the mirror", &[], 1),
+    ("flows of 4 bridges back after a restart", &[], 1),
+    ("memory without a bridge", &[], 1),
+    ("start to ready with 10 tunnels", &["database"], 1),
+    ("CPU when nothing happens, 10 tunnels", &[], 1),
+    ("throughput from VM to VM", &["command"], 1),
+    ("packets from VM to VM", &["command"], 1),
+    ("ovstunnel, for a tunnel that is there", &["command", "command"], 1),
+];
+
+fn bench(arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ovstunnel-bench"));
+    command.args(arguments.split_whitespace()).stdin(Stdio::null());
+    // Built here, if need be, so that no time of the benchmark goes into it. If that fails, the benchmark will say why.
+    if let Some(programs) = ovstunnel_e2e::program("ovstunneld").ok().as_deref().and_then(Path::parent) {
+        command.env("OVSTUNNEL_BIN_DIR", programs);
+    }
+    command
+}
+
+fn measured(arguments: &str) -> Result<(Value, String)> {
+    let folder = std::env::temp_dir().join(format!("ovstunnel-bench-{}", std::process::id()));
+    let json = folder.join("all.json");
+    fs::create_dir_all(&folder)?;
+    let mut command = bench(arguments);
+    command.arg("--out").arg(&folder).arg("--json").arg(&json);
+    let output = command.output()?;
+    let read = fs::read_to_string(&json);
+    let plots = ["one-tunnel.svg", "flows.svg"].map(|name| fs::read_to_string(folder.join(name)));
+    fs::remove_dir_all(&folder)?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    anyhow::ensure!(output.status.success(), "{}: {said}", output.status);
+    for plot in plots {
+        anyhow::ensure!(plot.context("a plot")?.contains("ovstunneld"), "a plot without our curve");
+    }
+    Ok((serde_json::from_str(&read?)?, String::from_utf8_lossy(&output.stdout).into_owned()))
+}
+
+#[test]
+fn every_line_is_measured_and_everybody_leaves_the_same_rows() {
+    // The rows are checked by the benchmark itself, after each turn of each contender: it fails where they differ.
+    let (report, table) = measured("--quick").unwrap();
+    let lines = report["lines"].as_array().unwrap();
+    assert_eq!(lines.len(), LINES.len() + 1, "{lines:#?}");
+    for (line, (what, beside, goals)) in lines.iter().zip(LINES) {
+        assert!(line["what"].as_str().unwrap().starts_with(what), "{what}: {line:#}");
+        let others: Vec<&str> =
+            line["beside"].as_array().unwrap().iter().map(|one| one["who"].as_str().unwrap()).collect();
+        assert_eq!(others, beside, "{what}");
+        assert_eq!(line["goals"].as_array().unwrap().len(), goals, "{what}");
+        let figures = line["beside"].as_array().unwrap().iter().chain([&line["daemon"]]);
+        for figure in figures {
+            let value = figure["value"].as_f64().unwrap();
+            assert!(value.is_finite() && value >= 0.0 && figure["samples"].as_u64().unwrap() > 0, "{what}: {line:#}");
+        }
+        assert!(table.contains(what), "{what} is not in the table:\n{table}");
+    }
+    assert!(lines[25]["what"].as_str().unwrap().starts_with("ovstunnel-vif"));
+    // What does not depend on the machine is what it must be.
+    assert_eq!(lines[13]["daemon"]["value"], 8.0, "{:#}", lines[13]);
+    assert_eq!(lines[13]["goals"][0]["met"], true);
+    assert_eq!(report["quick"], true);
+    assert!(report["machine"]["cores"].as_u64().unwrap() > 0, "{}", report["machine"]);
+}
+
+#[test]
+fn ctrl_c_leaves_nothing_behind() {
+    // By then hosts are there, and ovsdbapp is frozen or at work.
+    let mut bench = bench("--only tunnel --quick");
+    bench.stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+    let mut bench = bench.spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(bench.stderr.take().unwrap()));
+    assert!(lines.next().unwrap().unwrap().contains("one tunnel"));
+    killpg(Pid::from_raw(bench.id().cast_signed()), Signal::SIGINT).unwrap();
+    let status = bench.wait().unwrap();
+    assert_eq!(status.code(), Some(130), "{status}");
+    assert_eq!(traces_of(bench.id()), Vec::<String>::new());
+}
+
+/// What is there of the labs of the process `owner`: namespaces, directories, processes.
+fn traces_of(owner: u32) -> Vec<String> {
+    let name = format!("ovlab-{owner}-");
+    let in_folder = |folder: &str| {
+        let entries =
+            fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path().display().to_string());
+        entries.filter(|path| path.contains(&name)).collect::<Vec<_>>()
+    };
+    let mut traces = [in_folder("/run/netns"), in_folder("/tmp")].concat();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let read = |file| fs::read(process.path().join(file)).unwrap_or_default();
+        let text = [read("cmdline"), read("environ")].concat();
+        if String::from_utf8_lossy(&text).contains(&name) {
+            traces.push(format!("process {}", process.path().display()));
+        }
+    }
+    traces
+}
+
+#[test]
+fn what_cannot_run_says_so_with_status_2() {
+    let output = bench("--quick").env("PATH", "/nowhere").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("bench: ") && said.contains("no `ovs-vswitchd` in PATH"), "{said}");
+    assert_eq!(bench("--quick --update-docs").output().unwrap().status.code(), Some(2));
+}
