@@ -177,7 +177,7 @@ pub async fn flows(zone: &Zone) -> anyhow::Result<Vec<Fault>> {
     let mut faults = Vec::new();
     for (number, host) in zone.hosts.iter().enumerate().filter(|(number, _)| zone.is_up(*number)) {
         let Some(answer) = host.ask("GET", "/v1/bridges", "").await? else { continue };
-        let list: BridgeList = serde_json::from_value(answer.body)?;
+        let list: BridgeList = answer.read()?;
         for bridge in list.bridges {
             let network = bridge.name.strip_prefix("xapi").and_then(|n| n.parse().ok()).unwrap_or(usize::MAX);
             let vms = plugged.get(&(number, network)).copied().unwrap_or_default();

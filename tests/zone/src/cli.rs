@@ -32,7 +32,7 @@ pub struct Cli {
     pub seed: u64,
 
     /// Simulated minutes of the zone's life.
-    #[arg(long, default_value_t = 20.0)]
+    #[arg(long, default_value_t = 10.0)]
     pub minutes: f64,
 
     /// How the management server calls.

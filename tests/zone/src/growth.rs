@@ -45,12 +45,12 @@ impl Everything {
 /// # Errors
 /// When a simulation cannot be carried out.
 pub fn everything(zone: &Scenario, growth: bool) -> Result<Everything> {
-    let part = (zone.hosts / 4).max(2);
-    let base = Scenario { hosts: part, broken: None, ..zone.clone() };
+    // Large enough for the widest network, and small enough to run many.
+    let base = Scenario { hosts: (zone.hosts / 10).max(zone.hosts.min(20)), broken: None, ..zone.clone() };
     let parts = |of: usize| [of / 20, of / 8, of / 4, of / 2].map(|hosts| hosts.max(2));
     let by_hosts = parts(zone.hosts).map(|hosts| (hosts as f64, Scenario { hosts, ..base.clone() }));
-    let by_networks = [2.5, 5.0, 10.0, 20.0, 40.0].map(|vms| (vms, Scenario { vms_per_host: vms, ..base.clone() }));
-    let widths = [4.0, 8.0, 16.0, 32.0, 64.0].map(|vms: f64| vms.min(base.vms() as f64));
+    let by_networks = [2.5, 5.0, 10.0, 20.0].map(|vms| (vms, Scenario { vms_per_host: vms, ..base.clone() }));
+    let widths = [4.0, 8.0, 16.0, 32.0].map(|vms: f64| vms.min(base.vms() as f64));
     let by_width = widths.map(|vms| (vms, Scenario { vms_per_network: vms, ..base.clone() }));
     let styles = [Style::Put, Style::Single, Style::Plugin].map(|style| Scenario { style, ..base.clone() });
 

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::http::Request;
 use ovstunnel_api::Interface;
 use ovstunnel_core::{ObservedBridge, Settings, View};
 use ovstunnel_ovs::{SimulatedSwitch, Switch};
 use ovstunneld::interfaces::Interfaces;
 use ovstunneld::service::assemble;
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
@@ -30,10 +30,18 @@ const MTU: u32 = 1500;
 pub struct Answer {
     /// Status.
     pub status: u16,
-    /// Body.
-    pub body: Value,
-    /// Bytes of the body.
-    pub bytes: usize,
+    /// Body, as it came.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The body, read.
+    ///
+    /// # Errors
+    /// When it is not what it should be.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.body).context("the answer of a daemon")
+    }
 }
 
 /// A host.
@@ -116,19 +124,18 @@ impl Host {
     /// Sends a request; nothing where nobody answers.
     ///
     /// # Errors
-    /// When the request cannot be made, or the answer is no JSON.
+    /// When the request cannot be made.
     pub async fn ask(&self, method: &str, path: &str, body: &str) -> Result<Option<Answer>> {
         let life = self.life();
         let Some(router) = self.daemon.borrow().as_ref().map(|daemon| daemon.router.clone()) else { return Ok(None) };
         let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
         let response = router.oneshot(request.body(Body::from(body.to_owned()))?).await?;
         let status = response.status().as_u16();
-        let bytes = to_bytes(response.into_body(), usize::MAX).await?;
+        let body = to_bytes(response.into_body(), usize::MAX).await?;
         if life != self.life() {
             return Ok(None);
         }
-        let body = serde_json::from_slice(&bytes).with_context(|| format!("the answer to {method} {path}"))?;
-        Ok(Some(Answer { status, body, bytes: bytes.len() }))
+        Ok(Some(Answer { status, body }))
     }
 
     /// Plugs a VIF; gives its name.

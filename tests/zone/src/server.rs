@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Result;
-use ovstunnel_api::BridgeList;
+use ovstunnel_api::{BridgeList, PluginAnswer};
 use tokio::sync::oneshot;
 
 use crate::calls::{self, Call};
@@ -229,7 +229,9 @@ impl Zone {
             let answer = self.hosts[host].ask(call.method, &call.path, &call.body).await?;
             self.note(&call, answer.as_ref());
             match answer {
-                Some(answer) if !is_success(&call, &answer) => told = answer.body.to_string(),
+                Some(answer) if !is_success(&call, &answer) => {
+                    told = String::from_utf8_lossy(&answer.body).into_owned();
+                }
                 answer => return Ok(answer),
             }
         }
@@ -243,7 +245,7 @@ impl Zone {
         messages.unanswered += u64::from(answer.is_none());
         messages.errors += u64::from(answer.is_some_and(|answer| !is_success(call, answer)));
         messages.bytes_sent += call.body.len() as u64;
-        messages.bytes_received += answer.map_or(0, |answer| answer.bytes as u64);
+        messages.bytes_received += answer.map_or(0, |answer| answer.body.len() as u64);
     }
 
     /// Whether this message is the one that gets lost on purpose.
@@ -275,7 +277,7 @@ impl Zone {
                 return Ok(());
             }
             match answer {
-                Some(answer) if answer.status == 200 => break serde_json::from_value::<BridgeList>(answer.body)?,
+                Some(answer) if answer.status == 200 => break answer.read::<BridgeList>()?,
                 _ => tokio::time::sleep(PAUSE).await,
             }
         };
@@ -292,6 +294,6 @@ impl Zone {
 
 /// Whether an answer is what was asked for. The plugin's functions answer in words.
 fn is_success(call: &Call, answer: &Answer) -> bool {
-    let words = || answer.body["value"].as_str().is_some_and(|value| value.starts_with("SUCCESS"));
+    let words = || answer.read::<PluginAnswer>().is_ok_and(|answer| answer.value.starts_with("SUCCESS"));
     answer.status < 300 && (!call.plugin || words())
 }

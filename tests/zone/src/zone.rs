@@ -138,7 +138,7 @@ impl Zone {
         let mut sum = 0.0;
         let mut weight = || {
             // Pareto's, cut off: most networks are small, some have dozens of VMs.
-            sum += (1.0 - dice.random::<f64>()).powf(-1.0 / 1.5).min(50.0);
+            sum += (1.0 - dice.random::<f64>()).powf(-1.0 / 1.5).min(20.0);
             sum
         };
         let weights = (0..scenario.networks()).map(|_| weight()).collect();
