@@ -19,6 +19,6 @@ pub use mirror::{Db, Observer, SwitchView};
 pub use real::{CommandHook, RealSwitch, RunResult, Tools};
 pub use rows::{Row, Rows};
 pub use runner::{Finished, RunError};
-pub use simulated::SimulatedSwitch;
+pub use simulated::{Pace, SimulatedSwitch, Work};
 pub use switch::{Command, CommitError, Health, StartError, Switch};
 pub use xe::{Xe, XeError};

@@ -3,23 +3,23 @@
 //! What it does: lets the whole daemon run without Open vSwitch, and tests plug VIFs, write as others do, and take the
 //! switch down. What it must not do: accept what the real one refuses.
 
+mod listed;
 mod others;
+mod pace;
 mod rows;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ovstunnel_core::{
-    BridgeEdit, BridgeSpec, DesiredTunnel, FailMode, FlowChange, FlowsSeen, GreIdentity, PluginFlow, PortEdit, Step,
-    View,
+    BridgeEdit, BridgeSpec, DesiredTunnel, FailMode, FlowChange, FlowsSeen, GreIdentity, PluginFlow, Step, View,
 };
-use uuid::Uuid;
 
-use crate::mirror::{BridgeRow, Db, InterfaceRow, Observer, Pairs, PortRow};
+use crate::mirror::{Db, InterfaceRow, Observer, Pairs, PortRow};
 use crate::{CommitError, Health};
 
-/// OpenFlow port number of a bridge's own port.
-const OFPP_LOCAL: i64 = 65534;
+pub use pace::{Pace, Work};
+use rows::{add_bridge, add_port, bridge_uuid, edit_bridge, edit_port, remove_bridge, remove_port, report, sorted};
 
 #[derive(Debug, Default)]
 struct State {
@@ -34,7 +34,7 @@ struct State {
     /// The database takes nothing.
     no_commits: bool,
     /// Columns that the mirror does not have: table, row, column.
-    columns: rows::Columns,
+    columns: listed::Columns,
 }
 
 /// A switch in memory.
@@ -42,6 +42,7 @@ struct State {
 pub struct SimulatedSwitch {
     observer: Observer,
     state: Arc<Mutex<State>>,
+    pace: Option<Pace>,
 }
 
 impl Default for SimulatedSwitch {
@@ -55,7 +56,20 @@ impl SimulatedSwitch {
     pub fn new() -> Self {
         let version = Some("3.1.0 (simulated)".to_owned());
         let health = Health { database: Ok(()), vswitchd: Ok(()), generation: 1, version, no_meters: None };
-        SimulatedSwitch { observer: Observer::new(health), state: Arc::default() }
+        SimulatedSwitch { observer: Observer::new(health), state: Arc::default(), pace: None }
+    }
+
+    /// The same switch, whose commands take their time. Clones made before do not.
+    pub fn with_pace(self, pace: Pace) -> Self {
+        SimulatedSwitch { pace: Some(pace), ..self }
+    }
+
+    /// Lets the time pass that a command takes.
+    async fn take_time(&self, work: Work<'_>) {
+        let time = self.pace.as_ref().map(|pace| pace.of(&work)).unwrap_or_default();
+        if !time.is_zero() {
+            tokio::time::sleep(time).await;
+        }
     }
 
     pub(crate) fn observer(&self) -> &Observer {
@@ -157,8 +171,13 @@ impl SimulatedSwitch {
         }
     }
 
-    pub(crate) fn commit(&self, steps: &[Step]) -> Result<(), CommitError> {
+    pub(crate) async fn commit(&self, steps: &[Step]) -> Result<(), CommitError> {
         self.check_health()?;
+        if !steps.is_empty() {
+            let ports = self.observer.read(|db| db.ports.len());
+            self.take_time(Work::Transaction { steps, ports }).await;
+            self.check_health()?;
+        }
         self.observer.read(|db| check(db, steps))?;
         if self.state().no_commits && !steps.is_empty() {
             return Err(CommitError::Refused("transaction error".into()));
@@ -244,7 +263,9 @@ impl SimulatedSwitch {
         add_port(db, bridge, PortRow { name, protected: true, external_ids, ..PortRow::default() }, interface);
     }
 
-    pub(crate) fn change_flows(&self, bridge: &str, change: &FlowChange) -> Result<(), CommitError> {
+    pub(crate) async fn change_flows(&self, bridge: &str, change: &FlowChange) -> Result<(), CommitError> {
+        self.check_health()?;
+        self.take_time(Work::Bundle(change)).await;
         self.check_health()?;
         if self.observer.read(|db| bridge_uuid(db, bridge).is_none()) {
             return Err(CommitError::Unavailable(format!("connecting to {bridge} (No such file or directory)")));
@@ -277,7 +298,9 @@ impl SimulatedSwitch {
         Ok(self.flows_of_others(bridge).join("\n"))
     }
 
-    pub(crate) fn dump_flows(&self, bridge: &str) -> Result<FlowsSeen, CommitError> {
+    pub(crate) async fn dump_flows(&self, bridge: &str) -> Result<FlowsSeen, CommitError> {
+        self.check_health()?;
+        self.take_time(Work::Dump { bridge }).await;
         self.check_health()?;
         Ok(self.state().flows.get(bridge).cloned().unwrap_or_else(FlowsSeen::none))
     }
@@ -328,120 +351,4 @@ fn check(db: &Db, steps: &[Step]) -> Result<(), CommitError> {
         }
     }
     Ok(())
-}
-
-fn add_bridge(db: &mut Db, name: &str, protected: bool, external_ids: Pairs, other_config: Pairs) {
-    let uuid = Uuid::new_v4();
-    let row = BridgeRow { name: name.to_owned(), external_ids, other_config, ..BridgeRow::default() };
-    db.bridges.insert(uuid, row);
-    let own = PortRow { name: name.to_owned(), protected, ..PortRow::default() };
-    let interface = InterfaceRow {
-        name: name.to_owned(),
-        kind: "internal".into(),
-        ofport: Some(OFPP_LOCAL),
-        ..InterfaceRow::default()
-    };
-    add_port(db, name, own, interface);
-}
-
-fn add_port(db: &mut Db, bridge: &str, mut row: PortRow, interface: InterfaceRow) {
-    let Some(bridge) = bridge_uuid(db, bridge) else { return };
-    let (port_uuid, interface_uuid) = (Uuid::new_v4(), Uuid::new_v4());
-    row.interfaces.insert(interface_uuid);
-    db.interfaces.insert(interface_uuid, interface);
-    db.ports.insert(port_uuid, row);
-    db.port_of.insert(interface_uuid, port_uuid);
-    db.bridge_of.insert(port_uuid, bridge);
-    if let Some(bridge_row) = db.bridges.get_mut(&bridge) {
-        bridge_row.ports.insert(port_uuid);
-    }
-    db.touch(&[bridge], &[], &[]);
-}
-
-fn remove_port(db: &mut Db, uuid: Uuid) {
-    db.touch(&[], &[uuid], &[]);
-    if let Some(bridge) = db.bridge_of.remove(&uuid).and_then(|bridge| db.bridges.get_mut(&bridge)) {
-        bridge.ports.remove(&uuid);
-    }
-    for interface in db.ports.remove(&uuid).map(|row| row.interfaces).unwrap_or_default() {
-        db.interfaces.remove(&interface);
-        db.port_of.remove(&interface);
-    }
-}
-
-fn remove_bridge(db: &mut Db, uuid: Uuid) {
-    db.touch(&[uuid], &[], &[]);
-    let ports = db.bridges.get(&uuid).map(|row| row.ports.clone()).unwrap_or_default();
-    ports.into_iter().for_each(|port| remove_port(db, port));
-    db.bridges.remove(&uuid);
-}
-
-fn bridge_uuid(db: &Db, name: &str) -> Option<Uuid> {
-    db.bridges.iter().find(|(_, row)| row.name == name).map(|(uuid, _)| *uuid)
-}
-
-fn sorted<const N: usize>(pairs: [(&'static str, String); N]) -> Pairs {
-    let mut pairs: Pairs = pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
-    pairs.sort();
-    pairs
-}
-
-fn set_pair(pairs: &mut Pairs, key: &str, value: Option<&str>) {
-    pairs.retain(|(there, _)| **there != *key);
-    pairs.extend(value.map(|value| (key.into(), value.into())));
-    pairs.sort();
-}
-
-fn edit_bridge(db: &mut Db, name: &str, edit: &BridgeEdit) {
-    let Some(uuid) = bridge_uuid(db, name) else { return };
-    if let BridgeEdit::Protect(on) = edit {
-        db.ports.values_mut().filter(|row| row.name == name).for_each(|row| row.protected = *on);
-    }
-    let Some(row) = db.bridges.get_mut(&uuid) else { return };
-    match edit {
-        BridgeEdit::SetId(key, value) => set_pair(&mut row.external_ids, key, Some(value)),
-        BridgeEdit::DropId(key) => set_pair(&mut row.external_ids, key, None),
-        BridgeEdit::SetConfig(key, value) => set_pair(&mut row.other_config, key, Some(value)),
-        BridgeEdit::DropConfig(key) => set_pair(&mut row.other_config, key, None),
-        BridgeEdit::StpOff => row.stp_enable = false,
-        BridgeEdit::RstpOff => row.rstp_enable = false,
-        BridgeEdit::OpenFlow14(true) => drop(row.protocols.insert("OpenFlow14".into())),
-        BridgeEdit::OpenFlow14(false) => drop(row.protocols.remove("OpenFlow14")),
-        BridgeEdit::FailMode(mode) => row.fail_mode = mode.map(|mode| mode.as_str().to_owned()),
-        BridgeEdit::Protect(_) => {}
-    }
-    db.touch(&[uuid], &[], &[]);
-}
-
-/// What vswitchd notes at a tunnel that it has looked at.
-fn report(interface: &mut InterfaceRow, refused: bool, ofport: i64) {
-    let error = format!("could not add network device {} to ofproto (File exists)", interface.name);
-    (interface.ofport, interface.error) = if refused { (Some(-1), Some(error)) } else { (Some(ofport), None) };
-}
-
-/// Edits a tunnel's port; gives its interface.
-fn edit_port<'a>(db: &'a mut Db, name: &str, edits: &[PortEdit]) -> Option<&'a mut InterfaceRow> {
-    let uuid = db.ports.iter().find(|(_, row)| row.name == name).map(|(uuid, _)| *uuid)?;
-    db.touch(&[], &[uuid], &[]);
-    let row = db.ports.get_mut(&uuid)?;
-    for edit in edits {
-        match edit {
-            PortEdit::SetId(key, value) => set_pair(&mut row.external_ids, key, Some(value)),
-            PortEdit::Protect => row.protected = true,
-            PortEdit::SetAside | PortEdit::MakeGre | PortEdit::SetOption(..) | PortEdit::DropOption(_) => {}
-        }
-    }
-    let interface = db.interfaces.get_mut(row.interfaces.first()?)?;
-    edits.iter().for_each(|edit| edit_interface(interface, edit));
-    Some(interface)
-}
-
-fn edit_interface(interface: &mut InterfaceRow, edit: &PortEdit) {
-    match edit {
-        PortEdit::SetAside => (interface.kind, interface.ofport) = ("null".into(), Some(-1)),
-        PortEdit::MakeGre => interface.kind = "gre".into(),
-        PortEdit::SetOption(key, value) => set_pair(&mut interface.options, key, Some(value)),
-        PortEdit::DropOption(key) => set_pair(&mut interface.options, key, None),
-        PortEdit::SetId(..) | PortEdit::Protect => {}
-    }
 }

@@ -137,7 +137,7 @@ impl Switch {
     pub async fn commit(&self, steps: &[Step]) -> Result<(), CommitError> {
         match self {
             Switch::Real(real) => real.commit(steps).await,
-            Switch::Simulated(simulated) => simulated.commit(steps),
+            Switch::Simulated(simulated) => simulated.commit(steps).await,
         }
     }
 
@@ -145,7 +145,7 @@ impl Switch {
     pub async fn change_flows(&self, bridge: &str, change: &FlowChange) -> Result<(), CommitError> {
         match self {
             Switch::Real(real) => real.change_flows(bridge, change).await,
-            Switch::Simulated(simulated) => simulated.change_flows(bridge, change),
+            Switch::Simulated(simulated) => simulated.change_flows(bridge, change).await,
         }
     }
 
@@ -153,7 +153,7 @@ impl Switch {
     pub async fn dump_flows(&self, bridge: &str) -> Result<FlowsSeen, CommitError> {
         match self {
             Switch::Real(real) => real.dump_flows(bridge).await,
-            Switch::Simulated(simulated) => simulated.dump_flows(bridge),
+            Switch::Simulated(simulated) => simulated.dump_flows(bridge).await,
         }
     }
 

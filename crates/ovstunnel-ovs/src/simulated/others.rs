@@ -5,7 +5,8 @@
 
 use uuid::Uuid;
 
-use super::{SimulatedSwitch, add_bridge, add_port, bridge_uuid, remove_bridge, set_pair};
+use super::SimulatedSwitch;
+use super::rows::{add_bridge, add_port, bridge_uuid, remove_bridge, remove_port, set_pair};
 use crate::Db;
 use crate::mirror::{InterfaceRow, Pairs, PortRow};
 
@@ -30,7 +31,7 @@ impl SimulatedSwitch {
                 let row = PortRow { name: (*name).to_owned(), ..PortRow::default() };
                 bridge_uuid(db, bridge).map(|_| add_port(db, bridge, row, interface))
             }
-            ["del-port", name] => port_uuid(db, name).map(|uuid| super::remove_port(db, uuid)),
+            ["del-port", name] => port_uuid(db, name).map(|uuid| remove_port(db, uuid)),
             ["set", table, name, assignment] => {
                 let (column, value) = assignment.split_once('=')?;
                 write(db, table, name, column, Some(value))

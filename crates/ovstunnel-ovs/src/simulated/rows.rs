@@ -1,41 +1,128 @@
-//! Rows of a simulated switch as `ovs-vsctl list` would print them. Must not have columns that the real one has not.
+//! The rows of a simulated switch's database: made, edited and removed.
+//!
+//! What it does: keeps rows and who owns them consistent, and notes which bridges were touched. What it must not do: refuse
+//! anything; what the real database refuses is checked before.
 
-use std::collections::BTreeMap;
+use ovstunnel_core::{BridgeEdit, PortEdit};
+use uuid::Uuid;
 
-use serde_json::{Value, json};
+use crate::mirror::{BridgeRow, Db, InterfaceRow, Pairs, PortRow};
 
-use super::SimulatedSwitch;
-use crate::{Row, Rows};
+/// OpenFlow port number of a bridge's own port.
+const OFPP_LOCAL: i64 = 65534;
 
-/// What was set beside the mirror: table and name of the row, its columns.
-pub(super) type Columns = BTreeMap<(String, String), Row>;
+pub(super) fn add_bridge(db: &mut Db, name: &str, protected: bool, external_ids: Pairs, other_config: Pairs) {
+    let uuid = Uuid::new_v4();
+    let row = BridgeRow { name: name.to_owned(), external_ids, other_config, ..BridgeRow::default() };
+    db.bridges.insert(uuid, row);
+    let own = PortRow { name: name.to_owned(), protected, ..PortRow::default() };
+    let interface = InterfaceRow {
+        name: name.to_owned(),
+        kind: "internal".into(),
+        ofport: Some(OFPP_LOCAL),
+        ..InterfaceRow::default()
+    };
+    add_port(db, name, own, interface);
+}
 
-impl SimulatedSwitch {
-    /// Sets a column that the mirror does not have: `mtu` or `statistics` of an Interface, `controller` or
-    /// `datapath_type` of a Bridge.
-    pub fn set_column(&self, table: &str, name: &str, column: &str, value: Value) {
-        let row = (table.to_owned(), name.to_owned());
-        self.state().columns.entry(row).or_default().insert(column.to_owned(), value);
+pub(super) fn add_port(db: &mut Db, bridge: &str, mut row: PortRow, interface: InterfaceRow) {
+    let Some(bridge) = bridge_uuid(db, bridge) else { return };
+    let (port_uuid, interface_uuid) = (Uuid::new_v4(), Uuid::new_v4());
+    row.interfaces.insert(interface_uuid);
+    db.interfaces.insert(interface_uuid, interface);
+    db.ports.insert(port_uuid, row);
+    db.port_of.insert(interface_uuid, port_uuid);
+    db.bridge_of.insert(port_uuid, bridge);
+    if let Some(bridge_row) = db.bridges.get_mut(&bridge) {
+        bridge_row.ports.insert(port_uuid);
     }
+    db.touch(&[bridge], &[], &[]);
+}
 
-    pub(crate) fn rows(&self) -> Rows {
-        let columns = self.state().columns.clone();
-        let row = |table: &str, name: &str, own: Value| {
-            let own = own.as_object().cloned().unwrap_or_default().into_iter();
-            let more = columns.get(&(table.to_owned(), name.to_owned())).cloned().unwrap_or_default();
-            own.chain([("name".to_owned(), json!(name))]).chain(more).collect::<Row>()
-        };
-        let map = |pairs: &super::Pairs| pairs.iter().map(|(k, v)| (k.to_string(), json!(v))).collect::<Value>();
-        self.observer.read(|db| Rows {
-            bridges: (db.bridges.values())
-                .map(|b| row("Bridge", &b.name, json!({"controller": [], "external_ids": map(&b.external_ids)})))
-                .collect(),
-            ports: (db.ports.values())
-                .map(|p| row("Port", &p.name, json!({"protected": p.protected, "external_ids": map(&p.external_ids)})))
-                .collect(),
-            interfaces: (db.interfaces.values())
-                .map(|i| row("Interface", &i.name, json!({"type": i.kind, "options": map(&i.options)})))
-                .collect(),
-        })
+pub(super) fn remove_port(db: &mut Db, uuid: Uuid) {
+    db.touch(&[], &[uuid], &[]);
+    if let Some(bridge) = db.bridge_of.remove(&uuid).and_then(|bridge| db.bridges.get_mut(&bridge)) {
+        bridge.ports.remove(&uuid);
+    }
+    for interface in db.ports.remove(&uuid).map(|row| row.interfaces).unwrap_or_default() {
+        db.interfaces.remove(&interface);
+        db.port_of.remove(&interface);
+    }
+}
+
+pub(super) fn remove_bridge(db: &mut Db, uuid: Uuid) {
+    db.touch(&[uuid], &[], &[]);
+    let ports = db.bridges.get(&uuid).map(|row| row.ports.clone()).unwrap_or_default();
+    ports.into_iter().for_each(|port| remove_port(db, port));
+    db.bridges.remove(&uuid);
+}
+
+pub(super) fn bridge_uuid(db: &Db, name: &str) -> Option<Uuid> {
+    db.bridges.iter().find(|(_, row)| row.name == name).map(|(uuid, _)| *uuid)
+}
+
+pub(super) fn sorted<const N: usize>(pairs: [(&'static str, String); N]) -> Pairs {
+    let mut pairs: Pairs = pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+    pairs.sort();
+    pairs
+}
+
+pub(super) fn set_pair(pairs: &mut Pairs, key: &str, value: Option<&str>) {
+    pairs.retain(|(there, _)| **there != *key);
+    pairs.extend(value.map(|value| (key.into(), value.into())));
+    pairs.sort();
+}
+
+pub(super) fn edit_bridge(db: &mut Db, name: &str, edit: &BridgeEdit) {
+    let Some(uuid) = bridge_uuid(db, name) else { return };
+    if let BridgeEdit::Protect(on) = edit {
+        db.ports.values_mut().filter(|row| row.name == name).for_each(|row| row.protected = *on);
+    }
+    let Some(row) = db.bridges.get_mut(&uuid) else { return };
+    match edit {
+        BridgeEdit::SetId(key, value) => set_pair(&mut row.external_ids, key, Some(value)),
+        BridgeEdit::DropId(key) => set_pair(&mut row.external_ids, key, None),
+        BridgeEdit::SetConfig(key, value) => set_pair(&mut row.other_config, key, Some(value)),
+        BridgeEdit::DropConfig(key) => set_pair(&mut row.other_config, key, None),
+        BridgeEdit::StpOff => row.stp_enable = false,
+        BridgeEdit::RstpOff => row.rstp_enable = false,
+        BridgeEdit::OpenFlow14(true) => drop(row.protocols.insert("OpenFlow14".into())),
+        BridgeEdit::OpenFlow14(false) => drop(row.protocols.remove("OpenFlow14")),
+        BridgeEdit::FailMode(mode) => row.fail_mode = mode.map(|mode| mode.as_str().to_owned()),
+        BridgeEdit::Protect(_) => {}
+    }
+    db.touch(&[uuid], &[], &[]);
+}
+
+/// What vswitchd notes at a tunnel that it has looked at.
+pub(super) fn report(interface: &mut InterfaceRow, refused: bool, ofport: i64) {
+    let error = format!("could not add network device {} to ofproto (File exists)", interface.name);
+    (interface.ofport, interface.error) = if refused { (Some(-1), Some(error)) } else { (Some(ofport), None) };
+}
+
+/// Edits a tunnel's port; gives its interface.
+pub(super) fn edit_port<'a>(db: &'a mut Db, name: &str, edits: &[PortEdit]) -> Option<&'a mut InterfaceRow> {
+    let uuid = db.ports.iter().find(|(_, row)| row.name == name).map(|(uuid, _)| *uuid)?;
+    db.touch(&[], &[uuid], &[]);
+    let row = db.ports.get_mut(&uuid)?;
+    for edit in edits {
+        match edit {
+            PortEdit::SetId(key, value) => set_pair(&mut row.external_ids, key, Some(value)),
+            PortEdit::Protect => row.protected = true,
+            PortEdit::SetAside | PortEdit::MakeGre | PortEdit::SetOption(..) | PortEdit::DropOption(_) => {}
+        }
+    }
+    let interface = db.interfaces.get_mut(row.interfaces.first()?)?;
+    edits.iter().for_each(|edit| edit_interface(interface, edit));
+    Some(interface)
+}
+
+fn edit_interface(interface: &mut InterfaceRow, edit: &PortEdit) {
+    match edit {
+        PortEdit::SetAside => (interface.kind, interface.ofport) = ("null".into(), Some(-1)),
+        PortEdit::MakeGre => interface.kind = "gre".into(),
+        PortEdit::SetOption(key, value) => set_pair(&mut interface.options, key, Some(value)),
+        PortEdit::DropOption(key) => set_pair(&mut interface.options, key, None),
+        PortEdit::SetId(..) | PortEdit::Protect => {}
     }
 }
