@@ -8,6 +8,7 @@ pub mod config;
 pub mod daemon;
 pub mod edge;
 pub mod extract;
+pub mod fuzzing;
 pub mod interfaces;
 pub mod listen;
 pub mod lock;
