@@ -121,11 +121,18 @@ impl FromStr for Flow {
 
 impl Flow {
     fn read(&mut self, line: &str) -> Result<(), String> {
-        let (fields, actions) = line.split_once("actions=").ok_or("no actions")?;
+        // The fields come first: of a line that was cut off, at least the cookie is known.
+        let (fields, actions) = line.split_once("actions=").map_or((line, None), |(fields, rest)| (fields, Some(rest)));
+        let mut names = Vec::with_capacity(16);
         for field in fields.split([',', ' ']).filter(|field| !field.is_empty()) {
+            let name = field.split('=').next().unwrap_or(field);
+            if names.contains(&name) {
+                return Err(format!("{name} stands twice"));
+            }
+            names.push(name);
             self.read_field(field)?;
         }
-        self.actions = action::read_all(actions.trim())?;
+        self.actions = action::read_all(actions.ok_or("no actions")?.trim())?;
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //! what the switch should look like (`ovstunnel-core` does), or write to the database by any other way than `ovs-vsctl`.
 
 mod control;
+pub mod fuzzing;
 mod mirror;
 mod ofctl;
 mod real;

@@ -151,7 +151,7 @@ fn uuid(network: NetworkUuid) -> String {
 }
 
 /// What `xe` prints of a map: `key: value; key: value`. Text between two `; ` without a `: ` belongs to the value before it.
-fn parse_map(printed: &str) -> BTreeMap<String, String> {
+pub(crate) fn parse_map(printed: &str) -> BTreeMap<String, String> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for part in printed.trim().split("; ").filter(|part| !part.is_empty()) {
         match (part.split_once(": "), part.strip_suffix(':'), pairs.last_mut()) {

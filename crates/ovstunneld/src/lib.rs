@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod doctor;
 pub mod edge;
 pub mod extract;
+pub mod fuzzing;
 pub mod interfaces;
 pub mod listen;
 pub mod lock;

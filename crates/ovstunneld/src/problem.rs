@@ -29,7 +29,11 @@ impl ApiError {
     /// 400: `field` breaks `rule`, which reads on from the field's name: "must be …". The value is shortened and escaped
     /// here; None where there is none.
     pub fn invalid(field: impl Display, rule: impl Display, value: Option<&str>) -> Self {
-        let (field, value) = (echo(&field.to_string()), value.map(echo));
+        let (mut field, value) = (echo(&field.to_string()), value.map(echo));
+        if field.is_empty() {
+            // JSON may have a field without a name.
+            field.push_str("\"\"");
+        }
         let but = value.as_ref().map(|v| format!(", not `{v}`")).unwrap_or_default();
         let mut problem = Problem::new(Code::InvalidRequest, format!("{field} {rule}{but}"));
         problem.field = Some(field);
@@ -159,6 +163,7 @@ mod tests {
         assert_eq!(problem.detail, "key must be a number from 1 to 2147483647, not `0`");
         assert_eq!((problem.field.as_deref(), problem.value.as_deref()), (Some("key"), Some("0")));
         assert_eq!(error.into_response().status(), 400);
+        assert_eq!(ApiError::invalid("", "is not known here", None).problem().detail, "\"\" is not known here");
     }
 
     #[test]

@@ -136,3 +136,20 @@ proptest! {
         let _ = text.parse::<Flow>();
     }
 }
+
+/// Found by tests/fuzz: such a line was overlooked, as if there were no flow of ours.
+#[test]
+fn a_line_that_was_cut_off_is_known_by_its_cookie() {
+    for line in [" cookie=0x6f76737404000000, duration=2.2s, tab", "cookie=0x6f76737404000000, table=0, priority=1000"]
+    {
+        assert_eq!(line.parse::<Flow>().unwrap_err().cookie, Some(Cookie(0x6f76_7374_0400_0000)), "{line}");
+    }
+}
+
+/// Found by tests/fuzz: the last of two cookies was taken for the flow's.
+#[test]
+fn a_field_that_stands_twice_makes_it_no_flow_and_the_first_cookie_counts() {
+    let line = "cookie=0x6f76737404000000, cookie=0x6f76737405000000, priority=1300,ipv6 actions=drop";
+    assert_eq!(line.parse::<Flow>().unwrap_err().cookie, Some(Cookie(0x6f76_7374_0400_0000)));
+    assert!("priority=1,in_port=1,in_port=2 actions=drop".parse::<Flow>().is_err());
+}

@@ -66,7 +66,7 @@ async fn follow_once(observer: &Observer, socket: &Path) -> io::Result<std::conv
 }
 
 /// Takes one message in; gives the answer where one is due.
-fn take(observer: &Observer, frame: &Bytes) -> io::Result<Option<String>> {
+pub(crate) fn take(observer: &Observer, frame: &Bytes) -> io::Result<Option<String>> {
     let message: Message = serde_json::from_slice(frame)?;
     if let Some(error) = message.error.filter(|error| !error.is_null()) {
         return Err(io::Error::other(format!("it answers {error}")));

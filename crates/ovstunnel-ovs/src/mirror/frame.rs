@@ -11,7 +11,7 @@ const MESSAGE_MAX: usize = 512 << 20;
 
 /// Finds the end of each JSON object by counting braces outside strings.
 #[derive(Debug, Default)]
-pub(super) struct JsonFrames {
+pub(crate) struct JsonFrames {
     scanned: usize,
     depth: usize,
     in_string: bool,

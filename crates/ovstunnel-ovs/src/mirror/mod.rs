@@ -17,7 +17,8 @@ use tokio::sync::watch;
 
 pub use db::Db;
 pub(crate) use db::{BridgeRow, InterfaceRow, Pairs, PortRow};
-pub(crate) use follow::{control_socket, follow_database, follow_vswitchd};
+pub(crate) use follow::{control_socket, follow_database, follow_vswitchd, take};
+pub(crate) use frame::JsonFrames;
 pub use view::SwitchView;
 
 use crate::Health;

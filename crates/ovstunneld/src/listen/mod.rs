@@ -3,6 +3,7 @@
 //! What it does: accepts connections up to a cap, serves a router on them, tells handlers who is at the other end
 //! ([`Peer`]), and ends gracefully. What it must not do: know any route, or let a connection cost anything for ever.
 
+pub(crate) mod fuzzing;
 mod https;
 mod peer;
 mod serve;

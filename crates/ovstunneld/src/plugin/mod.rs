@@ -9,6 +9,7 @@ mod arguments;
 mod bridge;
 mod config;
 mod failure;
+pub(crate) mod fuzzing;
 mod host;
 mod tunnel;
 mod vpc;

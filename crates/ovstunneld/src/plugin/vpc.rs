@@ -81,7 +81,7 @@ fn json(arguments: Arguments<'_>) -> Result<Value, Failure> {
     config::parse(text).map_err(improper)
 }
 
-fn sequence(arguments: Arguments<'_>) -> Result<u64, Failure> {
+pub(super) fn sequence(arguments: Arguments<'_>) -> Result<u64, Failure> {
     let missing = || Failure::new(Reason::InvalidArgument, "seq-no is required");
     let text = arguments.text("seq-no").ok_or_else(missing)?;
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());

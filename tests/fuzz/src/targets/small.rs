@@ -1,0 +1,62 @@
+//! Short texts: names and addresses, what the tools print, certificates.
+
+use std::fmt::{Debug, Display};
+use std::str::FromStr;
+
+use ovstunnel_core::{AclId, BridgeName, Cidr, GreKey, HostId, Learnt, Mac, NetworkUuid, PortName, RemoteIp, VpcId};
+use ovstunnel_ovs::fuzzing::{no_flood, version, xe_map};
+use ovstunneld::fuzzing::peer;
+
+use crate::readable;
+
+/// A value that is valid is printed as a text that is the same value, and is safe in a command, a path and a record.
+pub(crate) fn names(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    again::<BridgeName>(&text, 15);
+    again::<PortName>(&text, 15);
+    again::<HostId>(&text, 64);
+    again::<VpcId>(&text, 64);
+    again::<AclId>(&text, 64);
+    again::<GreKey>(&text, 10);
+    again::<RemoteIp>(&text, 15);
+    again::<NetworkUuid>(&text, 36);
+    again::<Mac>(&text, 17);
+    again::<Cidr>(&text, 18);
+    again::<ovstunnelctl::pki::Name>(&text, 64);
+}
+
+fn again<T: FromStr<Err: Display> + Display + PartialEq + Debug>(text: &str, longest: usize) {
+    match text.parse::<T>() {
+        Ok(value) => {
+            let printed = value.to_string();
+            let safe = |b: u8| b.is_ascii_alphanumeric() || b"._-:/".contains(&b);
+            assert!((1..=longest).contains(&printed.len()) && printed.bytes().all(safe), "{printed:?}");
+            assert!(!printed.starts_with(['-', '.', '/']), "{printed:?}");
+            assert_eq!(printed.parse::<T>().ok().as_ref(), Some(&value), "{text:?}");
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// What `xe`, `ovs-ofctl show`, `ovs-appctl fdb/show` and `ovs-vsctl --version` print.
+pub(crate) fn tools(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let map = xe_map(&text);
+    let plain = |text: &String| text.trim() == text && !text.contains("; ") && !text.ends_with(';');
+    if map.iter().all(|(key, value)| plain(key) && plain(value) && !key.contains(": ") && !key.ends_with(':')) {
+        let printed: Vec<String> = map.iter().map(|(key, value)| format!("{key}: {value}")).collect();
+        assert_eq!(xe_map(&printed.join("; ")), map, "{text:?}");
+    }
+    assert!(no_flood(&text).len() <= text.lines().count());
+    assert!(Learnt::parse(&text).len() <= text.lines().count());
+    if let Some((major, minor)) = version(&text) {
+        assert_eq!(version(&format!("ovs-vsctl (Open vSwitch) {major}.{minor}.0\n")), Some((major, minor)));
+    }
+}
+
+/// The owner of a certificate is one short word of a log line, whatever the certificate is.
+pub(crate) fn certificate(data: &[u8]) {
+    let shown = peer(data);
+    readable(&shown, 2_000);
+    assert!(shown.ends_with("@127.0.0.1:1"), "{shown}");
+}
