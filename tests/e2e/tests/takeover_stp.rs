@@ -52,7 +52,7 @@ impl Traffic {
         let pairs = [(r0, a0), (b0, r0), (a0, b0), (b0, a0), (b1, b0)];
         let stream = |from: &Vm, kind, to: &[&Vm]| {
             let to = to.iter().map(|vm| (*vm).clone()).collect();
-            old.cloud.lab().stream_to(from, &[kind], Duration::from_millis(5), to)
+            old.cloud.lab().stream_to(from, &[kind], Duration::from_millis(10), to)
         };
         let traffic = Traffic {
             pingers: pairs.into_iter().map(ping).collect::<Result<_>>()?,
