@@ -52,7 +52,7 @@ impl Traffic {
         let pairs = [(r0, a0), (b0, r0), (a0, b0), (b0, a0), (b1, b0)];
         let stream = |from: &Vm, kind, to: &[&Vm]| {
             let to = to.iter().map(|vm| (*vm).clone()).collect();
-            old.cloud.lab().stream_to(from, &[kind], Duration::from_millis(5), to)
+            old.cloud.lab().stream_to(from, &[kind], Duration::from_millis(10), to)
         };
         let traffic = Traffic {
             pingers: pairs.into_iter().map(ping).collect::<Result<_>>()?,
@@ -109,6 +109,7 @@ fn a_spanning_tree_over_all_hosts_is_taken_over_and_nothing_is_lost_or_comes_twi
         let answer = old.take_over(leaf)?;
         expect_state(&answer, Outcome::Unchanged, TakeoverState::Unchanged)?;
         assert_eq!(answer.bridges[0].announced, 2, "{answer:#?}");
+        expect_unlearnt(&old, &tree, leaf)?;
     }
     Old::let_pass(&traffic.pingers, 100)?;
     let answer = old.take_over(tree.root)?;
@@ -118,6 +119,17 @@ fn a_spanning_tree_over_all_hosts_is_taken_over_and_nothing_is_lost_or_comes_twi
     traffic.expect_once()?;
     expect_announcements(&old, &tree)?;
     old.expect_taken_over(&foreign)
+}
+
+/// That a leaf hands a frame that comes by way of the root to its VM and does not learn from it.
+fn expect_unlearnt(old: &Old, Tree { root, .. }: &Tree, leaf: usize) -> Result<()> {
+    let port = old.host(leaf)?.wait_for_ofport(&format!("t1001-{leaf}-{root}"))?;
+    let (from, to) = (old.vm(*root, 0), old.vm(leaf, 0));
+    let frame = format!("in_port={port},tun_id=1001,dl_src={},dl_dst={}", from.mac(), to.mac());
+    let traced = old.host(leaf)?.appctl(["ofproto/trace", &old.network.bridge, &frame])?;
+    let vif = format!("output:{}", old.host(leaf)?.wait_for_ofport(&to.vif())?);
+    ensure!(traced.contains(&vif) && !traced.contains("NORMAL"), "{traced}");
+    Ok(())
 }
 
 /// That each VM on the leaves was announced twice, and each announcement came once to each other VM that it could reach:

@@ -100,7 +100,8 @@ impl Call<'_> {
             None => Ok(()),
             Some(port) => {
                 let words = format!(
-                    "bridge {bridge} has tunnel {port}, which is not ovstunnel's; `ovstunnelctl takeover` takes such bridges over"
+                    "bridge {bridge} has tunnel {port}, which is not ovstunnel's; `ovstunnelctl takeover` takes such bridges over, \
+                     but for those of VPCs, whose tunnels have to be removed first"
                 );
                 Err(Failure::new(Reason::InTheWay, words))
             }
