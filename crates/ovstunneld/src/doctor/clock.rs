@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ovstunnel_api::Finding;
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::finding::{fail, ok, warn};
 use super::root::Root;
@@ -42,7 +43,11 @@ pub(super) fn look(root: &Root, log: &std::path::Path) -> Vec<(String, SystemTim
 pub(super) fn check(started: Moment, now: Moment, files: &[(String, SystemTime)]) -> Finding {
     const SET: &str =
         "set it, and keep it set: `timedatectl set-ntp true`, or `chronyc makestep` on XenServer and XCP-ng";
-    let shown = |time: SystemTime| OffsetDateTime::from(time).to_string();
+    // To the second.
+    let shown = |time: SystemTime| {
+        let time = OffsetDateTime::from(time);
+        time.replace_nanosecond(0).unwrap_or(time).format(&Rfc3339).unwrap_or_default()
+    };
     let ahead = files.iter().filter(|(_, time)| *time > now.wall + TOLERANCE).max_by_key(|(_, time)| *time);
     let expected = started.wall + now.running.saturating_duration_since(started.running);
     let step = now.wall.duration_since(expected).unwrap_or_else(|error| error.duration());

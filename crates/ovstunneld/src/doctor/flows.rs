@@ -27,6 +27,7 @@ pub(super) struct BridgeFlows {
 /// One line, taken apart.
 #[derive(Debug)]
 struct Line<'a> {
+    table: u8,
     priority: u16,
     cookie: u64,
     fields: BTreeMap<&'a str, &'a str>,
@@ -35,10 +36,9 @@ struct Line<'a> {
 }
 
 /// What a dump says about a flow beside what it matches.
-const NO_MATCH: [&str; 11] = [
+const NO_MATCH: [&str; 10] = [
     "cookie",
     "duration",
-    "table",
     "n_packets",
     "n_bytes",
     "idle_age",
@@ -67,12 +67,19 @@ const TYPES: [(&str, &str); 11] = [
 impl<'a> Line<'a> {
     fn read(line: &'a str) -> Option<Self> {
         let (fields, actions) = line.split_once("actions=")?;
-        let mut read =
-            Line { priority: 0x8000, cookie: 0, fields: BTreeMap::new(), actions: actions.trim(), text: String::new() };
+        let mut read = Line {
+            table: 0,
+            priority: 0x8000,
+            cookie: 0,
+            fields: BTreeMap::new(),
+            actions: actions.trim(),
+            text: String::new(),
+        };
         for field in fields.split([',', ' ']).map(str::trim).filter(|field| !field.is_empty()) {
             let (name, value) = field.split_once('=').unwrap_or((field, ""));
             match name {
                 "priority" => read.priority = value.parse().ok()?,
+                "table" => read.table = value.parse().ok()?,
                 "cookie" => read.cookie = u64::from_str_radix(value.trim_start_matches("0x"), 16).unwrap_or(0),
                 name if NO_MATCH.contains(&name) || name == "send_flow_rem" => {}
                 name => read.add(name, value),
@@ -138,7 +145,8 @@ pub(super) fn check(bridges: &[BridgeFlows]) -> Vec<Finding> {
 }
 
 fn of_bridge(flows: &BridgeFlows) -> Vec<Finding> {
-    let ours: Vec<Line<'_>> = flows.ours.iter().filter_map(|line| Line::read(line)).filter(entry).collect();
+    let ours: Vec<Line<'_>> =
+        flows.ours.iter().filter_map(|line| Line::read(line)).filter(|line| line.table == 0).collect();
     let others = flows.dump.lines().filter_map(Line::read).filter(|line| !line.is_ours());
     let of_a_vif = |line: &Line<'_>| line.in_port().is_some_and(|port| flows.vifs.contains(&port));
     let (mut past, mut above) = (Vec::new(), Vec::new());
@@ -168,11 +176,6 @@ fn of_bridge(flows: &BridgeFlows) -> Vec<Finding> {
         warn("shadowing_flow", reason, remove).about(bridge)
     });
     past.into_iter().chain(above).collect()
-}
-
-/// Whether it is in the table that was read.
-fn entry(line: &Line<'_>) -> bool {
-    !line.text.contains("reg0=")
 }
 
 #[cfg(test)]

@@ -148,11 +148,18 @@ impl Doctor {
             Ok(flows) => findings.extend(flows::check(&flows)),
             Err(error) => findings.push(unread("shadowing_flow", &format!("the flows cannot be read: {error}"))),
         }
-        if let Some(listen) = self.config().api.listen.filter(|_| probe) {
-            let answers = probe::probe(facts::remote_addresses(&now.bridges), listen.port()).await;
-            findings.extend(probe::check(&answers, listen.port()));
+        if probe {
+            findings.extend(self.probe(now).await);
         }
         findings
+    }
+
+    /// What the other hosts answer.
+    async fn probe(&self, now: &Now<'_>) -> Vec<Finding> {
+        let Some(port) = self.config().api.listen.map(|listen| listen.port()) else {
+            return vec![unread("peer_probe", "`[api] listen` is off, so it is not known which port to try")];
+        };
+        probe::check(&probe::probe(facts::remote_addresses(&now.bridges), port).await, port)
     }
 
     /// What takes a look into the database's rows and the kernel's tables.

@@ -112,7 +112,7 @@ pub(super) fn datapath(bridges: &[Datapath], configured: &str, gre_in_kernel: bo
         findings.push(fail("datapath", reason, remedy));
     }
     let kernel = bridges.iter().filter(|b| b.kernel()).count();
-    let well = format!("{kernel} bridges in the kernel, {} in user space", bridges.len() - kernel);
+    let well = format!("managed bridges in the kernel: {kernel}, in user space: {}", bridges.len() - kernel);
     or_ok(findings, || ok("datapath", well))
 }
 
