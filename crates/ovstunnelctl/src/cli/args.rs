@@ -120,6 +120,9 @@ pub(super) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Show how the daemon's log is set, and set its level while it runs.
+    #[command(subcommand)]
+    Log(LogCommand),
     /// Make the certificates for HTTPS: a CA, hosts' and clients' certificates.
     #[command(subcommand)]
     Pki(PkiCommand),
@@ -249,11 +252,31 @@ Examples:
 
 VMs on the bridge reach each other as before, and no other host's. To remove a bridge: bridge destroy.";
 
+const LOG_EXAMPLES: &str = "\
+Examples:
+  ovstunnelctl log level
+  ovstunnelctl log level debug
+  ovstunnelctl log level info,ovstunnel_ovs=debug,ovstunneld::listen=trace
+
+A level that was set holds until the daemon reads its configuration again (SIGHUP, restart).";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LogCommand {
+    /// Show the level of the log, or set it.
+    #[command(after_help = LOG_EXAMPLES)]
+    Level {
+        /// off, error, warn, info, debug or trace; and after it, separated by commas, MODULE=LEVEL.
+        #[arg(value_name = "DIRECTIVES")]
+        level: Option<String>,
+    },
+}
+
 const PKI_EXAMPLES: &str = "\
 Example:
   ovstunnelctl pki init --dir pki
   ovstunnelctl pki issue --dir pki --host host1 --address 192.0.2.11
   ovstunnelctl pki issue --dir pki --client management
+  ovstunnelctl pki revoke --dir pki pki/management.crt
 
 Nothing is ever overwritten. Keep ca.key away from the hosts: they need only ca.crt and their own pair.";
 
@@ -274,6 +297,15 @@ pub(super) enum PkiCommand {
     },
     /// Issue a certificate from the CA: NAME.crt and NAME.key.
     Issue(Issue),
+    /// Put a certificate on the CA's list of revoked ones, ca.crl, which hosts have as [tls] client_crl.
+    Revoke {
+        /// Directory of the CA's files.
+        #[arg(long)]
+        dir: PathBuf,
+        /// The certificate to be revoked, PEM.
+        #[arg(value_name = "FILE")]
+        certificate: PathBuf,
+    },
 }
 
 #[derive(Args, Debug)]

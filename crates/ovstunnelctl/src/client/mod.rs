@@ -12,8 +12,9 @@ mod tls;
 use std::time::Duration;
 
 use ovstunnel_api::{
-    Bridge, BridgeAnswer, BridgeList, Interface, OutcomeAnswer, PlanAnswer, PluginAnswer, PluginArguments, PostTunnel,
-    Problem, PutBridge, Ready, ReconcileAnswer, TakeoverAnswer, TakeoverPlan, TakeoverRequest, TunnelAnswer,
+    Bridge, BridgeAnswer, BridgeList, Interface, LogAnswer, OutcomeAnswer, PlanAnswer, PluginAnswer, PluginArguments,
+    PostTunnel, Problem, PutBridge, PutLog, Ready, ReconcileAnswer, TakeoverAnswer, TakeoverPlan, TakeoverRequest,
+    TunnelAnswer,
 };
 use reqwest::{StatusCode, Url, header, redirect};
 use serde::de::DeserializeOwned;
@@ -126,6 +127,16 @@ impl Client {
     /// `POST /v1/reconcile`: looks and repairs now.
     pub async fn reconcile(&self) -> Result<ReconcileAnswer, ClientError> {
         self.ask(call::reconcile()).await
+    }
+
+    /// `GET /v1/log`: how the daemon's log is set.
+    pub async fn log(&self) -> Result<LogAnswer, ClientError> {
+        self.ask(call::log()).await
+    }
+
+    /// `PUT /v1/log`: sets its level, until the daemon reads its configuration again.
+    pub async fn set_log_level(&self, level: &str) -> Result<LogAnswer, ClientError> {
+        self.ask(call::put_log(&PutLog { level: level.to_owned() })?).await
     }
 
     /// `GET /healthz`: the daemon is alive. The answer has no content that matters.

@@ -9,6 +9,7 @@ mod error;
 mod files;
 mod leaf;
 mod name;
+mod revoke;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub use error::PkiError;
 pub use files::readable_by_others;
 pub use leaf::{Leaf, Role};
 pub use name::Name;
+pub use revoke::Revoked;
 
 /// Days that a CA lives unless told otherwise: ten years, longer than a host is in service, since a new CA has to
 /// reach every host.
