@@ -66,6 +66,7 @@ async fn slow_and_greedy_clients_cost_little_and_do_not_keep_others_waiting() {
         assert_eq!(daemon.ask_socket(&request("GET /v1/bridges", &[], b"")).await.status, 200);
     }
     let memory = daemon.memory();
+    println!("{} MiB while 160 bodies of 1 MB, 80 headers and 60 handshakes do not end", memory >> 20);
     assert!(memory < MEMORY, "{memory} bytes");
     drop((kept_tcp, kept_tls));
 }

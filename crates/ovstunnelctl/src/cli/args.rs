@@ -297,7 +297,7 @@ pub(super) enum PkiCommand {
     },
     /// Issue a certificate from the CA: NAME.crt and NAME.key.
     Issue(Issue),
-    /// Put a certificate on the CA's list of revoked ones, ca.crl, which hosts have as [tls] client_crl.
+    /// Put a certificate on the CA's list of revoked ones, ca.crl, which hosts have as `client_crl`.
     Revoke {
         /// Directory of the CA's files.
         #[arg(long)]
