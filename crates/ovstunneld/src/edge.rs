@@ -4,18 +4,19 @@
 //! and audited; reads the body within limits of size and time; turns a panic, an unknown route or a wrong method into a
 //! problem. What it must not do: know any route.
 
+mod body;
+
 use std::any::Any;
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
-use http::header::{CONNECTION, CONTENT_TYPE, EXPECT};
+pub use body::{BODY_LIMIT, BODY_TIMEOUT};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use ovstunnel_api::Code;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -25,15 +26,6 @@ use crate::access::Access;
 use crate::audit::Audit;
 use crate::listen::Peer;
 use crate::problem::{ApiError, echo};
-
-/// Largest body of a request, in bytes.
-pub const BODY_LIMIT: usize = 1024 * 1024;
-
-/// So much of a body that is too large is read and thrown away, so that the client gets to read the answer.
-const DRAIN_LIMIT: u64 = 16 * 1024 * 1024;
-
-/// How long a request's body may take.
-pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The header with a request's id.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -68,7 +60,10 @@ pub fn wrap(routes: Router, access: Option<Access>) -> Router {
         Some(access) => routes.layer(from_fn_with_state(access, judge)),
         None => routes,
     };
-    judged.layer(from_fn(read_body)).layer(CatchPanicLayer::custom(panicked)).layer(from_fn(identify))
+    judged
+        .layer(from_fn_with_state(body::Budget::default(), body::read))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(identify))
 }
 
 /// Lets through who may. The body has been read: an answer before it would be lost on some clients.
@@ -143,7 +138,7 @@ fn as_problem(response: Response, method: &Method, path: &str) -> Response {
         StatusCode::METHOD_NOT_ALLOWED => {
             ApiError::new(Code::MethodNotAllowed, format!("{path} has no method {}", echo(method.as_str())))
         }
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        StatusCode::PAYLOAD_TOO_LARGE => body::too_large(),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
             ApiError::new(Code::UnsupportedMediaType, "the content-type of the body must be application/json")
         }
@@ -158,60 +153,6 @@ fn as_problem(response: Response, method: &Method, path: &str) -> Response {
         }
     }
     problem
-}
-
-fn too_large() -> ApiError {
-    ApiError::new(Code::TooLarge, format!("the body is larger than {BODY_LIMIT} bytes"))
-}
-
-/// Reads the whole body before the handler runs: no handler waits for a slow client.
-async fn read_body(request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    if body.is_end_stream() {
-        return next.run(Request::from_parts(parts, body)).await;
-    }
-    // On HTTP/2 an answer before the body resets the stream, and some clients (curl 7.88) then lose the answer.
-    let holds_back = parts.version < http::Version::HTTP_2 && parts.headers.contains_key(EXPECT);
-    let collected = tokio::time::timeout(BODY_TIMEOUT, collect(holds_back, body)).await;
-    let refusal = match collected {
-        Ok(Ok(bytes)) => return next.run(Request::from_parts(parts, Body::from(bytes))).await,
-        Ok(Err(error)) => error,
-        Err(_) => {
-            ApiError::new(Code::InvalidRequest, format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()))
-        }
-    };
-    // What is left of the body would be taken for the next request.
-    let mut response = refusal.into_response();
-    if parts.version < http::Version::HTTP_2 {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
-}
-
-/// Reads a body, of which the client `holds_back` all until it is told to go on.
-async fn collect(holds_back: bool, body: Body) -> Result<Bytes, ApiError> {
-    let declared = body.size_hint().lower();
-    // Not read at all: a client that waits for `100 Continue` will not send it, and nobody wants to wait for the other.
-    if declared > DRAIN_LIMIT || (declared > BODY_LIMIT as u64 && holds_back) {
-        return Err(too_large());
-    }
-    let mut stream = body.into_data_stream();
-    let (mut bytes, mut seen) = (BytesMut::new(), 0u64);
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|e| {
-            ApiError::new(Code::InvalidRequest, format!("the body could not be read: {}", echo(&e.to_string())))
-        })?;
-        seen = seen.saturating_add(chunk.len() as u64);
-        if seen > DRAIN_LIMIT {
-            break;
-        }
-        if seen <= BODY_LIMIT as u64 {
-            bytes.extend_from_slice(&chunk);
-        } else {
-            bytes = BytesMut::new();
-        }
-    }
-    if seen > BODY_LIMIT as u64 { Err(too_large()) } else { Ok(bytes.freeze()) }
 }
 
 #[cfg(test)]

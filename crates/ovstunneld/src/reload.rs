@@ -53,9 +53,11 @@ impl Reloader<'_> {
     }
 
     fn take_up(&mut self, new: &Config, loaded: Option<Loaded>) {
-        let difference = self.config.difference(new);
+        let effective = self.config.with_what_can_change(new);
+        let changed = self.config.difference(&effective).taken_up.join(", ");
+        let needs_restart = self.config.difference(new).needs_restart;
         let set_by_hand = self.logging.level() != self.logging.configured().level;
-        self.config = self.config.with_what_can_change(new);
+        self.config = effective;
         if let Err(e) = self.logging.configure(&self.config.log) {
             tracing::error!(error = %e, "the log does not follow the configuration");
         }
@@ -64,10 +66,9 @@ impl Reloader<'_> {
         }
         self.tuner.tune(&self.config);
         let level = set_by_hand.then(|| self.config.log.level.as_str());
-        let changed = difference.taken_up.join(", ");
         tracing::info!(changed, level, "SIGHUP: log reopened, configuration and certificates read again");
-        if !difference.needs_restart.is_empty() {
-            let keys = difference.needs_restart.join(", ");
+        if !needs_restart.is_empty() {
+            let keys = needs_restart.join(", ");
             tracing::warn!(keys, "SIGHUP: what has changed in these keys of the configuration needs a restart");
         }
     }

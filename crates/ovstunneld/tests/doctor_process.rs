@@ -87,7 +87,7 @@ async fn certificates_that_run_out_are_told_of() {
     assert!(host.seconds("certificate").await.unwrap() > 86400.0 * 365.0);
     assert!(host.seconds("client_ca").await.unwrap() > 86400.0 * 365.0);
     let good = std::fs::read(host.path().join("cert.pem")).unwrap();
-    std::fs::write(host.path().join("cert.pem"), host.ca.issue_until("host", 2001).certificate).unwrap();
+    std::fs::write(host.path().join("cert.pem"), host.ca.issue_for("host", 2000, 2001).certificate).unwrap();
     host.expect("certificate", "fail", "ran out on 2001-01-01").await;
     assert!(host.seconds("certificate").await.unwrap() < -86400.0 * 365.0);
     std::fs::remove_file(host.path().join("cert.pem")).unwrap();

@@ -45,8 +45,10 @@ async fn without_a_good_certificate_nobody_gets_in() {
     assert_refused(&daemon, None, "peer sent no certificates").await;
     let stranger = Authority::new("test CA").issue("manager");
     assert_refused(&daemon, Some(&stranger), "invalid peer certificate").await;
-    let expired = daemon.ca.issue_until("manager", 2001);
+    let expired = daemon.ca.issue_for("manager", 2000, 2001);
     assert_refused(&daemon, Some(&expired), "certificate expired").await;
+    let early = daemon.ca.issue_for("manager", 2099, 2100);
+    assert_refused(&daemon, Some(&early), "certificate not valid yet").await;
     let good = daemon.ca.issue("manager");
     assert_eq!(daemon.ask(Some(&good), &health()).await.unwrap().status, 200, "the others do not disturb");
 }
@@ -97,11 +99,12 @@ async fn a_sighup_brings_new_certificates_in_and_bad_ones_not() {
     daemon.wait_for_log("certificates read again", 1);
     assert_eq!(daemon.ask(Some(&new), &health()).await.unwrap().status, 200);
     assert_refused(&daemon, Some(&old), "invalid peer certificate").await;
-    // What was open before goes on.
+    // What was open before stays open, and its client is told that it is nobody any more.
     open.write_all(&health()).await.unwrap();
     let mut both = String::new();
     open.read_to_string(&mut both).await.unwrap();
-    assert_eq!(both.matches("HTTP/1.1 200").count(), 1, "{both}");
+    assert_eq!(both.matches("HTTP/1.1 403").count(), 1, "{both}");
+    assert!(both.contains("the certificate of old is not accepted any more"), "{both}");
 }
 
 /// Takes as long as the daemon's deadline, 10 s.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use ovstunnel_api::Ipv6Policy;
 use ovstunnel_e2e::{Cloud, Network, NodeConfig, our_flows, wait_for_exact_rules};
-use ovstunnel_lab::{Host, Kind, Vm, wait_until};
+use ovstunnel_lab::{Host, Kind, Signal, Vm, wait_until};
 
 const LIMIT: u32 = 50;
 const SOON: Duration = Duration::from_secs(20);
@@ -59,16 +59,28 @@ fn flood(cloud: &Cloud, from: &Vm, kind: Kind, at: &[&Vm]) -> Result<(u64, Vec<u
     Ok((report.sent, once.collect::<Result<_>>()?, sending))
 }
 
-/// Writes the limit into the configuration file, as an operator does, and starts the daemon anew.
-fn set_limit(cloud: &Cloud, from: u32, to: u32) -> Result<()> {
+/// How a daemon is told of a new configuration.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    Restart,
+    Sighup,
+}
+
+/// Writes the limit into the configuration file, as an operator does, and has the daemon take it up.
+fn set_limit(cloud: &Cloud, from: u32, to: u32, by: By) -> Result<()> {
     let node = cloud.node(1)?;
     let line = |limit| format!("vif_broadcast_pps = {limit}\n");
     let text = fs::read_to_string(node.config_file())?;
     ensure!(text.contains(&line(from)), "{text}");
     fs::write(node.config_file(), text.replace(&line(from), &line(to)))?;
-    node.stop()?;
-    node.start()?;
-    cloud.wait_until_ready(1)
+    match by {
+        By::Sighup => node.signal(Signal::SIGHUP),
+        By::Restart => {
+            node.stop()?;
+            node.start()?;
+            cloud.wait_until_ready(1)
+        }
+    }
 }
 
 #[test]
@@ -115,14 +127,17 @@ fn a_meter_lives_and_dies_with_its_rule() -> Result<()> {
     wait_for_meters(host, &network, LIMIT)?;
     // Another limit, one that leaves the same trace in the cookie, none, and one again.
     let limits = [LIMIT, 80, 80 + 255, 0, LIMIT];
-    for pair in limits.windows(2) {
-        set_limit(&cloud, pair[0], pair[1])?;
-        match pair[1] {
-            0 => {
-                wait_for_exact_rules(host, &network)?;
-                ensure!(meters(host, &network.bridge)?.is_empty(), "no limit, no meter");
+    for by in [By::Restart, By::Sighup] {
+        for pair in limits.windows(2) {
+            set_limit(&cloud, pair[0], pair[1], by)?;
+            match pair[1] {
+                0 => wait_until("no limit, no meter", SOON, || match meters(host, &network.bridge)? {
+                    there if there.is_empty() => Ok(()),
+                    there => Err(anyhow::anyhow!("{there:?}")),
+                })?,
+                limit => wait_for_meters(host, &network, limit).with_context(|| format!("{by:?}: {pair:?}"))?,
             }
-            limit => wait_for_meters(host, &network, limit).with_context(|| format!("from {} to {limit}", pair[0]))?,
+            wait_for_exact_rules(host, &network)?;
         }
     }
     // Somebody deletes all meters, and with them Open vSwitch deletes the rules.

@@ -125,6 +125,9 @@ pub(super) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Show how the daemon's log is set, and set its level while it runs.
+    #[command(subcommand)]
+    Log(LogCommand),
     /// Make the certificates for HTTPS: a CA, hosts' and clients' certificates.
     #[command(subcommand)]
     Pki(PkiCommand),
@@ -311,12 +314,32 @@ Examples:
 
 VMs on the bridge reach each other as before, and no other host's. To remove a bridge: bridge destroy.";
 
+const LOG_EXAMPLES: &str = "\
+Examples:
+  ovstunnelctl log level
+  ovstunnelctl log level debug
+  ovstunnelctl log level info,ovstunnel_ovs=debug,ovstunneld::listen=trace
+
+A level that was set holds until the daemon reads its configuration again (SIGHUP, restart).";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LogCommand {
+    /// Show the level of the log, or set it.
+    #[command(after_help = LOG_EXAMPLES)]
+    Level {
+        /// off, error, warn, info, debug or trace; and after it, separated by commas, MODULE=LEVEL.
+        #[arg(value_name = "DIRECTIVES")]
+        level: Option<String>,
+    },
+}
+
 const PKI_EXAMPLES: &str = "\
 Example:
   ovstunnelctl pki init --dir pki
   ovstunnelctl pki issue --dir pki --host host1 --address 192.0.2.11
   ovstunnelctl pki issue --dir pki --client management
   ovstunnelctl pki show pki
+  ovstunnelctl pki revoke --dir pki pki/management.crt
 
 No file is ever lost: `renew` keeps the old ones. Keep ca.key away from the hosts: they need only ca.crt and their own pair.";
 
@@ -345,6 +368,15 @@ pub(super) enum PkiCommand {
         /// Files, and directories of `.crt` and `.pem` files.
         #[arg(value_name = "PATH", required = true)]
         paths: Vec<PathBuf>,
+    },
+    /// Put a certificate on the CA's list of revoked ones, ca.crl, which hosts have as `client_crl`.
+    Revoke {
+        /// Directory of the CA's files.
+        #[arg(long)]
+        dir: PathBuf,
+        /// The certificate to be revoked, PEM.
+        #[arg(value_name = "FILE")]
+        certificate: PathBuf,
     },
 }
 

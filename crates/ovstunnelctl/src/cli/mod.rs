@@ -10,6 +10,7 @@ mod certificates;
 mod connection;
 mod doctor;
 mod failure;
+mod log;
 mod pki;
 mod show;
 mod status;
@@ -99,6 +100,7 @@ async fn ask(client: &Client, endpoint: &Endpoint, command: Command, json: bool)
             Ok(Report::new(json, &answer, show::reconcile)?.wrong_if(!answer.failed.is_empty()))
         }
         Command::Takeover { bridges, dry_run } => takeover::run(client, &bridges, dry_run, json).await,
+        Command::Log(command) => log::run(client, command, json).await,
         Command::Release { name, dry_run: true } => {
             Report::new(json, &client.dry_run().release_bridge(&name).await?, show::plan)
         }

@@ -7,9 +7,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::args::{Issue, PkiCommand};
-use super::show::{Page, quoted};
+use super::show::{Page, printable, quoted};
 use super::{Failure, Report, certificates};
-use crate::pki::{Authority, Leaf, Role, Written, readable_by_others};
+use crate::pki::{Authority, Leaf, Revoked, Role, Written, readable_by_others};
 
 /// The JSON of `pki init` and `pki issue`.
 #[derive(Debug, Serialize)]
@@ -23,6 +23,26 @@ struct Issued<'a> {
     not_before: String,
     /// RFC 3339, UTC.
     not_after: String,
+}
+
+/// The JSON of `pki revoke`.
+#[derive(Debug, Serialize)]
+struct Listed<'a> {
+    list: &'a Path,
+    name: &'a str,
+    /// Hexadecimal digits.
+    serial: &'a str,
+    /// Certificates on the list.
+    revoked: usize,
+    /// `updated`, or `unchanged` where it was on the list already.
+    outcome: &'static str,
+}
+
+impl<'a> Listed<'a> {
+    fn of(revoked: &'a Revoked) -> Self {
+        let outcome = if revoked.already { "unchanged" } else { "updated" };
+        Listed { list: &revoked.list, name: &revoked.name, serial: &revoked.serial, revoked: revoked.count, outcome }
+    }
 }
 
 pub(super) fn run(command: &PkiCommand, json: bool) -> Result<Report, Failure> {
@@ -45,6 +65,10 @@ pub(super) fn run(command: &PkiCommand, json: bool) -> Result<Report, Failure> {
         }
         PkiCommand::Renew(renew) => certificates::renew(renew, now, json),
         PkiCommand::Show { paths } => certificates::show(paths, now, json),
+        PkiCommand::Revoke { dir, certificate } => {
+            let revoked = Authority::open(dir)?.revoke(certificate, now)?;
+            Report::new(json, &Listed::of(&revoked), |_| revoke_page(&revoked))
+        }
     }
 }
 
@@ -104,6 +128,25 @@ fn issue_page(leaf: &Leaf, written: &Written, ca: &Path) -> Page {
             ));
         }
     }
+    page
+}
+
+fn revoke_page(revoked: &Revoked) -> Page {
+    let (name, list) = (printable(&revoked.name), revoked.list.display());
+    let mut page = Page::default();
+    page.line(match revoked.already {
+        true => format!("On the list already: {name}, serial number {}", revoked.serial),
+        false => format!("Revoked: {name}, serial number {}", revoked.serial),
+    });
+    let what = if revoked.already { "List:  " } else { "Wrote: " };
+    page.line(format!("{what}  {list} ({} on it)", revoked.count));
+    page.line("");
+    page.line("Copy it to each host, where /etc/ovstunnel/ovstunneld.toml has");
+    page.line("");
+    page.line("[tls]");
+    page.line("client_crl = \"/etc/ovstunnel/ca.crl\"");
+    page.line("");
+    page.line("and reload the daemon there: systemctl reload ovstunneld");
     page
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What it does: builds paths from names so that no name can change which route is meant. What it must not do: send.
 
-use ovstunnel_api::{PluginArguments, PostTunnel, PutBridge, TakeoverRequest};
+use ovstunnel_api::{PluginArguments, PostTunnel, PutBridge, PutLog, TakeoverRequest};
 use reqwest::{Method, Url};
 use serde::Serialize;
 
@@ -69,6 +69,14 @@ pub(super) fn doctor(probe_peers: bool) -> Call {
 
 pub(super) fn support() -> Call {
     Call::new(Method::GET, &["v1", "support"])
+}
+
+pub(super) fn log() -> Call {
+    Call::new(Method::GET, &["v1", "log"])
+}
+
+pub(super) fn put_log(body: &PutLog) -> Result<Call, ClientError> {
+    Call::new(Method::PUT, &["v1", "log"]).json(body)
 }
 
 pub(super) fn healthz() -> Call {

@@ -12,8 +12,8 @@ mod tls;
 use std::time::Duration;
 
 use ovstunnel_api::{
-    Bridge, BridgeAnswer, BridgeList, DoctorAnswer, Interface, OutcomeAnswer, PlanAnswer, PluginAnswer,
-    PluginArguments, PostTunnel, Problem, PutBridge, Ready, ReconcileAnswer, SupportAnswer, TakeoverAnswer,
+    Bridge, BridgeAnswer, BridgeList, DoctorAnswer, Interface, LogAnswer, OutcomeAnswer, PlanAnswer, PluginAnswer,
+    PluginArguments, PostTunnel, Problem, PutBridge, PutLog, Ready, ReconcileAnswer, SupportAnswer, TakeoverAnswer,
     TakeoverPlan, TakeoverRequest, TunnelAnswer,
 };
 use reqwest::{StatusCode, Url, header, redirect};
@@ -137,6 +137,16 @@ impl Client {
     /// `GET /v1/support`: what a bug report needs; on the Unix socket only.
     pub async fn support(&self) -> Result<SupportAnswer, ClientError> {
         self.ask(call::support()).await
+    }
+
+    /// `GET /v1/log`: how the daemon's log is set.
+    pub async fn log(&self) -> Result<LogAnswer, ClientError> {
+        self.ask(call::log()).await
+    }
+
+    /// `PUT /v1/log`: sets its level, until the daemon reads its configuration again.
+    pub async fn set_log_level(&self, level: &str) -> Result<LogAnswer, ClientError> {
+        self.ask(call::put_log(&PutLog { level: level.to_owned() })?).await
     }
 
     /// `GET /healthz`: the daemon is alive. The answer has no content that matters.

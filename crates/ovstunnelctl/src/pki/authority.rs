@@ -18,10 +18,10 @@ const CA: &str = "ca";
 /// A CA whose key is at hand.
 #[derive(Debug)]
 pub struct Authority {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     certificate: PathBuf,
-    issuer: Issuer<'static, KeyPair>,
-    not_after: OffsetDateTime,
+    pub(super) issuer: Issuer<'static, KeyPair>,
+    pub(super) not_after: OffsetDateTime,
 }
 
 impl Authority {

@@ -10,6 +10,7 @@ mod files;
 mod leaf;
 mod name;
 mod renew;
+mod revoke;
 mod show;
 
 use std::ops::RangeInclusive;
@@ -23,6 +24,7 @@ pub use files::readable_by_others;
 pub use leaf::{Leaf, Role};
 pub use name::Name;
 pub use renew::{Key, Renewed};
+pub use revoke::Revoked;
 pub use show::{Details, Purpose, show};
 
 /// Days that a CA lives unless told otherwise: ten years, longer than a host is in service, since a new CA has to

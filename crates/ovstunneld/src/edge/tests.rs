@@ -6,6 +6,9 @@ use ovstunnel_api::PutBridge;
 use serde_json::Value;
 use tower::Service;
 
+use bytes::Bytes;
+use http::header::CONNECTION;
+
 use super::*;
 use crate::extract::ValidJson;
 

@@ -4,6 +4,7 @@
 use axum::routing::get;
 use axum::{Json, Router};
 use utoipa::OpenApi;
+use utoipa::openapi::{Content, Ref, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -59,5 +60,22 @@ fn described() -> (Router<State>, utoipa::openapi::OpenApi) {
         .routes(routes!(log::get_log, log::put_log))
         .split_for_parts();
     complete::complete(&mut description);
+    describe_refusals(&mut description);
     (router, description)
+}
+
+/// Over HTTPS each route answers so to whom it is not for; the edge does, for all of them.
+fn describe_refusals(description: &mut utoipa::openapi::OpenApi) {
+    let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+    let forbidden = ResponseBuilder::new()
+        .description("`forbidden`: over HTTPS, to a client that has no role, or not the one for this")
+        .content("application/problem+json", problem)
+        .build();
+    for item in description.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            let responses = &mut operation.responses.responses;
+            responses.entry("403".to_owned()).or_insert_with(|| forbidden.clone().into());
+        }
+    }
 }

@@ -7,11 +7,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
+    RevokedCertParams,
+};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -34,6 +38,7 @@ pub struct Authority {
 pub struct Identity {
     pub certificate: String,
     pub key: String,
+    serial: u64,
 }
 
 impl Authority {
@@ -47,18 +52,40 @@ impl Authority {
     }
 
     pub fn issue(&self, name: &str) -> Identity {
-        self.issue_until(name, 2100)
+        self.issue_for(name, 2000, 2100)
     }
 
-    /// A certificate that ends with the beginning of `year`.
-    pub fn issue_until(&self, name: &str, year: i32) -> Identity {
+    /// A certificate that begins and ends with the beginning of these years.
+    pub fn issue_for(&self, name: &str, from: i32, until: i32) -> Identity {
+        static SERIAL: AtomicU64 = AtomicU64::new(1);
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let mut params = CertificateParams::new(["127.0.0.1".to_owned(), name.to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
-        params.not_before = rcgen::date_time_ymd(2000, 1, 1);
-        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
+        params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        params.serial_number = Some(serial.into());
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
-        Identity { certificate, key: key.serialize_pem() }
+        Identity { certificate, key: key.serialize_pem(), serial }
+    }
+
+    /// The list that revokes these.
+    pub fn revoke(&self, identities: &[&Identity]) -> String {
+        let revoked = |identity: &&Identity| RevokedCertParams {
+            serial_number: identity.serial.into(),
+            revocation_time: rcgen::date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2020, 1, 1),
+            next_update: rcgen::date_time_ymd(2100, 1, 1),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: identities.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 }
 
@@ -122,17 +149,34 @@ impl Daemon {
         Self::start_in(dir, ca)
     }
 
+    /// Starts one on the simulated switch.
+    pub fn simulated(more: &str) -> Self {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let ca = prepare(dir.path(), more);
+        let mut program = program(dir.path());
+        program.arg("--simulate");
+        Self::run(dir, ca, program)
+    }
+
     /// Starts one in a folder that was prepared before.
     pub fn start_in(dir: Arc<TempDir>, ca: Authority) -> Self {
+        let program = program(dir.path());
+        Self::run(dir, ca, program)
+    }
+
+    /// Starts one in a folder that was prepared before, by a command of the caller's.
+    pub fn run(dir: Arc<TempDir>, ca: Authority, mut program: Command) -> Self {
         let log = dir.path().join("log");
         let before = std::fs::read_to_string(&log).unwrap_or_default().len();
-        let child = program(dir.path()).spawn().unwrap();
-        let address = wait_for("the daemon serves", || {
+        let child = program.spawn().unwrap();
+        // Ended also where it never serves.
+        let mut daemon = Daemon { dir, ca, address: SocketAddr::from(([0; 4], 0)), child };
+        daemon.address = wait_for("the daemon serves", || {
             let text = std::fs::read_to_string(&log).ok()?;
             let line = text.get(before..)?.lines().find(|line| line.contains("serving"))?;
             line.split_once("https=\"")?.1.split_once('"')?.0.parse().ok()
         });
-        Daemon { dir, ca, address, child }
+        daemon
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -141,6 +185,28 @@ impl Daemon {
 
     pub fn file(&self, name: &str) -> String {
         std::fs::read_to_string(self.dir.path().join(name)).unwrap()
+    }
+
+    /// Replaces a piece of the configuration file.
+    pub fn edit(&self, old: &str, new: &str) {
+        let text = self.file("o.toml");
+        assert!(text.contains(old), "{old} is not in {text}");
+        std::fs::write(self.dir.path().join("o.toml"), text.replace(old, new)).unwrap();
+    }
+
+    /// Has it read everything again, and waits until it has.
+    pub fn reload(&self) {
+        let done = "SIGHUP: log reopened, configuration and certificates read again";
+        let before = self.file("log").matches(done).count();
+        self.signal(Signal::SIGHUP);
+        self.wait_for_log(done, before + 1);
+    }
+
+    /// Bytes of memory that it has.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// How many files the daemon has open.
@@ -183,6 +249,33 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A connection that stays open from one request to the next.
+pub struct Session(TlsStream<TcpStream>);
+
+impl Session {
+    pub async fn open(daemon: &Daemon, identity: &Identity) -> std::io::Result<Self> {
+        Ok(Session(daemon.connect(Some(identity)).await?))
+    }
+
+    /// One request with a JSON body, if any; status and body of the answer.
+    pub async fn ask(&mut self, line: &str, body: &str) -> std::io::Result<(u16, String)> {
+        let length = body.len();
+        let head = "host: test\r\ncontent-type: application/json";
+        let request = format!("{line} HTTP/1.1\r\n{head}\r\ncontent-length: {length}\r\n\r\n{body}");
+        self.0.write_all(request.as_bytes()).await?;
+        self.0.flush().await?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(tokio::time::timeout(PATIENCE, self.0.read_u8()).await.expect("no answer")?);
+        }
+        let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+        let length = head.split_once("content-length: ").unwrap().1.split_once("\r\n").unwrap().0.parse().unwrap();
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).await?;
+        Ok((head.split(' ').nth(1).unwrap().parse().unwrap(), String::from_utf8(body).unwrap()))
     }
 }
 

@@ -1,0 +1,128 @@
+//! The list of revoked certificates, `ca.crl`: read, extended by one certificate, signed anew and replaced as a whole.
+//!
+//! What it must not do: forget a certificate that is on it, or leave half a list behind.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevokedCertParams, SerialNumber};
+use time::OffsetDateTime;
+use x509_parser::pem::parse_x509_pem;
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::revocation_list::CertificateRevocationList;
+
+use super::files::read;
+use super::{Authority, PkiError};
+
+/// Mode of the list: it is no secret.
+const MODE: u32 = 0o644;
+
+/// A certificate that is on the list now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// The list, PEM.
+    pub list: PathBuf,
+    /// The certificate's common name.
+    pub name: String,
+    /// Its serial number, in hexadecimal digits.
+    pub serial: String,
+    /// Certificates on the list.
+    pub count: usize,
+    /// True when it was on the list before.
+    pub already: bool,
+}
+
+impl Authority {
+    /// Puts the certificate in a file on the list of revoked ones, which is made where there is none. The list is valid for
+    /// as long as the CA.
+    ///
+    /// # Errors
+    /// When the file is no certificate of this CA, or the list cannot be read or written.
+    pub fn revoke(&self, certificate: &Path, now: OffsetDateTime) -> Result<Revoked, PkiError> {
+        let (serial, name) = self.issued(certificate)?;
+        let list = self.dir.join("ca.crl");
+        let (number, mut revoked) = if list.exists() { entries(&list)? } else { (0, Vec::new()) };
+        let already = revoked.iter().any(|entry| entry.serial_number == serial);
+        let shown = hex(serial.as_ref());
+        if !already {
+            revoked.push(entry(serial, now));
+            self.write_list(&list, number + 1, revoked.clone(), now)?;
+        }
+        Ok(Revoked { list, name, serial: shown, count: revoked.len(), already })
+    }
+
+    /// Serial number and common name of a certificate that this CA has issued.
+    fn issued(&self, path: &Path) -> Result<(SerialNumber, String), PkiError> {
+        let unfit = |expected| PkiError::Unfit { path: path.to_owned(), expected };
+        let (pem, ca) = (read(path)?, read(self.certificate())?);
+        let not_pem = |_| unfit("a certificate (PEM)");
+        let (_, block) = parse_x509_pem(pem.as_bytes()).map_err(not_pem)?;
+        let (_, found) = X509Certificate::from_der(&block.contents).map_err(|_| unfit("a certificate (PEM)"))?;
+        let (_, ca_block) = parse_x509_pem(ca.as_bytes()).map_err(not_pem)?;
+        let ca = ca_block.parse_x509().map_err(|_| unfit("a certificate (PEM)"))?;
+        let is_its = found.issuer() == ca.subject() && found.verify_signature(Some(ca.public_key())).is_ok();
+        if !is_its || found.is_ca() {
+            return Err(unfit("a certificate that the CA in this directory has issued"));
+        }
+        let name = found.subject().iter_common_name().next().and_then(|name| name.as_str().ok()).unwrap_or_default();
+        Ok((SerialNumber::from_slice(found.raw_serial()), name.to_owned()))
+    }
+
+    fn write_list(
+        &self,
+        path: &Path,
+        number: u64,
+        revoked_certs: Vec<RevokedCertParams>,
+        now: OffsetDateTime,
+    ) -> Result<(), PkiError> {
+        if self.not_after <= now {
+            return Err(PkiError::AuthorityExpired { path: self.certificate().to_owned(), on: self.not_after.date() });
+        }
+        let list = CertificateRevocationListParams {
+            this_update: now,
+            next_update: self.not_after,
+            crl_number: number.into(),
+            issuing_distribution_point: None,
+            revoked_certs,
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let pem = list.signed_by(&self.issuer).and_then(|list| list.pem());
+        let pem = pem.map_err(|source| PkiError::Make { name: path.display().to_string(), source })?;
+        replace(path, &pem)
+    }
+}
+
+fn entry(serial_number: SerialNumber, revocation_time: OffsetDateTime) -> RevokedCertParams {
+    RevokedCertParams { serial_number, revocation_time, reason_code: None, invalidity_date: None }
+}
+
+/// Number and certificates of a list.
+fn entries(path: &Path) -> Result<(u64, Vec<RevokedCertParams>), PkiError> {
+    let unfit = || PkiError::Unfit { path: path.to_owned(), expected: "a list of revoked certificates (PEM)" };
+    let pem = read(path)?;
+    let (_, block) = parse_x509_pem(pem.as_bytes()).map_err(|_| unfit())?;
+    let (_, list) = CertificateRevocationList::from_der(&block.contents).map_err(|_| unfit())?;
+    let number = list.crl_number().and_then(|number| u64::try_from(number).ok()).unwrap_or(0);
+    let one = |it: &x509_parser::revocation_list::RevokedCertificate<'_>| {
+        entry(SerialNumber::from_slice(it.raw_serial()), it.revocation_date.to_datetime())
+    };
+    Ok((number, list.iter_revoked_certificates().map(one).collect()))
+}
+
+/// Puts a new file in the place of the old one, at once.
+fn replace(path: &Path, text: &str) -> Result<(), PkiError> {
+    let new = path.with_extension("crl.new");
+    let mut options = OpenOptions::new();
+    let written = options.write(true).create(true).truncate(true).mode(MODE).open(&new).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, path)
+    });
+    written.map_err(|source| PkiError::File { action: "write", path: path.to_owned(), source })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
