@@ -25,6 +25,6 @@ pub struct LogAnswer {
 #[serde(deny_unknown_fields)]
 pub struct PutLog {
     /// `off`, `error`, `warn`, `info`, `debug` or `trace`, and after it, separated by commas, `MODULE=LEVEL`.
-    #[schema(example = "info,ovstunnel_ovs=debug")]
+    #[schema(value_type = crate::schema::LogLevel)]
     pub level: String,
 }

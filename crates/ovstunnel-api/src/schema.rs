@@ -34,3 +34,11 @@ pub(crate) struct NetworkUuid(String);
     example = "192.0.2.12"
 )]
 pub(crate) struct RemoteIp(String);
+
+/// Level of the log: one for all, then those of single modules.
+#[derive(ToSchema)]
+#[schema(
+    pattern = "^ *(off|error|warn|info|debug|trace) *(, *[A-Za-z0-9_:]+=(off|error|warn|info|debug|trace) *)*$",
+    example = "info,ovstunnel_ovs=debug"
+)]
+pub(crate) struct LogLevel(String);

@@ -91,11 +91,24 @@ pub async fn live(zone: &Rc<Zone>) -> Result<()> {
     let end = Instant::now() + Duration::from_secs_f64(zone.scenario.minutes * 60.0);
     let checks = tokio::task::spawn_local(Rc::clone(zone).check_again_and_again());
     let rates = rates(zone);
+    if rates.iter().any(|(_, rate)| *rate > 0.0) {
+        happen_until(zone, end, &rates).await;
+    }
+    sleep(end.saturating_duration_since(Instant::now())).await;
+    at_rest(zone).await;
+    checks.abort();
+    // Once more every daemon has looked at everything.
+    sleep(Duration::from_secs_f64(zone.scenario.interval)).await;
+    Ok(())
+}
+
+/// Throws the dice for what happens next, and when, until the end.
+async fn happen_until(zone: &Rc<Zone>, end: Instant, rates: &[(Event, f64)]) {
     let all: f64 = rates.iter().map(|(_, rate)| rate).sum();
-    while all > 0.0 {
+    loop {
         sleep(Duration::from_secs_f64(-(1.0 - zone.chance()).ln() / all)).await;
         if Instant::now() > end {
-            break;
+            return;
         }
         let mut at = zone.chance() * all;
         let event = rates.iter().find(|(_, rate)| {
@@ -106,12 +119,6 @@ pub async fn live(zone: &Rc<Zone>) -> Result<()> {
             happen(zone, *event);
         }
     }
-    sleep(end.saturating_duration_since(Instant::now())).await;
-    at_rest(zone).await;
-    checks.abort();
-    // Once more every daemon has looked at everything.
-    sleep(Duration::from_secs_f64(zone.scenario.interval)).await;
-    Ok(())
 }
 
 impl Zone {

@@ -38,7 +38,8 @@ pub enum Style {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Broken {
-    /// One message that asks for a tunnel is lost, and the server takes it for answered.
+    /// One message that asks for a tunnel is lost, and the server takes it for answered. With PUT it may be one that takes
+    /// another tunnel away, which is left over then.
     LostSetup,
     /// One message that takes something away is lost likewise.
     LostRemoval,

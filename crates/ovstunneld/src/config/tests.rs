@@ -146,6 +146,7 @@ fn bad_values_are_refused_with_line_key_and_rule() {
         ("xapi", "inventory = \"i\"", "xapi.inventory", "absolute path"),
         ("log", "level = \"verbose\"", "log.level", "\"trace\""),
         ("log", "level = \"info,debug\"", "log.level", "MODULE=LEVEL"),
+        ("log", "level = \"info,a b=debug\"", "log.level", "MODULE=LEVEL"),
         ("log", "format = \"xml\"", "log.format", "`json`"),
         ("log", "max_size = \"1KiB\"", "log.max_size", "from \"64KiB\" to \"1TiB\""),
         ("log", "max_size = \"big\"", "log.max_size", "\"50MiB\""),

@@ -66,12 +66,13 @@ pub const LEVELS: &str = r#""off", "error", "warn", "info", "debug" or "trace""#
 impl Level {
     /// Reads `"info"` or `"info,ovstunneld::listen=debug"`. None when it is neither.
     pub fn parse(text: &str) -> Option<Level> {
-        let mut parts = text.split(',').map(str::trim);
+        let mut parts = text.split(',').map(|part| part.trim_matches(' '));
         let base = level(parts.next()?)?;
         let modules = parts
             .map(|part| {
                 let (module, word) = part.split_once('=')?;
-                (!module.is_empty()).then_some((module.to_owned(), level(word)?))
+                let is_module = !module.is_empty() && module.chars().all(|c| c.is_ascii_alphanumeric() || "_:".contains(c));
+                is_module.then_some((module.to_owned(), level(word)?))
             })
             .collect::<Option<Vec<_>>>()?;
         Some(Level { text: text.to_owned(), base, modules })
