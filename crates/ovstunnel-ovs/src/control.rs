@@ -16,6 +16,12 @@ pub(crate) async fn learnt_addresses(rundir: &Path, bridge: &str, deadline: Dura
     timeout(deadline, asked).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
 }
 
+/// What the flow tables of a bridge are printed as, hidden flows included: without cookies.
+pub(crate) async fn flow_tables(rundir: &Path, bridge: &str, deadline: Duration) -> io::Result<String> {
+    let asked = ask(rundir, "bridge/dump-flows", bridge);
+    timeout(deadline, asked).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
+}
+
 async fn ask(rundir: &Path, method: &str, parameter: &str) -> io::Result<String> {
     let mut socket = control_socket(rundir).await?;
     let request = serde_json::json!({"id": 0, "method": method, "params": [parameter]});
@@ -25,7 +31,10 @@ async fn ask(rundir: &Path, method: &str, parameter: &str) -> io::Result<String>
         if socket.read_buf(&mut read).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        // An answer that is not whole yet is no JSON yet.
+        // An answer that is not whole yet is no JSON yet. It can be long: one that does not end like one is not tried.
+        if !read.trim_ascii_end().ends_with(b"}") {
+            continue;
+        }
         let Ok(answer) = serde_json::from_slice::<Value>(&read) else { continue };
         return match (&answer["result"], &answer["error"]) {
             (Value::String(result), Value::Null) => Ok(result.clone()),
