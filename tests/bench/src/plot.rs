@@ -97,7 +97,8 @@ mod tests {
     fn the_plots_name_their_curves() {
         let folder = std::env::temp_dir().join(format!("ovstunnel-plots-{}", std::process::id()));
         let curve = |plot, name: &str| Curve { plot, name: name.into(), points: vec![(0.0, 0.0), (10.0, 2.0)] };
-        let curves = vec![curve(Plot::OneTunnel, "ours"), curve(Plot::OneTunnel, "theirs"), curve(Plot::Flows, "flows")];
+        let curves =
+            vec![curve(Plot::OneTunnel, "ours"), curve(Plot::OneTunnel, "theirs"), curve(Plot::Flows, "flows")];
         let machine = crate::machine::describe().unwrap();
         let report = Report { machine, quick: true, seconds: 1.0, lines: vec![], curves };
         let files = draw(&report, &folder).unwrap();

@@ -37,7 +37,11 @@ pub fn run(scale: &Scale) -> Result<Found> {
     let (ours, plain) = (our_pair(&cloud)?, plain_pair(&cloud)?);
     let duration = Duration::from_millis(scale.traffic_millis);
     let kinds = [
-        ("throughput from VM to VM over GRE (TCP)", Unit::BitsPerSecond, throughput as fn(&Pair, Duration) -> Result<f64>),
+        (
+            "throughput from VM to VM over GRE (TCP)",
+            Unit::BitsPerSecond,
+            throughput as fn(&Pair, Duration) -> Result<f64>,
+        ),
         ("packets from VM to VM over GRE (64 bytes)", Unit::PacketsPerSecond, packets),
     ];
     let mut lines = Vec::new();
