@@ -54,15 +54,16 @@ fn draw_one(path: &Path, title: &str, y: &str, curves: &[Curve]) -> Result<(), B
         .x_label_area_size(42)
         .y_label_area_size(64)
         .build_cartesian_2d(0.0..right * 1.02, (low / 1.5..high * 1.5).log_scale())?;
-    lines(&mut chart, curves)?;
     chart
         .configure_mesh()
+        .max_light_lines(1)
         .light_line_style(WHITE)
         .x_desc(if title.starts_with("One") { "tunnels on the host" } else { "tunnels of the bridge" })
         .y_desc(format!("{y}, logarithmic"))
         .y_label_formatter(&|value| if *value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") })
         .x_label_formatter(&|value| format!("{value:.0}"))
         .draw()?;
+    lines(&mut chart, curves)?;
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::UpperLeft)

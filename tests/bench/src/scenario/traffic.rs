@@ -60,6 +60,10 @@ fn compare(
     unit: Unit,
     send: impl Fn(&Pair) -> Result<f64>,
 ) -> Result<Line> {
+    // The first packets find nothing learnt, neither by the VMs nor by the switches.
+    for pair in [ours, plain] {
+        send(pair)?;
+    }
     let (mut with, mut without, mut ratios) = (Samples::default(), Samples::default(), Samples::default());
     for round in 0..scale.traffic_rounds {
         // Who is first alternates: what the machine does beside it drifts.
