@@ -20,6 +20,11 @@ pub(crate) async fn spanning_tree(rundir: &Path, bridge: &str, deadline: Duratio
     ask(rundir, "stp/show", bridge, deadline).await
 }
 
+/// What the flow tables of a bridge are printed as, hidden flows included: without cookies.
+pub(crate) async fn flow_tables(rundir: &Path, bridge: &str, deadline: Duration) -> io::Result<String> {
+    ask(rundir, "bridge/dump-flows", bridge, deadline).await
+}
+
 async fn ask(rundir: &Path, method: &str, parameter: &str, deadline: Duration) -> io::Result<String> {
     let asked = ask_patiently(rundir, method, parameter);
     timeout(deadline, asked).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
@@ -34,7 +39,10 @@ async fn ask_patiently(rundir: &Path, method: &str, parameter: &str) -> io::Resu
         if socket.read_buf(&mut read).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        // An answer that is not whole yet is no JSON yet.
+        // An answer that is not whole yet is no JSON yet. It can be long: one that does not end like one is not tried.
+        if !read.trim_ascii_end().ends_with(b"}") {
+            continue;
+        }
         let Ok(answer) = serde_json::from_slice::<Value>(&read) else { continue };
         return match (&answer["result"], &answer["error"]) {
             (Value::String(result), Value::Null) => Ok(result.clone()),

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::mirror::{Observer, follow_database, follow_vswitchd};
 use crate::runner::{Finished, RunError, run};
+use crate::sign::FlowSign;
 use crate::vsctl::{self, Failure};
 use crate::{Command, CommitError, Health, Rows, StartError, control, ofctl, rows};
 
@@ -384,6 +385,13 @@ impl RealSwitch {
         let args = ofctl::dump(&self.tools.rundir, bridge, self.tools.timeout);
         let finished = ended_well(self.run("ovs-ofctl", &args, "").await, connection_failed)?;
         Ok(FlowsSeen::parse_dump(&finished.stdout))
+    }
+
+    pub(crate) async fn flow_sign(&self, bridge: &str) -> Option<FlowSign> {
+        let at = Instant::now().into_std();
+        let printed = control::flow_tables(&self.tools.rundir, bridge, self.tools.timeout).await;
+        let printed = printed.inspect_err(|error| tracing::debug!(bridge, %error, "no sign of its flows"));
+        FlowSign::parse(&printed.ok()?, at)
     }
 
     pub(crate) async fn dump_all_flows(&self, bridge: &str, which: Option<&str>) -> Result<String, CommitError> {

@@ -24,6 +24,10 @@ pub struct Cli {
     #[arg(long)]
     pub quick: bool,
 
+    /// Measure with this share of all tunnels, bridges and rounds: for a glance, or a slow machine.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub percent: u8,
+
     /// Measure this part alone; may be given several times.
     #[arg(long, value_enum, value_name = "NAME")]
     pub only: Vec<Scenario>,
@@ -37,7 +41,7 @@ pub struct Cli {
     pub out: Option<PathBuf>,
 
     /// Put the table into docs/BENCHMARKS.md and the plots beside it. Only for all of a full run, or for one --from a file.
-    #[arg(long, conflicts_with_all = ["quick", "only"])]
+    #[arg(long, conflicts_with_all = ["quick", "only", "percent"])]
     pub update_docs: bool,
 
     /// Measure nothing; show what an earlier run has written by --json.
@@ -87,7 +91,8 @@ mod tests {
 
     #[test]
     fn half_a_run_is_not_for_the_docs() {
-        for half in [["--quick", "--update-docs"], ["--only=tunnel", "--update-docs"]] {
+        for half in [["--quick", "--update-docs"], ["--only=tunnel", "--update-docs"], ["--percent=5", "--update-docs"]]
+        {
             assert!(Cli::try_parse_from([&["bench"], &half[..]].concat()).is_err(), "{half:?}");
         }
     }

@@ -102,7 +102,8 @@ impl Database {
 
     /// Carries out one transaction, and waits until `ovs-vswitchd` has taken it up.
     pub fn change(&mut self, mut operations: Vec<Value>) -> Result<()> {
-        operations.push(json!({"op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": [["next_cfg", "+=", 1]]}));
+        operations
+            .push(json!({"op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": [["next_cfg", "+=", 1]]}));
         operations.push(json!({"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["next_cfg"]}));
         let results = self.transact(operations)?;
         let written = results.last().and_then(|result| result["rows"][0]["next_cfg"].as_i64()).context("next_cfg")?;

@@ -26,7 +26,12 @@ pub struct Ground {
 
 /// The daemon's configuration in the benchmark: as usual, but that no look of its own falls into what is measured.
 pub fn config() -> NodeConfig {
-    NodeConfig { log_level: "info".into(), reconcile_interval: "1h".into(), timeout: "120s".into(), ..NodeConfig::default() }
+    NodeConfig {
+        log_level: "info".into(),
+        reconcile_interval: "1h".into(),
+        timeout: "120s".into(),
+        ..NodeConfig::default()
+    }
 }
 
 impl Ground {

@@ -17,7 +17,12 @@ pub fn describe() -> Result<Machine> {
         cpu: field(&cpuinfo, "model name"),
         memory_mb: kilobytes / 1024,
         kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
-        open_vswitch: version.lines().next().and_then(|line| line.split(' ').next_back()).unwrap_or_default().to_owned(),
+        open_vswitch: version
+            .lines()
+            .next()
+            .and_then(|line| line.split(' ').next_back())
+            .unwrap_or_default()
+            .to_owned(),
         datapath: "userspace (netdev)".to_owned(),
         build: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
         date: printed("date", &["--utc", "+%Y-%m-%d"])?.trim().to_owned(),
@@ -26,7 +31,8 @@ pub fn describe() -> Result<Machine> {
 
 fn field(text: &str, name: &str) -> String {
     let line = text.lines().find(|line| line.starts_with(name));
-    line.and_then(|line| line.split_once(':')).map_or_else(|| "unknown".to_owned(), |(_, value)| value.trim().to_owned())
+    line.and_then(|line| line.split_once(':'))
+        .map_or_else(|| "unknown".to_owned(), |(_, value)| value.trim().to_owned())
 }
 
 fn printed(program: &str, args: &[&str]) -> Result<String> {

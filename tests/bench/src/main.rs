@@ -84,7 +84,7 @@ fn run(cli: &Cli) -> Result<()> {
 
 fn measure(cli: &Cli) -> Result<Report> {
     let (start, machine) = (Instant::now(), machine::describe()?);
-    let scale = if cli.quick { Scale::quick() } else { Scale::full() };
+    let scale = if cli.quick { Scale::quick() } else { Scale::full().percent(cli.percent) };
     let (mut lines, mut curves) = (Vec::new(), Vec::new());
     for scenario in cli.scenarios() {
         let found = scenario::run(scenario, &scale).with_context(|| format!("{scenario:?}"))?;

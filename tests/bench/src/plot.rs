@@ -54,15 +54,16 @@ fn draw_one(path: &Path, title: &str, y: &str, curves: &[Curve]) -> Result<(), B
         .x_label_area_size(42)
         .y_label_area_size(64)
         .build_cartesian_2d(0.0..right * 1.02, (low / 1.5..high * 1.5).log_scale())?;
-    lines(&mut chart, curves)?;
     chart
         .configure_mesh()
+        .max_light_lines(1)
         .light_line_style(WHITE)
         .x_desc(if title.starts_with("One") { "tunnels on the host" } else { "tunnels of the bridge" })
         .y_desc(format!("{y}, logarithmic"))
         .y_label_formatter(&|value| if *value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") })
         .x_label_formatter(&|value| format!("{value:.0}"))
         .draw()?;
+    lines(&mut chart, curves)?;
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::UpperLeft)
@@ -97,7 +98,8 @@ mod tests {
     fn the_plots_name_their_curves() {
         let folder = std::env::temp_dir().join(format!("ovstunnel-plots-{}", std::process::id()));
         let curve = |plot, name: &str| Curve { plot, name: name.into(), points: vec![(0.0, 0.0), (10.0, 2.0)] };
-        let curves = vec![curve(Plot::OneTunnel, "ours"), curve(Plot::OneTunnel, "theirs"), curve(Plot::Flows, "flows")];
+        let curves =
+            vec![curve(Plot::OneTunnel, "ours"), curve(Plot::OneTunnel, "theirs"), curve(Plot::Flows, "flows")];
         let machine = crate::machine::describe().unwrap();
         let report = Report { machine, quick: true, seconds: 1.0, lines: vec![], curves };
         let files = draw(&report, &folder).unwrap();

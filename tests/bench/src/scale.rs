@@ -55,6 +55,27 @@ impl Scale {
         }
     }
 
+    /// The same with this share of everything that makes it long.
+    #[must_use]
+    pub fn percent(self, percent: u8) -> Self {
+        let part = |count: usize| (count * usize::from(percent)).div_ceil(100);
+        let rounds = |count: usize| part(count).max(2);
+        Scale {
+            host_tunnels: self.host_tunnels.into_iter().map(part).collect(),
+            tunnels_per_network: part(self.tunnels_per_network),
+            rounds: rounds(self.rounds),
+            plugin_rounds: rounds(self.plugin_rounds),
+            network: part(self.network).max(10),
+            network_rounds: part(self.network_rounds),
+            bridges: part(self.bridges),
+            started_with: part(self.started_with),
+            idle_seconds: (self.idle_seconds * u64::from(percent)).div_ceil(100),
+            traffic_rounds: rounds(self.traffic_rounds),
+            traffic_millis: (self.traffic_millis * u64::from(percent) / 100).max(200),
+            ..self
+        }
+    }
+
     /// The same work in tiny numbers: that everything can be measured, not how long it takes.
     pub fn quick() -> Self {
         Scale {
@@ -74,5 +95,18 @@ impl Scale {
             traffic_rounds: 1,
             traffic_millis: 200,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_percent_is_all_and_one_is_something() {
+        let (full, all, little) = (Scale::full(), Scale::full().percent(100), Scale::full().percent(1));
+        assert_eq!((full.host_tunnels, full.network, full.bridges), (all.host_tunnels, all.network, all.bridges));
+        assert_eq!((all.rounds, all.idle_seconds), (100, 30));
+        assert_eq!((little.host_tunnels, little.network, little.rounds), (vec![0, 10, 50], 20, 2));
     }
 }

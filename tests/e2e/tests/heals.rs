@@ -162,7 +162,8 @@ fn what_others_change_while_no_daemon_lives_is_put_back_from_the_record() -> Res
 #[test]
 fn a_clean_look_writes_nothing() -> Result<()> {
     let place = Place::new("clean", NodeConfig { reconcile_interval: "1s".into(), ..NodeConfig::default() })?;
-    // A look after the start may still be under way: one more, and then they count.
+    // A look after the start may still be under way: two more, of which the last finds flows as one has read them.
+    place.reconcile()?;
     place.reconcile()?;
     let file = ovstunnel_e2e::database_file(place.host()?)?;
     let dumps = || place.metric("ovstunnel_commands_total{command=\"ovs-ofctl\"");
@@ -179,8 +180,7 @@ fn a_clean_look_writes_nothing() -> Result<()> {
         ensure!(looks()? > looks_before + 5.0, "{} looks", looks()? - looks_before);
         Ok(())
     })?;
-    let read = dumps()? - dumps_before;
-    ensure!(read >= 6.0 && read <= looks()? - looks_before + 1.0, "{read} times ovs-ofctl, one for a look's bridge");
+    ensure!(dumps()? == dumps_before, "ovs-ofctl was run, for flows that had not changed");
     ensure!(writes()? == writes_before, "ovs-vsctl was run");
     ensure!(ovstunnel_e2e::database_file(place.host()?)? == file, "the database was written");
     place.wait_until_healed()

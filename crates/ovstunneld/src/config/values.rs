@@ -71,7 +71,8 @@ impl Level {
         let modules = parts
             .map(|part| {
                 let (module, word) = part.split_once('=')?;
-                let is_module = !module.is_empty() && module.chars().all(|c| c.is_ascii_alphanumeric() || "_:".contains(c));
+                let is_module =
+                    !module.is_empty() && module.chars().all(|c| c.is_ascii_alphanumeric() || "_:".contains(c));
                 is_module.then_some((module.to_owned(), level(word)?))
             })
             .collect::<Option<Vec<_>>>()?;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ovstunnel_core::FlowsSeen;
+use ovstunnel_ovs::FlowSign;
 use uuid::Uuid;
 
 /// Our flows by bridge row, shared by the writer (who writes) and the handlers (who read).
@@ -15,19 +16,37 @@ pub struct FlowTable(Arc<RwLock<Inner>>);
 struct Inner {
     generation: u64,
     signs: u64,
-    seen: HashMap<Uuid, FlowsSeen>,
+    seen: HashMap<Uuid, Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    flows: FlowsSeen,
+    /// The sign of the tables when they were read; none where they were written since.
+    sign: Option<FlowSign>,
 }
 
 impl FlowTable {
     /// What is known of a bridge's flows.
     pub fn get(&self, bridge: Uuid) -> FlowsSeen {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        inner.seen.get(&bridge).cloned().unwrap_or_default()
+        inner.seen.get(&bridge).map(|seen| seen.flows.clone()).unwrap_or_default()
     }
 
     /// Remembers what was written or read.
-    pub(super) fn set(&self, bridge: Uuid, seen: FlowsSeen) {
-        self.write(|inner| drop(inner.seen.insert(bridge, seen)));
+    pub(super) fn set(&self, bridge: Uuid, flows: FlowsSeen) {
+        self.set_signed(bridge, flows, None);
+    }
+
+    /// Remembers what was read, with the sign of the tables at that moment.
+    pub(super) fn set_signed(&self, bridge: Uuid, flows: FlowsSeen, sign: Option<FlowSign>) {
+        self.write(|inner| drop(inner.seen.insert(bridge, Seen { flows, sign })));
+    }
+
+    /// Whether the tables are still those that were read last, by their sign.
+    pub(super) fn is_still(&self, bridge: Uuid, sign: &FlowSign) -> bool {
+        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        inner.seen.get(&bridge).and_then(|seen| seen.sign).is_some_and(|earlier| sign.same_as(&earlier))
     }
 
     /// Forgets a bridge that is gone.

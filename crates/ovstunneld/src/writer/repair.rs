@@ -202,15 +202,25 @@ impl Task {
         results.into_iter().flatten().collect()
     }
 
-    /// Reads the flows of one bridge; says why they could not be read.
+    /// Reads the flows of one bridge, if they are not those that were read last; says why they could not be read.
     async fn read_flows_of(&self, name: &BridgeName, uuid: Uuid) -> Option<String> {
         self.progress.step();
-        let (seen, failure) = match self.switch.dump_flows(name.as_str()).await {
-            Ok(seen) => (seen, None),
-            Err(error) => (FlowsSeen::Unknown, Some(format!("flows of bridge {name} could not be read: {error}"))),
+        let sign = self.switch.flow_sign(name.as_str()).await;
+        if sign.is_some_and(|sign| self.flows.is_still(uuid, &sign)) {
+            return None;
+        }
+        let seen = match self.switch.dump_flows(name.as_str()).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                self.flows.set(uuid, FlowsSeen::Unknown);
+                return Some(format!("flows of bridge {name} could not be read: {error}"));
+            }
         };
-        self.flows.set(uuid, seen);
-        failure
+        // The sign is that of what was read only if nothing changed meanwhile.
+        let after = self.switch.flow_sign(name.as_str()).await;
+        let sign = sign.filter(|before| after.is_some_and(|after| after.same_as(before)));
+        self.flows.set_signed(uuid, seen, sign);
+        None
     }
 
     /// The steps that bring bridges back to what they must be.

@@ -72,7 +72,8 @@ pub fn remove_bridge(host: &Host, uuid: &str) -> Result<Duration> {
 
 /// Runs `ovs-vsctl` with the options that the daemon gives it.
 fn change(host: &Host, args: Vec<String>) -> Result<Duration> {
-    let options = ["--no-syslog".into(), "--timeout=60".into(), format!("--db=unix:{}/db.sock", host.rundir().display())];
+    let options =
+        ["--no-syslog".into(), "--timeout=60".into(), format!("--db=unix:{}/db.sock", host.rundir().display())];
     let args: Vec<String> = options.into_iter().chain(["--".into()]).chain(args).collect();
     let start = Instant::now();
     run(host, "ovs-vsctl", &args)?;

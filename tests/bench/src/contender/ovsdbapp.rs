@@ -30,10 +30,8 @@ pub struct Ovsdbapp {
 
 /// Where the Python is: in the environment, else where scripts/bench puts it.
 pub fn python() -> PathBuf {
-    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target")),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target")), PathBuf::from);
     std::env::var_os(PYTHON).map_or_else(|| folder.join("bench-venv/bin/python"), PathBuf::from)
 }
 
@@ -94,8 +92,9 @@ impl Ovsdbapp {
         let mut answer = String::new();
         self.answers.read_line(&mut answer).context("ovsdbapp does not answer")?;
         let took = start.elapsed();
-        let answer: Value = serde_json::from_str(&answer)
-            .with_context(|| format!("{} has no ovsdbapp, or it has ended: scripts/bench installs it", python().display()))?;
+        let answer: Value = serde_json::from_str(&answer).with_context(|| {
+            format!("{} has no ovsdbapp, or it has ended: scripts/bench installs it", python().display())
+        })?;
         ensure!(answer["ok"] == true, "ovsdbapp: {}", answer["error"]);
         Ok(took)
     }
@@ -110,9 +109,7 @@ impl Drop for Ovsdbapp {
 }
 
 fn listed(tunnels: &[Tunnel]) -> Vec<Value> {
-    let one = |tunnel: &Tunnel| {
-        json!({"port": tunnel.port(), "options": map(&tunnel.options()), "marks": map(&tunnel.marks())})
-    };
+    let one = |tunnel: &Tunnel| json!({"port": tunnel.port(), "options": map(&tunnel.options()), "marks": map(&tunnel.marks())});
     tunnels.iter().map(one).collect()
 }
 

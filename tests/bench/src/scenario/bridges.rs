@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_e2e::{Cloud, Node};
 use ovstunnel_lab::{Host, wait_until};
-use ovstunnelctl::client::Client;
+use ovstunnelctl::client::{Client, Endpoint};
 
 use crate::contender::daemon::network_body;
 use crate::database::Database;
@@ -21,6 +21,9 @@ use crate::stats::Samples;
 
 /// How long a loaded machine may take for any of this.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Networks that are set up at the same time.
+const AT_ONCE: usize = 50;
 
 /// How often each is measured.
 const ROUNDS: usize = 5;
@@ -51,9 +54,18 @@ fn networks(scale: &Scale) -> Vec<Network> {
     numbers.map(|n| Network::new(&format!("xapi{n}"), 1000 + n, scale.bridge_tunnels)).collect()
 }
 
-/// All networks at the same time: the daemon writes many of them in one transaction.
+/// A client on the daemon's Unix socket that waits as long as this may take.
+fn patient_client(node: &Node) -> Result<Client> {
+    Client::new(&Endpoint::Unix(node.socket()), PATIENCE).map_err(|error| anyhow!("{error}"))
+}
+
+/// Some networks at the same time, then the next: the daemon writes those of one time in one transaction.
 fn set_up(cloud: &Cloud, networks: &[Network]) -> Result<()> {
-    let client = cloud.node(1)?.local_client()?;
+    networks.chunks(AT_ONCE).try_for_each(|some| set_up_at_once(cloud, some))
+}
+
+fn set_up_at_once(cloud: &Cloud, networks: &[Network]) -> Result<()> {
+    let client = patient_client(cloud.node(1)?)?;
     let asked: Vec<_> = networks.iter().map(|network| (network.bridge.clone(), network_body(network))).collect();
     cloud.manager().run(async move {
         let mut set_up = tokio::task::JoinSet::new();
@@ -93,7 +105,7 @@ fn looks(cloud: &Cloud, node: &Node, pid: u32, scale: &Scale) -> Result<Vec<Line
     for round in 1..=ROUNDS.min(scale.rounds) {
         crate::progress(&format!("a look at all bridges, round {round}"));
         let (before, start, peak) = (cpu_seconds(pid)?, Instant::now(), Peak::of(pid));
-        let client = node.local_client()?;
+        let client = patient_client(node)?;
         let report = cloud.manager().run(async move { client.reconcile().await })?;
         time.push(start.elapsed().as_secs_f64());
         most = most.max(peak.finish());

@@ -91,7 +91,8 @@ fn area(costs: &[(usize, f64)], end: usize) -> f64 {
     // Counts of tunnels are small.
     #[allow(clippy::cast_precision_loss)]
     let between = |a: usize, b: usize, mean: f64| (b - a) as f64 * mean;
-    let inner: f64 = costs.windows(2).map(|pair| between(pair[0].0, pair[1].0, f64::midpoint(pair[0].1, pair[1].1))).sum();
+    let inner: f64 =
+        costs.windows(2).map(|pair| between(pair[0].0, pair[1].0, f64::midpoint(pair[0].1, pair[1].1))).sum();
     inner + costs.last().map_or(0.0, |(from, cost)| between(*from, end, *cost))
 }
 
@@ -117,7 +118,8 @@ fn lines(times: &Times, by_plugin: f64, scale: &Scale) -> Vec<Line> {
 /// Many requests at the same time, beside one request, and beside one bare command with all the rows.
 pub fn concurrent(scale: &Scale) -> Result<Found> {
     let mut ground = Ground::new("concurrent")?;
-    let (ours, others) = (Network::new("xapi6001", 6001, scale.at_once), Network::new("others6002", 6002, scale.at_once));
+    let (ours, others) =
+        (Network::new("xapi6001", 6001, scale.at_once), Network::new("others6002", 6002, scale.at_once));
     let without = |network: &Network| Network { tunnels: vec![], ..network.clone() };
     ground.turn(Who::Daemon)?;
     ground.set_up(Who::Daemon, &without(&ours))?;

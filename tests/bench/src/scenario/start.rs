@@ -98,7 +98,8 @@ fn idle(ground: &Ground, node: &Node, scale: &Scale) -> Result<Line> {
     #[allow(clippy::cast_precision_loss)]
     let look = (cpu_seconds(pid)? - before) / looks as f64;
     let percent = 100.0 * (idle + look / LOOK_EVERY);
-    let what = format!("CPU when nothing happens, {} tunnels, the look every minute counted", grouped(scale.started_with));
+    let what =
+        format!("CPU when nothing happens, {} tunnels, the look every minute counted", grouped(scale.started_with));
     let line = Line::new("start", what, Unit::Percent, percent, 1);
     Ok(line.goal(Goal::at_most(percent, 0.2, "%", "of a core")))
 }

@@ -64,7 +64,12 @@ fn one_by_one(cloud: &Cloud, network: &Network, watch: &RuleWatch, vif: &str, sc
     let p99 = line("the same: p99", &from_end, Samples::p99, bare.p99());
     let goal = Goal::at_most(p99.daemon.value * 1e3, 25.0, "ms", "at p99");
     Ok(vec![
-        line("VIF plugged to its rule, from the end of the hypervisor's command: median", &from_end, Samples::median, bare.median()),
+        line(
+            "VIF plugged to its rule, from the end of the hypervisor's command: median",
+            &from_end,
+            Samples::median,
+            bare.median(),
+        ),
         p99.goal(goal),
         line("the same, from the start of that command: p99", &from_start, Samples::p99, bare.p99()),
     ])
@@ -140,7 +145,8 @@ fn report_flows(ours: &[(usize, usize)], theirs: &[(usize, usize)], vifs: usize,
     let note = format!("{each} for each tunnel, counted up to {}, without the VIFs'", made.len());
     let line = Line::new("flows", what, Unit::Flows, real(last.1), ours.len());
     let line = line.beside(Who::Plugin, real(extended), theirs.len(), Some(&note));
-    let goal = Goal::at_most(real(most.saturating_sub(vifs)), 4.0, "flows", "beside the VIFs', with any number of tunnels");
+    let goal =
+        Goal::at_most(real(most.saturating_sub(vifs)), 4.0, "flows", "beside the VIFs', with any number of tunnels");
     let points = |counts: &[(usize, usize)]| counts.iter().map(|(n, flows)| (real(*n), real(*flows))).collect();
     let curve = |name: &str, points| Curve { plot: Plot::Flows, name: name.into(), points };
     let theirs = [theirs, &[(last.0, extended)]].concat();

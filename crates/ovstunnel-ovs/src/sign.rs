@@ -1,0 +1,104 @@
+//! A sign of a bridge's flow tables: by two of them it is known whether the tables are still the same, without a dump by
+//! `ovs-ofctl`, which costs a process.
+//!
+//! It is made from what `ovs-vswitchd` prints on its control socket. That has every flow but no cookie; a flow that took another's
+//! place under another cookie is told by its age. Must not say what the flows are (docs/adr/0017).
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Instant;
+
+/// The sign of a bridge's flow tables at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowSign {
+    /// Of all that is printed but counters and ages.
+    digest: u64,
+    /// Age of the youngest flow, in whole seconds.
+    youngest: u64,
+    /// When it was asked for.
+    at: Instant,
+}
+
+impl FlowSign {
+    /// Reads what `bridge/dump-flows` prints, asked for at `at`; nothing where a line is not understood.
+    pub(crate) fn parse(printed: &str, at: Instant) -> Option<Self> {
+        let (mut digest, mut youngest) = (DefaultHasher::new(), u64::MAX);
+        for line in printed.lines() {
+            let mut age = None;
+            for field in line.split(", ") {
+                if let Some(seconds) = field.strip_prefix("duration=") {
+                    age = Some(seconds.strip_suffix('s')?.parse::<u64>().ok()?);
+                } else if !field.starts_with("n_packets=") && !field.starts_with("n_bytes=") {
+                    field.hash(&mut digest);
+                }
+            }
+            youngest = youngest.min(age?);
+            '\n'.hash(&mut digest);
+        }
+        Some(FlowSign { digest: digest.finish(), youngest, at })
+    }
+
+    /// Whether the tables are what they were at the time of `earlier`: they read the same, and no flow is younger than that.
+    ///
+    /// Ages are whole seconds. A flow that took an equal one's place within a second of `earlier` is not told from it.
+    pub fn same_as(&self, earlier: &FlowSign) -> bool {
+        let between = self.at.saturating_duration_since(earlier.at);
+        self.digest == earlier.digest && self.youngest >= between.as_secs()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const PRINTED: &str = "\
+duration=7s, n_packets=3, n_bytes=180, priority=1000,tun_id=0x3e9,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,actions=drop
+duration=9s, n_packets=0, n_bytes=0, priority=0,actions=NORMAL
+table_id=254, duration=9s, n_packets=0, n_bytes=0, priority=0,reg0=0x2,actions=drop
+";
+
+    fn sign(printed: &str, at: Instant) -> FlowSign {
+        FlowSign::parse(printed, at).unwrap()
+    }
+
+    #[test]
+    fn counters_and_ages_are_no_difference() {
+        let (then, later) = (Instant::now(), Instant::now() + Duration::from_secs(5));
+        let aged = PRINTED.replace("=7s", "=12s").replace("=9s", "=14s").replace("n_packets=3", "n_packets=4");
+        assert!(sign(&aged, later).same_as(&sign(PRINTED, then)));
+        assert!(sign(PRINTED, then).same_as(&sign(PRINTED, then)));
+    }
+
+    #[test]
+    fn what_comes_goes_or_changes_is_a_difference() {
+        let now = Instant::now();
+        let before = sign(PRINTED, now);
+        let without_last = PRINTED.lines().take(2).collect::<Vec<_>>().join("\n");
+        for other in [
+            PRINTED.replacen("drop", "NORMAL", 1),
+            PRINTED.replace("priority=1000", "priority=1001"),
+            PRINTED.replace("table_id=254, ", ""),
+            format!("{PRINTED}duration=8s, n_packets=0, n_bytes=0, priority=1,ip,actions=drop\n"),
+            without_last,
+            String::new(),
+        ] {
+            assert!(!sign(&other, now).same_as(&before), "{other}");
+        }
+    }
+
+    #[test]
+    fn an_equal_flow_that_is_younger_than_the_look_is_a_difference() {
+        let (then, later) = (Instant::now(), Instant::now() + Duration::from_secs(60));
+        let replaced = PRINTED.replace("=7s", "=30s").replace("=9s", "=69s");
+        assert!(!sign(&replaced, later).same_as(&sign(PRINTED, then)));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_no_sign() {
+        for odd in ["priority=0,actions=NORMAL", "duration=1.5s, priority=0,actions=NORMAL", "duration=1, actions=drop"]
+        {
+            assert_eq!(FlowSign::parse(odd, Instant::now()), None, "{odd}");
+        }
+    }
+}
