@@ -49,7 +49,17 @@ impl Machine {
     /// A command that will run inside, as root.
     pub fn command<A: AsRef<OsStr>>(&self, argv: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["--target", &self.init.to_string(), "--all", "--root", "--wd", "env", "-i", "LC_ALL=C.UTF-8", "HOME=/root"]);
+        command.args([
+            "--target",
+            &self.init.to_string(),
+            "--all",
+            "--root",
+            "--wd",
+            "env",
+            "-i",
+            "LC_ALL=C.UTF-8",
+            "HOME=/root",
+        ]);
         command.args(["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive"]);
         command.args(argv);
         command

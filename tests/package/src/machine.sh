@@ -20,7 +20,9 @@ mount -t tmpfs -o mode=755 tmpfs $new/dev
 for device in null zero full random urandom tty; do
     touch $new/dev/$device && mount --bind /dev/$device $new/dev/$device
 done
-mkdir $new/dev/shm $new/run/openvswitch
+mkdir $new/dev/shm $new/dev/pts $new/run/openvswitch
+mount -t devpts -o newinstance,ptmxmode=666 devpts $new/dev/pts
+ln -s pts/ptmx $new/dev/ptmx
 ln -s /proc/self/fd $new/dev/fd
 mount --bind $switch $new/run/openvswitch
 mkdir -p $new/srv && mount --bind $srv $new/srv

@@ -77,7 +77,8 @@ fn a_life_of_the_package_costs_no_packet_and_no_answer() -> Result<()> {
 
 /// Where this systemd finds something to say about the unit: that it has not heard of the newest words.
 fn unit_is_sound(machine: &Machine) -> Result<()> {
-    let output = machine.output(["systemd-analyze", "verify", "--man=no", "ovstunneld.service", "ovstunneld-once@1.service"])?;
+    let output =
+        machine.output(["systemd-analyze", "verify", "--man=no", "ovstunneld.service", "ovstunneld-once@1.service"])?;
     let said = String::from_utf8_lossy(&output.stderr);
     let wrong: Vec<&str> = said.lines().filter(|line| !line.contains("Unknown key 'Restart")).collect();
     ensure!(output.status.success() && wrong.is_empty(), "systemd-analyze verify: {wrong:?}");
