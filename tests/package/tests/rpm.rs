@@ -98,7 +98,7 @@ fn a_life_of_it_costs_no_packet_and_keeps_what_others_had_put_there() -> Result<
 
     rpm(&["--erase", "ovstunnel"])?;
     ensure!(!machine.succeeds(&["pgrep", "--exact", "ovstunneld"]), "it runs on");
-    let gone = ["/usr/sbin/ovstunneld", "/usr/lib/ovstunnel", PLUGIN, HOOK, CONFIG];
+    let gone = ["/usr/sbin/ovstunneld", "/usr/lib/ovstunnel", "/usr/share/doc/ovstunnel", PLUGIN, HOOK, CONFIG];
     assert_eq!(gone.into_iter().filter(|path| machine.has(path)).collect::<Vec<_>>(), [""; 0]);
     ensure!(machine.has(&format!("{CONFIG}.rpmsave")), "the operator's configuration is gone");
     assert_eq!(data_plane(&cloud.host()?)?, plane, "after the removal");
