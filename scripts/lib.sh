@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts of this folder share: where things are, and how to find a Rust toolchain that is new enough.
+# What the scripts of this folder share: where things are and go, and how to find a Rust toolchain that is new enough.
 #
 # To be sourced by bash. It only looks: it must not install, build or change anything.
 
@@ -41,4 +41,18 @@ find_cargo() {
         fi
     done
     return 1
+}
+
+# Where scripts/install writes down what it has installed: a line for each file, `file` or `config` and its place.
+# shellcheck disable=SC2034
+installed_list=/usr/lib/ovstunnel/installed
+
+# The lines of packaging/layout for a host of a kind, `dom0` or `kvm`: mode, place, source, word.
+layout() {
+    awk -v kind="$1" '!/^ *(#|$)/ && ($4 == "" || $4 == "config" || $4 == kind)' "$root/packaging/layout"
+}
+
+# The package that has the installed daemon; fails where none has.
+package_owner() {
+    dpkg-query --search /usr/sbin/ovstunneld 2>/dev/null || rpm -qf /usr/sbin/ovstunneld 2>/dev/null
 }
