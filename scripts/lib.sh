@@ -47,9 +47,9 @@ find_cargo() {
 # shellcheck disable=SC2034
 installed_list=/usr/lib/ovstunnel/installed
 
-# The lines of packaging/layout for a host of a kind, `dom0` or `kvm`: mode, place, source, word.
+# The lines of scripts/packaging/layout for a host of a kind, `dom0` or `kvm`: mode, place, source, word.
 layout() {
-    awk -v kind="$1" '!/^ *(#|$)/ && ($4 == "" || $4 == "config" || $4 == kind)' "$root/packaging/layout"
+    awk -v kind="$1" '!/^ *(#|$)/ && ($4 == "" || $4 == "config" || $4 == kind)' "$root/scripts/packaging/layout"
 }
 
 # The package that has the installed daemon; fails where none has.

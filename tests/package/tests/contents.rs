@@ -108,7 +108,7 @@ fn completions_are_good_for_each_shell() -> Result<()> {
 /// The configuration as it is packed, and with every key that it shows: it names each with its default.
 #[test]
 fn the_configuration_is_good_and_shows_the_defaults() -> Result<()> {
-    let (path, built) = (repository().join("packaging/ovstunneld.toml"), Built::find()?);
+    let (path, built) = (repository().join("scripts/packaging/ovstunneld.toml"), Built::find()?);
     let said = run(&shown(&built.program("ovstunneld")), &["--check", "--config", &shown(&path)])?;
     ensure!(said.contains("is good: HTTPS is off"), "{said}");
     let text = fs::read_to_string(&path)?;
@@ -124,6 +124,11 @@ fn the_configuration_is_good_and_shows_the_defaults() -> Result<()> {
     let mut all = Config::parse(&all.join("\n"), &path)?;
     ensure!(all.tls.take().is_some(), "it shows no [tls]");
     assert_eq!(all, Config::default(), "a key is shown with another value than its default");
+
+    let reference = read("docs/operators-guide/configuration.md")?;
+    let keys = reference.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let missing: Vec<&str> = keys.filter(|key| *key != "clients" && !text.contains(&format!("{key} = "))).collect();
+    assert_eq!(missing, Vec::<&str>::new(), "keys that the packed configuration does not show");
     Ok(())
 }
 
