@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const AT_ONCE: usize = 50;
 
 /// How often each is measured.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 
 pub fn run(scale: &Scale) -> Result<Found> {
     let cloud = Cloud::with_config("bridges", 1, config())?;
