@@ -112,7 +112,10 @@ mod tests {
             for (method, operation) in item.as_object().unwrap() {
                 seen += 1;
                 let responses = operation["responses"].as_object().unwrap();
-                assert!(["400", "413", "500"].iter().all(|status| responses.contains_key(*status)), "{method} {path}");
+                assert!(
+                    ["400", "403", "413", "500"].iter().all(|status| responses.contains_key(*status)),
+                    "{method} {path}"
+                );
                 let with_id = responses.values().filter(|response| response["headers"]["x-request-id"].is_object());
                 assert_eq!(with_id.count(), responses.len(), "{method} {path}");
                 let changes = operation.to_string().contains("\"dry_run\"");

@@ -59,8 +59,8 @@ fn described() -> (Router<State>, utoipa::openapi::OpenApi) {
         .routes(routes!(host::metrics))
         .routes(routes!(log::get_log, log::put_log))
         .split_for_parts();
-    complete::complete(&mut description);
     describe_refusals(&mut description);
+    complete::complete(&mut description);
     (router, description)
 }
 
