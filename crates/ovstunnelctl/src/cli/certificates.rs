@@ -3,8 +3,8 @@
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::args::Renew;
 use super::pki::rfc3339;
+use super::pki_args::Renew;
 use super::show::Page;
 use super::{Failure, Report};
 use crate::pki::{self, Authority, Details, Key, Name, Purpose, Renewed};

@@ -12,6 +12,7 @@ mod doctor;
 mod failure;
 mod log;
 mod pki;
+mod pki_args;
 mod show;
 mod status;
 mod support;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::args::{Issue, PkiCommand};
+use super::pki_args::{Issue, PkiCommand};
 use super::show::{Page, printable, quoted};
 use super::{Failure, Report, certificates};
 use crate::pki::{Authority, Leaf, Revoked, Role, Written, readable_by_others};

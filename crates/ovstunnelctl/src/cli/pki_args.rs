@@ -1,0 +1,109 @@
+//! The command line of `ovstunnelctl pki`. Must not make or read a file.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::values;
+use crate::pki;
+
+const PKI_EXAMPLES: &str = "\
+Example:
+  ovstunnelctl pki init --dir pki
+  ovstunnelctl pki issue --dir pki --host host1 --address 192.0.2.11
+  ovstunnelctl pki issue --dir pki --client management
+  ovstunnelctl pki show pki
+  ovstunnelctl pki revoke --dir pki pki/management.crt
+
+No file is ever lost: `renew` keeps the old ones. Keep ca.key away from the hosts: they need only ca.crt and their own pair.";
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = PKI_EXAMPLES)]
+pub(super) enum PkiCommand {
+    /// Make a CA: ca.crt and ca.key.
+    Init {
+        /// Directory for the files; made, for its owner only, if it is not there.
+        #[arg(long)]
+        dir: PathBuf,
+        /// Common name of the CA.
+        #[arg(long, default_value = "ovstunnel CA", value_parser = values::common_name)]
+        name: String,
+        /// Lifetime in days.
+        #[arg(long, default_value_t = pki::CA_DAYS, value_parser = clap::value_parser!(u32).range(pki::CA_DAYS_ALLOWED))]
+        days: u32,
+    },
+    /// Issue a certificate from the CA: NAME.crt and NAME.key.
+    Issue(Issue),
+    /// Renew certificates for the same names, or the CA's own. The old files stay beside the new ones.
+    #[command(after_help = RENEW_HELP)]
+    Renew(Renew),
+    /// Show what certificates say: names, issuer, validity, key, fingerprint. Exit status 1 where one is not valid now.
+    Show {
+        /// Files, and directories of `.crt` and `.pem` files.
+        #[arg(value_name = "PATH", required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Put a certificate on the CA's list of revoked ones, ca.crl, which hosts have as `client_crl`.
+    Revoke {
+        /// Directory of the CA's files.
+        #[arg(long)]
+        dir: PathBuf,
+        /// The certificate to be revoked, PEM.
+        #[arg(value_name = "FILE")]
+        certificate: PathBuf,
+    },
+}
+
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("who").required(true).args(["host", "client"]))]
+pub(super) struct Issue {
+    /// Directory of the CA's files, and for the new ones.
+    #[arg(long)]
+    pub(super) dir: PathBuf,
+    /// For the daemon on this host, which clients call by this DNS name (or address).
+    #[arg(long, value_name = "NAME")]
+    pub(super) host: Option<pki::Name>,
+    /// For a client of this name: a management server, an operator.
+    #[arg(long, value_name = "NAME")]
+    pub(super) client: Option<pki::Name>,
+    /// An address by which clients call the host; may be repeated.
+    #[arg(long = "address", value_name = "IP", conflicts_with = "client")]
+    pub(super) addresses: Vec<IpAddr>,
+    /// Lifetime in days, 825 at most; never longer than the CA's.
+    #[arg(long, default_value_t = pki::LEAF_DAYS, value_parser = clap::value_parser!(u32).range(pki::LEAF_DAYS_ALLOWED))]
+    pub(super) days: u32,
+}
+
+const RENEW_HELP: &str = "\
+Examples:
+  ovstunnelctl pki renew --dir pki host1 host2
+  ovstunnelctl pki renew --dir pki --due 60
+  ovstunnelctl pki renew --dir pki host1 --new-key
+  ovstunnelctl pki renew --dir pki --ca
+
+A certificate keeps its key: only NAME.crt changes, and NAME.key need not be in the directory. The CA always keeps its key,
+so all that it has issued stays good.";
+
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["names", "due", "ca"]))]
+pub(super) struct Renew {
+    /// Directory of the CA's files and of the certificates.
+    #[arg(long)]
+    pub(super) dir: PathBuf,
+    /// Names of hosts and clients, as they were issued.
+    #[arg(value_name = "NAME")]
+    pub(super) names: Vec<pki::Name>,
+    /// All hosts' and clients' that run out within so many days.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(pki::LEAF_DAYS_ALLOWED))]
+    pub(super) due: Option<u32>,
+    /// The CA's own certificate.
+    #[arg(long)]
+    pub(super) ca: bool,
+    /// Make a new key, too: where the old one may be known to others.
+    #[arg(long, conflicts_with = "ca")]
+    pub(super) new_key: bool,
+    /// Lifetime from now on in days [default: 825, and 3650 for the CA]; never longer than the CA's.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(pki::CA_DAYS_ALLOWED))]
+    pub(super) days: Option<u32>,
+}
