@@ -61,6 +61,10 @@ async fn what_can_change_changes_and_the_rest_is_said_to_need_a_restart() {
     daemon.edit(&format!("{}/log\"", daemon.dir.path().display()), &format!("{}\"", moved.display()));
     daemon.signal(Signal::SIGHUP);
     common::wait_for("the new file", || std::fs::read_to_string(&moved).ok()?.contains("log.file").then_some(()));
+    // The doctor and the support bundle look at the new file, too.
+    let support = get(&daemon, "/v1/support").await;
+    let part = support["parts"].as_array().unwrap().iter().find(|part| part["name"] == "log.txt").unwrap();
+    assert!(part["text"].as_str().unwrap().contains("log.file"), "{part}");
 }
 
 #[tokio::test]
