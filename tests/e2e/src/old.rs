@@ -75,7 +75,27 @@ impl Old {
                 wait_until(format!("{a} reaches {b}"), Self::PATIENCE, || a.ping(b.ip(), 2)?.expect_no_loss())?;
             }
         }
+        if stp.len() < Self::HOSTS.len() {
+            Self::HOSTS.into_iter().try_for_each(|number| old.learn_the_direct_way(number))?;
+        }
         Ok(old)
+    }
+
+    /// Has a host know the others' VMs by the tunnels to them. It may have learnt some by way of the third host, from a flood that
+    /// this one passed on, and would be cut off from them when it is taken over (docs/adr/0012-take-over.md).
+    fn learn_the_direct_way(&self, number: usize) -> Result<()> {
+        for other in Self::HOSTS.into_iter().filter(|other| *other != number) {
+            let tunnel = format!("t{}-{number}-{other}", self.network.key);
+            let ofport = self.host(number)?.vsctl(["get", "Interface", &tunnel, "ofport"])?;
+            for vm in [self.vm(other, 0), self.vm(other, 1)] {
+                // From its address to itself: learnt from, and sent nowhere.
+                let mac = vm.mac().to_string().replace(':', "");
+                let frame = format!("{mac}{mac}88b5{}", "00".repeat(46));
+                let out = format!("in_port={},packet={frame},actions=NORMAL", ofport.trim());
+                self.host(number)?.ofctl(["packet-out", &self.network.bridge, &out])?;
+            }
+        }
+        Ok(())
     }
 
     /// Has a VM know the others' addresses for good: where STP runs on all hosts, no question of its for them gets through.
