@@ -116,6 +116,9 @@ impl Namespace {
 
     /// Waits until `device` really carries frames. A veth that is up drops what is sent, and a bridge ignores its port,
     /// until the kernel has noticed in the background that the other end is up too.
+    ///
+    /// A device that is not up any more is set up again: Open vSwitch reads a device's flags and writes them back with its own
+    /// added, so that one who plugs it and one who sets it up at the same moment can undo each other's work.
     pub(crate) fn wait_for_carrier(&self, device: &str) -> Result<()> {
         self.enter(|| {
             wait_until(format!("the carrier of {device} in {}", self.name), DEADLINE, || -> Result<()> {
@@ -123,6 +126,10 @@ impl Namespace {
                 let found = interfaces.find(|interface| interface.interface_name == device);
                 match found.map(|interface| interface.flags) {
                     Some(flags) if flags.contains(InterfaceFlags::IFF_RUNNING) => Ok(()),
+                    Some(flags) if !flags.contains(InterfaceFlags::IFF_UP) => {
+                        self.ip(&[format!("link set {device} up")])?;
+                        Err(anyhow!("it was not up"))
+                    }
                     flags => Err(anyhow!("its flags are {flags:?}")),
                 }
             })
