@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use ovstunnel_lab::traces_of;
 use serde_json::Value;
 
 /// Each line of the table: what it begins with, who is measured beside the daemon, and how many goals it has.
@@ -107,25 +108,6 @@ fn ctrl_c_leaves_nothing_behind() {
     let status = bench.wait().unwrap();
     assert_eq!(status.code(), Some(130), "{status}");
     assert_eq!(traces_of(bench.id()), Vec::<String>::new());
-}
-
-/// What is there of the labs of the process `owner`: namespaces, directories, processes.
-fn traces_of(owner: u32) -> Vec<String> {
-    let name = format!("ovlab-{owner}-");
-    let in_folder = |folder: &str| {
-        let entries =
-            fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path().display().to_string());
-        entries.filter(|path| path.contains(&name)).collect::<Vec<_>>()
-    };
-    let mut traces = [in_folder("/run/netns"), in_folder("/tmp")].concat();
-    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let read = |file| fs::read(process.path().join(file)).unwrap_or_default();
-        let text = [read("cmdline"), read("environ")].concat();
-        if String::from_utf8_lossy(&text).contains(&name) {
-            traces.push(format!("process {}", process.path().display()));
-        }
-    }
-    traces
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! The demo as its user runs it: it shows that all is right, it can show that something is wrong, and it leaves nothing
 //! behind. Needs root and Open vSwitch, as the demo does.
 
-use std::fs;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use ovstunnel_lab::traces_of;
 use serde_json::Value;
 
 fn demo(arguments: &str) -> Command {
@@ -105,25 +105,6 @@ fn ctrl_c_leaves_nothing_behind() {
         assert!(!said.contains("demo:"), "after {wait} ms a failure is reported:\n{said}");
         assert_eq!(traces_of(demo.id()), Vec::<String>::new(), "after {wait} ms");
     }
-}
-
-/// What is there of the labs of the process `owner`: namespaces, directories, processes.
-fn traces_of(owner: u32) -> Vec<String> {
-    let name = format!("ovlab-{owner}-");
-    let in_folder = |folder: &str| {
-        let entries =
-            fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path().display().to_string());
-        entries.filter(|path| path.contains(&name)).collect::<Vec<_>>()
-    };
-    let mut traces = [in_folder("/run/netns"), in_folder("/tmp")].concat();
-    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let read = |file| fs::read(process.path().join(file)).unwrap_or_default();
-        let text = [read("cmdline"), read("environ")].concat();
-        if String::from_utf8_lossy(&text).contains(&name) {
-            traces.push(format!("process {}", process.path().display()));
-        }
-    }
-    traces
 }
 
 #[test]
