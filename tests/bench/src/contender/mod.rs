@@ -39,7 +39,7 @@ fn bundle(host: &Host, network: &Network) -> Result<()> {
 fn bundle_of(host: &Host, bridge: &str, lines: &str) -> Result<()> {
     let mut command = std::process::Command::new("ovs-ofctl");
     let target = format!("unix:{}/{}.mgmt", host.rundir().display(), bridge);
-    command.args(["--protocols=OpenFlow14", "--bundle", "add-flows", &target, "-"]);
+    command.args(["--no-names", "--protocols=OpenFlow14", "--bundle", "add-flows", &target, "-"]);
     command.env("OVS_RUNDIR", host.rundir()).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().context("ovs-ofctl")?;
     child.stdin.take().context("standard input")?.write_all(lines.as_bytes())?;

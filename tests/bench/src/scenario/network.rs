@@ -39,6 +39,9 @@ pub fn run(scale: &Scale) -> Result<Found> {
         crate::progress(&format!("a network of {} tunnels, round {round}", grouped(scale.network)));
         for who in IN_FULL {
             ground.turn(who)?;
+            if who == Who::Daemon {
+                ground.catch_up()?;
+            }
             let network = network(who, scale);
             times.set_up.push(who, ground.set_up(who, &network)?);
             for tunnel in spread(&network.tunnels, scale.removals) {
@@ -128,6 +131,7 @@ pub fn concurrent(scale: &Scale) -> Result<Found> {
     for round in 1..=rounds {
         crate::progress(&format!("{} requests at once, round {round} of {rounds}", scale.at_once));
         ground.turn(Who::Daemon)?;
+        ground.catch_up()?;
         let first = &ours.tunnels[0];
         one.push(ground.add(Who::Daemon, &ours.bridge, first)?.as_secs_f64());
         ground.remove(Who::Daemon, &ours.bridge, first)?;
