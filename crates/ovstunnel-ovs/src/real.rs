@@ -42,6 +42,8 @@ pub struct Tools {
     pub timeout: Duration,
     /// Rate of the meters that limit VIFs at first, in frames a second.
     pub vif_broadcast_pps: u32,
+    /// Whether `ovs-ofctl` knows `--no-names`, which one older than 2.8 does not. [`RealSwitch::start`] finds out.
+    pub no_names: bool,
 }
 
 impl Default for Tools {
@@ -51,6 +53,7 @@ impl Default for Tools {
             bin_dir: "/usr/bin".into(),
             timeout: Duration::from_secs(30),
             vif_broadcast_pps: 0,
+            no_names: true,
         }
     }
 }
@@ -71,7 +74,7 @@ impl Tools {
             [self.program(name).display().to_string()].into_iter().chain(args).collect::<Vec<_>>()
         };
         let bundle = |(bridge, change): (&str, &FlowChange)| {
-            let args = ofctl::bundle(&self.rundir, bridge, self.timeout);
+            let args = ofctl::bundle(self, bridge);
             Command { argv: argv("ovs-ofctl", args), stdin: Some(change.bundle()) }
         };
         let transaction = |args: Vec<String>| {
@@ -172,13 +175,14 @@ pub struct RealSwitch {
 
 impl RealSwitch {
     /// Begins to follow the switch. It need not be there yet; one that is too old is refused.
-    pub async fn start(tools: Tools, hook: CommandHook) -> Result<Self, StartError> {
+    pub async fn start(mut tools: Tools, hook: CommandHook) -> Result<Self, StartError> {
         let printed = tools.run(&hook, None, "ovs-vsctl", &["--version".to_owned()], "").await.ok();
         let version = printed.and_then(|finished| vsctl::parse_version(&finished.stdout));
         let shown = version.map(|(major, minor)| format!("{major}.{minor}"));
         if let Some(found) = shown.clone().filter(|_| version < Some((2, 7))) {
             return Err(StartError::TooOld { found });
         }
+        tools.no_names = version >= Some((2, 8));
         let observer = Observer::new(Health {
             database: Err("its database has not been read yet".into()),
             vswitchd: Err("ovs-vswitchd has not been looked for yet".into()),
@@ -267,7 +271,7 @@ impl RealSwitch {
         }
         self.bundle(bridge, &change.bundle()).await?;
         for meter in change.meters_freed() {
-            let args = ofctl::del_meter(&self.tools.rundir, bridge, self.tools.timeout, meter);
+            let args = ofctl::del_meter(&self.tools, bridge, meter);
             // One that is left over limits nothing, and is set anew before it is used again.
             let _ = self.run("ovs-ofctl", &args, "").await;
         }
@@ -276,7 +280,7 @@ impl RealSwitch {
 
     /// Changes flows of a bridge by a bundle's lines.
     pub(crate) async fn bundle(&self, bridge: &str, lines: &str) -> Result<(), CommitError> {
-        let args = ofctl::bundle(&self.tools.rundir, bridge, self.tools.timeout);
+        let args = ofctl::bundle(&self.tools, bridge);
         self.ofctl(&args, lines).await.map(drop)
     }
 
@@ -291,7 +295,7 @@ impl RealSwitch {
     }
 
     pub(crate) async fn lift_footbridge(&self, bridge: &str, footbridge: &Footbridge) -> Result<(), CommitError> {
-        let args = ofctl::bundle_with_packets(&self.tools.rundir, bridge, self.tools.timeout);
+        let args = ofctl::bundle_with_packets(&self.tools, bridge);
         match self.ofctl(&args, &footbridge.teach_and_down()).await {
             Ok(_) => Ok(()),
             Err(error) => {
@@ -322,7 +326,7 @@ impl RealSwitch {
     pub(crate) async fn announce(&self, bridge: &ObservedBridge, announce_only: bool) -> Result<usize, CommitError> {
         let learnt = self.learnt(bridge).await?;
         let Some(announcement) = Announcement::of(bridge, &learnt, announce_only) else { return Ok(0) };
-        let args = ofctl::bundle_with_packets(&self.tools.rundir, &bridge.name, self.tools.timeout);
+        let args = ofctl::bundle_with_packets(&self.tools, &bridge.name);
         self.ofctl(&args, &announcement.lines()).await?;
         Ok(announcement.addresses)
     }
@@ -330,8 +334,7 @@ impl RealSwitch {
     /// Only a change of the setting has Open vSwitch look at a port again, so it is switched off and on.
     pub(crate) async fn flood_again(&self, bridge: &ObservedBridge) -> Result<(), CommitError> {
         self.check_health()?;
-        let Tools { rundir, timeout, .. } = &self.tools;
-        let shown = self.ofctl(&ofctl::show(rundir, &bridge.name, *timeout), "").await?;
+        let shown = self.ofctl(&ofctl::show(&self.tools, &bridge.name), "").await?;
         let excepted = ofctl::parse_no_flood(&shown.stdout);
         let interfaces = bridge.ports.values().flat_map(|port| &port.interfaces);
         let ports = interfaces.filter_map(ObservedInterface::openflow_port).filter(|port| !excepted.contains(port));
@@ -343,7 +346,7 @@ impl RealSwitch {
 
     async fn flood_to_again(&self, bridge: &str, port: u32) -> Result<(), CommitError> {
         for how in ["no-flood", "flood"] {
-            let args = ofctl::mod_port(&self.tools.rundir, bridge, self.tools.timeout, port, how);
+            let args = ofctl::mod_port(&self.tools, bridge, port, how);
             self.ofctl(&args, "").await?;
         }
         Ok(())
@@ -351,8 +354,8 @@ impl RealSwitch {
 
     /// Makes a meter, or sets the one that is there. A switch that has no meters is remembered as such.
     async fn set_meter(&self, bridge: &str, meter: u32) -> Result<(), CommitError> {
-        let (Tools { rundir, timeout, .. }, pps) = (&self.tools, self.pps.load(Ordering::Relaxed));
-        let args = |verb| ofctl::set_meter(verb, rundir, bridge, *timeout, (meter, pps));
+        let pps = self.pps.load(Ordering::Relaxed);
+        let args = |verb| ofctl::set_meter(verb, &self.tools, bridge, (meter, pps));
         let added = ended_well(self.run("ovs-ofctl", &args("add-meter"), "").await, connection_failed);
         let result = match added {
             Err(CommitError::Refused(words)) if words.contains("METER_EXISTS") => {
@@ -382,7 +385,7 @@ impl RealSwitch {
 
     pub(crate) async fn dump_flows(&self, bridge: &str) -> Result<FlowsSeen, CommitError> {
         self.check_health()?;
-        let args = ofctl::dump(&self.tools.rundir, bridge, self.tools.timeout);
+        let args = ofctl::dump(&self.tools, bridge);
         let finished = ended_well(self.run("ovs-ofctl", &args, "").await, connection_failed)?;
         Ok(FlowsSeen::parse_dump(&finished.stdout))
     }
@@ -396,7 +399,7 @@ impl RealSwitch {
 
     pub(crate) async fn dump_all_flows(&self, bridge: &str, which: Option<&str>) -> Result<String, CommitError> {
         self.check_health()?;
-        let args = ofctl::dump_all(&self.tools.rundir, bridge, self.tools.timeout, which);
+        let args = ofctl::dump_all(&self.tools, bridge, which);
         let finished = ended_well(self.run("ovs-ofctl", &args, "").await, connection_failed)?;
         Ok(finished.stdout)
     }

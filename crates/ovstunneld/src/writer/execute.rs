@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 /// Flow changes of several bridges that run at the same time. Each mostly waits: a vswitchd that has just started answers
 /// all of them in one round of its main loop, and such a round takes long.
-const FLOWS_AT_ONCE: usize = 16;
+const FLOWS_AT_ONCE: usize = 64;
 
 /// How long the mirror may be behind the database when the effect of a change is looked for.
 const LOOK: Duration = Duration::from_millis(500);
