@@ -11,6 +11,7 @@ mod rows;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use compact_str::CompactString;
 use ovstunnel_core::{
     BridgeEdit, BridgeSpec, DesiredTunnel, FailMode, FlowChange, FlowsSeen, GreIdentity, PluginFlow, Step, View,
 };
@@ -143,8 +144,8 @@ impl SimulatedSwitch {
     /// Adds a port of the system to a bridge, as a hypervisor does.
     pub fn plug(&self, bridge: &str, port: &str) {
         let ofport = self.ofport();
-        let interface = InterfaceRow { name: port.to_owned(), ofport: Some(ofport), ..InterfaceRow::default() };
-        let row = PortRow { name: port.to_owned(), ..PortRow::default() };
+        let interface = InterfaceRow { name: port.into(), ofport: Some(ofport), ..InterfaceRow::default() };
+        let row = PortRow { name: port.into(), ..PortRow::default() };
         self.observer.write(|db| add_port(db, bridge, row, interface));
     }
 
@@ -251,7 +252,7 @@ impl SimulatedSwitch {
     }
 
     fn add_tunnel(&self, db: &mut Db, bridge: &str, tunnel: &DesiredTunnel, refused: bool) {
-        let name = tunnel.port().to_string();
+        let name = CompactString::from(tunnel.port().as_str());
         let mut interface = InterfaceRow {
             name: name.clone(),
             kind: "gre".into(),

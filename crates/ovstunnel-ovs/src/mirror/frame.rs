@@ -52,7 +52,12 @@ impl Decoder for JsonFrames {
             self.scanned += 1;
             if self.ends(byte) {
                 let end = std::mem::take(self).scanned;
-                return Ok(Some(buffer.split_to(end).freeze()));
+                let message = buffer.split_to(end).freeze();
+                if buffer.is_empty() {
+                    // The room that a long message needed goes with it.
+                    *buffer = BytesMut::new();
+                }
+                return Ok(Some(message));
             }
         }
         match buffer.len() > MESSAGE_MAX {

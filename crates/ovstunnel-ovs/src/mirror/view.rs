@@ -105,7 +105,7 @@ impl View for SwitchView<'_> {
 
     fn gre_users(&self, identity: GreIdentity) -> Vec<(String, String)> {
         let ports = self.gre().get(&identity).into_iter().flatten();
-        let names = |uuid| Some((self.owner(uuid)?.name.clone(), self.db.ports.get(uuid)?.name.clone()));
+        let names = |uuid| Some((self.owner(uuid)?.name.clone(), self.db.ports.get(uuid)?.name.to_string()));
         ports.filter_map(names).collect()
     }
 }
@@ -129,7 +129,7 @@ fn observed_port(db: &Db, uuid: Uuid, row: &PortRow) -> ObservedPort {
     let interfaces = row.interfaces.iter().filter_map(|uuid| Some(observed_interface(*uuid, db.interfaces.get(uuid)?)));
     ObservedPort {
         uuid,
-        name: row.name.clone(),
+        name: row.name.to_string(),
         protected: row.protected,
         external_ids: tree(&row.external_ids),
         interfaces: interfaces.collect(),
@@ -139,8 +139,8 @@ fn observed_port(db: &Db, uuid: Uuid, row: &PortRow) -> ObservedPort {
 fn observed_interface(uuid: Uuid, row: &InterfaceRow) -> ObservedInterface {
     ObservedInterface {
         uuid,
-        name: row.name.clone(),
-        kind: row.kind.clone(),
+        name: row.name.to_string(),
+        kind: row.kind.to_string(),
         options: tree(&row.options),
         external_ids: tree(&row.external_ids),
         ofport: row.ofport,

@@ -26,9 +26,8 @@ impl SimulatedSwitch {
             }
             ["del-br", name] => bridge_uuid(db, name).map(|uuid| remove_bridge(db, uuid)),
             ["add-port", bridge, name] => {
-                let interface =
-                    InterfaceRow { name: (*name).to_owned(), ofport: Some(ofport), ..InterfaceRow::default() };
-                let row = PortRow { name: (*name).to_owned(), ..PortRow::default() };
+                let interface = InterfaceRow { name: (*name).into(), ofport: Some(ofport), ..InterfaceRow::default() };
+                let row = PortRow { name: (*name).into(), ..PortRow::default() };
                 bridge_uuid(db, bridge).map(|_| add_port(db, bridge, row, interface))
             }
             ["del-port", name] => port_uuid(db, name).map(|uuid| remove_port(db, uuid)),
@@ -74,7 +73,7 @@ fn write(db: &mut Db, table: &str, name: &str, column: &str, value: Option<&str>
         ("Interface", column, value) => {
             let interface = db.interfaces.get_mut(row.interfaces.first()?)?;
             match column {
-                "type" => interface.kind = value.unwrap_or_default().to_owned(),
+                "type" => interface.kind = value.unwrap_or_default().into(),
                 "options" => set_pair(&mut interface.options, key, value),
                 "external_ids" => set_pair(&mut interface.external_ids, key, value),
                 _ => return None,

@@ -15,9 +15,9 @@ pub(super) fn add_bridge(db: &mut Db, name: &str, protected: bool, external_ids:
     let uuid = Uuid::new_v4();
     let row = BridgeRow { name: name.to_owned(), external_ids, other_config, ..BridgeRow::default() };
     db.bridges.insert(uuid, row);
-    let own = PortRow { name: name.to_owned(), protected, ..PortRow::default() };
+    let own = PortRow { name: name.into(), protected, ..PortRow::default() };
     let interface = InterfaceRow {
-        name: name.to_owned(),
+        name: name.into(),
         kind: "internal".into(),
         ofport: Some(OFPP_LOCAL),
         ..InterfaceRow::default()
@@ -28,7 +28,7 @@ pub(super) fn add_bridge(db: &mut Db, name: &str, protected: bool, external_ids:
 pub(super) fn add_port(db: &mut Db, bridge: &str, mut row: PortRow, interface: InterfaceRow) {
     let Some(bridge) = bridge_uuid(db, bridge) else { return };
     let (port_uuid, interface_uuid) = (Uuid::new_v4(), Uuid::new_v4());
-    row.interfaces.insert(interface_uuid);
+    row.interfaces.push(interface_uuid);
     db.interfaces.insert(interface_uuid, interface);
     db.ports.insert(port_uuid, row);
     db.port_of.insert(interface_uuid, port_uuid);
