@@ -11,12 +11,14 @@ pub fn describe() -> Result<Machine> {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").context("/proc/cpuinfo")?;
     let meminfo = fs::read_to_string("/proc/meminfo").context("/proc/meminfo")?;
     let kilobytes: u64 = field(&meminfo, "MemTotal").split(' ').next().unwrap_or_default().parse().unwrap_or_default();
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let version = printed("ovs-vsctl", &["--version"])?;
     Ok(Machine {
         cores: std::thread::available_parallelism().map_or(0, usize::from),
         cpu: field(&cpuinfo, "model name"),
         memory_mb: kilobytes / 1024,
-        kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+        // The version; what a distributor adds to it says nothing here.
+        kernel: kernel.trim().split('-').next().unwrap_or_default().to_owned(),
         open_vswitch: version
             .lines()
             .next()
