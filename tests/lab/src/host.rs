@@ -131,8 +131,7 @@ impl Host {
     /// # Errors
     /// When it ends with anything but 0: with its standard error.
     pub fn ofctl<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<String> {
-        // Names, which nobody reads here, cost two connections more.
-        self.ovs("ovs-ofctl", &["--protocols=OpenFlow14", "--no-names"], arguments)
+        self.ovs("ovs-ofctl", &["--protocols=OpenFlow14"], arguments)
     }
 
     /// `ovs-appctl` with these arguments; its standard output.

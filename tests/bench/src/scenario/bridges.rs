@@ -94,7 +94,7 @@ fn check(host: &Host, networks: &[Network]) -> Result<()> {
 /// The number of our flows on a bridge, by a command like the daemon's.
 fn dump(host: &Host, bridge: &str) -> Result<usize> {
     let target = format!("unix:{}/{bridge}.mgmt", host.rundir().display());
-    let flows = host.ofctl(["dump-flows", &target, "cookie=0x6f76737400000000/0xffffffff00000000"])?;
+    let flows = host.ofctl(["--no-names", "dump-flows", &target, "cookie=0x6f76737400000000/0xffffffff00000000"])?;
     Ok(flows.lines().filter(|line| line.contains("actions=")).count())
 }
 
