@@ -123,7 +123,7 @@ impl Host {
     /// # Errors
     /// When it ends with anything but 0: with its standard error. Mind that 0 does not mean that a tunnel works.
     pub fn vsctl<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<String> {
-        self.ovs("ovs-vsctl", &["--timeout=10"], arguments)
+        self.ovs("ovs-vsctl", Some("--timeout=10"), arguments)
     }
 
     /// `ovs-ofctl` (OpenFlow 1.4) with these arguments; its standard output.
@@ -131,7 +131,7 @@ impl Host {
     /// # Errors
     /// When it ends with anything but 0: with its standard error.
     pub fn ofctl<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<String> {
-        self.ovs("ovs-ofctl", &["--protocols=OpenFlow14"], arguments)
+        self.ovs("ovs-ofctl", Some("--protocols=OpenFlow14"), arguments)
     }
 
     /// `ovs-appctl` with these arguments; its standard output.
@@ -139,17 +139,17 @@ impl Host {
     /// # Errors
     /// When it ends with anything but 0: with its standard error.
     pub fn appctl<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<String> {
-        self.ovs("ovs-appctl", &[], arguments)
+        self.ovs("ovs-appctl", None, arguments)
     }
 
     /// These talk to Unix sockets only, so they need not enter the namespace.
     fn ovs<A: AsRef<OsStr>>(
         &self,
         program: &str,
-        options: &[&str],
+        option: Option<&str>,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<String> {
-        let mut command = command(program, options);
+        let mut command = command(program, option);
         command.args(arguments);
         self.set_environment(&mut command);
         run(command, DEADLINE).with_context(|| format!("on {}", self.name()))
