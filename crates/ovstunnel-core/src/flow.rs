@@ -124,7 +124,7 @@ impl Flow {
         // The fields come first: of a line that was cut off, at least the cookie is known.
         let (fields, actions) = line.split_once("actions=").map_or((line, None), |(fields, rest)| (fields, Some(rest)));
         let mut names = Vec::with_capacity(16);
-        for field in fields.split([',', ' ']).filter(|field| !field.is_empty()) {
+        for field in fields.split(|c: char| c == ',' || c.is_whitespace()).filter(|field| !field.is_empty()) {
             let name = field.split('=').next().unwrap_or(field);
             if names.contains(&name) {
                 return Err(format!("{name} stands twice"));

@@ -153,3 +153,10 @@ fn a_field_that_stands_twice_makes_it_no_flow_and_the_first_cookie_counts() {
     assert_eq!(line.parse::<Flow>().unwrap_err().cookie, Some(Cookie(0x6f76_7374_0400_0000)));
     assert!("priority=1,in_port=1,in_port=2 actions=drop".parse::<Flow>().is_err());
 }
+
+/// Found by tests/fuzz: a flow of ours behind a tab was overlooked.
+#[test]
+fn any_white_space_parts_fields() {
+    let line = "\t cookie=0x6f76737404000000,\tpriority=1300,ipv6 actions=drop";
+    assert_eq!(line.parse::<Flow>().map(|flow| flow.cookie), Ok(Cookie(0x6f76_7374_0400_0000)));
+}
