@@ -32,6 +32,10 @@ fn it_is_installed_and_taken_away_while_vms_talk() -> Result<()> {
         "taken away, but for the configuration"
     );
     assert_eq!(data_plane(&cloud.host()?)?, plane, "after it was taken away");
-    ensure!(machine.run([&uninstall])?.contains("nothing"), "again is no error");
+    ensure!(machine.run([&uninstall])?.contains("keep /etc/ovstunnel/ovstunneld.toml"), "again is no error");
+    machine.run([uninstall.as_str(), "--purge"])?;
+    ensure!(!machine.has("/etc/ovstunnel/ovstunneld.toml"), "the configuration goes when asked for");
+    ensure!(!machine.has("/var/log/ovstunnel.log"), "and the log");
+    ensure!(machine.run([uninstall.as_str(), "--purge"])?.contains("nothing"), "nothing is remembered any more");
     traffic.stop()
 }

@@ -165,10 +165,15 @@ fn what_is_installed_by_hand_below_a_folder_is_taken_away_again() -> Result<()> 
     assert_eq!(run("find", &[&root])?, before, "a dry run has done something");
     script("uninstall", ["--root", &root])?;
     let left = run("sh", &["-c", "cd \"$1\" && find . -type f | sort", "sh", &root])?;
-    assert_eq!(left, "./etc/logrotate.d/ovstunnel\n./etc/ovstunnel/ovstunneld.toml");
+    assert_eq!(left, "./etc/logrotate.d/ovstunnel\n./etc/ovstunnel/ovstunneld.toml\n./usr/lib/ovstunnel/installed");
     script("uninstall", ["--root", &root])?;
+    assert_eq!(run("sh", &["-c", "cd \"$1\" && find . -type f | sort", "sh", &root])?, left, "the second time");
     script("install", ["--root", &root, "--dom0"])?;
     ensure!(folder.path().join("etc/xapi.d/plugins/ovstunnel").exists(), "no plugin");
+    script("uninstall", ["--root", &root])?;
+    script("uninstall", ["--root", &root, "--purge"])?;
+    assert_eq!(run("find", &[&root, "!", "-type", "d"])?, "", "left after a purge that came later");
+    script("install", ["--root", &root, "--dom0"])?;
     script("uninstall", ["--root", &root, "--purge"])?;
     assert_eq!(run("find", &[&root, "!", "-type", "d"])?, "", "left after a purge");
     Ok(())

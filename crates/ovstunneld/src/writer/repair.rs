@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use ovstunnel_core::{BridgeName, DesiredBridge, Draft, FlowsSeen, ObservedBridge, Outcome, Step, TunnelHealth, View};
+use ovstunnel_core::{BridgeName, DesiredBridge, Draft, FlowsSeen, Memory, ObservedBridge, Outcome, Step, TunnelHealth, View};
 use ovstunnel_ovs::Db;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -225,25 +225,29 @@ impl Task {
 
     /// The steps that bring bridges back to what they must be.
     pub(super) fn repairs<'a>(&self, bridges: impl IntoIterator<Item = &'a BridgeName>) -> Repairs {
-        self.drafted_repairs(|draft, view| bridges.into_iter().for_each(|name| draft.touch(view, name)))
+        self.repairs_of(bridges.into_iter().map(|name| (name, LookFor::Drift)))
     }
 
     /// The same, and what takes left-overs of ours away from bridges that are not ours.
     fn repairs_and_left_overs(&self, managed: &[(BridgeName, Uuid)], foreign: &[(BridgeName, Uuid)]) -> Repairs {
-        self.drafted_repairs(|draft, view| {
-            managed.iter().for_each(|(name, _)| draft.touch(view, name));
-            foreign.iter().for_each(|(name, _)| draft.sweep(view, name));
-        })
+        let managed = managed.iter().map(|(name, _)| (name, LookFor::Drift));
+        self.repairs_of(managed.chain(foreign.iter().map(|(name, _)| (name, LookFor::LeftOvers))))
     }
 
-    fn drafted_repairs(&self, take_up: impl FnOnce(&mut Draft<'_>, &dyn View)) -> Repairs {
+    /// Bridge by bridge: a repair asks nothing of other bridges, and a copy of all of them at once would be most of the
+    /// memory that a host with many tunnels takes.
+    fn repairs_of<'a>(&self, bridges: impl Iterator<Item = (&'a BridgeName, LookFor)>) -> Repairs {
         self.switch.observer().read(|db| {
-            let (view, mut draft) = (db.view(), Draft::with_memory(&self.memory));
-            take_up(&mut draft, &view);
-            let tunnels = draft.bridges().filter_map(|(_, desired, _)| Some(desired?.tunnels.len())).sum();
-            let observed = draft.bridges().filter_map(|(_, desired, observed)| observed.filter(|_| desired.is_some()));
-            let in_error = observed.map(tunnels_in_error).sum();
-            Repairs { steps: self.plan_draft(&draft), tunnels, in_error, desired: draft.into_desired() }
+            let (view, mut repairs) = (db.view(), Repairs::default());
+            for (name, look_for) in bridges {
+                let mut draft = Draft::with_memory(&self.memory);
+                match look_for {
+                    LookFor::Drift => draft.touch(&view, name),
+                    LookFor::LeftOvers => draft.sweep(&view, name),
+                }
+                repairs.add(self.plan_draft(&draft), draft, &self.memory);
+            }
+            repairs
         })
     }
 
@@ -275,7 +279,17 @@ impl Task {
     }
 }
 
+/// What a bridge is looked at for.
+#[derive(Clone, Copy)]
+enum LookFor {
+    /// What differs from its record, if it has one.
+    Drift,
+    /// What is left of ours on a bridge of somebody else's.
+    LeftOvers,
+}
+
 /// What a look at bridges asks for.
+#[derive(Default)]
 pub(super) struct Repairs {
     /// The steps that bring them back to what they must be.
     pub steps: Vec<Step>,
@@ -283,8 +297,30 @@ pub(super) struct Repairs {
     pub tunnels: usize,
     /// Tunnels that Open vSwitch has refused.
     pub in_error: usize,
-    /// What each bridge must be.
+    /// What each bridge must be; left out are those that are as they are remembered.
     pub desired: Desired,
+}
+
+impl Repairs {
+    /// Adds what one bridge asks for.
+    fn add(&mut self, steps: Vec<Step>, bridge: Draft<'_>, memory: &Memory) {
+        let mut as_remembered = steps.is_empty();
+        for (_, desired, observed) in bridge.bridges() {
+            let Some(desired) = desired else {
+                as_remembered = false;
+                continue;
+            };
+            self.tunnels += desired.tunnels.len();
+            self.in_error += observed.map_or(0, tunnels_in_error);
+            // What a VPC has that cannot be placed is told with each look.
+            as_remembered &= desired.kind.vpc().is_none()
+                && observed.is_some_and(|observed| memory.get(&observed.name, observed.uuid) == Some(desired));
+        }
+        self.steps.extend(steps);
+        if !as_remembered {
+            self.desired.extend(bridge.into_desired());
+        }
+    }
 }
 
 fn tunnels_in_error(bridge: &ObservedBridge) -> usize {
