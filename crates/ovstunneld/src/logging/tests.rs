@@ -255,16 +255,23 @@ fn lines_that_an_unwritable_file_lost_are_counted_in_the_next_one() {
     assert_eq!(&lines[1..], ["kept"]);
 }
 
-/// On a real full disk of 64 KiB: needs root for the mount, and fails without.
-#[test]
-fn a_full_disk_loses_whole_lines_and_says_how_many() {
+/// What `body` gives for a folder that is a disk of 64 KiB: needs root for the mount, and fails without.
+fn on_a_small_disk<T: Send + 'static>(body: impl FnOnce(&Path) -> T + Send + 'static) -> T {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path().to_owned();
     // The mount lives in a mount namespace of this thread alone and goes with it.
-    let on_small_disk = move || {
+    let there = move || {
         unshare(CloneFlags::CLONE_NEWNS).expect("needs root");
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
         mount(Some("tmpfs"), &at, Some("tmpfs"), MsFlags::empty(), Some("size=64k")).unwrap();
+        body(&at)
+    };
+    std::thread::spawn(there).join().unwrap()
+}
+
+#[test]
+fn a_full_disk_loses_whole_lines_and_says_how_many() {
+    let (lost, text) = on_a_small_disk(|at| {
         let (path, ballast) = (at.join("log"), at.join("ballast"));
         fs::write(&ballast, vec![0; 32 * 1024]).unwrap();
         let (mut log, control) = open(&path);
@@ -277,11 +284,37 @@ fn a_full_disk_loses_whole_lines_and_says_how_many() {
         fs::remove_file(ballast).unwrap();
         log.write_all(b"after\n").unwrap();
         (lost, fs::read_to_string(path).unwrap())
-    };
-    let (lost, text) = std::thread::spawn(on_small_disk).join().unwrap();
+    });
     let lines: Vec<_> = text.lines().collect();
     let whole = lines.iter().filter(|l| l.len() == 999).count() as u64;
     assert_eq!(whole + lost, 50);
     assert!(lines[lines.len() - 2].ends_with(&format!("{lost} lines were lost")), "{:?}", &lines[lines.len() - 2..]);
     assert_eq!(lines.last(), Some(&"after"));
+}
+
+/// Nothing can be made read-only while it is open for writing, so the log finds it so: at the start, or after a SIGHUP.
+#[test]
+fn a_read_only_disk_sends_lines_to_standard_error_until_it_can_be_written() {
+    let text = on_a_small_disk(|at| {
+        let (path, elsewhere) = (at.join("log"), tempfile::tempdir().unwrap());
+        fs::write(&path, "before\n").unwrap();
+        let remount = |flags| mount(None::<&str>, at, None::<&str>, MsFlags::MS_REMOUNT | flags, None::<&str>).unwrap();
+        remount(MsFlags::MS_RDONLY);
+        let (mut log, control) = open(&path);
+        log.write_all(b"to standard error\n").unwrap();
+        assert!(control.all_to_stderr() && control.lost_lines() == 0);
+
+        let moved = config(elsewhere.path().join("log"), "info", LogFormat::Text);
+        control.ask_move(&moved);
+        log.write_all(b"elsewhere\n").unwrap();
+        assert!(!control.all_to_stderr());
+        control.ask_move(&config(path.clone(), "info", LogFormat::Text));
+        log.write_all(b"to the old one\n").unwrap();
+        assert!(fs::read_to_string(&moved.file).unwrap().ends_with("elsewhere\nto the old one\n"));
+
+        remount(MsFlags::empty());
+        write_until(&mut log, &path, |text| text.ends_with("line\n"))
+    });
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0] == "before" && lines[1].contains("can be opened again"), "{text}");
 }
