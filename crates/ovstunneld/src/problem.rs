@@ -138,15 +138,24 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 /// Text of a client as it may be shown: at most about 100 characters, control characters and those that change the
 /// direction of writing escaped.
 pub fn echo(text: &str) -> String {
-    let mut shown = String::new();
-    for (n, c) in text.chars().enumerate() {
-        if n == SHOWN {
-            shown.push('…');
-            break;
-        }
+    harmless(text, SHOWN)
+}
+
+/// Text of others with at most `longest` characters, escapes counted, and `…` where more was cut off.
+pub(crate) fn harmless(text: &str, longest: usize) -> String {
+    let (mut shown, mut left) = (String::new(), longest);
+    for c in text.chars() {
         let reorders =
             matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-        if c.is_control() || reorders { shown.extend(c.escape_default()) } else { shown.push(c) }
+        let escaped = if c.is_control() || reorders { c.escape_default().to_string() } else { c.to_string() };
+        match left.checked_sub(escaped.chars().count()) {
+            Some(rest) => left = rest,
+            None => {
+                shown.push('…');
+                break;
+            }
+        }
+        shown.push_str(&escaped);
     }
     shown
 }
@@ -191,5 +200,7 @@ mod tests {
         assert_eq!(echo("a\nb\u{1b}[31m\u{202e}ü"), r"a\nb\u{1b}[31m\u{202e}ü");
         assert_eq!(echo(&"é".repeat(101)), format!("{}…", "é".repeat(100)));
         assert_eq!(echo(&"x".repeat(100)), "x".repeat(100));
+        // Found by tests/fuzz: escapes made it six times as long.
+        assert_eq!(echo(&"\u{7f}".repeat(20)), format!("{}…", r"\u{7f}".repeat(16)));
     }
 }

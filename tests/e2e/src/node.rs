@@ -18,6 +18,14 @@ const PORT: u16 = 8443;
 /// How long a daemon may take to start or to end.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// The unit with which a package has systemd run the daemon.
+const UNIT: &str = include_str!("../../../systemd/ovstunneld.service");
+
+/// The environment that the unit gives the daemon.
+fn environment() -> impl Iterator<Item = (&'static str, &'static str)> {
+    UNIT.lines().filter_map(|line| line.strip_prefix("Environment=")?.split_once('='))
+}
+
 /// What differs from the usual in a daemon's configuration file.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
@@ -166,7 +174,7 @@ impl Node {
             bail!("ovstunneld already runs on {}", self.host.name());
         }
         let mut command = self.host.command(program("ovstunneld")?);
-        command.arg("--config").arg(self.config_file());
+        command.arg("--config").arg(self.config_file()).envs(environment());
         *daemon = Some(self.host.spawn("ovstunneld", command)?);
         Ok(())
     }

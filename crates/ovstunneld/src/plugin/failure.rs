@@ -5,6 +5,7 @@ use std::fmt;
 use ovstunnel_core::Rejected;
 use ovstunnel_ovs::Health;
 
+use crate::problem::harmless;
 use crate::writer::WriteError;
 
 /// Longest explanation, in characters: it goes into the management server's log and, often, into its database.
@@ -112,17 +113,10 @@ fn unavailable(reason: &str, health: &Health) -> Reason {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "FAILURE:{}", self.reason.word())?;
-        if !self.words.is_empty() {
-            f.write_str(" ")?;
+        match self.words.is_empty() {
+            true => Ok(()),
+            false => write!(f, " {}", harmless(&self.words, LONGEST)),
         }
-        for (n, c) in self.words.chars().enumerate() {
-            match c {
-                _ if n == LONGEST => return f.write_str("…"),
-                c if c.is_control() => write!(f, "{}", c.escape_default())?,
-                c => write!(f, "{c}")?,
-            }
-        }
-        Ok(())
     }
 }
 

@@ -8,7 +8,9 @@ use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use ovstunnel_core::{BridgeName, DesiredBridge, Draft, FlowsSeen, Memory, ObservedBridge, Outcome, Step, TunnelHealth, View};
+use ovstunnel_core::{
+    BridgeName, DesiredBridge, Draft, FlowsSeen, Memory, ObservedBridge, Outcome, Step, TunnelHealth, View,
+};
 use ovstunnel_ovs::Db;
 use tracing::Instrument;
 use uuid::Uuid;
