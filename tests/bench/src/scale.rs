@@ -50,8 +50,8 @@ impl Scale {
             bridge_tunnels: 20,
             started_with: 2000,
             idle_seconds: 30,
-            traffic_rounds: 12,
-            traffic_millis: 2000,
+            traffic_rounds: 60,
+            traffic_millis: 500,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The mirror as planning sees it. Must not copy more than what is asked for.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ovstunnel_core::{GreIdentity, ObservedBridge, ObservedInterface, ObservedPort, View};
@@ -9,24 +9,42 @@ use uuid::Uuid;
 use super::db::{BridgeRow, InterfaceRow, Pairs, PortRow};
 use crate::Db;
 
-/// A look at the mirror. Its indexes are made when they are first needed, so one view should serve one batch.
+/// Questions that are answered by looking at each row: an index, of which every change makes a new one necessary, costs as
+/// much as some dozens of them.
+const FEW: usize = 16;
+
+/// A look at the mirror. Its indexes are made once they are worth it, so one view should serve one batch.
 #[derive(Debug)]
 pub struct SwitchView<'a> {
     db: &'a Db,
-    gre: OnceCell<HashMap<GreIdentity, Vec<Uuid>>>,
-    names: OnceCell<Names<'a>>,
+    gre: Index<HashMap<GreIdentity, Vec<Uuid>>>,
+    bridges: Index<HashMap<&'a str, Uuid>>,
+    ports: Index<HashMap<&'a str, Uuid>>,
 }
 
-#[derive(Debug, Default)]
-struct Names<'a> {
-    bridges: HashMap<&'a str, Uuid>,
-    ports: HashMap<&'a str, Uuid>,
+/// An index that is made for many questions, and not for few.
+#[derive(Debug)]
+struct Index<T> {
+    made: OnceCell<T>,
+    asked: Cell<usize>,
+}
+
+impl<T> Index<T> {
+    fn new() -> Self {
+        Index { made: OnceCell::new(), asked: Cell::new(0) }
+    }
+
+    /// The index, unless this is one of the first questions.
+    fn get(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        let asked = self.asked.replace(self.asked.get().saturating_add(1));
+        (asked >= FEW).then(|| self.made.get_or_init(make))
+    }
 }
 
 impl Db {
     /// A look at the mirror.
     pub fn view(&self) -> SwitchView<'_> {
-        SwitchView { db: self, gre: OnceCell::new(), names: OnceCell::new() }
+        SwitchView { db: self, gre: Index::new(), bridges: Index::new(), ports: Index::new() }
     }
 
     /// The names of all bridges.
@@ -42,42 +60,70 @@ impl Db {
     }
 }
 
-impl SwitchView<'_> {
-    fn names(&self) -> &Names<'_> {
-        self.names.get_or_init(|| Names {
-            bridges: self.db.bridges.iter().map(|(uuid, row)| (row.name.as_str(), *uuid)).collect(),
-            ports: self.db.ports.iter().map(|(uuid, row)| (row.name.as_str(), *uuid)).collect(),
-        })
+impl<'a> SwitchView<'a> {
+    fn bridge_row(&self, name: &str) -> Option<(Uuid, &'a BridgeRow)> {
+        let rows = &self.db.bridges;
+        let uuid = match self.bridges.get(|| rows.iter().map(|(uuid, row)| (row.name.as_str(), *uuid)).collect()) {
+            Some(index) => *index.get(name)?,
+            None => *rows.iter().find(|(_, row)| row.name == name)?.0,
+        };
+        Some((uuid, rows.get(&uuid)?))
     }
 
-    fn bridge_row(&self, name: &str) -> Option<(Uuid, &BridgeRow)> {
-        let uuid = *self.names().bridges.get(name)?;
-        Some((uuid, self.db.bridges.get(&uuid)?))
+    fn port_uuid(&self, name: &str) -> Option<Uuid> {
+        let rows = &self.db.ports;
+        match self.ports.get(|| rows.iter().map(|(uuid, row)| (row.name.as_str(), *uuid)).collect()) {
+            Some(index) => index.get(name).copied(),
+            None => rows.iter().find(|(_, row)| row.name == name).map(|(uuid, _)| *uuid),
+        }
     }
 
     fn owner(&self, port: &Uuid) -> Option<&BridgeRow> {
         self.db.bridges.get(self.db.bridge_of.get(port)?)
     }
 
-    fn gre(&self) -> &HashMap<GreIdentity, Vec<Uuid>> {
-        self.gre.get_or_init(|| {
-            let mut users: HashMap<GreIdentity, Vec<Uuid>> = HashMap::new();
-            for (uuid, row) in &self.db.ports {
-                if row.may_be_gre(self.db) {
-                    let identities = observed_port(self.db, *uuid, row).gre_identities();
-                    identities.for_each(|identity| users.entry(identity).or_default().push(*uuid));
-                }
+    /// The ports that keep others from having this remote address and key.
+    fn gre_ports(&self, identity: GreIdentity) -> Vec<Uuid> {
+        match self.gre.get(|| self.all_gre_ports()) {
+            Some(index) => index.get(&identity).cloned().unwrap_or_default(),
+            None => {
+                // An address has one text only.
+                let remote = identity.0.to_string();
+                let rows = self.db.ports.iter().filter(|(_, row)| row.mentions(&remote, self.db));
+                let users = rows.filter(|(uuid, row)| {
+                    observed_port(self.db, **uuid, row).gre_identities().any(|used| used == identity)
+                });
+                users.map(|(uuid, _)| *uuid).collect()
             }
-            users
-        })
+        }
+    }
+
+    fn all_gre_ports(&self) -> HashMap<GreIdentity, Vec<Uuid>> {
+        let mut users: HashMap<GreIdentity, Vec<Uuid>> = HashMap::new();
+        for (uuid, row) in &self.db.ports {
+            if row.may_be_gre(self.db) {
+                let identities = observed_port(self.db, *uuid, row).gre_identities();
+                identities.for_each(|identity| users.entry(identity).or_default().push(*uuid));
+            }
+        }
+        users
     }
 }
 
 impl PortRow {
     /// Whether it is a GRE tunnel or has marks that may say so: to look into no other port.
     fn may_be_gre(&self, db: &Db) -> bool {
-        let gre = |uuid| db.interfaces.get(uuid).is_some_and(|row| row.kind == "gre");
-        !self.external_ids.is_empty() || self.interfaces.iter().any(gre)
+        !self.external_ids.is_empty() || self.rows(db).any(|row| row.kind == "gre")
+    }
+
+    /// Whether its marks or options have this text as a value.
+    fn mentions(&self, text: &str, db: &Db) -> bool {
+        let has = |pairs: &Pairs| pairs.iter().any(|(_, value)| value == text);
+        has(&self.external_ids) || self.rows(db).any(|row| has(&row.options))
+    }
+
+    fn rows<'a>(&'a self, db: &'a Db) -> impl Iterator<Item = &'a InterfaceRow> {
+        self.interfaces.iter().filter_map(|uuid| db.interfaces.get(uuid))
     }
 }
 
@@ -89,24 +135,23 @@ impl View for SwitchView<'_> {
 
     fn bare_bridge(&self, name: &str) -> Option<ObservedBridge> {
         let (uuid, row) = self.bridge_row(name)?;
-        let own = self.names().ports.get(name).copied().filter(|port| row.ports.contains(port));
+        let own = self.port_uuid(name).filter(|port| row.ports.contains(port));
         Some(observed_bridge(self.db, uuid, row, &own.into_iter().collect()))
     }
 
     fn port(&self, bridge: &str, port: &str) -> Option<ObservedPort> {
-        let uuid = *self.names().ports.get(port)?;
+        let uuid = self.port_uuid(port)?;
         self.owner(&uuid).filter(|owner| owner.name == bridge)?;
         Some(observed_port(self.db, uuid, self.db.ports.get(&uuid)?))
     }
 
     fn bridge_of_port(&self, port: &str) -> Option<String> {
-        self.owner(self.names().ports.get(port)?).map(|bridge| bridge.name.clone())
+        self.owner(&self.port_uuid(port)?).map(|bridge| bridge.name.clone())
     }
 
     fn gre_users(&self, identity: GreIdentity) -> Vec<(String, String)> {
-        let ports = self.gre().get(&identity).into_iter().flatten();
-        let names = |uuid| Some((self.owner(uuid)?.name.clone(), self.db.ports.get(uuid)?.name.to_string()));
-        ports.filter_map(names).collect()
+        let names = |uuid| Some((self.owner(&uuid)?.name.clone(), self.db.ports.get(&uuid)?.name.to_string()));
+        self.gre_ports(identity).into_iter().filter_map(names).collect()
     }
 }
 
@@ -150,4 +195,63 @@ fn observed_interface(uuid: Uuid, row: &InterfaceRow) -> ObservedInterface {
 
 fn tree(pairs: &Pairs) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn db() -> Db {
+        let mut db = Db::default();
+        let bridge = Uuid::from_u128(1);
+        db.bridges.insert(bridge, BridgeRow { name: "b1".to_owned(), ..BridgeRow::default() });
+        let pairs =
+            |pairs: &[(&str, &str)]| -> Pairs { pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect() };
+        let recorded: &[(&str, &str)] = &[
+            ("ovstunnel-from", "1"),
+            ("ovstunnel-key", "5"),
+            ("ovstunnel-remote-ip", "10.0.0.9"),
+            ("ovstunnel-to", "2"),
+        ];
+        let ports: [(&str, &str, Pairs, Pairs); 4] = [
+            ("is", "gre", pairs(&[("key", "5"), ("remote_ip", "10.0.0.1")]), Pairs::new()),
+            ("recorded", "gre", pairs(&[("key", "6"), ("remote_ip", "10.0.0.1")]), pairs(recorded)),
+            ("other", "vxlan", pairs(&[("key", "5"), ("remote_ip", "10.0.0.1")]), Pairs::new()),
+            ("vif", "", Pairs::new(), Pairs::new()),
+        ];
+        for (n, (name, kind, options, external_ids)) in (2..).step_by(2).zip(ports) {
+            let (port, interface) = (Uuid::from_u128(n), Uuid::from_u128(n + 1));
+            let row = InterfaceRow { name: name.into(), kind: kind.into(), options, ..InterfaceRow::default() };
+            db.interfaces.insert(interface, row);
+            let row = PortRow { name: name.into(), interfaces: vec![interface], external_ids, ..PortRow::default() };
+            db.ports.insert(port, row);
+            db.bridge_of.insert(port, bridge);
+        }
+        db
+    }
+
+    #[test]
+    fn few_questions_and_many_have_the_same_answers() {
+        let db = db();
+        let answers = |view: &SwitchView<'_>| {
+            let users = |ip: [u8; 4], key| view.gre_users((Ipv4Addr::from(ip), key));
+            let ports = ["is", "vif", "none"].map(|port| view.bridge_of_port(port));
+            let bridges = ["b1", "b2"].map(|name| view.bridge(name).map(|bridge| bridge.ports.len()));
+            let users =
+                [users([10, 0, 0, 1], 5), users([10, 0, 0, 9], 5), users([10, 0, 0, 1], 6), users([10, 0, 0, 9], 6)];
+            (ports, bridges, users)
+        };
+        let used = |port: &str| vec![("b1".to_owned(), port.to_owned())];
+        let view = db.view();
+        for _ in 0..FEW {
+            let (ports, bridges, users) = answers(&view);
+            assert_eq!(ports, [Some("b1".to_owned()), Some("b1".to_owned()), None]);
+            assert_eq!(bridges, [Some(0), None]);
+            assert_eq!(users, [used("is"), used("recorded"), used("recorded"), vec![]]);
+        }
+        assert!(view.gre.made.get().is_some() && view.ports.made.get().is_some() && view.bridges.made.get().is_some());
+    }
 }
