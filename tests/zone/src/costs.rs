@@ -47,19 +47,19 @@ pub const SOURCES: [(&str, &str); 12] = [
         "measured: 2 ms for a new TLS connection with client certificate on one machine; assumed: 2 ms for its round trips",
     ),
     ("plugin_call", "assumed: xapi's session, its start of the plugin, and the plugin itself"),
-    ("transaction", "measured: one tunnel added or removed, few tunnels there"),
+    ("transaction", "measured: one tunnel added by the bare command, no others there (docs/BENCHMARKS.md)"),
     (
         "port_there",
-        "measured: one tunnel added with 1,000 to 5,000 tunnels there; docs/ovs-facts.md has 0.1 s for 3,000",
+        "measured: one tunnel added with 1,000 and 5,000 tunnels there, by the bare command (docs/BENCHMARKS.md)",
     ),
     ("tunnel_made", "measured: 10 and 100 tunnels in one transaction"),
     ("tunnel_removed", "measured: a bridge with 100 tunnels removed"),
     ("tunnel_pair", "measured: a bridge of 1,999 tunnels made in 0.7 s (docs/ovs-facts.md) and removed"),
     ("bridge_made", "measured: within the noise of a transaction"),
     ("bridge_removed", "measured: a bridge without tunnels removed"),
-    ("bundle", "measured: two flows on a bridge"),
+    ("bundle", "measured: a bundle with the rule of a VIF (docs/BENCHMARKS.md)"),
     ("flow", "docs/ovs-facts.md: 50,000 flows in one bundle take 0.6 s"),
-    ("dump", "measured: the flows of one bridge"),
+    ("dump", "measured: the flows of 500 bridges, one after the other (docs/BENCHMARKS.md)"),
 ];
 
 impl Default for Costs {
@@ -67,16 +67,16 @@ impl Default for Costs {
         Costs {
             request: 4.0,
             plugin_call: 100.0,
-            transaction: 7.5,
-            port_there: 0.03,
+            transaction: 6.5,
+            port_there: 0.02,
             tunnel_made: 0.15,
             tunnel_removed: 0.1,
             tunnel_pair: 0.0003,
             bridge_made: 0.0,
             bridge_removed: 9.0,
-            bundle: 13.0,
+            bundle: 4.5,
             flow: 0.012,
-            dump: 13.0,
+            dump: 4.0,
         }
     }
 }

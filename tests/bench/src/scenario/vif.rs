@@ -15,6 +15,9 @@ use crate::rows::{self, Tunnel};
 use crate::scale::Scale;
 use crate::stats::Samples;
 
+/// Points of a curve that was counted at its beginning only.
+const CURVE_POINTS: usize = 40;
+
 /// Plugs VIFs and waits for their rules.
 pub fn run(scale: &Scale) -> Result<Found> {
     let cloud = Cloud::with_config("vif", 1, config())?;
@@ -149,7 +152,10 @@ fn report_flows(ours: &[(usize, usize)], theirs: &[(usize, usize)], vifs: usize,
         Goal::at_most(real(most.saturating_sub(vifs)), 4.0, "flows", "beside the VIFs', with any number of tunnels");
     let points = |counts: &[(usize, usize)]| counts.iter().map(|(n, flows)| (real(*n), real(*flows))).collect();
     let curve = |name: &str, points| Curve { plot: Plot::Flows, name: name.into(), points };
-    let theirs = [theirs, &[(last.0, extended)]].concat();
+    // On a logarithmic scale what grows evenly is no straight line: many points.
+    let counted = theirs.len();
+    let grown = (1..=CURVE_POINTS).map(|n| last.0 * n / CURVE_POINTS).filter(|tunnels| *tunnels >= counted);
+    let theirs = [theirs, &grown.map(|tunnels| (tunnels, theirs_first.1 + tunnels * each)).collect::<Vec<_>>()].concat();
     let curves = vec![curve(Who::Daemon.label(), points(ours)), curve(Who::Plugin.label(), points(&theirs))];
     Ok(Found { lines: vec![line.goal(goal)], curves })
 }
