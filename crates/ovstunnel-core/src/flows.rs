@@ -193,14 +193,22 @@ impl FlowChange {
 
 impl fmt::Display for FlowChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.delete {
-            None => write!(f, "replace all flows of ours by {}", self.add.len())?,
-            Some(delete) => write!(f, "delete the flows of {} cookies, add {} flows", delete.len(), self.add.len())?,
-        }
-        match self.plugins.len() {
-            0 => Ok(()),
-            count => write!(f, ", delete {count} flows of the Python plugin"),
-        }
+        let counted = |verb: &str, count: usize, one: &str, more: &str| match count {
+            0 => None,
+            1 => Some(format!("{verb} {one}")),
+            _ => Some(format!("{verb} {count} {more}")),
+        };
+        let ours = match &self.delete {
+            None => [Some(format!("replace all flows of ours by {}", self.add.len())), None],
+            Some(delete) => [
+                counted("delete the flows of", delete.len(), "1 cookie", "cookies"),
+                counted("add", self.add.len(), "1 flow", "flows"),
+            ],
+        };
+        let plugins =
+            counted("delete", self.plugins.len(), "1 flow of the Python plugin", "flows of the Python plugin");
+        let parts: Vec<String> = ours.into_iter().chain([plugins]).flatten().collect();
+        f.write_str(&parts.join(", "))
     }
 }
 

@@ -82,3 +82,25 @@ proptest! {
         prop_assert_eq!(FlowsSeen::parse_dump(&dump), FlowsSeen::exactly(flows));
     }
 }
+
+#[test]
+fn a_change_is_told_without_what_it_does_not_do() {
+    let flow = |number, cookie| Flow { cookie: Cookie::new(Purpose::Vif, cookie), priority: number, ..some_flow() };
+    let have = |flows: &[&Flow]| FlowsSeen::exactly(flows.iter().copied().cloned().collect());
+    let told = |desired: &[&Flow], seen: &FlowsSeen| {
+        FlowChange::between(&desired.iter().copied().cloned().collect(), seen).map(|change| change.to_string())
+    };
+    let (one, two, three) = (flow(1, 1), flow(2, 2), flow(3, 3));
+    assert_eq!(told(&[&one], &FlowsSeen::none()).as_deref(), Some("add 1 flow"));
+    assert_eq!(told(&[&one, &two], &FlowsSeen::none()).as_deref(), Some("add 2 flows"));
+    assert_eq!(told(&[], &have(&[&one])).as_deref(), Some("delete the flows of 1 cookie"));
+    let words = Some("delete the flows of 2 cookies, add 1 flow");
+    assert_eq!(told(&[&three], &have(&[&one, &two])).as_deref(), words);
+    assert_eq!(told(&[&one], &FlowsSeen::Unknown).as_deref(), Some("replace all flows of ours by 1"));
+    assert_eq!(told(&[&one], &have(&[&one])), None);
+}
+
+fn some_flow() -> Flow {
+    let cookie = Cookie::new(Purpose::Vif, 0);
+    Flow { table: 0, priority: 1, cookie, matches: Match::default(), actions: vec![] }
+}

@@ -155,7 +155,8 @@ fn report_flows(ours: &[(usize, usize)], theirs: &[(usize, usize)], vifs: usize,
     // On a logarithmic scale what grows evenly is no straight line: many points.
     let counted = theirs.len();
     let grown = (1..=CURVE_POINTS).map(|n| last.0 * n / CURVE_POINTS).filter(|tunnels| *tunnels >= counted);
-    let theirs = [theirs, &grown.map(|tunnels| (tunnels, theirs_first.1 + tunnels * each)).collect::<Vec<_>>()].concat();
+    let theirs =
+        [theirs, &grown.map(|tunnels| (tunnels, theirs_first.1 + tunnels * each)).collect::<Vec<_>>()].concat();
     let curves = vec![curve(Who::Daemon.label(), points(ours)), curve(Who::Plugin.label(), points(&theirs))];
     Ok(Found { lines: vec![line.goal(goal)], curves })
 }
