@@ -4,8 +4,10 @@
 //! not do: know any route, or exit the process: `main` does, after the log is written out.
 
 use std::io;
+use std::pin::pin;
 
 use axum::Router;
+use futures_util::FutureExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, ConfigError};
@@ -69,21 +71,27 @@ impl Signals {
 }
 
 /// Serves `app` until SIGTERM or SIGINT; then requests in flight have [`GRACE`] to finish. What the handlers use must
-/// live until this returns.
+/// live until this returns. That it has started is told once `settled` is over.
 ///
 /// # Errors
 /// When a listener cannot start; nothing was served then.
-pub async fn run(config: &Config, mut reloader: Reloader<'_>, app: Router) -> Result<(), RunError> {
+pub async fn run(
+    config: &Config,
+    mut reloader: Reloader<'_>,
+    app: Router,
+    settled: impl Future<Output = ()>,
+) -> Result<(), RunError> {
     // Before anything listens: from then on a signal is never lost, and never kills.
     let mut signals = Signals::new()?;
     let listeners = Listeners::bind(config, reloader.access.tls()).await?;
     let https = listeners.https_address().map_or_else(|| "off".to_owned(), |a| a.to_string());
     let serving = listeners.serve(&app);
     let version = env!("CARGO_PKG_VERSION");
-    notify::ready();
     tracing::info!(version, https, socket = %config.api.socket.display(), "serving");
+    let mut settled = pin!(settled.fuse());
     loop {
         tokio::select! {
+            () = &mut settled => notify::ready(),
             _ = signals.hangup.recv() => {
                 notify::reloading();
                 reloader.reload();

@@ -63,7 +63,8 @@ async fn live(config: &Config, cli: &Cli, logging: Arc<Logging>) -> Result<(), F
     let (app, service) = Service::start(config, cli.simulate, access.clone(), Arc::clone(&logging)).await?;
     let (file, tuner) = (cli.config.clone(), service.tuner());
     let reloader = Reloader { file, config: config.clone(), access, logging, tuner };
-    daemon::run(config, reloader, app).await?;
+    let settled = service.settled();
+    daemon::run(config, reloader, app, settled).await?;
     service.finish().await;
     Ok(())
 }

@@ -19,7 +19,7 @@ fn tell(states: &[NotifyState<'_>]) {
     }
 }
 
-/// The daemon serves requests.
+/// The daemon serves requests, and has looked at the switch where it could.
 pub fn ready() {
     tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
 }

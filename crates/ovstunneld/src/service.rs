@@ -26,6 +26,9 @@ use crate::{edge, notify, routes};
 /// How long the writer may take to finish what it was given, once nobody asks any more.
 const FINISH: Duration = Duration::from_secs(40);
 
+/// How long whoever starts the daemon waits for its first look at everything.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+
 /// The running inner parts.
 #[derive(Debug)]
 pub struct Service {
@@ -78,6 +81,13 @@ impl Service {
         let watchdog = notify::watchdog(writer.progress(), config.ovs.timeout);
         let tuner = Tuner { switch, writer, doctor };
         Ok((router, Service { running, watchdog, tuner }))
+    }
+
+    /// Waits until the first look at everything is over: the daemon is what a caller expects then. Where Open vSwitch does not
+    /// answer that may be never, so only for [`FIRST_LOOK`].
+    pub fn settled(&self) -> impl Future<Output = ()> + use<> {
+        let reconciled = self.tuner.writer.until_reconciled();
+        async { drop(tokio::time::timeout(FIRST_LOOK, reconciled).await) }
     }
 
     /// For changes of the configuration.

@@ -230,6 +230,12 @@ impl Writer {
     pub fn reconciled(&self) -> Option<u64> {
         *self.reconciled.borrow()
     }
+
+    /// Waits until everything was reconciled once, or the writer has ended. Does not keep the writer from ending.
+    pub fn until_reconciled(&self) -> impl Future<Output = ()> + use<> {
+        let mut reconciled = self.reconciled.clone();
+        async move { drop(reconciled.wait_for(Option::is_some).await) }
+    }
 }
 
 /// The writer's task.
