@@ -84,7 +84,7 @@ impl Service {
     }
 
     /// Waits until the first look at everything is over: the daemon is what a caller expects then. Where Open vSwitch does not
-    /// answer that may be never, so only for [`FIRST_LOOK`].
+    /// answer that may be never, so only for some seconds.
     pub fn settled(&self) -> impl Future<Output = ()> + use<> {
         let reconciled = self.tuner.writer.until_reconciled();
         async { drop(tokio::time::timeout(FIRST_LOOK, reconciled).await) }
