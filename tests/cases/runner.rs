@@ -119,7 +119,9 @@ fn flow_in_words(flow: &Flow, bridge: &ObservedBridge) -> String {
     let key = flow.matches.tun_id.map(|id| format!("with key {id}"));
     let group = flow.matches.dl_dst.map(|_| "to many".to_owned());
     let ipv6 = flow.matches.ipv6.then(|| "ipv6".to_owned());
-    let matches = from.into_iter().chain(key).chain(ipv6).chain(group).collect::<Vec<_>>().join(" ");
+    let tagged = flow.matches.ethertype.map(|kind| format!("tagged {kind:#x}"));
+    let matches = from.into_iter().chain(key).chain(ipv6).chain(tagged).chain(group).collect::<Vec<_>>().join(" ");
+    let matches = if matches.is_empty() { "all" } else { &matches };
     let verdict = if flow.actions.is_empty() { "drop" } else { "pass" };
     format!("{} {matches}: {verdict}", flow.priority)
 }

@@ -15,8 +15,10 @@ pub enum Purpose {
     TunnelOpen,
     /// Lets a VIF's broadcast and multicast out.
     Vif,
-    /// Drops IPv6.
+    /// Drops IPv6; the number is the Ethernet type of a second VLAN tag behind which IPv6 would pass, or 0.
     Ipv6,
+    /// Forwards what no other flow has decided on.
+    Forward,
     /// VPC: what a table does with a frame for which it has nothing else.
     VpcEnd,
     /// VPC: classifies what comes from the tunnels of a tier.
@@ -42,6 +44,7 @@ impl Purpose {
             Purpose::TunnelOpen => 2,
             Purpose::Vif => 3,
             Purpose::Ipv6 => 4,
+            Purpose::Forward => 5,
             Purpose::VpcEnd => 16,
             Purpose::VpcTunnels => 17,
             Purpose::VpcVif => 18,
@@ -64,6 +67,8 @@ pub struct Cookie(pub u64);
 impl Cookie {
     /// `ovst` in the upper half.
     pub const OURS: Cookie = Cookie(0x6f76_7374_0000_0000);
+    /// That of the flow that forwards what no other flow has decided on.
+    pub const FORWARD: Cookie = Cookie(0x6f76_7374_0500_0000);
     /// The bits that say whose a flow is.
     pub const MASK: Cookie = Cookie(0xffff_ffff_0000_0000);
 
@@ -115,8 +120,13 @@ mod tests {
     }
 
     #[test]
+    fn the_flow_that_forwards_has_the_cookie_of_its_purpose() {
+        assert_eq!(Cookie::new(Purpose::Forward, 0), Cookie::FORWARD);
+    }
+
+    #[test]
     fn a_flow_without_a_limit_names_no_meter() {
-        for purpose in [Purpose::Baseline, Purpose::TunnelOpen, Purpose::Vif, Purpose::Ipv6] {
+        for purpose in [Purpose::Baseline, Purpose::TunnelOpen, Purpose::Vif, Purpose::Ipv6, Purpose::Forward] {
             assert_eq!(Cookie::new(purpose, 0x00ff_ffff).limited_vif(), None);
         }
     }

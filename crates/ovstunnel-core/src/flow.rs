@@ -43,6 +43,8 @@ pub struct Match {
     pub ipv4: Option<Ipv4Match>,
     /// Only IPv6.
     pub ipv6: bool,
+    /// Only this Ethernet type. That of a frame with a VLAN tag is what stands behind it: of two tags, the second one's own.
+    pub ethertype: Option<u16>,
 }
 
 /// One flow. Its counters are not part of it.
@@ -79,10 +81,11 @@ impl fmt::Display for Flow {
 impl fmt::Display for Match {
     /// Each field with a comma before it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Match { in_port, tun_id, tier, dl_dst, ipv4, ipv6 } = self;
+        let Match { in_port, tun_id, tier, dl_dst, ipv4, ipv6, ethertype } = self;
         if *ipv6 {
             f.write_str(",ipv6")?;
         }
+        ethertype.iter().try_for_each(|kind| write!(f, ",dl_type={kind:#06x}"))?;
         ipv4.iter().try_for_each(|ipv4| ipv4.write_protocol(f))?;
         in_port.iter().try_for_each(|port| write!(f, ",in_port={port}"))?;
         tun_id.iter().try_for_each(|id| write!(f, ",tun_id={id:#x}"))?;
@@ -149,6 +152,9 @@ impl Flow {
             "dl_dst" if value == GROUP => self.matches.dl_dst = Some(MacMatch::Group),
             "dl_dst" => self.matches.dl_dst = Some(MacMatch::Exactly(value.parse().map_err(|_| bad())?)),
             "ipv6" if value.is_empty() => self.matches.ipv6 = true,
+            "dl_type" => {
+                self.matches.ethertype = Some(number(value).and_then(|n| n.try_into().ok()).ok_or_else(bad)?);
+            }
             "duration" | "n_packets" | "n_bytes" | "idle_age" | "hard_age" => {}
             _ => Ipv4Match::read(&mut self.matches.ipv4, name, value).ok_or_else(bad)?,
         }

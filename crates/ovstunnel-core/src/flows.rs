@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::python_plugin::has_vpc_pipeline;
 use crate::vpc::vpc_flows;
 use crate::{
     Action, BridgeKind, Cookie, DesiredBridge, Flow, GreKey, Ipv6Policy, MacMatch, Match, ObservedBridge, PluginFlow,
@@ -36,6 +37,11 @@ fn network_flows(
 
     let mut flows = BTreeSet::from([flow(1000, Purpose::Baseline, 0, from_tunnels, vec![])]);
     flows.extend(ipv6_drop(ipv6));
+    // Open vSwitch's own flow that forwards goes with `del-flows` and with `fail_mode=secure`: ours stands above it. Where the
+    // Python plugin's pipeline for a VPC is, it would lead around that.
+    if !observed.is_some_and(has_vpc_pipeline) {
+        flows.insert(flow(1, Purpose::Forward, 0, Match::default(), vec![Action::Normal]));
+    }
     if !vif_ports.is_empty() {
         flows.insert(flow(1100, Purpose::TunnelOpen, 0, from_tunnels, vec![Action::Normal]));
     }
@@ -46,10 +52,16 @@ fn network_flows(
     flows
 }
 
-/// Drops IPv6, where that is so.
-pub(crate) fn ipv6_drop(policy: Ipv6Policy) -> Option<Flow> {
-    let drop = || flow(1300, Purpose::Ipv6, 0, Match { ipv6: true, ..Match::default() }, vec![]);
-    (policy == Ipv6Policy::Drop).then(drop)
+/// Ethernet types of VLAN tags. A flow that matches one of them gets frames with two tags or more: of those, Open vSwitch
+/// looks behind the first only, so IPv6 behind the second is not matched as such (docs/ovs-facts.md).
+const VLAN_TAGS: [u16; 2] = [0x8100, 0x88a8];
+
+/// Drops IPv6 where that is so, also behind VLAN tags: a Linux guest takes it from behind any number of tags with VLAN 0.
+pub(crate) fn ipv6_drop(policy: Ipv6Policy) -> impl Iterator<Item = Flow> {
+    let plain = [(0, Match { ipv6: true, ..Match::default() })];
+    let tagged = VLAN_TAGS.map(|tag| (u32::from(tag), Match { ethertype: Some(tag), ..Match::default() }));
+    let drop = |(number, matches)| flow(1300, Purpose::Ipv6, number, matches, vec![]);
+    plain.into_iter().chain(tagged).filter(move |_| policy == Ipv6Policy::Drop).map(drop)
 }
 
 /// Lets a VIF's broadcast and multicast out; with a limit, no more than `pps` frames a second.
@@ -115,6 +127,9 @@ impl FlowsSeen {
     }
 }
 
+/// The flow that Open vSwitch gives each bridge that has no controller and is not `fail_mode=secure`.
+const PLAIN: &str = "add cookie=0x0,table=0,priority=0,actions=NORMAL\n";
+
 /// A change of a bridge's flows, applied as one: no frame sees half of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowChange {
@@ -124,6 +139,8 @@ pub struct FlowChange {
     pub plugins: BTreeSet<PluginFlow>,
     /// Flows that come.
     pub add: Vec<Flow>,
+    /// Whether Open vSwitch's own flow that forwards is put back beside them: the bridge is to be a plain one.
+    pub plain: bool,
 }
 
 impl FlowChange {
@@ -131,7 +148,7 @@ impl FlowChange {
     pub fn between(desired: &BTreeSet<Flow>, seen: &FlowsSeen) -> Option<Self> {
         let FlowsSeen::Known { flows, garbled } = seen else {
             let add = desired.iter().cloned().collect();
-            return Some(FlowChange { delete: None, plugins: BTreeSet::new(), add });
+            return Some(FlowChange { delete: None, plugins: BTreeSet::new(), add, plain: false });
         };
         let (want, have) = (by_cookie(desired), by_cookie(flows));
         let mut delete = garbled.clone();
@@ -139,12 +156,17 @@ impl FlowChange {
         let missing = |flow: &&Flow| delete.contains(&flow.cookie) || !flows.contains(*flow);
         let add: Vec<Flow> = desired.iter().filter(missing).cloned().collect();
         let plugins = BTreeSet::new();
-        (!delete.is_empty() || !add.is_empty()).then_some(FlowChange { delete: Some(delete), plugins, add })
+        (!delete.is_empty() || !add.is_empty()).then_some(FlowChange {
+            delete: Some(delete),
+            plugins,
+            add,
+            plain: false,
+        })
     }
 
     /// A change that only takes flows of the Python plugin away.
     pub fn of_plugin(plugins: BTreeSet<PluginFlow>) -> Self {
-        FlowChange { delete: Some(BTreeSet::new()), plugins, add: vec![] }
+        FlowChange { delete: Some(BTreeSet::new()), plugins, add: vec![], plain: false }
     }
 
     /// Whether flows of ours go and nothing takes their place.
@@ -174,6 +196,9 @@ impl FlowChange {
         }
         self.plugins.iter().for_each(|flow| lines.push_str(&format!("delete_strict {flow}\n")));
         self.add.iter().for_each(|flow| lines.push_str(&format!("add {flow}\n")));
+        if self.plain {
+            lines.push_str(PLAIN);
+        }
         lines
     }
 
@@ -207,7 +232,8 @@ impl fmt::Display for FlowChange {
         };
         let plugins =
             counted("delete", self.plugins.len(), "1 flow of the Python plugin", "flows of the Python plugin");
-        let parts: Vec<String> = ours.into_iter().chain([plugins]).flatten().collect();
+        let plain = self.plain.then(|| "put Open vSwitch's own flow back".to_owned());
+        let parts: Vec<String> = ours.into_iter().chain([plugins, plain]).flatten().collect();
         f.write_str(&parts.join(", "))
     }
 }

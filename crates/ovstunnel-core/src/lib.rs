@@ -14,6 +14,7 @@ mod draft;
 mod flow;
 mod flows;
 mod footbridge;
+mod health;
 mod kind;
 mod memory;
 mod observed;
@@ -26,6 +27,7 @@ mod step;
 mod value;
 mod visible;
 mod vpc;
+mod witness;
 
 pub use address::{Cidr, Mac};
 pub use announcement::Announcement;
@@ -36,6 +38,7 @@ pub use draft::{Draft, finish_takeover, takeover_begun};
 pub use flow::{Action, Flow, FlowParseError, Ipv4Match, MacMatch, Match, PortMask};
 pub use flows::{FlowChange, FlowsSeen, bridge_flows};
 pub use footbridge::{Footbridge, Learnt};
+pub use health::{Reason, Severity};
 pub use kind::BridgeKind;
 pub use memory::Memory;
 pub use observed::{GreIdentity, ObservedBridge, ObservedInterface, ObservedPort, TunnelHealth, View};
@@ -51,3 +54,4 @@ pub use vpc::{
     AclId, AclItem, Applied, Direction, FLOWS_MAX, Nic, Policies, PortRange, Tier, TooLarge, Topology, Verdict, Vpc,
     VpcId, acl_priority, fits, masks, unplaced_vifs,
 };
+pub use witness::{AddressTable, PortConfig, Trace, Witness};

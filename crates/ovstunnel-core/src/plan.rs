@@ -5,8 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    BridgeEdit, BridgeName, BridgeSpec, DesiredBridge, DesiredTunnel, FailMode, FlowChange, FlowsSeen, GreIdentity,
-    Mark, ObservedBridge, ObservedInterface, ObservedPort, PortEdit, Settings, Step, adopt, bridge_flows, ids,
+    BridgeEdit, BridgeName, BridgeSpec, Cookie, DesiredBridge, DesiredTunnel, FailMode, FlowChange, FlowsSeen,
+    GreIdentity, Mark, ObservedBridge, ObservedInterface, ObservedPort, PortEdit, Settings, Step, adopt, bridge_flows,
+    ids,
 };
 
 /// The steps that make one bridge what it must be.
@@ -50,7 +51,7 @@ fn remove(observed: &ObservedBridge, flows: &FlowsSeen) -> Vec<Step> {
     if DesiredBridge::mark(observed) == Mark::Foreign {
         // A bridge that is not ours is never written to on suspicion: flows of ours must have been seen there.
         let left = matches!(flows, FlowsSeen::Known { .. }).then(|| FlowChange::between(&BTreeSet::new(), flows));
-        let left = left.flatten().map(|change| change_flows(&name, change));
+        let left = left.flatten().map(|change| change_flows(&name, made_plain(change, observed, flows)));
         return left.into_iter().chain(ours.map(|port| remove_tunnel(observed, port))).collect();
     }
     if !DesiredBridge::recorded_as_adopted(observed) {
@@ -60,10 +61,22 @@ fn remove(observed: &ObservedBridge, flows: &FlowsSeen) -> Vec<Step> {
     release(&name, observed, flows)
 }
 
+/// Where our flow that forwards goes, Open vSwitch's own comes back with the same bundle: somebody may have deleted it, and it
+/// is not made anew before the next start. With `fail_mode=secure` there is none; a VPC's bridge never had ours.
+fn made_plain(change: FlowChange, observed: &ObservedBridge, seen: &FlowsSeen) -> FlowChange {
+    let forwards = match seen {
+        FlowsSeen::Unknown => !observed.external_ids.contains_key(ids::VPC),
+        FlowsSeen::Known { flows, .. } => flows.iter().any(|flow| flow.cookie == Cookie::FORWARD),
+    };
+    let secure = observed.fail_mode.as_deref() == Some(FailMode::Secure.as_str());
+    FlowChange { plain: forwards && !secure, ..change }
+}
+
 /// The steps that leave a plain bridge with all on it that is not ours.
 pub(crate) fn release(name: &BridgeName, observed: &ObservedBridge, flows: &FlowsSeen) -> Vec<Step> {
     // The flows go first: once the marks are gone, nothing says that those flows are ours to take away.
-    let flows = FlowChange::between(&BTreeSet::new(), flows).map(|change| change_flows(name, change));
+    let change = FlowChange::between(&BTreeSet::new(), flows);
+    let flows = change.map(|change| change_flows(name, made_plain(change, observed, flows)));
     let ours = observed.ports.values().filter(|port| port.is_tunnel_of_ours());
     let edits = adopt::give_back(observed);
     let marks = (!edits.is_empty()).then(|| Step::EditBridge { bridge: name.clone(), edits });

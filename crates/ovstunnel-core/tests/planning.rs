@@ -36,7 +36,7 @@ fn a_bridge_and_its_tunnels_are_made_in_one_transaction_all_protected() {
     world.carry_out(steps);
     assert!(world.bridges["xapi1"].ports.values().all(|port| port.protected));
     assert_eq!(tunnels(&world, "xapi1"), pairs(&[("2", "192.0.2.2"), ("3", "192.0.2.3")]));
-    assert_eq!(world.flows["xapi1"].count(), Some(2), "the baseline and IPv6, before any VIF is there");
+    assert_eq!(world.flows["xapi1"].count(), Some(5), "the baseline, what forwards, and IPv6, before any VIF is there");
     expect_rest(&world);
 }
 
@@ -302,10 +302,10 @@ fn flows_do_not_grow_with_tunnels() {
         world.flows["b"].count().unwrap()
     };
     for tunnels in [0, 1, 300] {
-        assert_eq!(count(tunnels, 0, Ipv6Policy::Allow), 1);
-        assert_eq!(count(tunnels, 0, Ipv6Policy::Drop), 2);
-        assert_eq!(count(tunnels, 3, Ipv6Policy::Allow), 5);
-        assert_eq!(count(tunnels, 3, Ipv6Policy::Drop), 6);
+        assert_eq!(count(tunnels, 0, Ipv6Policy::Allow), 2);
+        assert_eq!(count(tunnels, 0, Ipv6Policy::Drop), 5);
+        assert_eq!(count(tunnels, 3, Ipv6Policy::Allow), 6);
+        assert_eq!(count(tunnels, 3, Ipv6Policy::Drop), 9);
     }
 }
 

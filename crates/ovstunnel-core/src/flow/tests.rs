@@ -95,10 +95,24 @@ fn any_ipv4() -> impl Strategy<Value = Ipv4Match> {
 
 fn any_match() -> impl Strategy<Value = Match> {
     let dl_dst = prop_oneof![Just(MacMatch::Group), any_mac().prop_map(MacMatch::Exactly)];
-    let packet = prop_oneof![Just((None, false)), Just((None, true)), any_ipv4().prop_map(|ipv4| (Some(ipv4), false)),];
+    let packet = prop_oneof![
+        Just((None, false, None)),
+        Just((None, true, None)),
+        any_ipv4().prop_map(|ipv4| (Some(ipv4), false, None)),
+        prop::sample::select(vec![0x8100, 0x88a8]).prop_map(|tag| (None, false, Some(tag))),
+    ];
     let tier = prop::option::of(any::<u32>());
-    (prop::option::of(1u32..0xff00), prop::option::of(any::<u64>()), tier, prop::option::of(dl_dst), packet)
-        .prop_map(|(in_port, tun_id, tier, dl_dst, (ipv4, ipv6))| Match { in_port, tun_id, tier, dl_dst, ipv4, ipv6 })
+    (prop::option::of(1u32..0xff00), prop::option::of(any::<u64>()), tier, prop::option::of(dl_dst), packet).prop_map(
+        |(in_port, tun_id, tier, dl_dst, (ipv4, ipv6, ethertype))| Match {
+            in_port,
+            tun_id,
+            tier,
+            dl_dst,
+            ipv4,
+            ipv6,
+            ethertype,
+        },
+    )
 }
 
 fn any_action() -> impl Strategy<Value = Action> {

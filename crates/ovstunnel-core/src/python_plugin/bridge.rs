@@ -17,6 +17,9 @@ const VPC_PREFIX: &str = "OVS-DR-VPC-Bridge";
 /// Keys of `other_config` that the plugin writes on the bridge of a VPC.
 const VPC_MARKS: [&str; 2] = ["topology-update-sequence-number", "route-policy-update-sequence-number"];
 
+/// Where an adopted bridge keeps the `gre_key` that it had.
+const WAS_GRE_KEY: &str = "ovstunnel-was-gre_key";
+
 /// What a bridge is to a take-over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
@@ -59,14 +62,20 @@ fn read_key(text: &str) -> Option<GreKey> {
     text.strip_prefix(NETWORK_PREFIX).unwrap_or(text).parse().ok()
 }
 
+/// Whether a bridge has the pipeline that the plugin lays for a VPC, as far as its marks tell, also those that were kept when
+/// it was adopted as a network's.
+pub(crate) fn has_vpc_pipeline(bridge: &ObservedBridge) -> bool {
+    let keys = [bridge.other_config.get(ids::GRE_KEY), bridge.external_ids.get(WAS_GRE_KEY)];
+    VPC_MARKS.iter().any(|mark| bridge.other_config.contains_key(*mark))
+        || keys.into_iter().flatten().any(|key| key.starts_with(VPC_PREFIX))
+}
+
 fn judge(bridge: &ObservedBridge, settings: &Settings) -> Finding {
     if DesiredBridge::mark(bridge) != Mark::Foreign {
         return Finding::Ours;
     }
     let key = bridge.other_config.get(ids::GRE_KEY);
-    let vpc = VPC_MARKS.iter().any(|mark| bridge.other_config.contains_key(*mark))
-        || key.is_some_and(|key| key.starts_with(VPC_PREFIX));
-    if vpc {
+    if has_vpc_pipeline(bridge) {
         return Finding::Left(vec!["it is the bridge of a distributed-routing VPC".to_owned()]);
     }
     let tunnels: Vec<&ObservedPort> = bridge.ports.values().filter(|port| has_tunnel(port)).collect();

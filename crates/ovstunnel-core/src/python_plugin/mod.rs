@@ -6,5 +6,6 @@
 mod bridge;
 mod flow;
 
+pub(crate) use bridge::has_vpc_pipeline;
 pub use bridge::{Finding, survey};
 pub use flow::{PluginFlow, PluginGroup, PluginTable};

@@ -51,6 +51,7 @@ fn matches(wanted: &Match, packet: &Packet) -> bool {
     };
     dl_dst
         && !wanted.ipv6
+        && wanted.ethertype.is_none()
         && wanted.in_port.is_none_or(|port| port == packet.in_port)
         && wanted.tun_id.is_none_or(|id| id == packet.tun_id)
         && wanted.tier.is_none_or(|tier| tier == packet.tier)
