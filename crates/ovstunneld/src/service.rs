@@ -69,7 +69,7 @@ impl Service {
         let (switch, interfaces, lock) = if simulate {
             (Switch::Simulated(SimulatedSwitch::new()), simulated_interfaces(), WriterLock::none())
         } else {
-            let lock = WriterLock::beside(&config.api.socket, config.ovs.timeout);
+            let lock = WriterLock::of(config, config.ovs.timeout);
             (real_switch(config, &metrics).await?, Interfaces::kernel(), lock)
         };
         let xapi = Xapi::new(&config.xapi, hook(&metrics));

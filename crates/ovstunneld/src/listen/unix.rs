@@ -111,7 +111,7 @@ fn lock(path: &Path) -> Result<File, ListenError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let refused = |source| ListenError::Socket { path: path.to_owned(), source };
-    let file = File::options().append(true).create(true).open(name).map_err(refused)?;
+    let file = crate::lock::open(name.as_ref()).map_err(refused)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(ListenError::AlreadyRunning { path: path.to_owned() }),
