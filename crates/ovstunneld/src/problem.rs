@@ -129,6 +129,26 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// Characters of others' words in a sentence of ours, where a value would have [`SHOWN`].
+const WORDS: usize = 400;
+
+/// What somebody else says, such as a library of a client's bytes or a program on standard error: as [`echo`], but a
+/// sentence. What is beyond its end is not even put together.
+pub fn words(said: &dyn Display) -> String {
+    /// Takes text until there is enough.
+    struct Beginning(String);
+    impl fmt::Write for Beginning {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0.push_str(text.get(..text.floor_char_boundary(WORDS * 4)).unwrap_or_default());
+            if self.0.len() > WORDS * 4 { Err(fmt::Error) } else { Ok(()) }
+        }
+    }
+    let mut beginning = Beginning(String::new());
+    // It fails where there is enough.
+    let _ = fmt::Write::write_fmt(&mut beginning, format_args!("{said}"));
+    harmless(&beginning.0, WORDS)
+}
+
 /// An error with its sources.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let sources = std::iter::successors(error.source(), |source| source.source());
@@ -193,6 +213,22 @@ mod tests {
             assert_eq!(response.status().as_u16(), status);
             assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
         }
+    }
+
+    #[test]
+    fn what_others_say_is_cut_while_it_is_put_together() {
+        struct Endless;
+        impl Display for Endless {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                loop {
+                    f.write_str("é, ")?;
+                }
+            }
+        }
+        let said = words(&Endless);
+        assert!(said.ends_with('…') && said.chars().count() == WORDS + 1, "{said}");
+        assert_eq!(words(&"x".repeat(100_000)).chars().count(), WORDS + 1);
+        assert_eq!(words(&"short\x1b"), "short\\u{1b}");
     }
 
     #[test]

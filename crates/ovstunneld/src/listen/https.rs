@@ -19,7 +19,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::serve::{next, refuse, serve};
 use super::{HANDSHAKE_TIMEOUT, Life, ListenError, MAX_HTTPS_CONNECTIONS, Peer, PeerCertificate};
-use crate::problem::ApiError;
+use crate::problem::{ApiError, words};
 use crate::tls::TlsStore;
 
 /// First byte of each TLS connection: a handshake record.
@@ -92,7 +92,7 @@ async fn connection(stream: TcpStream, address: SocketAddr, tls: &TlsStore, app:
             refuse(stream, &ApiError::new(Code::InvalidRequest, detail)).await;
         }
         Ok(Ok(Hello::Closed)) => {}
-        Ok(Err(e)) => tracing::info!(%address, error = %e, "refused a TLS client"),
+        Ok(Err(e)) => tracing::info!(%address, error = words(&e), "refused a TLS client"),
         Err(_) => tracing::info!(%address, "refused a TLS client: the handshake took too long"),
     }
 }
