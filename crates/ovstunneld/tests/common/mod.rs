@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -242,7 +242,18 @@ impl Daemon {
 
     /// A TLS connection as `identity`. With TLS 1.3 a refusal may only be seen when reading.
     pub async fn connect(&self, identity: Option<&Identity>) -> std::io::Result<TlsStream<TcpStream>> {
-        let tcp = TcpStream::connect(self.address).await?;
+        self.connect_from([127, 0, 0, 1].into(), identity).await
+    }
+
+    /// The same from another address of this host.
+    pub async fn connect_from(
+        &self,
+        from: IpAddr,
+        identity: Option<&Identity>,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
+        let tcp = socket.connect(self.address).await?;
         let name = ServerName::try_from("127.0.0.1").unwrap();
         TlsConnector::from(Arc::new(client(&self.ca, identity))).connect(name, tcp).await
     }
@@ -250,6 +261,11 @@ impl Daemon {
     /// One request as `identity`.
     pub async fn ask(&self, identity: Option<&Identity>, request: &[u8]) -> std::io::Result<Answer> {
         exchange(self.connect(identity).await?, request).await
+    }
+
+    /// One request as `identity`, from this address.
+    pub async fn ask_from(&self, from: IpAddr, identity: &Identity, request: &[u8]) -> std::io::Result<Answer> {
+        exchange(self.connect_from(from, Some(identity)).await?, request).await
     }
 
     /// One request over the Unix socket.
@@ -271,6 +287,10 @@ pub struct Session(TlsStream<TcpStream>);
 impl Session {
     pub async fn open(daemon: &Daemon, identity: &Identity) -> std::io::Result<Self> {
         Ok(Session(daemon.connect(Some(identity)).await?))
+    }
+
+    pub async fn from_address(daemon: &Daemon, from: IpAddr, identity: &Identity) -> std::io::Result<Self> {
+        Ok(Session(daemon.connect_from(from, Some(identity)).await?))
     }
 
     /// One request with a JSON body, if any; status and body of the answer.
