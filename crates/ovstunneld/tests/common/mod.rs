@@ -254,8 +254,21 @@ impl Daemon {
         let socket = TcpSocket::new_v4()?;
         socket.bind((from, 0).into())?;
         let tcp = socket.connect(self.address).await?;
+        self.tls(tcp, client(&self.ca, identity)).await
+    }
+
+    async fn tls(&self, tcp: TcpStream, client: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from("127.0.0.1").unwrap();
-        TlsConnector::from(Arc::new(client(&self.ca, identity))).connect(name, tcp).await
+        TlsConnector::from(Arc::new(client)).connect(name, tcp).await
+    }
+
+    /// A connection for HTTP/2, of which nothing is said yet.
+    pub async fn connect_http2(&self, from: IpAddr, identity: &Identity) -> TlsStream<TcpStream> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let mut client = client(&self.ca, Some(identity));
+        client.alpn_protocols = vec![b"h2".to_vec()];
+        self.tls(socket.connect(self.address).await.unwrap(), client).await.unwrap()
     }
 
     /// One request as `identity`.
