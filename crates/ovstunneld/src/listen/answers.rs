@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -43,7 +44,17 @@ const WAIT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Answers {
     all: Arc<Semaphore>,
-    shares: Mutex<HashMap<IpAddr, Weak<Semaphore>>>,
+    shares: Mutex<HashMap<IpAddr, Weak<Share>>>,
+}
+
+/// What the unread answers of one address may take.
+#[derive(Debug)]
+struct Share {
+    room: Arc<Semaphore>,
+    size: u32,
+    /// Looks whose answers wait for room. While there are some, the next ones are not even made: they take turns.
+    waiting: AtomicUsize,
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// There was no room for an answer: its request ends without one.
@@ -55,8 +66,7 @@ pub(super) struct NoRoom;
 #[derive(Debug)]
 pub(super) struct Outgoing {
     all: Arc<Semaphore>,
-    share: Arc<Semaphore>,
-    share_size: u32,
+    share: Arc<Share>,
     under_way: Mutex<UnderWay>,
     begun: Notify,
 }
@@ -68,11 +78,14 @@ struct UnderWay {
     moved: Instant,
 }
 
+/// The room that an answer has: of its share and of the whole, or none where it is small.
+type Part = Vec<OwnedSemaphorePermit>;
+
 /// What an answer holds until all of it is read.
 #[derive(Debug)]
 struct Unread {
     outgoing: Arc<Outgoing>,
-    _parts: Option<[OwnedSemaphorePermit; 2]>,
+    _part: Part,
     _asking: Option<Asking>,
 }
 
@@ -97,23 +110,39 @@ impl Default for Answers {
 impl Answers {
     /// For a connection from this address, or from this host, whose share is everything.
     pub(super) fn of(&self, address: Option<IpAddr>) -> Arc<Outgoing> {
-        let (share, share_size) = match address {
-            Some(address) => (self.share(counted(address)), SHARE),
-            None => (Arc::new(Semaphore::new(ALL as usize)), ALL),
-        };
+        let share = address.map_or_else(|| Share::of(ALL), |address| self.share(counted(address)));
         let under_way = Mutex::new(UnderWay { answers: 0, moved: Instant::now() });
-        Outgoing { all: Arc::clone(&self.all), share, share_size, under_way, begun: Notify::new() }.into()
+        Outgoing { all: Arc::clone(&self.all), share, under_way, begun: Notify::new() }.into()
     }
 
-    fn share(&self, address: IpAddr) -> Arc<Semaphore> {
+    fn share(&self, address: IpAddr) -> Arc<Share> {
         let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(share) = shares.get(&address).and_then(Weak::upgrade) {
             return share;
         }
         shares.retain(|_, share| share.strong_count() > 0);
-        let share = Arc::new(Semaphore::new(SHARE as usize));
+        let share = Share::of(SHARE);
         shares.insert(address, Arc::downgrade(&share));
         share
+    }
+}
+
+impl Share {
+    fn of(size: u32) -> Arc<Self> {
+        let room = Arc::new(Semaphore::new(size as usize));
+        Share { room, size, waiting: AtomicUsize::new(0), turn: tokio::sync::Mutex::new(()) }.into()
+    }
+
+    /// Counts one that waits, for as long as what is given lives.
+    fn wait(&self) -> impl Drop + '_ {
+        struct Waiting<'a>(&'a AtomicUsize);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(&self.waiting)
     }
 }
 
@@ -128,52 +157,68 @@ impl Outgoing {
         request: Request<Body>,
         asking: Option<Asking>,
     ) -> Result<Response<Body>, NoRoom> {
-        let is_look = matches!(*request.method(), Method::GET | Method::HEAD);
-        let (parts, body) = request.into_parts();
-        let again = is_look.then(|| parts.clone());
-        // From the making of an answer to here nothing waits: at a time there is one for each thread.
-        let (head, bytes) = whole(&mut app, Request::from_parts(parts, body)).await;
-        if bytes.len() <= NOT_COUNTED {
-            return Ok(self.hold(head, bytes, None, asking));
-        }
-        match (self.take_now(bytes.len()), again) {
-            (Some(part), _) => Ok(self.hold(head, bytes, Some(part), asking)),
-            // What it tells of is done, and its client one that may do it.
-            (None, None) => Ok(self.hold(head, bytes, None, asking)),
-            (None, Some(parts)) => {
-                let size = bytes.len();
-                drop((head, bytes));
-                let part = tokio::time::timeout(WAIT, self.take(size)).await.ok().flatten().ok_or(NoRoom)?;
-                let (head, bytes) = whole(&mut app, Request::from_parts(parts, Body::empty())).await;
-                Ok(self.hold(head, bytes, Some(part), asking))
+        let (head, bytes, part) = match *request.method() {
+            Method::GET | Method::HEAD => {
+                let look = tokio::time::timeout(WAIT, self.look(&mut app, request));
+                look.await.ok().flatten().ok_or(NoRoom)?
             }
+            // Without room it is told all the same: what it tells of is done, and its client is one that may do it.
+            _ => {
+                let (head, bytes) = whole(&mut app, request).await;
+                let part = self.take_now(bytes.len()).unwrap_or_default();
+                (head, bytes, part)
+            }
+        };
+        Ok(self.hold(head, bytes, part, asking))
+    }
+
+    /// The answer to a look, with the room for it.
+    async fn look(&self, app: &mut Router, request: Request<Body>) -> Option<(response::Parts, Bytes, Part)> {
+        let (parts, body) = request.into_parts();
+        let _turn = match self.share.waiting.load(Ordering::Relaxed) {
+            0 => None,
+            _ => Some(self.share.turn.lock().await),
+        };
+        // From the making of an answer to here nothing waits: at a time there is one for each thread.
+        let (head, bytes) = whole(app, Request::from_parts(parts.clone(), body)).await;
+        if let Some(part) = self.take_now(bytes.len()) {
+            return Some((head, bytes, part));
         }
+        let size = bytes.len();
+        drop((head, bytes));
+        let _waiting = self.share.wait();
+        let part = self.take(size).await?;
+        let (head, bytes) = whole(app, Request::from_parts(parts, Body::empty())).await;
+        Some((head, bytes, part))
     }
 
     /// How much of the share and of the whole an answer takes.
     fn sizes(&self, bytes: usize) -> (u32, u32) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        (bytes.min(self.share_size), bytes.min(ALL))
+        (bytes.min(self.share.size), bytes.min(ALL))
     }
 
-    fn take_now(&self, bytes: usize) -> Option<[OwnedSemaphorePermit; 2]> {
+    fn take_now(&self, bytes: usize) -> Option<Part> {
+        if bytes <= NOT_COUNTED {
+            return Some(Part::new());
+        }
         let (of_share, of_all) = self.sizes(bytes);
-        let share = Arc::clone(&self.share).try_acquire_many_owned(of_share).ok()?;
-        Some([share, Arc::clone(&self.all).try_acquire_many_owned(of_all).ok()?])
+        let share = Arc::clone(&self.share.room).try_acquire_many_owned(of_share).ok()?;
+        Some(vec![share, Arc::clone(&self.all).try_acquire_many_owned(of_all).ok()?])
     }
 
     /// In the order of asking. The semaphores are never closed.
-    async fn take(&self, bytes: usize) -> Option<[OwnedSemaphorePermit; 2]> {
+    async fn take(&self, bytes: usize) -> Option<Part> {
         let (of_share, of_all) = self.sizes(bytes);
-        let share = Arc::clone(&self.share).acquire_many_owned(of_share).await.ok()?;
-        Some([share, Arc::clone(&self.all).acquire_many_owned(of_all).await.ok()?])
+        let share = Arc::clone(&self.share.room).acquire_many_owned(of_share).await.ok()?;
+        Some(vec![share, Arc::clone(&self.all).acquire_many_owned(of_all).await.ok()?])
     }
 
     fn hold(
         self: &Arc<Self>,
         head: response::Parts,
         bytes: Bytes,
-        parts: Option<[OwnedSemaphorePermit; 2]>,
+        part: Part,
         asking: Option<Asking>,
     ) -> Response<Body> {
         if bytes.is_empty() {
@@ -186,7 +231,7 @@ impl Outgoing {
         under_way.answers += 1;
         drop(under_way);
         self.begun.notify_one();
-        let unread = Arc::new(Unread { outgoing: Arc::clone(self), _parts: parts, _asking: asking });
+        let unread = Arc::new(Unread { outgoing: Arc::clone(self), _part: part, _asking: asking });
         Response::from_parts(head, Body::new(Rest { bytes, unread }))
     }
 
