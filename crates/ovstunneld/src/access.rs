@@ -58,7 +58,8 @@ fn judge(certificate: &PeerCertificate, tls: &Loaded, method: &Method) -> Result
         return Err(ApiError::forbidden(format!("{what} of {name} cannot be read, so it is not known whose it is")));
     }
     if certificate.all_names().next().is_none() {
-        let detail = "the client's certificate has no name: neither a common name nor a DNS name, e-mail address or URI";
+        let detail =
+            "the client's certificate has no name: neither a common name nor a DNS name, e-mail address or URI";
         return Err(ApiError::forbidden(detail));
     }
     match role(certificate, &tls.clients) {

@@ -55,7 +55,11 @@ fn two_daemons_on_one_switch_share_a_lock_whatever_their_sockets() {
     // The same folder by another name, and all else another's.
     let other = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(dir.path(), link.path().join("ovs")).unwrap();
-    let ovs = format!("[ovs]\nbin_dir = \"{}\"\nrundir = \"{}/ovs\"\ntimeout = \"200ms\"\n", dir.path().display(), link.path().display());
+    let ovs = format!(
+        "[ovs]\nbin_dir = \"{}\"\nrundir = \"{}/ovs\"\ntimeout = \"200ms\"\n",
+        dir.path().display(),
+        link.path().display()
+    );
     prepare(other.path(), &ovs);
     let status = program(other.path()).status().unwrap();
     let stderr = std::fs::read_to_string(other.path().join("stderr")).unwrap();

@@ -76,7 +76,10 @@ async fn no_other_line_pushes_the_audit_out() {
         asked += 1;
     }
     let audit = daemon.file("log-audit");
-    assert!(audit.lines().count() == 1 && audit.contains("done who=\"root\"") && audit.contains("id=\"the-first\""), "{audit}");
+    assert!(
+        audit.lines().count() == 1 && audit.contains("done who=\"root\"") && audit.contains("id=\"the-first\""),
+        "{audit}"
+    );
     // As after a rotation of both.
     for name in ["log", "log-audit"] {
         fs::rename(daemon.dir.path().join(name), daemon.dir.path().join(format!("{name}.old"))).unwrap();
@@ -118,7 +121,10 @@ fn xe(dir: &Path, end: &str) -> String {
     let runs = dir.join("runs");
     fs::create_dir(&runs).unwrap();
     let runs = runs.display();
-    let script = format!("#!/bin/sh\nmkdir {runs}/$$\nls {runs} | wc -l >> {}/seen\nsleep 0.05\nrmdir {runs}/$$\n{end}\n", dir.display());
+    let script = format!(
+        "#!/bin/sh\nmkdir {runs}/$$\nls {runs} | wc -l >> {}/seen\nsleep 0.05\nrmdir {runs}/$$\n{end}\n",
+        dir.display()
+    );
     fs::write(dir.join("script"), script).unwrap();
     // A program that this process has open for writing is busy in each child that another test forks meanwhile.
     let copied = std::process::Command::new("install").args(["-m755", "script", "xe"]).current_dir(dir).status();

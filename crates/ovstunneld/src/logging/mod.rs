@@ -106,8 +106,11 @@ impl Sink {
             Kind::Log => "log",
             Kind::Audit => "audit",
         };
-        let (writer, guard) =
-            NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING_LINES).thread_name(name).finish(file);
+        let (writer, guard) = NonBlockingBuilder::default()
+            .lossy(true)
+            .buffered_lines_limit(WAITING_LINES)
+            .thread_name(name)
+            .finish(file);
         control.count_dropped(writer.error_counter());
         let mut handle = |format| {
             let (filter, handle) = reload::Layer::new(targets(kind, format, config.format, &config.level));

@@ -78,7 +78,8 @@ fn the_audits_file_has_its_lines_alone_at_every_level_but_off() {
             tracing::info!(target: AUDIT, "done");
         });
         drop(logging);
-        let (log, audit) = (fs::read_to_string(file).unwrap(), fs::read_to_string(dir.path().join("log-audit")).unwrap());
+        let (log, audit) =
+            (fs::read_to_string(file).unwrap(), fs::read_to_string(dir.path().join("log-audit")).unwrap());
         assert_eq!(log.contains("audit: done"), audit.contains("audit: done"), "{level}: {log}");
         assert!(!audit.contains("other"), "{audit}");
         audit.lines().count()
