@@ -26,7 +26,7 @@ use tracing::Instrument;
 use crate::access::Access;
 use crate::audit::Audit;
 use crate::listen::Peer;
-use crate::problem::{ApiError, echo, words};
+use crate::problem::{ApiError, echo, harmless};
 use crate::seldom::Seldom;
 
 /// The header with a request's id.
@@ -115,6 +115,9 @@ async fn identify(mut request: Request, next: Next) -> Response {
     .await
 }
 
+/// Characters of the reason why a request failed, in the log.
+const REASON: usize = 1500;
+
 /// Of looks that are refused 100 lines at once, then one a second: a viewer can ask as often as it likes. Of those that
 /// fail 5, then one in 20 s, for they are also in the journal.
 static REFUSED_LOOKS: LazyLock<Seldom> = LazyLock::new(|| Seldom::new(100, Duration::from_secs(1)));
@@ -133,7 +136,7 @@ fn report(response: &Response, method: &Method, peer: &str, took: Duration) {
         (true, _) => REFUSED_LOOKS.may(),
     };
     let Some(left_out) = leave else { return };
-    let error = response.extensions().get::<ApiError>().map(|e| words(&e.problem().detail));
+    let error = response.extensions().get::<ApiError>().map(|e| harmless(&e.problem().detail, REASON));
     let error = error.map(tracing::field::display);
     if status >= 500 {
         tracing::error!(peer, status, ms, error, left_out, "answered");

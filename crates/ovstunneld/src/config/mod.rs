@@ -15,11 +15,15 @@ use bytesize::ByteSize;
 use ovstunnel_api::Ipv6Policy;
 use serde::{Deserialize, Serialize};
 
+use crate::problem::harmless;
 pub use reload::{Difference, NEEDS_RESTART};
 pub use values::{AUDIT, LEVELS, Level, LogFormat, Role, XapiMode};
 
 /// Where the configuration is looked for when `--config` does not say otherwise. Only this file may be missing.
 pub const DEFAULT_PATH: &str = "/etc/ovstunnel/ovstunneld.toml";
+
+/// Characters of what is said of a bad value.
+const LONGEST: usize = 600;
 
 /// The whole file. Every section may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -287,7 +291,7 @@ impl Config {
     pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigError> {
         let refuse = |e: toml::de::Error, key: &str| {
             let (line, column) = position(text, e.span().map_or(0, |span| span.start));
-            let message = e.message().trim().replace('\n', ", ");
+            let message = harmless(&e.message().trim().replace('\n', ", "), LONGEST);
             let what = if key.is_empty() || key == "." { message } else { format!("{key}: {message}") };
             ConfigError::Invalid { file: file.to_owned(), line, column, what }
         };

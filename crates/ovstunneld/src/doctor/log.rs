@@ -11,21 +11,23 @@ use super::finding::{About, fail, ok, or_ok, warn};
 /// Less free space than this is too little, in bytes.
 const LITTLE: u64 = 16 << 20;
 
+/// Whether a file can be opened for writing, without making it.
+type Open = Result<(), (ErrorKind, String)>;
+
 /// What was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
     pub file: PathBuf,
-    /// Whether it can be opened for writing, without making it.
-    pub open: Result<(), (ErrorKind, String)>,
+    pub open: Open,
     /// Bytes that may still be written on its file system.
     pub free: Option<u64>,
     /// The same of the audit's file, where there is one.
-    pub audit: Option<(PathBuf, Result<(), (ErrorKind, String)>)>,
+    pub audit: Option<(PathBuf, Open)>,
     /// Lines that were lost since the daemon started.
     pub lost: u64,
 }
 
-fn can_be_opened(file: &Path) -> Result<(), (ErrorKind, String)> {
+fn can_be_opened(file: &Path) -> Open {
     OpenOptions::new().append(true).open(file).map(drop).map_err(|error| (error.kind(), error.to_string()))
 }
 
@@ -39,7 +41,7 @@ pub(super) fn look(file: &Path, audit: Option<PathBuf>, lost: u64) -> Facts {
 }
 
 /// That a file cannot be written.
-fn unwritable(what: &str, file: &Path, open: &Result<(), (ErrorKind, String)>) -> Option<Finding> {
+fn unwritable(what: &str, file: &Path, open: &Open) -> Option<Finding> {
     let shown = file.display();
     let finding = match open {
         Ok(()) => return None,
