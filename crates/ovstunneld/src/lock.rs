@@ -144,7 +144,7 @@ impl WriterLock {
 /// Another daemon has the switch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "another ovstunneld runs for the switch of [ovs] rundir = \"{}\", whatever its socket (lock {})",
+    "ovstunneld is already running for the switch of [ovs] rundir = \"{}\", whatever its socket (lock {})",
     rundir.display(),
     file.display()
 )]
@@ -280,7 +280,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let seat = Seat::take(dir.path()).unwrap();
         let error = Seat::take(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("another ovstunneld runs for the switch of [ovs] rundir"), "{error}");
+        assert!(error.contains("already running for the switch of [ovs] rundir"), "{error}");
         drop(seat);
         let _seat = Seat::take(dir.path()).unwrap();
     }

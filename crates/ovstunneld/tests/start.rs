@@ -64,7 +64,7 @@ fn two_daemons_on_one_switch_share_a_lock_whatever_their_sockets() {
     let status = program(other.path()).status().unwrap();
     let stderr = std::fs::read_to_string(other.path().join("stderr")).unwrap();
     assert_eq!(status.code(), Some(1), "{stderr}");
-    assert!(stderr.contains("another ovstunneld runs for the switch of [ovs] rundir"), "{stderr}");
+    assert!(stderr.contains("already running for the switch of [ovs] rundir"), "{stderr}");
     assert!(!other.path().join("run/o.sock").exists(), "it never listened");
 
     // Nor does a look by hand write beside it.
