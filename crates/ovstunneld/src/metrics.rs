@@ -59,6 +59,11 @@ struct FileLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabel {
     result: &'static str,
 }
@@ -79,6 +84,7 @@ struct Inner {
     batch_seconds: Histogram,
     looks: Counter,
     repairs: Family<ResultLabel, Counter>,
+    connections_ended: Family<ReasonLabel, Counter>,
     stock: Stock,
 }
 
@@ -127,6 +133,7 @@ impl Default for Metrics {
             batch_seconds: histogram(),
             looks: Counter::default(),
             repairs: Family::default(),
+            connections_ended: Family::default(),
             stock: Stock::default(),
         };
         inner.register();
@@ -147,6 +154,8 @@ impl Inner {
         r.register_with_unit("batch", "Duration of batches", seconds(), self.batch_seconds.clone());
         r.register("reconciles", "Looks at everything", self.looks.clone());
         r.register("repairs", "Steps of repair, by result", self.repairs.clone());
+        let ended = "Connections that were refused or ended, by reason";
+        r.register("connections_ended", ended, self.connections_ended.clone());
         self.stock.register(r);
     }
 }
@@ -228,6 +237,11 @@ impl Metrics {
     pub fn repairs(&self, done: usize, failed: usize) {
         self.0.repairs.get_or_create(&ResultLabel { result: "done" }).inc_by(done as u64);
         self.0.repairs.get_or_create(&ResultLabel { result: "failed" }).inc_by(failed as u64);
+    }
+
+    /// Counts a connection that was refused or ended.
+    pub fn connection_ended(&self, reason: &'static str) {
+        self.0.connections_ended.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     /// Everything as text, with the stock of these bridges.

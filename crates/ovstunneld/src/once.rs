@@ -47,7 +47,7 @@ pub async fn run(config: &Config) -> Result<(), OnceError> {
         return Ok(());
     };
     // A daemon lets go after each batch; one batch can take two commands' deadlines and more.
-    let turn = WriterLock::beside(&config.api.socket, 4 * config.ovs.timeout).take().await?;
+    let turn = WriterLock::of(config, 4 * config.ovs.timeout).take().await?;
     turn.sign();
     // From here on a new event is none that we are sure to see.
     drop(place);
