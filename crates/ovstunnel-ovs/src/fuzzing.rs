@@ -26,7 +26,7 @@ impl Mirror {
     /// # Errors
     /// Why it ends the connection.
     pub fn take(&self, message: &[u8]) -> Result<Option<String>, String> {
-        take(&self.0, &message.to_vec().into()).map_err(|error| error.to_string())
+        take(&self.0, &message.to_vec().into(), 0).map_err(|error| error.to_string())
     }
 
     /// The mirror as it is.

@@ -54,8 +54,22 @@ pub enum CommitError {
     Unavailable(String),
     /// The switch refused the change as a whole, in these words; nothing was changed.
     Refused(String),
+    /// It did not take effect, as was found out afterwards; nothing was changed.
+    Undone(String),
+    /// Only a part of it took effect.
+    Partly(String),
     /// It is not known what was changed: look.
     Unknown(String),
+}
+
+impl CommitError {
+    /// The same, where something was changed before.
+    pub fn after(self, what: impl fmt::Display) -> Self {
+        match self {
+            CommitError::Unknown(reason) => CommitError::Unknown(format!("{what}: {reason}")),
+            error => CommitError::Partly(format!("{what}: {error}")),
+        }
+    }
 }
 
 impl fmt::Display for CommitError {
@@ -63,6 +77,8 @@ impl fmt::Display for CommitError {
         match self {
             CommitError::Unavailable(reason) => write!(f, "Open vSwitch cannot be reached: {reason}"),
             CommitError::Refused(words) => write!(f, "Open vSwitch refused: {words}"),
+            CommitError::Undone(reason) => write!(f, "it did not take effect: {reason}"),
+            CommitError::Partly(reason) => write!(f, "only a part of it took effect: {reason}"),
             CommitError::Unknown(reason) => write!(f, "it is not known whether this took effect: {reason}"),
         }
     }
@@ -141,6 +157,24 @@ impl Switch {
         }
     }
 
+    /// That the database answers at this moment: before what must not be left half done.
+    pub async fn database_answers(&self) -> Result<(), CommitError> {
+        match self {
+            Switch::Real(real) => real.database_answers().await,
+            Switch::Simulated(simulated) => simulated.database_answers(),
+        }
+    }
+
+    /// Has the mirror begin anew on a new connection to the database; gives its number, for [`Observer::has_caught_up`].
+    /// What a command that is gone has written is in the first answer on that connection, or will never be.
+    pub fn begin_anew(&self) -> u64 {
+        let number = self.observer().ask_for_connection();
+        if let Switch::Simulated(simulated) = self {
+            simulated.begin_anew();
+        }
+        number
+    }
+
     /// Changes flows of one bridge: all of it or nothing.
     pub async fn change_flows(&self, bridge: &str, change: &FlowChange) -> Result<(), CommitError> {
         match self {
@@ -154,6 +188,14 @@ impl Switch {
         match self {
             Switch::Real(real) => real.dump_flows(bridge).await,
             Switch::Simulated(simulated) => simulated.dump_flows(bridge).await,
+        }
+    }
+
+    /// The flow tables of a bridge as `bridge/dump-flows` on the control socket prints them, without cookies.
+    pub async fn printed_flows(&self, bridge: &str) -> Result<String, CommitError> {
+        match self {
+            Switch::Real(real) => real.printed_flows(bridge).await,
+            Switch::Simulated(simulated) => simulated.printed_flows(bridge),
         }
     }
 

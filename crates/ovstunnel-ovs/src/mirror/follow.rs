@@ -1,7 +1,7 @@
 //! Keeps the mirror and the health true: follows the database, and notices when `ovs-vswitchd` ends and starts.
 //!
-//! What it does: two endless tasks that connect, follow, and connect again. What it must not do: send anything but
-//! `monitor_cond` and answers to `echo`.
+//! What it does: two endless tasks that connect, follow, and connect again; the database anew whenever that is asked for.
+//! What it must not do: send anything but `monitor_cond` and answers to `echo`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ struct Message<'a> {
 pub(crate) async fn follow_database(observer: Observer, socket: PathBuf) {
     loop {
         let error = match follow_once(&observer, &socket).await {
-            Ok(never) => match never {},
+            Ok(Anew) => continue,
             Err(error) => error,
         };
         let reason = format!("its database at {} cannot be followed: {error}", socket.display());
@@ -52,21 +52,31 @@ pub(crate) async fn follow_database(observer: Observer, socket: PathBuf) {
     }
 }
 
-async fn follow_once(observer: &Observer, socket: &Path) -> io::Result<std::convert::Infallible> {
+/// A new connection is asked for.
+struct Anew;
+
+async fn follow_once(observer: &Observer, socket: &Path) -> io::Result<Anew> {
+    let mut asked_for = observer.connection();
+    // Before it is opened: who asks later wants another one.
+    let number = *asked_for.borrow_and_update();
     let (read, mut write) = UnixStream::connect(socket).await?.into_split();
     let request = serde_json::json!({"id": 1, "method": "monitor_cond", "params": ["Open_vSwitch", null, monitored()]});
     write.write_all(request.to_string().as_bytes()).await?;
     let mut frames = FramedRead::new(read, JsonFrames::default());
-    while let Some(frame) = frames.next().await {
-        if let Some(answer) = take(observer, &frame?)? {
+    loop {
+        let frame = tokio::select! {
+            frame = frames.next() => frame,
+            Ok(()) = asked_for.changed() => return Ok(Anew),
+        };
+        let closed = || io::Error::new(io::ErrorKind::UnexpectedEof, "the database closed the connection");
+        if let Some(answer) = take(observer, &frame.ok_or_else(closed)??, number)? {
             write.write_all(answer.as_bytes()).await?;
         }
     }
-    Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the database closed the connection"))
 }
 
-/// Takes one message in; gives the answer where one is due.
-pub(crate) fn take(observer: &Observer, frame: &Bytes) -> io::Result<Option<String>> {
+/// Takes one message of a connection in; gives the answer where one is due.
+pub(crate) fn take(observer: &Observer, frame: &Bytes, connection: u64) -> io::Result<Option<String>> {
     let message: Message = serde_json::from_slice(frame)?;
     if let Some(error) = message.error.filter(|error| !error.is_null()) {
         return Err(io::Error::other(format!("it answers {error}")));
@@ -80,18 +90,19 @@ pub(crate) fn take(observer: &Observer, frame: &Bytes) -> io::Result<Option<Stri
             let (_, update): (serde::de::IgnoredAny, Update) = serde_json::from_str(params.get())?;
             observer.write(|db| db.apply(update));
         }
-        (None, _, Some(content)) => begin(observer, serde_json::from_str(content.get())?),
+        (None, _, Some(content)) => begin(observer, serde_json::from_str(content.get())?, connection),
         _ => {}
     }
     Ok(None)
 }
 
 /// Takes in the whole content, in place of what was known before.
-fn begin(observer: &Observer, content: Update) {
+fn begin(observer: &Observer, content: Update, connection: u64) {
     let version = observer.write(|db| {
         let before = std::mem::take(db);
         db.apply(content);
         db.touched.extend(before.bridges.into_values().map(|row| row.name));
+        (db.connection, db.next_cfg_at_first) = (connection, db.next_cfg);
         db.version.clone()
     });
     tracing::info!(bridges = observer.read(|db: &Db| db.bridges.len()), "following the database of Open vSwitch");

@@ -112,7 +112,7 @@ pub(super) fn ready(state: &State) -> Ready {
         None if state.writer.reconciled() != Some(health.generation) => {
             Some("the switch has not been reconciled since it came up".to_owned())
         }
-        None => None,
+        None => state.writer.unsettled(),
     };
     let (ready, version) = (reason.is_none(), env!("CARGO_PKG_VERSION").to_owned());
     let looks = state.writer.looks();

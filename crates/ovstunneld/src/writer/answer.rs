@@ -63,6 +63,12 @@ pub enum WriteError {
     /// The switch cannot be reached; nothing was changed.
     #[error("Open vSwitch cannot be reached: {0}; nothing was changed")]
     Unavailable(String),
+    /// The command did not do its work; nothing was changed.
+    #[error("the change did not take effect: {0}; nothing was changed")]
+    Undone(String),
+    /// What became of an earlier change is not known yet; nothing was changed.
+    #[error("{0}; nothing was changed")]
+    Unsettled(String),
     /// Open vSwitch refused the change as a whole; nothing was changed.
     #[error("Open vSwitch refused the change: {0}; nothing was changed")]
     Refused(String),
@@ -85,6 +91,8 @@ impl From<CommitError> for WriteError {
         match error {
             CommitError::Unavailable(reason) => WriteError::Unavailable(reason),
             CommitError::Refused(words) => WriteError::Refused(words),
+            CommitError::Undone(reason) => WriteError::Undone(reason),
+            partly @ CommitError::Partly(_) => WriteError::Unknown(partly.to_string()),
             CommitError::Unknown(reason) => WriteError::Unknown(reason),
         }
     }

@@ -6,8 +6,10 @@
 mod answer;
 mod batch;
 mod execute;
+mod flow_change;
 mod flow_table;
 mod looks;
+mod outcome;
 mod progress;
 mod refused_bridge;
 mod repair;
@@ -25,12 +27,13 @@ use ovstunnel_ovs::Switch;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{Instrument, Span};
 
-use crate::lock::{Busy, Turn, WriterLock};
+use crate::lock::{Turn, WriterLock};
 use crate::metrics::Metrics;
 
 pub use answer::{Done, Planned, Refusal, Seen, WriteError};
 pub use flow_table::FlowTable;
 pub use looks::{Look, Looks};
+pub use outcome::Unsettled;
 pub use progress::Progress;
 pub use repair::Report;
 pub use takeover::{PlannedTakeover, TakenOver, TakeoverState};
@@ -76,6 +79,7 @@ pub struct Writer {
     reconciled: watch::Receiver<Option<u64>>,
     looks: Looks,
     progress: Progress,
+    unsettled: Unsettled,
     tuning: Arc<watch::Sender<Tuning>>,
 }
 
@@ -91,7 +95,7 @@ impl Writer {
         let (queue, messages) = mpsc::channel(QUEUE);
         let (reconciled, reconciled_at) = watch::channel(None);
         let flows = FlowTable::default();
-        let (looks, progress) = (Looks::default(), Progress::default());
+        let (looks, progress, unsettled) = (Looks::default(), Progress::default(), Unsettled::default());
         let tuning = Tuning { settings: Arc::new(settings), interval };
         let task = Task {
             switch,
@@ -103,6 +107,8 @@ impl Writer {
             looks: looks.clone(),
             retry: retry::Retry::default(),
             sick: retry::Retry::default(),
+            unsettled: unsettled.clone(),
+            settling: retry::Retry::default(),
             memory: Memory::default(),
             unplaced: unplaced::Unplaced::default(),
             batches: 0,
@@ -112,7 +118,8 @@ impl Writer {
         };
         let (tuning, tuned) = watch::channel(tuning);
         let running = tokio::spawn(task.run(tuned));
-        (Writer { queue, flows, reconciled: reconciled_at, looks, progress, tuning: Arc::new(tuning) }, running)
+        let tuning = Arc::new(tuning);
+        (Writer { queue, flows, reconciled: reconciled_at, looks, progress, unsettled, tuning }, running)
     }
 
     /// Has a change carried out. If the caller goes away meanwhile, it is carried out all the same.
@@ -216,6 +223,11 @@ impl Writer {
         self.progress.clone()
     }
 
+    /// Why nothing is written at present, where what became of a change is not known.
+    pub fn unsettled(&self) -> Option<String> {
+        self.unsettled.reason()
+    }
+
     /// What is known of our flows.
     pub fn flows(&self) -> &FlowTable {
         &self.flows
@@ -251,6 +263,9 @@ struct Task {
     retry: retry::Retry,
     /// When Open vSwitch is asked to try tunnels in error again.
     sick: retry::Retry,
+    /// What became of a change, where that is not known; and when it is asked for again.
+    unsettled: Unsettled,
+    settling: retry::Retry,
     memory: Memory,
     /// VIFs of which the log has told that they are in no tier.
     unplaced: unplaced::Unplaced,
@@ -284,6 +299,7 @@ impl Task {
                     // Its first tick is at once: every bridge is looked at.
                     tick = every(interval);
                 }
+                () = self.settling.due() => self.ask_again().await,
                 () = self.sick.due() => self.try_again().await,
                 () = self.retry.due() => drop(self.reconcile_all("something failed").await),
                 _ = tick.tick() => drop(self.reconcile_all("the interval has passed").await),
@@ -318,6 +334,7 @@ impl Task {
     }
 
     async fn health_changed(&mut self) {
+        self.settle().await;
         if self.has_come_up() {
             drop(self.reconcile_all("Open vSwitch has come up").await);
         }
@@ -329,6 +346,7 @@ impl Task {
     /// to write what may be there already: all of it is looked at first. Where that has failed it is tried again in its
     /// own time, and meanwhile what changes is followed.
     async fn switch_changed(&mut self) {
+        self.settle().await;
         if self.has_come_up() && !self.retry.is_waiting() {
             drop(self.reconcile_all("Open vSwitch has come up").await);
         }
@@ -347,12 +365,13 @@ impl Task {
         if let Some(reason) = self.switch.health().borrow().trouble() {
             return Err(WriteError::Unavailable(reason.to_owned()));
         }
-        Ok(self.turn().await?)
+        self.turn().await
     }
 
     /// Waits for the turn to write. Where somebody else has written since the last one, what was known of flows is
     /// forgotten, and a look at everything is due.
-    async fn turn(&mut self) -> Result<Turn, Busy> {
+    async fn turn(&mut self) -> Result<Turn, WriteError> {
+        self.expect_settled()?;
         let turn = self.lock.take().await?;
         turn.file().into_iter().for_each(|file| self.switch.keep_open(file));
         if self.flows.enter_turn(turn.signs()) {

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::batch::Desired;
 use super::execute::Effect;
+use super::outcome::Refused;
 use super::{Planned, TakenOver, TakeoverState, Task, WriteError};
 
 /// Dumps of flows that run at the same time; each mostly waits.
@@ -72,8 +73,7 @@ impl Task {
         let _ = self.read_flows_of_some(foreign.iter().map(|(name, uuid)| (name, uuid))).await;
         let Repairs { steps, tunnels, in_error, desired } = self.repairs_and_left_overs(&managed, &foreign);
         report.tunnels = tunnels;
-        let effect = self.write(&steps).await;
-        self.remember(desired, &effect);
+        let effect = self.write_and_remember(&steps, desired, Refused::Stay).await;
         self.expect_health(in_error + effect.refused.len());
         tell(&mut report, &steps, &effect);
         tell_take_overs(&mut report, self.finish_take_overs().await);
@@ -133,20 +133,19 @@ impl Task {
 
     /// Carries out what a change by somebody else asks for, and says so.
     pub(super) async fn follow(&mut self, steps: &[Step], desired: Desired, in_error: usize) -> Effect {
-        let effect = self.follow_steps(steps).await;
-        self.remember(desired, &effect);
+        let effect = self.follow_steps(steps, desired).await;
         self.expect_health(in_error + effect.refused.len());
         effect
     }
 
-    async fn follow_steps(&mut self, steps: &[Step]) -> Effect {
+    async fn follow_steps(&mut self, steps: &[Step], desired: Desired) -> Effect {
         if steps.is_empty() {
-            return Effect::default();
+            return self.write_and_remember(steps, desired, Refused::Stay).await;
         }
         let changed = async {
             let words: Vec<String> = steps.iter().map(ToString::to_string).collect();
             tracing::info!(changes = ?words, "the switch has changed; following it");
-            self.write(steps).await
+            self.write_and_remember(steps, desired, Refused::Stay).await
         };
         let effect = changed.instrument(tracing::error_span!("follow")).await;
         let mut report = Report::default();
@@ -260,22 +259,29 @@ impl Task {
         }
     }
 
+    /// Tunnels that Open vSwitch has refused.
+    fn in_error(&self) -> usize {
+        self.switch.observer().read(|db: &Db| {
+            let view = db.view();
+            let bridges = self.memory.names().filter_map(|name| view.bridge(name.as_str()));
+            bridges.map(|bridge| tunnels_in_error(&bridge)).sum()
+        })
+    }
+
     /// Has Open vSwitch try its ports in error again.
     pub(super) async fn try_again(&mut self) {
         self.sick.begin();
-        let count = |db: &Db| {
-            let view = db.view();
-            let bridges = self.memory.names().filter_map(|name| view.bridge(name.as_str()));
-            bridges.map(|bridge| tunnels_in_error(&bridge)).sum::<usize>()
-        };
-        let before = self.switch.observer().read(count);
+        let before = self.in_error();
         if before == 0 || self.switch.health().borrow().trouble().is_some() {
             return self.sick.succeeded();
         }
+        let Ok(_turn) = self.turn().await.inspect_err(|error| tracing::debug!(%error, "not tried again now")) else {
+            return self.expect_health(before);
+        };
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let attempt = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-        let failed = self.switch.commit(&[Step::TryAgain { attempt }]).await.err();
-        let after = self.switch.observer().read(count);
+        let failed = self.commit(&[Step::TryAgain { attempt }]).await.err();
+        let after = self.in_error();
         tracing::warn!(before, after, ?failed, "tunnels are in error; Open vSwitch was asked to try them again");
         self.expect_health(after);
     }
