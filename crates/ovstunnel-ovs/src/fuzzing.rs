@@ -17,7 +17,15 @@ impl Mirror {
     /// An empty one.
     pub fn empty() -> Self {
         let never = || Err("not looked at".to_owned());
-        let health = Health { database: never(), vswitchd: never(), generation: 0, version: None, no_meters: None };
+        let health = Health {
+            database: never(),
+            vswitchd: never(),
+            generation: 0,
+            version: None,
+            database_silent: None,
+            vswitchd_silent: None,
+            no_meters: None,
+        };
         Mirror(Observer::new(health))
     }
 

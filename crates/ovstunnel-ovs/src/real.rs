@@ -197,6 +197,8 @@ impl RealSwitch {
         let observer = Observer::new(Health {
             database: Err("its database has not been read yet".into()),
             vswitchd: Err("ovs-vswitchd has not been looked for yet".into()),
+            database_silent: None,
+            vswitchd_silent: None,
             generation: 0,
             // That of the tools, until the database says its own; a switch that was started by hand never does.
             version: shown,

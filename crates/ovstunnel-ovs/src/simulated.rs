@@ -61,7 +61,15 @@ impl SimulatedSwitch {
     /// A switch without bridges.
     pub fn new() -> Self {
         let version = Some("3.1.0 (simulated)".to_owned());
-        let health = Health { database: Ok(()), vswitchd: Ok(()), generation: 1, version, no_meters: None };
+        let health = Health {
+            database: Ok(()),
+            vswitchd: Ok(()),
+            generation: 1,
+            version,
+            database_silent: None,
+            vswitchd_silent: None,
+            no_meters: None,
+        };
         SimulatedSwitch { observer: Observer::new(health), state: Arc::default(), pace: None }
     }
 

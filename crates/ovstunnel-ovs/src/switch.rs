@@ -5,6 +5,7 @@
 use std::fmt;
 use std::fs::File;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ovstunnel_core::{FlowChange, FlowsSeen, Footbridge, ObservedBridge, PluginTable, Settings, SpanningTree, Step};
 use tokio::sync::watch;
@@ -21,6 +22,10 @@ pub struct Health {
     pub database: Result<(), String>,
     /// `ovs-vswitchd` runs; else the reason why not.
     pub vswitchd: Result<(), String>,
+    /// Since when `ovsdb-server` has not answered, where that is longer than it should be.
+    pub database_silent: Option<Instant>,
+    /// Since when `ovs-vswitchd` has not answered, likewise.
+    pub vswitchd_silent: Option<Instant>,
     /// Counts the starts of `ovs-vswitchd` that were seen: flows read under another number say nothing any more.
     pub generation: u64,
     /// The version in the database, where it is known.
@@ -30,6 +35,25 @@ pub struct Health {
 }
 
 impl Health {
+    /// Which daemon runs, does not answer and computes, and for how long, in words; nothing where all answer.
+    pub fn busy(&self) -> Option<String> {
+        let (name, since) = self.busy_since()?;
+        Some(format!("{name} has been busy for {} s and answers nothing meanwhile", since.elapsed().as_secs()))
+    }
+
+    /// The same: its name, and since when.
+    pub fn busy_since(&self) -> Option<(&'static str, Instant)> {
+        let vswitchd = self.vswitchd_silent.filter(|_| self.vswitchd.is_ok()).map(|since| ("ovs-vswitchd", since));
+        let database = self.database_silent.filter(|_| self.database.is_ok()).map(|since| ("ovsdb-server", since));
+        database.or(vswitchd)
+    }
+
+    /// Whether one of the daemons is there and does nothing. What it has, it still has.
+    pub fn hangs(&self) -> bool {
+        let hangs = |state: &Result<(), String>, silent: Option<Instant>| state.is_err() && silent.is_some();
+        hangs(&self.database, self.database_silent) || hangs(&self.vswitchd, self.vswitchd_silent)
+    }
+
     /// The first reason why the switch cannot be worked with, or nothing.
     pub fn trouble(&self) -> Option<&str> {
         let of = |part: &'static str| move |reason| (part, reason);
@@ -121,6 +145,14 @@ impl Switch {
     /// Whether it can be worked with, now and from now on.
     pub fn health(&self) -> watch::Receiver<Health> {
         self.observer().health()
+    }
+
+    /// The deadline of each command.
+    pub fn timeout(&self) -> Duration {
+        match self {
+            Switch::Real(real) => real.tools().timeout,
+            Switch::Simulated(_) => crate::Tools::default().timeout,
+        }
     }
 
     /// Has each command keep a file open from now on: whoever waits for its lock waits for a command too that has outlived

@@ -7,6 +7,7 @@ mod columns;
 mod db;
 mod follow;
 mod frame;
+mod pulse;
 mod view;
 
 use std::collections::BTreeSet;

@@ -139,6 +139,7 @@ fn problem(state: &State, bridge: &str, error: WriteError) -> ApiError {
         WriteError::Unavailable(_)
         | WriteError::Undone(_)
         | WriteError::Unsettled(_)
+        | WriteError::Late(_)
         | WriteError::Busy(_)
         | WriteError::Ended => return ApiError::unavailable(detail),
         WriteError::Refused(_) => return ApiError::refused(detail, vec![]),

@@ -1,6 +1,7 @@
 //! What a caller gets back from the writer. Must not know HTTP: `routes` puts it on the wire.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use ovstunnel_core::{
     BridgeEdit, BridgeName, Change, DesiredTunnel, FlowsSeen, ObservedBridge, ObservedPort, Outcome, PortName,
@@ -69,6 +70,9 @@ pub enum WriteError {
     /// What became of an earlier change is not known yet; nothing was changed.
     #[error("{0}; nothing was changed")]
     Unsettled(String),
+    /// It waited for its turn for too long, and is not carried out any more.
+    #[error("this has waited for its turn for {}, and is not carried out any more; nothing was changed", humantime_serde::re::humantime::format_duration(*.0))]
+    Late(Duration),
     /// Open vSwitch refused the change as a whole; nothing was changed.
     #[error("Open vSwitch refused the change: {0}; nothing was changed")]
     Refused(String),

@@ -15,6 +15,7 @@ mod refused_bridge;
 mod repair;
 mod retry;
 mod takeover;
+mod ticket;
 mod unplaced;
 mod vif;
 
@@ -36,7 +37,10 @@ pub use looks::{Look, Looks};
 pub use outcome::Unsettled;
 pub use progress::Progress;
 pub use repair::Report;
+use ticket::Ticket;
+
 pub use takeover::{PlannedTakeover, TakenOver, TakeoverState};
+pub use ticket::BEYOND;
 pub use vif::Vif;
 
 /// Requests that may wait; further ones wait in their handlers.
@@ -49,19 +53,40 @@ pub(crate) struct Job {
     /// Under which the log speaks of it.
     pub id: String,
     pub span: Span,
+    pub ticket: Ticket,
     pub reply: oneshot::Sender<Result<Done, WriteError>>,
 }
 
 #[derive(Debug)]
 pub(crate) enum Message {
     Change(Job),
-    Plan { change: Change, reply: oneshot::Sender<Result<Planned, WriteError>> },
-    Reconcile { span: Span, reply: oneshot::Sender<Report> },
-    PlanReconcile { reply: oneshot::Sender<Result<Planned, WriteError>> },
-    TakeOver { bridges: Vec<BridgeName>, span: Span, reply: oneshot::Sender<Result<Vec<TakenOver>, WriteError>> },
-    PlanTakeOver { bridges: Vec<BridgeName>, reply: oneshot::Sender<Result<PlannedTakeover, WriteError>> },
+    Plan {
+        change: Change,
+        reply: oneshot::Sender<Result<Planned, WriteError>>,
+    },
+    Reconcile {
+        span: Span,
+        ticket: Ticket,
+        reply: oneshot::Sender<Result<Report, WriteError>>,
+    },
+    PlanReconcile {
+        reply: oneshot::Sender<Result<Planned, WriteError>>,
+    },
+    TakeOver {
+        bridges: Vec<BridgeName>,
+        span: Span,
+        ticket: Ticket,
+        reply: oneshot::Sender<Result<Vec<TakenOver>, WriteError>>,
+    },
+    PlanTakeOver {
+        bridges: Vec<BridgeName>,
+        reply: oneshot::Sender<Result<PlannedTakeover, WriteError>>,
+    },
     Vif(vif::News),
-    PlanVif { vif: Vif, reply: oneshot::Sender<Result<Planned, WriteError>> },
+    PlanVif {
+        vif: Vif,
+        reply: oneshot::Sender<Result<Planned, WriteError>>,
+    },
 }
 
 /// What can be changed while the writer runs.
@@ -80,6 +105,8 @@ pub struct Writer {
     looks: Looks,
     progress: Progress,
     unsettled: Unsettled,
+    /// Within which each request is answered.
+    deadline: Duration,
     tuning: Arc<watch::Sender<Tuning>>,
 }
 
@@ -97,6 +124,7 @@ impl Writer {
         let flows = FlowTable::default();
         let (looks, progress, unsettled) = (Looks::default(), Progress::default(), Unsettled::default());
         let tuning = Tuning { settings: Arc::new(settings), interval };
+        let deadline = switch.timeout() + BEYOND;
         let task = Task {
             switch,
             settings: Arc::clone(&tuning.settings),
@@ -115,11 +143,12 @@ impl Writer {
             metrics,
             progress: progress.clone(),
             lock,
+            after_request: false,
         };
         let (tuning, tuned) = watch::channel(tuning);
         let running = tokio::spawn(task.run(tuned));
         let tuning = Arc::new(tuning);
-        (Writer { queue, flows, reconciled: reconciled_at, looks, progress, unsettled, tuning }, running)
+        (Writer { queue, flows, reconciled: reconciled_at, looks, progress, unsettled, deadline, tuning }, running)
     }
 
     /// Has a change carried out. If the caller goes away meanwhile, it is carried out all the same.
@@ -127,9 +156,8 @@ impl Writer {
     /// # Errors
     /// Why it was not, or what is known of its outcome.
     pub async fn change(&self, change: Change, id: String) -> Result<Done, WriteError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Message::Change(Job { change, id, span: Span::current(), reply })).await?;
-        answer.await.unwrap_or(Err(WriteError::Ended))
+        let span = Span::current();
+        self.ask(|ticket, reply| Message::Change(Job { change, id, span, ticket, reply })).await
     }
 
     /// Says what a change would do, and does nothing.
@@ -137,9 +165,7 @@ impl Writer {
     /// # Errors
     /// Why it would be rejected.
     pub async fn plan(&self, change: Change) -> Result<Planned, WriteError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Message::Plan { change, reply }).await?;
-        answer.await.unwrap_or(Err(WriteError::Ended))
+        self.ask(|_, reply| Message::Plan { change, reply }).await
     }
 
     /// Looks at every managed bridge and repairs it.
@@ -147,9 +173,8 @@ impl Writer {
     /// # Errors
     /// When the writer has ended.
     pub async fn reconcile(&self) -> Result<Report, WriteError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Message::Reconcile { span: Span::current(), reply }).await?;
-        answer.await.map_err(|_| WriteError::Ended)
+        let span = Span::current();
+        self.ask(|ticket, reply| Message::Reconcile { span, ticket, reply }).await
     }
 
     /// Says what a repair would do, and does nothing.
@@ -157,9 +182,7 @@ impl Writer {
     /// # Errors
     /// When the switch cannot be reached or read.
     pub async fn plan_reconcile(&self) -> Result<Planned, WriteError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Message::PlanReconcile { reply }).await?;
-        answer.await.unwrap_or(Err(WriteError::Ended))
+        self.ask(|_, reply| Message::PlanReconcile { reply }).await
     }
 
     /// Takes bridges over from the Python plugin: these, or all that are found.
@@ -167,9 +190,8 @@ impl Writer {
     /// # Errors
     /// When the switch cannot be reached; what went wrong with single bridges is told of each.
     pub async fn take_over(&self, bridges: Vec<BridgeName>) -> Result<Vec<TakenOver>, WriteError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Message::TakeOver { bridges, span: Span::current(), reply }).await?;
-        answer.await.unwrap_or(Err(WriteError::Ended))
+        let span = Span::current();
+        self.ask(|ticket, reply| Message::TakeOver { bridges, span, ticket, reply }).await
     }
 
     /// Says what a take-over would do, and does nothing.
@@ -177,9 +199,7 @@ impl Writer {
     /// # Errors
     /// When the switch cannot be reached.
     pub async fn plan_take_over(&self, bridges: Vec<BridgeName>) -> Result<PlannedTakeover, WriteError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Message::PlanTakeOver { bridges, reply }).await?;
-        answer.await.unwrap_or(Err(WriteError::Ended))
+        self.ask(|_, reply| Message::PlanTakeOver { bridges, reply }).await
     }
 
     /// Looks at the bridge of a VIF of which there are news.
@@ -187,9 +207,8 @@ impl Writer {
     /// # Errors
     /// When the switch cannot be reached, or its flows could not be put in order.
     pub async fn vif(&self, vif: Vif) -> Result<Outcome, WriteError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Message::Vif(vif::News { vif, span: Span::current(), reply })).await?;
-        answer.await.unwrap_or(Err(WriteError::Ended))
+        let span = Span::current();
+        self.ask(|ticket, reply| Message::Vif(vif::News { vif, span, ticket, reply })).await
     }
 
     /// Says what news of a VIF would have done, and does nothing.
@@ -197,9 +216,7 @@ impl Writer {
     /// # Errors
     /// When the switch cannot be reached or read.
     pub async fn plan_vif(&self, vif: Vif) -> Result<Planned, WriteError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Message::PlanVif { vif, reply }).await?;
-        answer.await.unwrap_or(Err(WriteError::Ended))
+        self.ask(|_, reply| Message::PlanVif { vif, reply }).await
     }
 
     async fn send(&self, message: Message) -> Result<(), WriteError> {
@@ -273,6 +290,8 @@ struct Task {
     metrics: Metrics,
     progress: Progress,
     lock: WriterLock,
+    /// A request was the last thing that was done.
+    after_request: bool,
 }
 
 impl Task {
@@ -282,17 +301,15 @@ impl Task {
         let mut tick = every(tuning.borrow_and_update().interval);
         loop {
             self.progress.idle();
-            // Not biased: requests that never cease must not keep us from what the switch calls for, nor the other way round.
+            // Requests go first; between two of them there is room for one thing that the switch or the clock calls for.
+            let (after_request, now) = (std::mem::take(&mut self.after_request), std::future::ready(()));
             tokio::select! {
-                there = arrived(&mut self.inbox, &mut self.messages) => match there {
+                biased;
+                there = arrived(&mut self.inbox, &mut self.messages), if !after_request => match there {
                     true => self.take_next().await,
                     false => return,
                 },
                 Ok(()) = health.changed() => self.health_changed().await,
-                Ok(()) = revision.changed() => {
-                    revision.borrow_and_update();
-                    self.switch_changed().await;
-                }
                 Ok(()) = tuning.changed() => {
                     let Tuning { settings, interval } = tuning.borrow_and_update().clone();
                     self.settings = settings;
@@ -303,37 +320,49 @@ impl Task {
                 () = self.sick.due() => self.try_again().await,
                 () = self.retry.due() => drop(self.reconcile_all("something failed").await),
                 _ = tick.tick() => drop(self.reconcile_all("the interval has passed").await),
+                Ok(()) = revision.changed() => {
+                    revision.borrow_and_update();
+                    self.switch_changed().await;
+                }
+                () = now, if after_request => {}
             }
         }
     }
 
     /// Takes the first message, and those of the others that can be carried out with it.
     async fn take_next(&mut self) {
+        self.after_request = true;
         match self.inbox.pop_front() {
             None => {}
             Some(Message::Plan { change, reply }) => drop(reply.send(self.plan(&change))),
-            Some(Message::Reconcile { span, reply }) => {
+            Some(Message::Reconcile { span, ticket, reply }) if ticket.begin() => {
                 let report = self.reconcile_all("asked for").instrument(span).await;
-                drop(reply.send(report));
+                drop(reply.send(Ok(report)));
             }
             Some(Message::PlanReconcile { reply }) => drop(reply.send(self.plan_repairs().await)),
-            Some(Message::TakeOver { bridges, span, reply }) => {
+            Some(Message::TakeOver { bridges, span, ticket, reply }) if ticket.begin() => {
                 drop(reply.send(self.take_over(&bridges).instrument(span).await));
                 self.switch_changed().await;
             }
             Some(Message::PlanTakeOver { bridges, reply }) => drop(reply.send(self.plan_take_over(&bridges).await)),
             Some(Message::PlanVif { vif, reply }) => drop(reply.send(self.plan_vif(&vif).await)),
             Some(Message::Vif(news)) => self.take_news(news).await,
-            Some(Message::Change(first)) => {
+            Some(Message::Change(first)) if first.ticket.begin() => {
                 let batch = self.batch_with(first);
                 self.carry_out(batch).await;
                 // However many requests wait, a VIF that was plugged meanwhile gets its rules now.
                 self.switch_changed().await;
             }
+            // Its caller has been told that it is not carried out.
+            Some(Message::Reconcile { .. } | Message::TakeOver { .. } | Message::Change(_)) => {}
         }
     }
 
     async fn health_changed(&mut self) {
+        if self.switch.health().borrow().hangs() {
+            // What was cut short may have been done, and what became due is left out: a whole look is due once it answers.
+            self.reconciled.send_if_modified(|reconciled| reconciled.take().is_some());
+        }
         self.settle().await;
         if self.has_come_up() {
             drop(self.reconcile_all("Open vSwitch has come up").await);

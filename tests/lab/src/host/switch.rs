@@ -101,6 +101,23 @@ impl Host {
         self.with_vswitchd(Daemon::pause)
     }
 
+    /// Freezes `ovsdb-server` (SIGSTOP): it answers nothing until [`Host::resume_ovsdb`]. What has been written to it before
+    /// may still take effect then.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn pause_ovsdb(&self) -> Result<()> {
+        self.with_ovsdb(Daemon::pause)
+    }
+
+    /// Lets a frozen `ovsdb-server` go on (SIGCONT).
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn resume_ovsdb(&self) -> Result<()> {
+        self.with_ovsdb(Daemon::resume)
+    }
+
     /// Lets a frozen `ovs-vswitchd` go on (SIGCONT).
     ///
     /// # Errors
@@ -123,6 +140,13 @@ impl Host {
         match lock(&self.inner.vswitchd).as_mut() {
             Some(vswitchd) => act(vswitchd),
             None => bail!("{self:?} has no running ovs-vswitchd"),
+        }
+    }
+
+    fn with_ovsdb(&self, act: impl FnOnce(&mut Daemon) -> Result<()>) -> Result<()> {
+        match lock(&self.inner.ovsdb).as_mut() {
+            Some(ovsdb) => act(ovsdb),
+            None => bail!("{self:?} has no running ovsdb-server"),
         }
     }
 
