@@ -67,4 +67,12 @@ mod tests {
         assert!(given_up.give_up() && !given_up.clone().begin());
         assert!(!begun.begin(), "not twice");
     }
+
+    /// The plugin program's deadline, and any other caller's, follows from this one constant.
+    #[test]
+    fn the_daemon_answers_within_what_callers_count_on() {
+        let config = crate::config::Config::default();
+        let longest = config.ovs.timeout + BEYOND + crate::xapi::budget(config.xapi.timeout);
+        assert!(longest < ovstunnel_api::ANSWERED_WITHIN, "{longest:?}");
+    }
 }

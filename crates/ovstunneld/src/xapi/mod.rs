@@ -19,6 +19,8 @@ use crate::config::{self, XapiMode};
 use crate::interfaces::{self, Interfaces};
 use crate::problem::chain;
 
+#[cfg(test)]
+pub(crate) use edit::budget;
 use edit::{Edit, Wanted};
 
 /// What kind of network it is, by the key of `other-config` that says so to management servers.
