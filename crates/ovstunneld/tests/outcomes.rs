@@ -5,7 +5,7 @@
 mod sim;
 
 use ovstunnel_core::{FlowsSeen, View};
-use ovstunnel_ovs::{Becomes, SimulatedSwitch, Switch};
+use ovstunnel_ovs::{Becomes, Pace, SimulatedSwitch, Switch, Work};
 use serde_json::{Value, json};
 use sim::{Sim, ip, mesh, tunnel};
 
@@ -118,6 +118,71 @@ async fn a_tool_that_ends_well_and_changes_no_flow_is_not_believed() {
     assert_eq!(report["failed"], json!([]), "{report}");
     sim.until_flows("xapi1", 3).await;
     assert_eq!(flows(&sim.switch, "xapi1").await, 3);
+}
+
+/// What a switch that hangs has, it still has: to ask for that, or for a plan, takes no answer of its.
+#[tokio::test]
+async fn while_vswitchd_hangs_nothing_is_changed_and_what_changes_nothing_is_answered() {
+    let sim = Sim::new().await;
+    sim.put("xapi1", mesh(5, [2])).await.expect(201);
+    let commits = sim.switch.commits();
+    sim.switch.set_hanging(true);
+    let ready = sim.get("/readyz").await.expect(503);
+    assert!(ready["reason"].as_str().unwrap().contains("ovs-vswitchd hangs"), "{ready}");
+    let metrics = sim.get("/metrics").await.expect(200);
+    assert!(metrics.as_str().unwrap().contains("ovstunnel_vswitchd_up 0"), "{metrics}");
+    let same = sim.put("xapi1", mesh(5, [2])).await.expect(200);
+    assert_eq!((&same["outcome"], &same["bridge"]["flows"]["state"]), (&json!("unchanged"), &json!("unknown")));
+    let plan = sim.put("xapi1?dry_run=true", mesh(5, [2, 3])).await.expect(200);
+    let words: Vec<&str> = plan["changes"].as_array().unwrap().iter().map(|words| words.as_str().unwrap()).collect();
+    assert!(words[0].contains("nothing can be changed") && words[1].starts_with("add tunnel"), "{plan}");
+    sim.put("xapi1", mesh(5, [2, 3])).await.problem(503, "switch_unavailable");
+    sim.delete("xapi1").await.problem(503, "switch_unavailable");
+    assert_eq!(sim.switch.commits(), commits);
+    sim.switch.lose_flows("xapi1");
+    sim.switch.set_hanging(false);
+    sim.until_ready().await;
+    sim.until_flows("xapi1", 2).await;
+    assert_eq!(flows(&sim.switch, "xapi1").await, 2, "it was looked at when it answered again");
+}
+
+/// A switch that takes a minute for a transaction: each request has its answer in time, and what was answered as not carried
+/// out is not carried out. The clock jumps.
+#[tokio::test(start_paused = true)]
+async fn each_request_is_answered_in_time_and_late_ones_are_never_carried_out() {
+    let minute = std::time::Duration::from_secs(60);
+    let pace = Pace::new(move |work| match work {
+        Work::Transaction { steps, .. } if steps[0].bridge() == "slow" => minute,
+        _ => std::time::Duration::ZERO,
+    });
+    let sim = Sim::over(SimulatedSwitch::new().with_pace(pace)).await;
+    let start = tokio::time::Instant::now();
+    let timed = async |answer: std::pin::Pin<Box<dyn Future<Output = sim::Answer> + '_>>| {
+        let answer = answer.await;
+        (answer, start.elapsed().as_secs())
+    };
+    let later = async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        futures_util::future::join_all([
+            timed(Box::pin(sim.put("xapi1", mesh(5, [2])))),
+            timed(Box::pin(sim.delete("slow"))),
+            timed(Box::pin(sim.ask("POST", "/v1/reconcile", None))),
+            timed(Box::pin(sim.ask("POST", "/v1/takeover", None))),
+        ])
+        .await
+    };
+    let (begun, queued) = futures_util::future::join(timed(Box::pin(sim.put("slow", mesh(6, [2])))), later).await;
+    assert!(begun.1 <= 32, "{}", begun.1);
+    let words = begun.0.problem(504, "outcome_unknown");
+    assert!(words["detail"].as_str().unwrap().contains("is not finished after 31s"), "{words}");
+    for (answer, after) in queued {
+        assert!(after <= 33, "{after}");
+        let words = answer.problem(503, "switch_unavailable");
+        assert!(words["detail"].as_str().unwrap().contains("is not carried out any more"), "{words}");
+    }
+    tokio::time::sleep(minute).await;
+    assert_eq!(sim.bridge("slow").await["tunnels"].as_array().unwrap().len(), 1, "what was begun went on");
+    sim.get("/v1/bridges/xapi1").await.problem(404, "not_found");
 }
 
 /// What goes first goes only where the database lives: a release that cannot be recorded takes no flow away.

@@ -41,6 +41,15 @@ impl SimulatedSwitch {
         }
     }
 
+    /// Has `ovs-vswitchd` hang, or answer again; all that is in it stays.
+    pub fn set_hanging(&self, hangs: bool) {
+        self.observer.set_health(|health| {
+            let words = "ovs-vswitchd hangs: no answer for 3 s, nothing computed for 2 s".to_owned();
+            health.vswitchd = if hangs { Err(words) } else { Ok(()) };
+            health.vswitchd_silent = hangs.then(std::time::Instant::now);
+        });
+    }
+
     /// Has changes of a bridge's flows end well and do nothing, or do what they say again.
     pub fn ignore_flows(&self, bridge: &str, ignore: bool) {
         let mut state = self.state();

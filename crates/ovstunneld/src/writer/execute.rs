@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use ovstunnel_core::{
-    BridgeEdit, BridgeName, Change, Phases, PortEdit, PortName, Rejected, Step, TunnelHealth, View, ids, phases,
-    visible,
+    BridgeEdit, BridgeName, Change, FlowsSeen, Phases, PortEdit, PortName, Rejected, Step, TunnelHealth, View, ids,
+    phases, visible,
 };
 use ovstunnel_ovs::CommitError;
 use tracing::Instrument;
@@ -77,10 +77,15 @@ impl Task {
     }
 
     async fn carry_out_batch(&mut self, batch: Vec<Job>, number: u64) {
-        // Also for what would be unchanged: that cannot be known of a switch that does not answer.
         let _turn = match self.ready().await {
             Ok(turn) => turn,
-            Err(error) => return batch.into_iter().for_each(|job| reply(job, Err(error.clone()), number)),
+            Err(error) => {
+                for job in batch {
+                    let answer = self.unchanged(&job).unwrap_or_else(|| Err(error.clone()));
+                    reply(job, answer, number);
+                }
+                return;
+            }
         };
         let many = batch.len() > 1;
         let drafted = self.draft(batch.iter().map(|job| &job.change));
@@ -98,6 +103,23 @@ impl Task {
             let answer = self.retry(&job, first.cloned()).await;
             reply(job, answer, number);
         }
+    }
+
+    /// The answer to what would change nothing, where the switch hangs: what it has it still has. Of one that has ended, its
+    /// flows with it, that cannot be known.
+    fn unchanged(&self, job: &Job) -> Option<Result<Done, WriteError>> {
+        let health = self.switch.health().borrow().clone();
+        let known = health.hangs() && health.database.is_ok() && self.expect_settled().is_ok();
+        known.then_some(())?;
+        let drafted = self.draft([&job.change]);
+        let result = drafted.results.into_iter().next()?;
+        (result.is_ok() && drafted.steps.is_empty()).then_some(())?;
+        let mut answer = self.answers([(job, result)], &[], &Effect::default()).pop()?;
+        if let Ok(Done { seen: Seen::Bridge(seen), .. }) = &mut answer {
+            // It cannot be asked.
+            seen.1 = FlowsSeen::Unknown;
+        }
+        Some(answer)
     }
 
     /// Tries one change by itself, planned anew, as long as the plan differs from what was refused.

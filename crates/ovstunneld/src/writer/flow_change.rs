@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use ovstunnel_core::{FlowChange, FlowsSeen, View};
 use ovstunnel_ovs::CommitError;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Task;
@@ -20,14 +21,25 @@ const FLOWS_AT_ONCE: usize = 64;
 impl Task {
     /// Changes the flows of several bridges; says for which that failed.
     pub(super) async fn change_flows(&self, changes: Vec<(&str, &FlowChange)>) -> BTreeMap<String, CommitError> {
+        // However slow the switch is, the requests that wait must have their turn.
+        let until = Instant::now() + self.switch.timeout();
         let changes: Vec<BoxFuture<'_, _>> =
-            changes.into_iter().map(|(bridge, change)| self.change_flows_of(bridge, change).boxed()).collect();
+            changes.into_iter().map(|(bridge, change)| self.change_flows_of(bridge, change, until).boxed()).collect();
         let results: Vec<_> = futures_util::stream::iter(changes).buffer_unordered(FLOWS_AT_ONCE).collect().await;
         results.into_iter().filter_map(|(bridge, result)| Some((bridge, result.err()?))).collect()
     }
 
-    async fn change_flows_of(&self, bridge: &str, change: &FlowChange) -> (String, Result<(), CommitError>) {
+    async fn change_flows_of(
+        &self,
+        bridge: &str,
+        change: &FlowChange,
+        until: Instant,
+    ) -> (String, Result<(), CommitError>) {
         let name = bridge.to_owned();
+        if Instant::now() >= until {
+            let reason = "Open vSwitch takes too long for other bridges; not begun";
+            return (name, Err(CommitError::Unavailable(reason.to_owned())));
+        }
         let row = || self.switch.observer().read(|db| db.view().bridge(bridge).map(|bridge| bridge.uuid));
         let Some(uuid) = row() else { return (name, Ok(())) };
         let generation = self.switch.health().borrow().generation;

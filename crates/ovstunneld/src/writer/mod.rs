@@ -10,6 +10,7 @@ mod flow_change;
 mod flow_table;
 mod looks;
 mod outcome;
+mod planned;
 mod progress;
 mod refused_bridge;
 mod repair;
@@ -23,7 +24,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ovstunnel_core::{BridgeName, Change, Memory, Outcome, Settings, Step};
+use ovstunnel_core::{BridgeName, Change, Memory, Outcome, Settings};
 use ovstunnel_ovs::Switch;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{Instrument, Span};
@@ -408,22 +409,6 @@ impl Task {
             self.retry.failed();
         }
         Ok(turn)
-    }
-
-    /// What a change would do.
-    fn plan(&self, change: &Change) -> Result<Planned, WriteError> {
-        if let Some(reason) = self.switch.health().borrow().trouble() {
-            return Err(WriteError::Unavailable(reason.to_owned()));
-        }
-        let drafted = self.draft([change]);
-        let port = drafted.results.into_iter().next().unwrap_or(Ok(None))?;
-        let outcome = answer::outcome(change, answer::Parts::of(&drafted.steps).about(change, port.as_ref()));
-        Ok(self.planned(outcome, drafted.steps))
-    }
-
-    fn planned(&self, outcome: Outcome, steps: Vec<Step>) -> Planned {
-        let changes = steps.iter().map(ToString::to_string).collect();
-        Planned { outcome, changes, commands: self.switch.commands(&steps) }
     }
 }
 

@@ -12,6 +12,7 @@ use ovstunnel_core::{
     BridgeName, DesiredBridge, Draft, FlowsSeen, Memory, ObservedBridge, Outcome, Step, TunnelHealth, View,
 };
 use ovstunnel_ovs::Db;
+use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -197,10 +198,22 @@ impl Task {
         &self,
         bridges: impl IntoIterator<Item = (&'a BridgeName, &'a Uuid)>,
     ) -> Vec<String> {
+        let until = Instant::now() + self.switch.timeout() / 2;
         let dumps: Vec<BoxFuture<'_, _>> =
-            bridges.into_iter().map(|(name, uuid)| self.read_flows_of(name, *uuid).boxed()).collect();
+            bridges.into_iter().map(|(name, uuid)| self.read_flows_in_time(name, *uuid, until).boxed()).collect();
         let results: Vec<_> = futures_util::stream::iter(dumps).buffer_unordered(DUMPS_AT_ONCE).collect().await;
         results.into_iter().flatten().collect()
+    }
+
+    /// A switch that takes long for each answer keeps the requests waiting: what it has not been asked for until then is left
+    /// for the next look, which does not ask again for what has been read.
+    async fn read_flows_in_time(&self, name: &BridgeName, uuid: Uuid, until: Instant) -> Option<String> {
+        if Instant::now() < until {
+            return self.read_flows_of(name, uuid).await;
+        }
+        Some(format!(
+            "flows of bridge {name} were not read: Open vSwitch takes too long; they are read at the next look"
+        ))
     }
 
     /// Reads the flows of one bridge, if they are not those that were read last; says why they could not be read.
