@@ -16,7 +16,7 @@ const VSCTL: &str = "ovs-vsctl";
 const OFCTL: &str = "ovs-ofctl";
 const SOON: Duration = Duration::from_secs(20);
 /// The cookie of flows that end by themselves.
-const TEMPORARY: &str = "cookie=0x6f736200000001";
+const TEMPORARY: &str = "cookie=0x6f76736200000001";
 
 /// What a host's daemon is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
