@@ -14,6 +14,9 @@ use super::{Message, WriteError, Writer};
 /// What a request may take beyond the deadline of one command: that command's end must have the time to be told.
 pub const BEYOND: Duration = Duration::from_secs(1);
 
+/// As long as it takes.
+const PATIENT: Duration = Duration::from_secs(24 * 60 * 60);
+
 const WAITING: u8 = 0;
 const BEGUN: u8 = 1;
 const GIVEN_UP: u8 = 2;
@@ -35,6 +38,11 @@ impl Ticket {
 }
 
 impl Writer {
+    /// The same writer for a caller who waits for as long as it takes.
+    pub fn patient(self) -> Self {
+        Writer { deadline: PATIENT, ..self }
+    }
+
     /// Asks the writer, and has an answer at the deadline.
     pub(super) async fn ask<T>(
         &self,
