@@ -11,7 +11,7 @@ use ovstunnel_core::{BridgeName, NetworkUuid};
 use uuid::Uuid;
 
 use crate::real::{CommandHook, RunResult};
-use crate::runner::{RunError, run};
+use crate::runner::{Bounds, RunError, run};
 
 /// Longest name-label that is asked for, in bytes.
 const LABEL_MAX: usize = 4096;
@@ -138,7 +138,7 @@ impl Xe {
     async fn ask(&self, command: &'static str, args: &[String]) -> Result<String, XeError> {
         let args: Vec<&str> = std::iter::once(command).chain(args.iter().map(String::as_str)).collect();
         let started = Instant::now();
-        let result = run(&self.program, &args, &[], "", self.timeout, None).await;
+        let result = run(&self.program, &args, &[], "", Bounds::within(self.timeout)).await;
         self.hook.tell("xe", RunResult::of(&result), started.elapsed());
         let finished = result?;
         tracing::debug!(command, status = finished.status.code(), took = ?finished.took, "ran xe");

@@ -279,8 +279,15 @@ mod tests {
     use super::*;
 
     fn around() -> Surroundings {
-        let health =
-            Health { database: Ok(()), vswitchd: Err("ended".into()), generation: 3, version: None, no_meters: None };
+        let health = Health {
+            database: Ok(()),
+            vswitchd: Err("ended".into()),
+            generation: 3,
+            version: None,
+            database_silent: None,
+            vswitchd_silent: None,
+            no_meters: None,
+        };
         let certificates = vec![("certificate", Some(-3.5)), ("client_ca", None)];
         Surroundings { health, mirror_age: Duration::from_millis(1500), log_lines_lost: 7, certificates }
     }

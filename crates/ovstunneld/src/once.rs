@@ -63,7 +63,7 @@ async fn look(config: &Config, turn: &Turn) -> Result<(), OnceError> {
     let (writer, running) =
         Writer::start(switch.clone(), service::settings(config), NEVER, metrics, WriterLock::none());
     let report = match until_there(&switch, config.ovs.timeout).await {
-        Ok(()) => writer.reconcile().await.map_err(OnceError::from),
+        Ok(()) => writer.clone().patient().reconcile().await.map_err(OnceError::from),
         Err(reason) => Err(OnceError::Unavailable(reason)),
     };
     // It finishes what it is at, then ends.

@@ -20,6 +20,8 @@ use crate::config::{self, XapiMode};
 use crate::interfaces::{self, Interfaces};
 use crate::problem::chain;
 
+#[cfg(test)]
+pub(crate) use edit::budget;
 use edit::{Edit, Wanted};
 use label::Labels;
 
