@@ -15,7 +15,7 @@ use crate::{
 /// The flows that a bridge must have, given the ports that are on it.
 pub fn bridge_flows(desired: &DesiredBridge, observed: Option<&ObservedBridge>, settings: &Settings) -> BTreeSet<Flow> {
     match &desired.kind {
-        BridgeKind::Network(key) => network_flows(*key, desired.ipv6, observed, settings),
+        BridgeKind::Network(key) => network_flows(*key, desired, observed, settings),
         BridgeKind::Vpc(vpc) => vpc_flows(desired, vpc, observed, settings),
     }
 }
@@ -23,7 +23,7 @@ pub fn bridge_flows(desired: &DesiredBridge, observed: Option<&ObservedBridge>, 
 /// The flows of the bridge of one network.
 fn network_flows(
     key: GreKey,
-    ipv6: Ipv6Policy,
+    desired: &DesiredBridge,
     observed: Option<&ObservedBridge>,
     settings: &Settings,
 ) -> BTreeSet<Flow> {
@@ -35,8 +35,9 @@ fn network_flows(
         .collect();
 
     let mut flows = BTreeSet::from([flow(1000, Purpose::Baseline, 0, from_tunnels, vec![])]);
-    flows.extend(ipv6_drop(ipv6));
-    if !vif_ports.is_empty() {
+    flows.extend(ipv6_drop(desired.ipv6));
+    // What is behind an uplink hears the mesh as VMs do, also where no VM is.
+    if !vif_ports.is_empty() || observed.is_some_and(|bridge| desired.uplink_on(bridge)) {
         flows.insert(flow(1100, Purpose::TunnelOpen, 0, from_tunnels, vec![Action::Normal]));
     }
     for port in vif_ports {

@@ -6,5 +6,6 @@
 mod bridge;
 mod flow;
 
+pub(crate) use bridge::is_plugins_tunnel;
 pub use bridge::{Finding, survey};
 pub use flow::{PluginFlow, PluginGroup, PluginTable};
