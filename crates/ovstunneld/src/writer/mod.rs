@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ovstunnel_core::{BridgeName, Change, Memory, Outcome, Settings, Step};
+use ovstunnel_core::{BridgeName, Change, HostFacts, Memory, Outcome, Settings, Step};
 use ovstunnel_ovs::Switch;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{Instrument, Span};
@@ -52,13 +52,33 @@ pub(crate) struct Job {
 #[derive(Debug)]
 pub(crate) enum Message {
     Change(Job),
-    Plan { change: Change, reply: oneshot::Sender<Result<Planned, WriteError>> },
-    Reconcile { span: Span, reply: oneshot::Sender<Report> },
-    PlanReconcile { reply: oneshot::Sender<Result<Planned, WriteError>> },
-    TakeOver { bridges: Vec<BridgeName>, span: Span, reply: oneshot::Sender<Result<Vec<TakenOver>, WriteError>> },
-    PlanTakeOver { bridges: Vec<BridgeName>, reply: oneshot::Sender<Result<PlannedTakeover, WriteError>> },
+    Plan {
+        change: Change,
+        reply: oneshot::Sender<Result<Planned, WriteError>>,
+    },
+    Reconcile {
+        span: Span,
+        reply: oneshot::Sender<Report>,
+    },
+    PlanReconcile {
+        reply: oneshot::Sender<Result<Planned, WriteError>>,
+    },
+    TakeOver {
+        bridges: Vec<BridgeName>,
+        host: HostFacts,
+        span: Span,
+        reply: oneshot::Sender<Result<Vec<TakenOver>, WriteError>>,
+    },
+    PlanTakeOver {
+        bridges: Vec<BridgeName>,
+        host: HostFacts,
+        reply: oneshot::Sender<Result<PlannedTakeover, WriteError>>,
+    },
     Vif(vif::News),
-    PlanVif { vif: Vif, reply: oneshot::Sender<Result<Planned, WriteError>> },
+    PlanVif {
+        vif: Vif,
+        reply: oneshot::Sender<Result<Planned, WriteError>>,
+    },
 }
 
 /// What can be changed while the writer runs.
@@ -159,9 +179,9 @@ impl Writer {
     ///
     /// # Errors
     /// When the switch cannot be reached; what went wrong with single bridges is told of each.
-    pub async fn take_over(&self, bridges: Vec<BridgeName>) -> Result<Vec<TakenOver>, WriteError> {
+    pub async fn take_over(&self, bridges: Vec<BridgeName>, host: HostFacts) -> Result<Vec<TakenOver>, WriteError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Message::TakeOver { bridges, span: Span::current(), reply }).await?;
+        self.send(Message::TakeOver { bridges, host, span: Span::current(), reply }).await?;
         answer.await.unwrap_or(Err(WriteError::Ended))
     }
 
@@ -169,9 +189,13 @@ impl Writer {
     ///
     /// # Errors
     /// When the switch cannot be reached.
-    pub async fn plan_take_over(&self, bridges: Vec<BridgeName>) -> Result<PlannedTakeover, WriteError> {
+    pub async fn plan_take_over(
+        &self,
+        bridges: Vec<BridgeName>,
+        host: HostFacts,
+    ) -> Result<PlannedTakeover, WriteError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Message::PlanTakeOver { bridges, reply }).await?;
+        self.send(Message::PlanTakeOver { bridges, host, reply }).await?;
         answer.await.unwrap_or(Err(WriteError::Ended))
     }
 
@@ -301,11 +325,13 @@ impl Task {
                 drop(reply.send(report));
             }
             Some(Message::PlanReconcile { reply }) => drop(reply.send(self.plan_repairs().await)),
-            Some(Message::TakeOver { bridges, span, reply }) => {
-                drop(reply.send(self.take_over(&bridges).instrument(span).await));
+            Some(Message::TakeOver { bridges, host, span, reply }) => {
+                drop(reply.send(self.take_over(&bridges, &host).instrument(span).await));
                 self.switch_changed().await;
             }
-            Some(Message::PlanTakeOver { bridges, reply }) => drop(reply.send(self.plan_take_over(&bridges).await)),
+            Some(Message::PlanTakeOver { bridges, host, reply }) => {
+                drop(reply.send(self.plan_take_over(&bridges, &host).await));
+            }
             Some(Message::PlanVif { vif, reply }) => drop(reply.send(self.plan_vif(&vif).await)),
             Some(Message::Vif(news)) => self.take_news(news).await,
             Some(Message::Change(first)) => {
