@@ -16,7 +16,7 @@ use crate::{
 /// The flows that a bridge must have, given the ports that are on it.
 pub fn bridge_flows(desired: &DesiredBridge, observed: Option<&ObservedBridge>, settings: &Settings) -> BTreeSet<Flow> {
     match &desired.kind {
-        BridgeKind::Network(key) => network_flows(*key, desired.ipv6, observed, settings),
+        BridgeKind::Network(key) => network_flows(*key, desired, observed, settings),
         BridgeKind::Vpc(vpc) => vpc_flows(desired, vpc, observed, settings),
     }
 }
@@ -24,7 +24,7 @@ pub fn bridge_flows(desired: &DesiredBridge, observed: Option<&ObservedBridge>, 
 /// The flows of the bridge of one network.
 fn network_flows(
     key: GreKey,
-    ipv6: Ipv6Policy,
+    desired: &DesiredBridge,
     observed: Option<&ObservedBridge>,
     settings: &Settings,
 ) -> BTreeSet<Flow> {
@@ -36,13 +36,14 @@ fn network_flows(
         .collect();
 
     let mut flows = BTreeSet::from([flow(1000, Purpose::Baseline, 0, from_tunnels, vec![])]);
-    flows.extend(ipv6_drop(ipv6));
+    flows.extend(ipv6_drop(desired.ipv6));
     // Open vSwitch's own flow that forwards goes with `del-flows` and with `fail_mode=secure`: ours stands above it. Where the
     // Python plugin's pipeline for a VPC is, it would lead around that.
     if !observed.is_some_and(has_vpc_pipeline) {
         flows.insert(flow(1, Purpose::Forward, 0, Match::default(), vec![Action::Normal]));
     }
-    if !vif_ports.is_empty() {
+    // What is behind an uplink hears the mesh as VMs do, also where no VM is.
+    if !vif_ports.is_empty() || observed.is_some_and(|bridge| desired.uplink_on(bridge)) {
         flows.insert(flow(1100, Purpose::TunnelOpen, 0, from_tunnels, vec![Action::Normal]));
     }
     for port in vif_ports {

@@ -24,6 +24,7 @@ mod python_plugin;
 mod spanning_tree;
 mod stages;
 mod step;
+mod uplink;
 mod value;
 mod visible;
 mod vpc;
@@ -48,6 +49,7 @@ pub use python_plugin::{Finding, PluginFlow, PluginGroup, PluginTable, survey};
 pub use spanning_tree::SpanningTree;
 pub use stages::{Phases, phases, stages};
 pub use step::{BridgeEdit, BridgeSpec, FailMode, PortEdit, Step};
+pub use uplink::{DeviceFacts, HostFacts, UplinkName, WayOut, carries_tunnels, undeclared_uplinks, way_out};
 pub use value::{BridgeName, GreKey, HostId, Invalid, NetworkUuid, PortName, RemoteIp};
 pub use visible::visible;
 pub use vpc::{

@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod edge;
 pub mod extract;
 pub mod fuzzing;
+mod host_facts;
 pub mod interfaces;
 pub mod listen;
 pub mod lock;

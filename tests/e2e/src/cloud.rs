@@ -140,6 +140,7 @@ impl Cloud {
             network_uuid: Some(format!("00000000-0000-4000-8000-{:012}", network.key)),
             host_id: Some(Id::Number(self.node(number)?.id())),
             ipv6: Some(network.ipv6),
+            uplink: None,
             tunnels: Some(others.map(tunnel).collect::<Result<_>>()?),
         })
     }

@@ -143,6 +143,11 @@ impl Node {
         self.dir.join("ovstunneld.toml")
     }
 
+    /// A folder that stands for `/` where the daemon looks at files of the host, if it is there when the daemon starts.
+    pub fn false_root(&self) -> PathBuf {
+        self.dir.join("root")
+    }
+
     /// What the daemon has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("ovstunnel.log")).unwrap_or_default()
@@ -175,6 +180,9 @@ impl Node {
         }
         let mut command = self.host.command(program("ovstunneld")?);
         command.arg("--config").arg(self.config_file()).envs(environment());
+        if self.false_root().exists() {
+            command.env("OVSTUNNEL_DOCTOR_ROOT", self.false_root());
+        }
         *daemon = Some(self.host.spawn("ovstunneld", command)?);
         Ok(())
     }

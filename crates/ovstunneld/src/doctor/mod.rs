@@ -29,7 +29,7 @@ use tokio::sync::Mutex;
 use self::clock::Moment;
 pub(crate) use self::facts::remote_addresses;
 use self::finding::warn;
-use self::root::Root;
+pub(crate) use self::root::Root;
 use crate::config::{Config, XapiMode};
 use crate::interfaces::Interfaces;
 
@@ -142,6 +142,7 @@ impl Doctor {
         let mut findings = bridges::protected(&observed);
         findings.extend(bridges::spanning_tree(&observed));
         findings.extend(bridges::tunnels(&now.bridges));
+        findings.extend(bridges::twice(&observed));
         findings.extend(bridges::drift(&now.bridges, &now.pending));
         findings.extend(self.of_rows(now, &observed).await);
         match facts::flows(now, &observed).await {

@@ -47,6 +47,7 @@ pub(super) fn bridge(observed: &ObservedBridge, seen: &FlowsSeen, settings: &Set
         adopted: record.adopted,
         tunnels: observed.ports.values().filter_map(tunnel).collect(),
         vifs: observed.vifs(prefixes).map(vif).collect(),
+        uplink: record.uplink.as_ref().map(ToString::to_string),
         other_ports: others.map(|port| port.name.clone()).collect(),
         flows: flows(&record, observed, seen, settings),
     })

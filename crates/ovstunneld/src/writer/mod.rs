@@ -24,7 +24,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ovstunnel_core::{BridgeName, Change, Memory, Outcome, Settings};
+use ovstunnel_core::{BridgeName, Change, HostFacts, Memory, Outcome, Settings};
 use ovstunnel_ovs::Switch;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{Instrument, Span};
@@ -75,12 +75,14 @@ pub(crate) enum Message {
     },
     TakeOver {
         bridges: Vec<BridgeName>,
+        host: HostFacts,
         span: Span,
         ticket: Ticket,
         reply: oneshot::Sender<Result<Vec<TakenOver>, WriteError>>,
     },
     PlanTakeOver {
         bridges: Vec<BridgeName>,
+        host: HostFacts,
         reply: oneshot::Sender<Result<PlannedTakeover, WriteError>>,
     },
     Vif(vif::News),
@@ -190,17 +192,21 @@ impl Writer {
     ///
     /// # Errors
     /// When the switch cannot be reached; what went wrong with single bridges is told of each.
-    pub async fn take_over(&self, bridges: Vec<BridgeName>) -> Result<Vec<TakenOver>, WriteError> {
+    pub async fn take_over(&self, bridges: Vec<BridgeName>, host: HostFacts) -> Result<Vec<TakenOver>, WriteError> {
         let span = Span::current();
-        self.ask(|ticket, reply| Message::TakeOver { bridges, span, ticket, reply }).await
+        self.ask(|ticket, reply| Message::TakeOver { bridges, host, span, ticket, reply }).await
     }
 
     /// Says what a take-over would do, and does nothing.
     ///
     /// # Errors
     /// When the switch cannot be reached.
-    pub async fn plan_take_over(&self, bridges: Vec<BridgeName>) -> Result<PlannedTakeover, WriteError> {
-        self.ask(|_, reply| Message::PlanTakeOver { bridges, reply }).await
+    pub async fn plan_take_over(
+        &self,
+        bridges: Vec<BridgeName>,
+        host: HostFacts,
+    ) -> Result<PlannedTakeover, WriteError> {
+        self.ask(|_, reply| Message::PlanTakeOver { bridges, host, reply }).await
     }
 
     /// Looks at the bridge of a VIF of which there are news.
@@ -341,11 +347,13 @@ impl Task {
                 drop(reply.send(Ok(report)));
             }
             Some(Message::PlanReconcile { reply }) => drop(reply.send(self.plan_repairs().await)),
-            Some(Message::TakeOver { bridges, span, ticket, reply }) if ticket.begin() => {
-                drop(reply.send(self.take_over(&bridges).instrument(span).await));
+            Some(Message::TakeOver { bridges, host, span, ticket, reply }) if ticket.begin() => {
+                drop(reply.send(self.take_over(&bridges, &host).instrument(span).await));
                 self.switch_changed().await;
             }
-            Some(Message::PlanTakeOver { bridges, reply }) => drop(reply.send(self.plan_take_over(&bridges).await)),
+            Some(Message::PlanTakeOver { bridges, host, reply }) => {
+                drop(reply.send(self.plan_take_over(&bridges, &host).await));
+            }
             Some(Message::PlanVif { vif, reply }) => drop(reply.send(self.plan_vif(&vif).await)),
             Some(Message::Vif(news)) => self.take_news(news).await,
             Some(Message::Change(first)) if first.ticket.begin() => {
