@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::Ipv4Addr;
 
 use ovstunnel_core::{GreIdentity, ObservedBridge, ObservedInterface, ObservedPort, View};
 use uuid::Uuid;
@@ -12,6 +13,15 @@ use crate::Db;
 /// Questions that are answered by looking at each row: an index, of which every change makes a new one necessary, costs as
 /// much as some dozens of them.
 const FEW: usize = 16;
+
+/// Where tunnels go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TunnelAddresses {
+    /// Addresses of the other ends: `options:remote_ip`.
+    pub remotes: BTreeSet<Ipv4Addr>,
+    /// Addresses of this end where they are fixed: `options:local_ip`.
+    pub locals: BTreeSet<Ipv4Addr>,
+}
 
 /// A look at the mirror. Its indexes are made once they are worth it, so one view should serve one batch.
 #[derive(Debug)]
@@ -52,6 +62,19 @@ impl Db {
         let mut names: Vec<String> = self.bridges.values().map(|row| row.name.clone()).collect();
         names.sort();
         names
+    }
+
+    /// Where all tunnels go, whosever they are.
+    pub fn tunnel_addresses(&self) -> TunnelAddresses {
+        let mut found = TunnelAddresses::default();
+        for row in self.interfaces.values() {
+            let option = |name| row.options.iter().find(|(key, _)| key == name).and_then(|(_, ip)| ip.parse().ok());
+            match option("local_ip") {
+                Some(local) => drop(found.locals.insert(local)),
+                None => found.remotes.extend(option("remote_ip")),
+            }
+        }
+        found
     }
 
     /// Which configuration vswitchd was last asked to take up, and which it has taken up.
@@ -200,8 +223,6 @@ fn tree(pairs: &Pairs) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     fn db() -> Db {

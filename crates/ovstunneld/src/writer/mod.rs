@@ -13,6 +13,7 @@ mod refused_bridge;
 mod repair;
 mod retry;
 mod takeover;
+mod tuned;
 mod unplaced;
 mod vif;
 
@@ -34,6 +35,7 @@ pub use looks::{Look, Looks};
 pub use progress::Progress;
 pub use repair::Report;
 pub use takeover::{PlannedTakeover, TakenOver, TakeoverState};
+pub use tuned::Tuned;
 pub use vif::Vif;
 
 /// Requests that may wait; further ones wait in their handlers.
@@ -207,8 +209,17 @@ impl Writer {
     /// Other settings, and another time between two looks, from now on: every bridge is looked at, and follows them. Where
     /// nothing differs nothing happens.
     pub fn tune(&self, settings: Settings, interval: Duration) {
-        let new = Tuning { settings: Arc::new(settings), interval };
-        self.tuning.send_if_modified(|tuning| std::mem::replace(tuning, new.clone()) != new);
+        self.tuning.send_if_modified(|tuning| {
+            // What is known of the underlay is no part of the configuration.
+            let settings = Settings { underlay: tuning.settings.underlay.clone(), ..settings.clone() };
+            let new = Tuning { settings: Arc::new(settings), interval };
+            std::mem::replace(tuning, new.clone()) != new
+        });
+    }
+
+    /// For whoever follows the underlay. Does not keep the writer from ending.
+    pub fn tuned(&self) -> Tuned {
+        Tuned::new(Arc::clone(&self.tuning))
     }
 
     /// Whether the writer gets on.
@@ -264,7 +275,8 @@ impl Task {
     async fn run(mut self, mut tuning: watch::Receiver<Tuning>) {
         let observer = self.switch.observer().clone();
         let (mut revision, mut health) = (observer.revision(), observer.health());
-        let mut tick = every(tuning.borrow_and_update().interval);
+        let mut before = tuning.borrow_and_update().clone();
+        let mut tick = every(before.interval);
         loop {
             self.progress.idle();
             // Not biased: requests that never cease must not keep us from what the switch calls for, nor the other way round.
@@ -279,10 +291,14 @@ impl Task {
                     self.switch_changed().await;
                 }
                 Ok(()) = tuning.changed() => {
-                    let Tuning { settings, interval } = tuning.borrow_and_update().clone();
-                    self.settings = settings;
-                    // Its first tick is at once: every bridge is looked at.
-                    tick = every(interval);
+                    let now = tuning.borrow_and_update().clone();
+                    self.settings = Arc::clone(&now.settings);
+                    match now.differs_in_underlay_only(&before) {
+                        true => self.follow_underlay().await,
+                        // Its first tick is at once: every bridge is looked at.
+                        false => tick = every(now.interval),
+                    }
+                    before = now;
                 }
                 () = self.sick.due() => self.try_again().await,
                 () = self.retry.due() => drop(self.reconcile_all("something failed").await),
