@@ -69,6 +69,19 @@ pub fn underlay_flows(host: &Host) -> Result<usize> {
     Ok(if reached { 3 } else { 0 })
 }
 
+/// Waits until a managed bridge has these: they come as soon as the daemon has heard of the tunnel's way.
+///
+/// # Errors
+/// When it has others after a minute.
+pub fn wait_for_underlay_flows(host: &Host, bridge: &str) -> Result<()> {
+    wait_until(format!("the flows of {bridge} that keep VMs from the ends of tunnels"), DEADLINE, || {
+        let (flows, expected) = (our_flows(host, bridge)?, underlay_flows(host)?);
+        let there = flows.iter().filter(|flow| flow.contains("priority=9000")).count();
+        ensure!(there == expected, "{there} of {expected}:\n{}", flows.join("\n"));
+        anyhow::Ok(())
+    })
+}
+
 fn ports(host: &Host, bridge: &str) -> Result<BTreeSet<String>> {
     let is_vif = |port: &&str| ["vif", "tap", "vnet"].iter().any(|prefix| port.starts_with(prefix));
     Ok(host.vsctl(["list-ports", bridge])?.lines().filter(is_vif).map(str::to_owned).collect())

@@ -118,7 +118,7 @@ fn no_flow_leads_around_a_pipeline_for_a_vpc() -> Result<()> {
     // The same where the pipeline is the Python plugin's, on a bridge that is set up as a network's.
     let network = Network::numbered(5, Ipv6Policy::Drop);
     host.vsctl(["add-br", &network.bridge, "--", "set", "Bridge", &network.bridge, "datapath_type=netdev"])?;
-    host.vsctl(["set", "Bridge", &network.bridge, "other_config:is-ovs-vpc-distributed-vr-network=True"])?;
+    host.vsctl(["set", "Bridge", &network.bridge, "other_config:gre_key=OVS-DR-VPC-Bridge9"])?;
     host.ofctl(["--strict", "del-flows", &network.bridge, "priority=0"])?;
     host.ofctl(["add-flow", &network.bridge, "table=0,priority=0,actions=resubmit(,1)"])?;
     vpc.cloud().join(&network, 1, &[1])?;

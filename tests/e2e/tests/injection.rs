@@ -280,8 +280,8 @@ fn the_flows_follow_the_underlay() -> Result<()> {
     };
     wait_for(6)?;
     // Another address of it.
-    ip(&host, "address add 198.51.100.2/24 dev und0")?;
     ip(&host, "address del 198.51.100.1/24 dev und0")?;
+    ip(&host, "address add 198.51.100.2/24 dev und0")?;
     let moved = || our_flows(&host, &a.bridge).map(|flows| flows.join("\n"));
     wait_until("the other address", SOON, || match moved()? {
         flows if flows.contains("nw_dst=198.51.100.2 ") && !flows.contains("nw_dst=198.51.100.1 ") => Ok(()),
