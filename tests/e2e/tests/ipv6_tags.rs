@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use ovstunnel_api::Ipv6Policy;
-use ovstunnel_e2e::{Cloud, Network, NodeConfig, VpcCloud, our_flows};
+use ovstunnel_e2e::{Cloud, Network, NodeConfig, VPC_BRIDGE, VpcCloud, our_flows};
 use ovstunnel_lab::{Content, DEADLINE, Delivery, Host, Kind, Probe, Vm, VmSpec, Wrapped, run, wait_until};
 
 /// The types of a VLAN tag from behind which a Linux guest takes what it is sent.
@@ -46,7 +46,8 @@ fn guest(number: u16) -> Result<VmSpec> {
 
 fn accept(guest: &Vm) -> Result<()> {
     let mut command = guest.command("sysctl");
-    command.args(["-q", "-w", "net.ipv6.conf.eth0.accept_ra=2", "net.ipv6.conf.eth0.autoconf=1"]);
+    let each = ["accept_ra=2", "autoconf=1", "max_addresses=0"].map(|set| format!("net.ipv6.conf.eth0.{set}"));
+    command.args(["-q", "-w"]).args(each);
     run(command, DEADLINE).map(drop)
 }
 
@@ -112,7 +113,16 @@ fn no_guest_of_a_vpc_takes_an_address_behind_any_tags() -> Result<()> {
     for guest in guests {
         ensure!(taken(guest)?.is_empty(), "{guest} has taken {:?}", taken(guest)?);
     }
-    Ok(())
+    // That it is these flows that keep it from them.
+    for node in cloud.nodes() {
+        node.kill();
+        node.host().ofctl(["del-flows", VPC_BRIDGE, "cookie=0x6f76737404000000/0xffffffffff000000"])?;
+    }
+    advertise(cloud, router, 0x401)?;
+    wait_until("a guest to take an address without the flows", Duration::from_secs(20), || match taken(guests[0])? {
+        taken if taken.len() > 3 => Ok(()),
+        taken => Err(anyhow!("{taken:?}")),
+    })
 }
 
 /// What is sent, and whether it arrives.
