@@ -206,7 +206,7 @@ mod tests {
         let routes = [(B, route("br-phy", [10, 0, 0, 1])), (C, route("br-phy", [10, 0, 0, 1]))].into();
         let underlay = Ends::default().update(&devices, &routes, &wanted(&[]));
         let end = ("br-phy", "0a:00:00:00:00:01".to_owned(), "10.0.0.1".to_owned());
-        assert_eq!(told(&underlay), [end.clone()]);
+        assert_eq!(told(&underlay), std::slice::from_ref(&end));
         assert_eq!(underlay.own.len(), 2);
         let two = [(B, route("br-phy", [10, 0, 0, 1])), (C, route("xapi1", [10, 9, 0, 1]))].into();
         assert_eq!(Ends::default().update(&devices, &two, &wanted(&[])).ends.len(), 2);
