@@ -4,10 +4,11 @@
 //! the database is the only record (docs/ARCHITECTURE.md, invariant 3).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::{
     BridgeKind, BridgeName, GreIdentity, GreKey, HostId, NetworkUuid, ObservedBridge, ObservedPort, PortName, RemoteIp,
-    UplinkName,
+    Underlay, UplinkName,
 };
 
 /// Keys of `external_ids` and `other_config`. Part of the public contract.
@@ -96,12 +97,23 @@ pub struct Settings {
     pub vif_broadcast_pps: u32,
     /// `Bridge.datapath_type` of new bridges: empty for the kernel's, `netdev` for userspace.
     pub datapath_type: String,
+    /// Where IPv6 is dropped, whether that which can have IPv6 behind it, unseen by Open vSwitch, is dropped too.
+    pub ipv6_drop_opaque: bool,
+    /// What is known of the network that carries the tunnels; nothing as long as it is not known.
+    pub underlay: Option<Arc<Underlay>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let vif_prefixes = ["vif", "tap", "vnet"].map(str::to_owned).into();
-        Settings { ipv6: Ipv6Policy::Drop, vif_prefixes, vif_broadcast_pps: 0, datapath_type: String::new() }
+        Settings {
+            ipv6: Ipv6Policy::Drop,
+            vif_prefixes,
+            vif_broadcast_pps: 0,
+            datapath_type: String::new(),
+            ipv6_drop_opaque: false,
+            underlay: None,
+        }
     }
 }
 

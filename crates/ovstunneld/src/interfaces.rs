@@ -3,6 +3,7 @@
 //! What it does: asks the kernel over one netlink connection, each question with a deadline; or answers from a fixed list,
 //! for the simulated switch. What it must not do: change anything, or keep what it was told: addresses change.
 
+mod devices;
 mod local;
 mod route;
 
@@ -17,6 +18,7 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, Add
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use tokio::sync::Mutex;
 
+pub use devices::{Device, News};
 pub use local::{LocalAddress, not_another_host};
 pub use route::{Neighbour, Route};
 

@@ -28,5 +28,6 @@ pub mod seldom;
 pub mod service;
 pub mod support;
 pub mod tls;
+mod underlay;
 pub mod writer;
 pub mod xapi;

@@ -14,6 +14,15 @@ use crate::Db;
 /// much as some dozens of them.
 const FEW: usize = 16;
 
+/// Where tunnels go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TunnelAddresses {
+    /// Addresses of the other ends: `options:remote_ip`.
+    pub remotes: BTreeSet<Ipv4Addr>,
+    /// Addresses of this end where they are fixed: `options:local_ip`.
+    pub locals: BTreeSet<Ipv4Addr>,
+}
+
 /// A look at the mirror. Its indexes are made once they are worth it, so one view should serve one batch.
 #[derive(Debug)]
 pub struct SwitchView<'a> {
@@ -63,6 +72,19 @@ impl Db {
         let by_network: BTreeMap<u32, Ipv4Addr> =
             remotes.filter_map(|(_, ip)| ip.parse::<Ipv4Addr>().ok()).map(|ip| (ip.to_bits() >> 8, ip)).collect();
         by_network.into_values().collect()
+    }
+
+    /// Where all tunnels go, whosever they are.
+    pub fn tunnel_addresses(&self) -> TunnelAddresses {
+        let mut found = TunnelAddresses::default();
+        for row in self.interfaces.values() {
+            let option = |name| row.options.iter().find(|(key, _)| key == name).and_then(|(_, ip)| ip.parse().ok());
+            match option("local_ip") {
+                Some(local) => drop(found.locals.insert(local)),
+                None => found.remotes.extend(option("remote_ip")),
+            }
+        }
+        found
     }
 
     /// Which configuration vswitchd was last asked to take up, and which it has taken up.

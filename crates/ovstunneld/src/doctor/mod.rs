@@ -4,6 +4,7 @@
 //! file judge its own; a check that does not apply to a host is left out. What it must not do: change anything, send a packet
 //! unless that is asked for, or run a program but by `ovstunnel-ovs`.
 
+mod addresses;
 mod bridges;
 pub(crate) mod certificates;
 mod clock;
@@ -173,6 +174,10 @@ impl Doctor {
         let gre = openvswitch::gre_in_kernel(&self.root);
         let datapaths = facts::datapaths(&rows, &now.bridges);
         findings.extend(openvswitch::datapath(&datapaths, &self.config().ovs.datapath_type, gre));
+        match now.interfaces.devices().await {
+            Ok(devices) => findings.extend(addresses::check(&facts::on_bridges(&datapaths, &now.bridges, devices))),
+            Err(error) => findings.push(unread("device_address", &crate::problem::chain(&error))),
+        }
         match now.interfaces.routes(facts::remote_addresses(&now.bridges)).await {
             Ok(routes) => {
                 let remotes = facts::remotes(&rows, &now.bridges, routes);

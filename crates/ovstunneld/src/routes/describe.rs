@@ -5,7 +5,7 @@ use ovstunnel_api::{
 };
 use ovstunnel_core::{
     DesiredBridge, DesiredTunnel, FlowChange, FlowsSeen, ObservedBridge, ObservedPort, Settings, TunnelHealth,
-    bridge_flows, unplaced_vifs,
+    unplaced_vifs, wanted_flows,
 };
 
 use crate::writer::Refusal;
@@ -98,7 +98,7 @@ pub(super) fn tunnel(port: &ObservedPort) -> Option<Tunnel> {
 }
 
 fn flows(record: &DesiredBridge, observed: &ObservedBridge, seen: &FlowsSeen, settings: &Settings) -> Flows {
-    let expected = bridge_flows(record, Some(observed), settings);
+    let expected = wanted_flows(record, observed, seen, settings);
     let state = match (seen, FlowChange::between(&expected, seen)) {
         (FlowsSeen::Unknown, _) => FlowsState::Unknown,
         (FlowsSeen::Known { .. }, None) => FlowsState::InSync,

@@ -17,6 +17,7 @@ mod repair;
 mod retry;
 mod takeover;
 mod ticket;
+mod tuned;
 mod unplaced;
 mod vif;
 
@@ -42,6 +43,7 @@ use ticket::Ticket;
 
 pub use takeover::{PlannedTakeover, TakenOver, TakeoverState};
 pub use ticket::BEYOND;
+pub use tuned::Tuned;
 pub use vif::Vif;
 
 /// Requests that may wait; further ones wait in their handlers.
@@ -238,8 +240,17 @@ impl Writer {
     /// Other settings, and another time between two looks, from now on: every bridge is looked at, and follows them. Where
     /// nothing differs nothing happens.
     pub fn tune(&self, settings: Settings, interval: Duration) {
-        let new = Tuning { settings: Arc::new(settings), interval };
-        self.tuning.send_if_modified(|tuning| std::mem::replace(tuning, new.clone()) != new);
+        self.tuning.send_if_modified(|tuning| {
+            // What is known of the underlay is no part of the configuration.
+            let settings = Settings { underlay: tuning.settings.underlay.clone(), ..settings.clone() };
+            let new = Tuning { settings: Arc::new(settings), interval };
+            std::mem::replace(tuning, new.clone()) != new
+        });
+    }
+
+    /// For whoever follows the underlay. Does not keep the writer from ending.
+    pub fn tuned(&self) -> Tuned {
+        Tuned::new(Arc::clone(&self.tuning))
     }
 
     /// Whether the writer gets on.
@@ -305,7 +316,8 @@ impl Task {
     async fn run(mut self, mut tuning: watch::Receiver<Tuning>) {
         let observer = self.switch.observer().clone();
         let (mut revision, mut health) = (observer.revision(), observer.health());
-        let mut tick = every(tuning.borrow_and_update().interval);
+        let mut before = tuning.borrow_and_update().clone();
+        let mut tick = every(before.interval);
         loop {
             self.progress.idle();
             // Requests go first; between two of them there is room for one thing that the switch or the clock calls for.
@@ -318,10 +330,14 @@ impl Task {
                 },
                 Ok(()) = health.changed() => self.health_changed().await,
                 Ok(()) = tuning.changed() => {
-                    let Tuning { settings, interval } = tuning.borrow_and_update().clone();
-                    self.settings = settings;
-                    // Its first tick is at once: every bridge is looked at.
-                    tick = every(interval);
+                    let now = tuning.borrow_and_update().clone();
+                    self.settings = Arc::clone(&now.settings);
+                    match now.differs_in_underlay_only(&before) {
+                        true => self.follow_underlay().await,
+                        // Its first tick is at once: every bridge is looked at.
+                        false => tick = every(now.interval),
+                    }
+                    before = now;
                 }
                 () = self.settling.due() => self.ask_again().await,
                 () = self.sick.due() => self.try_again().await,
