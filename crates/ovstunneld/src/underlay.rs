@@ -163,8 +163,17 @@ impl Ends {
             let device = devices.iter().find(|device| device.addresses.contains(&IpAddr::V4(*address)))?;
             Some(TunnelEnd { device: device.name.clone(), mac: mac(device)?, address: *address })
         };
-        let ends: BTreeSet<TunnelEnd> =
+        let mut ends: BTreeSet<TunnelEnd> =
             self.0.values().cloned().chain(wanted.tunnels.locals.iter().filter_map(local)).collect();
+        // Open vSwitch takes tunnels' packets apart at each address of the host, as soon as there is one tunnel.
+        if !ends.is_empty() {
+            let ipv4 = |ip: &IpAddr| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None };
+            let all = devices.iter().filter_map(|device| Some((device, mac(device)?)));
+            ends.extend(all.flat_map(|(device, mac)| {
+                let end = move |address| TunnelEnd { device: device.name.clone(), mac, address };
+                device.addresses.iter().filter_map(ipv4).map(end)
+            }));
+        }
         let own = |name: &String| Some((name.clone(), mac_of(name)?));
         Underlay { ends, own: wanted.bridges.iter().filter_map(own).collect() }
     }
@@ -208,6 +217,10 @@ mod tests {
         let end = ("br-phy", "0a:00:00:00:00:01".to_owned(), "10.0.0.1".to_owned());
         assert_eq!(told(&underlay), std::slice::from_ref(&end));
         assert_eq!(underlay.own.len(), 2);
+        let more = [devices[0].clone(), device("mgmt0", "0a:00:00:00:00:09", &["198.51.100.1", "fe80::1"])];
+        let all = Ends::default().update(&more, &routes, &wanted(&[]));
+        assert_eq!(told(&all).iter().map(|end| end.0).collect::<Vec<_>>(), ["br-phy", "mgmt0"], "each IPv4 address");
+        assert!(Ends::default().update(&more, &BTreeMap::new(), &wanted(&[])).ends.is_empty(), "no tunnel has a way");
         let two = [(B, route("br-phy", [10, 0, 0, 1])), (C, route("xapi1", [10, 9, 0, 1]))].into();
         assert_eq!(Ends::default().update(&devices, &two, &wanted(&[])).ends.len(), 2);
         let fixed = Ends::default().update(&devices, &BTreeMap::new(), &wanted(&[[10, 0, 0, 1].into()]));
