@@ -9,7 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use crate::flows::flow;
-use crate::{Cidr, Flow, FlowsSeen, Ipv4Match, Mac, MacMatch, Match, ObservedBridge, Purpose, Settings};
+use crate::{Cidr, Flow, FlowsSeen, Ipv4Match, Mac, MacMatch, Match, ObservedBridge, PortMask, Purpose, Settings};
+
+/// IP protocols.
+const GRE: u8 = 47;
+const UDP: u8 = 17;
 
 /// Above xapi's own flows, which are at 4000 to 8000.
 const PRIORITY: u16 = 9000;
@@ -30,6 +34,10 @@ pub struct TunnelEnd {
 pub struct Underlay {
     /// Ends of all tunnels of the switch, whosever they are.
     pub ends: BTreeSet<TunnelEnd>,
+    /// The host's other IPv4 addresses. Open vSwitch takes tunnels' packets apart at each of them.
+    pub others: BTreeSet<TunnelEnd>,
+    /// UDP ports to which tunnels of other kinds than GRE send.
+    pub udp_ports: BTreeSet<u16>,
     /// Ethernet addresses of the own devices of bridges, by name.
     pub own: BTreeMap<String, Mac>,
 }
@@ -63,7 +71,18 @@ pub(crate) fn guard(name: &str, observed: Option<&ObservedBridge>, settings: &Se
         let number = u32::from(end.address);
         std::iter::once(drop(of_mac(end.mac), device)).chain(address.map(|m| drop(number, m))).collect::<Vec<_>>()
     };
-    underlay.guarded(name, observed).flat_map(of_end).collect()
+    let ends: Vec<&TunnelEnd> = underlay.guarded(name, observed).collect();
+    // Of what else is addressed to the host only tunnels' packets: the rest may be meant for it.
+    let others = underlay.others.iter().filter(|_| !ends.is_empty());
+    let of_other = |other: &TunnelEnd| {
+        let dst = Some(Cidr::host(other.address));
+        let gre = Ipv4Match { proto: Some(GRE), dst, ..Ipv4Match::default() };
+        let udp = |port: &u16| Ipv4Match { proto: Some(UDP), dst_port: Some(PortMask::exactly(*port)), ..gre };
+        let device = Some(MacMatch::Exactly(other.mac));
+        let to = |ipv4| drop(u32::from(other.address), Match { dl_dst: device, ipv4: Some(ipv4), ..Match::default() });
+        std::iter::once(gre).chain(underlay.udp_ports.iter().map(udp)).map(to).collect::<Vec<_>>()
+    };
+    others.flat_map(of_other).chain(ends.iter().flat_map(|end| of_end(end))).collect()
 }
 
 /// While the underlay is not known, what guards it stays as it is.
@@ -96,7 +115,7 @@ mod tests {
 
     fn settings(ends: impl IntoIterator<Item = TunnelEnd>, own: &[(&str, &str)]) -> Settings {
         let own = own.iter().map(|(name, mac)| ((*name).to_owned(), mac.parse().unwrap())).collect();
-        let underlay = Underlay { ends: ends.into_iter().collect(), own };
+        let underlay = Underlay { ends: ends.into_iter().collect(), own, ..Underlay::default() };
         Settings { underlay: Some(Arc::new(underlay)), ..Settings::default() }
     }
 
@@ -117,6 +136,26 @@ mod tests {
         assert_eq!(flows, expected.map(str::to_owned).into());
         assert_eq!(guard("xapi2", None, &one).len(), 2, "of a bridge whose own device is not known");
         assert!(guard("xapi1", None, &settings([], &[("xapi1", "0a:00:00:00:00:09")])).is_empty(), "no tunnel");
+    }
+
+    #[test]
+    fn of_other_addresses_of_the_host_only_tunnels_packets_are_dropped() {
+        let mut settings = settings([end("br-phy", "0a:00:00:00:00:01", [10, 0, 0, 1])], &[]);
+        let mut underlay = settings.underlay.as_deref().unwrap().clone();
+        underlay.others = [end("vif1.0", "fe:ff:ff:ff:ff:ff", [169, 254, 7, 1])].into();
+        underlay.udp_ports = [4789].into();
+        settings.underlay = Some(Arc::new(underlay.clone()));
+        let flows = texts(&guard("xapi1", None, &settings));
+        for flow in [
+            "ip,nw_proto=47,dl_dst=fe:ff:ff:ff:ff:ff,nw_dst=169.254.7.1,actions=drop",
+            "udp,dl_dst=fe:ff:ff:ff:ff:ff,nw_dst=169.254.7.1,tp_dst=4789,actions=drop",
+        ] {
+            assert!(flows.contains(flow), "{flow} is missing: {flows:?}");
+        }
+        assert_eq!(flows.len(), 4, "{flows:?}");
+        underlay.ends.clear();
+        settings.underlay = Some(Arc::new(underlay));
+        assert!(guard("xapi1", None, &settings).is_empty(), "no tunnel");
     }
 
     #[test]

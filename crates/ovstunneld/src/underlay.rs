@@ -163,19 +163,22 @@ impl Ends {
             let device = devices.iter().find(|device| device.addresses.contains(&IpAddr::V4(*address)))?;
             Some(TunnelEnd { device: device.name.clone(), mac: mac(device)?, address: *address })
         };
-        let mut ends: BTreeSet<TunnelEnd> =
+        let ends: BTreeSet<TunnelEnd> =
             self.0.values().cloned().chain(wanted.tunnels.locals.iter().filter_map(local)).collect();
         // Open vSwitch takes tunnels' packets apart at each address of the host, as soon as there is one tunnel.
+        let mut others = BTreeSet::new();
         if !ends.is_empty() {
             let ipv4 = |ip: &IpAddr| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None };
             let all = devices.iter().filter_map(|device| Some((device, mac(device)?)));
-            ends.extend(all.flat_map(|(device, mac)| {
+            others.extend(all.flat_map(|(device, mac)| {
                 let end = move |address| TunnelEnd { device: device.name.clone(), mac, address };
-                device.addresses.iter().filter_map(ipv4).map(end)
+                device.addresses.iter().filter_map(ipv4).filter(|ip| !ip.is_loopback()).map(end)
             }));
         }
         let own = |name: &String| Some((name.clone(), mac_of(name)?));
-        Underlay { ends, own: wanted.bridges.iter().filter_map(own).collect() }
+        let others = others.difference(&ends).cloned().collect();
+        let udp_ports = wanted.tunnels.udp_ports.clone();
+        Underlay { ends, others, udp_ports, own: wanted.bridges.iter().filter_map(own).collect() }
     }
 }
 
@@ -200,7 +203,8 @@ mod tests {
     const C: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 3);
 
     fn wanted(locals: &[Ipv4Addr]) -> Wanted {
-        let tunnels = TunnelAddresses { remotes: [B, C].into(), locals: locals.iter().copied().collect() };
+        let locals = locals.iter().copied().collect();
+        let tunnels = TunnelAddresses { remotes: [B, C].into(), locals, udp_ports: BTreeSet::new() };
         Wanted { bridges: vec!["xapi1".to_owned(), "br-phy".to_owned()], tunnels }
     }
 
@@ -219,7 +223,9 @@ mod tests {
         assert_eq!(underlay.own.len(), 2);
         let more = [devices[0].clone(), device("mgmt0", "0a:00:00:00:00:09", &["198.51.100.1", "fe80::1"])];
         let all = Ends::default().update(&more, &routes, &wanted(&[]));
-        assert_eq!(told(&all).iter().map(|end| end.0).collect::<Vec<_>>(), ["br-phy", "mgmt0"], "each IPv4 address");
+        assert_eq!(told(&all), std::slice::from_ref(&end));
+        let others: Vec<_> = all.others.iter().map(|end| (end.device.as_str(), end.address.to_string())).collect();
+        assert_eq!(others, [("mgmt0", "198.51.100.1".to_owned())], "each other IPv4 address");
         assert!(Ends::default().update(&more, &BTreeMap::new(), &wanted(&[])).ends.is_empty(), "no tunnel has a way");
         let two = [(B, route("br-phy", [10, 0, 0, 1])), (C, route("xapi1", [10, 9, 0, 1]))].into();
         assert_eq!(Ends::default().update(&devices, &two, &wanted(&[])).ends.len(), 2);

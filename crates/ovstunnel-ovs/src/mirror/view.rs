@@ -21,7 +21,12 @@ pub struct TunnelAddresses {
     pub remotes: BTreeSet<Ipv4Addr>,
     /// Addresses of this end where they are fixed: `options:local_ip`.
     pub locals: BTreeSet<Ipv4Addr>,
+    /// UDP ports to which tunnels of other kinds send.
+    pub udp_ports: BTreeSet<u16>,
 }
+
+/// The UDP port of a kind of tunnel where `options:dst_port` names none.
+const UDP_PORTS: [(&str, u16); 2] = [("vxlan", 4789), ("geneve", 6081)];
 
 /// A look at the mirror. Its indexes are made once they are worth it, so one view should serve one batch.
 #[derive(Debug)]
@@ -78,11 +83,15 @@ impl Db {
     pub fn tunnel_addresses(&self) -> TunnelAddresses {
         let mut found = TunnelAddresses::default();
         for row in self.interfaces.values() {
-            let option = |name| row.options.iter().find(|(key, _)| key == name).and_then(|(_, ip)| ip.parse().ok());
-            match option("local_ip") {
+            let option = |name| row.options.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+            let address = |name| option(name).and_then(|ip| ip.parse().ok());
+            match address("local_ip") {
                 Some(local) => drop(found.locals.insert(local)),
-                None => found.remotes.extend(option("remote_ip")),
+                None => found.remotes.extend(address("remote_ip")),
             }
+            let usual = UDP_PORTS.iter().find(|(kind, _)| *kind == row.kind).map(|(_, port)| *port);
+            let port = |usual| option("dst_port").and_then(|port| port.parse().ok()).unwrap_or(usual);
+            found.udp_ports.extend(usual.map(port));
         }
         found
     }
