@@ -23,7 +23,7 @@ mod vif;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ovstunnel_core::{BridgeName, Change, HostFacts, Memory, Outcome, Settings};
 use ovstunnel_ovs::Switch;
@@ -48,6 +48,9 @@ pub use vif::Vif;
 
 /// Requests that may wait; further ones wait in their handlers.
 const QUEUE: usize = 1024;
+
+/// Whoever waits so long for the turn has waited for somebody.
+const WAITED: Duration = Duration::from_millis(5);
 
 /// What a caller wants of the writer.
 #[derive(Debug)]
@@ -426,7 +429,11 @@ impl Task {
     /// forgotten, and a look at everything is due.
     async fn turn(&mut self) -> Result<Turn, WriteError> {
         self.expect_settled()?;
+        let asked = Instant::now();
         let turn = self.lock.take().await?;
+        if self.reconciled.borrow().is_none() && asked.elapsed() >= WAITED {
+            self.begin_anew().await?;
+        }
         turn.file().into_iter().for_each(|file| self.switch.keep_open(file));
         if self.flows.enter_turn(turn.signs()) {
             tracing::info!("another ovstunneld has written; looking at everything");
