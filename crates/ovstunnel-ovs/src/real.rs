@@ -3,6 +3,8 @@
 //! What it does: carries out steps by `ovs-vsctl` and `ovs-ofctl`, and waits until the mirror shows them. What it must not
 //! do: decide what to do about a failure; it only says what is known after it.
 
+mod told;
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::PathBuf;
@@ -21,9 +23,10 @@ use tokio::time::Instant;
 
 use crate::mirror::{Observer, follow_database, follow_vswitchd};
 use crate::runner::{Finished, RunError, run};
-use crate::sign::FlowSign;
 use crate::vsctl::{self, Failure};
 use crate::{Command, CommitError, Health, Rows, StartError, control, ofctl, rows};
+
+pub use told::{Counters, Questions};
 
 /// Added to a tool's own time-out before it is killed: it must have the chance to say itself what it waited for.
 const GRACE: Duration = Duration::from_secs(2);
@@ -214,10 +217,6 @@ impl RealSwitch {
         self.tools.run(&self.hook, kept.as_deref(), name, args, stdin).await
     }
 
-    pub(crate) fn observer(&self) -> &Observer {
-        &self.observer
-    }
-
     pub(crate) fn tools(&self) -> &Tools {
         &self.tools
     }
@@ -346,8 +345,7 @@ impl RealSwitch {
 
     async fn flood_to_again(&self, bridge: &str, port: u32) -> Result<(), CommitError> {
         for how in ["no-flood", "flood"] {
-            let args = ofctl::mod_port(&self.tools, bridge, port, how);
-            self.ofctl(&args, "").await?;
+            self.set_port(bridge, port, how).await?;
         }
         Ok(())
     }
@@ -388,13 +386,6 @@ impl RealSwitch {
         let args = ofctl::dump(&self.tools, bridge);
         let finished = ended_well(self.run("ovs-ofctl", &args, "").await, connection_failed)?;
         Ok(FlowsSeen::parse_dump(&finished.stdout))
-    }
-
-    pub(crate) async fn flow_sign(&self, bridge: &str) -> Option<FlowSign> {
-        let at = Instant::now().into_std();
-        let printed = control::flow_tables(&self.tools.rundir, bridge, self.tools.timeout).await;
-        let printed = printed.inspect_err(|error| tracing::debug!(bridge, %error, "no sign of its flows"));
-        FlowSign::parse(&printed.ok()?, at)
     }
 
     pub(crate) async fn dump_all_flows(&self, bridge: &str, which: Option<&str>) -> Result<String, CommitError> {

@@ -26,5 +26,6 @@ pub mod routes;
 pub mod service;
 pub mod support;
 pub mod tls;
+pub mod witness;
 pub mod writer;
 pub mod xapi;

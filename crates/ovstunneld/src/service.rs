@@ -19,6 +19,7 @@ use crate::interfaces::Interfaces;
 use crate::lock::WriterLock;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
+use crate::witness::{self, Witnesses};
 use crate::writer::Writer;
 use crate::xapi::Xapi;
 use crate::{edge, notify, routes};
@@ -34,6 +35,7 @@ const FIRST_LOOK: Duration = Duration::from_secs(5);
 pub struct Service {
     running: JoinHandle<()>,
     watchdog: Option<JoinHandle<()>>,
+    witness: Option<JoinHandle<()>>,
     tuner: Tuner,
 }
 
@@ -77,10 +79,12 @@ impl Service {
         let doctor = Arc::new(Doctor::new(config.clone()));
         let (access, logging) = (Some(access), Some(logging));
         let host = Host { access, logging, metrics, lock, interfaces, xapi, doctor: doctor.clone() };
-        let (router, running, writer) = assemble_on(host, switch.clone(), settings(config), config.reconcile.interval);
+        let (router, running, writer, witnesses) =
+            assemble_on(host, switch.clone(), settings(config), config.reconcile.interval);
+        let witness = witness::start(&switch, &writer, witnesses);
         let watchdog = notify::watchdog(writer.progress(), config.ovs.timeout);
         let tuner = Tuner { switch, writer, doctor };
-        Ok((router, Service { running, watchdog, tuner }))
+        Ok((router, Service { running, watchdog, witness, tuner }))
     }
 
     /// Waits until the first look at everything is over: the daemon is what a caller expects then. Where Open vSwitch does not
@@ -97,6 +101,8 @@ impl Service {
 
     /// Waits until the writer has finished what it was given. All routers must be gone by then.
     pub async fn finish(self) {
+        // It only asks.
+        self.witness.inspect(JoinHandle::abort);
         // The last handle of the writer, which ends with it.
         drop(self.tuner);
         if tokio::time::timeout(FINISH, self.running).await.is_err() {
@@ -118,7 +124,7 @@ pub fn assemble(
     let (metrics, lock) = (Metrics::default(), WriterLock::none());
     let doctor = Doctor::new(Config::default()).into();
     let host = Host { access: None, logging: None, metrics, lock, interfaces, xapi: None, doctor };
-    let (router, running, _) = assemble_on(host, switch, settings, interval);
+    let (router, running, ..) = assemble_on(host, switch, settings, interval);
     (router, running)
 }
 
@@ -133,12 +139,18 @@ struct Host {
     doctor: Arc<Doctor>,
 }
 
-fn assemble_on(host: Host, switch: Switch, settings: Settings, interval: Duration) -> (Router, JoinHandle<()>, Writer) {
+fn assemble_on(
+    host: Host,
+    switch: Switch,
+    settings: Settings,
+    interval: Duration,
+) -> (Router, JoinHandle<()>, Writer, Witnesses) {
     let Host { access, logging, metrics, lock, interfaces, xapi, doctor } = host;
     let (writer, running) = Writer::start(switch.clone(), settings, interval, metrics.clone(), lock);
-    let interfaces = interfaces.into();
-    let state = routes::State { switch, writer: writer.clone(), interfaces, xapi, metrics, logging, doctor };
-    (edge::wrap(routes::router(state), access), running, writer)
+    let (interfaces, witnesses) = (interfaces.into(), Witnesses::default());
+    let told = witnesses.clone();
+    let state = routes::State { switch, writer: writer.clone(), witnesses: told, interfaces, xapi, metrics, logging, doctor };
+    (edge::wrap(routes::router(state), access), running, writer, witnesses)
 }
 
 /// Open vSwitch as the configuration says.

@@ -12,6 +12,7 @@ mod progress;
 mod refused_bridge;
 mod repair;
 mod retry;
+mod suspects;
 mod takeover;
 mod unplaced;
 mod vif;
@@ -33,6 +34,8 @@ pub use flow_table::FlowTable;
 pub use looks::{Look, Looks};
 pub use progress::Progress;
 pub use repair::Report;
+pub(crate) use flow_table::Still;
+pub(crate) use suspects::{Suspects, Suspicion, Watched, needed, ports_of_ours};
 pub use takeover::{PlannedTakeover, TakenOver, TakeoverState};
 pub use vif::Vif;
 
@@ -63,8 +66,8 @@ pub(crate) enum Message {
 
 /// What can be changed while the writer runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Tuning {
-    settings: Arc<Settings>,
+pub(crate) struct Tuning {
+    pub settings: Arc<Settings>,
     interval: Duration,
 }
 
@@ -76,6 +79,7 @@ pub struct Writer {
     reconciled: watch::Receiver<Option<u64>>,
     looks: Looks,
     progress: Progress,
+    suspects: Suspects,
     tuning: Arc<watch::Sender<Tuning>>,
 }
 
@@ -91,7 +95,7 @@ impl Writer {
         let (queue, messages) = mpsc::channel(QUEUE);
         let (reconciled, reconciled_at) = watch::channel(None);
         let flows = FlowTable::default();
-        let (looks, progress) = (Looks::default(), Progress::default());
+        let (looks, progress, suspects) = (Looks::default(), Progress::default(), Suspects::default());
         let tuning = Tuning { settings: Arc::new(settings), interval };
         let task = Task {
             switch,
@@ -108,11 +112,13 @@ impl Writer {
             batches: 0,
             metrics,
             progress: progress.clone(),
+            suspects: suspects.clone(),
             lock,
         };
         let (tuning, tuned) = watch::channel(tuning);
         let running = tokio::spawn(task.run(tuned));
-        (Writer { queue, flows, reconciled: reconciled_at, looks, progress, tuning: Arc::new(tuning) }, running)
+        let tuning = Arc::new(tuning);
+        (Writer { queue, flows, reconciled: reconciled_at, looks, progress, suspects, tuning }, running)
     }
 
     /// Has a change carried out. If the caller goes away meanwhile, it is carried out all the same.
@@ -257,6 +263,8 @@ struct Task {
     batches: u64,
     metrics: Metrics,
     progress: Progress,
+    /// Bridges of which the switch itself says that something was changed there.
+    suspects: Suspects,
     lock: WriterLock,
 }
 
@@ -284,6 +292,7 @@ impl Task {
                     // Its first tick is at once: every bridge is looked at.
                     tick = every(interval);
                 }
+                () = self.suspects.noted() => self.look_at_suspects().await,
                 () = self.sick.due() => self.try_again().await,
                 () = self.retry.due() => drop(self.reconcile_all("something failed").await),
                 _ = tick.tick() => drop(self.reconcile_all("the interval has passed").await),

@@ -1,0 +1,126 @@
+//! What the switch itself tells of a bridge, asked for.
+//!
+//! What it does: questions on the control socket and by `ovs-ofctl show`; the repair of a port's configuration. What it must not
+//! do: change anything by asking.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Instant;
+
+use ovstunnel_core::{Followed, Frame, Learnt};
+
+use tokio::sync::watch;
+
+use super::{RealSwitch, connection_failed, ended_well};
+use crate::control::Control;
+use crate::told::{AddressCounts, DatapathPorts, PortsTold, Tables, addresses};
+use crate::{CommitError, Health, Observer, ofctl};
+
+/// How often the switch has built things anew, by its own counters: where they stay the same, nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counters {
+    /// `rev_flow_table`: flows of any bridge.
+    pub flows: u64,
+    /// `rev_reconfigure`: bridges and ports, by the database or by OpenFlow.
+    pub configuration: u64,
+}
+
+/// Asks one `ovs-vswitchd` again and again on one connection.
+#[derive(Debug)]
+pub struct Questions(Control);
+
+impl Questions {
+    async fn ask(&mut self, method: &str, parameters: &[&str]) -> Option<String> {
+        let answer = self.0.ask(method, parameters).await;
+        answer.inspect_err(|error| tracing::trace!(method, ?parameters, %error, "no answer")).ok()
+    }
+
+    /// The counters; nothing where this Open vSwitch cannot tell them.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn counters(&mut self) -> io::Result<Option<Counters>> {
+        let mut read = [0; 2];
+        for (value, name) in read.iter_mut().zip(["rev_flow_table", "rev_reconfigure"]) {
+            match self.0.ask("coverage/read-counter", &[name]).await {
+                Ok(text) => match text.trim().parse() {
+                    Ok(number) => *value = number,
+                    Err(_) => return Ok(None),
+                },
+                Err(error) if error.kind() == io::ErrorKind::Other => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(Counters { flows: read[0], configuration: read[1] }))
+    }
+
+    /// The flow tables of a bridge; nothing where they are not told or not understood.
+    pub async fn tables(&mut self, bridge: &str) -> Option<Tables> {
+        let before = Instant::now();
+        let printed = self.ask("bridge/dump-flows", &[bridge]).await?;
+        Tables::parse(&printed, (before, Instant::now()))
+    }
+
+    /// The counters of a bridge's table of addresses.
+    pub async fn address_counts(&mut self, bridge: &str) -> Option<AddressCounts> {
+        AddressCounts::parse(&self.ask("fdb/stats-show", &[bridge]).await?)
+    }
+
+    /// The addresses that a bridge knows, as they are printed. That can be long.
+    pub async fn addresses(&mut self, bridge: &str) -> Option<String> {
+        self.ask("fdb/show", &[bridge]).await
+    }
+
+    /// The addresses that somebody has set by hand, and the port with most addresses, of what was printed.
+    pub fn of_addresses(printed: &str) -> (Vec<(String, String)>, Option<(String, u64)>) {
+        (addresses::fixed(printed), addresses::fullest(printed))
+    }
+
+    /// The addresses that a bridge has learnt.
+    pub async fn learnt(&mut self, bridge: &str) -> Vec<Learnt> {
+        self.addresses(bridge).await.map(|printed| Learnt::parse(&printed)).unwrap_or_default()
+    }
+
+    /// The ports of all bridges by their numbers in the datapath.
+    pub async fn datapath_ports(&mut self) -> Option<BTreeMap<String, DatapathPorts>> {
+        Some(DatapathPorts::parse(&self.ask("dpif/show", &[]).await?))
+    }
+
+    /// Follows a frame through a bridge's tables; nothing where what is printed is not understood. Has no side effects.
+    pub async fn follow(&mut self, bridge: &str, frame: &Frame, ports: &DatapathPorts) -> Option<Followed> {
+        ports.followed(&self.ask("ofproto/trace", &[bridge, &frame.flow]).await?)
+    }
+}
+
+impl RealSwitch {
+    /// The live mirror of its database.
+    pub fn observer(&self) -> &Observer {
+        &self.observer
+    }
+
+    /// Whether it can be worked with, now and from now on.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.observer.health()
+    }
+
+    /// A connection for questions, made with the first one.
+    pub fn questions(&self) -> Questions {
+        Questions(Control::new(&self.tools.rundir, self.tools.timeout))
+    }
+
+    /// How a bridge's ports are configured over OpenFlow.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn ports_told(&self, bridge: &str) -> Result<PortsTold, CommitError> {
+        self.check_health()?;
+        let shown = self.run("ovs-ofctl", &ofctl::show(&self.tools, bridge), "").await;
+        Ok(PortsTold::parse(&ended_well(shown, connection_failed)?.stdout))
+    }
+
+    /// Sets one part of a port's configuration, as `ovs-ofctl mod-port` takes it.
+    pub(crate) async fn set_port(&self, bridge: &str, port: u32, how: &str) -> Result<(), CommitError> {
+        let args = ofctl::mod_port(&self.tools, bridge, port, how);
+        self.ofctl(&args, "").await.map(drop)
+    }
+}

@@ -1,0 +1,87 @@
+//! Whether flows were changed: by the switch's counter, and where that has moved by the signs of all tables.
+//! Must not read flows; the writer does.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::SystemTime;
+
+use futures_util::StreamExt;
+use ovstunnel_ovs::Tables;
+use uuid::Uuid;
+
+use super::{AT_ONCE, Managed, Moved, Watch};
+use crate::writer::{Still, Suspicion};
+
+/// Bridges whose flows are read in a second where the counter has moved and no sign says why: somebody may have given flows of
+/// ours another cookie, which shows in no sign.
+const DOUBTED: usize = 2;
+
+/// What is remembered from second to second.
+#[derive(Debug, Default)]
+pub(super) struct Flows {
+    /// For how many seconds a bridge was without a sign.
+    unsigned: HashMap<Uuid, u32>,
+    /// Bridges whose flows are still to be read.
+    doubted: VecDeque<Managed>,
+}
+
+impl Watch {
+    /// Hands bridges whose flows are not what they were to the writer.
+    pub(super) async fn ask_flows(&mut self, moved: Moved, at: SystemTime, suspicion: &mut Suspicion) {
+        let flows = self.watched.flows.clone();
+        let due: Vec<Managed> =
+            self.bridges.iter().filter(|bridge| moved.flows || !flows.is_signed(bridge.uuid)).cloned().collect();
+        if !moved.flows {
+            flows.unchanged(at);
+        }
+        let mut explained = !moved.flows;
+        for (bridge, tables) in self.ask_tables(due).await {
+            let Some(tables) = tables else { continue };
+            let known = flows.get(bridge.uuid);
+            self.witnesses.edit(bridge.uuid, |witness| {
+                witness.hidden.clone_from(&tables.hidden);
+                witness.foreign = tables.foreign(&known);
+            });
+            match flows.compare(bridge.uuid, &tables.sign) {
+                Still::Same => drop(self.flows.unsigned.remove(&bridge.uuid)),
+                Still::Other => {
+                    explained = true;
+                    suspicion.flows.insert(bridge.name);
+                }
+                Still::Unsigned => {
+                    explained = true;
+                    let seconds = self.flows.unsigned.entry(bridge.uuid).or_default();
+                    *seconds += 1;
+                    if tables.lacks(&known) || is_due(*seconds, tables.sign.is_fresh()) {
+                        suspicion.flows.insert(bridge.name);
+                    }
+                }
+            }
+        }
+        if !explained {
+            self.flows.doubted = self.bridges.clone().into();
+        }
+        for _ in 0..DOUBTED {
+            let Some(bridge) = self.flows.doubted.pop_front() else { break };
+            flows.doubt(bridge.uuid);
+            suspicion.flows.insert(bridge.name);
+        }
+    }
+
+    async fn ask_tables(&self, bridges: Vec<Managed>) -> Vec<(Managed, Option<Tables>)> {
+        let real = &self.real;
+        let asked = bridges.into_iter().map(|bridge| async move {
+            let tables = real.questions().tables(bridge.name.as_str()).await;
+            (bridge, tables)
+        });
+        futures_util::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await
+    }
+}
+
+/// Whether the flows of a bridge without a sign are to be read: a sign holds only once its youngest flow is some seconds old.
+/// One that cannot be read is tried again at growing distances.
+fn is_due(seconds: u32, fresh: bool) -> bool {
+    match seconds {
+        0..4 => !fresh,
+        _ => seconds.is_power_of_two(),
+    }
+}
