@@ -3,6 +3,8 @@
 //! What it does: says which frames, and judges where one came out. What it must not do: find fault where what the switch says is
 //! not understood.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::{DesiredBridge, GreIdentity, Ipv6Policy, Learnt, ObservedBridge, Settings, Trace};
 
 /// Who sends the frames that are followed; no VM has it, and nothing learns it, for a trace has no side effects.
@@ -53,7 +55,9 @@ pub struct Followed {
 impl Frame {
     /// What is wrong with where it came out; nothing where nothing is.
     pub fn judge(&self, followed: &Followed) -> Option<Trace> {
-        let times = |out: &Out| followed.outs.iter().filter(|there| *there == out).count();
+        let mut counts: BTreeMap<&Out, usize> = BTreeMap::new();
+        followed.outs.iter().for_each(|out| *counts.entry(out).or_default() += 1);
+        let times = |out: &Out| counts.get(out).copied().unwrap_or_default();
         let unresolved = |out: &Out| matches!(out, Out::Tunnel((ip, _)) if followed.unresolved.contains(ip));
         let lost = self.must.iter().filter(|(_, out)| times(out) == 0 && !unresolved(out));
         let missing: Vec<String> = lost.map(|(name, _)| name.clone()).collect();
@@ -72,33 +76,60 @@ impl Frame {
     /// Whether NORMAL flooded it and it reached nobody of those whom it must reach: what a spanning tree leaves behind that was
     /// switched off while its ports did not forward.
     pub fn is_flooded_to_nobody(&self, followed: &Followed) -> bool {
-        let reached = self.must.iter().any(|(_, out)| followed.outs.contains(out));
+        let outs: BTreeSet<&Out> = followed.outs.iter().collect();
+        let reached = self.must.iter().any(|(_, out)| outs.contains(out));
         followed.flooded && followed.unresolved.is_empty() && !self.must.is_empty() && !reached
     }
 }
 
-/// The frames that are followed on a network's bridge: from each VIF first, then from a tunnel, then to addresses that are known
-/// behind tunnels. On a VPC's bridge, whose flows decide by what they say of each VM, none are.
-pub fn frames(bridge: &ObservedBridge, desired: &DesiredBridge, settings: &Settings, learnt: &[Learnt]) -> Vec<Frame> {
-    if desired.kind.vpc().is_some() {
-        return vec![];
+/// The frames that are followed on a bridge, each made when it is asked for: a bridge may have thousands of tunnels.
+#[derive(Clone, Debug)]
+pub struct Frames<'a> {
+    ends: Ends,
+    ipv6: Ipv6Policy,
+    learnt: &'a [Learnt],
+}
+
+impl<'a> Frames<'a> {
+    /// Those of a network's bridge: from each VIF first, then from a tunnel, then to addresses that are known behind tunnels.
+    /// On a VPC's bridge, whose flows decide by what they say of each VM, none are.
+    pub fn of(bridge: &ObservedBridge, desired: &DesiredBridge, settings: &Settings, learnt: &'a [Learnt]) -> Self {
+        let ends = match desired.kind.vpc() {
+            Some(_) => Ends::default(),
+            None => Ends::of(bridge, settings),
+        };
+        Frames { ends, ipv6: desired.ipv6, learnt: learnt.get(..ADDRESSES).unwrap_or(learnt) }
     }
-    let ends = Ends::of(bridge, settings);
-    let Some((_, first)) = ends.vifs.first() else { return ends.from_tunnel().into_iter().collect() };
-    let first = *first;
-    let mut frames: Vec<Frame> =
-        ends.vifs.iter().filter_map(|(name, port)| ends.flooded(&format!("broadcast from {name}"), *port, BROADCAST)).collect();
-    frames.extend(ends.from_tunnel());
-    frames.extend(ends.flooded("an IP fragment, broadcast from a VIF", first, FRAGMENT));
-    frames.extend(match desired.ipv6 {
-        Ipv6Policy::Allow => ends.flooded("IPv6 multicast from a VIF", first, IPV6),
-        Ipv6Policy::Drop => ends.nowhere("IPv6 multicast from a VIF", first, IPV6),
-    });
-    frames.extend(learnt.iter().filter_map(|learnt| ends.to(first, learnt)).take(ADDRESSES));
-    frames
+
+    /// How many there are at most; those that a bridge does not have are left out.
+    pub fn count(&self) -> usize {
+        self.ends.vifs.len() + 3 + self.learnt.len()
+    }
+
+    /// One of them.
+    pub fn get(&self, number: usize) -> Option<Frame> {
+        let (ends, vifs) = (&self.ends, self.ends.vifs.len());
+        if let Some((name, port)) = ends.vifs.get(number) {
+            return ends.flooded(&format!("broadcast from {name}"), *port, BROADCAST);
+        }
+        let first = ends.vifs.first().map(|(_, port)| *port);
+        match number - vifs {
+            0 => ends.from_tunnel(),
+            1 => ends.flooded("an IP fragment, broadcast from a VIF", first?, FRAGMENT),
+            2 if self.ipv6 == Ipv6Policy::Allow => ends.flooded("IPv6 multicast from a VIF", first?, IPV6),
+            2 => ends.nowhere("IPv6 multicast from a VIF", first?, IPV6),
+            learnt => ends.to(first?, self.learnt.get(learnt - 3)?),
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = Frame> {
+        (0..self.count()).filter_map(|number| self.get(number))
+    }
 }
 
 /// VIFs and tunnels of a bridge that carry frames.
+#[derive(Clone, Debug, Default)]
 struct Ends {
     vifs: Vec<(String, u32)>,
     tunnels: Vec<(String, u32, GreIdentity)>,
@@ -196,7 +227,7 @@ mod tests {
             tunnels: Default::default(),
         };
         let learnt = Learnt::parse(" port  VLAN  MAC                Age\n    3     0  02:bb:00:00:00:09    7\n");
-        frames(&bridge, &desired, &Settings::default(), &learnt)
+        Frames::of(&bridge, &desired, &Settings::default(), &learnt).all().collect()
     }
 
     const A: Out = Out::Tunnel((std::net::Ipv4Addr::new(192, 0, 2, 2), 1001));

@@ -39,7 +39,7 @@ pub use draft::{Draft, finish_takeover, takeover_begun};
 pub use flow::{Action, Flow, FlowParseError, Ipv4Match, MacMatch, Match, PortMask};
 pub use flows::{FlowChange, FlowsSeen, bridge_flows};
 pub use footbridge::{Footbridge, Learnt};
-pub use frames::{Followed, Frame, Out, frames};
+pub use frames::{Followed, Frame, Frames, Out};
 pub use health::{Reason, Severity};
 pub use kind::BridgeKind;
 pub use memory::Memory;

@@ -71,7 +71,8 @@ impl Watch {
         let (fixed, fullest) = listed.as_deref().map(Questions::of_addresses).unwrap_or_default();
         let earlier = before.and_then(|before| before.listed);
         let moving = earlier.zip(listed.as_ref()).and_then(|(earlier, now)| moved_between(&earlier, now));
-        let observed = self.observed(bridge.uuid).map(|(observed, _)| observed).unwrap_or_default();
+        let observed = listed.as_ref().and_then(|_| self.observed(bridge.uuid));
+        let observed = observed.map(|(observed, _)| observed).unwrap_or_default();
         let name = |number: &str| port_name(&observed, number);
         self.witnesses.edit(bridge.uuid, |witness| {
             let AddressCounts { entries, max, .. } = counts;

@@ -1,7 +1,7 @@
 //! Whether flows were changed: by the switch's counter, and where that has moved by the signs of all tables.
 //! Must not read flows; the writer does.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::SystemTime;
 
 use futures_util::StreamExt;
@@ -15,12 +15,17 @@ use crate::writer::{Still, Suspicion};
 /// ours another cookie, which shows in no sign.
 const DOUBTED: usize = 2;
 
+/// Bridges that the daemon itself has written to and that are read back in a second: requests wait meanwhile.
+const READ_BACK: usize = 32;
+
 /// What is remembered from second to second.
 #[derive(Debug, Default)]
 pub(super) struct Flows {
     /// For how many seconds a bridge was without a sign.
     unsigned: HashMap<Uuid, u32>,
-    /// Bridges whose flows are still to be read.
+    /// Bridges without a sign whose flows are to be read for one.
+    unread: BTreeMap<Uuid, Managed>,
+    /// Bridges whose flows are to be read whatever their signs say.
     doubted: VecDeque<Managed>,
 }
 
@@ -51,11 +56,17 @@ impl Watch {
                     explained = true;
                     let seconds = self.flows.unsigned.entry(bridge.uuid).or_default();
                     *seconds += 1;
-                    if tables.lacks(&known) || is_due(*seconds, tables.sign.is_fresh()) {
+                    if tables.lacks(&known) {
                         suspicion.flows.insert(bridge.name);
+                    } else if is_due(*seconds, tables.sign.is_fresh()) {
+                        self.flows.unread.insert(bridge.uuid, bridge);
                     }
                 }
             }
+        }
+        for _ in 0..READ_BACK {
+            let Some((_, bridge)) = self.flows.unread.pop_first() else { break };
+            suspicion.flows.insert(bridge.name);
         }
         if !explained {
             self.flows.doubted = self.bridges.clone().into();
@@ -83,5 +94,17 @@ fn is_due(seconds: u32, fresh: bool) -> bool {
     match seconds {
         0..4 => !fresh,
         _ => seconds.is_power_of_two(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flows_are_read_back_once_they_are_some_seconds_old_and_again_ever_more_seldom() {
+        let read = |fresh| (1..40).filter(|seconds| is_due(*seconds, fresh)).collect::<Vec<_>>();
+        assert_eq!(read(true), [4, 8, 16, 32]);
+        assert_eq!(read(false), [1, 2, 3, 4, 8, 16, 32]);
     }
 }

@@ -183,7 +183,7 @@ impl Watch {
     /// What has moved. Where the counters cannot be told it is as if they had, now and then.
     fn moved(&mut self, counters: Option<Counters>, database: bool) -> Moved {
         let Some(now) = counters else {
-            return Moved { flows: self.seconds % 2 == 0, configuration: self.seconds % 60 == 0, database };
+            return Moved { flows: self.seconds.is_multiple_of(2), configuration: self.seconds.is_multiple_of(60), database };
         };
         let last = self.last.replace(now);
         Moved {

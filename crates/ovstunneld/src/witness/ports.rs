@@ -1,7 +1,6 @@
 //! How ports are configured over OpenFlow. Must not set it; the writer does, on ports of ours.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use uuid::Uuid;
@@ -12,9 +11,9 @@ use crate::writer::{Suspicion, needed, ports_of_ours};
 /// Bridges that are asked in one second; each costs a command.
 const IN_A_SECOND: usize = 16;
 
-/// Without any sign of a change each bridge is asked once in this time, and none more often than once in [`SELDOM`] seconds: a
-/// device that is set down moves no counter.
-const ALL_IN: Duration = Duration::from_secs(3_600);
+/// Without any sign of a change each bridge is asked once in so many seconds, but no more than one in [`SELDOM`] seconds: a device
+/// that is set down moves no counter.
+const ALL_IN: u64 = 600;
 const SELDOM: u64 = 10;
 
 /// What is remembered from second to second.
@@ -32,10 +31,11 @@ impl Watch {
         if moved.configuration && !moved.database {
             self.ports.due.extend(self.bridges.iter().map(|bridge| bridge.uuid));
         }
-        if self.seconds % SELDOM == 0 {
-            let mut turn = self.ports.turn;
-            self.ports.due.extend(self.in_turn(&mut turn, ALL_IN).into_iter().map(|bridge| bridge.uuid));
-            self.ports.turn = turn;
+        let every = ALL_IN / u64::try_from(self.bridges.len()).unwrap_or(ALL_IN).clamp(1, ALL_IN);
+        if self.seconds.is_multiple_of(every.max(SELDOM)) {
+            let next = self.bridges.get(self.ports.turn % self.bridges.len().max(1));
+            self.ports.due.extend(next.map(|bridge| bridge.uuid));
+            self.ports.turn = self.ports.turn.wrapping_add(1);
         }
         let due: Vec<Managed> =
             self.bridges.iter().filter(|bridge| self.ports.due.contains(&bridge.uuid)).take(IN_A_SECOND).cloned().collect();

@@ -4,15 +4,21 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use ovstunnel_core::{DesiredBridge, Followed, Frame, ObservedBridge, Settings, Trace, frames};
+use ovstunnel_core::{DesiredBridge, Followed, Frame, Frames, ObservedBridge, Settings, Trace};
 use ovstunnel_ovs::{DatapathPorts, RealSwitch};
 use uuid::Uuid;
 
-use super::{Managed, Moved, Watch};
+use super::{Managed, Moved, Told, Watch};
 use crate::writer::Suspicion;
 
 /// Bridges of which in one second one broadcast of a VIF is followed, where something was touched.
 const URGENT: usize = 32;
+
+/// A bridge with more ports than this is left alone for some seconds after a frame was followed there.
+const PORTS_A_SECOND: usize = 200;
+
+/// Addresses of a bridge that are listed to follow frames to them.
+const ADDRESSES: u64 = 1_000;
 
 /// How long is waited until a bridge is had to flood again once more.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -28,6 +34,8 @@ pub(super) struct Traces {
     ports: Option<BTreeMap<String, DatapathPorts>>,
     /// What went astray when it was followed last.
     astray: HashMap<(Uuid, String), Trace>,
+    /// Bridges that are left alone until this second: to follow a frame to thousands of tunnels costs.
+    rests: HashMap<Uuid, u64>,
     /// When bridges were had to flood again.
     flooded: HashMap<Uuid, Instant>,
 }
@@ -40,51 +48,62 @@ impl Watch {
         if moved.configuration && !moved.database {
             self.traces.urgent.extend(self.bridges.iter().map(|bridge| bridge.uuid));
         }
-        let urgent: Vec<Uuid> = self.traces.urgent.iter().take(URGENT).copied().collect();
+        self.traces.rests.retain(|_, until| *until > self.seconds);
+        let rests = |uuid: &&Uuid| self.traces.rests.contains_key(*uuid);
+        let urgent: Vec<Uuid> = self.traces.urgent.iter().filter(|uuid| !rests(uuid)).take(URGENT).copied().collect();
         for uuid in urgent {
             self.traces.urgent.remove(&uuid);
             self.follow_one(uuid, 0, suspicion).await;
         }
-        let Some(Managed { uuid, .. }) = self.bridges.get(self.traces.turn.0).cloned() else {
+        let (bridge, frame) = self.traces.turn;
+        let Some(Managed { uuid, .. }) = self.bridges.get(bridge).cloned() else {
             self.traces.turn = (0, 0);
             return;
         };
-        self.traces.turn.1 += 1;
-        if self.follow_one(uuid, self.traces.turn.1 - 1, suspicion).await.is_none() {
-            self.traces.turn = (self.traces.turn.0 + 1, 0);
+        if self.traces.rests.contains_key(&uuid) && self.bridges.len() == 1 {
+            return;
         }
+        let last = self.traces.rests.contains_key(&uuid) || self.follow_one(uuid, frame, suspicion).await;
+        self.traces.turn = if last { (bridge + 1, 0) } else { (bridge, frame + 1) };
     }
 
-    /// Follows one frame of a bridge; nothing where it has no such frame.
-    async fn follow_one(&mut self, uuid: Uuid, number: usize, suspicion: &mut Suspicion) -> Option<()> {
-        let (observed, desired) = self.observed(uuid)?;
-        // What is known behind tunnels is asked for only where the frames to it have their turn.
-        let mut all = frames(&observed, &desired, &self.settings(), &[]);
-        if number >= all.len() {
-            let learnt = self.questions.learnt(&observed.name).await;
-            all = frames(&observed, &desired, &self.settings(), &learnt);
+    /// Follows one frame of a bridge; says whether it was the last one.
+    async fn follow_one(&mut self, uuid: Uuid, number: usize, suspicion: &mut Suspicion) -> bool {
+        let Some((observed, desired)) = self.observed(uuid) else { return true };
+        let settings = self.settings();
+        let rest = u64::try_from(observed.ports.len() / PORTS_A_SECOND).unwrap_or_default();
+        if rest > 0 {
+            self.traces.rests.insert(uuid, self.seconds + rest);
         }
-        let frame = all.get(number)?;
-        let ports = self.traces.ports.as_ref()?.get(&observed.name)?;
-        let followed = self.questions.follow(&observed.name, frame, ports).await;
+        let few = |witness: Told| witness.witness.addresses.is_some_and(|table| table.entries <= ADDRESSES);
+        // What is known behind tunnels is asked for only where the frames to it have their turn.
+        let learnt = match number > 0 && self.witnesses.get(uuid).is_some_and(few) {
+            true => self.questions.learnt(&observed.name).await,
+            false => vec![],
+        };
+        let frames = Frames::of(&observed, &desired, &settings, &learnt);
+        let last = number + 1 >= frames.count();
+        let ports = self.traces.ports.as_ref().and_then(|ports| ports.get(&observed.name));
+        let (Some(frame), Some(ports)) = (frames.get(number), ports) else { return last };
+        let followed = self.questions.follow(&observed.name, &frame, ports).await;
         let found = followed.as_ref().and_then(|followed| frame.judge(followed));
         if let Some(followed) = followed.filter(|_| found.is_some()) {
-            self.mend_flooding(&observed, frame, &followed, suspicion).await;
+            self.mend_flooding(&observed, &frame, &followed, suspicion).await;
         }
-        self.tell(uuid, frame, found);
-        Some(())
+        self.tell(uuid, &frame, found, number == 0);
+        last
     }
 
     /// What went astray twice in the same way is told; what went right is forgotten.
-    fn tell(&mut self, uuid: Uuid, frame: &Frame, found: Option<Trace>) {
+    fn tell(&mut self, uuid: Uuid, frame: &Frame, found: Option<Trace>, first: bool) {
         let key = (uuid, frame.words.clone());
         let same = |earlier: &Trace, now: &Trace| (&earlier.missing, &earlier.surplus) == (&now.missing, &now.surplus);
         let earlier = self.traces.astray.remove(&key);
         let confirmed = found.clone().filter(|now| earlier.as_ref().is_some_and(|earlier| same(earlier, now)));
         if let Some(now) = &found {
             self.traces.astray.insert(key, now.clone());
-            if confirmed.is_none() {
-                // It is the first frame that is followed again at once; others have their turn.
+            // The first frame is followed again at once; others have their turn.
+            if first && confirmed.is_none() {
                 self.traces.urgent.insert(uuid);
             }
         }
@@ -129,7 +148,7 @@ pub async fn follow_all(
     };
     let learnt = questions.learnt(&bridge.name).await;
     let mut astray = Vec::new();
-    for frame in frames(bridge, desired, settings, &learnt) {
+    for frame in Frames::of(bridge, desired, settings, &learnt).all() {
         let followed = questions.follow(&bridge.name, &frame, &ports).await;
         astray.extend(followed.and_then(|followed| frame.judge(&followed)));
     }

@@ -137,3 +137,24 @@ impl FlowTable {
         change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn knowledge_is_as_old_as_its_last_confirmation() {
+        let (table, bridge) = (FlowTable::default(), Uuid::from_u128(1));
+        let later = SystemTime::now() + Duration::from_secs(60);
+        assert_eq!(table.as_of(bridge), None);
+        table.set(bridge, FlowsSeen::Unknown);
+        assert_eq!(table.as_of(bridge), None, "of nothing there is no knowledge");
+        table.set(bridge, FlowsSeen::none());
+        table.unchanged(later);
+        let written = table.as_of(bridge).unwrap();
+        assert!(written < later, "what was written and not read back is not confirmed by a counter");
+        assert!(!table.is_signed(bridge));
+    }
+}

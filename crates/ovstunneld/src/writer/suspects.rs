@@ -185,3 +185,29 @@ pub(crate) fn needed(config: PortConfig, number: u32) -> Vec<&'static str> {
         [(no_flood, "flood"), (down && number != LOCAL, "up"), (no_receive, "receive"), (no_forward, "forward")];
     settings.into_iter().filter_map(|(wrong, how)| wrong.then_some(how)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_of_ours_is_set_to_carry_frames_and_a_device_that_is_down_is_left_so() {
+        let none = PortConfig::default();
+        assert_eq!(needed(none, 3), Vec::<&str>::new());
+        let all = PortConfig { no_flood: true, down: true, no_receive: true, no_forward: true };
+        assert_eq!(needed(all, 3), ["flood", "up", "receive", "forward"]);
+        assert_eq!(needed(all, LOCAL), ["flood", "receive", "forward"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_noted_before_the_writer_waits_is_not_lost() {
+        let suspects = Suspects::default();
+        suspects.note(Suspicion::default());
+        for name in ["xapi1", "xapi2"] {
+            suspects.note(Suspicion { flows: BTreeSet::from([name.parse().unwrap()]), ..Suspicion::default() });
+        }
+        suspects.noted().await;
+        assert_eq!(suspects.take().flows.len(), 2);
+        assert_eq!(suspects.take(), Suspicion::default());
+    }
+}
