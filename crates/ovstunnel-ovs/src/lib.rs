@@ -19,7 +19,7 @@ mod vsctl;
 mod xe;
 
 pub use mirror::{Db, Observer, SwitchView};
-pub use real::{CommandHook, Counters, Questions, RealSwitch, RunResult, Tools};
+pub use real::{CommandHook, Counter, Questions, RealSwitch, RunResult, Tools};
 pub use rows::{Row, Rows};
 pub use runner::{Finished, RunError};
 pub use sign::FlowSign;

@@ -26,7 +26,7 @@ use crate::runner::{Finished, RunError, run};
 use crate::vsctl::{self, Failure};
 use crate::{Command, CommitError, Health, Rows, StartError, control, ofctl, rows};
 
-pub use told::{Counters, Questions};
+pub use told::{Counter, Questions};
 
 /// Added to a tool's own time-out before it is killed: it must have the chance to say itself what it waited for.
 const GRACE: Duration = Duration::from_secs(2);

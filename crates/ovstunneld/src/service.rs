@@ -10,7 +10,7 @@ use axum::Router;
 use ovstunnel_api::{GRE_OVERHEAD, Interface};
 use ovstunnel_core::{Ipv6Policy, Settings};
 use ovstunnel_ovs::{CommandHook, RealSwitch, SimulatedSwitch, StartError, Switch, Tools};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::access::Access;
 use crate::config::Config;
@@ -35,7 +35,7 @@ const FIRST_LOOK: Duration = Duration::from_secs(5);
 pub struct Service {
     running: JoinHandle<()>,
     watchdog: Option<JoinHandle<()>>,
-    witness: Option<JoinHandle<()>>,
+    witness: Option<JoinSet<()>>,
     tuner: Tuner,
 }
 
@@ -102,7 +102,7 @@ impl Service {
     /// Waits until the writer has finished what it was given. All routers must be gone by then.
     pub async fn finish(self) {
         // It only asks.
-        self.witness.inspect(JoinHandle::abort);
+        drop(self.witness);
         // The last handle of the writer, which ends with it.
         drop(self.tuner);
         if tokio::time::timeout(FINISH, self.running).await.is_err() {

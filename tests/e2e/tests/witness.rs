@@ -142,6 +142,7 @@ struct Inside {
     switch: Switch,
     witnesses: Witnesses,
     _writer: Writer,
+    _asking: Option<tokio::task::JoinSet<()>>,
 }
 
 impl Inside {
@@ -149,14 +150,14 @@ impl Inside {
         let runtime = tokio::runtime::Runtime::new()?;
         let tools = Tools { rundir: host.rundir().to_owned(), ..Tools::default() };
         let witnesses = Witnesses::default();
-        let (switch, writer) = runtime.block_on(async {
+        let (switch, writer, asking) = runtime.block_on(async {
             let switch = Switch::Real(RealSwitch::start(tools, CommandHook::new(|_, _, _| {})).await?);
             let (metrics, lock, interval) = (Metrics::default(), WriterLock::none(), Duration::from_secs(3_600));
             let (writer, _) = Writer::start(switch.clone(), Settings::default(), interval, metrics, lock);
-            witness::start(&switch, &writer, witnesses.clone());
-            anyhow::Ok((switch, writer))
+            let asking = witness::start(&switch, &writer, witnesses.clone());
+            anyhow::Ok((switch, writer, asking))
         })?;
-        Ok(Inside { runtime, switch, witnesses, _writer: writer })
+        Ok(Inside { runtime, switch, witnesses, _writer: writer, _asking: asking })
     }
 
     fn told(&self) -> Result<Witness> {

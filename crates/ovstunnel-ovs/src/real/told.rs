@@ -16,13 +16,22 @@ use crate::control::Control;
 use crate::told::{AddressCounts, DatapathPorts, PortsTold, Tables, addresses};
 use crate::{CommitError, Health, Observer, ofctl};
 
-/// How often the switch has built things anew, by its own counters: where they stay the same, nothing was changed.
+/// What the switch counts of itself: where a counter stays the same, nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counters {
-    /// `rev_flow_table`: flows of any bridge.
-    pub flows: u64,
-    /// `rev_reconfigure`: bridges and ports, by the database or by OpenFlow.
-    pub configuration: u64,
+pub enum Counter {
+    /// Changes of flows of any bridge.
+    Flows,
+    /// Changes of bridges and ports, by the database or by OpenFlow.
+    Configuration,
+}
+
+impl Counter {
+    fn name(self) -> &'static str {
+        match self {
+            Counter::Flows => "rev_flow_table",
+            Counter::Configuration => "rev_reconfigure",
+        }
+    }
 }
 
 /// Asks one `ovs-vswitchd` again and again on one connection.
@@ -35,23 +44,16 @@ impl Questions {
         answer.inspect_err(|error| tracing::trace!(method, ?parameters, %error, "no answer")).ok()
     }
 
-    /// The counters; nothing where this Open vSwitch cannot tell them.
+    /// A counter; nothing where this Open vSwitch cannot tell it.
     ///
     /// # Errors
     /// When it does not answer.
-    pub async fn counters(&mut self) -> io::Result<Option<Counters>> {
-        let mut read = [0; 2];
-        for (value, name) in read.iter_mut().zip(["rev_flow_table", "rev_reconfigure"]) {
-            match self.0.ask("coverage/read-counter", &[name]).await {
-                Ok(text) => match text.trim().parse() {
-                    Ok(number) => *value = number,
-                    Err(_) => return Ok(None),
-                },
-                Err(error) if error.kind() == io::ErrorKind::Other => return Ok(None),
-                Err(error) => return Err(error),
-            }
+    pub async fn count(&mut self, counter: Counter) -> io::Result<Option<u64>> {
+        match self.0.ask("coverage/read-counter", &[counter.name()]).await {
+            Ok(text) => Ok(text.trim().parse().ok()),
+            Err(error) if error.kind() == io::ErrorKind::Other => Ok(None),
+            Err(error) => Err(error),
         }
-        Ok(Some(Counters { flows: read[0], configuration: read[1] }))
     }
 
     /// The flow tables of a bridge; nothing where they are not told or not understood.

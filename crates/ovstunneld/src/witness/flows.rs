@@ -34,11 +34,11 @@ impl Watch {
     pub(super) async fn ask_flows(&mut self, moved: Moved, at: SystemTime, suspicion: &mut Suspicion) {
         let flows = self.watched.flows.clone();
         let due: Vec<Managed> =
-            self.bridges.iter().filter(|bridge| moved.flows || !flows.is_signed(bridge.uuid)).cloned().collect();
-        if !moved.flows {
+            self.bridges.iter().filter(|bridge| moved.counted || !flows.is_signed(bridge.uuid)).cloned().collect();
+        if !moved.counted {
             flows.unchanged(at);
         }
-        let mut explained = !moved.flows;
+        let mut explained = !moved.counted;
         for (bridge, tables) in self.ask_tables(due).await {
             let Some(tables) = tables else { continue };
             let known = flows.get(bridge.uuid);

@@ -15,9 +15,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use ovstunnel_core::{BridgeName, DesiredBridge, ObservedBridge, Settings, View, Witness};
-use ovstunnel_ovs::{Counters, Questions, RealSwitch, Switch};
+use ovstunnel_ovs::{Counter, Questions, RealSwitch, Switch};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::writer::{Suspicion, Watched, Writer};
@@ -46,6 +46,7 @@ pub struct Witnesses(Arc<RwLock<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
+    generation: u64,
     told: HashMap<Uuid, Witness>,
     answered: Option<SystemTime>,
 }
@@ -70,20 +71,24 @@ impl Witnesses {
     }
 
     /// Of a switch that has started anew nothing is known.
-    fn forget(&self) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Inner::default();
+    fn enter_generation(&self, generation: u64) {
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if inner.generation != generation {
+            *inner = Inner { generation, ..Inner::default() };
+        }
     }
 }
 
-/// Starts to ask the switch, where it is a real one; what it tells is in `witnesses`.
-pub fn start(switch: &Switch, writer: &Writer, witnesses: Witnesses) -> Option<JoinHandle<()>> {
-    let real = switch.real()?.clone();
-    let watch = Watch {
+/// Starts to ask the switch, where it is a real one; what it tells is in `witnesses`. It ends with what is given.
+pub fn start(switch: &Switch, writer: &Writer, witnesses: Witnesses) -> Option<JoinSet<()>> {
+    let real = switch.real()?;
+    let watch = |counter| Watch {
+        counter,
         questions: real.questions(),
         revision: switch.observer().revision(),
-        real,
+        real: real.clone(),
         watched: writer.watched(),
-        witnesses,
+        witnesses: witnesses.clone(),
         seconds: 0,
         generation: 0,
         last: None,
@@ -93,7 +98,10 @@ pub fn start(switch: &Switch, writer: &Writer, witnesses: Witnesses) -> Option<J
         addresses: addresses::Addresses::default(),
         traces: traces::Traces::default(),
     };
-    Some(tokio::spawn(watch.run()))
+    let mut tasks = JoinSet::new();
+    tasks.spawn(watch(Counter::Flows).run());
+    tasks.spawn(watch(Counter::Configuration).run());
+    Some(tasks)
 }
 
 /// A managed bridge.
@@ -106,16 +114,16 @@ struct Managed {
 /// What has moved since the last question.
 #[derive(Clone, Copy, Debug, Default)]
 struct Moved {
-    /// Flows of some bridge.
-    flows: bool,
-    /// Bridges or ports, by whatever way.
-    configuration: bool,
+    /// What the task's counter counts.
+    counted: bool,
     /// The database.
     database: bool,
 }
 
-/// The task that asks.
+/// A task that asks. There is one for flows and one for all else: commands and long answers must not keep a loss of flows from
+/// being seen.
 struct Watch {
+    counter: Counter,
     real: RealSwitch,
     questions: Questions,
     watched: Watched,
@@ -123,7 +131,7 @@ struct Watch {
     revision: watch::Receiver<u64>,
     seconds: u64,
     generation: u64,
-    last: Option<Counters>,
+    last: Option<u64>,
     bridges: Vec<Managed>,
     flows: flows::Flows,
     ports: ports::Ports,
@@ -152,18 +160,21 @@ impl Watch {
         }
         let database = self.list_bridges();
         let at = SystemTime::now();
-        let Ok(counters) = self.questions.counters().await else {
+        let Ok(count) = self.questions.count(self.counter).await else {
             self.last = None;
             return;
         };
-        let moved = self.moved(counters, database);
-        self.witnesses.answered(at);
+        let moved = self.moved(count, database);
         let mut suspicion = Suspicion::default();
-        self.ask_flows(moved, at, &mut suspicion).await;
-        self.watched.suspects.note(std::mem::take(&mut suspicion));
-        self.ask_ports(moved, &mut suspicion).await;
-        self.ask_addresses().await;
-        self.follow_frames(moved, &mut suspicion).await;
+        match self.counter {
+            Counter::Flows => self.ask_flows(moved, at, &mut suspicion).await,
+            Counter::Configuration => {
+                self.witnesses.answered(at);
+                self.ask_ports(moved, &mut suspicion).await;
+                self.ask_addresses().await;
+                self.follow_frames(moved, &mut suspicion).await;
+            }
+        }
         self.watched.suspects.note(suspicion);
     }
 
@@ -172,7 +183,7 @@ impl Watch {
         self.generation = generation;
         self.last = None;
         self.questions = self.real.questions();
-        self.witnesses.forget();
+        self.witnesses.enter_generation(generation);
         self.ports = ports::Ports::default();
         self.addresses = addresses::Addresses::default();
         self.traces = traces::Traces::default();
@@ -180,17 +191,15 @@ impl Watch {
         self.traces.urgent.extend(self.bridges.iter().map(|bridge| bridge.uuid));
     }
 
-    /// What has moved. Where the counters cannot be told it is as if they had, now and then.
-    fn moved(&mut self, counters: Option<Counters>, database: bool) -> Moved {
-        let Some(now) = counters else {
-            return Moved { flows: self.seconds.is_multiple_of(2), configuration: self.seconds.is_multiple_of(60), database };
+    /// What has moved. Where the counter cannot be told it is as if it had, now and then.
+    fn moved(&mut self, count: Option<u64>, database: bool) -> Moved {
+        let seldom = if self.counter == Counter::Flows { 2 } else { 60 };
+        let counted = match count {
+            None => self.seconds.is_multiple_of(seldom),
+            // What changed before the first question is found by other looks.
+            Some(now) => self.last.replace(now).map_or(self.counter == Counter::Flows, |last| last != now),
         };
-        let last = self.last.replace(now);
-        Moved {
-            flows: last.is_none_or(|last| last.flows != now.flows),
-            configuration: last.is_some_and(|last| last.configuration != now.configuration),
-            database,
-        }
+        Moved { counted, database }
     }
 
     /// Lists the managed bridges anew where the database has changed; says whether it has.
@@ -208,6 +217,9 @@ impl Watch {
         self.bridges = bridges;
         let rows: BTreeSet<Uuid> = self.bridges.iter().map(|bridge| bridge.uuid).collect();
         self.witnesses.retain(&rows);
+        if self.counter == Counter::Flows {
+            return true;
+        }
         let touched = self.real.observer().take_touched_for_witness();
         let touched = self.bridges.iter().filter(|bridge| touched.contains(bridge.name.as_str()));
         let touched: Vec<Uuid> = touched.map(|bridge| bridge.uuid).collect();

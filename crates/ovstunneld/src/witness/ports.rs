@@ -28,7 +28,7 @@ impl Watch {
     /// Asks bridges whose ports may have been configured anew: those that the database says were touched; where it does not
     /// explain that the switch was configured anew, all.
     pub(super) async fn ask_ports(&mut self, moved: Moved, suspicion: &mut Suspicion) {
-        if moved.configuration && !moved.database {
+        if moved.counted && !moved.database {
             self.ports.due.extend(self.bridges.iter().map(|bridge| bridge.uuid));
         }
         let every = ALL_IN / u64::try_from(self.bridges.len()).unwrap_or(ALL_IN).clamp(1, ALL_IN);

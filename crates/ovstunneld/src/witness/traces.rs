@@ -45,7 +45,7 @@ impl Watch {
         if moved.database || self.traces.ports.is_none() {
             self.traces.ports = self.questions.datapath_ports().await;
         }
-        if moved.configuration && !moved.database {
+        if moved.counted && !moved.database {
             self.traces.urgent.extend(self.bridges.iter().map(|bridge| bridge.uuid));
         }
         self.traces.rests.retain(|_, until| *until > self.seconds);
