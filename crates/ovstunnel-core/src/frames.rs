@@ -205,7 +205,10 @@ mod tests {
         let kind = remote.map_or("", |_| "gre").to_owned();
         let interface =
             ObservedInterface { name: name.into(), kind, options, ofport: Some(ofport), ..Default::default() };
-        (name.into(), ObservedPort { name: name.into(), external_ids, interfaces: vec![interface], ..Default::default() })
+        (
+            name.into(),
+            ObservedPort { name: name.into(), external_ids, interfaces: vec![interface], ..Default::default() },
+        )
     }
 
     fn all(ipv6: Ipv6Policy) -> Vec<Frame> {

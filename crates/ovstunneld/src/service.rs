@@ -149,7 +149,8 @@ fn assemble_on(
     let (writer, running) = Writer::start(switch.clone(), settings, interval, metrics.clone(), lock);
     let (interfaces, witnesses) = (interfaces.into(), Witnesses::default());
     let told = witnesses.clone();
-    let state = routes::State { switch, writer: writer.clone(), witnesses: told, interfaces, xapi, metrics, logging, doctor };
+    let state =
+        routes::State { switch, writer: writer.clone(), witnesses: told, interfaces, xapi, metrics, logging, doctor };
     (edge::wrap(routes::router(state), access), running, writer, witnesses)
 }
 

@@ -110,7 +110,9 @@ fn flows_are_back_within_seconds_also_where_openflow_1_4_was_taken_away() -> Res
     };
     let good = flows()?;
     let old = ["set", "Bridge", "xapi1", "protocols=OpenFlow10"];
-    for (what, before, after) in [("deleted", false, false), ("and 1.0 after", false, true), ("1.0 before", true, false)] {
+    for (what, before, after) in
+        [("deleted", false, false), ("and 1.0 after", false, true), ("1.0 before", true, false)]
+    {
         // A repair that has just been made is not yet read back.
         std::thread::sleep(Duration::from_secs(5));
         let started = Instant::now();
@@ -123,7 +125,8 @@ fn flows_are_back_within_seconds_also_where_openflow_1_4_was_taken_away() -> Res
         }
         wait_until("the flows to be back", PATIENCE, || {
             let now: Vec<String> = flows()?;
-            let lost: Vec<&String> = good.iter().filter(|flow| flow.contains("0x6f767374") && !now.contains(flow)).collect();
+            let lost: Vec<&String> =
+                good.iter().filter(|flow| flow.contains("0x6f767374") && !now.contains(flow)).collect();
             ensure!(lost.is_empty(), "{lost:?}");
             Ok(())
         })?;

@@ -226,7 +226,9 @@ Megaflow: recirc_id=0,eth,in_port=4,dl_src=02:aa:00:00:00:01,dl_dst=ff:ff:ff:ff:
 
     #[test]
     fn what_is_not_understood_is_no_answer() {
-        for odd in ["userspace(pid=1,slow_path(action))", "ct(commit),6", "recirc(0x1)", "clone(6", "6)", "set(tunnel(x)),3"] {
+        for odd in
+            ["userspace(pid=1,slow_path(action))", "ct(commit),6", "recirc(0x1)", "clone(6", "6)", "set(tunnel(x)),3"]
+        {
             assert_eq!(followed(odd), None, "{odd}");
         }
         let ports = DatapathPorts::parse(PORTS).remove("xapi1").unwrap();

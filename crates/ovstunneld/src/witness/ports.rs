@@ -37,8 +37,13 @@ impl Watch {
             self.ports.due.extend(next.map(|bridge| bridge.uuid));
             self.ports.turn = self.ports.turn.wrapping_add(1);
         }
-        let due: Vec<Managed> =
-            self.bridges.iter().filter(|bridge| self.ports.due.contains(&bridge.uuid)).take(IN_A_SECOND).cloned().collect();
+        let due: Vec<Managed> = self
+            .bridges
+            .iter()
+            .filter(|bridge| self.ports.due.contains(&bridge.uuid))
+            .take(IN_A_SECOND)
+            .cloned()
+            .collect();
         if due.is_empty() {
             return self.ports.due.clear();
         }
@@ -50,7 +55,8 @@ impl Watch {
         let told: Vec<_> = futures_util::stream::iter(asked).buffer_unordered(IN_A_SECOND).collect().await;
         for (bridge, told) in told {
             self.ports.due.remove(&bridge.uuid);
-            let Ok(told) = told.inspect_err(|error| tracing::debug!(bridge = %bridge.name, %error, "ports not told")) else {
+            let Ok(told) = told.inspect_err(|error| tracing::debug!(bridge = %bridge.name, %error, "ports not told"))
+            else {
                 continue;
             };
             let wrong = self.observed(bridge.uuid).is_some_and(|(observed, _)| {

@@ -31,10 +31,10 @@ use crate::metrics::Metrics;
 
 pub use answer::{Done, Planned, Refusal, Seen, WriteError};
 pub use flow_table::FlowTable;
+pub(crate) use flow_table::Still;
 pub use looks::{Look, Looks};
 pub use progress::Progress;
 pub use repair::Report;
-pub(crate) use flow_table::Still;
 pub(crate) use suspects::{Suspects, Suspicion, Watched, needed, ports_of_ours};
 pub use takeover::{PlannedTakeover, TakenOver, TakeoverState};
 pub use vif::Vif;
