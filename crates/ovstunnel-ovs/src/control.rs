@@ -11,6 +11,9 @@ use tokio::time::timeout;
 
 use crate::mirror::control_socket;
 
+/// How long is waited where the socket takes no more connections.
+const FULL: Duration = Duration::from_millis(5);
+
 /// A connection that is kept, and made anew where it was closed.
 #[derive(Debug)]
 pub(crate) struct Control {
@@ -33,11 +36,21 @@ impl Control {
         answer.map_err(|error| io::Error::other(format!("{method}: {error}")))
     }
 
+    /// A new connection. Where so many wait that the socket takes no more, it waits, too.
+    async fn connect(&self) -> io::Result<UnixStream> {
+        loop {
+            match control_socket(&self.rundir).await {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(FULL).await,
+                connected => return connected,
+            }
+        }
+    }
+
     /// While a question is not answered the connection is nowhere: one whose answer was not waited for is not asked again.
     async fn ask_patiently(&mut self, method: &str, parameters: &[&str]) -> io::Result<Result<String, String>> {
         let mut socket = match self.socket.take() {
             Some(socket) => socket,
-            None => control_socket(&self.rundir).await?,
+            None => self.connect().await?,
         };
         let request = serde_json::json!({"id": 0, "method": method, "params": parameters});
         socket.write_all(request.to_string().as_bytes()).await?;

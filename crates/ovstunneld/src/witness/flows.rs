@@ -1,7 +1,7 @@
 //! Whether flows were changed: by the switch's counter, and where that has moved by the signs of all tables.
 //! Must not read flows; the writer does.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::SystemTime;
 
 use futures_util::StreamExt;
@@ -23,6 +23,8 @@ const READ_BACK: usize = 32;
 pub(super) struct Flows {
     /// For how many seconds a bridge was without a sign.
     unsigned: HashMap<Uuid, u32>,
+    /// For how many seconds a bridge's tables were asked for and not told.
+    untold: HashMap<Uuid, u32>,
     /// Bridges without a sign whose flows are to be read for one.
     unread: BTreeMap<Uuid, Managed>,
     /// Bridges whose flows are to be read whatever their signs say.
@@ -33,14 +35,25 @@ impl Watch {
     /// Hands bridges whose flows are not what they were to the writer.
     pub(super) async fn ask_flows(&mut self, moved: Moved, at: SystemTime, suspicion: &mut Suspicion) {
         let flows = self.watched.flows.clone();
-        let due: Vec<Managed> =
-            self.bridges.iter().filter(|bridge| moved.counted || !flows.is_signed(bridge.uuid)).cloned().collect();
-        if !moved.counted {
+        let untold =
+            |uuid| self.flows.untold.get(uuid).is_some_and(|seconds| *seconds < 8 || self.seconds.is_multiple_of(8));
+        let is_due = |uuid: &Uuid| moved.counted || !flows.is_signed(*uuid) || untold(uuid);
+        let due: Vec<Managed> = self.bridges.iter().filter(|bridge| is_due(&bridge.uuid)).cloned().collect();
+        if !moved.counted && self.flows.untold.is_empty() {
             flows.unchanged(at);
         }
+        let rows: BTreeSet<Uuid> = self.bridges.iter().map(|bridge| bridge.uuid).collect();
+        self.flows.untold.retain(|uuid, _| rows.contains(uuid));
+        self.flows.unsigned.retain(|uuid, _| rows.contains(uuid));
         let mut explained = !moved.counted;
         for (bridge, tables) in self.ask_tables(due).await {
-            let Some(tables) = tables else { continue };
+            let Some(tables) = tables else {
+                // What its counter told is not yet looked at.
+                explained = true;
+                *self.flows.untold.entry(bridge.uuid).or_default() += 1;
+                continue;
+            };
+            self.flows.untold.remove(&bridge.uuid);
             let known = flows.get(bridge.uuid);
             self.witnesses.edit(bridge.uuid, |witness| {
                 witness.hidden.clone_from(&tables.hidden);
