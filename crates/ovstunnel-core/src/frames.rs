@@ -114,7 +114,7 @@ impl<'a> Frames<'a> {
         }
         let first = ends.vifs.first().map(|(_, port)| *port);
         match number - vifs {
-            0 => ends.from_tunnel(),
+            0 => ends.by_first_tunnel(),
             1 => ends.flooded("an IP fragment, broadcast from a VIF", first?, FRAGMENT),
             2 if self.ipv6 == Ipv6Policy::Allow => ends.flooded("IPv6 multicast from a VIF", first?, IPV6),
             2 => ends.nowhere("IPv6 multicast from a VIF", first?, IPV6),
@@ -170,7 +170,7 @@ impl Ends {
     }
 
     /// A frame from the first tunnel that comes to every VIF and to no other tunnel.
-    fn from_tunnel(&self) -> Option<Frame> {
+    fn by_first_tunnel(&self) -> Option<Frame> {
         let (name, port, (ip, key)) = self.tunnels.first()?;
         let flow = format!("in_port={port},tun_id={key},tun_src={ip},dl_src={SENDER},{BROADCAST}");
         let must = self.vifs.iter().map(|(name, vif)| (name.clone(), Out::Port(*vif))).collect();

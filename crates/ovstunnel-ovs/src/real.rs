@@ -173,6 +173,8 @@ pub struct RealSwitch {
     kept: Arc<Mutex<Option<Arc<File>>>>,
     /// Rate of the meters that are made from now on.
     pps: Arc<AtomicU32>,
+    /// Connections for questions that nobody asks on at this moment.
+    idle: Arc<Mutex<Vec<Questions>>>,
     _followers: Arc<JoinSet<()>>,
 }
 
@@ -198,7 +200,15 @@ impl RealSwitch {
         followers.spawn(follow_database(observer.clone(), tools.rundir.join("db.sock")));
         followers.spawn(follow_vswitchd(observer.clone(), tools.rundir.clone()));
         let pps = Arc::new(tools.vif_broadcast_pps.into());
-        Ok(RealSwitch { tools, hook, observer, kept: Arc::default(), pps, _followers: followers.into() })
+        Ok(RealSwitch {
+            tools,
+            hook,
+            observer,
+            kept: Arc::default(),
+            pps,
+            idle: Arc::default(),
+            _followers: followers.into(),
+        })
     }
 
     /// Gives the meters that are made from now on another rate.

@@ -160,7 +160,7 @@ impl Switch {
     /// What the control socket tells of a bridge's flow tables, where the switch can say it: far cheaper than to read our flows.
     pub async fn tables(&self, bridge: &str) -> Option<Tables> {
         match self {
-            Switch::Real(real) => real.questions().tables(bridge).await,
+            Switch::Real(real) => real.tables(bridge).await,
             Switch::Simulated(_) => None,
         }
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::PoisonError;
 use std::time::Instant;
 
 use ovstunnel_core::{Followed, Frame, Learnt};
@@ -33,6 +34,9 @@ impl Counter {
         }
     }
 }
+
+/// Connections that are kept for questions.
+const KEPT: usize = 64;
 
 /// Asks one `ovs-vswitchd` again and again on one connection.
 #[derive(Debug)]
@@ -108,6 +112,35 @@ impl RealSwitch {
     /// A connection for questions, made with the first one.
     pub fn questions(&self) -> Questions {
         Questions(Control::new(&self.tools.rundir, self.tools.timeout))
+    }
+
+    /// A connection for questions that is there already, or a new one. The switch takes ten new ones in a round of its main loop.
+    pub fn lend(&self) -> Questions {
+        let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        kept.unwrap_or_else(|| self.questions())
+    }
+
+    /// Keeps a connection that has answered for the next question.
+    pub fn give_back(&self, questions: Questions) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < KEPT {
+            idle.push(questions);
+        }
+    }
+
+    /// The flow tables of a bridge; nothing where they are not told or not understood.
+    pub async fn tables(&self, bridge: &str) -> Option<Tables> {
+        let mut questions = self.lend();
+        let mut told = questions.tables(bridge).await;
+        if told.is_none() {
+            // One that was kept may be to a switch that has ended.
+            questions = self.questions();
+            told = questions.tables(bridge).await;
+        }
+        if told.is_some() {
+            self.give_back(questions);
+        }
+        told
     }
 
     /// How a bridge's ports are configured over OpenFlow.

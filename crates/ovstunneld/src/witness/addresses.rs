@@ -46,7 +46,7 @@ impl Watch {
         due.extend(self.bridges.iter().filter(|b| hot(&b.uuid) && !turns.contains(&b.uuid)).cloned());
         let real = &self.real;
         let asked = due.into_iter().map(|bridge| async move {
-            let mut questions = real.questions();
+            let mut questions = real.lend();
             let counts = questions.address_counts(bridge.name.as_str()).await;
             (bridge, questions, counts)
         });
@@ -85,6 +85,7 @@ impl Watch {
             };
         });
         let listed = listed.filter(|_| rate > LOOP);
+        self.real.give_back(questions);
         self.addresses.samples.insert(bridge.uuid, Sample { at, moved: counts.moved, rate, listed });
     }
 }

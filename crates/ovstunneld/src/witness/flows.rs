@@ -35,10 +35,11 @@ impl Watch {
     /// Hands bridges whose flows are not what they were to the writer.
     pub(super) async fn ask_flows(&mut self, moved: Moved, at: SystemTime, suspicion: &mut Suspicion) {
         let flows = self.watched.flows.clone();
-        let untold =
-            |uuid| self.flows.untold.get(uuid).is_some_and(|seconds| *seconds < 8 || self.seconds.is_multiple_of(8));
-        let is_due = |uuid: &Uuid| moved.counted || !flows.is_signed(*uuid) || untold(uuid);
-        let due: Vec<Managed> = self.bridges.iter().filter(|bridge| is_due(&bridge.uuid)).cloned().collect();
+        let untold = |uuid: &Uuid| {
+            self.flows.untold.get(uuid).is_some_and(|seconds| *seconds < 8 || self.seconds.is_multiple_of(8))
+        };
+        let asks = |uuid: &Uuid| moved.counted || !flows.is_signed(*uuid) || untold(uuid);
+        let due: Vec<Managed> = self.bridges.iter().filter(|bridge| asks(&bridge.uuid)).cloned().collect();
         if !moved.counted && self.flows.untold.is_empty() {
             flows.unchanged(at);
         }
@@ -94,7 +95,7 @@ impl Watch {
     async fn ask_tables(&self, bridges: Vec<Managed>) -> Vec<(Managed, Option<Tables>)> {
         let real = &self.real;
         let asked = bridges.into_iter().map(|bridge| async move {
-            let tables = real.questions().tables(bridge.name.as_str()).await;
+            let tables = real.tables(bridge.name.as_str()).await;
             (bridge, tables)
         });
         futures_util::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await

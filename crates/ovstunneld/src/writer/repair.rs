@@ -21,7 +21,7 @@ use super::flow_table::Still;
 use super::{Planned, TakenOver, TakeoverState, Task, WriteError};
 
 /// Dumps of flows that run at the same time; each mostly waits.
-const DUMPS_AT_ONCE: usize = 16;
+const DUMPS_AT_ONCE: usize = 64;
 
 /// What a look at everything found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
