@@ -119,7 +119,7 @@ fn flows_are_back_within_seconds_also_where_openflow_1_4_was_taken_away() -> Res
         if before {
             host.vsctl(old)?;
         }
-        host.ofctl(["del-flows", "xapi1"])?;
+        host.ofctl(["-O", "OpenFlow10,OpenFlow14", "del-flows", "xapi1"])?;
         if after {
             host.vsctl(old)?;
         }

@@ -15,7 +15,7 @@ use super::{AT_ONCE, Managed, Watch, port_name};
 const LOOP: u64 = 50;
 
 /// Each bridge is asked once in this time, and each second where addresses move.
-const ALL_IN: Duration = Duration::from_secs(30);
+const ALL_IN: Duration = Duration::from_secs(120);
 
 /// What is remembered from second to second.
 #[derive(Debug, Default)]
