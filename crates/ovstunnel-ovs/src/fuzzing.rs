@@ -91,7 +91,8 @@ pub fn ports_told(printed: &str) -> usize {
 /// has moved since the same was printed.
 pub fn addresses(printed: &str) -> (usize, u64, bool) {
     let _ = crate::AddressCounts::parse(printed);
-    let (fixed, fullest) = crate::Questions::of_addresses(printed);
+    let fixed = crate::Questions::fixed_addresses(printed);
+    let fullest = crate::Questions::fullest_port(printed);
     (fixed.len(), fullest.map_or(0, |(_, count)| count), crate::moved_between(printed, printed).is_some())
 }
 

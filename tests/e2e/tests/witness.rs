@@ -60,24 +60,23 @@ fn ports_of_ours_are_put_right_over_openflow_and_those_of_others_are_not() -> Re
 fn what_a_spanning_tree_leaves_behind_while_no_daemon_lives_is_mended() -> Result<()> {
     let place = Place::new("residue", NodeConfig::default())?;
     let (node, host) = (place.node()?, place.host()?);
-    for tree in ["stp_enable", "rstp_enable"] {
-        node.kill();
-        host.vsctl(["set", "Bridge", "xapi1", &format!("{tree}=true")])?;
-        // The ports listen and learn for longer than this; none forwards yet.
-        std::thread::sleep(Duration::from_secs(3));
-        host.vsctl(["set", "Bridge", "xapi1", &format!("{tree}=false")])?;
-        let cut = place.cloud.lab().deliver(&place.vms[0], Kind::Broadcast)?.expect_once();
-        ensure!(cut.is_err(), "{tree}: nothing was harmed");
-        ensure!(!configured(host, "t1001-1-2")?.contains("NO_FLOOD"), "it would show");
-        node.start()?;
-        place.cloud.wait_until_ready(1)?;
-        let started = Instant::now();
-        wait_until("frames to be flooded again", PATIENCE, || {
-            place.cloud.lab().deliver(&place.vms[0], Kind::Broadcast)?.expect_once()
-        })?;
-        println!("{tree}: flooded again {:?} after the start", started.elapsed());
-        place.wait_until_healed()?;
-    }
+    let tree = "rstp_enable";
+    node.kill();
+    host.vsctl(["set", "Bridge", "xapi1", &format!("{tree}=true")])?;
+    // As long as it was on where Open vSwitch was seen to leave its ports so (docs/ovs-facts.md).
+    std::thread::sleep(Duration::from_secs(14));
+    host.vsctl(["set", "Bridge", "xapi1", &format!("{tree}=false")])?;
+    let cut = place.cloud.lab().deliver(&place.vms[0], Kind::Broadcast)?.expect_once();
+    ensure!(cut.is_err(), "{tree}: nothing was harmed");
+    ensure!(!configured(host, "t1001-1-2")?.contains("NO_FLOOD"), "it would show");
+    node.start()?;
+    place.cloud.wait_until_ready(1)?;
+    let started = Instant::now();
+    wait_until("frames to be flooded again", PATIENCE, || {
+        place.cloud.lab().deliver(&place.vms[0], Kind::Broadcast)?.expect_once()
+    })?;
+    println!("{tree}: flooded again {:?} after the start", started.elapsed());
+    place.wait_until_healed()?;
     Ok(())
 }
 

@@ -77,9 +77,14 @@ impl Questions {
         self.ask("fdb/show", &[bridge]).await
     }
 
-    /// The addresses that somebody has set by hand, and the port with most addresses, of what was printed.
-    pub fn of_addresses(printed: &str) -> (Vec<(String, String)>, Option<(String, u64)>) {
-        (addresses::fixed(printed), addresses::fullest(printed))
+    /// The addresses that somebody has set by hand, of what was printed: port and address.
+    pub fn fixed_addresses(printed: &str) -> Vec<(String, String)> {
+        addresses::fixed(printed)
+    }
+
+    /// The port with most addresses, of what was printed, and how many.
+    pub fn fullest_port(printed: &str) -> Option<(String, u64)> {
+        addresses::fullest(printed)
     }
 
     /// The addresses that a bridge has learnt.

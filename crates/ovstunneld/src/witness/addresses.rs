@@ -68,7 +68,8 @@ impl Watch {
             true => questions.addresses(bridge.name.as_str()).await,
             false => None,
         };
-        let (fixed, fullest) = listed.as_deref().map(Questions::of_addresses).unwrap_or_default();
+        let fixed = listed.as_deref().map(Questions::fixed_addresses).unwrap_or_default();
+        let fullest = listed.as_deref().and_then(Questions::fullest_port);
         let earlier = before.and_then(|before| before.listed);
         let moving = earlier.zip(listed.as_ref()).and_then(|(earlier, now)| moved_between(&earlier, now));
         let observed = listed.as_ref().and_then(|_| self.observed(bridge.uuid));
