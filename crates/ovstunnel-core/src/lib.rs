@@ -38,10 +38,15 @@ pub use draft::{Draft, finish_takeover, takeover_begun};
 pub use flow::{Action, Flow, FlowParseError, Ipv4Match, MacMatch, Match, PortMask};
 pub use flows::{FlowChange, FlowsSeen, bridge_flows};
 pub use footbridge::{Footbridge, Learnt};
-pub use health::{Reason, Severity};
+pub use health::{
+    Facts, REQUIREMENTS, Reason, Repaired, Requirement, SeenBy, Severity, Underlay, UnderlayBridge, Way, bridge_health,
+    host_health,
+};
 pub use kind::BridgeKind;
 pub use memory::Memory;
-pub use observed::{GreIdentity, ObservedBridge, ObservedInterface, ObservedPort, TunnelHealth, View};
+pub use observed::{
+    FlowLimit, GreIdentity, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort, TunnelHealth, View, Vlan,
+};
 pub use outcome::Outcome;
 pub use plan::plan_bridge;
 pub use python_plugin::{Finding, PluginFlow, PluginGroup, PluginTable, survey};

@@ -1,7 +1,7 @@
 //! Keeps the mirror and the health true: follows the database, and notices when `ovs-vswitchd` ends and starts.
 //!
 //! What it does: two endless tasks that connect, follow, and connect again. What it must not do: send anything but
-//! `monitor_cond` and answers to `echo`.
+//! `get_schema`, `monitor_cond` and answers to `echo`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio_util::codec::FramedRead;
 
-use super::db::{Db, Update, monitored};
+use super::db::Db;
 use super::frame::JsonFrames;
+use super::tables::{Schema, Update, monitored};
 use crate::Observer;
 
 /// How long to wait before the next look for a switch that is not there.
@@ -54,15 +55,35 @@ pub(crate) async fn follow_database(observer: Observer, socket: PathBuf) {
 
 async fn follow_once(observer: &Observer, socket: &Path) -> io::Result<std::convert::Infallible> {
     let (read, mut write) = UnixStream::connect(socket).await?.into_split();
-    let request = serde_json::json!({"id": 1, "method": "monitor_cond", "params": ["Open_vSwitch", null, monitored()]});
-    write.write_all(request.to_string().as_bytes()).await?;
     let mut frames = FramedRead::new(read, JsonFrames::default());
+    // Which columns there are depends on the version: the database itself is asked.
+    let request = serde_json::json!({"id": 0, "method": "get_schema", "params": ["Open_vSwitch"]});
+    write.write_all(request.to_string().as_bytes()).await?;
+    let schema = schema(frames.next().await.ok_or_else(closed)??)?;
+    let request =
+        serde_json::json!({"id": 1, "method": "monitor_cond", "params": ["Open_vSwitch", null, monitored(&schema)]});
+    write.write_all(request.to_string().as_bytes()).await?;
     while let Some(frame) = frames.next().await {
         if let Some(answer) = take(observer, &frame?)? {
             write.write_all(answer.as_bytes()).await?;
         }
     }
-    Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the database closed the connection"))
+    Err(closed())
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the database closed the connection")
+}
+
+/// The schema in the database's answer. It is the first thing that a database says: it asks for no echo before that.
+fn schema(frame: Bytes) -> io::Result<Schema> {
+    #[derive(Deserialize)]
+    struct Answer {
+        result: Option<Schema>,
+        error: Option<serde_json::Value>,
+    }
+    let Answer { result, error } = serde_json::from_slice(&frame)?;
+    result.ok_or_else(|| io::Error::other(format!("it does not tell its schema: {}", error.unwrap_or_default())))
 }
 
 /// Takes one message in; gives the answer where one is due.

@@ -3,10 +3,12 @@
 use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use ovstunnel_core::{GreIdentity, ObservedBridge, ObservedInterface, ObservedPort, View};
+use ovstunnel_core::{
+    FlowLimit, GreIdentity, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort, View,
+};
 use uuid::Uuid;
 
-use super::db::{BridgeRow, InterfaceRow, Pairs, PortRow};
+use super::db::{BridgeRow, InterfaceRow, MirrorRow, Pairs, PortRow};
 use crate::Db;
 
 /// Questions that are answered by looking at each row: an index, of which every change makes a new one necessary, costs as
@@ -52,6 +54,11 @@ impl Db {
         let mut names: Vec<String> = self.bridges.values().map(|row| row.name.clone()).collect();
         names.sort();
         names
+    }
+
+    /// A value of the switch's own `other_config`.
+    pub fn other_config(&self, key: &str) -> Option<&str> {
+        self.other_config.iter().find(|(there, _)| there == key).map(|(_, value)| value.as_str())
     }
 
     /// Which configuration vswitchd was last asked to take up, and which it has taken up.
@@ -166,6 +173,11 @@ fn observed_bridge(db: &Db, uuid: Uuid, row: &BridgeRow, ports: &BTreeSet<Uuid>)
         rstp_enable: row.rstp_enable,
         protocols: row.protocols.iter().cloned().collect(),
         fail_mode: row.fail_mode.clone(),
+        datapath_type: row.datapath_type.clone(),
+        mcast_snooping: row.mcast_snooping,
+        controllers: row.controllers.len(),
+        mirrors: row.mirrors.iter().filter_map(|uuid| Some(observed_mirror(db, db.mirrors.get(uuid)?))).collect(),
+        flow_limit: flow_limit(db, row),
         ports: ports.map(|port| (port.name.clone(), port)).collect(),
     }
 }
@@ -177,6 +189,7 @@ fn observed_port(db: &Db, uuid: Uuid, row: &PortRow) -> ObservedPort {
         name: row.name.to_string(),
         protected: row.protected,
         external_ids: tree(&row.external_ids),
+        vlan: row.vlan.as_deref().cloned().unwrap_or_default(),
         interfaces: interfaces.collect(),
     }
 }
@@ -190,7 +203,27 @@ fn observed_interface(uuid: Uuid, row: &InterfaceRow) -> ObservedInterface {
         external_ids: tree(&row.external_ids),
         ofport: row.ofport,
         error: row.error.clone(),
+        admin_up: row.admin_up,
+        link_up: row.link_up,
+        mtu: row.mtu,
+        mtu_request: row.mtu_request,
     }
+}
+
+fn observed_mirror(db: &Db, row: &MirrorRow) -> ObservedMirror {
+    ObservedMirror {
+        name: row.name.clone(),
+        selects: row.select_all || !row.select_src_port.is_empty() || !row.select_dst_port.is_empty(),
+        output_vlan: row.output_vlan,
+        output_port: row.output_port.and_then(|uuid| Some(db.ports.get(&uuid)?.name.to_string())),
+    }
+}
+
+/// The limit of the table in which every frame begins.
+fn flow_limit(db: &Db, row: &BridgeRow) -> Option<FlowLimit> {
+    let table = db.flow_tables.get(row.flow_tables.get(&0)?)?;
+    let flows = u64::try_from(table.flow_limit?).ok()?;
+    Some(FlowLimit { flows, evicts: table.overflow_policy.as_deref() == Some("evict") })
 }
 
 fn tree(pairs: &Pairs) -> BTreeMap<String, String> {
