@@ -3,6 +3,7 @@
 //! What it does: asks the kernel over one netlink connection, each question with a deadline; or answers from a fixed list,
 //! for the simulated switch. What it must not do: change anything, or keep what it was told: addresses change.
 
+mod devices;
 mod route;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -16,6 +17,7 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, Add
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use tokio::sync::Mutex;
 
+pub use devices::Devices;
 pub use route::{Neighbour, Route};
 
 /// How long the kernel may take to answer one question.
@@ -296,6 +298,15 @@ mod tests {
             futures_util::future::join_all(questions).await
         });
         assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|ips| ips.len() == 4)), "{answers:?}");
+    }
+
+    #[test]
+    fn ports_of_linux_bridges_are_known() {
+        let setup =
+            &["link add br9 type bridge", "tuntap add mode tap name vif1.0", "tuntap add mode tap name vif2.0", "link set vif1.0 master br9"];
+        let found = in_namespace(setup, async || Interfaces::kernel().devices().await.unwrap().unwrap());
+        assert_eq!(found.linux_bridges.into_iter().collect::<Vec<_>>(), [("vif1.0".to_owned(), "br9".to_owned())]);
+        assert!(found.names.contains("vif2.0") && !found.names.contains("vif3.0"));
     }
 
     #[test]

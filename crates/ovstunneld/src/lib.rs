@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod edge;
 pub mod extract;
 pub mod fuzzing;
+pub mod health;
 pub mod interfaces;
 pub mod listen;
 pub mod lock;

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use crate::access::Access;
 use crate::config::Config;
 use crate::doctor::Doctor;
+use crate::health::{Kept, Surveyor, Witnesses};
 use crate::interfaces::Interfaces;
 use crate::lock::WriterLock;
 use crate::logging::Logging;
@@ -136,8 +137,21 @@ struct Host {
 fn assemble_on(host: Host, switch: Switch, settings: Settings, interval: Duration) -> (Router, JoinHandle<()>, Writer) {
     let Host { access, logging, metrics, lock, interfaces, xapi, doctor } = host;
     let (writer, running) = Writer::start(switch.clone(), settings, interval, metrics.clone(), lock);
-    let interfaces = interfaces.into();
-    let state = routes::State { switch, writer: writer.clone(), interfaces, xapi, metrics, logging, doctor };
+    let interfaces = Arc::new(interfaces);
+    let surveyor = Surveyor::new(switch.clone(), Arc::clone(&interfaces));
+    let (witnesses, host_health) = (Witnesses::default(), Kept::default());
+    let state = routes::State {
+        switch,
+        writer: writer.clone(),
+        interfaces,
+        xapi,
+        metrics,
+        logging,
+        doctor,
+        surveyor,
+        witnesses,
+        host_health,
+    };
     (edge::wrap(routes::router(state), access), running, writer)
 }
 

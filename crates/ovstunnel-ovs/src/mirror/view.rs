@@ -2,9 +2,10 @@
 
 use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::Ipv4Addr;
 
 use ovstunnel_core::{
-    FlowLimit, GreIdentity, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort, View,
+    FlowLimit, GreIdentity, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort, View, ids,
 };
 use uuid::Uuid;
 
@@ -54,6 +55,25 @@ impl Db {
         let mut names: Vec<String> = self.bridges.values().map(|row| row.name.clone()).collect();
         names.sort();
         names
+    }
+
+    /// The other hosts to which tunnels of ours go, by their record, each with how many tunnels do.
+    pub fn tunnel_addresses(&self) -> BTreeMap<Ipv4Addr, usize> {
+        let recorded = |row: &PortRow| {
+            let (_, text) = row.external_ids.iter().find(|(key, _)| key == ids::REMOTE_IP)?;
+            text.parse::<Ipv4Addr>().ok()
+        };
+        let mut found = BTreeMap::new();
+        self.ports.values().filter_map(recorded).for_each(|ip| *found.entry(ip).or_default() += 1);
+        found
+    }
+
+    /// Whether a bridge of ours with tunnels is in user space.
+    pub fn is_userspace(&self) -> bool {
+        let tunnel = |port: &Uuid| {
+            self.ports.get(port).is_some_and(|row| row.external_ids.iter().any(|(key, _)| key == ids::REMOTE_IP))
+        };
+        self.bridges.values().any(|row| row.datapath_type == "netdev" && row.ports.iter().any(tunnel))
     }
 
     /// A value of the switch's own `other_config`.
@@ -233,8 +253,6 @@ fn tree(pairs: &Pairs) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     fn db() -> Db {

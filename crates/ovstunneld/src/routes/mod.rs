@@ -20,13 +20,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use ovstunnel_api::{Outcome, PlanAnswer, PlannedCommand};
+use ovstunnel_api::{Health, Outcome, PlanAnswer, PlannedCommand};
 use ovstunnel_core::{FlowsSeen, ObservedBridge, View};
 use ovstunnel_ovs::Switch;
 use serde::Deserialize;
 
 use crate::audit::Effect;
 use crate::doctor::Doctor;
+use crate::health::{Kept, Surveyor, Witnesses};
 use crate::interfaces::Interfaces;
 use crate::logging::Logging;
 use crate::metrics::{self, Metrics};
@@ -51,6 +52,12 @@ pub struct State {
     pub logging: Option<Arc<Logging>>,
     /// What finds out what is wrong.
     pub doctor: Arc<Doctor>,
+    /// What is seen below the tunnels.
+    pub surveyor: Surveyor,
+    /// What the switch itself tells of bridges.
+    pub witnesses: Witnesses,
+    /// The health of the host as it was last told.
+    pub host_health: Kept<Option<Health>>,
 }
 
 /// All routes, described in `/openapi.json`.
@@ -70,7 +77,8 @@ pub(crate) struct ChangeQuery {
 
 impl State {
     /// All managed bridges as they are now.
-    fn bridges(&self) -> Vec<ovstunnel_api::Bridge> {
+    async fn bridges(&self) -> Vec<ovstunnel_api::Bridge> {
+        self.surveyor.look().await;
         self.switch.observer().read(|db| {
             let view = db.view();
             let all = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name));
@@ -91,7 +99,16 @@ impl State {
             Ok(()) => self.writer.flows().get(observed.uuid),
             Err(_) => FlowsSeen::Unknown,
         };
-        describe::bridge(observed, &seen, &self.switch.effective(&self.writer.settings()))
+        self.describe_with(observed, &seen)
+    }
+
+    /// The same, where it was just read what its flows are.
+    fn describe_with(&self, observed: &ObservedBridge, seen: &FlowsSeen) -> Option<ovstunnel_api::Bridge> {
+        let told = self.witnesses.witness(observed.uuid);
+        let as_of = told.as_ref().map(|(_, at)| *at).or_else(|| self.writer.looks().last().map(|look| look.at));
+        let (witness, survey) = (told.map(|(witness, _)| witness).unwrap_or_default(), self.surveyor.latest());
+        let known = describe::Known { witness: &witness, survey: &survey, as_of };
+        describe::bridge(observed, seen, &self.switch.effective(&self.writer.settings()), &known)
     }
 
     /// That the mirror is the database's state and not a memory of it.

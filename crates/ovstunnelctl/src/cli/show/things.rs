@@ -5,7 +5,7 @@ use ovstunnel_api::{
     TunnelAnswer, Vpc,
 };
 
-use super::summary::{counted, flows_word, state_word, with_states};
+use super::summary::{counted, flows_word, health_word, state_word, with_states, write_reason};
 use super::{Page, quoted};
 use crate::cli::bridge::TunnelList;
 
@@ -29,9 +29,10 @@ pub(super) fn bridge_rows(page: &mut Page, all: &[Bridge]) {
             with_states(b.tunnels.iter().map(|t| t.state)),
             b.vifs.len().to_string(),
             flows_word(&b.flows),
+            health_word(&b.health),
         ]
     };
-    let header = ["BRIDGE", "KEY", "IPV6", "TUNNELS", "VIFS", "FLOWS"];
+    let header = ["BRIDGE", "KEY", "IPV6", "TUNNELS", "VIFS", "FLOWS", "HEALTH"];
     page.table(&header, &[1, 4], all.iter().map(row).collect());
 }
 
@@ -55,10 +56,12 @@ pub(super) fn write_bridge(page: &mut Page, bridge: &Bridge) {
         ("IPv6", ipv6_word(bridge.ipv6).to_owned()),
         ("Adopted", if bridge.adopted { "yes: destroy leaves the bridge itself" } else { "no" }.to_owned()),
         ("Flows", flows_word(&bridge.flows)),
+        ("Health", health_word(&bridge.health)),
         ("VIFs", listed(vifs.collect())),
         ("Other ports", listed(bridge.other_ports.clone())),
         ("Tunnels", with_states(bridge.tunnels.iter().map(|t| t.state))),
     ]);
+    bridge.health.reasons.iter().for_each(|reason| write_reason(page, reason));
     bridge.vpc.iter().for_each(|vpc| write_vpc(page, vpc));
     if !bridge.tunnels.is_empty() {
         page.line("");
