@@ -118,19 +118,18 @@ fn down(name: &str, bridge: &str, interface: &ObservedInterface) -> Option<Reaso
 }
 
 fn small_mtu(facts: &Facts<'_>, name: &str, interface: &ObservedInterface) -> Option<Reason> {
-    let requested = interface.mtu_request?;
     let others = facts.observed.vifs(&facts.settings.vif_prefixes).filter(|port| port.name != name);
     let largest = others.filter_map(|port| port.interface()?.mtu).max().unwrap_or(0);
     let bridge = &facts.observed.name;
-    let evidence = match requested {
-        mtu if mtu < SMALLEST_MTU => {
-            format!("VIF {name} of bridge {bridge} has mtu_request={mtu}: larger packets are lost")
-        }
-        mtu if mtu < largest => {
-            format!("VIF {name} of bridge {bridge} has mtu_request={mtu}, another one has {largest}: larger packets are lost")
-        }
+    let too_small = match (interface.mtu_request, interface.mtu) {
+        (Some(requested), _) if requested < largest.max(SMALLEST_MTU) => format!("mtu_request={requested}"),
+        (_, Some(mtu)) if mtu < SMALLEST_MTU => format!("MTU {mtu}"),
         _ => return None,
     };
-    let remedy = format!("`ovs-vsctl clear Interface {name} mtu_request`, then set the device's own MTU; unless it is meant to be");
+    let evidence = format!("VIF {name} of bridge {bridge} has {too_small}: larger packets of its network are lost");
+    let usual = if largest < SMALLEST_MTU { 1500 } else { largest };
+    let remedy = format!(
+        "`ovs-vsctl clear Interface {name} mtu_request && ip link set dev {name} mtu {usual}`, unless it is meant to be"
+    );
     Some(degraded("vif_mtu", name, evidence, remedy))
 }
