@@ -69,10 +69,12 @@ impl Underlay {
     /// Whether no tunnel of this host can carry anything, by these reasons.
     pub fn all_dead(&self, reasons: &[Reason]) -> bool {
         let dead = |what: &str| reasons.iter().any(|reason| reason.what == what);
+        let cut = |reason: &Reason, subject: &str| {
+            reason.subject == subject && (reason.what == "underlay_bridge" || reason.what == "underlay_device")
+        };
         let by_device = |device: &str| {
-            reasons.iter().any(|reason| {
-                reason.subject == device && (reason.what == "underlay_bridge" || reason.what == "underlay_device")
-            })
+            let bridge = self.bridges.get(device).map(|bridge| bridge.observed.name.as_str());
+            reasons.iter().any(|reason| cut(reason, bridge.unwrap_or(device)))
         };
         let lost = |way: &Option<Way>| way.as_ref().is_none_or(|way| way.local || by_device(&way.device));
         dead("flow_restore_wait") || (!self.ways.is_empty() && self.ways.values().all(|(way, _)| lost(way)))
