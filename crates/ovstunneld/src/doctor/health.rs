@@ -64,3 +64,24 @@ fn finding(reason: &Reason) -> Finding {
     let make = if level == Level::Fail { fail } else { warn };
     make(reason.what, reason.evidence.clone(), reason.remedy.clone()).about(&reason.subject)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn each_word_is_in_the_guide_once_and_no_other_is() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operators-guide/doctor.md");
+        let guide = std::fs::read_to_string(file).unwrap();
+        let (_, table) = guide.split_once("\n## What a frame depends on\n").unwrap();
+        let words = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(word, _)| word));
+        let mut words: Vec<&str> = words.filter(|word| *word != "what").collect();
+        let mut known: Vec<&str> = REQUIREMENTS.iter().map(|requirement| requirement.what).collect();
+        (words.sort_unstable(), known.sort_unstable());
+        // What stands behind the table has no line that begins so.
+        words.retain(|word| known.contains(word) || !word.contains('.'));
+        assert_eq!(words, known);
+    }
+}
