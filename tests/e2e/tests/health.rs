@@ -250,3 +250,19 @@ fn snooping_of_an_adopted_bridge_is_off_while_it_is_ours_and_back_after() -> Res
     ensure!(!host.vsctl(["get", "Bridge", "xapi1", "external_ids"])?.contains("ovstunnel"), "marks are left");
     Ok(())
 }
+
+#[test]
+fn a_vif_whose_device_is_gone_does_not_keep_a_bridge_from_going() -> Result<()> {
+    let cloud = Cloud::new("hdead", 2)?;
+    let host = cloud.node(1)?.host().clone();
+    cloud.mesh(&Network::numbered(1, Ipv6Policy::Drop), &[1, 2])?;
+    shell(&host, "ip link add vif9.0 type veth peer name far9 && ovs-vsctl add-port xapi1 vif9.0")?;
+    let remove = || cloud.call(1, |client| async move { client.delete_bridge("xapi1").await });
+    let refused = remove()?;
+    ensure!(refused.is_err(), "a VIF with a device is in the way: {refused:?}");
+    shell(&host, "ip link del vif9.0")?;
+    let removed = remove()??;
+    ensure!(removed.outcome == ovstunnel_api::Outcome::Removed, "{removed:?}");
+    ensure!(!host.vsctl(["list-br"])?.contains("xapi1"), "it is still there");
+    Ok(())
+}

@@ -135,7 +135,9 @@ pub(super) async fn delete_bridge(
     ValidPath(name): ValidPath<String>,
     ValidQuery(query): ValidQuery<ChangeQuery>,
 ) -> Result<Response, ApiError> {
-    let change = Change::DestroyBridge(validate::text("bridge", &name)?);
+    let bridge: BridgeName = validate::text("bridge", &name)?;
+    let dead = state.dead_vifs(&bridge).await;
+    let change = Change::DestroyBridge(bridge, dead);
     carry_out(&state, change, &query, id, removed).await
 }
 

@@ -15,13 +15,14 @@ mod takeover;
 mod validate;
 mod vifs;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use ovstunnel_api::{Health, Outcome, PlanAnswer, PlannedCommand};
-use ovstunnel_core::{FlowsSeen, ObservedBridge, View};
+use ovstunnel_core::{BridgeName, FlowsSeen, ObservedBridge, ObservedPort, View};
 use ovstunnel_ovs::Switch;
 use serde::Deserialize;
 
@@ -90,6 +91,30 @@ impl State {
     fn bridge(&self, name: &str) -> Option<ovstunnel_api::Bridge> {
         let observed = self.switch.observer().read(|db| db.view().bridge(name))?;
         self.describe(&observed)
+    }
+
+    /// VIFs of a bridge whose devices the kernel does not have any more. Open vSwitch keeps their rows, and on a datapath in user
+    /// space also their numbers (docs/ovs-facts.md), so this is asked where it matters: before a bridge goes.
+    pub(crate) async fn dead_vifs(&self, bridge: &BridgeName) -> BTreeSet<String> {
+        let settings = self.writer.settings();
+        let vifs: Vec<String> = self.switch.observer().read(|db| {
+            let observed = db.view().bridge(bridge.as_str());
+            let of_system = |port: &&ObservedPort| port.interface().is_some_and(|interface| interface.kind.is_empty());
+            let names = |observed: ObservedBridge| {
+                observed.vifs(&settings.vif_prefixes).filter(of_system).map(|port| port.name.clone()).collect()
+            };
+            observed.map(names).unwrap_or_default()
+        });
+        if vifs.is_empty() {
+            return BTreeSet::new();
+        }
+        // What the kernel does not tell keeps nobody's VIF from being in the way.
+        let Ok(Some(devices)) = self.interfaces.devices().await else { return BTreeSet::new() };
+        let dead: BTreeSet<String> = vifs.into_iter().filter(|vif| !devices.names.contains(vif)).collect();
+        if !dead.is_empty() {
+            tracing::warn!(%bridge, ?dead, "these VIFs have no device any more: their rows do not keep the bridge from going");
+        }
+        dead
     }
 
     /// A bridge of ours on the wire; nothing where it is not.
