@@ -38,7 +38,8 @@ fn keep_first(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<(&'stat
     }
     let config = desired.other_config().into_iter().filter_map(|(key, _)| Some((key, observed.other_config.get(key)?)));
     let network = observed.external_ids.get(ids::XS_NETWORK_UUID).map(|uuid| (ids::XS_NETWORK_UUID, uuid));
-    let mut keep: Vec<(&'static str, String)> = config.chain(network).map(|(key, value)| (key, value.clone())).collect();
+    let mut keep: Vec<(&'static str, String)> =
+        config.chain(network).map(|(key, value)| (key, value.clone())).collect();
     keep.extend(observed.own_port().filter(|port| port.protected).map(|_| (PROTECTED, "true".to_owned())));
     keep.extend(lacks_openflow_14(observed).then(|| (PROTOCOLS, observed.protocols.join(","))));
     let standalone = observed.fail_mode.as_ref().filter(|_| desired.needs_flows());

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     BridgeEdit, BridgeName, BridgeSpec, Cookie, DesiredBridge, DesiredTunnel, FailMode, FlowChange, FlowsSeen,
-    GreIdentity, Mark, ObservedBridge, ObservedInterface, ObservedPort, PortEdit, Settings, Step, Vlan, adopt, bridge_flows,
-    ids,
+    GreIdentity, Mark, ObservedBridge, ObservedInterface, ObservedPort, PortEdit, Settings, Step, Vlan, adopt,
+    bridge_flows, ids,
 };
 
 /// The steps that make one bridge what it must be.

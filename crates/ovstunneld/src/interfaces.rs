@@ -302,8 +302,12 @@ mod tests {
 
     #[test]
     fn ports_of_linux_bridges_are_known() {
-        let setup =
-            &["link add br9 type bridge", "tuntap add mode tap name vif1.0", "tuntap add mode tap name vif2.0", "link set vif1.0 master br9"];
+        let setup = &[
+            "link add br9 type bridge",
+            "tuntap add mode tap name vif1.0",
+            "tuntap add mode tap name vif2.0",
+            "link set vif1.0 master br9",
+        ];
         let found = in_namespace(setup, async || Interfaces::kernel().devices().await.unwrap().unwrap());
         assert_eq!(found.linux_bridges.into_iter().collect::<Vec<_>>(), [("vif1.0".to_owned(), "br9".to_owned())]);
         assert!(found.names.contains("vif2.0") && !found.names.contains("vif3.0"));

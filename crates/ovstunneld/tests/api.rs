@@ -37,7 +37,11 @@ async fn a_bridge_is_created_updated_left_and_removed() {
     let again = sim.put("xapi1", mesh(5, [2, 3])).await.expect(200);
     assert_eq!((&again["outcome"], timeless(&again["bridge"])), (&json!("unchanged"), expected.clone()));
     let stays = sim.put("xapi1", json!({"key": 5})).await.expect(200);
-    assert_eq!((&stays["outcome"], timeless(&stays["bridge"])), (&json!("unchanged"), expected), "what is absent stays");
+    assert_eq!(
+        (&stays["outcome"], timeless(&stays["bridge"])),
+        (&json!("unchanged"), expected),
+        "what is absent stays"
+    );
     assert_eq!(sim.switch.commits(), commits, "nothing was written");
 
     let updated = sim.put("xapi1", mesh(5, [3, 4])).await.expect(200);

@@ -200,7 +200,8 @@ fn what_is_wrong_below_the_tunnels_is_told_once_and_the_host_is_not_ready() -> R
     // The address is gone: nobody but the operator knows it.
     let (host, ip) = (place.host()?, place.host()?.ip());
     let address = host.run("ip", ["-o", "-4", "addr", "show", "dev", "br-phy"])?;
-    let address = address.split_whitespace().find(|word| word.starts_with(&format!("{ip}/"))).context("no address")?.to_owned();
+    let address =
+        address.split_whitespace().find(|word| word.starts_with(&format!("{ip}/"))).context("no address")?.to_owned();
     shell(host, &format!("ip addr del {address} dev br-phy"))?;
     let gone = fails("tunnel_address", "192.0.2.2", Harm::PingFails, &[]);
     let _ = wait_for(&place, &gone, || reasons_of_host(&place))?;

@@ -26,7 +26,8 @@ fn is_fail_open(flow: &str) -> bool {
     let Some((fields, actions)) = flow.split_once("actions=") else { return false };
     let about = ["priority=", "duration=", "n_packets=", "n_bytes=", "table_id=", "cookie=", "table=", "idle_age="];
     let mut fields = fields.split([',', ' ']).filter(|field| !field.is_empty());
-    actions.trim().eq_ignore_ascii_case("normal") && fields.all(|field| about.iter().any(|name| field.starts_with(name)))
+    actions.trim().eq_ignore_ascii_case("normal")
+        && fields.all(|field| about.iter().any(|name| field.starts_with(name)))
 }
 
 fn fail_open(facts: &Facts<'_>) -> Option<Reason> {
@@ -111,10 +112,8 @@ fn shut(facts: &Facts<'_>, number: u32, config: PortConfig) -> Option<Reason> {
     Some(match own || ours {
         true => failed("port_config", name, evidence, by_itself()),
         false => {
-            let remedy = format!(
-                "`ovs-ofctl -O OpenFlow10 mod-port {} {name} {undo}`, unless it is meant to be",
-                bridge.name
-            );
+            let remedy =
+                format!("`ovs-ofctl -O OpenFlow10 mod-port {} {name} {undo}`, unless it is meant to be", bridge.name);
             degraded("port_config", name, evidence, remedy)
         }
     })
@@ -139,6 +138,8 @@ fn traces(facts: &Facts<'_>) -> Option<Reason> {
         parts.join(", "),
         first.evidence
     );
-    let remedy = "see what else is told of this bridge: that is mostly the cause; `ovs-appctl ofproto/trace` shows each table".to_owned();
+    let remedy =
+        "see what else is told of this bridge: that is mostly the cause; `ovs-appctl ofproto/trace` shows each table"
+            .to_owned();
     Some(Reason { severity: Severity::Failed, ..degraded("trace", name, evidence, remedy) })
 }

@@ -42,9 +42,10 @@ fn open(facts: &Facts<'_>, port: &ObservedPort, ours: bool) -> Reason {
 fn in_vlan(facts: &Facts<'_>, port: &ObservedPort, ours: bool) -> Option<Reason> {
     let Vlan { tag, trunks, mode } = &port.vlan;
     let mut columns: Vec<String> = tag.iter().map(|tag| format!("tag={tag}")).collect();
-    columns.extend((!trunks.is_empty()).then(|| {
-        format!("trunks={}", trunks.iter().map(u16::to_string).collect::<Vec<_>>().join(","))
-    }));
+    columns.extend(
+        (!trunks.is_empty())
+            .then(|| format!("trunks={}", trunks.iter().map(u16::to_string).collect::<Vec<_>>().join(","))),
+    );
     columns.extend(mode.iter().map(|mode| format!("vlan_mode={mode}")));
     if columns.is_empty() {
         return None;

@@ -3,10 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Facts, Reason, Severity, by_itself, degraded, failed, some};
-use crate::{
-    Cookie, FailMode, FlowChange, FlowsSeen, ObservedMirror, Step, bridge_flows, plan_bridge,
-    unplaced_vifs,
-};
+use crate::{Cookie, FailMode, FlowChange, FlowsSeen, ObservedMirror, Step, bridge_flows, plan_bridge, unplaced_vifs};
 
 /// Flows beyond ours that a bridge may well need: xapi's, for some VIFs.
 const ROOM: u64 = 16;
@@ -126,7 +123,8 @@ fn datapath(facts: &Facts<'_>) -> Option<Reason> {
     let evidence = format!("bridge {name} has datapath '{is}', configured is '{wanted}'");
     Some(match facts.desired.adopted {
         true => {
-            let remedy = "set `[ovs] datapath_type` to what the host's bridges have; a bridge that was adopted keeps its own";
+            let remedy =
+                "set `[ovs] datapath_type` to what the host's bridges have; a bridge that was adopted keeps its own";
             degraded("datapath", name, evidence, remedy.to_owned())
         }
         false => {
@@ -140,7 +138,8 @@ fn own_device(facts: &Facts<'_>) -> Option<Reason> {
     let name = &facts.observed.name;
     let words = facts.observed.own_port()?.interface()?.error.as_ref()?;
     let evidence = format!("Open vSwitch has no device for bridge {name} itself: {words}");
-    let remedy = "see that no other device of the host has its name, and that its datapath_type is one that this host has";
+    let remedy =
+        "see that no other device of the host has its name, and that its datapath_type is one that this host has";
     Some(degraded("port_error", name, evidence, remedy.to_owned()))
 }
 
@@ -149,7 +148,8 @@ fn drift(facts: &Facts<'_>) -> Option<Reason> {
     let name = &facts.observed.name;
     if *facts.flows == FlowsSeen::Unknown {
         let evidence = format!("our flows on bridge {name} were not read since ovs-vswitchd came up");
-        let remedy = "the daemon reads them as soon as it can; where this stays, `ovstunnelctl reconcile` says why it cannot";
+        let remedy =
+            "the daemon reads them as soon as it can; where this stays, `ovstunnelctl reconcile` says why it cannot";
         return Some(degraded("flows_unknown", name, evidence, remedy.to_owned()));
     }
     let steps = plan_bridge(Some(facts.desired), Some(facts.observed), facts.flows, facts.settings);

@@ -158,7 +158,8 @@ fn what_the_switch_testifies_is_judged() {
     };
     let hidden = |flow: &str| Witness { hidden: vec![flow.to_owned()], ..Witness::default() };
     let fail_open = "duration=9s, n_packets=0, n_bytes=0, priority=15790320,actions=NORMAL";
-    let trace = Trace { frame: "broadcast".into(), missing: vec!["vif2.0".into()], surplus: vec![], evidence: "drop".into() };
+    let trace =
+        Trace { frame: "broadcast".into(), missing: vec!["vif2.0".into()], surplus: vec![], evidence: "drop".into() };
     let rows: [(Witness, &str, &str, Severity); 9] = [
         (hidden(fail_open), "fail_open", "xapi1", FAILED),
         (Witness { fragments: Some("drop".into()), ..Witness::default() }, "fragments", "xapi1", FAILED),
@@ -236,7 +237,8 @@ fn flows_of_others_are_judged_by_what_they_do_to_ours() {
 
 #[test]
 fn a_flow_of_others_is_taken_away_by_the_command_that_is_told() {
-    let line = " cookie=0x7, duration=1s, table=0, n_packets=0, priority=500,tcp,nw_dst=10.0.0.0/8,tp_dst=25 actions=drop";
+    let line =
+        " cookie=0x7, duration=1s, table=0, n_packets=0, priority=500,tcp,nw_dst=10.0.0.0/8,tp_dst=25 actions=drop";
     let reasons = testified(Witness { foreign: vec![line.into()], ..Witness::default() });
     let command = "`ovs-ofctl --strict del-flows xapi1 priority=500,tcp,nw_dst=10.0.0.0/8,tp_dst=25`";
     assert!(reasons[0].remedy.starts_with(command), "{reasons:?}");
@@ -272,7 +274,8 @@ fn what_differs_from_the_record_is_said_with_what_is_due() {
 /// Tunnels to two hosts by `br-phy`, in user space.
 fn underlay() -> Underlay {
     let way = Way { device: "br-phy".into(), source: Some([192, 0, 2, 1].into()), local: false };
-    let mut observed = ObservedBridge { name: "br-phy".into(), datapath_type: "netdev".into(), ..ObservedBridge::default() };
+    let mut observed =
+        ObservedBridge { name: "br-phy".into(), datapath_type: "netdev".into(), ..ObservedBridge::default() };
     for port in [port("br-phy", "internal", 65534), port("eth0", "", 1)] {
         observed.ports.insert(port.name.clone(), port);
     }
@@ -304,8 +307,18 @@ fn what_is_below_the_tunnels_is_told_once_and_known_to_be_dead() {
             1,
         ),
         (|u| u.bridges.clear(), "underlay_bridge", "br-phy", 1),
-        (|u| bridge(u).observed.ports.get_mut("eth0").unwrap().interfaces[0].admin_up = Some(false), "underlay_device", "br-phy", 1),
-        (|u| bridge(u).observed.ports.get_mut("eth0").unwrap().interfaces[0].link_up = Some(false), "underlay_device", "br-phy", 1),
+        (
+            |u| bridge(u).observed.ports.get_mut("eth0").unwrap().interfaces[0].admin_up = Some(false),
+            "underlay_device",
+            "br-phy",
+            1,
+        ),
+        (
+            |u| bridge(u).observed.ports.get_mut("eth0").unwrap().interfaces[0].link_up = Some(false),
+            "underlay_device",
+            "br-phy",
+            1,
+        ),
         (|u| u.ways.values_mut().for_each(|(way, _)| *way = None), "tunnel_address", "192.0.2.2", 2),
         (|u| u.ways = (2..9).map(|n| ([192, 0, 2, n].into(), (None, 1))).collect(), "tunnel_address", "192.0.2.2", 1),
     ];

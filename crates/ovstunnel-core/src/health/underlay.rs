@@ -47,8 +47,13 @@ pub struct Underlay {
 /// What keeps tunnels of all bridges from carrying anything, the worst first.
 pub fn host_health(underlay: &Underlay) -> Vec<Reason> {
     let mut reasons = addresses(underlay);
-    let devices: BTreeSet<&str> =
-        underlay.ways.values().filter_map(|(way, _)| way.as_ref()).filter(|way| !way.local).map(|way| way.device.as_str()).collect();
+    let devices: BTreeSet<&str> = underlay
+        .ways
+        .values()
+        .filter_map(|(way, _)| way.as_ref())
+        .filter(|way| !way.local)
+        .map(|way| way.device.as_str())
+        .collect();
     for device in devices {
         match underlay.bridges.get(device) {
             Some(bridge) => reasons.extend(of_bridge(underlay, bridge)),
@@ -113,7 +118,8 @@ fn addresses(underlay: &Underlay) -> Vec<Reason> {
 }
 
 fn no_way(subject: &str, to: &str, tunnels: usize) -> Reason {
-    let evidence = format!("no way leads to {to}, to which {tunnels} tunnel(s) go: this host has no address or route for it");
+    let evidence =
+        format!("no way leads to {to}, to which {tunnels} tunnel(s) go: this host has no address or route for it");
     let remedy = format!(
         "set the device of the tunnel network up and give it its address (`ip route get {subject}` must answer), or correct the other \
          host's address in the management server"

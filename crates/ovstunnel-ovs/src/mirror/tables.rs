@@ -280,8 +280,10 @@ mod tests {
     #[test]
     fn what_an_older_version_does_not_have_is_not_asked_for() {
         let all = |schema: &str| monitored(&serde_json::from_str(schema).unwrap());
-        let old = all(r#"{"name": "Open_vSwitch", "tables": {"Bridge": {"columns": {"name": {"type": "string"}, "mirrors": {}}},
-                         "Mirror": {"columns": {"output_vlan": {}}}}}"#);
+        let old = all(
+            r#"{"name": "Open_vSwitch", "tables": {"Bridge": {"columns": {"name": {"type": "string"}, "mirrors": {}}},
+                         "Mirror": {"columns": {"output_vlan": {}}}}}"#,
+        );
         let bridge = old["Bridge"][0]["columns"].as_array().unwrap();
         assert!(bridge.contains(&"mirrors".into()) && !bridge.contains(&"mcast_snooping_enable".into()), "{old}");
         assert!(bridge.contains(&"stp_enable".into()), "what every version has is asked for in any case: {old}");

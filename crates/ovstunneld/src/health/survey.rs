@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use ovstunnel_core::{DesiredBridge, ObservedBridge, Reason, Severity, Underlay, UnderlayBridge, View, Way, host_health};
+use ovstunnel_core::{
+    DesiredBridge, ObservedBridge, Reason, Severity, Underlay, UnderlayBridge, View, Way, host_health,
+};
 use ovstunnel_ovs::Switch;
 
 use super::Kept;

@@ -118,10 +118,11 @@ async fn host_health(state: &State) -> Health {
     of_bridges.sort_by_key(|reason| std::cmp::Reverse(reason.severity));
     of_bridges.truncate(REASONS);
     health.reasons.extend(of_bridges);
-    health.state = health.reasons.iter().map(|reason| reason.severity).max().map_or(HealthState::Ok, |worst| match worst {
-        Severity::Degraded => HealthState::Degraded,
-        Severity::Failed => HealthState::Failed,
-    });
+    health.state =
+        health.reasons.iter().map(|reason| reason.severity).max().map_or(HealthState::Ok, |worst| match worst {
+            Severity::Degraded => HealthState::Degraded,
+            Severity::Failed => HealthState::Failed,
+        });
     health
 }
 

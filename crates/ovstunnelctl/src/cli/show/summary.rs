@@ -1,8 +1,8 @@
 //! The summary of `status`, and the words for states that it shares with the tables.
 
 use ovstunnel_api::{
-    Bridge, DoctorAnswer, Finding, Flows, FlowsState, Health, HealthState, Level, Look, Ready, Reason, Severity, Tunnel,
-    TunnelState,
+    Bridge, DoctorAnswer, Finding, Flows, FlowsState, Health, HealthState, Level, Look, Ready, Reason, Severity,
+    Tunnel, TunnelState,
 };
 
 use super::Page;

@@ -1,9 +1,9 @@
 //! How answers look. The same pages at 80 columns and without a terminal.
 
 use ovstunnel_api::{
-    Bridge, DoctorAnswer, Finding, Flows, FlowsState, Health, HealthState, Interface, Ipv6Policy, Level, Look, Outcome, PlanAnswer,
-    PlannedCommand, Ready, Reason, ReconcileAnswer, Severity, SpanningTree, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverState,
-    Tier, Tunnel, TunnelState, Vif, Vpc,
+    Bridge, DoctorAnswer, Finding, Flows, FlowsState, Health, HealthState, Interface, Ipv6Policy, Level, Look, Outcome,
+    PlanAnswer, PlannedCommand, Ready, Reason, ReconcileAnswer, Severity, SpanningTree, TakeoverAnswer, TakeoverBridge,
+    TakeoverPlan, TakeoverState, Tier, Tunnel, TunnelState, Vif, Vpc,
 };
 
 use super::summary::write_status;
@@ -92,9 +92,10 @@ fn status(ready: bool, bridges: Option<Vec<Bridge>>) -> Status {
         words: words.iter().map(|words| (*words).to_owned()).collect(),
     };
     let repair = look("2026-05-01T03:12:07.25Z", "Open vSwitch has come up", &["flows of bridge xapi12: replace all"]);
+    let drifted = bridges.iter().flatten().any(|bridge| bridge.flows.state == FlowsState::Drifted);
     let ready = Ready {
         ready,
-        health: ready.then(|| health(&["underlay_bridge"])),
+        health: ready.then(|| health(if drifted { &["underlay_bridge"] } else { &[] })),
         reason,
         ovs_version: Some("3.1.0".to_owned()),
         version: "0.1.0".to_owned(),
