@@ -83,15 +83,20 @@ pub(in crate::cli) fn diagnosis(answer: &DoctorAnswer, all: bool) -> Page {
 
 /// `ok`, `degraded: vlan`, `FAILED: fail_open, 2 more`: the worst reason first.
 pub(super) fn health_word(health: &Health) -> String {
-    let state = match health.state {
-        HealthState::Ok => return "ok".to_owned(),
-        HealthState::Degraded => "degraded",
-        HealthState::Failed => "FAILED",
-    };
+    let state = state_of_health(health.state);
     let worst = health.reasons.first().map(|reason| format!(": {}", reason.what)).unwrap_or_default();
     match health.reasons.len().saturating_sub(1) {
         0 => format!("{state}{worst}"),
         more => format!("{state}{worst}, {more} more"),
+    }
+}
+
+/// What is wrong stands out without colour.
+pub(super) fn state_of_health(state: HealthState) -> &'static str {
+    match state {
+        HealthState::Ok => "ok",
+        HealthState::Degraded => "degraded",
+        HealthState::Failed => "FAILED",
     }
 }
 

@@ -5,7 +5,7 @@ use ovstunnel_api::{
     TunnelAnswer, Vpc,
 };
 
-use super::summary::{counted, flows_word, health_word, state_word, with_states, write_reason};
+use super::summary::{counted, flows_word, health_word, state_of_health, state_word, with_states, write_reason};
 use super::{Page, quoted};
 use crate::cli::bridge::TunnelList;
 
@@ -16,6 +16,8 @@ pub(in crate::cli) fn bridges(all: &[Bridge]) -> Page {
         page.line("No managed bridges.");
     } else {
         bridge_rows(&mut page, all);
+        let worst = all.iter().filter_map(|bridge| bridge.health.reasons.first());
+        worst.for_each(|reason| write_reason(&mut page, reason));
     }
     page
 }
@@ -29,7 +31,7 @@ pub(super) fn bridge_rows(page: &mut Page, all: &[Bridge]) {
             with_states(b.tunnels.iter().map(|t| t.state)),
             b.vifs.len().to_string(),
             flows_word(&b.flows),
-            health_word(&b.health),
+            state_of_health(b.health.state).to_owned(),
         ]
     };
     let header = ["BRIDGE", "KEY", "IPV6", "TUNNELS", "VIFS", "FLOWS", "HEALTH"];
