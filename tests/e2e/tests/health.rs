@@ -124,8 +124,7 @@ fn wait_until_well(place: &Place) -> Result<()> {
 }
 
 /// The reason that is told, once it is.
-fn wait_for(place: &Place, fault: &Fault, told: impl Fn() -> Result<Vec<Reason>>) -> Result<Reason> {
-    let _ = place;
+fn wait_for(fault: &Fault, told: impl Fn() -> Result<Vec<Reason>>) -> Result<Reason> {
     wait_until(format!("{} to be told", fault.what), PATIENCE, || {
         let reasons = told()?;
         let found = reasons.iter().find(|reason| reason.what == fault.what && reason.subject == fault.subject);
@@ -158,7 +157,7 @@ fn expect_harm(place: &Place, harm: Harm) -> Result<()> {
 fn seen_and_mended(place: &Place, fault: &Fault, told: impl Fn() -> Result<Vec<Reason>>, dead: bool) -> Result<()> {
     let host = place.host()?;
     fault.commands.iter().try_for_each(|command| shell(host, command))?;
-    let reason = wait_for(place, fault, told)?;
+    let reason = wait_for(fault, told)?;
     expect_harm(place, fault.harm)?;
     if dead {
         let ready = ready(place)?;
@@ -175,7 +174,12 @@ fn seen_and_mended(place: &Place, fault: &Fault, told: impl Fn() -> Result<Vec<R
         ensure!(pings(place)?, "they fail");
         Ok(())
     })?;
-    println!("{} ({}): told, harmful, mended by its remedy: {}", fault.what, fault.commands.join("; "), reason.remedy);
+    let harm = match fault.harm {
+        Harm::PingFails => "pings failed",
+        Harm::Twice => "frames came twice",
+        Harm::Later => "told",
+    };
+    println!("{} ({}): {harm}, mended by its remedy: {}", fault.what, fault.commands.join("; "), reason.remedy);
     Ok(())
 }
 
@@ -204,7 +208,7 @@ fn what_is_wrong_below_the_tunnels_is_told_once_and_the_host_is_not_ready() -> R
         address.split_whitespace().find(|word| word.starts_with(&format!("{ip}/"))).context("no address")?.to_owned();
     shell(host, &format!("ip addr del {address} dev br-phy"))?;
     let gone = fails("tunnel_address", "192.0.2.2", Harm::PingFails, &[]);
-    let _ = wait_for(&place, &gone, || reasons_of_host(&place))?;
+    wait_for(&gone, || reasons_of_host(&place))?;
     expect_harm(&place, Harm::PingFails)?;
     ensure!(!ready(&place)?.ready, "it is ready");
     shell(host, &format!("ip addr add {address} dev br-phy"))?;
