@@ -39,13 +39,19 @@ impl<T> Kept<T> {
 
     /// The last answer, where it will still do; else a new one. One is made at a time.
     pub async fn get(&self, make: impl AsyncFnOnce() -> T) -> Arc<T> {
-        let _turn = self.turn.lock().await;
-        if Instant::now() >= self.last.read().unwrap_or_else(PoisonError::into_inner).1 {
-            let began = Instant::now();
-            let answer = Arc::new(make().await);
-            let until = Instant::now() + FRESH.max(began.elapsed() * SHARE);
-            *self.last.write().unwrap_or_else(PoisonError::into_inner) = (answer, until);
+        if Instant::now() < self.last.read().unwrap_or_else(PoisonError::into_inner).1 {
+            return self.latest();
         }
+        self.renew(make).await
+    }
+
+    /// A new answer in any case: for who asks seldom.
+    pub async fn renew(&self, make: impl AsyncFnOnce() -> T) -> Arc<T> {
+        let _turn = self.turn.lock().await;
+        let began = Instant::now();
+        let answer = Arc::new(make().await);
+        let until = Instant::now() + FRESH.max(began.elapsed() * SHARE);
+        *self.last.write().unwrap_or_else(PoisonError::into_inner) = (answer, until);
         self.latest()
     }
 }

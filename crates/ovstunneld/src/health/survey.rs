@@ -62,6 +62,11 @@ impl Surveyor {
         self.last.get(async || self.survey().await).await
     }
 
+    /// What is seen now: for `doctor`, which must not say what was mended a moment ago.
+    pub async fn look_now(&self) -> Arc<Survey> {
+        self.last.renew(async || self.survey().await).await
+    }
+
     async fn survey(&self) -> Survey {
         // What the kernel does not tell is nothing that is wrong: `doctor` says that it does not.
         let devices = self.interfaces.devices().await.inspect_err(untold).ok().flatten().unwrap_or_default();

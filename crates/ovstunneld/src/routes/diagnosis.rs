@@ -72,7 +72,7 @@ async fn now<'a>(state: &'a State, settings: &'a ovstunnel_core::Settings) -> No
         bridges: state.bridges().await,
         pending,
         ready: host::ready(state).await,
-        survey: state.surveyor.latest(),
+        survey: state.surveyor.look_now().await,
         witnesses: &state.witnesses,
         lost_lines: state.logging.as_ref().map_or(0, |logging| logging.lost_lines()),
     }
