@@ -64,14 +64,17 @@ impl Watch {
                 Still::Same => drop(self.flows.unsigned.remove(&bridge.uuid)),
                 Still::Other => {
                     explained = true;
-                    suspicion.flows.insert(bridge.name);
+                    match tables.lacks(&known) {
+                        true => drop(suspicion.lost.insert(bridge.name, known)),
+                        false => drop(suspicion.flows.insert(bridge.name)),
+                    }
                 }
                 Still::Unsigned => {
                     explained = true;
                     let seconds = self.flows.unsigned.entry(bridge.uuid).or_default();
                     *seconds += 1;
                     if tables.lacks(&known) {
-                        suspicion.flows.insert(bridge.name);
+                        suspicion.lost.insert(bridge.name, known);
                     } else if is_due(*seconds, tables.sign.is_fresh()) {
                         self.flows.unread.insert(bridge.uuid, bridge);
                     }

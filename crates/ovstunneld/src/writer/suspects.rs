@@ -4,15 +4,16 @@
 //! What it does: takes them from whoever watches the switch, looks, and repairs. What it must not do: believe what it is told;
 //! what is repaired follows from a look. Ports of others are not repaired: their configuration may be meant.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ovstunnel_core::{BridgeName, ObservedBridge, ObservedPort, PortConfig, View};
+use ovstunnel_core::{BridgeName, FlowsSeen, ObservedBridge, ObservedPort, PortConfig, View};
 use ovstunnel_ovs::CommitError;
 use tokio::sync::{Notify, watch};
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::outcome::Refused;
 use super::{FlowTable, Report, Task, Tuning, Writer, repair};
 
 /// The bridge's own port in the database and over OpenFlow.
@@ -23,6 +24,8 @@ const LOCAL: u32 = 65_534;
 pub(crate) struct Suspicion {
     /// Bridges whose flows may be others.
     pub flows: BTreeSet<BridgeName>,
+    /// Bridges that lack some of these flows of ours: they are written anew without being read first, for VMs wait for them.
+    pub lost: BTreeMap<BridgeName, FlowsSeen>,
     /// Bridges on which a port of ours may not be configured as it must be.
     pub ports: BTreeSet<BridgeName>,
     /// Bridges that flood to nobody: a spanning tree has left its ports so.
@@ -39,9 +42,10 @@ impl Suspects {
         if suspicion == Suspicion::default() {
             return;
         }
-        let Suspicion { flows, ports, flooding } = suspicion;
+        let Suspicion { flows, lost, ports, flooding } = suspicion;
         let mut noted = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         noted.flows.extend(flows);
+        noted.lost.extend(lost);
         noted.ports.extend(ports);
         noted.flooding.extend(flooding);
         drop(noted);
@@ -84,27 +88,31 @@ impl Task {
         let Ok(_turn) = self.turn().await.inspect_err(|busy| tracing::warn!(%busy, "could not look")) else {
             return self.retry.failed();
         };
-        self.repair_flows(&suspicion.flows).instrument(tracing::error_span!("flows")).await;
+        self.repair_flows(&suspicion).instrument(tracing::error_span!("flows")).await;
         self.repair_ports(&suspicion).instrument(tracing::error_span!("ports")).await;
     }
 
-    async fn repair_flows(&mut self, names: &BTreeSet<BridgeName>) {
-        let rows: Vec<(&BridgeName, Uuid)> = self.switch.observer().read(|db| {
+    async fn repair_flows(&mut self, suspicion: &Suspicion) {
+        let names: BTreeSet<BridgeName> = suspicion.flows.iter().chain(suspicion.lost.keys()).cloned().collect();
+        let mut rows: Vec<(&BridgeName, Uuid)> = self.switch.observer().read(|db| {
             let view = db.view();
             names.iter().filter_map(|name| Some((name, view.bare_bridge(name.as_str())?.uuid))).collect()
         });
+        // Where we have written meanwhile, what was seen is from before.
+        let is_lost = |(name, uuid): &(&BridgeName, Uuid)| suspicion.lost.get(*name) == Some(&self.flows.get(*uuid));
+        rows.iter().filter(|row| is_lost(row)).for_each(|(_, uuid)| self.flows.set(*uuid, FlowsSeen::Unknown));
+        rows.retain(|(_, uuid)| self.flows.get(*uuid) != FlowsSeen::Unknown);
         let unread = self.read_flows_of_some(rows.iter().map(|(name, uuid)| (*name, uuid))).await;
-        let repairs = self.repairs(names);
+        let repairs = self.repairs(&names);
         if !repairs.steps.is_empty() {
             let bridges = repairs.steps.len();
             let words: Vec<String> = repairs.steps.iter().take(8).map(ToString::to_string).collect();
             tracing::warn!(bridges, first = ?words, ?unread, "flows were changed by somebody else; putting them back");
         }
-        let effect = self.write(&repairs.steps).await;
+        let effect = self.write_and_remember(&repairs.steps, repairs.desired, Refused::Stay).await;
         let mut report = Report::default();
         repair::tell(&mut report, &repairs.steps, &effect);
         self.told_of_repair(&report);
-        self.remember(repairs.desired, &effect);
         self.expect_health(repairs.in_error + effect.refused.len());
         if effect.failed.is_some() {
             self.retry.failed();
