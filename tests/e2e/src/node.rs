@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use ovstunnel_lab::{Daemon, Host, Signal, wait_until};
+use ovstunnel_lab::{Daemon, Host, Signal, Switch, wait_until};
 use ovstunnelctl::client::{Client, DEFAULT_TIMEOUT, Endpoint, Identity};
 use ovstunnelctl::pki::{Authority, Leaf, Role};
 use time::OffsetDateTime;
@@ -29,7 +29,7 @@ fn environment() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// What differs from the usual in a daemon's configuration file.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
-    /// `[ovs] bin_dir`: another one to put a wrapper before `ovs-vsctl` or `ovs-ofctl`.
+    /// `[ovs] bin_dir`, that of the lab's switch, or another one to put a wrapper before `ovs-vsctl` or `ovs-ofctl`.
     pub bin_dir: PathBuf,
     /// `[ovs] timeout`.
     pub timeout: String,
@@ -46,7 +46,8 @@ pub struct NodeConfig {
 impl Default for NodeConfig {
     fn default() -> Self {
         NodeConfig {
-            bin_dir: "/usr/bin".into(),
+            // Where there is no such switch, the lab says so.
+            bin_dir: Switch::from_environment().map_or_else(|_| "/usr/bin".into(), |switch| switch.bin_dir()),
             timeout: "30s".into(),
             // Long, so that what heals at once is told from what heals at the next look.
             reconcile_interval: "1h".into(),
@@ -89,10 +90,11 @@ impl Node {
         let text = format!(
             "[api]\nlisten = \"{ip}:{PORT}\"\nsocket = \"{dir}/ovstunneld.sock\"\n\
              [tls]\ncertificate = \"{pki}/{name}.crt\"\nkey = \"{pki}/{name}.key\"\nclient_ca = \"{pki}/ca.crt\"\n\
-             [ovs]\nrundir = \"{rundir}\"\nbin_dir = \"{bin_dir}\"\ntimeout = \"{timeout}\"\ndatapath_type = \"netdev\"\n\
+             [ovs]\nrundir = \"{rundir}\"\nbin_dir = \"{bin_dir}\"\ntimeout = \"{timeout}\"\ndatapath_type = \"{datapath}\"\n\
              [network]\nvif_broadcast_pps = {vif_broadcast_pps}\n\
              [log]\nfile = \"{dir}/ovstunnel.log\"\nlevel = \"{log_level}\"\n\
              [reconcile]\ninterval = \"{reconcile_interval}\"\n{xapi}",
+            datapath = self.host.switch().datapath().name(),
             ip = self.host.ip(),
             rundir = self.host.rundir().display(),
             bin_dir = bin_dir.display(),

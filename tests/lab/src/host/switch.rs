@@ -17,6 +17,7 @@ use super::{BR_PHY, CARD, Host};
 use crate::{
     fabric::{self, PREFIX_LENGTH},
     process::Daemon,
+    switch::Datapath,
     unixctl::Unixctl,
     wait::{DEADLINE, wait_until},
 };
@@ -31,7 +32,7 @@ impl Host {
         // Written before the switch starts, so that it has one configuration to take up, not three.
         let rows = [
             format!("--no-wait init -- set Open_vSwitch . external_ids:system-id={}", self.name()),
-            format!("-- add-br {BR_PHY} -- set Bridge {BR_PHY} datapath_type=netdev"),
+            format!("-- add-br {BR_PHY} -- set Bridge {BR_PHY} {}", self.datapath_type()),
             format!("other_config:hwaddr=\"{mac}\" -- add-port {BR_PHY} {CARD}"),
         ];
         self.vsctl(rows.join(" ").split(' '))?;
@@ -157,10 +158,13 @@ impl Host {
 
     /// Waits until the switch has seen the address of `br-phy`, and tells it the MAC addresses of all hosts.
     ///
-    /// The userspace datapath drops the frame for which it has to ask a tunnel's remote MAC address first. The kernel's
-    /// datapath, which real hosts use, keeps it. A count of frames must not depend on that, so the plan of addresses is
-    /// told to it for an hour.
+    /// The userspace datapath drops the frame for which it has to ask a tunnel's remote MAC address first. A count of frames
+    /// must not depend on that, so the plan of addresses is told to it for an hour. The kernel's datapath, which real hosts
+    /// use, goes by the kernel's own routes and neighbours, and keeps the frame.
     fn learn_neighbours(&self) -> Result<()> {
+        if self.switch().datapath() == Datapath::Kernel {
+            return Ok(());
+        }
         let mut control = Unixctl::connect(&self.control_socket()?)?;
         let gateway = fabric::host_ip(254).to_string();
         wait_until(format!("the route to the fabric in the switch of {}", self.name()), DEADLINE, || {
