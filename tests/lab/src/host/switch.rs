@@ -82,15 +82,23 @@ impl Host {
         lock(&self.inner.vswitchd).take();
     }
 
-    /// Stops `ovs-vswitchd` as an upgrade would (SIGTERM) and starts it again.
+    /// Stops `ovs-vswitchd` as an upgrade would (SIGTERM).
+    ///
+    /// # Errors
+    /// When it does not run, or does not end.
+    pub fn stop_vswitchd(&self) -> Result<()> {
+        let Some(mut vswitchd) = lock(&self.inner.vswitchd).take() else {
+            bail!("{self:?} has no running ovs-vswitchd")
+        };
+        vswitchd.stop(DEADLINE).map(drop)
+    }
+
+    /// The same, and starts it again.
     ///
     /// # Errors
     /// When it does not run, does not end, or is not back within 30 s.
     pub fn restart_vswitchd(&self) -> Result<()> {
-        let Some(mut vswitchd) = lock(&self.inner.vswitchd).take() else {
-            bail!("{self:?} has no running ovs-vswitchd")
-        };
-        vswitchd.stop(DEADLINE)?;
+        self.stop_vswitchd()?;
         self.start_vswitchd()
     }
 
@@ -173,7 +181,11 @@ impl Host {
                 route => Err(anyhow!("{route}")),
             }
         })?;
-        control.call("tnl/neigh/aging", &["3600".to_owned()])?;
+        match control.call("tnl/neigh/aging", &["3600".to_owned()]) {
+            // Older ones have no such command; they forget after 15 minutes.
+            Err(error) if error.to_string().contains("not a valid command") => {}
+            other => drop(other?),
+        }
         for number in (1..=fabric::MAX_HOSTS).filter(|number| *number != self.number()) {
             let (ip, mac) = (fabric::host_ip(number), fabric::host_mac(number));
             control.call("tnl/neigh/set", &[BR_PHY.to_owned(), ip.to_string(), mac.to_string()])?;
