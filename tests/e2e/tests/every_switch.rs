@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, ensure};
 use ovstunnel_api::Ipv6Policy;
 use ovstunnel_e2e::{Cloud, Network, NodeConfig, Place, no_frame_twice};
-use ovstunnel_lab::{Datapath, Kind, Pinger, Probe, Vm, wait_until};
+use ovstunnel_lab::{Datapath, Kind, Pinger, Probe, Vm, VmSpec, unhurried, wait_until};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -110,4 +110,52 @@ fn a_slow_and_lossy_path_doubles_nothing() -> Result<()> {
     let probes = cloud.lab().every_flooded_kind();
     cloud.lab().deliver_all(&probes)?.iter().try_for_each(|delivery| delivery.expect_once())?;
     cloud.lab().expect_no_duplicates()
+}
+
+/// Whether a ping with so many bytes of data is answered: 28 more are the guest's IP packet.
+fn passes(from: &Vm, to: &Vm, bytes: u16, fragments: &str) -> Result<bool> {
+    let mut command = from.command("ping");
+    command.args(["-c", "1", "-W", &unhurried(Duration::from_secs(1)).as_secs().to_string(), "-M", fragments, "-s"]);
+    command.arg(bytes.to_string()).arg(to.ip().to_string());
+    Ok(ovstunnel_lab::output(command, SOON)?.status.success())
+}
+
+/// Guests' MTU is 1500 and the network's below, too: what a user sees of GRE's 42 bytes.
+#[test]
+fn a_packet_of_the_largest_mtu_for_guests_passes_and_a_larger_one_does_not() -> Result<()> {
+    let cloud = Cloud::new("large", 2)?;
+    let network = Network::numbered(1, Ipv6Policy::Allow);
+    cloud.mesh(&network, &[1, 2])?;
+    let mut ends = Vec::new();
+    for number in [1, 2] {
+        let spec = VmSpec::numbered(number).network(&network.bridge).mtu(1500);
+        let vm = cloud.node(number.into())?.host().plug_vm(&network.bridge, "vif1.0", spec)?;
+        cloud.wait_for_rules(&network, number.into())?;
+        ends.push(vm);
+    }
+    let [a, b] = ends.as_slice() else { return Err(anyhow!("two VMs")) };
+    a.ping(b.ip(), 3)?.expect_no_loss()?;
+    ensure!(passes(a, b, 1458 - 28, "do")?, "a packet of 1458 bytes is lost");
+    for (bytes, fragments) in [(1459, "do"), (1459, "dont"), (1500, "do"), (1500, "dont")] {
+        let passed = passes(a, b, bytes - 28, fragments)?;
+        println!("{bytes} bytes, may be fragmented by the guest's word: {fragments}: passed: {passed}");
+        ensure!(!passed, "a packet of {bytes} bytes has passed, {fragments}");
+    }
+    // Fragments of the outer packet are somebody else's choice: the daemon takes that option away again.
+    for number in [1, 2] {
+        let (host, other) = (cloud.node(number)?.host(), cloud.node(3 - number)?.host());
+        host.add_bridge("plain")?;
+        let remote = format!("options:remote_ip={}", other.ip());
+        let options = ["type=gre", "options:key=77", "options:df_default=false", &remote];
+        host.vsctl([&["add-port", "plain", "g", "--", "set", "Interface", "g"], &options[..]].concat())?;
+        host.wait_for_ofport("g")?;
+    }
+    let spec = |n| VmSpec::numbered(n).network("plain").mtu(1500);
+    let c = cloud.node(1)?.host().plug_vm("plain", "vif3.0", spec(3))?;
+    let d = cloud.node(2)?.host().plug_vm("plain", "vif4.0", spec(4))?;
+    c.ping(d.ip(), 3)?.expect_no_loss()?;
+    let fragmented = passes(&c, &d, 1500 - 28, "do")?;
+    println!("{}: df_default=false, 1500 bytes: passed: {fragmented}", cloud.lab().switch());
+    ensure!(fragmented == (cloud.lab().switch().datapath() == Datapath::Kernel), "fragments: {fragmented}");
+    Ok(())
 }
