@@ -49,7 +49,7 @@ fn each_class_of_frame_comes_exactly_once() -> Result<()> {
 fn nothing_is_doubled_while_vswitchd_is_away_and_comes_back() -> Result<()> {
     let place = Place::new("away", NodeConfig::default())?;
     let (host, datapath) = (place.host()?, place.cloud.lab().switch().datapath());
-    let known = place.vms[0].start_ping(place.vms[1].ip(), Duration::from_millis(20))?;
+    let known = place.vms[0].start_ping(place.vms[1].ip(), unhurried(Duration::from_millis(10)))?;
     let streams = place.streams()?;
     answered_of(&known, 10)?;
     for how in ["SIGKILL", "SIGTERM"] {
@@ -74,7 +74,8 @@ fn nothing_is_doubled_while_vswitchd_is_away_and_comes_back() -> Result<()> {
             after.sent - before.sent
         );
         wait_until("pings to be answered", SOON, || match answered_of(&known, 10)? {
-            10.. => Ok(()),
+            // One may be under way.
+            9.. => Ok(()),
             few => Err(anyhow!("{few} of 10")),
         })?;
     }
@@ -98,7 +99,7 @@ fn a_slow_and_lossy_path_doubles_nothing() -> Result<()> {
         ensure!(cloud.lab().switch().datapath() == Datapath::Userspace, "no netem where the kernel datapath is");
         return Ok(());
     }
-    let stream = cloud.lab().stream(&a, &Kind::FLOODED, Duration::from_millis(20))?;
+    let stream = cloud.lab().stream(&a, &Kind::FLOODED, unhurried(Duration::from_millis(10)))?;
     let report = a.ping(b.ip(), 50)?;
     println!("{report:?}");
     ensure!(report.rtt_min >= Duration::from_millis(40), "no delay: {report:?}");
@@ -138,7 +139,7 @@ fn a_packet_of_the_largest_mtu_for_guests_passes_and_a_larger_one_does_not() -> 
     ensure!(passes(a, b, 1458 - 28, "do")?, "a packet of 1458 bytes is lost");
     for (bytes, fragments) in [(1459, "do"), (1459, "dont"), (1500, "do"), (1500, "dont")] {
         let passed = passes(a, b, bytes - 28, fragments)?;
-        println!("{bytes} bytes, may be fragmented by the guest's word: {fragments}: passed: {passed}");
+        println!("{bytes} bytes, ping -M {fragments}: passed: {passed}");
         ensure!(!passed, "a packet of {bytes} bytes has passed, {fragments}");
     }
     // Fragments of the outer packet are somebody else's choice: the daemon takes that option away again.
