@@ -144,13 +144,16 @@ impl Flow {
         let bad = || format!("cannot understand '{field}'");
         match name {
             "cookie" => self.cookie = Cookie(number(value).ok_or_else(bad)?),
-            "table" => self.table = value.parse().map_err(|_| bad())?,
+            // `bridge/dump-flows` calls it `table_id`.
+            "table" | "table_id" => self.table = value.parse().map_err(|_| bad())?,
             "priority" => self.priority = value.parse().map_err(|_| bad())?,
             "in_port" => self.matches.in_port = Some(value.parse().map_err(|_| bad())?),
             "tun_id" => self.matches.tun_id = Some(number(value).ok_or_else(bad)?),
             "reg0" => self.matches.tier = Some(number(value).and_then(|n| n.try_into().ok()).ok_or_else(bad)?),
             "dl_dst" if value == GROUP => self.matches.dl_dst = Some(MacMatch::Group),
             "dl_dst" => self.matches.dl_dst = Some(MacMatch::Exactly(value.parse().map_err(|_| bad())?)),
+            "mpls" if value.is_empty() => self.matches.ethertype = Some(0x8847),
+            "mplsm" if value.is_empty() => self.matches.ethertype = Some(0x8848),
             "ipv6" if value.is_empty() => self.matches.ipv6 = true,
             "dl_type" => {
                 self.matches.ethertype = Some(number(value).and_then(|n| n.try_into().ok()).ok_or_else(bad)?);

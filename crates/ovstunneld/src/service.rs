@@ -21,7 +21,7 @@ use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::writer::Writer;
 use crate::xapi::Xapi;
-use crate::{edge, notify, routes};
+use crate::{edge, notify, routes, underlay};
 
 /// How long the writer may take to finish what it was given, once nobody asks any more.
 const FINISH: Duration = Duration::from_secs(40);
@@ -43,9 +43,15 @@ pub struct Tuner {
     switch: Switch,
     writer: Writer,
     doctor: Arc<Doctor>,
+    metrics: Metrics,
 }
 
 impl Tuner {
+    /// The numbers of this daemon.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
+    }
+
     /// Has everything follow what this configuration says.
     pub fn tune(&self, config: &Config) {
         self.doctor.follow(config.clone());
@@ -69,17 +75,18 @@ impl Service {
         let (switch, interfaces, lock) = if simulate {
             (Switch::Simulated(SimulatedSwitch::new()), simulated_interfaces(), WriterLock::none())
         } else {
-            let lock = WriterLock::beside(&config.api.socket, config.ovs.timeout);
+            let lock = WriterLock::of(config, config.ovs.timeout);
             (real_switch(config, &metrics).await?, Interfaces::kernel(), lock)
         };
         let xapi = Xapi::new(&config.xapi, hook(&metrics));
         tracing::info!(used = xapi.is_some(), xe = %config.xapi.xe.display(), "xapi");
         let doctor = Arc::new(Doctor::new(config.clone()));
         let (access, logging) = (Some(access), Some(logging));
+        let counted = metrics.clone();
         let host = Host { access, logging, metrics, lock, interfaces, xapi, doctor: doctor.clone() };
         let (router, running, writer) = assemble_on(host, switch.clone(), settings(config), config.reconcile.interval);
         let watchdog = notify::watchdog(writer.progress(), config.ovs.timeout);
-        let tuner = Tuner { switch, writer, doctor };
+        let tuner = Tuner { switch, writer, doctor, metrics: counted };
         Ok((router, Service { running, watchdog, tuner }))
     }
 
@@ -136,7 +143,8 @@ struct Host {
 fn assemble_on(host: Host, switch: Switch, settings: Settings, interval: Duration) -> (Router, JoinHandle<()>, Writer) {
     let Host { access, logging, metrics, lock, interfaces, xapi, doctor } = host;
     let (writer, running) = Writer::start(switch.clone(), settings, interval, metrics.clone(), lock);
-    let interfaces = interfaces.into();
+    let interfaces = Arc::new(interfaces);
+    tokio::spawn(underlay::follow(Arc::clone(&interfaces), switch.observer().clone(), writer.tuned()));
     let state = routes::State { switch, writer: writer.clone(), interfaces, xapi, metrics, logging, doctor };
     (edge::wrap(routes::router(state), access), running, writer)
 }
@@ -169,6 +177,8 @@ pub(crate) fn settings(config: &Config) -> Settings {
         vif_prefixes: config.network.vif_prefixes.clone(),
         vif_broadcast_pps: config.network.vif_broadcast_pps,
         datapath_type: config.ovs.datapath_type.clone(),
+        ipv6_drop_opaque: config.network.ipv6_drop_opaque,
+        underlay: None,
     }
 }
 

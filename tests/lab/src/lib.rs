@@ -47,6 +47,7 @@ mod traces;
 mod unixctl;
 mod vm;
 mod wait;
+mod wrapped;
 
 pub use deliver::{Delivery, Patience, Probe};
 pub use fabric::Fabric;
@@ -67,3 +68,4 @@ pub use teardown::{cleanup_on_signal, remove_leftovers};
 pub use traces::traces_of;
 pub use vm::{Vm, VmSpec};
 pub use wait::{DEADLINE, unhurried, wait_until};
+pub use wrapped::{Content, Tunnel, Wrapped};

@@ -6,6 +6,6 @@
 mod bridge;
 mod flow;
 
-pub(crate) use bridge::has_vpc_pipeline;
 pub use bridge::{Finding, survey};
+pub(crate) use bridge::{has_vpc_pipeline, is_plugins_tunnel};
 pub use flow::{PluginFlow, PluginGroup, PluginTable};
