@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use ovstunnel_lab::{Daemon, Host, Signal, Switch, wait_until};
+use ovstunnel_lab::{Daemon, Host, Signal, Switch, unhurried, wait_until};
 use ovstunnelctl::client::{Client, DEFAULT_TIMEOUT, Endpoint, Identity};
 use ovstunnelctl::pki::{Authority, Leaf, Role};
 use time::OffsetDateTime;
@@ -78,7 +78,7 @@ impl Node {
         Authority::open(pki)?.issue(&leaf, OffsetDateTime::now_utc())?;
         let dir = host.rundir().join("ovstunnel");
         std::fs::create_dir_all(&dir)?;
-        let client = client(&host, pki, "manager", DEFAULT_TIMEOUT)?;
+        let client = client(&host, pki, "manager", unhurried(DEFAULT_TIMEOUT))?;
         let node = Node { host, dir, client, daemon: Mutex::new(None) };
         node.configure(pki, &name, config)?;
         Ok(node)
@@ -126,7 +126,7 @@ impl Node {
     /// # Errors
     /// When it cannot be made.
     pub fn local_client(&self) -> Result<Client> {
-        Client::new(&Endpoint::Unix(self.socket()), DEFAULT_TIMEOUT).map_err(|error| anyhow!("{error}"))
+        Client::new(&Endpoint::Unix(self.socket()), unhurried(DEFAULT_TIMEOUT)).map_err(|error| anyhow!("{error}"))
     }
 
     /// `https://address:port` of the daemon.
