@@ -31,6 +31,7 @@ use crate::interfaces::Interfaces;
 use crate::logging::Logging;
 use crate::metrics::{self, Metrics};
 use crate::problem::ApiError;
+use crate::witness::Witnesses;
 use crate::writer::{Planned, WriteError, Writer};
 use crate::xapi::Xapi;
 
@@ -41,6 +42,8 @@ pub struct State {
     pub switch: Switch,
     /// The one that changes it.
     pub writer: Writer,
+    /// What the switch itself says of its bridges.
+    pub witnesses: Witnesses,
     /// Devices of this host.
     pub interfaces: Arc<Interfaces>,
     /// xapi, where it is used.
