@@ -47,7 +47,8 @@ pub(super) async fn destroy(call: Call<'_>, arguments: Arguments<'_>) -> Result<
     // Before it goes: old servers do not say which host this is, and none says which network.
     let record = call.observed(&bridge).and_then(|observed| DesiredBridge::from_record(&observed));
     if !is_released(call, &bridge)? {
-        call.change(Change::DestroyBridge(bridge.clone())).await?;
+        let dead = call.state.dead_vifs(&bridge).await;
+        call.change(Change::DestroyBridge(bridge.clone(), dead)).await?;
     }
     let (network, known_host) = record.map(|record| (record.network_uuid, record.host_id)).unwrap_or_default();
     match (&call.state.xapi, host.or(known_host)) {
