@@ -4,6 +4,9 @@ use clap::{Parser, ValueEnum};
 
 /// What is told after the options.
 const MORE: &str = "\
+scripts/demo --kernel, with any of these, plays it on the kernel datapath, as
+users' hosts have it, in a virtual machine, some ten times slower.
+
 Exit status:
   0    every count is right
   1    a count is wrong (the last lines say which), or something failed

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use ovstunnel_lab::{Daemon, Host, Signal, wait_until};
+use ovstunnel_lab::{Daemon, Host, Signal, Switch, unhurried, wait_until};
 use ovstunnelctl::client::{Client, DEFAULT_TIMEOUT, Endpoint, Identity};
 use ovstunnelctl::pki::{Authority, Leaf, Role};
 use time::OffsetDateTime;
@@ -29,7 +29,7 @@ fn environment() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// What differs from the usual in a daemon's configuration file.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
-    /// `[ovs] bin_dir`: another one to put a wrapper before `ovs-vsctl` or `ovs-ofctl`.
+    /// `[ovs] bin_dir`, that of the lab's switch, or another one to put a wrapper before `ovs-vsctl` or `ovs-ofctl`.
     pub bin_dir: PathBuf,
     /// `[ovs] timeout`.
     pub timeout: String,
@@ -48,7 +48,8 @@ pub struct NodeConfig {
 impl Default for NodeConfig {
     fn default() -> Self {
         NodeConfig {
-            bin_dir: "/usr/bin".into(),
+            // Where there is no such switch, the lab says so.
+            bin_dir: Switch::from_environment().map_or_else(|_| "/usr/bin".into(), |switch| switch.bin_dir()),
             timeout: "30s".into(),
             // Long, so that what heals at once is told from what heals at the next look.
             reconcile_interval: "1h".into(),
@@ -77,7 +78,7 @@ impl Node {
         Authority::open(pki)?.issue(&leaf, OffsetDateTime::now_utc())?;
         let dir = host.rundir().join("ovstunnel");
         std::fs::create_dir_all(&dir)?;
-        let client = client(&host, pki, "manager", DEFAULT_TIMEOUT)?;
+        let client = client(&host, pki, "manager", unhurried(DEFAULT_TIMEOUT))?;
         let node = Node { host, dir, client, daemon: Mutex::new(None) };
         node.configure(pki, &name, config)?;
         Ok(node)
@@ -93,10 +94,11 @@ impl Node {
         let text = format!(
             "[api]\nlisten = \"{ip}:{PORT}\"\nsocket = \"{dir}/ovstunneld.sock\"\n\
              [tls]\ncertificate = \"{pki}/{name}.crt\"\nkey = \"{pki}/{name}.key\"\nclient_ca = \"{pki}/ca.crt\"\n\
-             [ovs]\nrundir = \"{rundir}\"\nbin_dir = \"{bin_dir}\"\ntimeout = \"{timeout}\"\ndatapath_type = \"netdev\"\n\
+             [ovs]\nrundir = \"{rundir}\"\nbin_dir = \"{bin_dir}\"\ntimeout = \"{timeout}\"\ndatapath_type = \"{datapath}\"\n\
              [network]\nvif_broadcast_pps = {vif_broadcast_pps}\nipv6_drop_opaque = {ipv6_drop_opaque}\n\
              [log]\nfile = \"{dir}/ovstunnel.log\"\nlevel = \"{log_level}\"\n\
              [reconcile]\ninterval = \"{reconcile_interval}\"\n{xapi}",
+            datapath = self.host.switch().datapath().name(),
             ip = self.host.ip(),
             rundir = self.host.rundir().display(),
             bin_dir = bin_dir.display(),
@@ -124,7 +126,7 @@ impl Node {
     /// # Errors
     /// When it cannot be made.
     pub fn local_client(&self) -> Result<Client> {
-        Client::new(&Endpoint::Unix(self.socket()), DEFAULT_TIMEOUT).map_err(|error| anyhow!("{error}"))
+        Client::new(&Endpoint::Unix(self.socket()), unhurried(DEFAULT_TIMEOUT)).map_err(|error| anyhow!("{error}"))
     }
 
     /// `https://address:port` of the daemon.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_api::{Ipv6Policy, ReconcileAnswer};
-use ovstunnel_lab::{Host, Kind, Stream, StreamReport, Vm, wait_until};
+use ovstunnel_lab::{Host, Kind, Stream, StreamReport, Vm, unhurried, wait_until};
 
 use crate::{Cloud, Network, Node, NodeConfig, Picture};
 
@@ -64,7 +64,7 @@ impl Place {
     /// # Errors
     /// When they cannot be sent.
     pub fn streams(&self) -> Result<Vec<Stream>> {
-        self.vms.iter().map(|vm| self.cloud.lab().stream(vm, &Kind::FLOODED, INTERVAL)).collect()
+        self.vms.iter().map(|vm| self.cloud.lab().stream(vm, &Kind::FLOODED, unhurried(INTERVAL))).collect()
     }
 
     /// That every frame comes to every VM exactly once now.

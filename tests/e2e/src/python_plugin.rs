@@ -19,7 +19,7 @@ pub const DEAD_PORT: u16 = 99;
 pub fn plugin_sets_up(cloud: &Cloud, network: &Network, number: usize, members: &[usize], stp: bool) -> Result<()> {
     let (host, bridge, key) = (cloud.node(number)?.host(), network.bridge.as_str(), network.key);
     let uuid = format!("external_ids:xs-network-uuid=00000000-0000-4000-8000-{key:012}");
-    host.vsctl(["add-br", bridge, "--", "set", "Bridge", bridge, "datapath_type=netdev", &uuid])?;
+    host.vsctl(["add-br", bridge, "--", "set", "Bridge", bridge, &host.datapath_type(), &uuid])?;
     host.vsctl(["set", "Bridge", bridge, &format!("stp_enable={stp}")])?;
     host.vsctl(["set", "Bridge", bridge, &format!("other_config:gre_key={key}")])?;
     flow(host, bridge, "priority=65000,ipv6,actions=drop")?;

@@ -9,22 +9,22 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use ovstunnel_lab::wait_until;
+use ovstunnel_lab::{Switch, wait_until};
 
 /// `$0` finds the folder. What hangs has a child of its own, and both leave their process ids.
 const SCRIPT: &str = r#"#!/bin/sh
-tool=${0##*/}; dir=${0%/*}
+tool=${0##*/}; dir=${0%/*}; real=REAL
 mode=works
 [ -r "$dir/$tool.mode" ] && read -r mode < "$dir/$tool.mode"
 case "$1" in --version) mode=works ;; esac
 case "$mode" in
-works) exec "/usr/bin/$tool" "$@" ;;
+works) exec "$real/$tool" "$@" ;;
 hangs) echo $$ >> "$dir/pids"; sleep 600 & echo $! >> "$dir/pids"; wait ;;
 killed) kill -KILL $$ ;;
-killed-after) "/usr/bin/$tool" "$@"; kill -KILL $$ ;;
+killed-after) "$real/$tool" "$@"; kill -KILL $$ ;;
 lies) cat > /dev/null; exit 0 ;;
 fails) echo "$tool: the words of a failure" >&2; exit 1 ;;
-waits) echo $$ >> "$dir/pids"; while [ ! -e "$dir/go" ]; do sleep 0.01; done; exec "/usr/bin/$tool" "$@" ;;
+waits) echo $$ >> "$dir/pids"; while [ ! -e "$dir/go" ]; do sleep 0.01; done; exec "$real/$tool" "$@" ;;
 esac
 "#;
 
@@ -63,9 +63,10 @@ impl Toolbox {
     pub fn new() -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("ovstunnel-tools-").tempdir()?;
         let toolbox = Toolbox { dir };
+        let script = SCRIPT.replace("REAL", &Switch::from_environment()?.bin_dir().display().to_string());
         for tool in ["ovs-vsctl", "ovs-ofctl"] {
             let path = toolbox.path().join(tool);
-            fs::write(&path, SCRIPT)?;
+            fs::write(&path, &script)?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
         }
         Ok(toolbox)

@@ -156,8 +156,9 @@ fn a_refused_tunnel_is_taken_away_and_told_and_the_good_ones_stay() -> Result<()
     let cloud = Cloud::new("refused", 1)?;
     let host = cloud.node(1)?.host().clone();
     // The same tunnel for Open vSwitch as ours to host 3, though its key is written differently.
-    let foreign = "--  add-br other -- set Bridge other datapath_type=netdev -- add-port other theirs -- set Interface \
-                   theirs type=gre options:remote_ip=192.0.2.3 options:key=0x3e9";
+    host.add_bridge("other")?;
+    let foreign =
+        "add-port other theirs -- set Interface theirs type=gre options:remote_ip=192.0.2.3 options:key=0x3e9";
     host.vsctl(foreign.split_whitespace())?;
     host.wait_for_ofport("theirs")?;
     let theirs = host.vsctl(["list", "Port", "theirs"])?;

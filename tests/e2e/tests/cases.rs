@@ -14,9 +14,7 @@ fn others(host: &Host, command: &str) -> Result<()> {
     match words.as_slice() {
         ["restart"] => host.restart_vswitchd(),
         ["del-flows", bridge] => host.ofctl(["del-flows", bridge]).map(drop),
-        ["add-br", bridge] => {
-            host.vsctl(["add-br", bridge, "--", "set", "Bridge", bridge, "datapath_type=netdev"]).map(drop)
-        }
+        ["add-br", bridge] => host.add_bridge(bridge),
         ["add-port", bridge, port] => {
             host.vsctl(["add-port", bridge, port, "--", "set", "Interface", port, "type=internal"]).map(drop)
         }
@@ -28,11 +26,12 @@ fn others(host: &Host, command: &str) -> Result<()> {
 fn every_case_holds_on_a_real_switch() -> Result<()> {
     let lab = Lab::new("cases")?;
     let cases = runner::cases();
-    let settings = Settings { datapath_type: "netdev".into(), ..Settings::default() };
+    let settings = Settings { datapath_type: lab.switch().datapath().name().into(), ..Settings::default() };
     for (case, host) in cases.iter().zip(lab.add_hosts(cases.len())?) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(async {
-            let tools = Tools { rundir: host.rundir().to_owned(), ..Tools::default() };
+            let tools =
+                Tools { rundir: host.rundir().to_owned(), bin_dir: host.switch().bin_dir(), ..Tools::default() };
             let switch = RealSwitch::start(tools, CommandHook::new(|_, _, _| {})).await?;
             let others = |command: &str| others(&host, command).unwrap();
             runner::run(case, Switch::Real(switch), settings.clone(), others).await;

@@ -197,7 +197,8 @@ fn a_bundle_has_what_is_needed_and_no_secret_with_the_daemon_and_without() -> Re
     let tools = Toolbox::new()?;
     let cloud = cloud("docsup", &tools)?;
     let (node, host) = (cloud.node(1)?, cloud.node(1)?.host().clone());
-    vsctl(&host, "add-br theirs -- set Bridge theirs datapath_type=netdev external_ids:note=not-for-you")?;
+    host.add_bridge("theirs")?;
+    vsctl(&host, "set Bridge theirs external_ids:note=not-for-you")?;
     vsctl(
         &host,
         "add-port xapi1 g9 -- set Interface g9 type=gre options:remote_ip=198.51.100.9 options:key=9 options:psk=tok-5f2c9a7e",

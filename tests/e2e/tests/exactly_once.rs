@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ovstunnel_api::{Id, Ipv6Policy, PostTunnel};
 use ovstunnel_e2e::{Cloud, Network, NodeConfig};
-use ovstunnel_lab::{Kind, Vm, VmSpec, wait_until};
+use ovstunnel_lab::{Kind, Switch, Vm, VmSpec, wait_until};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -48,14 +48,16 @@ impl Gate {
         let bin_dir = dir.join("bin");
         std::fs::create_dir_all(&bin_dir)?;
         let gate = Gate { closed: dir.join("closed"), waiting: dir.join("waiting") };
+        let real = Switch::from_environment()?.bin_dir();
         let (closed, waiting) = (gate.closed.display(), gate.waiting.display());
         let script = format!(
             "#!/bin/sh\nif [ -e {closed} ]; then : >{waiting}; while [ -e {closed} ]; do sleep 0.01; done; fi\n\
-             exec /usr/bin/ovs-ofctl \"$@\"\n"
+             exec {}/ovs-ofctl \"$@\"\n",
+            real.display()
         );
         std::fs::write(bin_dir.join("ovs-ofctl"), script)?;
         std::fs::set_permissions(bin_dir.join("ovs-ofctl"), PermissionsExt::from_mode(0o755))?;
-        std::os::unix::fs::symlink("/usr/bin/ovs-vsctl", bin_dir.join("ovs-vsctl"))?;
+        std::os::unix::fs::symlink(real.join("ovs-vsctl"), bin_dir.join("ovs-vsctl"))?;
         Ok((gate, bin_dir))
     }
 
@@ -146,7 +148,7 @@ impl Life {
     fn join(&mut self, host: usize) -> Result<()> {
         let bridge = self.network.bridge.clone();
         let switch = self.cloud.node(host)?.host().clone();
-        switch.vsctl(["add-br", &bridge, "--", "set", "Bridge", &bridge, "datapath_type=netdev"])?;
+        switch.add_bridge(&bridge)?;
         self.vm(host).plug(&bridge)?;
         self.unsettled.insert(host);
         self.members.insert(host);

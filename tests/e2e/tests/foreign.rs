@@ -16,9 +16,10 @@ fn foreign_bridge(host: &Host, name: &str, more: &str) -> Result<()> {
     vsctl(
         host,
         &format!(
-            "add-br {name} -- set Bridge {name} datapath_type=netdev external_ids:theirs=yes other_config:hwaddr=02:00:00:00:00:77 \
+            "add-br {name} -- set Bridge {name} {} external_ids:theirs=yes other_config:hwaddr=02:00:00:00:00:77 \
              {more} -- add-port {name} p-{name} -- set Interface p-{name} type=internal \
-             -- add-port {name} g-{name} -- set Interface g-{name} type=gre options:remote_ip=192.0.2.77 options:key=77"
+             -- add-port {name} g-{name} -- set Interface g-{name} type=gre options:remote_ip=192.0.2.77 options:key=77",
+            host.datapath_type()
         ),
     )?;
     for flow in ["priority=7000,in_port=LOCAL,actions=drop", "cookie=0x77,priority=5,ip,actions=NORMAL"] {

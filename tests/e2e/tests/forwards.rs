@@ -76,7 +76,7 @@ fn a_bridge_that_is_given_back_forwards_by_the_flow_of_open_vswitch() -> Result<
     let cloud = Cloud::new("givenback", 1)?;
     let host = cloud.node(1)?.host().clone();
     let network = Network::numbered(1, Ipv6Policy::Drop);
-    host.vsctl(["add-br", &network.bridge, "--", "set", "Bridge", &network.bridge, "datapath_type=netdev"])?;
+    host.add_bridge(&network.bridge)?;
     cloud.join(&network, 1, &[1])?;
     let plug = |vm: u16| {
         let spec = VmSpec::numbered(vm).network(&network.bridge);
@@ -117,7 +117,7 @@ fn no_flow_leads_around_a_pipeline_for_a_vpc() -> Result<()> {
 
     // The same where the pipeline is the Python plugin's, on a bridge that is set up as a network's.
     let network = Network::numbered(5, Ipv6Policy::Drop);
-    host.vsctl(["add-br", &network.bridge, "--", "set", "Bridge", &network.bridge, "datapath_type=netdev"])?;
+    host.add_bridge(&network.bridge)?;
     host.vsctl(["set", "Bridge", &network.bridge, "other_config:gre_key=OVS-DR-VPC-Bridge9"])?;
     host.ofctl(["--strict", "del-flows", &network.bridge, "priority=0"])?;
     host.ofctl(["add-flow", &network.bridge, "table=0,priority=0,actions=resubmit(,1)"])?;

@@ -177,7 +177,7 @@ fn a_busy_vswitchd_is_not_said_to_hang() -> Result<()> {
     // The bridge and its tunnels are somebody else's: what keeps `ovs-vswitchd` busy is the deletion.
     for bridge in 0..2 {
         let name = format!("other{bridge}");
-        host.vsctl(["add-br", &name, "--", "set", "Bridge", &name, "datapath_type=netdev"])?;
+        host.add_bridge(&name)?;
         for part in 0..5 {
             let ports = (0..250).flat_map(|n| {
                 let (port, n) = (format!("o{bridge}-{part}-{n}"), part * 250 + n);

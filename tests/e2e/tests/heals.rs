@@ -106,6 +106,7 @@ fn harm(host: &Host, fault: &Fault) -> Result<()> {
     let vif = host.vsctl(["get", "Interface", "vif1.0", "ofport"])?;
     for command in fault.commands {
         let command = command.replace("OURS", OURS).replace("BASELINE", BASELINE).replace("VIF", &vif);
+        let command = command.replace("DATAPATH", &host.datapath_type());
         let mut words = command.split(' ');
         match words.next() {
             Some("ofctl") => host.ofctl(words)?,
@@ -201,7 +202,7 @@ const KEPT_OUT: Fault = remembered(
     "somebody's own tunnel takes the address and key of one of ours",
     &[
         "vsctl set Interface t1001-1-2 options:key=77",
-        "vsctl add-br theirs -- set Bridge theirs datapath_type=netdev",
+        "vsctl add-br theirs -- set Bridge theirs DATAPATH",
         "vsctl add-port theirs g -- set Interface g type=gre options:remote_ip=192.0.2.2 options:key=1001",
     ],
 );

@@ -243,8 +243,8 @@ fn of_a_vpc_and_of_a_bridge_that_was_taken_over_nothing_is_said() -> Result<()> 
 fn snooping_of_an_adopted_bridge_is_off_while_it_is_ours_and_back_after() -> Result<()> {
     let cloud = Cloud::new("hadopt", 2)?;
     let host = cloud.node(1)?.host().clone();
-    let line = "add-br xapi1 -- set Bridge xapi1 datapath_type=netdev mcast_snooping_enable=true";
-    host.vsctl(line.split(' '))?;
+    host.add_bridge("xapi1")?;
+    host.vsctl(["set", "Bridge", "xapi1", "mcast_snooping_enable=true"])?;
     let network = Network::numbered(1, Ipv6Policy::Drop);
     cloud.mesh(&network, &[1, 2])?;
     expect_well(&cloud, 1)?;

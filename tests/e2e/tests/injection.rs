@@ -93,8 +93,8 @@ fn send(cloud: &Cloud, from: &Vm, forms: &[Wrapped]) -> Result<Vec<Delivery>> {
 
 /// A bridge of somebody else's with tunnels of other kinds to host 2, and a VM.
 fn others_tunnels(host: &Host) -> Result<Vm> {
-    let line = "add-br theirs -- set Bridge theirs datapath_type=netdev \
-        -- add-port theirs vx1 -- set Interface vx1 type=vxlan options:remote_ip=192.0.2.2 options:key=77 \
+    host.add_bridge("theirs")?;
+    let line = "add-port theirs vx1 -- set Interface vx1 type=vxlan options:remote_ip=192.0.2.2 options:key=77 \
         -- add-port theirs ge1 -- set Interface ge1 type=geneve options:remote_ip=192.0.2.2 options:key=78";
     host.vsctl(line.split_whitespace())?;
     host.wait_for_ofport("vx1")?;

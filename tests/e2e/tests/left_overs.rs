@@ -18,8 +18,8 @@ fn bridges(node: &Node) -> Result<String> {
 fn what_is_ours_on_bridges_that_are_not_is_swept_at_the_start() -> Result<()> {
     let place = Place::new("sweep", NodeConfig::default())?;
     let (node, host) = (place.node()?, place.host()?);
-    let other = "add-br br-other -- set Bridge br-other datapath_type=netdev external_ids:owner=somebody -- add-port \
-                 br-other theirs -- set Interface theirs type=gre options:remote_ip=192.0.2.9 options:key=9";
+    host.add_bridge("br-other")?;
+    let other = "set Bridge br-other external_ids:owner=somebody -- add-port br-other theirs -- set Interface theirs type=gre options:remote_ip=192.0.2.9 options:key=9";
     host.vsctl(other.split_whitespace())?;
     host.ofctl(["add-flow", "br-other", "cookie=0x77,priority=4000,arp,actions=drop"])?;
     let before = Picture::of(host)?;

@@ -78,7 +78,7 @@ impl Bench {
         let config = NodeConfig { bin_dir: tools.path().to_owned(), timeout: "1s".into(), ..NodeConfig::default() };
         let cloud = Cloud::with_config(tag, 1, config)?;
         let host = cloud.node(1)?.host().clone();
-        host.vsctl("add-br xapi1 -- set Bridge xapi1 datapath_type=netdev".split_whitespace())?;
+        host.add_bridge("xapi1")?;
         make_devices(&host, &["vif1.0".to_owned()])?;
         host.vsctl(["add-port", "xapi1", "vif1.0"])?;
         Ok(Bench { tools, cloud, host })

@@ -76,7 +76,7 @@ fn a_bridge_of_xapi_is_adopted_and_left_and_a_vif_on_it_is_named() -> Result<()>
     let (pool, cloud, plugin) = one("xapibr")?;
     let (node, network) = (cloud.node(1)?, network_uuid(1));
     let host = node.host();
-    host.vsctl(["add-br", "xapi1", "--", "set", "Bridge", "xapi1", "datapath_type=netdev"])?;
+    host.add_bridge("xapi1")?;
     pool.write(1, "ovs-host-setup", "33,12")?;
     let before = Picture::of(host)?;
     plugin.expect("setup_ovs_bridge", &setup("xapi1", &network), "SUCCESS:xapi1")?;
@@ -112,7 +112,7 @@ fn a_tunnel_for_a_bridge_that_xapi_made_anew_takes_it_up() -> Result<()> {
     let told = plugin.call("create_tunnel", &tunnel("192.0.2.2", "2"))?;
     ensure!(told.starts_with("FAILURE:NO_BRIDGE "), "{told}");
     pool.write(1, "ovs-host-setup", "1")?;
-    host.vsctl(["add-br", "xapi1", "--", "set", "Bridge", "xapi1", "datapath_type=netdev"])?;
+    host.add_bridge("xapi1")?;
     plugin.expect("create_tunnel", &tunnel("192.0.2.2", "2"), "SUCCESS:t1001-1-2")?;
     let bridge = cloud.call(1, |client| async move { client.bridge("xapi1").await })??;
     ensure!(bridge.adopted && bridge.key == Some(1001) && bridge.tunnels[0].state == TunnelState::Up, "{bridge:?}");
@@ -127,8 +127,9 @@ fn a_tunnel_for_a_bridge_that_xapi_made_anew_takes_it_up() -> Result<()> {
 fn tunnels_of_another_plugin_are_not_mixed_with_ours() -> Result<()> {
     let (pool, cloud, plugin) = one("python")?;
     let host = cloud.node(1)?.host();
-    let line = "add-br xapi1 -- set Bridge xapi1 datapath_type=netdev other_config:gre_key=1001 -- add-port xapi1 t1001-1-9 -- set \
-                Interface t1001-1-9 type=gre options:key=1001 options:remote_ip=192.0.2.9";
+    host.add_bridge("xapi1")?;
+    let line = "set Bridge xapi1 other_config:gre_key=1001 -- add-port xapi1 t1001-1-9 -- set Interface t1001-1-9 type=gre \
+                options:key=1001 options:remote_ip=192.0.2.9";
     host.vsctl(line.split_whitespace())?;
     let before = Snapshot::of(host)?;
     let network = network_uuid(1);

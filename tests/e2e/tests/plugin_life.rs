@@ -115,7 +115,7 @@ fn life(cloud: &Cloud, pool: &Pool, order: [usize; HOSTS], bridge_first: bool) -
     let by_xapi = [1, 3];
     for host in by_xapi {
         let switch = cloud.node(host)?.host();
-        switch.vsctl(["add-br", "xapi1", "--", "set", "Bridge", "xapi1", "datapath_type=netdev"])?;
+        switch.add_bridge("xapi1")?;
     }
     let before = cloud.nodes().iter().map(|node| Picture::of(node.host())).collect::<Result<Vec<_>>>()?;
     for host in 1..=HOSTS {

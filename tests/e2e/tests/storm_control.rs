@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use ovstunnel_api::Ipv6Policy;
 use ovstunnel_e2e::{Cloud, Network, NodeConfig, our_flows, wait_for_exact_rules};
-use ovstunnel_lab::{Host, Kind, Signal, Vm, wait_until};
+use ovstunnel_lab::{Host, Kind, Signal, Switch, Vm, wait_until};
 
 const LIMIT: u32 = 50;
 const SOON: Duration = Duration::from_secs(20);
@@ -149,12 +149,13 @@ fn a_meter_lives_and_dies_with_its_rule() -> Result<()> {
 
 /// An `ovs-ofctl` whose switch has no meters, in the words of one.
 fn without_meters(dir: &Path) -> Result<()> {
+    let real = Switch::from_environment()?.bin_dir();
     let script = "#!/bin/sh\ncase \" $* \" in\n*-meter\\ *) echo 'OFPT_ERROR (OF1.4) (xid=0x2): OFPMMFC_INVALID_METER' >&2\n\
                   echo 'OFPT_METER_MOD (OF1.4) (xid=0x2): ADD meter=1 pktps burst bands=' >&2; exit 1 ;;\nesac\n\
-                  exec /usr/bin/ovs-ofctl \"$@\"\n";
-    fs::write(dir.join("ovs-ofctl"), script)?;
+                  exec REAL/ovs-ofctl \"$@\"\n";
+    fs::write(dir.join("ovs-ofctl"), script.replace("REAL", &real.display().to_string()))?;
     fs::set_permissions(dir.join("ovs-ofctl"), PermissionsExt::from_mode(0o755))?;
-    std::os::unix::fs::symlink("/usr/bin/ovs-vsctl", dir.join("ovs-vsctl")).context("a link")
+    std::os::unix::fs::symlink(real.join("ovs-vsctl"), dir.join("ovs-vsctl")).context("a link")
 }
 
 #[test]

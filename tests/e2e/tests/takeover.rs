@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_api::{Code, Outcome, TakeoverState};
 use ovstunnel_e2e::{NodeConfig, Old, Snapshot, expect_state, flows_of_others, problem};
-use ovstunnel_lab::wait_until;
+use ovstunnel_lab::{Switch, wait_until};
 
 const HOSTS: [usize; 3] = Old::HOSTS;
 const PATIENCE: Duration = Old::PATIENCE;
@@ -115,13 +115,14 @@ struct Gate(PathBuf);
 impl Gate {
     fn build(dir: &std::path::Path) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
-        let shown = dir.display();
+        let (shown, real) = (dir.display(), Switch::from_environment()?.bin_dir());
+        let real = real.display();
         // `ovs-ofctl` is told apart by what its bundle deletes, `ovs-vsctl` by what it sets.
         let script = format!(
             "#!/bin/sh\ntool=${{0##*/}}; in={shown}/in.$$\ncase \"$*\" in *add-flows*) cat >$in ;; *) echo \"$*\" >$in ;; esac\n\
              if [ -e {shown}/at ] && grep -q -f {shown}/at $in; then : >{shown}/reached\n\
              while [ -e {shown}/at ]; do sleep 0.01; done; exit 1; fi\n\
-             case \"$*\" in *add-flows*) exec /usr/bin/$tool \"$@\" <$in ;; *) exec /usr/bin/$tool \"$@\" ;; esac\n"
+             case \"$*\" in *add-flows*) exec {real}/$tool \"$@\" <$in ;; *) exec {real}/$tool \"$@\" ;; esac\n"
         );
         for tool in ["ovs-vsctl", "ovs-ofctl"] {
             std::fs::write(dir.join(tool), &script)?;

@@ -45,7 +45,7 @@ fn news_of_a_vif_mend_its_bridge_and_nothing_else() -> Result<()> {
     let (node, network, helper) = (cloud.node(1)?, Network::numbered(1, Ipv6Policy::Drop), Helper::on(cloud.node(1)?)?);
     let host = node.host();
     cloud.join(&network, 1, &[1])?;
-    host.vsctl(["add-br", "br-other", "--", "set", "Bridge", "br-other", "datapath_type=netdev"])?;
+    host.add_bridge("br-other")?;
     let [mine, foreign, nowhere] = ["vif3.0", "vif4.0", "tap9.0"].map(str::to_owned);
     make_devices(host, &[mine.clone(), foreign.clone(), nowhere])?;
     let uuid = "0a1b2c3d-0000-4000-8000-00000000abcd";

@@ -10,7 +10,7 @@ const VPC: &str = "OVS-DR-VPC-Bridge7";
 fn restart(cloud: &Cloud) -> Result<()> {
     let host = cloud.node(1)?.host();
     host.vsctl(["--if-exists", "del-br", BRIDGE])?;
-    host.vsctl(["add-br", BRIDGE, "--", "set", "Bridge", BRIDGE, "datapath_type=netdev"]).map(drop)
+    host.add_bridge(BRIDGE)
 }
 
 fn expect_vpc(cloud: &Cloud) -> Result<()> {

@@ -12,7 +12,7 @@ use ovstunnel_lab::{Host, Kind, Vm, VmSpec, wait_until};
 
 /// A bridge of somebody else's.
 fn bridge(host: &Host, name: &str) -> Result<()> {
-    host.vsctl(["add-br", name, "--", "set", "Bridge", name, "datapath_type=netdev"]).map(drop)
+    host.add_bridge(name)
 }
 
 /// Carries out `ovs-vsctl` with the words of `line`.

@@ -84,7 +84,7 @@ fn what_a_spanning_tree_leaves_behind_while_no_daemon_lives_is_mended() -> Resul
 fn flows_of_ours_on_a_bridge_of_somebody_else_are_swept_by_the_next_look() -> Result<()> {
     let place = Place::new("swept", NodeConfig::default())?;
     let host = place.host()?;
-    host.vsctl(["add-br", "br-other", "--", "set", "Bridge", "br-other", "datapath_type=netdev"])?;
+    host.add_bridge("br-other")?;
     host.ofctl(["add-flow", "br-other", "cookie=0x77,priority=4000,arp,actions=drop"])?;
     place.reconcile()?;
     let before = Picture::of(host)?;

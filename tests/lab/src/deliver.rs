@@ -17,7 +17,7 @@ use crate::{
     frame::{Kind, Token},
     lab::Lab,
     vm::Vm,
-    wait::wait_until,
+    wait::{unhurried, wait_until},
 };
 
 /// Copies that are under way at the same time. More could overflow the receive buffer of a switch's packet socket, which
@@ -238,7 +238,7 @@ impl Watch<'_> {
                 (seen, last_change) = (total, Instant::now());
             }
             let quiet = if self.is_complete(&copies, tokens.clone()) { patience.settled } else { patience.quiet };
-            if last_change.elapsed() >= quiet { Ok(()) } else { Err("copies still come") }
+            if last_change.elapsed() >= unhurried(quiet) { Ok(()) } else { Err("copies still come") }
         };
         // Copies that never stop are a result, not an error: the counts tell.
         let _ = wait_until("quiet", patience.at_most, look);

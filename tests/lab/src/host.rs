@@ -1,6 +1,6 @@
 //! A host: a network namespace with an Open vSwitch of its own, plugged into the fabric.
 //!
-//! `br-phy` (`datapath_type=netdev`) holds the host's network card `eth0`; the tunnel address sits on the `br-phy` device.
+//! `br-phy` holds the host's network card `eth0`; the tunnel address sits on the `br-phy` device.
 //! This file has what a person would do on the host: run commands, ask the switch, start daemons. The switch's own
 //! processes are in `switch.rs`. Nothing here knows ovstunnel: a host is as bare as a fresh installation.
 
@@ -23,8 +23,9 @@ use crate::{
     lab::Shared,
     netns::Namespace,
     process::{Daemon, command, run},
+    switch::Switch,
     vm::{Vm, VmSpec},
-    wait::{DEADLINE, wait_until},
+    wait::{DEADLINE, unhurried, wait_until},
 };
 
 /// The bridge that holds a host's network card and its tunnel address.
@@ -118,12 +119,30 @@ impl Host {
         run(command, DEADLINE).with_context(|| format!("on {}", self.name()))
     }
 
+    /// Its Open vSwitch.
+    pub fn switch(&self) -> &Switch {
+        self.lab().switch()
+    }
+
+    /// The setting of a bridge that has it forward where this host's switch does: `datapath_type=netdev` or `=system`.
+    pub fn datapath_type(&self) -> String {
+        format!("datapath_type={}", self.switch().datapath().name())
+    }
+
+    /// Makes a bridge as a person would.
+    ///
+    /// # Errors
+    /// As for [`Host::vsctl`].
+    pub fn add_bridge(&self, name: &str) -> Result<()> {
+        self.vsctl(["add-br", name, "--", "set", "Bridge", name, &self.datapath_type()]).map(drop)
+    }
+
     /// `ovs-vsctl` with these arguments; its standard output. Gives up after 10 s when the switch does not answer.
     ///
     /// # Errors
     /// When it ends with anything but 0: with its standard error. Mind that 0 does not mean that a tunnel works.
     pub fn vsctl<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<String> {
-        self.ovs("ovs-vsctl", Some("--timeout=10"), arguments)
+        self.ovs("ovs-vsctl", Some(format!("--timeout={}", unhurried(Duration::from_secs(10)).as_secs())), arguments)
     }
 
     /// `ovs-ofctl` (OpenFlow 1.4) with these arguments; its standard output.
@@ -131,7 +150,7 @@ impl Host {
     /// # Errors
     /// When it ends with anything but 0: with its standard error.
     pub fn ofctl<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<String> {
-        self.ovs("ovs-ofctl", Some("--protocols=OpenFlow14"), arguments)
+        self.ovs("ovs-ofctl", Some("--protocols=OpenFlow14".to_owned()), arguments)
     }
 
     /// `ovs-appctl` with these arguments; its standard output.
@@ -146,10 +165,10 @@ impl Host {
     fn ovs<A: AsRef<OsStr>>(
         &self,
         program: &str,
-        option: Option<&str>,
+        option: Option<String>,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<String> {
-        let mut command = command(program, option);
+        let mut command = command(program, option.as_deref());
         command.args(arguments);
         self.set_environment(&mut command);
         run(command, DEADLINE).with_context(|| format!("on {}", self.name()))
@@ -158,6 +177,9 @@ impl Host {
     fn set_environment(&self, command: &mut Command) {
         for key in ["OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR"] {
             command.env(key, self.rundir());
+        }
+        if let Some(path) = self.switch().path() {
+            command.env("PATH", path);
         }
     }
 

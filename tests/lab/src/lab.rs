@@ -9,6 +9,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     ops::Range,
     path::{Path, PathBuf},
+    process::Command,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -22,9 +23,10 @@ use crate::{
     fabric::{Fabric, MAX_HOSTS},
     host::Host,
     names,
-    process::{command, run},
-    requirements::{self, SCHEMA},
+    process::run,
+    requirements,
     sniffer::MAX_FRAMES,
+    switch::Switch,
     teardown::{self, Reaper},
     vm::Vm,
     wait::DEADLINE,
@@ -44,6 +46,7 @@ pub struct Lab {
 pub(crate) struct Shared {
     name: String,
     dir: PathBuf,
+    switch: Switch,
     /// Tells this lab's frames from all others.
     mark: u64,
     next_token: AtomicU32,
@@ -58,15 +61,24 @@ impl Lab {
     /// # Errors
     /// All that is missing, one a line, with what to do about it.
     pub fn requirements() -> Result<()> {
-        requirements::check()
+        requirements::check(&Switch::from_environment()?)
     }
 
-    /// A lab with a fabric and no host. `tag` becomes part of its names: letters and digits, 12 at most.
+    /// A lab with a fabric and no host, whose hosts will have the switch of the environment
+    /// ([`Switch::from_environment`]). `tag` becomes part of its names: letters and digits, 12 at most.
     ///
     /// # Errors
     /// When the machine cannot run labs ([`Lab::requirements`]), or something cannot be made.
     pub fn new(tag: &str) -> Result<Self> {
-        Self::requirements()?;
+        Self::on(Switch::from_environment()?, tag)
+    }
+
+    /// The same with hosts that will have this switch.
+    ///
+    /// # Errors
+    /// As for [`Lab::new`].
+    pub fn on(switch: Switch, tag: &str) -> Result<Self> {
+        requirements::check(&switch)?;
         let name = names::new_lab(tag)?;
         let dir = teardown::parent_directory().join(&name);
         // Before there is anything to take down.
@@ -79,15 +91,17 @@ impl Lab {
         let shared = Shared {
             name,
             dir,
+            switch,
             mark: RandomState::new().hash_one("ovstunnel"),
             next_token: AtomicU32::new(0),
             generation: AtomicU32::new(0),
             vms: Mutex::default(),
         };
-        run(
-            command("ovsdb-tool", ["create".as_ref(), shared.empty_database().as_os_str(), SCHEMA.as_ref()]),
-            DEADLINE,
-        )?;
+        let (database, schema) = (shared.empty_database(), shared.switch.schema());
+        let tool = shared.switch.bin_dir().join("ovsdb-tool");
+        let mut create = Command::new(tool);
+        create.args(["create".as_ref(), database.as_os_str(), schema.as_os_str()]);
+        run(create, DEADLINE)?;
         let fabric = Fabric::create(&shared.name)?;
         Ok(Self { shared: Arc::new(shared), fabric: Arc::new(fabric), hosts: Mutex::default(), reaper })
     }
@@ -167,6 +181,11 @@ impl Lab {
         &self.shared.name
     }
 
+    /// The switch that its hosts have.
+    pub fn switch(&self) -> &Switch {
+        &self.shared.switch
+    }
+
     /// Its directory. Goes with the lab.
     pub fn dir(&self) -> &Path {
         &self.shared.dir
@@ -213,6 +232,10 @@ impl Shared {
 
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    pub(crate) fn switch(&self) -> &Switch {
+        &self.switch
     }
 
     pub(crate) fn mark(&self) -> u64 {

@@ -1,5 +1,5 @@
-//! A laboratory of real hosts on one machine: network namespaces, each with its own Open vSwitch in its userspace datapath,
-//! plugged into one fabric, with VMs on them whose frames are counted one by one.
+//! A laboratory of real hosts on one machine: network namespaces, each with its own Open vSwitch, plugged into one fabric,
+//! with VMs on them whose frames are counted one by one. A [`Switch`] says which Open vSwitch: version and datapath.
 //!
 //! It is there to find out what ovstunnel does to a network, so it knows nothing of ovstunnel: it makes hosts as bare as a
 //! fresh installation, and reports what the switches did. It needs root, iproute2, ethtool and Open vSwitch
@@ -14,7 +14,7 @@
 //! let (h1, h2) = (lab.host(1)?, lab.host(2)?);
 //! for (host, peer) in [(&h1, &h2), (&h2, &h1)] {
 //!     let remote = format!("options:remote_ip={}", peer.ip());
-//!     host.vsctl(["add-br", "br0", "--", "set", "Bridge", "br0", "datapath_type=netdev"])?;
+//!     host.add_bridge("br0")?;
 //!     host.vsctl(["add-port", "br0", "t", "--", "set", "Interface", "t", "type=gre", "options:key=7", &remote])?;
 //!     host.wait_for_ofport("t")?;
 //! }
@@ -41,6 +41,7 @@ mod requirements;
 mod routed;
 mod sniffer;
 mod stream;
+mod switch;
 mod teardown;
 mod traces;
 mod unixctl;
@@ -62,8 +63,9 @@ pub use process::{Daemon, output, run};
 pub use routed::{Packet, Payload};
 pub use sniffer::Heard;
 pub use stream::{Share, Stream, StreamReport};
+pub use switch::{Datapath, Switch};
 pub use teardown::{cleanup_on_signal, remove_leftovers};
 pub use traces::traces_of;
 pub use vm::{Vm, VmSpec};
-pub use wait::{DEADLINE, wait_until};
+pub use wait::{DEADLINE, unhurried, wait_until};
 pub use wrapped::{Content, Tunnel, Wrapped};

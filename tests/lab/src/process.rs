@@ -23,7 +23,7 @@ use nix::{
 
 use crate::{
     teardown,
-    wait::{DEADLINE, wait_until},
+    wait::{DEADLINE, unhurried, wait_until},
 };
 
 /// Runs `command` to its end and returns its standard output as text, without the white space at its end.
@@ -49,7 +49,7 @@ pub fn output(mut command: Command, deadline: Duration) -> Result<Output> {
     let shown = shown(&command);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = start_process(&mut command).with_context(|| format!("cannot start `{shown}`"))?;
-    let pid = pid_of(&child);
+    let (pid, deadline) = (pid_of(&child), unhurried(deadline));
     let (ended, end) = mpsc::channel();
     thread::spawn(move || ended.send(child.wait_with_output()));
     match end.recv_timeout(deadline) {

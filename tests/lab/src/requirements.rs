@@ -2,18 +2,21 @@
 //!
 //! The answer names all that is missing at once. A test that cannot run says so by failing: it never passes silently.
 
-use std::{env, fs::File, path::Path, sync::OnceLock};
+use std::{
+    env,
+    fs::File,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
 use anyhow::{Result, bail};
 
 use crate::{
     names,
     netns::Namespace,
+    switch::{Datapath, Switch},
     teardown::{self, Reaper},
 };
-
-/// The database schema of Open vSwitch, as packages install it.
-pub(crate) const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
 
 /// Programs, and the Debian package that has each.
 const PROGRAMS: [(&str, &str); 10] = [
@@ -29,27 +32,32 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("ovs-appctl", "openvswitch-common"),
 ];
 
-/// Checks that labs can be made here; once it has succeeded it does not look again.
+/// Checks that labs with this switch can be made here; once it has succeeded it does not look again.
 ///
 /// # Errors
 /// All that is missing, one a line, with what to do about it.
-pub(crate) fn check() -> Result<()> {
-    static MET: OnceLock<()> = OnceLock::new();
-    if MET.get().is_none() {
-        look()?;
-        MET.get_or_init(|| ());
+pub(crate) fn check(switch: &Switch) -> Result<()> {
+    static MET: Mutex<Vec<Switch>> = Mutex::new(Vec::new());
+    let mut met = MET.lock().unwrap_or_else(PoisonError::into_inner);
+    if !met.contains(switch) {
+        look(switch)?;
+        met.push(switch.clone());
     }
     Ok(())
 }
 
-fn look() -> Result<()> {
+fn look(switch: &Switch) -> Result<()> {
     let mut missing: Vec<String> = PROGRAMS
         .iter()
         .filter(|(program, _)| !is_in_path(program))
         .map(|(program, package)| format!("no `{program}` in PATH: install the package {package}"))
         .collect();
-    if !Path::new(SCHEMA).is_file() {
-        missing.push(format!("no {SCHEMA}: install the package openvswitch-common"));
+    let schema = switch.schema();
+    if !schema.is_file() {
+        missing.push(format!("no {}: install the package openvswitch-common", schema.display()));
+    }
+    if switch.datapath() == Datapath::Kernel && !Path::new("/sys/module/openvswitch").is_dir() {
+        missing.push("no kernel datapath: `scripts/kernel COMMAND` runs a command where there is one".to_owned());
     }
     if !nix::unistd::geteuid().is_root() {
         missing.push("not root: network namespaces and packet sockets need it".to_owned());

@@ -20,7 +20,7 @@ use crate::{
     frame::{Kind, Token},
     lab::Lab,
     vm::Vm,
-    wait::wait_until,
+    wait::{unhurried, wait_until},
 };
 
 /// A running stream of frames from one VM. Dropping it stops it.
@@ -149,7 +149,7 @@ impl Stream {
             if heard != seen {
                 (seen, last_change) = (heard, Instant::now());
             }
-            if last_change.elapsed() >= patience.quiet { Ok(()) } else { Err("copies still come") }
+            if last_change.elapsed() >= unhurried(patience.quiet) { Ok(()) } else { Err("copies still come") }
         });
     }
 }

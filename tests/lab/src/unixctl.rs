@@ -12,6 +12,8 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Deserializer, StreamDeserializer, Value, de::IoRead, json};
 
+use crate::wait::unhurried;
+
 /// How long the switch may take for one command.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -26,7 +28,7 @@ impl Unixctl {
     /// Connects to the control socket at `path`.
     pub(crate) fn connect(path: &Path) -> Result<Self> {
         let requests = UnixStream::connect(path).with_context(|| format!("{}", path.display()))?;
-        requests.set_read_timeout(Some(DEADLINE))?;
+        requests.set_read_timeout(Some(unhurried(DEADLINE)))?;
         let answers = Deserializer::from_reader(requests.try_clone()?).into_iter();
         Ok(Self { path: path.to_owned(), requests, answers })
     }

@@ -17,6 +17,7 @@ use super::{BR_PHY, CARD, Host};
 use crate::{
     fabric::{self, PREFIX_LENGTH},
     process::Daemon,
+    switch::Datapath,
     unixctl::Unixctl,
     wait::{DEADLINE, wait_until},
 };
@@ -31,7 +32,7 @@ impl Host {
         // Written before the switch starts, so that it has one configuration to take up, not three.
         let rows = [
             format!("--no-wait init -- set Open_vSwitch . external_ids:system-id={}", self.name()),
-            format!("-- add-br {BR_PHY} -- set Bridge {BR_PHY} datapath_type=netdev"),
+            format!("-- add-br {BR_PHY} -- set Bridge {BR_PHY} {}", self.datapath_type()),
             format!("other_config:hwaddr=\"{mac}\" -- add-port {BR_PHY} {CARD}"),
         ];
         self.vsctl(rows.join(" ").split(' '))?;
@@ -81,15 +82,23 @@ impl Host {
         lock(&self.inner.vswitchd).take();
     }
 
-    /// Stops `ovs-vswitchd` as an upgrade would (SIGTERM) and starts it again.
+    /// Stops `ovs-vswitchd` as an upgrade would (SIGTERM).
+    ///
+    /// # Errors
+    /// When it does not run, or does not end.
+    pub fn stop_vswitchd(&self) -> Result<()> {
+        let Some(mut vswitchd) = lock(&self.inner.vswitchd).take() else {
+            bail!("{self:?} has no running ovs-vswitchd")
+        };
+        vswitchd.stop(DEADLINE).map(drop)
+    }
+
+    /// The same, and starts it again.
     ///
     /// # Errors
     /// When it does not run, does not end, or is not back within 30 s.
     pub fn restart_vswitchd(&self) -> Result<()> {
-        let Some(mut vswitchd) = lock(&self.inner.vswitchd).take() else {
-            bail!("{self:?} has no running ovs-vswitchd")
-        };
-        vswitchd.stop(DEADLINE)?;
+        self.stop_vswitchd()?;
         self.start_vswitchd()
     }
 
@@ -157,10 +166,13 @@ impl Host {
 
     /// Waits until the switch has seen the address of `br-phy`, and tells it the MAC addresses of all hosts.
     ///
-    /// The userspace datapath drops the frame for which it has to ask a tunnel's remote MAC address first. The kernel's
-    /// datapath, which real hosts use, keeps it. A count of frames must not depend on that, so the plan of addresses is
-    /// told to it for an hour.
+    /// The userspace datapath drops the frame for which it has to ask a tunnel's remote MAC address first. A count of frames
+    /// must not depend on that, so the plan of addresses is told to it for an hour. The kernel's datapath, which real hosts
+    /// use, goes by the kernel's own routes and neighbours, and keeps the frame.
     fn learn_neighbours(&self) -> Result<()> {
+        if self.switch().datapath() == Datapath::Kernel {
+            return Ok(());
+        }
         let mut control = Unixctl::connect(&self.control_socket()?)?;
         let gateway = fabric::host_ip(254).to_string();
         wait_until(format!("the route to the fabric in the switch of {}", self.name()), DEADLINE, || {
@@ -169,7 +181,11 @@ impl Host {
                 route => Err(anyhow!("{route}")),
             }
         })?;
-        control.call("tnl/neigh/aging", &["3600".to_owned()])?;
+        match control.call("tnl/neigh/aging", &["3600".to_owned()]) {
+            // Older ones have no such command; they forget after 15 minutes.
+            Err(error) if error.to_string().contains("not a valid command") => {}
+            other => drop(other?),
+        }
         for number in (1..=fabric::MAX_HOSTS).filter(|number| *number != self.number()) {
             let (ip, mac) = (fabric::host_ip(number), fabric::host_mac(number));
             control.call("tnl/neigh/set", &[BR_PHY.to_owned(), ip.to_string(), mac.to_string()])?;

@@ -13,7 +13,7 @@ pub fn mesh(tag: &str, hosts: usize, vms: u16, protected: bool) -> Result<Lab> {
     let lab = Lab::with_hosts(tag, hosts)?;
     let hosts = lab.hosts();
     for host in &hosts {
-        host.vsctl(["add-br", BRIDGE, "--", "set", "Bridge", BRIDGE, "datapath_type=netdev"])?;
+        host.add_bridge(BRIDGE)?;
         for vif in 1..=vms {
             host.plug_vm(BRIDGE, &format!("vif{vif}.0"), VmSpec::numbered(u16::from(host.number()) * 256 + vif))?;
         }
