@@ -35,6 +35,9 @@ pub mod ids {
     pub const FLOODING: &str = "ovstunnel-flooding";
     /// Bridge: the port that led to the root of STP's tree when the bridge was taken over; the root has none.
     pub const STP_ROOT_PORT: &str = "ovstunnel-stp-root-port";
+    /// Bridge: `true` where one of the Python plugin's was ours and was given back with its `gre_key`, so that only who names
+    /// it takes it over again.
+    pub const RELEASED: &str = "ovstunnel-released";
     /// Tunnel port: id of this host.
     pub const FROM: &str = "ovstunnel-from";
     /// Tunnel port: id of the host at the other end.
@@ -245,6 +248,7 @@ impl DesiredBridge {
             (ids::HOST_ID, self.host_id.as_ref().map(HostId::to_string)),
             (ids::IPV6, Some(self.ipv6.as_str().to_owned())),
             (ids::ADOPTED, self.adopted.then(|| "true".to_owned())),
+            (ids::RELEASED, None),
             (ids::XS_NETWORK_UUID, network),
         ];
         let marks = marks.into_iter().map(|(key, value)| (key.to_owned(), value));

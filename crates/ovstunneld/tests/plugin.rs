@@ -163,3 +163,50 @@ async fn every_function_that_is_described_is_there() {
         assert!(told.starts_with("FAILURE:"), "{function}: {told}");
     }
 }
+
+/// A network that is on one host so far: the plugin has made its bridge, and there are no tunnels.
+#[tokio::test]
+async fn a_bridge_of_the_python_plugin_without_tunnels_is_refused_until_it_is_taken_over() {
+    let sim = Sim::new().await;
+    sim.switch.vsctl("add-br xapi12").unwrap();
+    sim.switch.vsctl("set Bridge xapi12 other_config:gre_key=OVSTunnel1001").unwrap();
+    sim.switch.plug("xapi12", "vif1.0");
+    let plugins = [
+        " cookie=0x0, table=0, priority=1200,in_port=1,dl_dst=ff:ff:ff:ff:ff:ff actions=NORMAL",
+        " cookie=0x0, table=0, priority=1100,dl_dst=ff:ff:ff:ff:ff:ff actions=output:1",
+    ];
+    plugins.iter().for_each(|line| sim.switch.add_flow("xapi12", line));
+    let commits = sim.switch.commits();
+    let destroy = json!({"bridge": "xapi12", "cs_host_id": "1"});
+    let refused = async |words: &str| {
+        let answers = [
+            setup(&sim, "xapi12", "1001").await,
+            call(&sim, "create_tunnel", tunnel(2)).await,
+            call(&sim, "destroy_ovs_bridge", destroy.clone()).await,
+        ];
+        for answer in answers {
+            assert!(answer.starts_with("FAILURE:IN_THE_WAY ") && answer.contains(words), "{answer}");
+        }
+    };
+    refused("`ovstunnelctl takeover xapi12`").await;
+    assert_eq!(sim.switch.commits(), commits);
+
+    let take_over = async |body| sim.ask("POST", "/v1/takeover", body).await.expect(200)["bridges"][0].clone();
+    assert_eq!(take_over(None).await["state"], "taken_over");
+    assert_eq!(setup(&sim, "xapi12", "1001").await, "SUCCESS:xapi12");
+    assert_eq!(call(&sim, "create_tunnel", tunnel(2)).await, "SUCCESS:t1001-1-2");
+
+    // Given back, it is taken over again only by name, and while the plugin is not at work on it, set up by the server.
+    sim.ask("POST", "/v1/bridges/xapi12/release", None).await.expect(200);
+    let left = take_over(None).await;
+    assert_eq!((&left["state"], &left["bridge"]), (&json!("left"), &json!("xapi12")));
+    assert!(left["left"].to_string().contains("it was released; `ovstunnelctl takeover xapi12`"), "{left}");
+    assert_eq!(setup(&sim, "xapi12", "1001").await, "SUCCESS:xapi12");
+    sim.ask("POST", "/v1/bridges/xapi12/release", None).await.expect(200);
+    plugins.iter().for_each(|line| sim.switch.add_flow("xapi12", line));
+    refused("has flows of the Python plugin's again").await;
+    assert_eq!(take_over(Some(json!({"bridges": ["xapi12"]}))).await["state"], "taken_over");
+    let marks = sim.switch.flows_of_others("xapi12");
+    assert!(marks.is_empty(), "{marks:?}");
+    assert_eq!(take_over(None).await["state"], "unchanged", "the mark of the release is gone");
+}

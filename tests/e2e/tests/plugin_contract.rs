@@ -65,7 +65,7 @@ fn every_kind_of_server_gets_the_answers_it_takes_as_success() -> Result<()> {
         Picture::of(host)?.expect(&before)?;
         let config = pool.other_config(1)?;
         let left: Vec<_> = config.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        assert_eq!(left, ["is-ovs-tun-network=True"], "{}", folder.display());
+        assert_eq!(left, ["is-ovs-tun-network=True", "ovs-host-setup="], "{}", folder.display());
     }
     ensure!(servers >= 2, "only {servers} kinds of server");
     Ok(())

@@ -17,6 +17,9 @@ const VPC_PREFIX: &str = "OVS-DR-VPC-Bridge";
 /// Keys of `other_config` that the plugin writes on the bridge of a VPC.
 const VPC_MARKS: [&str; 2] = ["topology-update-sequence-number", "route-policy-update-sequence-number"];
 
+/// Begins every mark of ours.
+const MARK: &str = "ovstunnel-";
+
 /// Where an adopted bridge keeps the `gre_key` that it had.
 const WAS_GRE_KEY: &str = "ovstunnel-was-gre_key";
 
@@ -68,6 +71,19 @@ pub(crate) fn has_vpc_pipeline(bridge: &ObservedBridge) -> bool {
     let keys = [bridge.other_config.get(ids::GRE_KEY), bridge.external_ids.get(WAS_GRE_KEY)];
     VPC_MARKS.iter().any(|mark| bridge.other_config.contains_key(*mark))
         || keys.into_iter().flatten().any(|key| key.starts_with(VPC_PREFIX))
+}
+
+/// Whether a bridge of a plain network is the plugin's and nobody's else: it has a `gre_key`, and never was ours. What was ours
+/// and was given back, or has lost a mark, is not.
+pub fn waits_for_takeover(bridge: &ObservedBridge) -> bool {
+    bridge.other_config.contains_key(ids::GRE_KEY)
+        && !has_vpc_pipeline(bridge)
+        && !bridge.external_ids.keys().any(|key| key.starts_with(MARK))
+}
+
+/// Whether a bridge was taken over from the plugin once and was given back.
+pub fn was_released(bridge: &ObservedBridge) -> bool {
+    DesiredBridge::mark(bridge) == Mark::Foreign && bridge.external_ids.contains_key(ids::RELEASED)
 }
 
 fn judge(bridge: &ObservedBridge, settings: &Settings) -> Finding {

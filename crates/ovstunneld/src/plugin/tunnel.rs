@@ -22,7 +22,7 @@ pub(super) async fn create(call: Call<'_>, arguments: Arguments<'_>) -> Result<S
         network_uuid: None,
     };
     expect_another_host(call, create.remote_ip).await?;
-    adopt(call, &bridge, Some(key), Some(&create.from)).await?;
+    let _shared = adopt(call, &bridge, Some(key), Some(&create.from)).await?;
     let done = call.change(Change::CreateTunnel(create)).await?;
     match done.seen {
         Seen::Tunnel(port) => Ok(format!("SUCCESS:{}", port.name)),
@@ -47,6 +47,7 @@ async fn expect_another_host(call: Call<'_>, remote: RemoteIp) -> Result<(), Fai
 pub(super) async fn destroy(call: Call<'_>, arguments: Arguments<'_>) -> Result<String, Failure> {
     let bridge: BridgeName = arguments.required("bridge")?;
     let port: PortName = arguments.tunnel_port("in_port")?;
+    let _shared = call.state.turns.shared(&bridge).await;
     let gone = match call.observed(&bridge) {
         None => true,
         Some(observed) => {

@@ -30,6 +30,7 @@ use crate::doctor::Doctor;
 use crate::interfaces::Interfaces;
 use crate::logging::Logging;
 use crate::metrics::{self, Metrics};
+use crate::plugin::Turns;
 use crate::problem::ApiError;
 use crate::writer::{Planned, WriteError, Writer};
 use crate::xapi::Xapi;
@@ -43,6 +44,8 @@ pub struct State {
     pub writer: Writer,
     /// Devices of this host.
     pub interfaces: Arc<Interfaces>,
+    /// Whose turn it is among calls of the plugin.
+    pub turns: Arc<Turns>,
     /// xapi, where it is used.
     pub xapi: Option<Arc<Xapi>>,
     /// What is counted.

@@ -6,7 +6,7 @@
 
 use ovstunnel_core::{
     BridgeName, DesiredBridge, Draft, Finding, Footbridge, Ipv6Policy, ObservedBridge, PluginTable, SpanningTree, Step,
-    View, finish_takeover, survey, takeover_begun,
+    View, finish_takeover, survey, takeover_begun, was_released,
 };
 use ovstunnel_ovs::{Command, Db};
 use tracing::Instrument;
@@ -83,6 +83,7 @@ impl Task {
         for name in self.candidates(wanted) {
             bridges.push(self.take_over_bridge(&name).await);
         }
+        bridges.extend(self.released(wanted));
         Ok(bridges)
     }
 
@@ -105,6 +106,7 @@ impl Task {
             taken.done = steps.iter().map(ToString::to_string).collect();
             planned.bridges.push(taken);
         }
+        planned.bridges.extend(self.released(wanted));
         Ok(planned)
     }
 
@@ -213,8 +215,20 @@ impl Task {
                 Some(Finding::Ours) => DesiredBridge::from_record(bridge).is_some_and(|ours| ours.adopted),
                 Some(Finding::Foreign) | None => false,
             };
-            bridges.iter().filter(|bridge| about(bridge)).map(|bridge| bridge.name.clone()).collect()
+            let asked = |bridge: &&ObservedBridge| about(bridge) && !was_released(bridge);
+            bridges.iter().filter(asked).map(|bridge| bridge.name.clone()).collect()
         })
+    }
+
+    /// The bridges that a take-over of all that are found leaves, for somebody has given them back.
+    fn released(&self, wanted: &[BridgeName]) -> Vec<TakenOver> {
+        if !wanted.is_empty() {
+            return vec![];
+        }
+        let bridges = self.switch.observer().read(all_bridges);
+        let why = |name: &str| format!("it was released; `ovstunnelctl takeover {name}` takes it over again");
+        let left = |name: &str| nothing_of(name, TakeoverState::Left, vec![why(name)]);
+        bridges.iter().filter(|bridge| was_released(bridge)).map(|bridge| left(&bridge.name)).collect()
     }
 
     /// Judges one bridge as it is now, and plans for it.
@@ -260,9 +274,9 @@ impl Task {
         table: &PluginTable,
         spanning_tree: Option<SpanningTree>,
     ) -> Judged {
-        if table.drops_ipv6() {
-            plugins.iter_mut().for_each(|desired| desired.ipv6 = Ipv6Policy::Drop);
-        }
+        // What passed before passes after, whatever is configured for new networks.
+        let ipv6 = if table.drops_ipv6() { Ipv6Policy::Drop } else { Ipv6Policy::Allow };
+        plugins.iter_mut().for_each(|desired| desired.ipv6 = ipv6);
         let mut taken = nothing_of(&bridge.name, TakeoverState::Unchanged, vec![]);
         taken.desired = plugins.clone().or_else(|| DesiredBridge::from_record(bridge));
         taken.vifs = bridge.vifs(&self.settings.vif_prefixes).map(|port| port.name.clone()).collect();
