@@ -82,6 +82,8 @@ pub struct CreateTunnel {
     pub key: Option<GreKey>,
     /// UUID of the network, to be compared with the bridge's.
     pub network_uuid: Option<NetworkUuid>,
+    /// Whether ids may have changed since a tunnel to this address was made: hosts are removed and added again.
+    pub renumbers: bool,
 }
 
 /// A request that changes something.

@@ -108,6 +108,8 @@ impl Default for Settings {
 /// A tunnel that must be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredTunnel {
+    /// The name of its port: made of the ids when it was created, and kept when this host gets another id.
+    pub name: PortName,
     /// Id of this host.
     pub from: HostId,
     /// Id of the host at the other end.
@@ -119,9 +121,14 @@ pub struct DesiredTunnel {
 }
 
 impl DesiredTunnel {
+    /// A tunnel that is not there yet.
+    pub fn new(from: HostId, to: HostId, key: GreKey, remote_ip: RemoteIp) -> Self {
+        DesiredTunnel { name: PortName::tunnel(key, &from, &to), from, to, key, remote_ip }
+    }
+
     /// The name of its port.
     pub fn port(&self) -> PortName {
-        PortName::tunnel(self.key, &self.from, &self.to)
+        self.name.clone()
     }
 
     /// What makes it one tunnel to Open vSwitch.
@@ -155,6 +162,7 @@ impl DesiredTunnel {
         let named = |n: usize| if parts.len() == 3 { parts.get(n).copied() } else { None };
         let options = port.interface().and_then(|interface| interface.options.get("remote_ip"));
         Some(DesiredTunnel {
+            name: port.name.parse().ok()?,
             from: first_readable([port.external_ids.get(ids::FROM).map(String::as_str), named(1)])?,
             to: first_readable([port.external_ids.get(ids::TO).map(String::as_str), named(2)])?,
             key: first_readable([port.external_ids.get(ids::KEY).map(String::as_str), named(0)])?,

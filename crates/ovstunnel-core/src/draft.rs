@@ -3,6 +3,7 @@
 //! What it does: applies a validated request to a draft of the desired state, or says why it cannot be. What it must not
 //! do: leave a trace in the draft of a request that it rejects, so that one bad request in a batch harms no other.
 
+mod names;
 mod rules;
 mod takeover;
 mod vpc;
@@ -120,7 +121,9 @@ impl<'m> Draft<'m> {
                 let own_key = desired.and_then(|desired| desired.kind.key());
                 match create.key.or(own_key) {
                     Some(key) => {
-                        let port = PortName::tunnel(key, &create.from, &create.to);
+                        let there = desired.and_then(|desired| names::there(create, key, desired));
+                        let port = there
+                            .map_or_else(|| PortName::tunnel(key, &create.from, &create.to), DesiredTunnel::port);
                         Footprint::Tunnel(create.bridge.clone(), port.to_string())
                     }
                     None => Footprint::Bridge(create.bridge.clone()),
@@ -321,7 +324,7 @@ impl<'m> Draft<'m> {
                 None => Rejected::NotFound(format!("there is no bridge {}; set it up first", create.bridge)),
             });
         };
-        let tunnel = checked_tunnel(create, bridge)?;
+        let tunnel = names::named(checked_tunnel(create, bridge)?, create, bridge)?;
         let port = tunnel.port();
         if bridge.tunnels.get(&port) == Some(&tunnel) {
             return Ok(port);

@@ -187,12 +187,9 @@ mod tests {
     use super::*;
 
     fn tunnel(n: u8) -> Step {
-        let tunnel = DesiredTunnel {
-            from: "1".parse().unwrap(),
-            to: n.to_string().parse().unwrap(),
-            key: "1001".parse().unwrap(),
-            remote_ip: format!("192.0.2.{n}").parse().unwrap(),
-        };
+        let (from, to) = ("1".parse().unwrap(), n.to_string().parse().unwrap());
+        let remote_ip = format!("192.0.2.{n}").parse().unwrap();
+        let tunnel = DesiredTunnel::new(from, to, "1001".parse().unwrap(), remote_ip);
         Step::AddTunnel { bridge: "xapi1".parse().unwrap(), tunnel }
     }
 

@@ -210,3 +210,66 @@ async fn a_bridge_of_the_python_plugin_without_tunnels_is_refused_until_it_is_ta
     assert!(marks.is_empty(), "{marks:?}");
     assert_eq!(take_over(None).await["state"], "unchanged", "the mark of the release is gone");
 }
+
+/// A host that was removed and added again has a new id and its old address.
+#[tokio::test]
+async fn a_host_with_a_new_id_keeps_its_tunnel() {
+    let sim = Sim::new().await;
+    assert_eq!(setup(&sim, "xapi12", "1001").await, "SUCCESS:xapi12");
+    assert_eq!(call(&sim, "create_tunnel", tunnel(2)).await, "SUCCESS:t1001-1-2");
+    let mut again = tunnel(2);
+    again["to"] = json!("9");
+    let ofport = async || sim.bridge("xapi12").await["tunnels"][0]["ofport"].clone();
+    let before = ofport().await;
+    for _ in 0..2 {
+        assert_eq!(call(&sim, "create_tunnel", again.clone()).await, "SUCCESS:t1001-1-2");
+    }
+    let bridge = sim.bridge("xapi12").await;
+    let one = &bridge["tunnels"][0];
+    assert_eq!((bridge["tunnels"].as_array().unwrap().len(), &one["to"], &one["port"]), (1, &json!("9"), &json!("t1001-1-2")));
+    assert_eq!((ofport().await, sim.reconcile().await["found"].clone()), (before, json!([])));
+    // The name is another host's now.
+    let told = call(&sim, "create_tunnel", json!({"bridge": "xapi12", "remote_ip": ip(3), "key": "1001", "from": "1", "to": "2"})).await;
+    assert!(told.starts_with("FAILURE:IN_THE_WAY port t1001-1-2 of bridge xapi12 leads to host 9"), "{told}");
+    // Where the API is told so, it is a mistake.
+    let two = json!({"from": 1, "to": 10, "remote_ip": ip(2)});
+    sim.post("xapi12", two).await.problem(409, "conflict");
+    assert_eq!(call(&sim, "destroy_tunnel", json!({"bridge": "xapi12", "in_port": "t1001-1-2"})).await, "SUCCESS");
+    assert_eq!(sim.bridge("xapi12").await["tunnels"], json!([]));
+}
+
+/// Ids of servers that have run for years: the Python plugin's names have more than 15 characters.
+#[tokio::test]
+async fn a_long_name_of_the_python_plugins_is_taken_over_answered_and_removed() {
+    const LONG: &str = "t1001-12341-12342";
+    let sim = Sim::new().await;
+    for command in [
+        "add-br xapi12".to_owned(),
+        "set Bridge xapi12 other_config:gre_key=OVSTunnel1001".to_owned(),
+        format!("add-port xapi12 {LONG}"),
+        format!("set Interface {LONG} type=gre"),
+        format!("set Interface {LONG} options:key=1001"),
+        format!("set Interface {LONG} options:remote_ip={}", ip(2)),
+        format!("set Interface {LONG} options:cloudstack-network-id=2d0f5a1c-77aa-4a0b-8a11-000000000001"),
+    ] {
+        sim.switch.vsctl(&command).unwrap();
+    }
+    let create = json!({"bridge": "xapi12", "remote_ip": ip(2), "key": "1001", "from": "12341", "to": "12342"});
+    let destroy = json!({"bridge": "xapi12", "in_port": LONG});
+    for (function, arguments) in [("create_tunnel", &create), ("destroy_tunnel", &destroy)] {
+        let told = call(&sim, function, arguments.clone()).await;
+        assert!(told.starts_with("FAILURE:IN_THE_WAY "), "{told}");
+    }
+    let taken = sim.ask("POST", "/v1/takeover", None).await.expect(200)["bridges"][0].clone();
+    assert_eq!((&taken["state"], &taken["tunnels"]), (&json!("taken_over"), &json!([LONG])));
+    assert_eq!(call(&sim, "create_tunnel", create.clone()).await, format!("SUCCESS:{LONG}"));
+    assert_eq!(sim.bridge("xapi12").await["tunnels"].as_array().unwrap().len(), 1);
+    assert_eq!(sim.reconcile().await["found"], json!([]));
+    assert_eq!(call(&sim, "destroy_tunnel", destroy.clone()).await, "SUCCESS");
+    assert_eq!(sim.bridge("xapi12").await["tunnels"], json!([]));
+    // A new one has a short name, and the long one still means it.
+    let answer = call(&sim, "create_tunnel", create).await;
+    assert!(answer.starts_with("SUCCESS:t") && answer.len() <= "SUCCESS:".len() + 15, "{answer}");
+    assert_eq!(call(&sim, "destroy_tunnel", destroy).await, "SUCCESS");
+    assert_eq!(sim.bridge("xapi12").await["tunnels"], json!([]));
+}

@@ -92,12 +92,12 @@ async fn outcome(sim: &Sim, run: &Run) -> Outcome {
 #[tokio::test]
 async fn calls_in_flight_together_end_as_some_order_of_them_would() {
     let mut longest = Duration::ZERO;
+    let sim = Sim::new().await;
     for number in 0..RUNS {
         let mut run = Run::numbered(number);
         // Of a bridge that xapi made only xapi knows that it is a VPC's.
         run.by_xapi &= !run.vpc;
         let mut random = Random::new(number);
-        let sim = Sim::new().await;
         if run.by_xapi {
             sim.switch.vsctl(&format!("add-br {}", run.bridge())).unwrap();
         }
@@ -109,6 +109,9 @@ async fn calls_in_flight_together_end_as_some_order_of_them_would() {
         longest = longest.max(begun.elapsed());
         let outcome = outcome(&sim, &run).await;
         assert!(run.has_an_order(&answers, &outcome), "run {number}: {run:?}\n{answers:#?}\n{outcome:?}");
+        call(&sim, &run, Call::Destroy).await;
+        let gone = sim.switch.vsctl(&format!("del-br {}", run.bridge()));
+        assert_eq!(gone.is_ok(), run.by_xapi, "what xapi made stays, what we made goes");
     }
     assert!(longest < BOUND, "{longest:?}");
 }

@@ -96,7 +96,9 @@ fn a_release_under_traffic_leaves_a_plain_bridge() -> Result<()> {
     ports.sort();
     assert_eq!(ports, ["vif30.0", "vif31.0"]);
     let row = host.vsctl(["--columns=external_ids,other_config", "list", "Bridge", bridge])?;
-    ensure!(!row.contains("ovstunnel") && row.contains("gre_key=\"1001\"") && row.contains("xs-network-uuid"), "{row}");
+    let marks: Vec<&str> = row.split([',', '{', ' ']).filter(|word| word.contains("ovstunnel")).collect();
+    assert_eq!(marks, ["ovstunnel-released=\"true\""], "only that it was ours");
+    ensure!(row.contains("gre_key=\"1001\"") && row.contains("xs-network-uuid"), "{row}");
     assert_eq!(host.vsctl(["get", "Port", bridge, "protected"])?.trim(), "false");
     wait_until("the temporary flows to end", PATIENCE, || {
         let left = flows_of_others(host, bridge)?;

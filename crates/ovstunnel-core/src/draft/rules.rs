@@ -64,7 +64,7 @@ pub(super) fn checked_tunnel(create: &CreateTunnel, bridge: &DesiredBridge) -> R
         }
         _ => {}
     }
-    let tunnel = DesiredTunnel { from: create.from.clone(), to: create.to.clone(), key, remote_ip: create.remote_ip };
+    let tunnel = DesiredTunnel::new(create.from.clone(), create.to.clone(), key, create.remote_ip);
     not_to_itself("to", &tunnel).map(|()| tunnel)
 }
 
@@ -88,7 +88,7 @@ pub(super) fn complete_set(
             let rule = "must be given where the bridge has no host_id";
             return Err(invalid(format!("tunnels[{n}].from"), rule, ""));
         };
-        let tunnel = DesiredTunnel { from, to: spec.to.clone(), key, remote_ip: spec.remote_ip };
+        let tunnel = DesiredTunnel::new(from, spec.to.clone(), key, spec.remote_ip);
         not_to_itself(&format!("tunnels[{n}].to"), &tunnel)?;
         if let Some(first) = addresses.insert(spec.remote_ip, n) {
             let rule = format!("must not stand twice; tunnels[{first}] has the same remote address");

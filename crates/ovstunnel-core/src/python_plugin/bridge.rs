@@ -14,6 +14,8 @@ use crate::{
 const NETWORK_PREFIX: &str = "OVSTunnel";
 /// The same for a distributed-routing VPC.
 const VPC_PREFIX: &str = "OVS-DR-VPC-Bridge";
+/// An option of its own that some versions set on tunnels; to Open vSwitch it means nothing.
+const NETWORK_ID: &str = "cloudstack-network-id";
 /// Keys of `other_config` that the plugin writes on the bridge of a VPC.
 const VPC_MARKS: [&str; 2] = ["topology-update-sequence-number", "route-policy-update-sequence-number"];
 
@@ -169,7 +171,8 @@ fn read_tunnel(port: &ObservedPort, key: GreKey) -> Result<(PortName, DesiredTun
         }
     }
     let remote_ip: RemoteIp = option("remote_ip").parse().map_err(|error| format!("options:remote_ip {error}"))?;
-    if let Some(more) = interface.options.keys().find(|name| !["key", "remote_ip"].contains(&name.as_str())) {
+    let known = ["key", "remote_ip", NETWORK_ID];
+    if let Some(more) = interface.options.keys().find(|name| !known.contains(&name.as_str())) {
         return Err(format!("it has options:{more}, which a tunnel of ours has not"));
     }
     if let Some(error) = &interface.error {
@@ -179,15 +182,12 @@ fn read_tunnel(port: &ObservedPort, key: GreKey) -> Result<(PortName, DesiredTun
         return Err("Open vSwitch has not brought it up".to_owned());
     }
     let id = |text: &str| text.parse::<HostId>().map_err(|error| format!("a host id in its name {error}"));
-    let tunnel = DesiredTunnel { from: id(from)?, to: id(to)?, key, remote_ip };
-    // The management server has stored the name and sends it when the tunnel is to go, so it must be the one that the
-    // same request would make today.
-    let ours = tunnel.port();
-    if ours.as_str() != port.name {
-        return Err(format!("a tunnel of ours between these hosts would be named {ours}, and names are not changed"));
-    }
+    // The management server has stored the name and sends it when the tunnel is to go, so it stays, also where it is longer
+    // than a new one's would be.
+    let name: PortName = port.name.parse().map_err(|error| format!("its name {error}"))?;
+    let tunnel = DesiredTunnel { name: name.clone(), from: id(from)?, to: id(to)?, key, remote_ip };
     if tunnel.from == tunnel.to {
         return Err("its name says that it leads to its own host".to_owned());
     }
-    Ok((ours, tunnel))
+    Ok((name, tunnel))
 }

@@ -281,6 +281,7 @@ pub fn create(bridge: &str, to: &str, ip: &str) -> Change {
         remote_ip: ip.parse().unwrap(),
         key: None,
         network_uuid: None,
+        renumbers: false,
     })
 }
 

@@ -108,6 +108,7 @@ pub fn tunnel(bridge: &str, tier: u8, to: u8) -> Change {
         remote_ip: format!("192.0.2.{to}").parse().unwrap(),
         key: Some(key(tier)),
         network_uuid: None,
+        renumbers: false,
     })
 }
 

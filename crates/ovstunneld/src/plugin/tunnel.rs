@@ -3,6 +3,7 @@
 use ovstunnel_core::{BridgeName, Change, CreateTunnel, DesiredBridge, GreKey, Mark, PortName, RemoteIp};
 
 use super::adopt::adopt;
+use super::arguments::port_of_long_name;
 use super::{Arguments, Call, Failure, Reason};
 use crate::writer::Seen;
 
@@ -20,6 +21,7 @@ pub(super) async fn create(call: Call<'_>, arguments: Arguments<'_>) -> Result<S
         remote_ip: arguments.required("remote_ip")?,
         key: Some(key),
         network_uuid: None,
+        renumbers: true,
     };
     expect_another_host(call, create.remote_ip).await?;
     let _shared = adopt(call, &bridge, Some(key), Some(&create.from)).await?;
@@ -46,14 +48,13 @@ async fn expect_another_host(call: Call<'_>, remote: RemoteIp) -> Result<(), Fai
 /// `destroy_tunnel`: a success also where there is none.
 pub(super) async fn destroy(call: Call<'_>, arguments: Arguments<'_>) -> Result<String, Failure> {
     let bridge: BridgeName = arguments.required("bridge")?;
-    let port: PortName = arguments.tunnel_port("in_port")?;
+    let asked: PortName = arguments.required("in_port")?;
     let _shared = call.state.turns.shared(&bridge).await;
-    let gone = match call.observed(&bridge) {
-        None => true,
-        Some(observed) => {
-            DesiredBridge::mark(&observed) == Mark::Foreign && !observed.ports.contains_key(port.as_str())
-        }
-    };
+    let observed = call.observed(&bridge);
+    let is_there = |port: &PortName| observed.as_ref().is_some_and(|bridge| bridge.ports.contains_key(port.as_str()));
+    let port = if is_there(&asked) { asked } else { port_of_long_name(&asked).unwrap_or(asked) };
+    let foreign = observed.as_ref().is_none_or(|bridge| DesiredBridge::mark(bridge) == Mark::Foreign);
+    let gone = foreign && !is_there(&port);
     if !gone {
         call.change(Change::DestroyTunnel { bridge, port }).await?;
     }

@@ -85,5 +85,6 @@ pub(super) fn create_tunnel(bridge: BridgeName, body: &PostTunnel, local: &[Ipv4
         remote_ip: remote("remote_ip", &body.remote_ip, local)?,
         key: body.key.map(key).transpose()?,
         network_uuid: optional(body.network_uuid.as_ref(), |uuid| text("network_uuid", uuid))?,
+        renumbers: false,
     }))
 }

@@ -1,0 +1,164 @@
+//! What today's servers really send, and hosts as CloudStack leaves them, on real switches: ACLs that tiers share, networks with
+//! host bits, HVM guests, bridges of the Python plugin without tunnels, xapi's list of hosts.
+
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, ensure};
+use ovstunnel_api::{Ipv6Policy, Outcome, TakeoverState};
+use ovstunnel_e2e::{
+    Cloud, Network, NodeConfig, Plugin, Pool, VPC_BRIDGE, VpcCloud, address, expect_state, network_uuid, plugin_plugs,
+    plugin_sets_up, tier_uuid, topology, whole_topology,
+};
+use ovstunnel_lab::{Kind, MacAddr6, Payload, VmSpec, wait_until};
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One ACL for all tiers, as a server sends it: once for each tier. Networks are written as users type them.
+fn shared(action: &str) -> Value {
+    let item = |number: u32, direction: &str, cidr: &str| {
+        json!({"number": number, "uuid": "u", "action": action, "direction": direction, "protocol": "all", "sourcecidrs": [cidr]})
+    };
+    let acl = json!({"id": "default", "aclitems": [item(1, "ingress", "10.1.2.77/8"), item(2, "egress", "0.0.0.0/0")]});
+    let tier = |n: u8| json!({"id": tier_uuid(n), "cidr": format!("10.1.{n}.77/24"), "aclid": "default"});
+    json!({"vpc": {"cidr": "10.1.0.1/16", "id": "7", "tiers": [tier(1), tier(2), tier(3)], "acls": [acl, acl, acl]}})
+}
+
+#[test]
+fn tiers_that_share_an_acl_follow_it_from_allow_to_deny() -> Result<()> {
+    let vpc = VpcCloud::new("shared", NodeConfig::default())?;
+    let across = [((1, 1), (2, 1)), ((1, 1), (2, 3)), ((3, 2), (1, 3))];
+    let deliver = |(from, to): ((u8, u8), (u8, u8))| {
+        vpc.cloud().lab().deliver(vpc.vm(from.0, from.1)?, vpc.packet(from, to, Payload::Udp(53))?)
+    };
+    let mut told = whole_topology();
+    told["vpc"]["cidr"] = json!("10.1.0.1/16");
+    told["vpc"]["tiers"][0]["cidr"] = json!("10.1.1.254/24");
+    vpc.tell_all("network_topology", 2, &told)?;
+    vpc.tell_all("routing_policies", 1, &shared("allow"))?;
+    across.iter().try_for_each(|pair| deliver(*pair)?.expect_once())?;
+    vpc.tell_all("routing_policies", 2, &shared("deny"))?;
+    across.iter().try_for_each(|pair| deliver(*pair)?.expect_nowhere())?;
+    vpc.cloud().lab().deliver(vpc.vm(1, 1)?, Kind::Broadcast)?.expect_once_at(&[vpc.vm(1, 2)?, vpc.vm(1, 3)?])
+}
+
+/// The guest has a real card and, until its drivers take over, an emulated one, of which xapi notes nothing.
+#[test]
+fn the_emulated_card_of_an_hvm_guest_is_in_the_tier_of_its_real_one() -> Result<()> {
+    let vpc = VpcCloud::new("hvm", NodeConfig::default())?;
+    let mut told = whole_topology();
+    let guest = topology(&[1], &[(1, 9, 1)])["vpc"]["vms"][0].clone();
+    told["vpc"]["vms"].as_array_mut().ok_or_else(|| anyhow!("no list"))?.push(guest);
+    vpc.tell_all("network_topology", 2, &told)?;
+    let host = vpc.cloud().node(1)?.host();
+    let mac = MacAddr6::new(2, 0, 0, 0, 1, 9);
+    let spec = VmSpec::new("hvm", address(1, 9)).mac(mac).prefix_length(24).network("tier1");
+    let guest = host.plug_vm(VPC_BRIDGE, "tap9.0", spec)?;
+    host.vsctl(["remove", "Interface", "tap9.0", "external_ids", "attached-mac"])?;
+    let noted = format!("external_ids:attached-mac=\"{mac}\"");
+    let real = ["add-port", VPC_BRIDGE, "vif9.0", "--", "set", "Interface", "vif9.0", "type=internal", &noted];
+    host.vsctl(real)?;
+    wait_until("both to be in a tier", PATIENCE, || {
+        let bridge = vpc.cloud().call(1, |client| async move { client.bridge(VPC_BRIDGE).await })??;
+        let unplaced = bridge.vpc.map(|vpc| vpc.unplaced_vifs);
+        if unplaced.as_ref().is_some_and(Vec::is_empty) { Ok(()) } else { Err(anyhow!("{unplaced:?}")) }
+    })?;
+    vpc.settle(1)?;
+    let lab = vpc.cloud().lab();
+    let tier_1 = [vpc.vm(1, 1)?, vpc.vm(1, 2)?, vpc.vm(1, 3)?];
+    lab.deliver(&guest, Kind::Broadcast)?.expect_once_at(&tier_1)?;
+    for from in tier_1 {
+        lab.deliver(from, guest.as_target())?.expect_once()?;
+    }
+    Ok(())
+}
+
+fn pool_of(hosts: usize, tag: &str) -> Result<(Pool, Cloud)> {
+    let pool = Pool::new(hosts, 2, "lo")?;
+    let config = NodeConfig { pool: Some(pool.path().to_owned()), ..NodeConfig::default() };
+    Ok((pool, Cloud::with_config(tag, hosts, config)?))
+}
+
+/// What a server calls before a VM starts on a host: the network's set-up there, and a tunnel.
+fn calls<'a>(from: &'a str, to: &'a str, remote: &'a str, uuid: &'a str) -> [(&'static str, Vec<(&'a str, &'a str)>); 2] {
+    let setup = vec![("bridge", "xapi1"), ("key", "OVSTunnel1001"), ("xs_nw_uuid", uuid), ("cs_host_id", from)];
+    let tunnel = vec![("bridge", "xapi1"), ("remote_ip", remote), ("key", "1001"), ("from", from), ("to", to)];
+    [("setup_ovs_bridge", setup), ("create_tunnel", tunnel)]
+}
+
+#[test]
+fn a_network_on_one_host_of_the_python_plugins_waits_for_its_take_over() -> Result<()> {
+    let (_pool, cloud) = pool_of(2, "onehost")?;
+    let network = Network::numbered(1, Ipv6Policy::Drop);
+    plugin_sets_up(&cloud, &network, 1, &[1], false)?;
+    let old_vm = plugin_plugs(&cloud, &network, 1, 10)?;
+    let (uuid, ips) = (network_uuid(1), [1, 2].map(|n| cloud.node(n).map(|node| node.host().ip().to_string())));
+    let [ip_1, ip_2] = ips;
+    let (ip_1, ip_2, plugin) = (ip_1?, ip_2?, Plugin::on(cloud.node(1)?)?);
+    for (function, arguments) in calls("1", "2", &ip_2, &uuid) {
+        let told = plugin.call(function, &arguments)?;
+        ensure!(told.starts_with("FAILURE:IN_THE_WAY ") && told.contains("takeover xapi1"), "{function}: {told}");
+    }
+    let answer = cloud.call(1, |client| async move { client.takeover(&[]).await })??;
+    expect_state(&answer, Outcome::Updated, TakeoverState::TakenOver)?;
+    for (number, [from, to], remote) in [(1, ["1", "2"], &ip_2), (2, ["2", "1"], &ip_1)] {
+        let plugin = Plugin::on(cloud.node(number)?)?;
+        for (function, arguments) in calls(from, to, remote, &uuid) {
+            let told = plugin.call(function, &arguments)?;
+            ensure!(told.starts_with("SUCCESS:"), "{function}: {told}");
+        }
+    }
+    // VIFs that come later on the taken host hear what comes from the other one, and the other way round.
+    let new_vm = cloud.plug(&network, 1, 11)?;
+    let far = cloud.plug(&network, 2, 20)?;
+    cloud.lab().deliver(&far, Kind::Broadcast)?.expect_once_at(&[&old_vm, &new_vm])?;
+    cloud.lab().deliver(&new_vm, Kind::Broadcast)?.expect_once_at(&[&old_vm, &far])?;
+    cloud.lab().expect_no_duplicates()
+}
+
+#[test]
+fn xapis_list_is_left_empty_and_a_release_is_noted_there() -> Result<()> {
+    let (pool, cloud) = pool_of(2, "xslist")?;
+    let (uuid, ip_2) = (network_uuid(1), cloud.node(2)?.host().ip().to_string());
+    let plugin = Plugin::on(cloud.node(1)?)?;
+    let list = || Ok::<_, anyhow::Error>(pool.other_config(1)?.get("ovs-host-setup").cloned());
+    let set_up = || {
+        calls("1", "2", &ip_2, &uuid).iter().try_for_each(|(function, arguments)| {
+            let told = plugin.call(function, arguments)?;
+            ensure!(told.starts_with("SUCCESS:"), "{function}: {told}");
+            Ok(())
+        })
+    };
+    let destroy = [("bridge", "xapi1"), ("cs_host_id", "1")];
+    set_up()?;
+    assert_eq!(list()?.as_deref(), Some("1"));
+    plugin.expect("destroy_ovs_bridge", &destroy, "SUCCESS:xapi1")?;
+    assert_eq!(list()?.as_deref(), Some(""), "the Python plugin fails without the key");
+
+    // A release: as if it had never been set up here.
+    set_up()?;
+    let answer = cloud.call(1, |client| async move { client.release_bridge("xapi1").await })??;
+    assert_eq!((answer.outcome, list()?.as_deref()), (Outcome::Removed, Some("")));
+    pool.write(1, "ovs-host-setup", "1,2")?;
+    let again = cloud.call(1, |client| async move { client.release_bridge("xapi1").await })??;
+    assert_eq!((again.outcome, list()?.as_deref()), (Outcome::Unchanged, Some("1,2")), "it is not ours any more");
+
+    // One of the plugin's, whose host has no tunnel that says its id: another network knows it.
+    pool.write(2, "ovs-host-setup", "1,2")?;
+    let second = Network::numbered(2, Ipv6Policy::Drop);
+    cloud.node(1)?.host().vsctl(["del-br", "xapi1"])?;
+    set_up()?;
+    plugin_sets_up(&cloud, &second, 1, &[1], false)?;
+    let uuid_2 = format!("external_ids:xs-network-uuid={}", network_uuid(2));
+    cloud.node(1)?.host().vsctl(["set", "Bridge", "xapi2", &uuid_2])?;
+    let answer = cloud.call(1, |client| async move { client.takeover(&["xapi2".to_owned()]).await })??;
+    expect_state(&answer, Outcome::Updated, TakeoverState::TakenOver)?;
+    cloud.call(1, |client| async move { client.release_bridge("xapi2").await })??;
+    assert_eq!(pool.hosts(2)?, ["2"]);
+    // And nobody takes it over again by accident.
+    let answer = cloud.call(1, |client| async move { client.takeover(&[]).await })??;
+    let left: Vec<_> = answer.bridges.iter().filter(|bridge| bridge.state == TakeoverState::Left).collect();
+    let told = left.first().map(|bridge| (bridge.bridge.as_str(), bridge.left.join(" "))).unwrap_or_default();
+    ensure!(left.len() == 1 && told.0 == "xapi2" && told.1.contains("it was released"), "{answer:#?}");
+    Ok(())
+}
