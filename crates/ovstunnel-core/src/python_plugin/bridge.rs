@@ -69,7 +69,7 @@ fn read_key(text: &str) -> Option<GreKey> {
 
 /// Whether a bridge has the pipeline that the plugin lays for a VPC, as far as its marks tell, also those that were kept when
 /// it was adopted as a network's.
-pub(crate) fn has_vpc_pipeline(bridge: &ObservedBridge) -> bool {
+pub fn has_vpc_pipeline(bridge: &ObservedBridge) -> bool {
     let keys = [bridge.other_config.get(ids::GRE_KEY), bridge.external_ids.get(WAS_GRE_KEY)];
     VPC_MARKS.iter().any(|mark| bridge.other_config.contains_key(*mark))
         || keys.into_iter().flatten().any(|key| key.starts_with(VPC_PREFIX))

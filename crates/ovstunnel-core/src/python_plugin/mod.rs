@@ -6,6 +6,5 @@
 mod bridge;
 mod flow;
 
-pub(crate) use bridge::has_vpc_pipeline;
-pub use bridge::{Finding, survey, waits_for_takeover, was_released};
+pub use bridge::{Finding, has_vpc_pipeline, survey, waits_for_takeover, was_released};
 pub use flow::{PluginFlow, PluginGroup, PluginTable};

@@ -14,6 +14,7 @@ mod log;
 mod openvswitch;
 mod probe;
 pub(crate) mod root;
+mod takeover;
 mod udev;
 mod underlay;
 mod xenserver;
@@ -133,7 +134,7 @@ impl Doctor {
         findings
     }
 
-    /// What the managed bridges tell. Without the switch there is nothing to tell: that is said elsewhere.
+    /// What the bridges tell, the managed ones and the Python plugin's. Without the switch there is nothing to tell: that is said elsewhere.
     async fn of_bridges(&self, now: &Now<'_>, probe: bool) -> Vec<Finding> {
         if now.switch.health().borrow().trouble().is_some() {
             return Vec::new();
@@ -143,6 +144,7 @@ impl Doctor {
         findings.extend(bridges::spanning_tree(&observed));
         findings.extend(bridges::tunnels(&now.bridges));
         findings.extend(bridges::drift(&now.bridges, &now.pending));
+        findings.extend(takeover::check(&takeover::look(&facts::bridges(now), now.settings)));
         findings.extend(self.of_rows(now, &observed).await);
         match facts::flows(now, &observed).await {
             Ok(flows) => findings.extend(flows::check(&flows)),
