@@ -162,3 +162,37 @@ fn xapis_list_is_left_empty_and_a_release_is_noted_there() -> Result<()> {
     ensure!(left.len() == 1 && told.0 == "xapi2" && told.1.contains("it was released"), "{answer:#?}");
     Ok(())
 }
+
+/// The commands of takeover.md that look for flows without a cookie and take them away: they mean no flow of Open vSwitch's own.
+#[test]
+fn the_commands_for_flows_without_a_cookie_work_as_the_page_says() -> Result<()> {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operators-guide/takeover.md");
+    let page = std::fs::read_to_string(file)?;
+    let spans: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
+    let of = |start: &str| spans.iter().filter(|span| span.starts_with(start)).map(|span| span.replace("BRIDGE", "xapi1"));
+    let (looks, removals): (Vec<String>, Vec<String>) = (of("ovs-ofctl dump-flows").collect(), of("for table").collect());
+    ensure!(looks.len() >= 2 && removals.len() == 1, "{looks:?} {removals:?}");
+    let cloud = Cloud::new("pagecmds", 1)?;
+    let host = cloud.node(1)?.host();
+    cloud.join(&Network::numbered(1, Ipv6Policy::Drop), 1, &[1])?;
+    let run = |command: &str| host.run("bash", ["-c", command]);
+    for table in 0..6 {
+        host.ofctl(["add-flow", "xapi1", &format!("table={table},priority=7,ip,actions=drop")])?;
+    }
+    let shown = run(&looks[0])?;
+    ensure!(shown.matches("actions=").count() == 1 && !shown.contains("table=254"), "{shown}");
+    // Again where there is nothing: as an operator does who is not sure.
+    for _ in 0..2 {
+        run(&removals[0])?;
+        for look in &looks {
+            let shown = run(look)?;
+            ensure!(!shown.contains("actions="), "{look}: {shown}");
+        }
+    }
+    let ours = host.ofctl(["dump-flows", "xapi1", "cookie=0x6f76737400000000/0xffffffff00000000"])?;
+    ensure!(ours.contains("actions="), "those of ovstunnel stay: {ours}");
+    // And this is why a table is named.
+    ensure!(run("ovs-ofctl dump-flows xapi1 cookie=0/-1")?.contains("table=254"));
+    ensure!(run("ovs-ofctl del-flows xapi1 cookie=0/-1").is_err_and(|error| format!("{error:#}").contains("EPERM")));
+    Ok(())
+}
