@@ -30,12 +30,18 @@ pub use reconcile::{Look, Ready, ReconcileAnswer};
 pub use takeover::{SpanningTree, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState};
 pub use tunnel::{Id, PostTunnel, Tunnel, TunnelAnswer, TunnelState};
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// Bytes that GRE with a key adds to each Ethernet frame: outer IPv4 20, GRE 8, inner Ethernet 14.
 /// Source: `docs/ovs-facts.md`.
 pub const GRE_OVERHEAD: u32 = 42;
+
+/// Within this the daemon answers every request, with the deadlines that it has by default, xapi's share included. Whoever waits
+/// for it waits longer, so that its own explanation comes first.
+pub const ANSWERED_WITHIN: Duration = Duration::from_secs(140);
 
 /// What a changing request did. The same request twice is a success; the second one says `unchanged`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]

@@ -144,7 +144,8 @@ impl Flow {
         let bad = || format!("cannot understand '{field}'");
         match name {
             "cookie" => self.cookie = Cookie(number(value).ok_or_else(bad)?),
-            "table" => self.table = value.parse().map_err(|_| bad())?,
+            // `bridge/dump-flows` calls it `table_id`.
+            "table" | "table_id" => self.table = value.parse().map_err(|_| bad())?,
             "priority" => self.priority = value.parse().map_err(|_| bad())?,
             "in_port" => self.matches.in_port = Some(value.parse().map_err(|_| bad())?),
             "tun_id" => self.matches.tun_id = Some(number(value).ok_or_else(bad)?),

@@ -3,7 +3,7 @@
 //! What it does: the table of the design, as a function. What it must not do: have a flow for each tunnel of a network; its traffic is
 //! matched by its key, so that the number of flows is the same with one tunnel and with two thousand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
 use crate::python_plugin::has_vpc_pipeline;
@@ -200,6 +200,25 @@ impl FlowChange {
             lines.push_str(PLAIN);
         }
         lines
+    }
+
+    /// What of the change is not to be seen in what `bridge/dump-flows` prints, which has no cookies: the first flow that has
+    /// not come, or not gone, in words. `before` is what was known of our flows.
+    pub fn missing_in(&self, printed: &str, before: &FlowsSeen) -> Option<String> {
+        let nobodys = |flow: &Flow| Flow { cookie: Cookie(0), ..flow.clone() };
+        // What does not parse is of others.
+        let there: HashSet<Flow> = printed.lines().filter_map(|line| Some(nobodys(&line.parse().ok()?))).collect();
+        let come: HashSet<Flow> = self.add.iter().map(nobodys).collect();
+        if let Some(flow) = self.add.iter().find(|flow| !there.contains(&nobodys(flow))) {
+            return Some(format!("flow {flow} is not there"));
+        }
+        let FlowsSeen::Known { flows, .. } = before else { return None };
+        let goes = |flow: &&Flow| self.delete.as_ref().is_none_or(|delete| delete.contains(&flow.cookie));
+        let left = flows.iter().filter(goes).find(|flow| {
+            let flow = nobodys(flow);
+            there.contains(&flow) && !come.contains(&flow)
+        });
+        left.map(|flow| format!("flow {flow} is still there"))
     }
 
     /// What the switch has after the change.

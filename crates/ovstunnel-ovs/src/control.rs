@@ -1,4 +1,5 @@
-//! Questions on the control socket of `ovs-vswitchd`, as `ovs-appctl` asks them. Must not ask for any change.
+//! Questions on the control socket of `ovs-vswitchd`, as `ovs-appctl` asks them, and one on the database's. Must not ask for
+//! any change.
 
 use std::io;
 use std::path::Path;
@@ -6,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::mirror::control_socket;
@@ -25,14 +27,33 @@ pub(crate) async fn flow_tables(rundir: &Path, bridge: &str, deadline: Duration)
     ask(rundir, "bridge/dump-flows", bridge, deadline).await
 }
 
-async fn ask(rundir: &Path, method: &str, parameter: &str, deadline: Duration) -> io::Result<String> {
-    let asked = ask_patiently(rundir, method, parameter);
+/// That the database answers.
+pub(crate) async fn database_answers(rundir: &Path, deadline: Duration) -> io::Result<()> {
+    let echoed = async {
+        let mut socket = UnixStream::connect(rundir.join("db.sock")).await?;
+        exchange(&mut socket, "echo", serde_json::json!([])).await
+    };
+    within(deadline, echoed).await.map(drop)
+}
+
+async fn within<T>(deadline: Duration, asked: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     timeout(deadline, asked).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
 }
 
-async fn ask_patiently(rundir: &Path, method: &str, parameter: &str) -> io::Result<String> {
-    let mut socket = control_socket(rundir).await?;
-    let request = serde_json::json!({"id": 0, "method": method, "params": [parameter]});
+async fn ask(rundir: &Path, method: &str, parameter: &str, deadline: Duration) -> io::Result<String> {
+    let asked = async {
+        let mut socket = control_socket(rundir).await?;
+        match exchange(&mut socket, method, serde_json::json!([parameter])).await? {
+            Value::String(result) => Ok(result),
+            other => Err(io::Error::other(format!("{method}: {other}"))),
+        }
+    };
+    within(deadline, asked).await
+}
+
+/// Asks one question; gives the result.
+async fn exchange(socket: &mut UnixStream, method: &str, params: Value) -> io::Result<Value> {
+    let request = serde_json::json!({"id": 0, "method": method, "params": params});
     socket.write_all(request.to_string().as_bytes()).await?;
     let mut read = Vec::new();
     loop {
@@ -43,10 +64,10 @@ async fn ask_patiently(rundir: &Path, method: &str, parameter: &str) -> io::Resu
         if !read.trim_ascii_end().ends_with(b"}") {
             continue;
         }
-        let Ok(answer) = serde_json::from_slice::<Value>(&read) else { continue };
-        return match (&answer["result"], &answer["error"]) {
-            (Value::String(result), Value::Null) => Ok(result.clone()),
-            (_, error) => Err(io::Error::other(format!("{method}: {error}"))),
+        let Ok(mut answer) = serde_json::from_slice::<Value>(&read) else { continue };
+        return match &answer["error"] {
+            Value::Null => Ok(answer["result"].take()),
+            error => Err(io::Error::other(format!("{method}: {error}"))),
         };
     }
 }

@@ -17,7 +17,15 @@ impl Mirror {
     /// An empty one.
     pub fn empty() -> Self {
         let never = || Err("not looked at".to_owned());
-        let health = Health { database: never(), vswitchd: never(), generation: 0, version: None, no_meters: None };
+        let health = Health {
+            database: never(),
+            vswitchd: never(),
+            generation: 0,
+            version: None,
+            database_silent: None,
+            vswitchd_silent: None,
+            no_meters: None,
+        };
         Mirror(Observer::new(health))
     }
 
@@ -26,7 +34,7 @@ impl Mirror {
     /// # Errors
     /// Why it ends the connection.
     pub fn take(&self, message: &[u8]) -> Result<Option<String>, String> {
-        take(&self.0, &message.to_vec().into()).map_err(|error| error.to_string())
+        take(&self.0, &message.to_vec().into(), 0).map_err(|error| error.to_string())
     }
 
     /// The mirror as it is.

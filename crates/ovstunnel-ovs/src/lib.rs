@@ -22,6 +22,6 @@ pub use real::{CommandHook, RealSwitch, RunResult, Tools};
 pub use rows::{Row, Rows};
 pub use runner::{Finished, RunError};
 pub use sign::FlowSign;
-pub use simulated::{Pace, SimulatedSwitch, Work};
+pub use simulated::{Becomes, Pace, SimulatedSwitch, Work};
 pub use switch::{Command, CommitError, Health, StartError, Switch};
 pub use xe::{Xe, XeError};

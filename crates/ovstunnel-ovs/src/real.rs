@@ -3,6 +3,8 @@
 //! What it does: carries out steps by `ovs-vsctl` and `ovs-ofctl`, and waits until the mirror shows them. What it must not
 //! do: decide what to do about a failure; it only says what is known after it.
 
+mod outcome;
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::PathBuf;
@@ -14,19 +16,19 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use ovstunnel_core::{
     Announcement, FlowChange, FlowsSeen, Footbridge, Learnt, ObservedBridge, ObservedInterface, Phases, SpanningTree,
-    Step, phases, stages, visible,
+    Step, phases, stages,
 };
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::mirror::{Observer, follow_database, follow_vswitchd};
-use crate::runner::{Finished, RunError, run};
+use crate::runner::{Bounds, Finished, RunError, run};
 use crate::sign::FlowSign;
 use crate::vsctl::{self, Failure};
 use crate::{Command, CommitError, Health, Rows, StartError, control, ofctl, rows};
 
 /// Added to a tool's own time-out before it is killed: it must have the chance to say itself what it waited for.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Ports that are told to be flooded to at the same time.
 const PORTS_AT_ONCE: usize = 8;
@@ -91,13 +93,13 @@ impl Tools {
         &self,
         hook: &CommandHook,
         kept: Option<&File>,
-        name: &str,
-        args: &[String],
-        stdin: &str,
+        (name, args, stdin): (&str, &[String], &str),
+        in_vain: impl Future<Output = String>,
     ) -> Result<Finished, RunError> {
         let (program, started) = (self.program(name), Instant::now());
         let env = [("OVS_RUNDIR", self.rundir.as_os_str() as &OsStr)];
-        let result = run(&program, args, &env, stdin, self.timeout + GRACE, kept).await;
+        let bounds = Bounds { deadline: self.timeout + GRACE, in_vain, kept };
+        let result = run(&program, args, &env, stdin, bounds).await;
         hook.tell(name, RunResult::of(&result), started.elapsed());
         match &result {
             Ok(finished) => tracing::debug!(
@@ -112,6 +114,14 @@ impl Tools {
         }
         result
     }
+}
+
+/// Without what a command waits in vain.
+#[derive(Clone, Copy, Debug)]
+enum Needs {
+    Database,
+    Vswitchd,
+    Everything,
 }
 
 /// How a command ended.
@@ -176,7 +186,8 @@ pub struct RealSwitch {
 impl RealSwitch {
     /// Begins to follow the switch. It need not be there yet; one that is too old is refused.
     pub async fn start(mut tools: Tools, hook: CommandHook) -> Result<Self, StartError> {
-        let printed = tools.run(&hook, None, "ovs-vsctl", &["--version".to_owned()], "").await.ok();
+        let asked = ["--version".to_owned()];
+        let printed = tools.run(&hook, None, ("ovs-vsctl", &asked, ""), std::future::pending()).await.ok();
         let version = printed.and_then(|finished| vsctl::parse_version(&finished.stdout));
         let shown = version.map(|(major, minor)| format!("{major}.{minor}"));
         if let Some(found) = shown.clone().filter(|_| version < Some((2, 7))) {
@@ -186,6 +197,8 @@ impl RealSwitch {
         let observer = Observer::new(Health {
             database: Err("its database has not been read yet".into()),
             vswitchd: Err("ovs-vswitchd has not been looked for yet".into()),
+            database_silent: None,
+            vswitchd_silent: None,
             generation: 0,
             // That of the tools, until the database says its own; a switch that was started by hand never does.
             version: shown,
@@ -209,9 +222,24 @@ impl RealSwitch {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
     }
 
-    async fn run(&self, name: &str, args: &[String], stdin: &str) -> Result<Finished, RunError> {
+    async fn run(&self, name: &str, args: &[String], stdin: &str, needs: Needs) -> Result<Finished, RunError> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.tools.run(&self.hook, kept.as_deref(), name, args, stdin).await
+        self.tools.run(&self.hook, kept.as_deref(), (name, args, stdin), self.gone(needs)).await
+    }
+
+    /// Waits until something is gone without which a command waits in vain; gives the reason. The tools do not notice that.
+    async fn gone(&self, needs: Needs) -> String {
+        let gone = |health: &Health| match needs {
+            Needs::Database => health.database.as_ref().err().cloned(),
+            Needs::Vswitchd => health.vswitchd.as_ref().err().cloned(),
+            Needs::Everything => health.trouble().map(str::to_owned),
+        };
+        let mut health = self.observer.health();
+        let reason = health.wait_for(|health| gone(health).is_some()).await.ok().and_then(|health| gone(&health));
+        match reason {
+            Some(reason) => reason,
+            None => std::future::pending().await,
+        }
     }
 
     pub(crate) fn observer(&self) -> &Observer {
@@ -229,41 +257,6 @@ impl RealSwitch {
         }
     }
 
-    pub(crate) async fn commit(&self, steps: &[Step]) -> Result<(), CommitError> {
-        self.check_health()?;
-        for (n, transaction) in vsctl::transactions(steps).into_iter().enumerate() {
-            let args: Vec<String> =
-                self.tools.vsctl_options().into_iter().chain(["--".into()]).chain(transaction).collect();
-            let result = self.run("ovs-vsctl", &args, "").await;
-            ended_well(result, vsctl::classify).map_err(|error| match n {
-                0 => error,
-                _ => CommitError::Unknown(format!("only the first {n} transactions of the change were made: {error}")),
-            })?;
-        }
-        self.settled(steps).await
-    }
-
-    /// Waits until the mirror has what was written and vswitchd has taken it up.
-    ///
-    /// `ovs-vsctl` has waited for that already; the mirror hears of it over a connection of its own, in a moment. A port's
-    /// number can be wrong before vswitchd has taken up the whole configuration, so that is waited for, too.
-    async fn settled(&self, steps: &[Step]) -> Result<(), CommitError> {
-        let mut revision = self.observer.revision();
-        let deadline = Instant::now() + self.tools.timeout;
-        let mut written = None;
-        loop {
-            revision.borrow_and_update();
-            let (shown, (next, current)) = self.observer.read(|db| (visible(steps, &db.view()), db.configurations()));
-            if shown && current >= *written.get_or_insert(next) {
-                return Ok(());
-            }
-            if !matches!(tokio::time::timeout_at(deadline, revision.changed()).await, Ok(Ok(()))) {
-                let reason = "the change was written, but its effect has not shown in the database".to_owned();
-                return Err(CommitError::Unknown(reason));
-            }
-        }
-    }
-
     pub(crate) async fn change_flows(&self, bridge: &str, change: &FlowChange) -> Result<(), CommitError> {
         self.check_health()?;
         for meter in change.meters_needed() {
@@ -273,7 +266,7 @@ impl RealSwitch {
         for meter in change.meters_freed() {
             let args = ofctl::del_meter(&self.tools, bridge, meter);
             // One that is left over limits nothing, and is set anew before it is used again.
-            let _ = self.run("ovs-ofctl", &args, "").await;
+            let _ = self.run("ovs-ofctl", &args, "", Needs::Vswitchd).await;
         }
         Ok(())
     }
@@ -285,7 +278,7 @@ impl RealSwitch {
     }
 
     async fn ofctl(&self, args: &[String], stdin: &str) -> Result<Finished, CommitError> {
-        ended_well(self.run("ovs-ofctl", args, stdin).await, connection_failed)
+        ended_well(self.run("ovs-ofctl", args, stdin, Needs::Vswitchd).await, connection_failed)
     }
 
     pub(crate) async fn lay_footbridge(&self, bridge: &ObservedBridge) -> Result<Footbridge, CommitError> {
@@ -356,10 +349,10 @@ impl RealSwitch {
     async fn set_meter(&self, bridge: &str, meter: u32) -> Result<(), CommitError> {
         let pps = self.pps.load(Ordering::Relaxed);
         let args = |verb| ofctl::set_meter(verb, &self.tools, bridge, (meter, pps));
-        let added = ended_well(self.run("ovs-ofctl", &args("add-meter"), "").await, connection_failed);
+        let added = ended_well(self.run("ovs-ofctl", &args("add-meter"), "", Needs::Vswitchd).await, connection_failed);
         let result = match added {
             Err(CommitError::Refused(words)) if words.contains("METER_EXISTS") => {
-                let changed = self.run("ovs-ofctl", &args("mod-meter"), "").await;
+                let changed = self.run("ovs-ofctl", &args("mod-meter"), "", Needs::Vswitchd).await;
                 ended_well(changed, connection_failed)
             }
             result => result,
@@ -386,28 +379,36 @@ impl RealSwitch {
     pub(crate) async fn dump_flows(&self, bridge: &str) -> Result<FlowsSeen, CommitError> {
         self.check_health()?;
         let args = ofctl::dump(&self.tools, bridge);
-        let finished = ended_well(self.run("ovs-ofctl", &args, "").await, connection_failed)?;
+        let finished = ended_well(self.run("ovs-ofctl", &args, "", Needs::Vswitchd).await, connection_failed)?;
         Ok(FlowsSeen::parse_dump(&finished.stdout))
     }
 
     pub(crate) async fn flow_sign(&self, bridge: &str) -> Option<FlowSign> {
         let at = Instant::now().into_std();
-        let printed = control::flow_tables(&self.tools.rundir, bridge, self.tools.timeout).await;
+        let printed = self.printed_flows(bridge).await;
         let printed = printed.inspect_err(|error| tracing::debug!(bridge, %error, "no sign of its flows"));
         FlowSign::parse(&printed.ok()?, at)
+    }
+
+    pub(crate) async fn printed_flows(&self, bridge: &str) -> Result<String, CommitError> {
+        let printed = tokio::select! {
+            printed = control::flow_tables(&self.tools.rundir, bridge, self.tools.timeout) => printed,
+            reason = self.gone(Needs::Vswitchd) => Err(std::io::Error::other(reason)),
+        };
+        printed.map_err(|error| CommitError::Unavailable(error.to_string()))
     }
 
     pub(crate) async fn dump_all_flows(&self, bridge: &str, which: Option<&str>) -> Result<String, CommitError> {
         self.check_health()?;
         let args = ofctl::dump_all(&self.tools, bridge, which);
-        let finished = ended_well(self.run("ovs-ofctl", &args, "").await, connection_failed)?;
+        let finished = ended_well(self.run("ovs-ofctl", &args, "", Needs::Vswitchd).await, connection_failed)?;
         Ok(finished.stdout)
     }
 
     pub(crate) async fn rows(&self) -> Result<Rows, CommitError> {
         let lists = rows::LISTS.map(str::to_owned);
         let args: Vec<String> = self.tools.vsctl_options().into_iter().chain(lists).collect();
-        let finished = ended_well(self.run("ovs-vsctl", &args, "").await, vsctl::classify)?;
+        let finished = ended_well(self.run("ovs-vsctl", &args, "", Needs::Database).await, vsctl::classify)?;
         Rows::parse(&finished.stdout).map_err(CommitError::Unknown)
     }
 }

@@ -22,6 +22,9 @@ use tokio::process::{Child, Command};
 /// Longest output that is kept of each pipe, in bytes; a dump of 100,000 flows has 20 MB.
 const OUTPUT_MAX: u64 = 64 << 20;
 
+/// How long the kernel may take to end what was killed.
+const REAPED_WITHIN: Duration = Duration::from_secs(2);
+
 /// A program that ended by itself.
 #[derive(Debug)]
 pub struct Finished {
@@ -46,7 +49,8 @@ pub enum RunError {
         /// Why.
         source: io::Error,
     },
-    /// It was ended at its deadline, or by a signal from elsewhere; it is not known what it did.
+    /// It was ended at its deadline, because what it waits for is gone, or by a signal from elsewhere; it is not known what
+    /// it did. It is not there any more.
     #[error("{} {how} after {took:?}", program.display())]
     CutShort {
         /// The program.
@@ -58,15 +62,32 @@ pub enum RunError {
     },
 }
 
-/// Runs `program` with `args`, gives it `stdin`, and waits until it ends or `deadline` has passed. It has `kept` open for as
-/// long as it runs, also where we are killed meanwhile.
+/// What bounds a program.
+#[derive(Debug)]
+pub(crate) struct Bounds<'a, F> {
+    /// The longest that it may run.
+    pub deadline: Duration,
+    /// It is ended as soon as this is ready, with the reason.
+    pub in_vain: F,
+    /// It has this open for as long as it runs, also where we are killed meanwhile.
+    pub kept: Option<&'a File>,
+}
+
+impl Bounds<'_, std::future::Pending<String>> {
+    /// Nothing but a deadline.
+    pub fn within(deadline: Duration) -> Self {
+        Bounds { deadline, in_vain: std::future::pending(), kept: None }
+    }
+}
+
+/// Runs `program` with `args`, gives it `stdin`, and waits until it ends or has reached its bounds. Then it is killed, and
+/// reaped before this returns: nothing that it sends can come after what is asked next.
 pub(crate) async fn run<S: AsRef<OsStr>>(
     program: &Path,
     args: &[S],
     env: &[(&str, &OsStr)],
     stdin: &str,
-    deadline: Duration,
-    kept: Option<&File>,
+    bounds: Bounds<'_, impl Future<Output = String>>,
 ) -> Result<Finished, RunError> {
     let start = Instant::now();
     let mut command = Command::new(program);
@@ -75,16 +96,27 @@ pub(crate) async fn run<S: AsRef<OsStr>>(
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A group of its own: a Ctrl-C meant for us does not hit it, and at the deadline all of it can be ended.
     command.process_group(0).kill_on_drop(true);
-    let child = spawn(&mut command, kept).map_err(|source| RunError::Start { program: program.to_owned(), source })?;
+    let Bounds { deadline, in_vain, kept } = bounds;
+    let spawned = spawn(&mut command, kept);
+    let mut child = spawned.map_err(|source| RunError::Start { program: program.to_owned(), source })?;
 
     let group = GroupGuard(child.id());
-    let outcome = tokio::time::timeout(deadline, serve(child, stdin)).await;
+    let outcome = tokio::select! {
+        ended = serve(&mut child, stdin) => ended.map_err(|error| format!("could not be waited for ({error})")),
+        () = tokio::time::sleep(deadline) => Err("did not end and was killed".to_owned()),
+        reason = in_vain => Err(format!("waited in vain and was killed ({reason})")),
+    };
     let took = start.elapsed();
     let cut_short = |how: String| RunError::CutShort { program: program.to_owned(), how, took };
     let (status, stdout, stderr) = match outcome {
-        Err(_) => return Err(cut_short("did not end and was killed".into())),
-        Ok(Err(error)) => return Err(cut_short(format!("could not be waited for ({error})"))),
-        Ok(Ok(ended)) => ended,
+        Ok(ended) => ended,
+        Err(how) => {
+            drop(group);
+            if tokio::time::timeout(REAPED_WITHIN, child.wait()).await.is_err() {
+                tracing::error!(program = %program.display(), "was killed, and is still there");
+            }
+            return Err(cut_short(how));
+        }
     };
     group.done();
     match status.signal() {
@@ -105,7 +137,7 @@ fn spawn(command: &mut Command, kept: Option<&File>) -> io::Result<Child> {
 }
 
 /// Writes its input, reads both outputs and reaps it, all at once, so that no full pipe can block it.
-async fn serve(mut child: Child, input: &str) -> io::Result<(ExitStatus, String, String)> {
+async fn serve(child: &mut Child, input: &str) -> io::Result<(ExitStatus, String, String)> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let write = async {
         if let Some(mut stdin) = stdin {
@@ -148,7 +180,7 @@ mod tests {
     use super::*;
 
     async fn sh(script: &str, stdin: &str, deadline: Duration) -> Result<Finished, RunError> {
-        run(Path::new("/bin/sh"), &["-c", script], &[], stdin, deadline, None).await
+        run(Path::new("/bin/sh"), &["-c", script], &[], stdin, Bounds::within(deadline)).await
     }
 
     const LONG: Duration = Duration::from_secs(20);
@@ -164,7 +196,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_program_says_so_and_did_nothing() {
-        let error = run(Path::new("/nonexistent/x"), &["a"], &[], "", LONG, None).await.unwrap_err();
+        let error = run(Path::new("/nonexistent/x"), &["a"], &[], "", Bounds::within(LONG)).await.unwrap_err();
         assert!(matches!(error, RunError::Start { .. }));
         assert_eq!(error.to_string(), "cannot run /nonexistent/x");
     }
@@ -186,6 +218,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_waits_in_vain_is_killed_and_reaped_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        let args = ["-c".to_owned(), format!("echo $$ >{0}.new; mv {0}.new {0}; sleep 1000", file.display())];
+        let in_vain = async {
+            while !file.exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            "the database is gone".to_owned()
+        };
+        let bounds = Bounds { deadline: LONG, in_vain, kept: None };
+        let error = run(Path::new("/bin/sh"), &args, &[], "", bounds).await.unwrap_err();
+        assert!(error.to_string().contains("waited in vain and was killed (the database is gone)"), "{error}");
+        let pid = std::fs::read_to_string(&file).unwrap();
+        assert!(!Path::new("/proc").join(pid.trim()).exists(), "it is reaped");
+    }
+
+    #[tokio::test]
     async fn ended_by_a_signal_is_not_an_answer() {
         let error = sh("kill -ALRM $$", "", LONG).await.unwrap_err();
         assert!(error.to_string().contains("was ended by signal 14"), "{error}");
@@ -196,7 +246,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = File::create(dir.path().join("the-lock")).unwrap();
         let args = ["-c", "ls -l /proc/$$/fd | grep -c the-lock; true"];
-        let with = |kept| run(Path::new("/bin/sh"), &args, &[], "", LONG, kept);
+        let with = |kept| run(Path::new("/bin/sh"), &args, &[], "", Bounds { kept, ..Bounds::within(LONG) });
         let both = tokio::join!(with(Some(&file)), with(None));
         assert_eq!((both.0.unwrap().stdout.trim(), both.1.unwrap().stdout.trim()), ("1", "0"));
     }

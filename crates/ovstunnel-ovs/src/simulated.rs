@@ -5,6 +5,7 @@
 
 mod listed;
 mod others;
+mod outcomes;
 mod pace;
 mod rows;
 
@@ -19,6 +20,7 @@ use ovstunnel_core::{
 use crate::mirror::{Db, InterfaceRow, Observer, Pairs, PortRow};
 use crate::{CommitError, Health};
 
+pub use outcomes::Becomes;
 pub use pace::{Pace, Work};
 use rows::{add_bridge, add_port, bridge_uuid, edit_bridge, edit_port, remove_bridge, remove_port, report, sorted};
 
@@ -32,8 +34,11 @@ struct State {
     commits: u64,
     /// Bridges whose flows cannot be changed.
     no_flows: HashSet<String>,
+    /// Bridges on which changes of flows do nothing.
+    ignored_flows: HashSet<String>,
     /// The database takes nothing.
     no_commits: bool,
+    outcomes: outcomes::Outcomes,
     /// Columns that the mirror does not have: table, row, column.
     columns: listed::Columns,
 }
@@ -56,7 +61,15 @@ impl SimulatedSwitch {
     /// A switch without bridges.
     pub fn new() -> Self {
         let version = Some("3.1.0 (simulated)".to_owned());
-        let health = Health { database: Ok(()), vswitchd: Ok(()), generation: 1, version, no_meters: None };
+        let health = Health {
+            database: Ok(()),
+            vswitchd: Ok(()),
+            generation: 1,
+            version,
+            database_silent: None,
+            vswitchd_silent: None,
+            no_meters: None,
+        };
         SimulatedSwitch { observer: Observer::new(health), state: Arc::default(), pace: None }
     }
 
@@ -183,12 +196,17 @@ impl SimulatedSwitch {
         if self.state().no_commits && !steps.is_empty() {
             return Err(CommitError::Refused("transaction error".into()));
         }
+        self.killed(steps)?;
+        self.carry_out(steps);
+        Ok(())
+    }
+
+    fn carry_out(&self, steps: &[Step]) {
         self.state().commits += 1;
         self.observer.write(|db| {
             let mut taken = tunnels_there(db);
             steps.iter().for_each(|step| self.apply(db, &mut taken, step));
         });
-        Ok(())
     }
 
     fn apply(&self, db: &mut Db, taken: &mut HashSet<GreIdentity>, step: &Step) {
@@ -274,6 +292,9 @@ impl SimulatedSwitch {
         let mut state = self.state();
         if state.no_flows.contains(bridge) {
             return Err(CommitError::Refused("OFPT_ERROR (OF1.4)".into()));
+        }
+        if state.ignored_flows.contains(bridge) {
+            return Ok(());
         }
         state.commits += 1;
         let flows = state.flows.entry(bridge.to_owned()).or_insert_with(FlowsSeen::none);

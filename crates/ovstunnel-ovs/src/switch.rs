@@ -5,6 +5,7 @@
 use std::fmt;
 use std::fs::File;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ovstunnel_core::{FlowChange, FlowsSeen, Footbridge, ObservedBridge, PluginTable, Settings, SpanningTree, Step};
 use tokio::sync::watch;
@@ -21,6 +22,10 @@ pub struct Health {
     pub database: Result<(), String>,
     /// `ovs-vswitchd` runs; else the reason why not.
     pub vswitchd: Result<(), String>,
+    /// Since when `ovsdb-server` has not answered, where that is longer than it should be.
+    pub database_silent: Option<Instant>,
+    /// Since when `ovs-vswitchd` has not answered, likewise.
+    pub vswitchd_silent: Option<Instant>,
     /// Counts the starts of `ovs-vswitchd` that were seen: flows read under another number say nothing any more.
     pub generation: u64,
     /// The version in the database, where it is known.
@@ -30,6 +35,25 @@ pub struct Health {
 }
 
 impl Health {
+    /// Which daemon runs, does not answer and computes, and for how long, in words; nothing where all answer.
+    pub fn busy(&self) -> Option<String> {
+        let (name, since) = self.busy_since()?;
+        Some(format!("{name} has been busy for {} s and answers nothing meanwhile", since.elapsed().as_secs()))
+    }
+
+    /// The same: its name, and since when.
+    pub fn busy_since(&self) -> Option<(&'static str, Instant)> {
+        let vswitchd = self.vswitchd_silent.filter(|_| self.vswitchd.is_ok()).map(|since| ("ovs-vswitchd", since));
+        let database = self.database_silent.filter(|_| self.database.is_ok()).map(|since| ("ovsdb-server", since));
+        database.or(vswitchd)
+    }
+
+    /// Whether one of the daemons is there and does nothing. What it has, it still has.
+    pub fn hangs(&self) -> bool {
+        let hangs = |state: &Result<(), String>, silent: Option<Instant>| state.is_err() && silent.is_some();
+        hangs(&self.database, self.database_silent) || hangs(&self.vswitchd, self.vswitchd_silent)
+    }
+
     /// The first reason why the switch cannot be worked with, or nothing.
     pub fn trouble(&self) -> Option<&str> {
         let of = |part: &'static str| move |reason| (part, reason);
@@ -54,8 +78,22 @@ pub enum CommitError {
     Unavailable(String),
     /// The switch refused the change as a whole, in these words; nothing was changed.
     Refused(String),
+    /// It did not take effect, as was found out afterwards; nothing was changed.
+    Undone(String),
+    /// Only a part of it took effect.
+    Partly(String),
     /// It is not known what was changed: look.
     Unknown(String),
+}
+
+impl CommitError {
+    /// The same, where something was changed before.
+    pub fn after(self, what: impl fmt::Display) -> Self {
+        match self {
+            CommitError::Unknown(reason) => CommitError::Unknown(format!("{what}: {reason}")),
+            error => CommitError::Partly(format!("{what}: {error}")),
+        }
+    }
 }
 
 impl fmt::Display for CommitError {
@@ -63,6 +101,8 @@ impl fmt::Display for CommitError {
         match self {
             CommitError::Unavailable(reason) => write!(f, "Open vSwitch cannot be reached: {reason}"),
             CommitError::Refused(words) => write!(f, "Open vSwitch refused: {words}"),
+            CommitError::Undone(reason) => write!(f, "it did not take effect: {reason}"),
+            CommitError::Partly(reason) => write!(f, "only a part of it took effect: {reason}"),
             CommitError::Unknown(reason) => write!(f, "it is not known whether this took effect: {reason}"),
         }
     }
@@ -107,6 +147,14 @@ impl Switch {
         self.observer().health()
     }
 
+    /// The deadline of each command.
+    pub fn timeout(&self) -> Duration {
+        match self {
+            Switch::Real(real) => real.tools().timeout,
+            Switch::Simulated(_) => crate::Tools::default().timeout,
+        }
+    }
+
     /// Has each command keep a file open from now on: whoever waits for its lock waits for a command too that has outlived
     /// the process that started it.
     pub fn keep_open(&self, file: Arc<File>) {
@@ -141,6 +189,24 @@ impl Switch {
         }
     }
 
+    /// That the database answers at this moment: before what must not be left half done.
+    pub async fn database_answers(&self) -> Result<(), CommitError> {
+        match self {
+            Switch::Real(real) => real.database_answers().await,
+            Switch::Simulated(simulated) => simulated.database_answers(),
+        }
+    }
+
+    /// Has the mirror begin anew on a new connection to the database; gives its number, for [`Observer::has_caught_up`].
+    /// What a command that is gone has written is in the first answer on that connection, or will never be.
+    pub fn begin_anew(&self) -> u64 {
+        let number = self.observer().ask_for_connection();
+        if let Switch::Simulated(simulated) = self {
+            simulated.begin_anew();
+        }
+        number
+    }
+
     /// Changes flows of one bridge: all of it or nothing.
     pub async fn change_flows(&self, bridge: &str, change: &FlowChange) -> Result<(), CommitError> {
         match self {
@@ -154,6 +220,14 @@ impl Switch {
         match self {
             Switch::Real(real) => real.dump_flows(bridge).await,
             Switch::Simulated(simulated) => simulated.dump_flows(bridge).await,
+        }
+    }
+
+    /// The flow tables of a bridge as `bridge/dump-flows` on the control socket prints them, without cookies.
+    pub async fn printed_flows(&self, bridge: &str) -> Result<String, CommitError> {
+        match self {
+            Switch::Real(real) => real.printed_flows(bridge).await,
+            Switch::Simulated(simulated) => simulated.printed_flows(bridge),
         }
     }
 

@@ -11,10 +11,16 @@ use ovstunnel_core::{BridgeName, NetworkUuid};
 use uuid::Uuid;
 
 use crate::real::{CommandHook, RunResult};
-use crate::runner::{RunError, run};
+use crate::runner::{Bounds, RunError, run};
 
 /// Longest name-label that is asked for, in bytes.
 const LABEL_MAX: usize = 4096;
+
+/// Longest answer, in bytes: a network's `other-config`, or the networks of a host's devices.
+const ANSWER_MAX: usize = 1 << 20;
+
+/// Characters of its words that are kept.
+const WORDS_MAX: usize = 300;
 
 /// Why xapi has no good answer.
 #[derive(Debug, thiserror::Error)]
@@ -125,25 +131,31 @@ impl Xe {
         let args: Vec<String> = args.iter().cloned().chain(["--minimal".into()]).collect();
         let text = self.ask(command, &args).await?;
         let uuids = text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::parse);
-        uuids.collect::<Result<_, _>>().map_err(|_| XeError::Unreadable { command, text })
+        uuids.collect::<Result<_, _>>().map_err(|_| XeError::Unreadable { command, text: shortened(&text) })
     }
 
     /// Runs `xe` once; what it prints, without the end of the line.
     async fn ask(&self, command: &'static str, args: &[String]) -> Result<String, XeError> {
         let args: Vec<&str> = std::iter::once(command).chain(args.iter().map(String::as_str)).collect();
         let started = Instant::now();
-        let result = run(&self.program, &args, &[], "", self.timeout, None).await;
+        let result = run(&self.program, &args, &[], "", Bounds::within(self.timeout)).await;
         self.hook.tell("xe", RunResult::of(&result), started.elapsed());
         let finished = result?;
         tracing::debug!(command, status = finished.status.code(), took = ?finished.took, "ran xe");
         match finished.status.success() {
-            true => Ok(finished.stdout.trim_end_matches('\n').to_owned()),
-            false => {
-                let words = finished.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
-                Err(XeError::Refused { command, words: words.chars().take(300).collect() })
+            true if finished.stdout.len() > ANSWER_MAX => {
+                Err(XeError::Unreadable { command, text: shortened(&finished.stdout) })
             }
+            true => Ok(finished.stdout.trim_end_matches('\n').to_owned()),
+            false => Err(XeError::Refused { command, words: shortened(&finished.stderr) }),
         }
     }
+}
+
+/// The beginning of what `xe` says, on one line.
+fn shortened(said: &str) -> String {
+    let words = said.split_whitespace().flat_map(|word| [" ", word]).skip(1);
+    words.flat_map(str::chars).filter(|c| !c.is_control()).take(WORDS_MAX).collect()
 }
 
 fn uuid(network: NetworkUuid) -> String {

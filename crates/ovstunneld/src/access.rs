@@ -54,6 +54,14 @@ fn judge(certificate: &PeerCertificate, tls: &Loaded, method: &Method) -> Result
     let name = certificate.name();
     tls.accepts(&certificate.chain)
         .map_err(|e| ApiError::forbidden(format!("the certificate of {name} is not accepted any more: {e}")))?;
+    if let Some(what) = certificate.unread {
+        return Err(ApiError::forbidden(format!("{what} of {name} cannot be read, so it is not known whose it is")));
+    }
+    if certificate.all_names().next().is_none() {
+        let detail =
+            "the client's certificate has no name: neither a common name nor a DNS name, e-mail address or URI";
+        return Err(ApiError::forbidden(detail));
+    }
     match role(certificate, &tls.clients) {
         Some(Role::Operator) => Ok(()),
         Some(Role::Viewer) if matches!(*method, Method::GET | Method::HEAD) => Ok(()),
@@ -92,8 +100,9 @@ mod tests {
     fn certificate(names: &[&str]) -> PeerCertificate {
         let mut names = names.iter().map(|name| (*name).to_owned());
         PeerCertificate {
-            common_name: names.next(),
+            common_names: names.next().into_iter().collect(),
             names: names.collect(),
+            unread: None,
             address: "192.0.2.1:9".parse().unwrap(),
             chain: Vec::new(),
         }

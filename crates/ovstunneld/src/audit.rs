@@ -1,10 +1,13 @@
-//! The audit: one line for each request that changes something or is refused to its client.
+//! The audit: one line for each request that changes something or is refused to its client; of those of a client that is
+//! refused again and again, one a second.
 //!
 //! What it does: says who asked for what and what became of it, also where the client did not wait for the answer. What it
 //! must not do: speak of mere looks, or depend on the log level: only `off` and a level of its own silence it
 //! ([`AUDIT`]).
 
-use std::time::Instant;
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::response::Response;
 use http::{Method, StatusCode};
@@ -12,6 +15,7 @@ use http::{Method, StatusCode};
 use crate::config::AUDIT;
 use crate::listen::Peer;
 use crate::problem::{ApiError, echo};
+use crate::seldom::Seldom;
 
 /// What a change did, in a word, such as `created` or `unchanged`: an extension of its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,19 +66,36 @@ impl Audit {
             StatusCode::FORBIDDEN => "refused",
             _ => "failed",
         };
-        self.tell(word, Some(status), effect.or(error.map(|error| error.problem().code.as_str())));
+        // Whoever may do nothing must not push out what others did.
+        let left_out = match status {
+            StatusCode::FORBIDDEN => match refusal_of(&self.who()) {
+                Some(left_out) => left_out,
+                None => return,
+            },
+            _ => None,
+        };
+        self.tell(word, Some(status), left_out, effect.or(error.map(|error| error.problem().code.as_str())));
     }
 
     fn is_look(&self) -> bool {
         matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS)
     }
 
-    fn tell(&self, word: &str, status: Option<StatusCode>, outcome: Option<&str>) {
-        let (who, address, pid) = match &self.peer {
-            Some(Peer::Certificate(certificate)) => (certificate.name(), Some(certificate.address), None),
-            Some(Peer::Root { pid }) => ("root".to_owned(), None, *pid),
-            None => ("?".to_owned(), None, None),
+    fn who(&self) -> String {
+        match &self.peer {
+            Some(Peer::Certificate(certificate)) => certificate.name(),
+            Some(Peer::Root { .. }) => "root".to_owned(),
+            None => "?".to_owned(),
+        }
+    }
+
+    fn tell(&self, word: &str, status: Option<StatusCode>, left_out: Option<u64>, outcome: Option<&str>) {
+        let (address, pid) = match &self.peer {
+            Some(Peer::Certificate(certificate)) => (Some(certificate.address), None),
+            Some(Peer::Root { pid }) => (None, *pid),
+            None => (None, None),
         };
+        let who = self.who();
         tracing::info!(
             target: AUDIT,
             parent: None,
@@ -86,16 +107,28 @@ impl Audit {
             id = self.id,
             status = status.map(|status| status.as_u16()),
             outcome,
+            left_out,
             ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "{word}"
         );
     }
 }
 
+/// Names whose refusals are counted apart; all others are counted together.
+const NAMES: usize = 256;
+
+/// Leave to tell of a refusal: of each client 100 at once, then one a second.
+fn refusal_of(who: &str) -> Option<Option<u64>> {
+    static REFUSED: LazyLock<Mutex<HashMap<String, Seldom>>> = LazyLock::new(Mutex::default);
+    let mut refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
+    let who = if refused.len() < NAMES || refused.contains_key(who) { who } else { "" };
+    refused.entry(who.to_owned()).or_insert_with(|| Seldom::new(100, Duration::from_secs(1))).may()
+}
+
 impl Drop for Audit {
     fn drop(&mut self) {
         if !self.told && !self.is_look() {
-            self.tell("the client went away before the answer", None, None);
+            self.tell("the client went away before the answer", None, None, None);
         }
     }
 }

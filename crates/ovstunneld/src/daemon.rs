@@ -85,7 +85,7 @@ pub async fn run(
     let mut signals = Signals::new()?;
     let listeners = Listeners::bind(config, reloader.access.tls()).await?;
     let https = listeners.https_address().map_or_else(|| "off".to_owned(), |a| a.to_string());
-    let serving = listeners.serve(&app);
+    let serving = listeners.serve(&app, reloader.tuner.metrics());
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, https, socket = %config.api.socket.display(), "serving");
     let mut settled = pin!(settled.fuse());

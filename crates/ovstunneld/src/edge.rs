@@ -8,6 +8,7 @@ mod body;
 
 use std::any::Any;
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -25,7 +26,8 @@ use tracing::Instrument;
 use crate::access::Access;
 use crate::audit::Audit;
 use crate::listen::Peer;
-use crate::problem::{ApiError, echo};
+use crate::problem::{ApiError, echo, harmless};
+use crate::seldom::Seldom;
 
 /// The header with a request's id.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -106,23 +108,40 @@ async fn identify(mut request: Request, next: Next) -> Response {
             response.headers_mut().insert(REQUEST_ID, value);
         }
         audit.end(&response);
-        report(&response, &shown, started.elapsed());
+        report(&response, &method, &shown, started.elapsed());
         response
     }
     .instrument(span)
     .await
 }
 
+/// Characters of the reason why a request failed, in the log.
+const REASON: usize = 1500;
+
+/// Of looks that are refused 100 lines at once, then one a second: a viewer can ask as often as it likes. Of those that
+/// fail 5, then one in 20 s, for they are also in the journal.
+static REFUSED_LOOKS: LazyLock<Seldom> = LazyLock::new(|| Seldom::new(100, Duration::from_secs(1)));
+static FAILED_LOOKS: LazyLock<Seldom> = LazyLock::new(|| Seldom::new(5, Duration::from_secs(20)));
+
 /// One line for the answer. Whatever was refused is told at `info` with the reason; of what was done the audit tells.
-fn report(response: &Response, peer: &str, took: Duration) {
+fn report(response: &Response, method: &Method, peer: &str, took: Duration) {
     let (status, ms) = (response.status().as_u16(), took.as_millis());
-    let error = response.extensions().get::<ApiError>().map(|e| tracing::field::display(e.problem().detail.clone()));
+    if status < 400 {
+        return tracing::debug!(peer, status, ms, "answered");
+    }
+    let is_look = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let leave = match (is_look, status) {
+        (false, _) => Some(None),
+        (true, 500..) => FAILED_LOOKS.may(),
+        (true, _) => REFUSED_LOOKS.may(),
+    };
+    let Some(left_out) = leave else { return };
+    let error = response.extensions().get::<ApiError>().map(|e| harmless(&e.problem().detail, REASON));
+    let error = error.map(tracing::field::display);
     if status >= 500 {
-        tracing::error!(peer, status, ms, error, "answered");
-    } else if status >= 400 {
-        tracing::info!(peer, status, ms, error, "answered");
+        tracing::error!(peer, status, ms, error, left_out, "answered");
     } else {
-        tracing::debug!(peer, status, ms, "answered");
+        tracing::info!(peer, status, ms, error, left_out, "answered");
     }
 }
 

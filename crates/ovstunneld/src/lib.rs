@@ -23,6 +23,7 @@ pub mod plugin;
 pub mod problem;
 pub mod reload;
 pub mod routes;
+pub mod seldom;
 pub mod service;
 pub mod support;
 pub mod tls;

@@ -7,6 +7,7 @@ use clap::Parser;
 use ovstunneld::access::Access;
 use ovstunneld::cli::Cli;
 use ovstunneld::config::Config;
+use ovstunneld::lock::Seat;
 use ovstunneld::logging::Logging;
 use ovstunneld::reload::Reloader;
 use ovstunneld::service::Service;
@@ -60,6 +61,8 @@ fn start(cli: &Cli) -> Result<(), Failure> {
 
 async fn live(config: &Config, cli: &Cli, logging: Arc<Logging>) -> Result<(), Failure> {
     let access = Access::open(config)?;
+    // Held to the end. Nobody shares a simulated switch.
+    let _seat = if cli.simulate { None } else { Some(Seat::take(&config.ovs.rundir)?) };
     let (app, service) = Service::start(config, cli.simulate, access.clone(), Arc::clone(&logging)).await?;
     let (file, tuner) = (cli.config.clone(), service.tuner());
     let reloader = Reloader { file, config: config.clone(), access, logging, tuner };

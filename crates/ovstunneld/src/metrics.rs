@@ -59,6 +59,11 @@ struct FileLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabel {
     result: &'static str,
 }
@@ -79,6 +84,7 @@ struct Inner {
     batch_seconds: Histogram,
     looks: Counter,
     repairs: Family<ResultLabel, Counter>,
+    connections_ended: Family<ReasonLabel, Counter>,
     stock: Stock,
 }
 
@@ -127,6 +133,7 @@ impl Default for Metrics {
             batch_seconds: histogram(),
             looks: Counter::default(),
             repairs: Family::default(),
+            connections_ended: Family::default(),
             stock: Stock::default(),
         };
         inner.register();
@@ -147,6 +154,8 @@ impl Inner {
         r.register_with_unit("batch", "Duration of batches", seconds(), self.batch_seconds.clone());
         r.register("reconciles", "Looks at everything", self.looks.clone());
         r.register("repairs", "Steps of repair, by result", self.repairs.clone());
+        let ended = "Connections that were refused or ended, by reason";
+        r.register("connections_ended", ended, self.connections_ended.clone());
         self.stock.register(r);
     }
 }
@@ -230,6 +239,11 @@ impl Metrics {
         self.0.repairs.get_or_create(&ResultLabel { result: "failed" }).inc_by(failed as u64);
     }
 
+    /// Counts a connection that was refused or ended.
+    pub fn connection_ended(&self, reason: &'static str) {
+        self.0.connections_ended.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
     /// Everything as text, with the stock of these bridges.
     pub fn text(&self, bridges: &[Bridge], around: &Surroundings) -> String {
         self.0.stock.take(bridges, around);
@@ -265,8 +279,15 @@ mod tests {
     use super::*;
 
     fn around() -> Surroundings {
-        let health =
-            Health { database: Ok(()), vswitchd: Err("ended".into()), generation: 3, version: None, no_meters: None };
+        let health = Health {
+            database: Ok(()),
+            vswitchd: Err("ended".into()),
+            generation: 3,
+            version: None,
+            database_silent: None,
+            vswitchd_silent: None,
+            no_meters: None,
+        };
         let certificates = vec![("certificate", Some(-3.5)), ("client_ca", None)];
         Surroundings { health, mirror_age: Duration::from_millis(1500), log_lines_lost: 7, certificates }
     }

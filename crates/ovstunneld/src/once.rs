@@ -47,7 +47,7 @@ pub async fn run(config: &Config) -> Result<(), OnceError> {
         return Ok(());
     };
     // A daemon lets go after each batch; one batch can take two commands' deadlines and more.
-    let turn = WriterLock::beside(&config.api.socket, 4 * config.ovs.timeout).take().await?;
+    let turn = WriterLock::of(config, 4 * config.ovs.timeout).take().await?;
     turn.sign();
     // From here on a new event is none that we are sure to see.
     drop(place);
@@ -63,7 +63,7 @@ async fn look(config: &Config, turn: &Turn) -> Result<(), OnceError> {
     let (writer, running) =
         Writer::start(switch.clone(), service::settings(config), NEVER, metrics, WriterLock::none());
     let report = match until_there(&switch, config.ovs.timeout).await {
-        Ok(()) => writer.reconcile().await.map_err(OnceError::from),
+        Ok(()) => writer.clone().patient().reconcile().await.map_err(OnceError::from),
         Err(reason) => Err(OnceError::Unavailable(reason)),
     };
     // It finishes what it is at, then ends.

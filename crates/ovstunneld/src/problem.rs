@@ -23,7 +23,7 @@ pub struct ApiError(Box<Problem>);
 impl ApiError {
     /// An error with nothing but a code and an explanation.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        ApiError(Box::new(Problem::new(code, detail)))
+        Problem::new(code, detail).into()
     }
 
     /// 400: `field` breaks `rule`, which reads on from the field's name: "must be …". The value is shortened and escaped
@@ -37,7 +37,7 @@ impl ApiError {
         let but = value.as_ref().map(|v| format!(", not `{v}`")).unwrap_or_default();
         let mut problem = Problem::new(Code::InvalidRequest, format!("{field} {rule}{but}"));
         problem.field = Some(field);
-        problem.rule = Some(rule.to_string());
+        problem.rule = Some(cut(rule.to_string()));
         problem.value = value;
         problem.into()
     }
@@ -106,7 +106,9 @@ impl ApiError {
 }
 
 impl From<Problem> for ApiError {
-    fn from(problem: Problem) -> Self {
+    /// Whatever others have said in it, its explanation has a bounded length.
+    fn from(mut problem: Problem) -> Self {
+        problem.detail = cut(problem.detail);
         ApiError(Box::new(problem))
     }
 }
@@ -127,6 +129,39 @@ impl IntoResponse for ApiError {
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// Characters of others' words in a sentence of ours, where a value would have [`SHOWN`].
+const WORDS: usize = 400;
+
+/// Characters of an explanation.
+const DETAIL: usize = 4096;
+
+/// The beginning of a text that is too long.
+fn cut(mut text: String) -> String {
+    if let Some((at, _)) = text.char_indices().nth(DETAIL) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
+}
+
+/// What somebody else says, such as a library of a client's bytes or a program on standard error: as [`echo`], but a
+/// sentence. What is beyond its end is not even put together.
+pub fn words(said: &dyn Display) -> String {
+    /// Takes text until there is enough.
+    struct Beginning(String);
+    impl fmt::Write for Beginning {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0.extend(text.chars().take(WORDS + 1));
+            // No character has more than four bytes.
+            if self.0.len() > WORDS * 4 { Err(fmt::Error) } else { Ok(()) }
+        }
+    }
+    let mut beginning = Beginning(String::new());
+    // It fails where there is enough.
+    let _ = fmt::Write::write_fmt(&mut beginning, format_args!("{said}"));
+    harmless(&beginning.0, WORDS)
 }
 
 /// An error with its sources.
@@ -193,6 +228,24 @@ mod tests {
             assert_eq!(response.status().as_u16(), status);
             assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
         }
+    }
+
+    #[test]
+    fn what_others_say_is_cut_while_it_is_put_together() {
+        struct Endless;
+        impl Display for Endless {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                loop {
+                    f.write_str("é, ")?;
+                }
+            }
+        }
+        let said = words(&Endless);
+        assert!(said.ends_with('…') && said.chars().count() == WORDS + 1, "{said}");
+        assert_eq!(words(&"x".repeat(100_000)).chars().count(), WORDS + 1);
+        let long = ApiError::unavailable("é".repeat(100_000));
+        assert_eq!(long.problem().detail.chars().count(), DETAIL + 1);
+        assert_eq!(words(&"short\x1b"), "short\\u{1b}");
     }
 
     #[test]

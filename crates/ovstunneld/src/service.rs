@@ -43,9 +43,15 @@ pub struct Tuner {
     switch: Switch,
     writer: Writer,
     doctor: Arc<Doctor>,
+    metrics: Metrics,
 }
 
 impl Tuner {
+    /// The numbers of this daemon.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
+    }
+
     /// Has everything follow what this configuration says.
     pub fn tune(&self, config: &Config) {
         self.doctor.follow(config.clone());
@@ -69,17 +75,18 @@ impl Service {
         let (switch, interfaces, lock) = if simulate {
             (Switch::Simulated(SimulatedSwitch::new()), simulated_interfaces(), WriterLock::none())
         } else {
-            let lock = WriterLock::beside(&config.api.socket, config.ovs.timeout);
+            let lock = WriterLock::of(config, config.ovs.timeout);
             (real_switch(config, &metrics).await?, Interfaces::kernel(), lock)
         };
         let xapi = Xapi::new(&config.xapi, hook(&metrics));
         tracing::info!(used = xapi.is_some(), xe = %config.xapi.xe.display(), "xapi");
         let doctor = Arc::new(Doctor::new(config.clone()));
         let (access, logging) = (Some(access), Some(logging));
+        let counted = metrics.clone();
         let host = Host { access, logging, metrics, lock, interfaces, xapi, doctor: doctor.clone() };
         let (router, running, writer) = assemble_on(host, switch.clone(), settings(config), config.reconcile.interval);
         let watchdog = notify::watchdog(writer.progress(), config.ovs.timeout);
-        let tuner = Tuner { switch, writer, doctor };
+        let tuner = Tuner { switch, writer, doctor, metrics: counted };
         Ok((router, Service { running, watchdog, tuner }))
     }
 

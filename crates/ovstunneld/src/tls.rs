@@ -19,6 +19,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio::sync::watch;
 
 use crate::config::{Tls, TlsClient};
+use crate::problem::words;
 
 /// Why a certificate or key file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -119,7 +120,7 @@ fn client_verifier(files: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dy
 }
 
 fn refuse(key: &'static str, file: &Path, reason: &dyn std::fmt::Display) -> TlsError {
-    TlsError { key, file: file.to_owned(), reason: reason.to_string() }
+    TlsError { key, file: file.to_owned(), reason: words(reason) }
 }
 
 fn read(key: &'static str, file: &Path) -> Result<Vec<u8>, TlsError> {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{Daemon, Identity, Session, request};
 use nix::sys::signal::Signal;
+use rcgen::DnValue;
 
 const ROLES: &str =
     "[[tls.clients]]\nname = \"ops\"\nrole = \"operator\"\n[[tls.clients]]\nname = \"graphs\"\nrole = \"viewer\"\n";
@@ -82,6 +83,34 @@ async fn an_operator_changes_a_viewer_reads_a_stranger_does_nothing_and_all_of_i
     let dry = daemon.ask_socket(&request("POST /v1/reconcile?dry_run=true", &[], b"")).await;
     assert_eq!(dry.status, 200);
     audited(&daemon, 13, &["done who=\"root\"", "outcome=\"dry run: unchanged\""]);
+}
+
+/// A certificate may have several common names, in whatever order: else its owner would choose the role.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_names_of_a_certificate_count_and_one_without_any_is_nobodys() {
+    let text = |name: &str| DnValue::Utf8String(name.to_owned());
+    let refused = async |daemon: &Daemon, identity: &Identity, why: &str| {
+        let (status, body) = once(daemon, identity, PUT, BODY).await;
+        assert_eq!(status, 403, "{body}");
+        assert!(body.contains(why), "{body}");
+    };
+    let daemon = Daemon::simulated(ROLES);
+    for names in [["ops", "graphs"], ["graphs", "ops"]] {
+        let both = daemon.ca.issue_with(names.map(text).into());
+        refused(&daemon, &both, &format!("{} is a viewer in [[tls.clients]]", names.join(" + "))).await;
+        assert_eq!(once(&daemon, &both, "GET /v1/bridges", "").await.0, 200);
+    }
+    let first_unknown = daemon.ca.issue_with(vec![text("unknown"), text("ops")]);
+    assert_eq!(once(&daemon, &first_unknown, PUT, BODY).await.0, 201);
+    let unread = daemon.ca.issue_with(vec![text("ops"), DnValue::BmpString("graphs".try_into().unwrap())]);
+    refused(&daemon, &unread, "a common name of ops cannot be read").await;
+    let nameless = daemon.ca.issue_with(Vec::new());
+    refused(&daemon, &nameless, "the client's certificate has no name").await;
+    daemon.wait_for_log("refused who=\"ops + graphs\"", 1);
+
+    let open_to_all = Daemon::simulated("");
+    let nameless = open_to_all.ca.issue_with(Vec::new());
+    refused(&open_to_all, &nameless, "the client's certificate has no name").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,9 +3,11 @@
 
 mod common;
 
-use common::{Authority, Daemon, Identity, PATIENCE, client, exchange, request};
+use std::time::{Duration, Instant};
+
+use common::{Authority, Daemon, Identity, PATIENCE, Session, client, exchange, request};
 use nix::sys::signal::Signal;
-use ovstunneld::listen::MAX_HTTPS_CONNECTIONS;
+use ovstunneld::listen::{MAX_HTTPS_BY_ADDRESS, MAX_HTTPS_CONNECTIONS, MAX_HTTPS_OPEN};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -127,22 +129,67 @@ async fn clients_that_say_nothing_are_not_kept() {
     tokio::time::timeout(PATIENCE, ends).await.expect("a connection is kept for ever");
 }
 
-#[tokio::test]
-async fn a_flood_of_connections_is_capped_and_does_not_lock_out_root() {
+/// As many as it may have open, and then some: whoever comes later is served at once all the same, from the same address
+/// and from another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_silent_connections_is_capped_and_keeps_nobody_waiting() {
     let daemon = Daemon::start("");
     let manager = daemon.ca.issue("manager");
     let before = daemon.open_files();
     let mut flood = Vec::new();
-    for _ in 0..MAX_HTTPS_CONNECTIONS + 100 {
+    for n in 0..3000 {
         flood.push(TcpStream::connect(daemon.address).await.unwrap());
+        if n % 500 == 450 {
+            let started = Instant::now();
+            let mine = daemon.ask(Some(&manager), &health()).await.unwrap();
+            let others = daemon.ask_from([127, 0, 0, 2].into(), &manager, &health()).await.unwrap();
+            assert_eq!((mine.status, others.status), (200, 200));
+            assert!(started.elapsed() < Duration::from_secs(2), "{:?} with {n} others", started.elapsed());
+        }
     }
-    common::wait_for("the cap is reached", || (daemon.open_files() >= before + MAX_HTTPS_CONNECTIONS).then_some(()));
+    common::wait_for("the cap is reached", || (daemon.open_files() >= before + MAX_HTTPS_OPEN).then_some(()));
     for _ in 0..50 {
         assert_eq!(daemon.ask_socket(&health()).await.status, 200);
     }
     // A few more are the requests just answered.
-    let more = daemon.open_files() - before - MAX_HTTPS_CONNECTIONS;
+    let more = daemon.open_files() - before - MAX_HTTPS_OPEN;
     assert!(more < 50, "{more} above the cap");
+    let metrics = daemon.ask_socket(&request("GET /metrics", &[], b"")).await.body;
+    let line = metrics.lines().find(|line| line.starts_with("ovstunnel_connections_ended_total{reason=\"displaced\"}"));
+    let displaced: usize = line.unwrap().rsplit_once(' ').unwrap().1.parse().unwrap();
+    assert!(displaced >= 3000 - MAX_HTTPS_OPEN, "{displaced}");
+    let log = daemon.file("log");
+    let told = log.matches("ended a connection of the address that has most").count();
+    assert!((1..10).contains(&told), "{told} lines for {displaced} of them");
     drop(flood);
     assert_eq!(daemon.ask(Some(&manager), &health()).await.unwrap().status, 200);
+}
+
+/// All that one address may have, each with a good certificate and idle.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_address_does_not_hold_all_places_by_idle_connections() {
+    let daemon = Daemon::start("");
+    let manager = daemon.ca.issue("manager");
+    let from = async |last: u8| {
+        let mut session = Session::from_address(&daemon, [127, 0, 0, last].into(), &manager).await.unwrap();
+        assert_eq!(session.ask("GET /healthz", "").await.unwrap().0, 200);
+        session
+    };
+    let mut idle = Vec::new();
+    for n in 0..MAX_HTTPS_CONNECTIONS {
+        idle.push(from(if n < MAX_HTTPS_BY_ADDRESS { 1 } else { 2 }).await);
+    }
+    let mut others = Vec::new();
+    for last in [3, 4, 5] {
+        let started = Instant::now();
+        let mut late = from(last).await;
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        assert_eq!(late.ask("GET /healthz", "").await.unwrap().0, 200, "and it stays");
+        others.push(late);
+    }
+    let mut gone = 0;
+    for session in &mut idle {
+        gone += usize::from(session.ask("GET /healthz", "").await.is_err());
+    }
+    assert_eq!(gone, 3, "one for each of them");
 }

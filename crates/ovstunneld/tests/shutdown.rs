@@ -12,6 +12,7 @@ use common::{answer, request};
 use ovstunneld::config::{Api, Config};
 use ovstunneld::edge;
 use ovstunneld::listen::{Listeners, Peer};
+use ovstunneld::metrics::Metrics;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
@@ -34,7 +35,7 @@ async fn a_handler_has_the_grace_period_and_no_more() {
         let socket = dir.path().join("o.sock");
         let config = Config { api: Api { listen: None, socket: socket.clone() }, ..Config::default() };
         let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let serving = Listeners::bind(&config, None).await.unwrap().serve(&slow(&entered, &go_on));
+        let serving = Listeners::bind(&config, None).await.unwrap().serve(&slow(&entered, &go_on), Metrics::default());
         let mut client = UnixStream::connect(&socket).await.unwrap();
         client.write_all(&request("GET /slow", &[], b"")).await.unwrap();
         entered.notified().await;

@@ -4,12 +4,14 @@
 
 mod common;
 
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
-use common::{prepare, program, wait_for};
+use common::{Daemon, prepare, program, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -34,6 +36,56 @@ fn an_open_vswitch_without_protected_ports_is_refused_with_the_reason() {
         assert!(stderr.contains(words), "{stderr}");
     }
     assert!(!dir.path().join("run/o.sock").exists(), "it never listened");
+}
+
+/// What each of the daemon's locks is, and who may open it.
+fn locks(dir: &Path) -> Vec<(String, u32)> {
+    let folders = [dir.to_owned(), dir.join("run")];
+    let files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().map(Result::unwrap);
+    let locks = files.filter(|file| file.file_name().to_string_lossy().ends_with(".lock"));
+    let name = |file: &std::fs::DirEntry| file.file_name().to_string_lossy().into_owned();
+    locks.map(|file| (name(&file), file.metadata().unwrap().permissions().mode() & 0o777)).collect()
+}
+
+#[test]
+fn two_daemons_on_one_switch_share_a_lock_whatever_their_sockets() {
+    let (dir, link) = (Arc::new(tempfile::tempdir().unwrap()), tempfile::tempdir().unwrap());
+    let ca = prepare(dir.path(), &tools(dir.path(), "3.1.0"));
+    let first = Daemon::start_in(Arc::clone(&dir), ca);
+    // The same folder by another name, and all else another's.
+    let other = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(dir.path(), link.path().join("ovs")).unwrap();
+    let ovs = format!(
+        "[ovs]\nbin_dir = \"{}\"\nrundir = \"{}/ovs\"\ntimeout = \"200ms\"\n",
+        dir.path().display(),
+        link.path().display()
+    );
+    prepare(other.path(), &ovs);
+    let status = program(other.path()).status().unwrap();
+    let stderr = std::fs::read_to_string(other.path().join("stderr")).unwrap();
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("already running for the switch of [ovs] rundir"), "{stderr}");
+    assert!(!other.path().join("run/o.sock").exists(), "it never listened");
+
+    // Nor does a look by hand write beside it.
+    let lock = ovstunneld::lock::WriterLock::of(&configuration(dir.path()), Duration::ZERO);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let turn = runtime.block_on(lock.take()).unwrap();
+    let looked = program(other.path()).arg("--once").status().unwrap();
+    let stderr = std::fs::read_to_string(other.path().join("stderr")).unwrap();
+    assert!(!looked.success() && stderr.contains("another ovstunneld has been writing"), "{stderr}");
+    drop(turn);
+    let locks = locks(dir.path());
+    assert!(locks.len() >= 4 && locks.iter().all(|(_, mode)| *mode == 0o600), "{locks:?}");
+
+    drop(first);
+    let ca = prepare(other.path(), &ovs);
+    Daemon::start_in(Arc::new(other), ca);
+}
+
+/// The configuration of a folder that was prepared.
+fn configuration(dir: &Path) -> ovstunneld::config::Config {
+    ovstunneld::config::Config::load(Some(&dir.join("o.toml"))).unwrap()
 }
 
 #[test]

@@ -22,6 +22,7 @@ works) exec "/usr/bin/$tool" "$@" ;;
 hangs) echo $$ >> "$dir/pids"; sleep 600 & echo $! >> "$dir/pids"; wait ;;
 killed) kill -KILL $$ ;;
 killed-after) "/usr/bin/$tool" "$@"; kill -KILL $$ ;;
+lies) cat > /dev/null; exit 0 ;;
 fails) echo "$tool: the words of a failure" >&2; exit 1 ;;
 waits) echo $$ >> "$dir/pids"; while [ ! -e "$dir/go" ]; do sleep 0.01; done; exec "/usr/bin/$tool" "$@" ;;
 esac
@@ -44,6 +45,8 @@ pub enum Mode {
     Killed,
     /// It is killed by a signal after it has done everything.
     KilledAfter,
+    /// It ends with status 0 and has done nothing.
+    Lies,
     /// It says a word and ends with status 1.
     Fails,
     /// It waits for [`Toolbox::go`], then does what the real one does.
@@ -85,6 +88,7 @@ impl Toolbox {
             Mode::Hangs => "hangs",
             Mode::Killed => "killed",
             Mode::KilledAfter => "killed-after",
+            Mode::Lies => "lies",
             Mode::Fails => "fails",
             Mode::Waits => "waits",
         };
@@ -92,6 +96,17 @@ impl Toolbox {
             fs::rename(&away, &there)?;
         }
         fs::write(self.path().join(format!("{tool}.mode")), format!("{word}\n"))?;
+        Ok(())
+    }
+
+    /// Forgets what has hung and waited, for the next one.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub fn forget(&self) -> Result<()> {
+        for file in ["pids", "go"].map(|name| self.path().join(name)).iter().filter(|file| file.exists()) {
+            fs::remove_file(file)?;
+        }
         Ok(())
     }
 

@@ -49,8 +49,8 @@ fn ovs_vsctl_that_does_nothing_leaves_the_database_byte_for_byte() -> Result<()>
     for (mode, code, words) in [
         (Mode::Missing, Code::SwitchUnavailable, "cannot run"),
         (Mode::Fails, Code::SwitchRefused, "the words of a failure"),
-        (Mode::Killed, Code::OutcomeUnknown, "was ended by signal 9"),
-        (Mode::Hangs, Code::OutcomeUnknown, "did not end and was killed"),
+        (Mode::Killed, Code::SwitchUnavailable, "was ended by signal 9"),
+        (Mode::Hangs, Code::SwitchUnavailable, "did not end and was killed"),
     ] {
         tools.set(VSCTL, mode)?;
         let told = problem(put(&cloud, &[2, 3])?, code).with_context(|| format!("{mode:?}"))?;
@@ -97,7 +97,7 @@ fn ovs_ofctl_that_fails_is_told_and_the_flows_come_by_themselves_when_it_works()
     let tools = Toolbox::new()?;
     let cloud = cloud("ofctl", &tools)?;
     let network = Network::numbered(1, Ipv6Policy::Drop);
-    for mode in [Mode::Missing, Mode::Fails, Mode::Killed, Mode::KilledAfter, Mode::Hangs] {
+    for mode in [Mode::Missing, Mode::Fails, Mode::Killed, Mode::Lies, Mode::Hangs] {
         tools.set(OFCTL, mode)?;
         let told = problem(put(&cloud, &[2])?, Code::OutcomeUnknown).with_context(|| format!("{mode:?}"))?;
         ensure!(told.detail.contains("bridge xapi1 was changed, but its flows could not be"), "{mode:?}: {told:?}");
@@ -115,6 +115,10 @@ fn ovs_ofctl_that_fails_is_told_and_the_flows_come_by_themselves_when_it_works()
         assert_eq!(put(&cloud, &[2])??.outcome, Outcome::Unchanged, "{mode:?}");
         cloud.call(1, |client| async move { client.delete_bridge("xapi1").await })??;
     }
+    // Killed when all is done: the flows are there, and that counts.
+    tools.set(OFCTL, Mode::KilledAfter)?;
+    let created = put(&cloud, &[2])??;
+    assert_eq!((created.outcome, created.bridge.flows.state), (Outcome::Created, FlowsState::InSync));
     Ok(())
 }
 

@@ -29,7 +29,7 @@ mkdir -p $new/srv && mount --bind $srv $new/srv
 cd $new
 # Packages come as on a fresh host: nothing keeps them from starting services, all of their files are wanted.
 rm -rf usr/sbin/policy-rc.d etc/dpkg/dpkg.cfg.d etc/systemd/system/*.wants
-rm -f var/log/ovstunnel.log*
+rm -f var/log/ovstunnel.log* var/log/ovstunnel-audit.log*
 for wants in sysinit sockets timers local-fs multi-user basic; do
     find usr/lib/systemd/system/$wants.target.wants -type l ! -name "systemd-journald*" -delete 2>/dev/null || true
 done

@@ -36,6 +36,7 @@ fn it_is_installed_and_taken_away_while_vms_talk() -> Result<()> {
     machine.run([uninstall.as_str(), "--purge"])?;
     ensure!(!machine.has("/etc/ovstunnel/ovstunneld.toml"), "the configuration goes when asked for");
     ensure!(!machine.has("/var/log/ovstunnel.log"), "and the log");
+    ensure!(!machine.has("/var/log/ovstunnel-audit.log"), "and the audit");
     ensure!(machine.run([uninstall.as_str(), "--purge"])?.contains("nothing"), "nothing is remembered any more");
     traffic.stop()
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use ovstunnel_package::{Built, read, repository, script};
 use ovstunneld::config::Config;
+use ovstunneld::logging::audit_file;
 
 const PROGRAMS: [&str; 4] = ["ovstunneld", "ovstunnelctl", "ovstunnel", "ovstunnel-vif"];
 
@@ -123,6 +124,8 @@ fn the_configuration_is_good_and_shows_the_defaults() -> Result<()> {
     let all: Vec<String> = text.lines().filter(|line| *line != "listen = \"off\"").map(shown).collect();
     let mut all = Config::parse(&all.join("\n"), &path)?;
     ensure!(all.tls.take().is_some(), "it shows no [tls]");
+    // By default it is beside the log, wherever that is.
+    assert_eq!(all.log.audit_file.take(), audit_file(&Config::default().log));
     assert_eq!(all, Config::default(), "a key is shown with another value than its default");
 
     let reference = read("docs/operators-guide/configuration.md")?;

@@ -11,6 +11,7 @@ use ovstunnel_package::{BRIDGE, Built, Cloud, Machine, data_plane};
 
 const CONFIG: &str = "/etc/ovstunnel/ovstunneld.toml";
 const LOG: &str = "/var/log/ovstunnel.log";
+const AUDIT: &str = "/var/log/ovstunnel-audit.log";
 
 /// A folder with the package, and under `next` a later one.
 fn packages() -> Result<(tempfile::TempDir, Built, Built)> {
@@ -60,14 +61,24 @@ fn a_life_of_the_package_costs_no_packet_and_no_answer() -> Result<()> {
 
     machine.run(["dpkg", "--remove", "ovstunnel"])?;
     ensure!(!machine.succeeds(&["pgrep", "--exact", "ovstunneld"]), "it runs on");
-    for (path, there) in [("/usr/sbin/ovstunneld", false), ("/usr/lib/ovstunnel", false), (CONFIG, true), (LOG, true)] {
+    for (path, there) in
+        [("/usr/sbin/ovstunneld", false), ("/usr/lib/ovstunnel", false), (CONFIG, true), (LOG, true), (AUDIT, true)]
+    {
         assert_eq!(machine.has(path), there, "{path} after the removal");
     }
     assert_eq!(data_plane(&host)?, plane, "after the removal");
 
     fs::write(machine.path("/etc/ovstunnel/host.key"), "the operator's")?;
     machine.run(["dpkg", "--purge", "ovstunnel"])?;
-    let left = [CONFIG, LOG, "/var/log/ovstunnel.log.1", "/etc/logrotate.d/ovstunnel", "/run/ovstunnel"];
+    let left = [
+        CONFIG,
+        LOG,
+        "/var/log/ovstunnel.log.1",
+        AUDIT,
+        "/var/log/ovstunnel-audit.log.1",
+        "/etc/logrotate.d/ovstunnel",
+        "/run/ovstunnel",
+    ];
     assert_eq!(left.into_iter().filter(|path| machine.has(path)).collect::<Vec<_>>(), [""; 0], "after the purge");
     ensure!(machine.has("/etc/ovstunnel/host.key"), "the purge took a key");
     ensure!(!machine.succeeds(&["systemctl", "is-enabled", "ovstunneld"]), "it is still enabled");
@@ -94,6 +105,7 @@ fn it_can_be_reloaded_and_its_log_rotated(machine: &Machine) -> Result<()> {
     machine.run(["logrotate", "--force", "/etc/logrotate.d/ovstunnel"])?;
     machine.wait_until("the new log to tell of its beginning", reloaded)?;
     ensure!(machine.has("/var/log/ovstunnel.log.1"), "the old log is gone");
+    ensure!(machine.has(AUDIT), "there is no audit");
     assert_eq!(machine.property("MainPID")?, pid, "it was not restarted");
     Ok(())
 }

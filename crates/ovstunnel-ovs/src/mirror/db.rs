@@ -63,6 +63,10 @@ pub struct Db {
     /// The configuration that vswitchd has taken up.
     pub(crate) cur_cfg: i64,
     pub(crate) version: Option<String>,
+    /// Number of the connection that this is the content of.
+    pub(crate) connection: u64,
+    /// `next_cfg` of the first answer on it.
+    pub(crate) next_cfg_at_first: i64,
 }
 
 /// A change of one row: what `initial`, `insert` and `modify` carry has the same columns, all of them optional.

@@ -1,7 +1,8 @@
 //! Keeps the mirror and the health true: follows the database, and notices when `ovs-vswitchd` ends and starts.
 //!
-//! What it does: two endless tasks that connect, follow, and connect again. What it must not do: send anything but
-//! `monitor_cond` and answers to `echo`.
+//! What it does: two endless tasks that connect, follow, and connect again; the database anew whenever that is asked for.
+//! Each asks once a second for a sign of life. What it must not do: send anything but `monitor_cond`, `echo` with the answers to
+//! it, and `version`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,13 +12,22 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
+use tokio::time::Instant;
 use tokio_util::codec::FramedRead;
 
 use super::db::{Db, Update, monitored};
 use super::frame::JsonFrames;
-use crate::Observer;
+use super::pulse::{Judge, LOOK_EVERY, Pulse, look_at, process_of};
+use crate::{Health, Observer};
+
+/// The sign of life that the database is asked for, and the id of its answer.
+const ECHO: &[u8] = br#"{"id":"alive","method":"echo","params":[]}"#;
+const ECHO_ID: &str = "\"alive\"";
+
+/// That of `ovs-vswitchd`.
+const VERSION: &[u8] = br#"{"id":0,"method":"version","params":[]}"#;
 
 /// How long to wait before the next look for a switch that is not there.
 const RETRY: Duration = Duration::from_millis(100);
@@ -37,9 +47,11 @@ struct Message<'a> {
 
 /// Follows the database at `socket` for ever.
 pub(crate) async fn follow_database(observer: Observer, socket: PathBuf) {
+    // Over all connections: a database that hangs does so on a new one, too.
+    let mut judge = Judge::default();
     loop {
-        let error = match follow_once(&observer, &socket).await {
-            Ok(never) => match never {},
+        let error = match follow_once(&observer, &socket, &mut judge).await {
+            Ok(Anew) => continue,
             Err(error) => error,
         };
         let reason = format!("its database at {} cannot be followed: {error}", socket.display());
@@ -47,26 +59,55 @@ pub(crate) async fn follow_database(observer: Observer, socket: PathBuf) {
         if was_connected {
             tracing::warn!(%reason, "lost the database of Open vSwitch");
         }
-        observer.set_health(|health| health.database = Err(reason));
+        judge = Judge::default();
+        observer.set_health(|health| (health.database, health.database_silent) = (Err(reason), None));
         tokio::time::sleep(RETRY).await;
     }
 }
 
-async fn follow_once(observer: &Observer, socket: &Path) -> io::Result<std::convert::Infallible> {
-    let (read, mut write) = UnixStream::connect(socket).await?.into_split();
+/// A new connection is asked for.
+struct Anew;
+
+async fn follow_once(observer: &Observer, socket: &Path, judge: &mut Judge) -> io::Result<Anew> {
+    let mut asked_for = observer.connection();
+    // Before it is opened: who asks later wants another one.
+    let number = *asked_for.borrow_and_update();
+    let connection = UnixStream::connect(socket).await?;
+    let (process, (read, mut write)) = (process_of(&connection), connection.into_split());
     let request = serde_json::json!({"id": 1, "method": "monitor_cond", "params": ["Open_vSwitch", null, monitored()]});
     write.write_all(request.to_string().as_bytes()).await?;
-    let mut frames = FramedRead::new(read, JsonFrames::default());
-    while let Some(frame) = frames.next().await {
-        if let Some(answer) = take(observer, &frame?)? {
+    judge.asked(Instant::now());
+    let (mut frames, mut tick) = (FramedRead::new(read, JsonFrames::default()), looks());
+    loop {
+        let frame = tokio::select! {
+            frame = frames.next() => frame,
+            Ok(()) = asked_for.changed() => return Ok(Anew),
+            now = tick.tick() => {
+                if judge.is_due(now) {
+                    judge.asked(now);
+                    write.write_all(ECHO).await?;
+                }
+                let pulse = judge.judge(now, || look_at(process?));
+                // That it has begun to answer is not yet that the mirror is its content.
+                if pulse != Pulse::Answers || observer.has_begun_anew(number) {
+                    observer.tell_pulse(Daemon::Database, pulse);
+                }
+                continue;
+            }
+        };
+        judge.heard(Instant::now());
+        let closed = || io::Error::new(io::ErrorKind::UnexpectedEof, "the database closed the connection");
+        if let Some(answer) = take(observer, &frame.ok_or_else(closed)??, number)? {
             write.write_all(answer.as_bytes()).await?;
         }
+        if observer.has_begun_anew(number) {
+            observer.tell_pulse(Daemon::Database, Pulse::Answers);
+        }
     }
-    Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the database closed the connection"))
 }
 
-/// Takes one message in; gives the answer where one is due.
-pub(crate) fn take(observer: &Observer, frame: &Bytes) -> io::Result<Option<String>> {
+/// Takes one message of a connection in; gives the answer where one is due.
+pub(crate) fn take(observer: &Observer, frame: &Bytes, connection: u64) -> io::Result<Option<String>> {
     let message: Message = serde_json::from_slice(frame)?;
     if let Some(error) = message.error.filter(|error| !error.is_null()) {
         return Err(io::Error::other(format!("it answers {error}")));
@@ -80,23 +121,26 @@ pub(crate) fn take(observer: &Observer, frame: &Bytes) -> io::Result<Option<Stri
             let (_, update): (serde::de::IgnoredAny, Update) = serde_json::from_str(params.get())?;
             observer.write(|db| db.apply(update));
         }
-        (None, _, Some(content)) => begin(observer, serde_json::from_str(content.get())?),
+        // Our own question came back.
+        (None, _, Some(_)) if message.id.is_some_and(|id| id.get() == ECHO_ID) => {}
+        (None, _, Some(content)) => begin(observer, serde_json::from_str(content.get())?, connection),
         _ => {}
     }
     Ok(None)
 }
 
 /// Takes in the whole content, in place of what was known before.
-fn begin(observer: &Observer, content: Update) {
+fn begin(observer: &Observer, content: Update, connection: u64) {
     let version = observer.write(|db| {
         let before = std::mem::take(db);
         db.apply(content);
         db.touched.extend(before.bridges.into_values().map(|row| row.name));
+        (db.connection, db.next_cfg_at_first) = (connection, db.next_cfg);
         db.version.clone()
     });
     tracing::info!(bridges = observer.read(|db: &Db| db.bridges.len()), "following the database of Open vSwitch");
     observer.set_health(|health| {
-        health.database = Ok(());
+        (health.database, health.database_silent) = (Ok(()), None);
         health.version = version.or(health.version.take());
     });
 }
@@ -109,18 +153,18 @@ pub(crate) async fn follow_vswitchd(observer: Observer, rundir: PathBuf) {
         let reason = match control_socket(&rundir).await {
             Ok(connection) => {
                 observer.set_health(|health| {
-                    health.vswitchd = Ok(());
+                    (health.vswitchd, health.vswitchd_silent) = (Ok(()), None);
                     health.generation += 1;
                     health.no_meters = None;
                 });
                 tracing::info!(generation = observer.health().borrow().generation, "ovs-vswitchd runs");
-                until_closed(connection).await;
+                until_closed(&observer, connection).await;
                 tracing::warn!("ovs-vswitchd has ended");
                 "ovs-vswitchd has ended".to_owned()
             }
             Err(error) => format!("ovs-vswitchd does not run ({error})"),
         };
-        observer.set_health(|health| health.vswitchd = Err(reason));
+        observer.set_health(|health| (health.vswitchd, health.vswitchd_silent) = (Err(reason), None));
         tokio::time::sleep(RETRY).await;
     }
 }
@@ -134,7 +178,75 @@ pub(crate) async fn control_socket(rundir: &Path) -> io::Result<UnixStream> {
     UnixStream::connect(&socket).await.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", socket.display())))
 }
 
-async fn until_closed(mut connection: UnixStream) {
-    let mut scratch = [0; 64];
-    while matches!(connection.read(&mut scratch).await, Ok(n) if n > 0) {}
+/// Asks for signs of life until the connection ends.
+async fn until_closed(observer: &Observer, connection: UnixStream) {
+    let (process, (read, mut write)) = (process_of(&connection), connection.into_split());
+    let mut frames = FramedRead::new(read, JsonFrames::default());
+    let (mut judge, mut tick) = (Judge::default(), looks());
+    loop {
+        tokio::select! {
+            frame = frames.next() => match frame {
+                Some(Ok(_)) => {
+                    judge.heard(Instant::now());
+                    observer.tell_pulse(Daemon::Vswitchd, Pulse::Answers);
+                }
+                _ => return,
+            },
+            now = tick.tick() => {
+                if judge.is_due(now) {
+                    judge.asked(now);
+                    if write.write_all(VERSION).await.is_err() {
+                        return;
+                    }
+                }
+                observer.tell_pulse(Daemon::Vswitchd, judge.judge(now, || look_at(process?)));
+            }
+        }
+    }
+}
+
+fn looks() -> tokio::time::Interval {
+    let mut tick = tokio::time::interval(LOOK_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    tick
+}
+
+/// Whose sign of life it is.
+#[derive(Clone, Copy, Debug)]
+enum Daemon {
+    Database,
+    Vswitchd,
+}
+
+impl Observer {
+    /// Says in the health how one of the daemons is, where it is connected to and its content known.
+    fn tell_pulse(&self, daemon: Daemon, pulse: Pulse) {
+        let changed = self.set_health(|health: &mut Health| {
+            let (name, state, silent) = match daemon {
+                Daemon::Database => ("ovsdb-server", &mut health.database, &mut health.database_silent),
+                Daemon::Vswitchd => ("ovs-vswitchd", &mut health.vswitchd, &mut health.vswitchd_silent),
+            };
+            match pulse {
+                Pulse::Answers => {
+                    // Who hung is back. One that has not been read yet stays as it is.
+                    if silent.take().is_some() && state.is_err() {
+                        *state = Ok(());
+                    }
+                }
+                // From hanging to computing is not yet an answer.
+                Pulse::Busy(since) => *silent = Some(since.into_std()),
+                Pulse::Hangs(since, words) => {
+                    (*state, *silent) = (Err(format!("{name} hangs: {words}")), Some(since.into_std()));
+                }
+            }
+        });
+        if changed {
+            let health = self.health().borrow().clone();
+            match (health.trouble(), health.busy()) {
+                (Some(reason), _) => tracing::error!(reason, "Open vSwitch hangs"),
+                (None, Some(words)) => tracing::warn!("{words}"),
+                (None, None) => tracing::warn!("Open vSwitch answers again"),
+            }
+        }
+    }
 }

@@ -1,12 +1,13 @@
 //! A live mirror of the switch's database.
 //!
 //! What it does: holds the rows that matter, follows each change, and says which bridges it touched. What it must not do:
-//! write; its only requests are `monitor_cond` and the answer to `echo` (docs/adr/0002).
+//! write; its only requests are `monitor_cond` and `echo`, which it answers, too (docs/adr/0002).
 
 mod columns;
 mod db;
 mod follow;
 mod frame;
+mod pulse;
 mod view;
 
 use std::collections::BTreeSet;
@@ -30,6 +31,8 @@ pub struct Observer {
     revision: Arc<watch::Sender<u64>>,
     health: Arc<watch::Sender<Health>>,
     heard: Arc<Mutex<Instant>>,
+    /// Number of the connection to the database that is asked for.
+    connection: Arc<watch::Sender<u64>>,
 }
 
 impl Observer {
@@ -39,7 +42,30 @@ impl Observer {
             revision: Arc::new(watch::Sender::new(0)),
             health: Arc::new(watch::Sender::new(health)),
             heard: Arc::new(Mutex::new(Instant::now())),
+            connection: Arc::new(watch::Sender::new(0)),
         }
+    }
+
+    /// Has the follower begin anew on a new connection to the database; gives its number.
+    pub(crate) fn ask_for_connection(&self) -> u64 {
+        self.connection.send_modify(|number| *number += 1);
+        *self.connection.borrow()
+    }
+
+    /// The connection that is asked for, now and from now on.
+    pub(crate) fn connection(&self) -> watch::Receiver<u64> {
+        self.connection.subscribe()
+    }
+
+    /// Whether the mirror is that of this connection, or of a later one, and `ovs-vswitchd` has taken up all that its first
+    /// answer had.
+    pub fn has_caught_up(&self, connection: u64) -> bool {
+        self.read(|db| db.connection >= connection && db.cur_cfg >= db.next_cfg_at_first)
+    }
+
+    /// Whether the database has answered on this connection, or on a later one.
+    pub fn has_begun_anew(&self, connection: u64) -> bool {
+        self.read(|db| db.connection >= connection)
     }
 
     /// Reads the mirror as it is now. Short work only: the follower waits meanwhile.

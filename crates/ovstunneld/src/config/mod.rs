@@ -15,11 +15,15 @@ use bytesize::ByteSize;
 use ovstunnel_api::Ipv6Policy;
 use serde::{Deserialize, Serialize};
 
+use crate::problem::harmless;
 pub use reload::{Difference, NEEDS_RESTART};
 pub use values::{AUDIT, LEVELS, Level, LogFormat, Role, XapiMode};
 
 /// Where the configuration is looked for when `--config` does not say otherwise. Only this file may be missing.
 pub const DEFAULT_PATH: &str = "/etc/ovstunnel/ovstunneld.toml";
+
+/// Characters of what is said of a bad value.
+const LONGEST: usize = 600;
 
 /// The whole file. Every section may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,13 +152,17 @@ pub struct Log {
     /// File, opened again on SIGHUP; its folder must be there.
     #[serde(deserialize_with = "values::path")]
     pub file: PathBuf,
+    /// File that has the lines of the audit alone, so that no others push them out; the log has them too. None: beside the log,
+    /// as `ovstunnel-audit.log` beside `ovstunnel.log`, unless the log is a device or a pipe.
+    #[serde(default, deserialize_with = "values::some_path")]
+    pub audit_file: Option<PathBuf>,
     /// `"off"`, `"error"`, `"warn"`, `"info"`, `"debug"` or `"trace"`, and after it, separated by commas, levels of single
     /// modules: `"info,ovstunneld::listen=debug"`.
     pub level: Level,
     /// `"text"` or `"json"` (one object a line).
     pub format: LogFormat,
-    /// Size in bytes at which the file becomes the older one (its name and `.1`) and a new one is begun, also where nobody
-    /// rotates: both together take at most twice as much. From `"64KiB"` to `"1TiB"`.
+    /// Size in bytes at which each of the two files becomes the older one (its name and `.1`) and a new one is begun, also
+    /// where nobody rotates: all four together take at most four times as much. From `"64KiB"` to `"1TiB"`.
     #[serde(deserialize_with = "values::log_size", serialize_with = "values::show_size")]
     pub max_size: ByteSize,
 }
@@ -212,7 +220,8 @@ impl Default for Xapi {
 impl Default for Log {
     fn default() -> Self {
         let file = "/var/log/ovstunnel.log".into();
-        Log { file, level: Level::default(), format: LogFormat::Text, max_size: ByteSize::mib(50) }
+        let (level, format, max_size) = (Level::default(), LogFormat::Text, ByteSize::mib(50));
+        Log { file, audit_file: None, level, format, max_size }
     }
 }
 
@@ -282,7 +291,7 @@ impl Config {
     pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigError> {
         let refuse = |e: toml::de::Error, key: &str| {
             let (line, column) = position(text, e.span().map_or(0, |span| span.start));
-            let message = e.message().trim().replace('\n', ", ");
+            let message = harmless(&e.message().trim().replace('\n', ", "), LONGEST);
             let what = if key.is_empty() || key == "." { message } else { format!("{key}: {message}") };
             ConfigError::Invalid { file: file.to_owned(), line, column, what }
         };

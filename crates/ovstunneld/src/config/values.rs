@@ -95,6 +95,13 @@ impl Level {
             .with_target(AUDIT, audit)
             .with_targets(self.modules.iter().cloned())
     }
+
+    /// The lines that say who did what, and no others.
+    pub fn targets_of_audit(&self) -> Targets {
+        let base = if self.base == LevelFilter::OFF { LevelFilter::OFF } else { LevelFilter::INFO };
+        let own = self.modules.iter().rev().find(|(module, _)| module == AUDIT);
+        Targets::new().with_target(AUDIT, own.map_or(base, |(_, level)| *level))
+    }
 }
 
 impl Default for Level {

@@ -9,6 +9,7 @@ use x509_parser::prelude::X509Certificate;
 
 use super::finding::{About, fail, ok, or_ok, warn};
 use crate::config::Tls;
+use crate::problem::words;
 
 /// So many days before its end a certificate is spoken of.
 const SOON: i64 = 30;
@@ -65,8 +66,8 @@ fn read(path: &Path) -> Result<Vec<Certificate>, String> {
 fn told(certificate: &X509Certificate<'_>) -> Certificate {
     let usage = certificate.extended_key_usage().ok().flatten();
     Certificate {
-        subject: certificate.subject().to_string(),
-        issuer: certificate.issuer().to_string(),
+        subject: words(&certificate.subject()),
+        issuer: words(&certificate.issuer()),
         not_before: certificate.validity().not_before.to_datetime(),
         not_after: certificate.validity().not_after.to_datetime(),
         for_servers: usage.is_none_or(|usage| usage.value.server_auth || usage.value.any),

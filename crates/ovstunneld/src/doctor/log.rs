@@ -11,42 +11,58 @@ use super::finding::{About, fail, ok, or_ok, warn};
 /// Less free space than this is too little, in bytes.
 const LITTLE: u64 = 16 << 20;
 
+/// Whether a file can be opened for writing, without making it.
+type Open = Result<(), (ErrorKind, String)>;
+
 /// What was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
     pub file: PathBuf,
-    /// Whether it can be opened for writing, without making it.
-    pub open: Result<(), (ErrorKind, String)>,
+    pub open: Open,
     /// Bytes that may still be written on its file system.
     pub free: Option<u64>,
+    /// The same of the audit's file, where there is one.
+    pub audit: Option<(PathBuf, Open)>,
     /// Lines that were lost since the daemon started.
     pub lost: u64,
 }
 
-pub(super) fn look(file: &Path, lost: u64) -> Facts {
-    let open = OpenOptions::new().append(true).open(file).map(drop).map_err(|error| (error.kind(), error.to_string()));
+fn can_be_opened(file: &Path) -> Open {
+    OpenOptions::new().append(true).open(file).map(drop).map_err(|error| (error.kind(), error.to_string()))
+}
+
+pub(super) fn look(file: &Path, audit: Option<PathBuf>, lost: u64) -> Facts {
     let folder = file.parent().unwrap_or(Path::new("/"));
     let free = nix::sys::statvfs::statvfs(folder).ok();
     #[allow(clippy::useless_conversion, reason = "the fields' types differ by platform")]
     let free = free.map(|about| u64::from(about.blocks_available()).saturating_mul(u64::from(about.fragment_size())));
-    Facts { file: file.to_owned(), open, free, lost }
+    let audit = audit.map(|audit| (audit.clone(), can_be_opened(&audit)));
+    Facts { file: file.to_owned(), open: can_be_opened(file), free, audit, lost }
+}
+
+/// That a file cannot be written.
+fn unwritable(what: &str, file: &Path, open: &Open) -> Option<Finding> {
+    let shown = file.display();
+    let finding = match open {
+        Ok(()) => return None,
+        Err((ErrorKind::NotFound, _)) => warn(
+            "log",
+            format!("the {what} {shown} is not there: it was moved or deleted"),
+            "`systemctl reload ovstunneld` has it opened anew; its folder must be there",
+        ),
+        Err((_, error)) => fail(
+            "log",
+            format!("the {what} {shown} cannot be written: {error}"),
+            "mend the folder, its rights or the file system, then `systemctl reload ovstunneld`; meanwhile the journal has the lines",
+        ),
+    };
+    Some(finding.about(shown))
 }
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let file = facts.file.display();
-    let open = match &facts.open {
-        Ok(()) => None,
-        Err((ErrorKind::NotFound, _)) => Some(warn(
-            "log",
-            format!("the log file {file} is not there: it was moved or deleted"),
-            "`systemctl reload ovstunneld` has it opened anew; its folder must be there",
-        )),
-        Err((_, error)) => Some(fail(
-            "log",
-            format!("the log file {file} cannot be written: {error}"),
-            "mend the folder, its rights or the file system, then `systemctl reload ovstunneld`; meanwhile the journal has the lines",
-        )),
-    };
+    let open = unwritable("log file", &facts.file, &facts.open);
+    let audit = facts.audit.as_ref().and_then(|(file, open)| unwritable("audit's file", file, open));
     let full = facts.free.filter(|free| *free < LITTLE).map(|free| {
         let reason = format!("the file system of {file} has {} KiB left", free / 1024);
         let remedy = "make room: the daemon goes on without its log, but lines are lost";
@@ -60,7 +76,8 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
             "see that the file can be written and its disk is fast enough; a lower `[log] level` writes less",
         )
     });
-    let findings = [open, full, lost].into_iter().flatten().map(|finding| finding.about(&file));
+    let about_log = [full, lost].into_iter().flatten().map(|finding| finding.about(&file));
+    let findings = [open, audit].into_iter().flatten().chain(about_log);
     or_ok(findings.collect(), || ok("log", format!("{file} can be written")))
 }
 
@@ -76,12 +93,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("log");
         let levels = |facts: &Facts| check(facts).iter().map(|f| f.level).collect::<Vec<_>>();
-        assert_eq!(levels(&look(&file, 0)), [Level::Warn]);
+        assert_eq!(levels(&look(&file, None, 0)), [Level::Warn]);
         std::fs::write(&file, "").unwrap();
-        let good = look(&file, 0);
+        let good = look(&file, None, 0);
         assert_eq!(levels(&good), [Level::Ok]);
         assert_eq!(levels(&Facts { free: Some(0), ..good.clone() }), [Level::Fail]);
         assert_eq!(levels(&Facts { free: Some(4096), lost: 3, ..good }), [Level::Warn, Level::Warn]);
-        assert_eq!(levels(&look(dir.path(), 0)), [Level::Fail], "a folder in its place");
+        assert_eq!(levels(&look(dir.path(), None, 0)), [Level::Fail], "a folder in its place");
+        let audit = dir.path().join("audit");
+        let found = check(&look(&file, Some(audit.clone()), 0));
+        assert_eq!((found[0].level, found[0].subject.as_deref()), (Level::Warn, audit.to_str()));
     }
 }

@@ -113,7 +113,7 @@ impl Doctor {
         let log = &config.log.file;
         let mut findings = certificates::check(&self.certificates(), OffsetDateTime::now_utc());
         findings.push(clock::check(self.started, Moment::now(), &clock::look(&self.root, log)));
-        findings.extend(log::check(&log::look(log, now.lost_lines)));
+        findings.extend(log::check(&log::look(log, crate::logging::audit_file(&config.log), now.lost_lines)));
         findings.extend(udev::check(&udev::look(&self.root)));
         findings.extend(xenserver::check(&xenserver::look(&self.root)));
         findings

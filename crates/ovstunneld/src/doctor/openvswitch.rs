@@ -14,7 +14,7 @@ pub(super) fn readiness(ready: &Ready) -> Vec<Finding> {
         (false, reason) => fail(
             "ready",
             format!("the daemon is not ready: {}", reason.as_deref().unwrap_or("it does not say why")),
-            "start Open vSwitch (`ovs-vsctl show` must answer); the daemon notices by itself",
+            "see that Open vSwitch runs and `ovs-vsctl show` answers (`ps -o stat,cmd -C ovs-vswitchd,ovsdb-server`: T is stopped); the daemon notices by itself",
         ),
     }];
     let look = ready.last_reconcile.as_ref().filter(|look| look.failed > 0);

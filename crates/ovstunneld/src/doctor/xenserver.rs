@@ -5,6 +5,7 @@ use ovstunnel_api::Finding;
 
 use super::finding::{About, fail, ok, warn};
 use super::root::Root;
+use crate::problem::echo;
 
 /// Says which networking the host uses.
 const NETWORK_CONF: &str = "/etc/xensource/network.conf";
@@ -40,7 +41,7 @@ pub(super) struct Facts {
 pub(super) fn look(root: &Root) -> Facts {
     Facts {
         xenserver: root.has("/etc/xensource-inventory"),
-        network_conf: root.read(NETWORK_CONF).map(|text| text.trim().to_owned()),
+        network_conf: root.read(NETWORK_CONF).map(|text| echo(text.trim())),
         plugin: plugin(root),
         old_scripts: OLD_SCRIPTS.into_iter().filter(|script| root.has(script)).collect(),
     }

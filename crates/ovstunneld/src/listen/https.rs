@@ -4,7 +4,7 @@
 //! plain HTTP. What it must not do: serve anyone whose certificate was not verified.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +13,15 @@ use ovstunnel_api::Code;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::serve::{next, refuse, serve};
-use super::{HANDSHAKE_TIMEOUT, Life, ListenError, MAX_HTTPS_CONNECTIONS, Peer, PeerCertificate};
-use crate::problem::ApiError;
+use super::answers::{Answers, Outgoing};
+use super::refusals::Reason;
+use super::room::{Place, Room};
+use super::serve::{Terms, next, refuse, serve};
+use super::{HANDSHAKE_TIMEOUT, Life, ListenError, Peer, PeerCertificate};
+use crate::problem::{ApiError, words};
 use crate::tls::TlsStore;
 
 /// First byte of each TLS connection: a handshake record.
@@ -52,15 +54,24 @@ impl Https {
     }
 
     pub(super) async fn run(self, app: Router, life: Life) {
-        let room = Arc::new(Semaphore::new(MAX_HTTPS_CONNECTIONS));
-        while let Some(((stream, address), permit)) = next(&room, &life, |cx| self.listener.poll_accept(cx)).await {
+        let (room, answers) = (Arc::new(Room::default()), Answers::default());
+        let at_once = || std::future::ready(());
+        while let Some(((stream, address), ())) = next(at_once(), &life, |cx| self.listener.poll_accept(cx)).await {
+            let (place, gone) = room.enter(address.ip());
+            tell_of_displaced(&life, gone);
+            let client = Client { stream, address, place: Arc::new(place), outgoing: answers.of(Some(address.ip())) };
             let (tls, app, its_life) = (Arc::clone(&self.tls), app.clone(), life.clone());
-            life.tasks.spawn(async move {
-                connection(stream, address, &tls, app, &its_life).await;
-                drop(permit);
-            });
+            life.tasks.spawn(async move { connection(client, &tls, app, &its_life).await });
         }
     }
+}
+
+/// A client that has come in.
+struct Client {
+    stream: TcpStream,
+    address: SocketAddr,
+    place: Arc<Place>,
+    outgoing: Arc<Outgoing>,
 }
 
 enum Hello {
@@ -69,31 +80,77 @@ enum Hello {
     Closed,
 }
 
-async fn connection(stream: TcpStream, address: SocketAddr, tls: &TlsStore, app: Router, life: &Life) {
+fn tell_of_displaced(life: &Life, gone: Option<IpAddr>) {
+    let Some(from) = gone else { return };
+    if let Some(left_out) = life.refusals.count(Reason::Displaced) {
+        tracing::warn!(%from, left_out, "ended a connection of the address that has most, for others need the room");
+    }
+}
+
+async fn connection(client: Client, tls: &TlsStore, app: Router, life: &Life) {
+    let Client { stream, address, place, outgoing } = client;
     if let Err(e) = tune(&stream) {
         return tracing::debug!(%address, error = %e, "a connection broke");
     }
     let hello = tokio::select! {
         hello = tokio::time::timeout(HANDSHAKE_TIMEOUT, hello(stream, tls)) => hello,
+        () = place.displaced() => return,
         () = life.stop.cancelled() => return,
     };
     match hello {
         Ok(Ok(Hello::Tls(stream))) => {
+            if !settled(&place, address, life).await {
+                return;
+            }
             let session = stream.get_ref().1;
             let http2 = session.alpn_protocol() == Some(b"h2");
             // Without a certificate the handshake does not get here; without this line a fault there would matter.
             let Some(chain) = session.peer_certificates().filter(|chain| !chain.is_empty()) else { return };
             let peer = Peer::Certificate(Arc::new(PeerCertificate::read(chain, address)));
-            serve(*stream, http2, peer, app, life).await;
+            serve(*stream, http2, peer, app, life, Terms { place: Some(place), outgoing }).await;
         }
         Ok(Ok(Hello::NotTls(stream))) => {
-            tracing::info!(%address, "refused a client that spoke plain HTTP on the HTTPS port");
+            if let Some(left_out) = life.refusals.count(Reason::Handshake) {
+                tracing::info!(%address, left_out, "refused a client that spoke plain HTTP on the HTTPS port");
+            }
             let detail = "this port speaks HTTPS only: use https:// and a client certificate";
-            refuse(stream, &ApiError::new(Code::InvalidRequest, detail)).await;
+            let error = ApiError::new(Code::InvalidRequest, detail);
+            tokio::select! {
+                () = refuse(stream, &error) => {}
+                () = place.displaced() => {}
+            }
         }
         Ok(Ok(Hello::Closed)) => {}
-        Ok(Err(e)) => tracing::info!(%address, error = %e, "refused a TLS client"),
-        Err(_) => tracing::info!(%address, "refused a TLS client: the handshake took too long"),
+        Ok(Err(e)) => {
+            if let Some(left_out) = life.refusals.count(Reason::Handshake) {
+                tracing::info!(%address, error = words(&e), left_out, "refused a TLS client");
+            }
+        }
+        Err(_) => {
+            if let Some(left_out) = life.refusals.count(Reason::Slow) {
+                tracing::info!(%address, left_out, "refused a TLS client: the handshake took too long");
+            }
+        }
+    }
+}
+
+/// Waits for room among those who are served.
+async fn settled(place: &Place, address: SocketAddr, life: &Life) -> bool {
+    tokio::select! {
+        gone = tokio::time::timeout(HANDSHAKE_TIMEOUT, place.settle()) => match gone {
+            Ok(gone) => {
+                tell_of_displaced(life, gone);
+                true
+            }
+            Err(_) => {
+                if let Some(left_out) = life.refusals.count(Reason::Displaced) {
+                    tracing::warn!(%address, left_out, "ended a connection: all that may be served at once are busy");
+                }
+                false
+            }
+        },
+        () = place.displaced() => false,
+        () = life.stop.cancelled() => false,
     }
 }
 

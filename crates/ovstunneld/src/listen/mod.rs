@@ -3,9 +3,12 @@
 //! What it does: accepts connections up to a cap, serves a router on them, tells handlers who is at the other end
 //! ([`Peer`]), and ends gracefully. What it must not do: know any route, or let a connection cost anything for ever.
 
+mod answers;
 pub(crate) mod fuzzing;
 mod https;
 mod peer;
+mod refusals;
+mod room;
 mod serve;
 mod unix;
 
@@ -22,13 +25,22 @@ use tokio_util::task::TaskTracker;
 pub use peer::{Peer, PeerCertificate};
 
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::tls::TlsStore;
 use https::Https;
+use refusals::Refusals;
 use unix::Unix;
 
-/// Simultaneous HTTPS connections; more wait in the kernel's queue. With [`MAX_SOCKET_CONNECTIONS`] about half of the
-/// 1024 files that a process may usually open: the rest is for the pipes of the commands that are run.
+/// HTTPS connections that are served at the same time; more wait for as long as a handshake may take.
 pub const MAX_HTTPS_CONNECTIONS: usize = 400;
+
+/// Those of one address, so that there is always room for another.
+pub const MAX_HTTPS_BY_ADDRESS: usize = 320;
+
+/// HTTPS connections that are open, those in their handshake included: where there are more, the oldest handshake of the
+/// address that has most is ended. With [`MAX_SOCKET_CONNECTIONS`] about six tenths of the 1024 files that a process may
+/// usually open: the rest is for the pipes of the commands that are run.
+pub const MAX_HTTPS_OPEN: usize = 480;
 
 /// Simultaneous connections of the Unix socket: counted apart, so that a flood of HTTPS clients never locks out root.
 pub const MAX_SOCKET_CONNECTIONS: usize = 128;
@@ -38,6 +50,9 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a later request's header may take. hyper counts the time between requests to it: idle connections end so.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a client may read nothing of the answers that it has asked for.
+pub const UNREAD_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long requests in flight may go on after the end was asked for.
 pub const GRACE: Duration = Duration::from_secs(10);
@@ -83,6 +98,7 @@ struct Life {
     /// The grace is over.
     kill: CancellationToken,
     tasks: TaskTracker,
+    refusals: Arc<Refusals>,
 }
 
 /// The listeners: bound by [`Listeners::bind`], serving from [`Listeners::serve`] on.
@@ -111,8 +127,8 @@ impl Listeners {
     }
 
     /// Starts to serve `app` in tasks of the current runtime.
-    pub fn serve(self, app: &Router) -> Serving {
-        let life = Life::default();
+    pub fn serve(self, app: &Router, metrics: Metrics) -> Serving {
+        let life = Life { refusals: Refusals::new(metrics).into(), ..Life::default() };
         if let Some(https) = self.https {
             life.tasks.spawn(https.run(app.clone(), life.clone()));
         }

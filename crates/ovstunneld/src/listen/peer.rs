@@ -30,42 +30,60 @@ pub enum Peer {
 /// The names of a verified client certificate, and where its owner is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerCertificate {
-    /// Common name of the subject.
-    pub common_name: Option<String>,
+    /// Common names of the subject: one, as a rule.
+    pub common_names: Vec<String>,
     /// Alternative names: DNS names, e-mail addresses, URIs.
     pub names: Vec<String>,
     /// Address and port of the client.
     pub address: SocketAddr,
+    /// What of its names cannot be read: a role that goes by the other ones might be another.
+    pub unread: Option<&'static str>,
     /// The certificate in DER, followed by those of intermediate authorities that the client sent.
     pub chain: Vec<CertificateDer<'static>>,
 }
 
 impl PeerCertificate {
-    /// Reads the names from the first certificate. What cannot be read is left out: TLS has verified it all the same.
+    /// Reads the names from the first certificate, and notes what of them cannot be read.
     pub(super) fn read(chain: &[CertificateDer<'_>], address: SocketAddr) -> Self {
         let own = chain.first().map(AsRef::as_ref).unwrap_or_default();
         let chain = chain.iter().map(|der| der.clone().into_owned()).collect();
+        let mut peer = PeerCertificate { common_names: Vec::new(), names: Vec::new(), address, unread: None, chain };
         let Ok((_, certificate)) = X509Certificate::from_der(own) else {
-            return PeerCertificate { common_name: None, names: Vec::new(), address, chain };
+            peer.unread = Some("the certificate");
+            return peer;
         };
-        let common_name =
-            certificate.subject().iter_common_name().next().and_then(|n| n.as_str().ok()).map(str::to_owned);
-        let alternative = certificate.subject_alternative_name().ok().flatten();
-        let names = alternative.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
-            GeneralName::DNSName(n) | GeneralName::RFC822Name(n) | GeneralName::URI(n) => Some((*n).to_owned()),
-            _ => None,
-        });
-        PeerCertificate { common_name, names: names.collect(), address, chain }
+        for name in certificate.subject().iter_common_name() {
+            match name.as_str() {
+                Ok(name) => peer.common_names.push(name.to_owned()),
+                Err(_) => peer.unread = Some("a common name"),
+            }
+        }
+        match certificate.subject_alternative_name() {
+            Ok(None) => {}
+            Ok(Some(names)) => names.value.general_names.iter().for_each(|name| match name {
+                GeneralName::DNSName(n) | GeneralName::RFC822Name(n) | GeneralName::URI(n) => {
+                    peer.names.push((*n).to_owned());
+                }
+                GeneralName::Invalid(..) => peer.unread = Some("an alternative name"),
+                _ => {}
+            }),
+            Err(_) => peer.unread = Some("its alternative names"),
+        }
+        peer
     }
 
-    /// The name under which the log speaks of its owner, as it may be shown.
+    /// The name under which the log speaks of its owner, as it may be shown: the common name, all of them where there are
+    /// several, or else the first alternative name.
     pub fn name(&self) -> String {
-        echo(self.common_name.as_ref().or(self.names.first()).map_or("?", String::as_str))
+        match self.common_names.as_slice() {
+            [] => echo(self.names.first().map_or("?", String::as_str)),
+            several => echo(&several.join(" + ")),
+        }
     }
 
     /// All names.
     pub fn all_names(&self) -> impl Iterator<Item = &str> {
-        self.common_name.iter().chain(&self.names).map(String::as_str)
+        self.common_names.iter().chain(&self.names).map(String::as_str)
     }
 }
 
@@ -89,7 +107,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use rcgen::{CertificateParams, DnType, KeyPair};
+    use rcgen::{CertificateParams, DnType, DnValue, KeyPair};
 
     use super::*;
 
@@ -99,10 +117,26 @@ mod tests {
         params.distinguished_name.push(DnType::CommonName, "man\nager");
         let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
         let peer = PeerCertificate::read(&[der.der().clone()], "192.0.2.1:9".parse().unwrap());
-        assert_eq!(peer.common_name.as_deref(), Some("man\nager"));
+        assert_eq!((peer.common_names.as_slice(), peer.unread), (&["man\nager".to_owned()][..], None));
         assert_eq!(peer.names, ["manager.example"]);
         assert_eq!(Peer::Certificate(Arc::new(peer)).to_string(), r"man\nager@192.0.2.1:9");
         let unread = PeerCertificate::read(&[b"junk".to_vec().into()], "192.0.2.1:9".parse().unwrap());
+        assert_eq!(unread.unread, Some("the certificate"));
         assert_eq!(Peer::Certificate(Arc::new(unread)).to_string(), "?@192.0.2.1:9");
+    }
+    /// Else a certificate would be judged by the name that its owner has put first.
+    #[test]
+    fn all_common_names_are_read_and_one_that_cannot_be_is_noted() {
+        let read = |second: DnValue| {
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.distinguished_name.push(DnType::CommonName, "ops");
+            params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 3]), second);
+            let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+            PeerCertificate::read(&[der.der().clone()], "192.0.2.1:9".parse().unwrap())
+        };
+        let two = read(DnValue::Utf8String("graphs".to_owned()));
+        assert_eq!((two.common_names.as_slice(), two.unread), (&["ops".to_owned(), "graphs".to_owned()][..], None));
+        assert_eq!(two.name(), "ops + graphs");
+        assert_eq!(read(DnValue::BmpString("graphs".try_into().unwrap())).unread, Some("a common name"));
     }
 }

@@ -12,16 +12,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tower::Service;
 
-use super::{HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, Life, Peer};
-use crate::problem::ApiError;
+use super::answers::Outgoing;
+use super::refusals::Reason;
+use super::room::Place;
+use super::{HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, Life, Peer, UNREAD_TIMEOUT};
+use crate::problem::{ApiError, words};
 
 /// Requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 64;
@@ -29,22 +31,32 @@ const MAX_STREAMS: u32 = 64;
 /// Bytes that a request's line and headers may take.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 
-/// A client that does not read its answers, or is gone without a word, is noticed after this on HTTP/2.
+/// A client that is gone without a word is noticed after this on HTTP/2.
 const PING_EVERY: Duration = Duration::from_secs(20);
 
-/// Waits for the next connection: first for room under the cap, then for a client. None when the daemon ends.
+/// How long an idle connection that has to go is told so.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What a connection is served under.
+pub(super) struct Terms {
+    /// Its place in the room, where that is limited by address.
+    pub place: Option<Arc<Place>>,
+    /// Its unread answers.
+    pub outgoing: Arc<Outgoing>,
+}
+
+/// Waits for the next connection: first for `room`, then for a client. None when the daemon ends.
 /// `accept` is the listener's `poll_accept`.
-pub(super) async fn next<T>(
-    room: &Arc<Semaphore>,
+pub(super) async fn next<T, R>(
+    room: impl Future<Output = R>,
     life: &Life,
     mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
-) -> Option<(T, OwnedSemaphorePermit)> {
+) -> Option<(T, R)> {
     let one = async {
-        // The semaphore is never closed.
-        let permit = Arc::clone(room).acquire_owned().await.ok()?;
+        let permit = room.await;
         loop {
             match poll_fn(&mut accept).await {
-                Ok(connection) => return Some((connection, permit)),
+                Ok(connection) => return (connection, permit),
                 Err(e) if is_the_clients(&e) => {}
                 Err(e) => {
                     // Out of file descriptors, most likely: it helps only to wait until connections end.
@@ -57,7 +69,7 @@ pub(super) async fn next<T>(
     tokio::select! {
         biased;
         () = life.stop.cancelled() => None,
-        accepted = one => accepted,
+        accepted = one => Some(accepted),
     }
 }
 
@@ -67,17 +79,21 @@ fn is_the_clients(e: &io::Error) -> bool {
 }
 
 /// Serves `app` on `stream` until the client, the daemon or a deadline ends it.
-pub(super) async fn serve<S>(stream: S, http2: bool, peer: Peer, app: Router, life: &Life)
+pub(super) async fn serve<S>(stream: S, http2: bool, peer: Peer, app: Router, life: &Life, terms: Terms)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let asked = Arc::new(AtomicBool::new(false));
+    let Terms { place, outgoing } = terms;
+    let who = peer.to_string();
     let service = {
-        let asked = Arc::clone(&asked);
-        service_fn(move |mut request: http::Request<Incoming>| {
+        let (asked, place, outgoing) = (Arc::clone(&asked), place.clone(), Arc::clone(&outgoing));
+        service_fn(move |request: http::Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
+            let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer.clone());
-            app.clone().call(request)
+            let (app, outgoing, asking) = (app.clone(), Arc::clone(&outgoing), place.as_ref().map(Place::ask));
+            async move { outgoing.answer(app, request, asking).await }
         })
     };
     let builder = builder(http2);
@@ -88,21 +104,40 @@ where
             std::future::pending::<()>().await;
         }
     };
-    tokio::select! {
+    let displaced = async {
+        match &place {
+            Some(place) => place.displaced().await,
+            None => std::future::pending().await,
+        }
+    };
+    let mut stuck = pin!(outgoing.is_stuck());
+    let rest = tokio::select! {
         ended = connection.as_mut() => return note(ended),
         () = silent => return tracing::debug!("closed a connection: no request came in time"),
+        () = stuck.as_mut() => return end_unread(life, &who),
         () = life.kill.cancelled() => return,
-        () = life.stop.cancelled() => connection.as_mut().graceful_shutdown(),
-    }
+        () = life.stop.cancelled() => None,
+        () = displaced => Some(LAST_WORDS),
+    };
+    connection.as_mut().graceful_shutdown();
     tokio::select! {
         ended = connection => note(ended),
+        () = stuck => end_unread(life, &who),
         () = life.kill.cancelled() => {}
+        () = tokio::time::sleep(rest.unwrap_or(Duration::MAX)) => {}
+    }
+}
+
+fn end_unread(life: &Life, peer: &str) {
+    if let Some(left_out) = life.refusals.count(Reason::Unread) {
+        let limit_s = UNREAD_TIMEOUT.as_secs();
+        tracing::warn!(peer, limit_s, left_out, "ended a connection: its client does not read its answers");
     }
 }
 
 fn note(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     if let Err(e) = ended {
-        tracing::debug!(error = e, "a connection broke");
+        tracing::debug!(error = words(&e), "a connection broke");
     }
 }
 

@@ -15,7 +15,8 @@ use axum::Router;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
-use super::serve::{next, refuse, serve};
+use super::answers::Answers;
+use super::serve::{Terms, next, refuse, serve};
 use super::{Life, ListenError, MAX_SOCKET_CONNECTIONS, Peer};
 use crate::problem::ApiError;
 
@@ -54,11 +55,13 @@ impl Unix {
     }
 
     pub(super) async fn run(self, app: Router, life: Life) {
-        let room = Arc::new(Semaphore::new(MAX_SOCKET_CONNECTIONS));
-        while let Some(((stream, _), permit)) = next(&room, &life, |cx| self.listener.poll_accept(cx)).await {
+        let (room, answers) = (Arc::new(Semaphore::new(MAX_SOCKET_CONNECTIONS)), Answers::default());
+        let permit = || Arc::clone(&room).acquire_owned();
+        while let Some(((stream, _), permit)) = next(permit(), &life, |cx| self.listener.poll_accept(cx)).await {
             let (app, its_life, user) = (app.clone(), life.clone(), self.user);
+            let terms = Terms { place: None, outgoing: answers.of(None) };
             life.tasks.spawn(async move {
-                connection(stream, user, app, &its_life).await;
+                connection(stream, user, app, &its_life, terms).await;
                 drop(permit);
             });
         }
@@ -69,11 +72,11 @@ impl Unix {
     }
 }
 
-async fn connection(stream: UnixStream, user: u32, app: Router, life: &Life) {
+async fn connection(stream: UnixStream, user: u32, app: Router, life: &Life, terms: Terms) {
     // The mode of the socket keeps others out; this holds also if someone changes it.
     match stream.peer_cred() {
         Ok(who) if who.uid() == 0 || who.uid() == user => {
-            serve(stream, false, Peer::Root { pid: who.pid() }, app, life).await;
+            serve(stream, false, Peer::Root { pid: who.pid() }, app, life, terms).await;
         }
         Ok(who) => {
             tracing::warn!(uid = who.uid(), pid = who.pid(), "refused a client of the Unix socket that is not root");
@@ -111,7 +114,7 @@ fn lock(path: &Path) -> Result<File, ListenError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let refused = |source| ListenError::Socket { path: path.to_owned(), source };
-    let file = File::options().append(true).create(true).open(name).map_err(refused)?;
+    let file = crate::lock::open(name.as_ref()).map_err(refused)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(ListenError::AlreadyRunning { path: path.to_owned() }),

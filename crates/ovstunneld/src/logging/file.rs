@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use tracing_appender::non_blocking::ErrorCounter;
 
+use super::line::bounded;
 use super::stderr::Stderr;
 use super::timestamp;
 use crate::config::{Log, LogFormat};
@@ -31,15 +32,30 @@ struct Place {
     max_size: u64,
 }
 
+/// Which of the two files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// All lines that the level lets through.
+    Log,
+    /// Those of the audit alone, which no other line can push out.
+    Audit,
+}
+
 impl Place {
-    fn of(log: &Log) -> Self {
-        Place { path: log.file.clone(), format: log.format, max_size: log.max_size.as_u64() }
+    fn of(kind: Kind, log: &Log) -> Self {
+        let path = match kind {
+            Kind::Log => log.file.clone(),
+            // Where there is none its lines are in the log.
+            Kind::Audit => super::audit_file(log).unwrap_or_else(|| "/dev/null".into()),
+        };
+        Place { path, format: log.format, max_size: log.max_size.as_u64() }
     }
 }
 
 /// What the rest of the daemon and the writing thread tell each other.
 #[derive(Debug)]
 pub(super) struct Control {
+    kind: Kind,
     reopen: AtomicBool,
     place: Mutex<Place>,
     all_to_stderr: AtomicBool,
@@ -48,10 +64,11 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub(super) fn new(log: &Log) -> Self {
+    pub(super) fn new(kind: Kind, log: &Log) -> Self {
         Control {
+            kind,
             reopen: AtomicBool::new(false),
-            place: Mutex::new(Place::of(log)),
+            place: Mutex::new(Place::of(kind, log)),
             all_to_stderr: AtomicBool::new(false),
             unwritten: AtomicU64::new(0),
             dropped: OnceLock::new(),
@@ -70,7 +87,7 @@ impl Control {
 
     /// Has lines go elsewhere, or in another format, from the next one on.
     pub(super) fn ask_move(&self, log: &Log) {
-        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Place::of(log);
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Place::of(self.kind, log);
         self.ask_reopen();
     }
 
@@ -270,7 +287,7 @@ impl Write for LogFile {
         } else if self.should_be_opened() {
             self.reopen();
         }
-        match self.line(line) {
+        match self.line(&bounded(line)) {
             Ok(()) => self.failing = false,
             Err(e) => {
                 self.control.unwritten.fetch_add(1, Ordering::Relaxed);

@@ -1,28 +1,32 @@
 //! The log: set up once, before anything else runs.
 //!
 //! What it does: writes each line to the log file on a thread of its own, so that a slow disk never holds up a request,
-//! and errors and warnings also to standard error (the journal under systemd). Level, format and file can be changed and
+//! errors and warnings also to standard error (the journal under systemd), and the audit also to a file that no other line
+//! can push it out of (docs/adr/0023-strangers.md). Level, format and file can be changed and
 //! the file reopened while the daemon runs. What it must not do: stop or block the daemon for whatever happens to the file; lines
 //! that cannot be kept are counted, and the count is logged once that is possible again.
 
 mod file;
+mod library;
+mod line;
 mod stderr;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
 use tracing::Dispatch;
+use tracing::dispatcher::{SetGlobalDefaultError, set_global_default};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{DynFilterFn, LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt as lines, reload};
 
 use crate::config::{Level, Log, LogFormat};
-use file::{Control, LogFile};
+use file::{Control, Kind, LogFile};
 use stderr::Stderr;
 
 /// Lines that may wait for the disk; more are lost, and counted. The queue takes about 32 bytes a place.
@@ -31,6 +35,12 @@ const WAITING_LINES: usize = 8192;
 /// The running log. Dropping it writes out what waits, for up to a second: hold it until the very end of `main`.
 pub struct Logging {
     in_force: Mutex<InForce>,
+    sinks: [Sink; 2],
+}
+
+/// One of the two files, and its filters.
+struct Sink {
+    kind: Kind,
     text: reload::Handle<Targets, Registry>,
     json: reload::Handle<Targets, Registry>,
     control: Arc<Control>,
@@ -60,9 +70,11 @@ pub struct LevelError(#[from] reload::Error);
 ///
 /// # Errors
 /// When this process has a log already. A file that cannot be opened is no error: the lines go to standard error then.
-pub fn init(config: &Log) -> Result<Logging, tracing_subscriber::util::TryInitError> {
+pub fn init(config: &Log) -> Result<Logging, SetGlobalDefaultError> {
     let (dispatch, logging) = build(config);
-    dispatch.try_init()?;
+    set_global_default(dispatch)?;
+    // Without a log there is no logger either: nobody else makes one.
+    let _ = library::listen();
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let payload = panic.payload();
@@ -73,31 +85,56 @@ pub fn init(config: &Log) -> Result<Logging, tracing_subscriber::util::TryInitEr
     Ok(logging)
 }
 
+type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
 /// The log without making it this process's: for tests.
 fn build(config: &Log) -> (Dispatch, Logging) {
-    let control = Arc::new(Control::new(config));
-    let file = LogFile::open(Arc::clone(&control));
-    let (writer, guard) =
-        NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING_LINES).thread_name("log").finish(file);
-    control.count_dropped(writer.error_counter());
-    // One layer for each format, of which one is silent.
-    let (text_filter, text) = reload::Layer::new(targets(LogFormat::Text, config.format, &config.level));
-    let (json_filter, json) = reload::Layer::new(targets(LogFormat::Json, config.format, &config.level));
-    let layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> = vec![
-        file_layer(LogFormat::Text, writer.clone()).with_filter(text_filter).boxed(),
-        file_layer(LogFormat::Json, writer).with_filter(json_filter).boxed(),
-        stderr_layer(Arc::clone(&control)).boxed(),
-    ];
+    let mut layers: Vec<BoxedLayer> = Vec::new();
+    let sinks = [Kind::Log, Kind::Audit].map(|kind| Sink::new(kind, config, &mut layers));
+    let [log, _] = &sinks;
+    layers.push(stderr_layer(Arc::clone(&log.control)).boxed());
     let in_force = Mutex::new(InForce { log: config.clone(), level: config.level.clone() });
-    (
-        Dispatch::new(Registry::default().with(layers)),
-        Logging { in_force, text, json, control, _writes_the_rest: guard },
-    )
+    (Dispatch::new(Registry::default().with(layers)), Logging { in_force, sinks })
+}
+
+impl Sink {
+    /// Opens the file, and adds its layers: one for each format, of which one is silent.
+    fn new(kind: Kind, config: &Log, layers: &mut Vec<BoxedLayer>) -> Self {
+        let control = Arc::new(Control::new(kind, config));
+        let file = LogFile::open(Arc::clone(&control));
+        let name = match kind {
+            Kind::Log => "log",
+            Kind::Audit => "audit",
+        };
+        let (writer, guard) = NonBlockingBuilder::default()
+            .lossy(true)
+            .buffered_lines_limit(WAITING_LINES)
+            .thread_name(name)
+            .finish(file);
+        control.count_dropped(writer.error_counter());
+        let mut handle = |format| {
+            let (filter, handle) = reload::Layer::new(targets(kind, format, config.format, &config.level));
+            layers.push(file_layer(format, writer.clone()).with_filter(filter).boxed());
+            handle
+        };
+        let (text, json) = (handle(LogFormat::Text), handle(LogFormat::Json));
+        Sink { kind, text, json, control, _writes_the_rest: guard }
+    }
+
+    fn filter(&self, format: LogFormat, level: &Level) -> Result<(), LevelError> {
+        self.text.reload(targets(self.kind, LogFormat::Text, format, level))?;
+        self.json.reload(targets(self.kind, LogFormat::Json, format, level))?;
+        Ok(())
+    }
 }
 
 /// What the layer of one format lets through while another is in force.
-fn targets(layer: LogFormat, in_force: LogFormat, level: &Level) -> Targets {
-    if layer == in_force { level.targets() } else { Targets::new() }
+fn targets(kind: Kind, layer: LogFormat, in_force: LogFormat, level: &Level) -> Targets {
+    match kind {
+        _ if layer != in_force => Targets::new(),
+        Kind::Log => level.targets(),
+        Kind::Audit => level.targets_of_audit(),
+    }
 }
 
 fn file_layer(format: LogFormat, writer: NonBlocking) -> Box<dyn Layer<Registry> + Send + Sync> {
@@ -161,14 +198,12 @@ impl Logging {
         let mut in_force = self.in_force();
         self.filter(log.format, &log.level)?;
         *in_force = InForce { log: log.clone(), level: log.level.clone() };
-        self.control.ask_move(log);
+        self.sinks.iter().for_each(|sink| sink.control.ask_move(log));
         Ok(())
     }
 
     fn filter(&self, format: LogFormat, level: &Level) -> Result<(), LevelError> {
-        self.text.reload(targets(LogFormat::Text, format, level))?;
-        self.json.reload(targets(LogFormat::Json, format, level))?;
-        Ok(())
+        self.sinks.iter().try_for_each(|sink| sink.filter(format, level))
     }
 
     fn in_force(&self) -> MutexGuard<'_, InForce> {
@@ -177,13 +212,30 @@ impl Logging {
 
     /// Has the file opened anew before the next line, as after a rotation. If that fails, the old one is kept.
     pub fn reopen(&self) {
-        self.control.ask_reopen();
+        self.sinks.iter().for_each(|sink| sink.control.ask_reopen());
     }
 
     /// How many lines were lost since the start: not written, or dropped because too many waited.
     pub fn lost_lines(&self) -> u64 {
-        self.control.lost_lines()
+        self.sinks.iter().map(|sink| sink.control.lost_lines()).sum()
     }
+}
+
+/// The audit's file. None where the log is a device or a pipe, and no file is named for the audit.
+pub fn audit_file(log: &Log) -> Option<PathBuf> {
+    if log.audit_file.is_some() {
+        return log.audit_file.clone();
+    }
+    if std::fs::metadata(&log.file).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        return None;
+    }
+    let mut name = log.file.file_stem()?.to_owned();
+    name.push("-audit");
+    if let Some(ending) = log.file.extension() {
+        name.push(".");
+        name.push(ending);
+    }
+    Some(log.file.with_file_name(name))
 }
 
 /// Says on standard error why the daemon cannot run; in the journal as an error.

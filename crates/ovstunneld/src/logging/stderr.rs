@@ -8,6 +8,8 @@ use std::io::{self, Write};
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::line::bounded;
+
 /// Priorities of sd-daemon(3).
 const ERROR: &str = "<3>";
 const WARNING: &str = "<4>";
@@ -68,7 +70,8 @@ pub(super) struct Line(&'static str);
 
 impl Write for Line {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        let lines = text.split_inclusive(|byte| *byte == b'\n');
+        let bounded = bounded(text);
+        let lines = bounded.split_inclusive(|byte| *byte == b'\n');
         // All at once, so that lines of several threads do not mix.
         io::stderr().write_all(&lines.flat_map(|line| [self.0.as_bytes(), line]).collect::<Vec<_>>().concat())?;
         Ok(text.len())

@@ -10,6 +10,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use super::*;
+use crate::config::AUDIT;
 
 fn config(file: PathBuf, level: &str, format: LogFormat) -> Log {
     Log { file, level: Level::parse(level).unwrap(), format, ..Log::default() }
@@ -56,6 +57,38 @@ fn json_lines_are_objects_with_the_request_in_them() {
 }
 
 #[test]
+fn the_audit_stands_beside_the_log_unless_there_is_no_place_beside_it() {
+    let of = |file: &str| audit_file(&config(file.into(), "info", LogFormat::Text));
+    assert_eq!(of("/var/log/ovstunnel.log"), Some("/var/log/ovstunnel-audit.log".into()));
+    assert_eq!(of("/nonexistent/log"), Some("/nonexistent/log-audit".into()));
+    assert_eq!(of("/dev/null"), None);
+    let named = Log { audit_file: Some("/x/y".into()), ..config("/dev/null".into(), "info", LogFormat::Text) };
+    assert_eq!(audit_file(&named), Some("/x/y".into()));
+}
+
+/// What is in the audit's file after one line of the audit and one other at each level.
+#[test]
+fn the_audits_file_has_its_lines_alone_at_every_level_but_off() {
+    let audited = |level: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("log");
+        let (dispatch, logging) = build(&config(file.clone(), level, LogFormat::Text));
+        tracing::dispatcher::with_default(&dispatch, || {
+            tracing::error!("other");
+            tracing::info!(target: AUDIT, "done");
+        });
+        drop(logging);
+        let (log, audit) =
+            (fs::read_to_string(file).unwrap(), fs::read_to_string(dir.path().join("log-audit")).unwrap());
+        assert_eq!(log.contains("audit: done"), audit.contains("audit: done"), "{level}: {log}");
+        assert!(!audit.contains("other"), "{audit}");
+        audit.lines().count()
+    };
+    let levels = ["trace", "info", "error", "off,audit=info", "off", "info,audit=off"];
+    assert_eq!(levels.map(audited), [1, 1, 1, 1, 0, 0]);
+}
+
+#[test]
 fn the_level_changes_while_running() {
     let lines = logged("info", LogFormat::Text, |logging| {
         tracing::debug!("before");
@@ -79,7 +112,7 @@ fn every_line_is_in_the_file_when_the_log_has_ended() {
 }
 
 fn open(path: &Path) -> (LogFile, Arc<Control>) {
-    let control = Arc::new(Control::new(&config(path.to_owned(), "info", LogFormat::Text)));
+    let control = Arc::new(Control::new(Kind::Log, &config(path.to_owned(), "info", LogFormat::Text)));
     (LogFile::open(Arc::clone(&control)), control)
 }
 
@@ -151,7 +184,7 @@ fn a_folder_in_the_place_of_the_file_sends_lines_to_standard_error_and_not_into_
 fn filled(dir: &Path, lines: usize) -> (PathBuf, LogFile) {
     let path = dir.join("log");
     let small = Log { max_size: bytesize::ByteSize::kib(64), ..config(path.clone(), "info", LogFormat::Text) };
-    let mut log = LogFile::open(Arc::new(Control::new(&small)));
+    let mut log = LogFile::open(Arc::new(Control::new(Kind::Log, &small)));
     for n in 0..lines {
         log.write_all(format!("{n:<1023}\n").as_bytes()).unwrap();
     }

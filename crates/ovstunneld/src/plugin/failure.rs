@@ -88,7 +88,11 @@ impl Failure {
             WriteError::Rejected(Rejected::NotFound(what)) => Failure::new(Reason::NoBridge, what),
             WriteError::Rejected(Rejected::Conflict { detail, .. }) => Failure::new(Reason::InTheWay, detail),
             WriteError::Unavailable(reason) => Failure::new(unavailable(&reason, health), words),
-            WriteError::Busy(_) | WriteError::Ended => Failure::new(Reason::Unavailable, words),
+            WriteError::Undone(_)
+            | WriteError::Unsettled(_)
+            | WriteError::Late(_)
+            | WriteError::Busy(_)
+            | WriteError::Ended => Failure::new(Reason::Unavailable, words),
             WriteError::Refused(_) => Failure::new(Reason::Refused, words),
             WriteError::TunnelsRefused(refused) => {
                 let all: Vec<_> = refused.iter().map(|one| format!("{}: {}", one.tunnel.port(), one.words)).collect();
@@ -125,7 +129,15 @@ mod tests {
     use super::*;
 
     fn health(database: Result<(), String>, vswitchd: Result<(), String>) -> Health {
-        Health { database, vswitchd, generation: 1, version: None, no_meters: None }
+        Health {
+            database,
+            vswitchd,
+            generation: 1,
+            version: None,
+            database_silent: None,
+            vswitchd_silent: None,
+            no_meters: None,
+        }
     }
 
     #[test]

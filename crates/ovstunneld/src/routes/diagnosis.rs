@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State as Shared;
+use axum::{Extension, Json};
 use ovstunnel_api::{DoctorAnswer, Problem, SupportAnswer, SupportPart};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 use super::{State, host};
 use crate::doctor::Now;
@@ -16,6 +17,9 @@ use crate::support;
 
 /// How long the writer may take to say what it would change: a doctor answers also while that is stuck.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Over HTTPS one doctor looks at a time, so that viewers never keep the writer busy, or root on the host waiting.
+static FROM_AFAR: Semaphore = Semaphore::const_new(1);
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields, default)]
@@ -33,9 +37,13 @@ pub(super) struct DoctorQuery {
         (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn get_doctor(
+    peer: Option<Extension<Peer>>,
     Shared(state): Shared<State>,
     ValidQuery(query): ValidQuery<DoctorQuery>,
 ) -> Json<DoctorAnswer> {
+    let from_afar = peer.is_some_and(|Extension(peer)| matches!(peer, Peer::Certificate(_)));
+    // The semaphore is never closed.
+    let _turn = if from_afar { FROM_AFAR.acquire().await.ok() } else { None };
     let settings = state.switch.effective(&state.writer.settings());
     Json(state.doctor.examine(&now(&state, &settings).await, query.probe_peers).await)
 }

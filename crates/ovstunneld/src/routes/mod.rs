@@ -139,7 +139,12 @@ fn problem(state: &State, bridge: &str, error: WriteError) -> ApiError {
         WriteError::Rejected(Rejected::Conflict { in_the_way, detail }) => {
             return ApiError::conflict(in_the_way, detail);
         }
-        WriteError::Unavailable(_) | WriteError::Busy(_) | WriteError::Ended => return ApiError::unavailable(detail),
+        WriteError::Unavailable(_)
+        | WriteError::Undone(_)
+        | WriteError::Unsettled(_)
+        | WriteError::Late(_)
+        | WriteError::Busy(_)
+        | WriteError::Ended => return ApiError::unavailable(detail),
         WriteError::Refused(_) => return ApiError::refused(detail, vec![]),
         WriteError::TunnelsRefused(refused) => {
             let words = refused.iter().map(|refusal| format!("{}: {}", refusal.tunnel.port(), refusal.words));

@@ -1,7 +1,7 @@
 //! What a bug report needs of this daemon, as named texts.
 //!
 //! What it does: puts together configuration, versions, certificates' dates, the switch's rows and flows of managed bridges, the
-//! end of the log. What it must not do: open a key file, hand over a row or flow of a bridge that is not ours, or grow without
+//! end of the log and of the audit. What it must not do: open a key file, hand over a row or flow of a bridge that is not ours, or grow without
 //! bound: each text and all of them together have a limit, and what is cut says so.
 
 mod rows;
@@ -32,6 +32,9 @@ pub async fn parts(doctor: &Doctor, now: &Now<'_>) -> Vec<SupportPart> {
         part("routes.txt", routes(now).await),
         SupportPart { name: "log.txt".to_owned(), text: end(&doctor.config().log.file, PART) },
     ];
+    if let Some(audit) = crate::logging::audit_file(&doctor.config().log) {
+        parts.push(SupportPart { name: "audit.txt".to_owned(), text: end(&audit, PART) });
+    }
     parts.extend(flows(now).await);
     parts
 }

@@ -1,6 +1,7 @@
 //! What a caller gets back from the writer. Must not know HTTP: `routes` puts it on the wire.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use ovstunnel_core::{
     BridgeEdit, BridgeName, Change, DesiredTunnel, FlowsSeen, ObservedBridge, ObservedPort, Outcome, PortName,
@@ -63,6 +64,15 @@ pub enum WriteError {
     /// The switch cannot be reached; nothing was changed.
     #[error("Open vSwitch cannot be reached: {0}; nothing was changed")]
     Unavailable(String),
+    /// The command did not do its work; nothing was changed.
+    #[error("the change did not take effect: {0}; nothing was changed")]
+    Undone(String),
+    /// What became of an earlier change is not known yet; nothing was changed.
+    #[error("{0}; nothing was changed")]
+    Unsettled(String),
+    /// It waited for its turn for too long, and is not carried out any more.
+    #[error("this has waited for its turn for {}, and is not carried out any more; nothing was changed", humantime_serde::re::humantime::format_duration(*.0))]
+    Late(Duration),
     /// Open vSwitch refused the change as a whole; nothing was changed.
     #[error("Open vSwitch refused the change: {0}; nothing was changed")]
     Refused(String),
@@ -85,6 +95,8 @@ impl From<CommitError> for WriteError {
         match error {
             CommitError::Unavailable(reason) => WriteError::Unavailable(reason),
             CommitError::Refused(words) => WriteError::Refused(words),
+            CommitError::Undone(reason) => WriteError::Undone(reason),
+            partly @ CommitError::Partly(_) => WriteError::Unknown(partly.to_string()),
             CommitError::Unknown(reason) => WriteError::Unknown(reason),
         }
     }

@@ -41,8 +41,10 @@ impl Task {
                     Message::Change(job) if !barrier && batch.len() < BATCH_MAX => {
                         let footprint = draft.footprint(&view, &job.change);
                         if taken.iter().chain(&passed).all(|other| footprint.independent_of(other)) {
-                            taken.push(footprint);
-                            batch.push(job);
+                            if job.ticket.begin() {
+                                taken.push(footprint);
+                                batch.push(job);
+                            }
                         } else {
                             passed.push(footprint);
                             self.inbox.push_back(Message::Change(job));

@@ -4,28 +4,20 @@
 //! What it must not do: believe an exit status. What is answered is what can be seen in the switch afterwards.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, StreamExt};
 use ovstunnel_core::{
-    BridgeEdit, BridgeName, Change, FlowChange, FlowsSeen, Phases, PortEdit, PortName, Rejected, Step, TunnelHealth,
-    View, ids, phases, stages, visible,
+    BridgeEdit, BridgeName, Change, FlowsSeen, Phases, PortEdit, PortName, Rejected, Step, TunnelHealth, View, ids,
+    phases, visible,
 };
 use ovstunnel_ovs::CommitError;
 use tracing::Instrument;
 
 use super::answer::{self, Done, Parts, Refusal, Seen, WriteError};
 use super::batch::Desired;
+use super::outcome::{Known, Refused};
 use super::{Job, Task};
 use uuid::Uuid;
-
-/// Flow changes of several bridges that run at the same time. Each mostly waits: a vswitchd that has just started answers
-/// all of them in one round of its main loop, and such a round takes long.
-const FLOWS_AT_ONCE: usize = 64;
-
-/// How long the mirror may be behind the database when the effect of a change is looked for.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// How often a change is planned anew because somebody else changed the switch in between.
 const ATTEMPTS: usize = 3;
@@ -48,6 +40,8 @@ pub(super) struct Effect {
     pub held_back: BTreeMap<String, CommitError>,
     /// Bridges whose flows could not be changed.
     pub flows_failed: BTreeMap<String, CommitError>,
+    /// That the database was changed was known only afterwards: the flows are planned anew.
+    pub plan_anew: bool,
 }
 
 impl Effect {
@@ -55,6 +49,15 @@ impl Effect {
     pub fn failure_of(&self, step: &Step) -> Option<&CommitError> {
         let of_flows = self.flows_failed.get(step.bridge()).filter(|_| step.is_flows());
         of_flows.or_else(|| self.held_back.get(step.bridge())).or(self.failed.as_ref())
+    }
+
+    /// Adds what came of the steps that were planned anew.
+    pub fn and_then(&mut self, rest: Effect) {
+        self.failed = self.failed.take().or(rest.failed);
+        self.refused.extend(rest.refused);
+        self.held_back.extend(rest.held_back);
+        self.flows_failed.extend(rest.flows_failed);
+        self.plan_anew = rest.plan_anew;
     }
 }
 
@@ -74,15 +77,19 @@ impl Task {
     }
 
     async fn carry_out_batch(&mut self, batch: Vec<Job>, number: u64) {
-        // Also for what would be unchanged: that cannot be known of a switch that does not answer.
         let _turn = match self.ready().await {
             Ok(turn) => turn,
-            Err(error) => return batch.into_iter().for_each(|job| reply(job, Err(error.clone()), number)),
+            Err(error) => {
+                for job in batch {
+                    let answer = self.unchanged(&job).unwrap_or_else(|| Err(error.clone()));
+                    reply(job, answer, number);
+                }
+                return;
+            }
         };
         let many = batch.len() > 1;
         let drafted = self.draft(batch.iter().map(|job| &job.change));
-        let effect = self.execute(&drafted.steps).await;
-        self.remember(drafted.desired, &effect);
+        let effect = self.write_and_remember(&drafted.steps, drafted.desired, Refused::Go).await;
         // Refused as a whole: it is not known whose fault it was, so each gets its own transaction.
         let refused = matches!(&effect.failed, Some(CommitError::Refused(_)));
         let jobs = batch.into_iter().zip(drafted.results);
@@ -98,6 +105,23 @@ impl Task {
         }
     }
 
+    /// The answer to what would change nothing, where the switch hangs: what it has it still has. Of one that has ended, its
+    /// flows with it, that cannot be known.
+    fn unchanged(&self, job: &Job) -> Option<Result<Done, WriteError>> {
+        let health = self.switch.health().borrow().clone();
+        let known = health.hangs() && health.database.is_ok() && self.expect_settled().is_ok();
+        known.then_some(())?;
+        let drafted = self.draft([&job.change]);
+        let result = drafted.results.into_iter().next()?;
+        (result.is_ok() && drafted.steps.is_empty()).then_some(())?;
+        let mut answer = self.answers([(job, result)], &[], &Effect::default()).pop()?;
+        if let Ok(Done { seen: Seen::Bridge(seen), .. }) = &mut answer {
+            // It cannot be asked.
+            seen.1 = FlowsSeen::Unknown;
+        }
+        Some(answer)
+    }
+
     /// Tries one change by itself, planned anew, as long as the plan differs from what was refused.
     async fn retry(&mut self, job: &Job, mut refused: Option<CommitError>) -> Result<Done, WriteError> {
         let mut before: Option<Vec<Step>> = None;
@@ -106,8 +130,7 @@ impl Task {
             if before.as_ref() == Some(&drafted.steps) {
                 break;
             }
-            let effect = self.execute(&drafted.steps).await;
-            self.remember(drafted.desired, &effect);
+            let effect = self.write_and_remember(&drafted.steps, drafted.desired, Refused::Go).await;
             let Some(error @ CommitError::Refused(_)) = effect.failed.clone() else {
                 let result = drafted.results.into_iter().next().unwrap_or(Ok(None));
                 let answer = self.answers([(job, result)], &drafted.steps, &effect).pop();
@@ -119,15 +142,7 @@ impl Task {
         Err(refused.map_or(WriteError::Ended, WriteError::from))
     }
 
-    /// Carries out what was asked for. Tunnels that Open vSwitch refuses go again: whoever asked is told.
-    async fn execute(&mut self, steps: &[Step]) -> Effect {
-        let mut effect = self.write(steps).await;
-        self.take_away_refused(&mut effect).await;
-        effect
-    }
-
-    /// Carries steps out, as far as they can be, and says what came of them. Tunnels that Open vSwitch refuses stay, in
-    /// error: their rows are the record, and they are tried again.
+    /// Carries steps out, as far as they can be, and says what came of them. Tunnels that Open vSwitch refuses stay.
     pub(super) async fn write(&mut self, steps: &[Step]) -> Effect {
         let mut effect = Effect::default();
         if steps.is_empty() {
@@ -136,6 +151,10 @@ impl Task {
         steps.iter().for_each(|step| tracing::debug!(%step, "step"));
         let Phases { before, mut database, after } = phases(steps);
         let flows_went_first = !before.is_empty();
+        if let Err(error) = self.can_begin(flows_went_first).await {
+            effect.failed = Some(error);
+            return effect;
+        }
         effect.held_back = self.change_flows(before).await;
         database.retain(|step| !effect.held_back.contains_key(step.bridge()));
         if let Err(error) = self.flood_again(&bridges_of(steps, Step::says_flooding)).await {
@@ -143,36 +162,44 @@ impl Task {
             return effect;
         }
         let database: Vec<Step> = database.into_iter().cloned().collect();
-        effect.failed = self.commit(&database).await.err();
-        if let Some(CommitError::Unknown(reason)) = &effect.failed {
-            // The next step after 'unknown' is to look.
-            let seen = self.look(&database).await;
-            tracing::warn!(%reason, seen, "looked whether the change took effect");
-            if seen {
-                effect.failed = None;
-            }
-        }
-        // Flows that went before what is not in the database: the look brings back those that the record says.
-        if !effect.held_back.is_empty() || (flows_went_first && effect.failed.is_some()) {
+        let committed = self.commit(&database).await;
+        effect.plan_anew = committed == Ok(Known::Afterwards);
+        effect.failed = committed.err();
+        // Flows that went before what is not in the database: the look brings back those that the record says. So it does
+        // where only a part is in the database.
+        let by_halves = flows_went_first || matches!(effect.failed, Some(CommitError::Partly(_)));
+        if !effect.held_back.is_empty() || (effect.failed.is_some() && by_halves) {
             self.retry.failed();
         }
-        if matches!(effect.failed, Some(CommitError::Unavailable(_) | CommitError::Refused(_))) {
+        if effect.failed.is_some() {
             return effect;
         }
         let gone = |step: &Step| if let Step::DeleteBridge { uuid, .. } = step { Some(*uuid) } else { None };
         steps.iter().filter_map(gone).for_each(|bridge| self.flows.forget(bridge));
         self.end_spanning_tree(steps).await;
         self.take_away_refused_bridges(steps, &mut effect).await;
+        effect.refused = self.refused(steps);
+        for refusal in &effect.refused {
+            tracing::warn!(bridge = %refusal.bridge, port = %refusal.tunnel.port(), error = refusal.words, "Open vSwitch refused a tunnel");
+        }
+        if effect.plan_anew || self.expect_settled().is_err() {
+            return effect;
+        }
         let after = after.into_iter().filter(|(bridge, _)| !effect.held_back.contains_key(*bridge)).collect();
         effect.flows_failed = self.change_flows(after).await;
         if !effect.flows_failed.is_empty() {
             self.retry.failed();
         }
-        effect.refused = self.refused(steps);
-        for refusal in &effect.refused {
-            tracing::warn!(bridge = %refusal.bridge, port = %refusal.tunnel.port(), error = refusal.words, "Open vSwitch refused a tunnel");
-        }
         effect
+    }
+
+    /// That what became of all earlier changes is known, and, where flows go before the transaction, that the database will
+    /// take it.
+    pub(super) async fn can_begin(&self, flows_go_first: bool) -> Result<(), CommitError> {
+        if let Some(reason) = self.unsettled.reason() {
+            return Err(CommitError::Unavailable(reason));
+        }
+        if flows_go_first { self.switch.database_answers().await } else { Ok(()) }
     }
 
     /// Where STP was switched off, has all ports flooded to again, and says so in the record.
@@ -187,7 +214,7 @@ impl Task {
         };
         let said: Vec<Step> = bridges.iter().map(says).collect();
         let ended = match self.flood_again(&bridges).await {
-            Ok(()) => self.switch.commit(&said).await,
+            Ok(()) => self.commit(&said).await.map(drop),
             failed => failed,
         };
         if let Err(error) = ended {
@@ -236,70 +263,9 @@ impl Task {
         }
     }
 
-    async fn commit(&self, database: &[Step]) -> Result<(), CommitError> {
-        for (n, stage) in stages(database.to_vec()).iter().enumerate() {
-            self.progress.step();
-            self.switch.commit(stage).await.map_err(|error| match n {
-                0 => error,
-                _ => CommitError::Unknown(format!("ports were removed to make way, then it failed: {error}")),
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Whether what was written can be seen; the mirror may hear of it a moment later.
-    async fn look(&self, steps: &[Step]) -> bool {
-        let mut revision = self.switch.observer().revision();
-        let deadline = tokio::time::Instant::now() + LOOK;
-        loop {
-            revision.borrow_and_update();
-            if self.switch.observer().read(|db| visible(steps, &db.view())) {
-                return true;
-            }
-            if !matches!(tokio::time::timeout_at(deadline, revision.changed()).await, Ok(Ok(()))) {
-                return false;
-            }
-        }
-    }
-
-    /// Changes the flows of several bridges; says for which that failed.
-    async fn change_flows(&self, changes: Vec<(&str, &FlowChange)>) -> BTreeMap<String, CommitError> {
-        let changes: Vec<BoxFuture<'_, _>> =
-            changes.into_iter().map(|(bridge, change)| self.change_flows_of(bridge, change).boxed()).collect();
-        let results: Vec<_> = futures_util::stream::iter(changes).buffer_unordered(FLOWS_AT_ONCE).collect().await;
-        results.into_iter().filter_map(|(bridge, result)| Some((bridge, result.err()?))).collect()
-    }
-
-    async fn change_flows_of(&self, bridge: &str, change: &FlowChange) -> (String, Result<(), CommitError>) {
-        let name = bridge.to_owned();
-        let row = || self.switch.observer().read(|db| db.view().bridge(bridge).map(|bridge| bridge.uuid));
-        let Some(uuid) = row() else { return (name, Ok(())) };
-        let generation = self.switch.health().borrow().generation;
-        self.progress.step();
-        let result = self.switch.change_flows(bridge, change).await;
-        let same_life = self.switch.health().borrow().generation == generation;
-        match &result {
-            // A bridge that we have just made has no flows but these.
-            Ok(()) if same_life => self.flows.set(uuid, change.applied_to(&self.known_before(uuid, change))),
-            Ok(()) => {}
-            Err(error) => {
-                tracing::warn!(bridge, %error, "the flows could not be changed");
-                self.flows.set(uuid, FlowsSeen::Unknown);
-            }
-        }
-        (name, result)
-    }
-
-    fn known_before(&self, uuid: uuid::Uuid, change: &FlowChange) -> FlowsSeen {
-        match self.flows.get(uuid) {
-            FlowsSeen::Unknown if change.delete.as_ref().is_some_and(|delete| delete.is_empty()) => FlowsSeen::none(),
-            seen => seen,
-        }
-    }
-
     /// Takes away what Open vSwitch refused: its row is there, but it carries nothing.
-    async fn take_away_refused(&self, effect: &mut Effect) {
-        if effect.refused.is_empty() {
+    pub(super) async fn take_away_refused(&mut self, effect: &mut Effect) {
+        if effect.refused.is_empty() || self.expect_settled().is_err() {
             return;
         }
         effect.taken_away = true;
@@ -319,7 +285,7 @@ impl Task {
             };
             effect.refused.iter().filter_map(removal).collect::<Vec<Step>>()
         });
-        if let Err(error) = self.switch.commit(&removals).await {
+        if let Err(error) = self.commit(&removals).await {
             tracing::error!(%error, "refused tunnels could not be taken away");
             let what = format!("refused tunnels are still there, for they could not be taken away: {error}");
             effect.failed = Some(CommitError::Unknown(what));
@@ -376,9 +342,9 @@ impl Task {
         let mine = parts.about(&job.change, port.as_ref());
         let whole_bridge = port.is_none();
         if let (Some(error), false) = (&effect.failed, mine.is_empty()) {
-            // In an unknown outcome of the whole, what can be seen of this change counts.
+            // Where a part of the whole was made, what can be seen of a tunnel counts; a bridge waits for its flows, too.
             let mine: Vec<Step> = mine.iter().map(|step| (*step).clone()).collect();
-            if !matches!(error, CommitError::Unknown(_)) || !visible(&mine, view) {
+            if whole_bridge || !matches!(error, CommitError::Partly(_)) || !visible(&mine, view) {
                 return Err(error.clone().into());
             }
         }

@@ -6,13 +6,17 @@
 mod answer;
 mod batch;
 mod execute;
+mod flow_change;
 mod flow_table;
 mod looks;
+mod outcome;
+mod planned;
 mod progress;
 mod refused_bridge;
 mod repair;
 mod retry;
 mod takeover;
+mod ticket;
 mod unplaced;
 mod vif;
 
@@ -20,20 +24,24 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ovstunnel_core::{BridgeName, Change, Memory, Outcome, Settings, Step};
+use ovstunnel_core::{BridgeName, Change, Memory, Outcome, Settings};
 use ovstunnel_ovs::Switch;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{Instrument, Span};
 
-use crate::lock::{Busy, Turn, WriterLock};
+use crate::lock::{Turn, WriterLock};
 use crate::metrics::Metrics;
 
 pub use answer::{Done, Planned, Refusal, Seen, WriteError};
 pub use flow_table::FlowTable;
 pub use looks::{Look, Looks};
+pub use outcome::Unsettled;
 pub use progress::Progress;
 pub use repair::Report;
+use ticket::Ticket;
+
 pub use takeover::{PlannedTakeover, TakenOver, TakeoverState};
+pub use ticket::BEYOND;
 pub use vif::Vif;
 
 /// Requests that may wait; further ones wait in their handlers.
@@ -46,19 +54,40 @@ pub(crate) struct Job {
     /// Under which the log speaks of it.
     pub id: String,
     pub span: Span,
+    pub ticket: Ticket,
     pub reply: oneshot::Sender<Result<Done, WriteError>>,
 }
 
 #[derive(Debug)]
 pub(crate) enum Message {
     Change(Job),
-    Plan { change: Change, reply: oneshot::Sender<Result<Planned, WriteError>> },
-    Reconcile { span: Span, reply: oneshot::Sender<Report> },
-    PlanReconcile { reply: oneshot::Sender<Result<Planned, WriteError>> },
-    TakeOver { bridges: Vec<BridgeName>, span: Span, reply: oneshot::Sender<Result<Vec<TakenOver>, WriteError>> },
-    PlanTakeOver { bridges: Vec<BridgeName>, reply: oneshot::Sender<Result<PlannedTakeover, WriteError>> },
+    Plan {
+        change: Change,
+        reply: oneshot::Sender<Result<Planned, WriteError>>,
+    },
+    Reconcile {
+        span: Span,
+        ticket: Ticket,
+        reply: oneshot::Sender<Result<Report, WriteError>>,
+    },
+    PlanReconcile {
+        reply: oneshot::Sender<Result<Planned, WriteError>>,
+    },
+    TakeOver {
+        bridges: Vec<BridgeName>,
+        span: Span,
+        ticket: Ticket,
+        reply: oneshot::Sender<Result<Vec<TakenOver>, WriteError>>,
+    },
+    PlanTakeOver {
+        bridges: Vec<BridgeName>,
+        reply: oneshot::Sender<Result<PlannedTakeover, WriteError>>,
+    },
     Vif(vif::News),
-    PlanVif { vif: Vif, reply: oneshot::Sender<Result<Planned, WriteError>> },
+    PlanVif {
+        vif: Vif,
+        reply: oneshot::Sender<Result<Planned, WriteError>>,
+    },
 }
 
 /// What can be changed while the writer runs.
@@ -76,6 +105,9 @@ pub struct Writer {
     reconciled: watch::Receiver<Option<u64>>,
     looks: Looks,
     progress: Progress,
+    unsettled: Unsettled,
+    /// Within which each request is answered.
+    deadline: Duration,
     tuning: Arc<watch::Sender<Tuning>>,
 }
 
@@ -91,8 +123,9 @@ impl Writer {
         let (queue, messages) = mpsc::channel(QUEUE);
         let (reconciled, reconciled_at) = watch::channel(None);
         let flows = FlowTable::default();
-        let (looks, progress) = (Looks::default(), Progress::default());
+        let (looks, progress, unsettled) = (Looks::default(), Progress::default(), Unsettled::default());
         let tuning = Tuning { settings: Arc::new(settings), interval };
+        let deadline = switch.timeout() + BEYOND;
         let task = Task {
             switch,
             settings: Arc::clone(&tuning.settings),
@@ -103,16 +136,20 @@ impl Writer {
             looks: looks.clone(),
             retry: retry::Retry::default(),
             sick: retry::Retry::default(),
+            unsettled: unsettled.clone(),
+            settling: retry::Retry::default(),
             memory: Memory::default(),
             unplaced: unplaced::Unplaced::default(),
             batches: 0,
             metrics,
             progress: progress.clone(),
             lock,
+            after_request: false,
         };
         let (tuning, tuned) = watch::channel(tuning);
         let running = tokio::spawn(task.run(tuned));
-        (Writer { queue, flows, reconciled: reconciled_at, looks, progress, tuning: Arc::new(tuning) }, running)
+        let tuning = Arc::new(tuning);
+        (Writer { queue, flows, reconciled: reconciled_at, looks, progress, unsettled, deadline, tuning }, running)
     }
 
     /// Has a change carried out. If the caller goes away meanwhile, it is carried out all the same.
@@ -120,9 +157,8 @@ impl Writer {
     /// # Errors
     /// Why it was not, or what is known of its outcome.
     pub async fn change(&self, change: Change, id: String) -> Result<Done, WriteError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Message::Change(Job { change, id, span: Span::current(), reply })).await?;
-        answer.await.unwrap_or(Err(WriteError::Ended))
+        let span = Span::current();
+        self.ask(|ticket, reply| Message::Change(Job { change, id, span, ticket, reply })).await
     }
 
     /// Says what a change would do, and does nothing.
@@ -130,9 +166,7 @@ impl Writer {
     /// # Errors
     /// Why it would be rejected.
     pub async fn plan(&self, change: Change) -> Result<Planned, WriteError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Message::Plan { change, reply }).await?;
-        answer.await.unwrap_or(Err(WriteError::Ended))
+        self.ask(|_, reply| Message::Plan { change, reply }).await
     }
 
     /// Looks at every managed bridge and repairs it.
@@ -140,9 +174,8 @@ impl Writer {
     /// # Errors
     /// When the writer has ended.
     pub async fn reconcile(&self) -> Result<Report, WriteError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Message::Reconcile { span: Span::current(), reply }).await?;
-        answer.await.map_err(|_| WriteError::Ended)
+        let span = Span::current();
+        self.ask(|ticket, reply| Message::Reconcile { span, ticket, reply }).await
     }
 
     /// Says what a repair would do, and does nothing.
@@ -150,9 +183,7 @@ impl Writer {
     /// # Errors
     /// When the switch cannot be reached or read.
     pub async fn plan_reconcile(&self) -> Result<Planned, WriteError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Message::PlanReconcile { reply }).await?;
-        answer.await.unwrap_or(Err(WriteError::Ended))
+        self.ask(|_, reply| Message::PlanReconcile { reply }).await
     }
 
     /// Takes bridges over from the Python plugin: these, or all that are found.
@@ -160,9 +191,8 @@ impl Writer {
     /// # Errors
     /// When the switch cannot be reached; what went wrong with single bridges is told of each.
     pub async fn take_over(&self, bridges: Vec<BridgeName>) -> Result<Vec<TakenOver>, WriteError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Message::TakeOver { bridges, span: Span::current(), reply }).await?;
-        answer.await.unwrap_or(Err(WriteError::Ended))
+        let span = Span::current();
+        self.ask(|ticket, reply| Message::TakeOver { bridges, span, ticket, reply }).await
     }
 
     /// Says what a take-over would do, and does nothing.
@@ -170,9 +200,7 @@ impl Writer {
     /// # Errors
     /// When the switch cannot be reached.
     pub async fn plan_take_over(&self, bridges: Vec<BridgeName>) -> Result<PlannedTakeover, WriteError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Message::PlanTakeOver { bridges, reply }).await?;
-        answer.await.unwrap_or(Err(WriteError::Ended))
+        self.ask(|_, reply| Message::PlanTakeOver { bridges, reply }).await
     }
 
     /// Looks at the bridge of a VIF of which there are news.
@@ -180,9 +208,8 @@ impl Writer {
     /// # Errors
     /// When the switch cannot be reached, or its flows could not be put in order.
     pub async fn vif(&self, vif: Vif) -> Result<Outcome, WriteError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Message::Vif(vif::News { vif, span: Span::current(), reply })).await?;
-        answer.await.unwrap_or(Err(WriteError::Ended))
+        let span = Span::current();
+        self.ask(|ticket, reply| Message::Vif(vif::News { vif, span, ticket, reply })).await
     }
 
     /// Says what news of a VIF would have done, and does nothing.
@@ -190,9 +217,7 @@ impl Writer {
     /// # Errors
     /// When the switch cannot be reached or read.
     pub async fn plan_vif(&self, vif: Vif) -> Result<Planned, WriteError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Message::PlanVif { vif, reply }).await?;
-        answer.await.unwrap_or(Err(WriteError::Ended))
+        self.ask(|_, reply| Message::PlanVif { vif, reply }).await
     }
 
     async fn send(&self, message: Message) -> Result<(), WriteError> {
@@ -214,6 +239,11 @@ impl Writer {
     /// Whether the writer gets on.
     pub fn progress(&self) -> Progress {
         self.progress.clone()
+    }
+
+    /// Why nothing is written at present, where what became of a change is not known.
+    pub fn unsettled(&self) -> Option<String> {
+        self.unsettled.reason()
     }
 
     /// What is known of our flows.
@@ -251,6 +281,9 @@ struct Task {
     retry: retry::Retry,
     /// When Open vSwitch is asked to try tunnels in error again.
     sick: retry::Retry,
+    /// What became of a change, where that is not known; and when it is asked for again.
+    unsettled: Unsettled,
+    settling: retry::Retry,
     memory: Memory,
     /// VIFs of which the log has told that they are in no tier.
     unplaced: unplaced::Unplaced,
@@ -258,6 +291,8 @@ struct Task {
     metrics: Metrics,
     progress: Progress,
     lock: WriterLock,
+    /// A request was the last thing that was done.
+    after_request: bool,
 }
 
 impl Task {
@@ -267,57 +302,69 @@ impl Task {
         let mut tick = every(tuning.borrow_and_update().interval);
         loop {
             self.progress.idle();
-            // Not biased: requests that never cease must not keep us from what the switch calls for, nor the other way round.
+            // Requests go first; between two of them there is room for one thing that the switch or the clock calls for.
+            let (after_request, now) = (std::mem::take(&mut self.after_request), std::future::ready(()));
             tokio::select! {
-                there = arrived(&mut self.inbox, &mut self.messages) => match there {
+                biased;
+                there = arrived(&mut self.inbox, &mut self.messages), if !after_request => match there {
                     true => self.take_next().await,
                     false => return,
                 },
                 Ok(()) = health.changed() => self.health_changed().await,
-                Ok(()) = revision.changed() => {
-                    revision.borrow_and_update();
-                    self.switch_changed().await;
-                }
                 Ok(()) = tuning.changed() => {
                     let Tuning { settings, interval } = tuning.borrow_and_update().clone();
                     self.settings = settings;
                     // Its first tick is at once: every bridge is looked at.
                     tick = every(interval);
                 }
+                () = self.settling.due() => self.ask_again().await,
                 () = self.sick.due() => self.try_again().await,
                 () = self.retry.due() => drop(self.reconcile_all("something failed").await),
                 _ = tick.tick() => drop(self.reconcile_all("the interval has passed").await),
+                Ok(()) = revision.changed() => {
+                    revision.borrow_and_update();
+                    self.switch_changed().await;
+                }
+                () = now, if after_request => {}
             }
         }
     }
 
     /// Takes the first message, and those of the others that can be carried out with it.
     async fn take_next(&mut self) {
+        self.after_request = true;
         match self.inbox.pop_front() {
             None => {}
             Some(Message::Plan { change, reply }) => drop(reply.send(self.plan(&change))),
-            Some(Message::Reconcile { span, reply }) => {
+            Some(Message::Reconcile { span, ticket, reply }) if ticket.begin() => {
                 let report = self.reconcile_all("asked for").instrument(span).await;
-                drop(reply.send(report));
+                drop(reply.send(Ok(report)));
             }
             Some(Message::PlanReconcile { reply }) => drop(reply.send(self.plan_repairs().await)),
-            Some(Message::TakeOver { bridges, span, reply }) => {
+            Some(Message::TakeOver { bridges, span, ticket, reply }) if ticket.begin() => {
                 drop(reply.send(self.take_over(&bridges).instrument(span).await));
                 self.switch_changed().await;
             }
             Some(Message::PlanTakeOver { bridges, reply }) => drop(reply.send(self.plan_take_over(&bridges).await)),
             Some(Message::PlanVif { vif, reply }) => drop(reply.send(self.plan_vif(&vif).await)),
             Some(Message::Vif(news)) => self.take_news(news).await,
-            Some(Message::Change(first)) => {
+            Some(Message::Change(first)) if first.ticket.begin() => {
                 let batch = self.batch_with(first);
                 self.carry_out(batch).await;
                 // However many requests wait, a VIF that was plugged meanwhile gets its rules now.
                 self.switch_changed().await;
             }
+            // Its caller has been told that it is not carried out.
+            Some(Message::Reconcile { .. } | Message::TakeOver { .. } | Message::Change(_)) => {}
         }
     }
 
     async fn health_changed(&mut self) {
+        if self.switch.health().borrow().hangs() {
+            // What was cut short may have been done, and what became due is left out: a whole look is due once it answers.
+            self.reconciled.send_if_modified(|reconciled| reconciled.take().is_some());
+        }
+        self.settle().await;
         if self.has_come_up() {
             drop(self.reconcile_all("Open vSwitch has come up").await);
         }
@@ -329,6 +376,7 @@ impl Task {
     /// to write what may be there already: all of it is looked at first. Where that has failed it is tried again in its
     /// own time, and meanwhile what changes is followed.
     async fn switch_changed(&mut self) {
+        self.settle().await;
         if self.has_come_up() && !self.retry.is_waiting() {
             drop(self.reconcile_all("Open vSwitch has come up").await);
         }
@@ -347,12 +395,13 @@ impl Task {
         if let Some(reason) = self.switch.health().borrow().trouble() {
             return Err(WriteError::Unavailable(reason.to_owned()));
         }
-        Ok(self.turn().await?)
+        self.turn().await
     }
 
     /// Waits for the turn to write. Where somebody else has written since the last one, what was known of flows is
     /// forgotten, and a look at everything is due.
-    async fn turn(&mut self) -> Result<Turn, Busy> {
+    async fn turn(&mut self) -> Result<Turn, WriteError> {
+        self.expect_settled()?;
         let turn = self.lock.take().await?;
         turn.file().into_iter().for_each(|file| self.switch.keep_open(file));
         if self.flows.enter_turn(turn.signs()) {
@@ -360,22 +409,6 @@ impl Task {
             self.retry.failed();
         }
         Ok(turn)
-    }
-
-    /// What a change would do.
-    fn plan(&self, change: &Change) -> Result<Planned, WriteError> {
-        if let Some(reason) = self.switch.health().borrow().trouble() {
-            return Err(WriteError::Unavailable(reason.to_owned()));
-        }
-        let drafted = self.draft([change]);
-        let port = drafted.results.into_iter().next().unwrap_or(Ok(None))?;
-        let outcome = answer::outcome(change, answer::Parts::of(&drafted.steps).about(change, port.as_ref()));
-        Ok(self.planned(outcome, drafted.steps))
-    }
-
-    fn planned(&self, outcome: Outcome, steps: Vec<Step>) -> Planned {
-        let changes = steps.iter().map(ToString::to_string).collect();
-        Planned { outcome, changes, commands: self.switch.commands(&steps) }
     }
 }
 

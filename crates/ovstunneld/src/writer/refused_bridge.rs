@@ -9,7 +9,7 @@ use super::execute::Effect;
 
 impl Task {
     /// Takes away the new bridges that Open vSwitch refused, and notes its words.
-    pub(super) async fn take_away_refused_bridges(&self, steps: &[Step], effect: &mut Effect) {
+    pub(super) async fn take_away_refused_bridges(&mut self, steps: &[Step], effect: &mut Effect) {
         let (refused, removals): (Vec<_>, Vec<_>) = self.refused_bridges(steps).into_iter().unzip();
         if removals.is_empty() {
             return;
@@ -17,8 +17,8 @@ impl Task {
         for (bridge, words) in &refused {
             tracing::warn!(%bridge, error = words, "Open vSwitch refused a bridge");
         }
-        match self.switch.commit(&removals).await {
-            Ok(()) => effect.bridges_refused.extend(refused),
+        match self.commit(&removals).await {
+            Ok(_) => effect.bridges_refused.extend(refused),
             Err(error) => {
                 tracing::error!(%error, "refused bridges could not be taken away");
                 let what = format!("refused bridges are still there, for they could not be taken away: {error}");

@@ -12,11 +12,13 @@ use ovstunnel_core::{
     BridgeName, DesiredBridge, Draft, FlowsSeen, Memory, ObservedBridge, Outcome, Step, TunnelHealth, View,
 };
 use ovstunnel_ovs::Db;
+use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::batch::Desired;
 use super::execute::Effect;
+use super::outcome::Refused;
 use super::{Planned, TakenOver, TakeoverState, Task, WriteError};
 
 /// Dumps of flows that run at the same time; each mostly waits.
@@ -72,8 +74,7 @@ impl Task {
         let _ = self.read_flows_of_some(foreign.iter().map(|(name, uuid)| (name, uuid))).await;
         let Repairs { steps, tunnels, in_error, desired } = self.repairs_and_left_overs(&managed, &foreign);
         report.tunnels = tunnels;
-        let effect = self.write(&steps).await;
-        self.remember(desired, &effect);
+        let effect = self.write_and_remember(&steps, desired, Refused::Stay).await;
         self.expect_health(in_error + effect.refused.len());
         tell(&mut report, &steps, &effect);
         tell_take_overs(&mut report, self.finish_take_overs().await);
@@ -133,20 +134,19 @@ impl Task {
 
     /// Carries out what a change by somebody else asks for, and says so.
     pub(super) async fn follow(&mut self, steps: &[Step], desired: Desired, in_error: usize) -> Effect {
-        let effect = self.follow_steps(steps).await;
-        self.remember(desired, &effect);
+        let effect = self.follow_steps(steps, desired).await;
         self.expect_health(in_error + effect.refused.len());
         effect
     }
 
-    async fn follow_steps(&mut self, steps: &[Step]) -> Effect {
+    async fn follow_steps(&mut self, steps: &[Step], desired: Desired) -> Effect {
         if steps.is_empty() {
-            return Effect::default();
+            return self.write_and_remember(steps, desired, Refused::Stay).await;
         }
         let changed = async {
             let words: Vec<String> = steps.iter().map(ToString::to_string).collect();
             tracing::info!(changes = ?words, "the switch has changed; following it");
-            self.write(steps).await
+            self.write_and_remember(steps, desired, Refused::Stay).await
         };
         let effect = changed.instrument(tracing::error_span!("follow")).await;
         let mut report = Report::default();
@@ -198,10 +198,22 @@ impl Task {
         &self,
         bridges: impl IntoIterator<Item = (&'a BridgeName, &'a Uuid)>,
     ) -> Vec<String> {
+        let until = Instant::now() + self.switch.timeout() / 2;
         let dumps: Vec<BoxFuture<'_, _>> =
-            bridges.into_iter().map(|(name, uuid)| self.read_flows_of(name, *uuid).boxed()).collect();
+            bridges.into_iter().map(|(name, uuid)| self.read_flows_in_time(name, *uuid, until).boxed()).collect();
         let results: Vec<_> = futures_util::stream::iter(dumps).buffer_unordered(DUMPS_AT_ONCE).collect().await;
         results.into_iter().flatten().collect()
+    }
+
+    /// A switch that takes long for each answer keeps the requests waiting: what it has not been asked for until then is left
+    /// for the next look, which does not ask again for what has been read.
+    async fn read_flows_in_time(&self, name: &BridgeName, uuid: Uuid, until: Instant) -> Option<String> {
+        if Instant::now() < until {
+            return self.read_flows_of(name, uuid).await;
+        }
+        Some(format!(
+            "flows of bridge {name} were not read: Open vSwitch takes too long; they are read at the next look"
+        ))
     }
 
     /// Reads the flows of one bridge, if they are not those that were read last; says why they could not be read.
@@ -260,22 +272,29 @@ impl Task {
         }
     }
 
+    /// Tunnels that Open vSwitch has refused.
+    fn in_error(&self) -> usize {
+        self.switch.observer().read(|db: &Db| {
+            let view = db.view();
+            let bridges = self.memory.names().filter_map(|name| view.bridge(name.as_str()));
+            bridges.map(|bridge| tunnels_in_error(&bridge)).sum()
+        })
+    }
+
     /// Has Open vSwitch try its ports in error again.
     pub(super) async fn try_again(&mut self) {
         self.sick.begin();
-        let count = |db: &Db| {
-            let view = db.view();
-            let bridges = self.memory.names().filter_map(|name| view.bridge(name.as_str()));
-            bridges.map(|bridge| tunnels_in_error(&bridge)).sum::<usize>()
-        };
-        let before = self.switch.observer().read(count);
+        let before = self.in_error();
         if before == 0 || self.switch.health().borrow().trouble().is_some() {
             return self.sick.succeeded();
         }
+        let Ok(_turn) = self.turn().await.inspect_err(|error| tracing::debug!(%error, "not tried again now")) else {
+            return self.expect_health(before);
+        };
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let attempt = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-        let failed = self.switch.commit(&[Step::TryAgain { attempt }]).await.err();
-        let after = self.switch.observer().read(count);
+        let failed = self.commit(&[Step::TryAgain { attempt }]).await.err();
+        let after = self.in_error();
         tracing::warn!(before, after, ?failed, "tunnels are in error; Open vSwitch was asked to try them again");
         self.expect_health(after);
     }

@@ -155,10 +155,21 @@ impl Task {
                 return told.clone();
             }
             let over = bridge.as_ref().filter(|_| !no_temporary_flows);
-            let laid = self.lay_footbridge(&steps, over).await;
+            // The temporary flows must not be laid for nothing.
+            let laid = match self.can_begin(over.is_some()).await {
+                Ok(()) => self.lay_footbridge(&steps, over).await,
+                Err(error) => {
+                    told.state = TakeoverState::Failed;
+                    told.left.push(format!("{error}; nothing was changed"));
+                    return told.clone();
+                }
+            };
+            // Where that was known only afterwards, the next round plans the rest anew.
             let effect = self.write(&steps).await;
             self.remember(desired, &effect);
+            // What is not known changes no flow: these end by themselves then.
             if let Some(laid) = laid
+                && self.expect_settled().is_ok()
                 && let Err(error) = self.switch.lift_footbridge(name, &laid).await
             {
                 tracing::warn!(%error, "temporary flows stay until they end by themselves");

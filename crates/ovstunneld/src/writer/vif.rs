@@ -12,7 +12,7 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::repair::Repairs;
-use super::{Message, Planned, Task, WriteError};
+use super::{Message, Planned, Task, Ticket, WriteError};
 
 /// Key of `Interface.external_ids` in which xapi notes the VIF.
 const XS_VIF_UUID: &str = "xs-vif-uuid";
@@ -31,6 +31,7 @@ pub enum Vif {
 pub(crate) struct News {
     pub vif: Vif,
     pub span: Span,
+    pub ticket: Ticket,
     pub reply: oneshot::Sender<Result<Outcome, WriteError>>,
 }
 
@@ -46,6 +47,10 @@ impl Task {
                 Message::Vif(news) => all.push(news),
                 other => self.inbox.push_back(other),
             }
+        }
+        all.retain(|news| news.ticket.begin());
+        if all.is_empty() {
+            return;
         }
         let vifs: Vec<&Vif> = all.iter().map(|news| &news.vif).collect();
         let result = self.look_at_vifs(&vifs).instrument(tracing::error_span!("vifs", news = all.len())).await;

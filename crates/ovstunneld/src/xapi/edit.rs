@@ -69,6 +69,13 @@ struct Held {
     since: Instant,
 }
 
+/// The longest that xapi can be waited for in one request, `timeout` being the deadline of one command: a question, the turn
+/// among all edits, and an edit with its last command.
+#[cfg(test)]
+pub(crate) fn budget(timeout: Duration) -> Duration {
+    timeout * (1 + PATIENCE + PATIENCE + 1)
+}
+
 impl Edit {
     /// Carries it out when its turn has come among all edits of this host; while `xe` hangs that may be never.
     pub async fn carry_out_among(&self, edits: &Semaphore) -> Result<(), EditError> {

@@ -4,6 +4,7 @@
 //! answers what only xapi knows. What it must not do: fail a change of the switch, for which xapi is not needed.
 
 mod edit;
+mod label;
 mod lock;
 
 use std::collections::BTreeSet;
@@ -20,7 +21,10 @@ use crate::config::{self, XapiMode};
 use crate::interfaces::{self, Interfaces};
 use crate::problem::chain;
 
+#[cfg(test)]
+pub(crate) use edit::budget;
 use edit::{Edit, Wanted};
+use label::Labels;
 
 /// What kind of network it is, by the key of `other-config` that says so to management servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +64,12 @@ pub enum XapiError {
         /// The file.
         file: PathBuf,
     },
+    /// Too many ask at the same time.
+    #[error("too many questions wait for `xe` already; ask again")]
+    Busy,
+    /// What was said to another who has just asked the same.
+    #[error("{0}")]
+    Said(String),
     /// The host's devices cannot be looked at.
     #[error(transparent)]
     Devices(#[from] interfaces::Error),
@@ -74,6 +84,7 @@ pub struct Xapi {
     xe: Xe,
     inventory: PathBuf,
     edits: Arc<Semaphore>,
+    labels: Labels,
 }
 
 impl Xapi {
@@ -86,7 +97,7 @@ impl Xapi {
         };
         let xe = Xe::new(config.xe.clone(), config.timeout, hook);
         let (inventory, edits) = (config.inventory.clone(), Semaphore::new(EDITS).into());
-        used.then(|| Arc::new(Xapi { xe, inventory, edits }))
+        used.then(|| Arc::new(Xapi { xe, inventory, edits, labels: Labels::new() }))
     }
 
     /// Notes that a network is set up on this host. What goes wrong is in the log: the server then calls set-up again.
@@ -145,14 +156,7 @@ impl Xapi {
     /// # Errors
     /// When xapi does not tell.
     pub async fn bridge_of_label(&self, label: &str) -> Result<Option<String>, XapiError> {
-        match self.xe.networks_of_label(label).await?.as_slice() {
-            [network] => Ok(Some(self.xe.network_param(*network, "bridge").await?)),
-            [] => Ok(None),
-            several => {
-                tracing::warn!(networks = several.len(), "several networks of xapi have the same name-label");
-                Ok(None)
-            }
-        }
+        self.labels.bridge(&self.xe, label).await
     }
 
     /// The name-labels of the networks that have a bridge: one, as a rule.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
-    RevokedCertParams,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, DnValue, IsCa,
+    Issuer, KeyIdMethod, KeyPair, RevokedCertParams,
 };
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -57,12 +57,25 @@ impl Authority {
 
     /// A certificate that begins and ends with the beginning of these years.
     pub fn issue_for(&self, name: &str, from: i32, until: i32) -> Identity {
-        static SERIAL: AtomicU64 = AtomicU64::new(1);
-        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let mut params = CertificateParams::new(["127.0.0.1".to_owned(), name.to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.not_before = rcgen::date_time_ymd(from, 1, 1);
         params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        self.sign(params)
+    }
+
+    /// A certificate with these common names and no other names.
+    pub fn issue_with(&self, common_names: Vec<DnValue>) -> Identity {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        let kinds = [DnType::CommonName, DnType::CustomDnType(vec![2, 5, 4, 3])];
+        kinds.into_iter().zip(common_names).for_each(|(kind, name)| params.distinguished_name.push(kind, name));
+        self.sign(params)
+    }
+
+    fn sign(&self, mut params: CertificateParams) -> Identity {
+        static SERIAL: AtomicU64 = AtomicU64::new(1);
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         params.serial_number = Some(serial.into());
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
@@ -229,14 +242,43 @@ impl Daemon {
 
     /// A TLS connection as `identity`. With TLS 1.3 a refusal may only be seen when reading.
     pub async fn connect(&self, identity: Option<&Identity>) -> std::io::Result<TlsStream<TcpStream>> {
-        let tcp = TcpStream::connect(self.address).await?;
+        self.connect_from([127, 0, 0, 1].into(), identity).await
+    }
+
+    /// The same from another address of this host.
+    pub async fn connect_from(
+        &self,
+        from: IpAddr,
+        identity: Option<&Identity>,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
+        let tcp = socket.connect(self.address).await?;
+        self.tls(tcp, client(&self.ca, identity)).await
+    }
+
+    async fn tls(&self, tcp: TcpStream, client: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from("127.0.0.1").unwrap();
-        TlsConnector::from(Arc::new(client(&self.ca, identity))).connect(name, tcp).await
+        TlsConnector::from(Arc::new(client)).connect(name, tcp).await
+    }
+
+    /// A connection for HTTP/2, of which nothing is said yet.
+    pub async fn connect_http2(&self, from: IpAddr, identity: &Identity) -> TlsStream<TcpStream> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let mut client = client(&self.ca, Some(identity));
+        client.alpn_protocols = vec![b"h2".to_vec()];
+        self.tls(socket.connect(self.address).await.unwrap(), client).await.unwrap()
     }
 
     /// One request as `identity`.
     pub async fn ask(&self, identity: Option<&Identity>, request: &[u8]) -> std::io::Result<Answer> {
         exchange(self.connect(identity).await?, request).await
+    }
+
+    /// One request as `identity`, from this address.
+    pub async fn ask_from(&self, from: IpAddr, identity: &Identity, request: &[u8]) -> std::io::Result<Answer> {
+        exchange(self.connect_from(from, Some(identity)).await?, request).await
     }
 
     /// One request over the Unix socket.
@@ -258,6 +300,10 @@ pub struct Session(TlsStream<TcpStream>);
 impl Session {
     pub async fn open(daemon: &Daemon, identity: &Identity) -> std::io::Result<Self> {
         Ok(Session(daemon.connect(Some(identity)).await?))
+    }
+
+    pub async fn from_address(daemon: &Daemon, from: IpAddr, identity: &Identity) -> std::io::Result<Self> {
+        Ok(Session(daemon.connect_from(from, Some(identity)).await?))
     }
 
     /// One request with a JSON body, if any; status and body of the answer.

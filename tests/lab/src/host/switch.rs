@@ -98,7 +98,7 @@ impl Host {
     /// # Errors
     /// When it does not run.
     pub fn pause_vswitchd(&self) -> Result<()> {
-        self.with_vswitchd(Daemon::pause)
+        with(&self.inner.vswitchd, "ovs-vswitchd", Daemon::pause)
     }
 
     /// Lets a frozen `ovs-vswitchd` go on (SIGCONT).
@@ -106,7 +106,23 @@ impl Host {
     /// # Errors
     /// When it does not run.
     pub fn resume_vswitchd(&self) -> Result<()> {
-        self.with_vswitchd(Daemon::resume)
+        with(&self.inner.vswitchd, "ovs-vswitchd", Daemon::resume)
+    }
+
+    /// Freezes `ovsdb-server` (SIGSTOP): its sockets stay open and nobody answers, until [`Host::resume_ovsdb`].
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn pause_ovsdb(&self) -> Result<()> {
+        with(&self.inner.ovsdb, "ovsdb-server", Daemon::pause)
+    }
+
+    /// Lets a frozen `ovsdb-server` go on (SIGCONT).
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn resume_ovsdb(&self) -> Result<()> {
+        with(&self.inner.ovsdb, "ovsdb-server", Daemon::resume)
     }
 
     /// The process id of `ovs-vswitchd`, `None` while there is none.
@@ -117,13 +133,6 @@ impl Host {
     /// The process id of `ovsdb-server`, `None` while there is none.
     pub fn ovsdb_pid(&self) -> Option<u32> {
         lock(&self.inner.ovsdb).as_ref().map(Daemon::pid)
-    }
-
-    fn with_vswitchd(&self, act: impl FnOnce(&mut Daemon) -> Result<()>) -> Result<()> {
-        match lock(&self.inner.vswitchd).as_mut() {
-            Some(vswitchd) => act(vswitchd),
-            None => bail!("{self:?} has no running ovs-vswitchd"),
-        }
     }
 
     fn start(&self, slot: &Mutex<Option<Daemon>>, name: &str, mut command: Command) -> Result<()> {
@@ -171,6 +180,14 @@ impl Host {
     fn control_socket(&self) -> Result<PathBuf> {
         let pid = self.vswitchd_pid().ok_or_else(|| anyhow!("{self:?} has no running ovs-vswitchd"))?;
         Ok(self.rundir().join(format!("ovs-vswitchd.{pid}.ctl")))
+    }
+}
+
+/// Does something to a daemon that runs.
+fn with(slot: &Mutex<Option<Daemon>>, name: &str, act: impl FnOnce(&mut Daemon) -> Result<()>) -> Result<()> {
+    match lock(slot).as_mut() {
+        Some(daemon) => act(daemon),
+        None => bail!("no {name} runs"),
     }
 }
 

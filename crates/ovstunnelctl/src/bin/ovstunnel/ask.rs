@@ -3,16 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ovstunnel_api::Code;
+use ovstunnel_api::{ANSWERED_WITHIN, Code};
 use ovstunnelctl::client::{Client, ClientError, DEFAULT_SOCKET, Endpoint};
 
 use crate::request::Request;
 use crate::response::Response;
 
-/// For everything together. Longer than the daemon may take with the deadlines that it has by default, so that its own
-/// explanation comes first: two transactions and a bundle of flows of 32 s each, and 30 s for xapi. A management server
+/// For everything together: longer than the daemon may take, so that its own explanation comes first. A management server
 /// waits longer for xapi.
-const DEADLINE: Duration = Duration::from_secs(150);
+const DEADLINE: Duration = ANSWERED_WITHIN.saturating_add(Duration::from_secs(10));
 
 /// Overrides the socket; xapi gives no options.
 const SOCKET: &str = "OVSTUNNEL_SOCKET";

@@ -2,15 +2,16 @@
 //!
 //! What it must not do: show a value of the configuration that it does not know. A comment or an unknown key can hold anything.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// So much of the log's end is taken, in bytes.
 const LOG: u64 = 4 << 20;
 
 /// Keys of the configuration whose values are no secrets.
-const SHOWN: [&str; 27] = [
+const SHOWN: [&str; 28] = [
     "listen",
     "socket",
     "certificate",
@@ -29,6 +30,7 @@ const SHOWN: [&str; 27] = [
     "xe",
     "inventory",
     "file",
+    "audit_file",
     "level",
     "format",
     "max_size",
@@ -92,6 +94,13 @@ pub(super) fn log_end(file: &Path) -> String {
     read_end(file).unwrap_or_else(|error| format!("{} cannot be read: {error}\n", file.display()))
 }
 
+/// Where the audit is unless the configuration names another file.
+pub(super) fn audit_beside(log: &Path) -> PathBuf {
+    let part = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let ending = log.extension().map(|ending| format!(".{}", ending.to_string_lossy())).unwrap_or_default();
+    log.with_file_name(format!("{}-audit{ending}", part(log.file_stem())))
+}
+
 fn read_end(file: &Path) -> io::Result<String> {
     let mut open = File::open(file)?;
     let skipped = open.metadata()?.len().saturating_sub(LOG);
@@ -105,6 +114,12 @@ fn read_end(file: &Path) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_audit_is_beside_the_log() {
+        assert_eq!(audit_beside(Path::new("/var/log/ovstunnel.log")), Path::new("/var/log/ovstunnel-audit.log"));
+        assert_eq!(audit_beside(Path::new("/x/log")), Path::new("/x/log-audit"));
+    }
 
     #[test]
     fn only_what_is_known_is_shown() {

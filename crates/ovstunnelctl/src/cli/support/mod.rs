@@ -68,6 +68,7 @@ async fn collect(asking: Asking<'_>, now: OffsetDateTime) -> (Vec<Part>, Option<
         let found = found.and_then(|found| serde_json::to_string_pretty(&found).map_err(|error| error.to_string()));
         parts.push(Part::new("doctor.json", found.unwrap_or_else(|error| error)));
         parts.push(Part::new("log.txt", local::log_end(asking.files.log)));
+        parts.push(Part::new("audit.txt", local::log_end(&local::audit_beside(asking.files.log))));
     }
     parts.push(Part::new("configuration-file.txt", local::configuration(asking.files.config)));
     parts.push(Part::new("host.txt", local::host()));

@@ -1,0 +1,63 @@
+//! Transactions, and what becomes of them.
+//!
+//! What it does: carries steps out by `ovs-vsctl` and waits until the mirror shows them; where it is not known what became of
+//! one, finds that out by a new connection. What it must not do: guess. An older connection does not see a transaction that
+//! commits a moment later, a new one does (docs/ovs-facts.md).
+
+use std::time::Duration;
+
+use ovstunnel_core::{Step, visible};
+use tokio::time::Instant;
+
+use super::{Needs, RealSwitch, ended_well};
+use crate::{CommitError, control, vsctl};
+
+/// How far the mirror may be behind `ovs-vsctl`, which has waited for everything itself. Beyond that, a new connection tells.
+const BEHIND: Duration = Duration::from_secs(2);
+
+/// How long a database that lives may take for an answer.
+const ANSWER: Duration = Duration::from_secs(1);
+
+impl RealSwitch {
+    pub(crate) async fn commit(&self, steps: &[Step]) -> Result<(), CommitError> {
+        self.check_health()?;
+        for (n, transaction) in vsctl::transactions(steps).into_iter().enumerate() {
+            let args: Vec<String> =
+                self.tools.vsctl_options().into_iter().chain(["--".into()]).chain(transaction).collect();
+            let result = self.run("ovs-vsctl", &args, "", Needs::Everything).await;
+            ended_well(result, vsctl::classify).map_err(|error| match n {
+                0 => error,
+                _ => error.after(format_args!("only the first {n} transactions of the change were made")),
+            })?;
+        }
+        self.settled(steps).await
+    }
+
+    /// Waits until the mirror has what was written and vswitchd has taken it up.
+    ///
+    /// `ovs-vsctl` has waited for that already; the mirror hears of it over a connection of its own, in a moment. A port's
+    /// number can be wrong before vswitchd has taken up the whole configuration, so that is waited for, too.
+    async fn settled(&self, steps: &[Step]) -> Result<(), CommitError> {
+        let mut revision = self.observer.revision();
+        let deadline = Instant::now() + BEHIND;
+        let mut written = None;
+        loop {
+            revision.borrow_and_update();
+            let (shown, (next, current)) = self.observer.read(|db| (visible(steps, &db.view()), db.configurations()));
+            if shown && current >= *written.get_or_insert(next) {
+                return Ok(());
+            }
+            if !matches!(tokio::time::timeout_at(deadline, revision.changed()).await, Ok(Ok(()))) {
+                let reason = "the change was written, but its effect has not shown in the database".to_owned();
+                return Err(CommitError::Unknown(reason));
+            }
+        }
+    }
+
+    /// That the database answers at this moment: before what cannot be left half done.
+    pub(crate) async fn database_answers(&self) -> Result<(), CommitError> {
+        self.check_health()?;
+        let answered = control::database_answers(&self.tools.rundir, ANSWER).await;
+        answered.map_err(|error| CommitError::Unavailable(format!("its database does not answer ({error})")))
+    }
+}

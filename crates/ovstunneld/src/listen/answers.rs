@@ -1,0 +1,305 @@
+//! Answers on their way to clients, which may never read them.
+//!
+//! What it does: keeps all of them within one budget of memory, those of each address within a share of it, and says when a
+//! connection's client has stopped to read. Where there is no room for the answer to a look, it is thrown away and made again
+//! when there is. What it must not do: ask for a change twice, or look into an answer.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Method, Request, Response, response};
+use hyper::body::{Frame, SizeHint};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tower::Service;
+
+use super::UNREAD_TIMEOUT;
+use super::room::{Asking, counted};
+
+/// Bytes that all unread answers together may take; one that is larger may go when there is no other.
+const ALL: u32 = 64 << 20;
+
+/// Bytes of them for clients of one address.
+const SHARE: u32 = 16 << 20;
+
+/// Answers of so many bytes are not counted: those that say no, say.
+const NOT_COUNTED: usize = 1024;
+
+/// Bytes that are handed to a connection at once; in [`UNREAD_TIMEOUT`] it must have read as many.
+const CHUNK: usize = 64 << 10;
+
+/// How long an answer may wait for room.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// The budget of a listener.
+#[derive(Debug)]
+pub(super) struct Answers {
+    all: Arc<Semaphore>,
+    shares: Mutex<HashMap<IpAddr, Weak<Share>>>,
+}
+
+/// What the unread answers of one address may take.
+#[derive(Debug)]
+struct Share {
+    room: Arc<Semaphore>,
+    size: u32,
+    /// Looks whose answers wait for room. While there are some, the next ones are not even made: they take turns.
+    waiting: AtomicUsize,
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// There was no room for an answer: its request ends without one.
+#[derive(Debug, thiserror::Error)]
+#[error("other answers were not read, and there is no room for more")]
+pub(super) struct NoRoom;
+
+/// The unread answers of one connection.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    all: Arc<Semaphore>,
+    share: Arc<Share>,
+    under_way: Mutex<UnderWay>,
+    begun: Notify,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    answers: usize,
+    /// When the client last took a part of one.
+    moved: Instant,
+}
+
+/// The room that an answer has: of its share and of the whole, or none where it is small.
+type Part = Vec<OwnedSemaphorePermit>;
+
+/// What an answer holds until all of it is read.
+#[derive(Debug)]
+struct Unread {
+    outgoing: Arc<Outgoing>,
+    _part: Part,
+    _asking: Option<Asking>,
+}
+
+/// An answer's body, or the rest of it.
+struct Rest {
+    bytes: Bytes,
+    unread: Arc<Unread>,
+}
+
+/// A part of an answer that was handed to the connection; gone when it is written.
+struct Chunk {
+    bytes: Bytes,
+    unread: Arc<Unread>,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Answers { all: Arc::new(Semaphore::new(ALL as usize)), shares: Mutex::default() }
+    }
+}
+
+impl Answers {
+    /// For a connection from this address, or from this host, whose share is everything.
+    pub(super) fn of(&self, address: Option<IpAddr>) -> Arc<Outgoing> {
+        let share = address.map_or_else(|| Share::of(ALL), |address| self.share(counted(address)));
+        let under_way = Mutex::new(UnderWay { answers: 0, moved: Instant::now() });
+        Outgoing { all: Arc::clone(&self.all), share, under_way, begun: Notify::new() }.into()
+    }
+
+    fn share(&self, address: IpAddr) -> Arc<Share> {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = shares.get(&address).and_then(Weak::upgrade) {
+            return share;
+        }
+        shares.retain(|_, share| share.strong_count() > 0);
+        let share = Share::of(SHARE);
+        shares.insert(address, Arc::downgrade(&share));
+        share
+    }
+}
+
+impl Share {
+    fn of(size: u32) -> Arc<Self> {
+        let room = Arc::new(Semaphore::new(size as usize));
+        Share { room, size, waiting: AtomicUsize::new(0), turn: tokio::sync::Mutex::new(()) }.into()
+    }
+
+    /// Counts one that waits, for as long as what is given lives.
+    fn wait(&self) -> impl Drop + '_ {
+        struct Waiting<'a>(&'a AtomicUsize);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(&self.waiting)
+    }
+}
+
+impl Outgoing {
+    /// Has a request answered.
+    ///
+    /// # Errors
+    /// When there is no room for the answer to a look for too long.
+    pub(super) async fn answer(
+        self: &Arc<Self>,
+        mut app: Router,
+        request: Request<Body>,
+        asking: Option<Asking>,
+    ) -> Result<Response<Body>, NoRoom> {
+        let (head, bytes, part) = match *request.method() {
+            Method::GET | Method::HEAD => {
+                let look = tokio::time::timeout(WAIT, self.look(&mut app, request));
+                look.await.ok().flatten().ok_or(NoRoom)?
+            }
+            // Without room it is told all the same: what it tells of is done, and its client is one that may do it.
+            _ => {
+                let (head, bytes) = whole(&mut app, request).await;
+                let part = self.take_now(bytes.len()).unwrap_or_default();
+                (head, bytes, part)
+            }
+        };
+        Ok(self.hold(head, bytes, part, asking))
+    }
+
+    /// The answer to a look, with the room for it.
+    async fn look(&self, app: &mut Router, request: Request<Body>) -> Option<(response::Parts, Bytes, Part)> {
+        let (parts, body) = request.into_parts();
+        let _turn = match self.share.waiting.load(Ordering::Relaxed) {
+            0 => None,
+            _ => Some(self.share.turn.lock().await),
+        };
+        // From the making of an answer to here nothing waits: at a time there is one for each thread.
+        let (head, bytes) = whole(app, Request::from_parts(parts.clone(), body)).await;
+        if let Some(part) = self.take_now(bytes.len()) {
+            return Some((head, bytes, part));
+        }
+        let size = bytes.len();
+        drop((head, bytes));
+        let _waiting = self.share.wait();
+        let part = self.take(size).await?;
+        let (head, bytes) = whole(app, Request::from_parts(parts, Body::empty())).await;
+        Some((head, bytes, part))
+    }
+
+    /// How much of the share and of the whole an answer takes.
+    fn sizes(&self, bytes: usize) -> (u32, u32) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        (bytes.min(self.share.size), bytes.min(ALL))
+    }
+
+    fn take_now(&self, bytes: usize) -> Option<Part> {
+        if bytes <= NOT_COUNTED {
+            return Some(Part::new());
+        }
+        let (of_share, of_all) = self.sizes(bytes);
+        let share = Arc::clone(&self.share.room).try_acquire_many_owned(of_share).ok()?;
+        Some(vec![share, Arc::clone(&self.all).try_acquire_many_owned(of_all).ok()?])
+    }
+
+    /// In the order of asking. The semaphores are never closed.
+    async fn take(&self, bytes: usize) -> Option<Part> {
+        let (of_share, of_all) = self.sizes(bytes);
+        let share = Arc::clone(&self.share.room).acquire_many_owned(of_share).await.ok()?;
+        Some(vec![share, Arc::clone(&self.all).acquire_many_owned(of_all).await.ok()?])
+    }
+
+    fn hold(
+        self: &Arc<Self>,
+        head: response::Parts,
+        bytes: Bytes,
+        part: Part,
+        asking: Option<Asking>,
+    ) -> Response<Body> {
+        if bytes.is_empty() {
+            return Response::from_parts(head, Body::empty());
+        }
+        let mut under_way = self.under_way();
+        if under_way.answers == 0 {
+            under_way.moved = Instant::now();
+        }
+        under_way.answers += 1;
+        drop(under_way);
+        self.begun.notify_one();
+        let unread = Arc::new(Unread { outgoing: Arc::clone(self), _part: part, _asking: asking });
+        Response::from_parts(head, Body::new(Rest { bytes, unread }))
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
+        // Nothing panics while it is held.
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends when the client has an answer to read and has read nothing for too long.
+    pub(super) async fn is_stuck(&self) {
+        loop {
+            let moved = Some(self.under_way()).filter(|it| it.answers > 0).map(|it| it.moved);
+            match moved.map(|moved| moved + UNREAD_TIMEOUT) {
+                None => self.begun.notified().await,
+                Some(end) if Instant::now() >= end => return,
+                Some(end) => tokio::time::sleep_until(end).await,
+            }
+        }
+    }
+}
+
+/// Head and body of an answer. Bodies are whole when they are made: reading one waits for nothing.
+async fn whole(app: &mut Router, request: Request<Body>) -> (response::Parts, Bytes) {
+    let Ok(response) = app.call(request).await;
+    let (head, body) = response.into_parts();
+    (head, axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default())
+}
+
+impl hyper::body::Body for Rest {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.bytes.is_empty() {
+            return Poll::Ready(None);
+        }
+        let length = self.bytes.len().min(CHUNK);
+        let bytes = self.bytes.split_to(length);
+        let chunk = Chunk { bytes, unread: Arc::clone(&self.unread) };
+        chunk.unread.outgoing.under_way().moved = Instant::now();
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(chunk)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.len() as u64)
+    }
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.unread.outgoing.under_way().moved = Instant::now();
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let mut under_way = self.outgoing.under_way();
+        under_way.answers = under_way.answers.saturating_sub(1);
+        under_way.moved = Instant::now();
+    }
+}

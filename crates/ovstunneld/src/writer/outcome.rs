@@ -1,0 +1,205 @@
+//! Outcomes that are not known: the command was killed, lost the database, or nothing came of what it wrote.
+//!
+//! What it does: finds out by a new connection what became of the transaction; until that is known nothing is written, least
+//! of all a flow. What it must not do: take silence for an answer. On flows that go with a change which has not happened a
+//! whole network hangs: the Python plugin's are its split horizon (docs/adr/0021-unknown-outcomes.md).
+
+use std::time::Duration;
+
+use ovstunnel_core::{Step, stages, visible};
+use ovstunnel_ovs::CommitError;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::batch::Desired;
+use super::execute::Effect;
+use super::{Task, WriteError};
+
+/// How long whoever asked waits for an answer on a new connection; afterwards it is waited for without them.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// How often is planned anew because the outcome of that was not known either.
+const ATTEMPTS: usize = 3;
+
+/// Bridges that the reason names.
+const NAMED: usize = 4;
+
+/// A transaction of which it is not known whether it took effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Open {
+    /// What it changed, and how its command ended.
+    what: String,
+    /// The connection that will tell.
+    connection: u64,
+}
+
+/// What is not known, if anything. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Unsettled(watch::Sender<Option<Open>>);
+
+impl Default for Unsettled {
+    fn default() -> Self {
+        Unsettled(watch::Sender::new(None))
+    }
+}
+
+impl Unsettled {
+    /// Why nothing is written at present.
+    pub fn reason(&self) -> Option<String> {
+        let open = self.0.borrow();
+        let what = &open.as_ref()?.what;
+        Some(format!("it is not known yet whether a change took effect ({what}); until it is, nothing is written"))
+    }
+
+    fn connection(&self) -> Option<u64> {
+        self.0.borrow().as_ref().map(|open| open.connection)
+    }
+
+    fn set(&self, open: Option<Open>) {
+        self.0.send_replace(open);
+    }
+}
+
+/// How it is known that a transaction took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// By the command, and the mirror shows it.
+    AtOnce,
+    /// By a new connection. Since it was planned time has passed: what is left to do is planned anew.
+    Afterwards,
+}
+
+/// What becomes of tunnels that Open vSwitch refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// They go again: whoever asked is told.
+    Go,
+    /// They stay, in error: their rows are the record, and they are tried again.
+    Stay,
+}
+
+impl Task {
+    /// Carries out transactions: the only way to the database.
+    pub(super) async fn commit(&mut self, database: &[Step]) -> Result<Known, CommitError> {
+        let mut known = Known::AtOnce;
+        for (n, stage) in stages(database.to_vec()).iter().enumerate() {
+            self.progress.step();
+            let result = match self.switch.commit(stage).await {
+                Err(CommitError::Unknown(reason)) => self.find_out(stage, reason).await.map(|()| Known::Afterwards),
+                result => result.map(|()| Known::AtOnce),
+            };
+            match result {
+                Ok(Known::AtOnce) => {}
+                Ok(Known::Afterwards) => known = Known::Afterwards,
+                Err(error) if n == 0 => return Err(error),
+                Err(error) => return Err(error.after("ports were removed to make way, then it failed")),
+            }
+        }
+        Ok(known)
+    }
+
+    /// Finds out whether a transaction took effect whose command is gone.
+    async fn find_out(&mut self, steps: &[Step], reason: String) -> Result<(), CommitError> {
+        let connection = self.switch.begin_anew();
+        self.unsettled.set(Some(Open { what: format!("{}: {reason}", subject(steps)), connection }));
+        tracing::warn!(%reason, "it is not known whether a change took effect; asking by a new connection");
+        if !self.settles_within(AT_ONCE).await {
+            self.settling.failed();
+            let until = "until Open vSwitch says what became of it, no flow is changed";
+            return Err(CommitError::Unknown(format!("{reason}; {until}")));
+        }
+        self.unsettled.set(None);
+        let there = self.switch.observer().read(|db| {
+            let view = db.view();
+            steps.iter().filter(|step| visible(std::slice::from_ref(step), &view)).count()
+        });
+        tracing::warn!(%reason, there, of = steps.len(), "known by a new connection");
+        match there {
+            all if all == steps.len() => Ok(()),
+            0 => Err(CommitError::Undone(reason)),
+            _ => Err(CommitError::Partly(reason)),
+        }
+    }
+
+    async fn settles_within(&self, patience: Duration) -> bool {
+        let Some(connection) = self.unsettled.connection() else { return true };
+        let (deadline, mut revision) = (Instant::now() + patience, self.switch.observer().revision());
+        loop {
+            revision.borrow_and_update();
+            if self.switch.observer().has_caught_up(connection) {
+                return true;
+            }
+            if !matches!(tokio::time::timeout_at(deadline, revision.changed()).await, Ok(Ok(()))) {
+                return false;
+            }
+        }
+    }
+
+    /// Takes up what is known by now; then everything is looked at, since nothing was written meanwhile.
+    pub(super) async fn settle(&mut self) {
+        let Some(connection) = self.unsettled.connection() else { return };
+        if self.switch.health().borrow().trouble().is_some() || !self.switch.observer().has_caught_up(connection) {
+            return;
+        }
+        tracing::warn!("what became of the change is in the mirror now; looking at everything");
+        self.unsettled.set(None);
+        self.settling.succeeded();
+        drop(self.reconcile_all("the outcome of a change has become known").await);
+    }
+
+    /// Asks once more, where nothing has been answered.
+    pub(super) async fn ask_again(&mut self) {
+        self.settling.begin();
+        self.settle().await;
+        let Some(connection) = self.unsettled.connection() else { return };
+        self.settling.failed();
+        if !self.switch.observer().has_begun_anew(connection) {
+            let connection = self.switch.begin_anew();
+            self.unsettled.0.send_modify(|open| open.iter_mut().for_each(|open| open.connection = connection));
+        }
+    }
+
+    /// That what became of all changes is known.
+    pub(super) fn expect_settled(&self) -> Result<(), WriteError> {
+        self.unsettled.reason().map_or(Ok(()), |reason| Err(WriteError::Unsettled(reason)))
+    }
+
+    /// Carries steps out and remembers what came of them. Where that was known only afterwards, the rest is planned anew.
+    pub(super) async fn write_and_remember(&mut self, steps: &[Step], desired: Desired, refused: Refused) -> Effect {
+        let mut effect = self.write(steps).await;
+        if refused == Refused::Go {
+            self.take_away_refused(&mut effect).await;
+        }
+        self.remember(desired, &effect);
+        for _ in 0..ATTEMPTS {
+            if !std::mem::take(&mut effect.plan_anew) {
+                return effect;
+            }
+            let names =
+                steps.iter().filter_map(|step| step.bridge().parse().ok()).collect::<std::collections::BTreeSet<_>>();
+            let repairs = self.repairs(&names);
+            let rest = self.write(&repairs.steps).await;
+            self.remember(repairs.desired, &rest);
+            effect.and_then(rest);
+        }
+        if std::mem::take(&mut effect.plan_anew) {
+            self.retry.failed();
+        }
+        effect
+    }
+}
+
+/// What steps are about, in few words.
+fn subject(steps: &[Step]) -> String {
+    let mut bridges: Vec<&str> = steps.iter().map(Step::bridge).filter(|bridge| !bridge.is_empty()).collect();
+    bridges.sort_unstable();
+    bridges.dedup();
+    let more = bridges.len().saturating_sub(NAMED);
+    bridges.truncate(NAMED);
+    match (bridges.as_slice(), more) {
+        ([], _) => "Open vSwitch".to_owned(),
+        ([one], _) => format!("bridge {one}"),
+        (some, 0) => format!("bridges {}", some.join(", ")),
+        (some, more) => format!("bridges {} and {more} more", some.join(", ")),
+    }
+}
