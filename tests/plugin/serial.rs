@@ -180,7 +180,11 @@ impl Run {
     pub fn has_an_order(&self, answers: &[String], outcome: &Outcome) -> bool {
         let answers: Vec<&str> = answers
             .iter()
-            .map(|answer| if answer.starts_with("FAILURE:") { answer.split(' ').next().unwrap_or_default() } else { answer })
+            .map(
+                |answer| {
+                    if answer.starts_with("FAILURE:") { answer.split(' ').next().unwrap_or_default() } else { answer }
+                },
+            )
             .collect();
         let begin = self.begin(outcome.listed.is_some());
         self.fits(&begin, &mut (0..self.together.len()).collect(), &answers, outcome)
@@ -192,7 +196,8 @@ impl Run {
         }
         (0..left.len()).any(|n| {
             let (mut next, call) = (now.clone(), left.remove(n));
-            let fits = self.step(&mut next, self.together[call]) == answers[call] && self.fits(&next, left, answers, outcome);
+            let fits =
+                self.step(&mut next, self.together[call]) == answers[call] && self.fits(&next, left, answers, outcome);
             left.insert(n, call);
             fits
         })

@@ -122,8 +122,8 @@ impl<'m> Draft<'m> {
                 match create.key.or(own_key) {
                     Some(key) => {
                         let there = desired.and_then(|desired| names::there(create, key, desired));
-                        let port = there
-                            .map_or_else(|| PortName::tunnel(key, &create.from, &create.to), DesiredTunnel::port);
+                        let port =
+                            there.map_or_else(|| PortName::tunnel(key, &create.from, &create.to), DesiredTunnel::port);
                         Footprint::Tunnel(create.bridge.clone(), port.to_string())
                     }
                     None => Footprint::Bridge(create.bridge.clone()),

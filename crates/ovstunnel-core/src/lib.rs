@@ -44,7 +44,9 @@ pub use memory::Memory;
 pub use observed::{GreIdentity, ObservedBridge, ObservedInterface, ObservedPort, TunnelHealth, View};
 pub use outcome::Outcome;
 pub use plan::plan_bridge;
-pub use python_plugin::{Finding, PluginFlow, PluginGroup, PluginTable, has_vpc_pipeline, survey, waits_for_takeover, was_released};
+pub use python_plugin::{
+    Finding, PluginFlow, PluginGroup, PluginTable, has_vpc_pipeline, survey, waits_for_takeover, was_released,
+};
 pub use spanning_tree::SpanningTree;
 pub use stages::{Phases, phases, stages};
 pub use step::{BridgeEdit, BridgeSpec, FailMode, PortEdit, Step};

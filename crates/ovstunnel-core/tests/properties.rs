@@ -62,7 +62,15 @@ fn any_change() -> impl Strategy<Value = Change> {
     let port = (any_key(), any_host()).prop_map(|(key, to)| PortName::tunnel(key, &"1".parse().unwrap(), &to));
     let create = (any_bridge(), any_host(), any_ip()).prop_map(|(bridge, to, remote_ip)| {
         let from = "1".parse().unwrap();
-        Change::CreateTunnel(CreateTunnel { bridge, from, to, remote_ip, key: None, network_uuid: None, renumbers: false })
+        Change::CreateTunnel(CreateTunnel {
+            bridge,
+            from,
+            to,
+            remote_ip,
+            key: None,
+            network_uuid: None,
+            renumbers: false,
+        })
     });
     prop_oneof![
         4 => any_setup(),

@@ -144,7 +144,16 @@ fn assemble_on(host: Host, switch: Switch, settings: Settings, interval: Duratio
     let Host { access, logging, metrics, lock, interfaces, xapi, doctor } = host;
     let (writer, running) = Writer::start(switch.clone(), settings, interval, metrics.clone(), lock);
     let interfaces = interfaces.into();
-    let state = routes::State { switch, writer: writer.clone(), interfaces, turns: Arc::default(), xapi, metrics, logging, doctor };
+    let state = routes::State {
+        switch,
+        writer: writer.clone(),
+        interfaces,
+        turns: Arc::default(),
+        xapi,
+        metrics,
+        logging,
+        doctor,
+    };
     (edge::wrap(routes::router(state), access), running, writer)
 }
 

@@ -189,6 +189,10 @@ async fn a_bridge_of_the_python_plugin_without_tunnels_is_refused_until_it_is_ta
         }
     };
     refused("`ovstunnelctl takeover xapi12`").await;
+    let doctor = sim.get("/v1/doctor").await.expect(200);
+    let findings = doctor["findings"].as_array().unwrap();
+    let waits = findings.iter().find(|finding| finding["check"] == "python_bridge").unwrap();
+    assert_eq!((&waits["level"], &waits["subject"]), (&json!("warn"), &json!("xapi12")));
     assert_eq!(sim.switch.commits(), commits);
 
     let take_over = async |body| sim.ask("POST", "/v1/takeover", body).await.expect(200)["bridges"][0].clone();
@@ -226,10 +230,18 @@ async fn a_host_with_a_new_id_keeps_its_tunnel() {
     }
     let bridge = sim.bridge("xapi12").await;
     let one = &bridge["tunnels"][0];
-    assert_eq!((bridge["tunnels"].as_array().unwrap().len(), &one["to"], &one["port"]), (1, &json!("9"), &json!("t1001-1-2")));
+    assert_eq!(
+        (bridge["tunnels"].as_array().unwrap().len(), &one["to"], &one["port"]),
+        (1, &json!("9"), &json!("t1001-1-2"))
+    );
     assert_eq!((ofport().await, sim.reconcile().await["found"].clone()), (before, json!([])));
     // The name is another host's now.
-    let told = call(&sim, "create_tunnel", json!({"bridge": "xapi12", "remote_ip": ip(3), "key": "1001", "from": "1", "to": "2"})).await;
+    let told = call(
+        &sim,
+        "create_tunnel",
+        json!({"bridge": "xapi12", "remote_ip": ip(3), "key": "1001", "from": "1", "to": "2"}),
+    )
+    .await;
     assert!(told.starts_with("FAILURE:IN_THE_WAY port t1001-1-2 of bridge xapi12 leads to host 9"), "{told}");
     // Where the API is told so, it is a mistake.
     let two = json!({"from": 1, "to": 10, "remote_ip": ip(2)});

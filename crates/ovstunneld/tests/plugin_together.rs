@@ -37,7 +37,10 @@ fn request(run: &Run, call: Call) -> (&'static str, Value) {
         Call::Destroy => ("destroy_ovs_bridge", json!({"bridge": bridge, "cs_host_id": "1"})),
         Call::Create(to) => {
             let remote_ip = ip(to.into());
-            ("create_tunnel", json!({"bridge": bridge, "remote_ip": remote_ip, "key": "1001", "from": "1", "to": to.to_string()}))
+            (
+                "create_tunnel",
+                json!({"bridge": bridge, "remote_ip": remote_ip, "key": "1001", "from": "1", "to": to.to_string()}),
+            )
         }
         Call::DestroyTunnel(to) => ("destroy_tunnel", json!({"bridge": bridge, "in_port": format!("t1001-1-{to}")})),
         Call::Topology(number) => {

@@ -10,7 +10,9 @@ use ovstunnel_lab::{Host, Kind, Pinger, Stream, Vm, wait_until};
 /// A VM's network card.
 const CARD: &str = "eth0";
 
-use crate::{Cloud, Dice, Network, NodeConfig, flow, flows_of_others, plugin_plugs, plugin_sets_up, wait_for_exact_rules};
+use crate::{
+    Cloud, Dice, Network, NodeConfig, flow, flows_of_others, plugin_plugs, plugin_sets_up, wait_for_exact_rules,
+};
 
 /// The cookie of flows that stay for minutes on hosts that were in a spanning tree.
 const UNLEARNT: &str = "cookie=0x6f76736200000002";

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, ensure};
 use ovstunnel_api::{Ipv6Policy, Outcome, TakeoverState};
 use ovstunnel_e2e::{
-    Cloud, Network, NodeConfig, Plugin, Pool, VPC_BRIDGE, VpcCloud, address, expect_state, network_uuid, plugin_plugs,
-    plugin_sets_up, tier_uuid, topology, whole_topology,
+    Cloud, Network, NodeConfig, Plugin, Pool, VPC_BRIDGE, VpcCloud, address, expect_state, flow, network_uuid,
+    plugin_plugs, plugin_sets_up, tier_uuid, topology, whole_topology,
 };
 use ovstunnel_lab::{Kind, MacAddr6, Payload, VmSpec, wait_until};
 use serde_json::{Value, json};
@@ -16,9 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One ACL for all tiers, as a server sends it: once for each tier. Networks are written as users type them.
 fn shared(action: &str) -> Value {
-    let item = |number: u32, direction: &str, cidr: &str| {
-        json!({"number": number, "uuid": "u", "action": action, "direction": direction, "protocol": "all", "sourcecidrs": [cidr]})
-    };
+    let item = |number: u32, direction: &str, cidr: &str| json!({"number": number, "uuid": "u", "action": action, "direction": direction, "protocol": "all", "sourcecidrs": [cidr]});
     let acl = json!({"id": "default", "aclitems": [item(1, "ingress", "10.1.2.77/8"), item(2, "egress", "0.0.0.0/0")]});
     let tier = |n: u8| json!({"id": tier_uuid(n), "cidr": format!("10.1.{n}.77/24"), "aclid": "default"});
     json!({"vpc": {"cidr": "10.1.0.1/16", "id": "7", "tiers": [tier(1), tier(2), tier(3)], "acls": [acl, acl, acl]}})
@@ -80,7 +78,12 @@ fn pool_of(hosts: usize, tag: &str) -> Result<(Pool, Cloud)> {
 }
 
 /// What a server calls before a VM starts on a host: the network's set-up there, and a tunnel.
-fn calls<'a>(from: &'a str, to: &'a str, remote: &'a str, uuid: &'a str) -> [(&'static str, Vec<(&'a str, &'a str)>); 2] {
+fn calls<'a>(
+    from: &'a str,
+    to: &'a str,
+    remote: &'a str,
+    uuid: &'a str,
+) -> [(&'static str, Vec<(&'a str, &'a str)>); 2] {
     let setup = vec![("bridge", "xapi1"), ("key", "OVSTunnel1001"), ("xs_nw_uuid", uuid), ("cs_host_id", from)];
     let tunnel = vec![("bridge", "xapi1"), ("remote_ip", remote), ("key", "1001"), ("from", from), ("to", to)];
     [("setup_ovs_bridge", setup), ("create_tunnel", tunnel)]
@@ -169,8 +172,10 @@ fn the_commands_for_flows_without_a_cookie_work_as_the_page_says() -> Result<()>
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operators-guide/takeover.md");
     let page = std::fs::read_to_string(file)?;
     let spans: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
-    let of = |start: &str| spans.iter().filter(|span| span.starts_with(start)).map(|span| span.replace("BRIDGE", "xapi1"));
-    let (looks, removals): (Vec<String>, Vec<String>) = (of("ovs-ofctl dump-flows").collect(), of("for table").collect());
+    let of =
+        |start: &str| spans.iter().filter(|span| span.starts_with(start)).map(|span| span.replace("BRIDGE", "xapi1"));
+    let (looks, removals): (Vec<String>, Vec<String>) =
+        (of("ovs-ofctl dump-flows").collect(), of("for table").collect());
     ensure!(looks.len() >= 2 && removals.len() == 1, "{looks:?} {removals:?}");
     let cloud = Cloud::new("pagecmds", 1)?;
     let host = cloud.node(1)?.host();
@@ -194,5 +199,80 @@ fn the_commands_for_flows_without_a_cookie_work_as_the_page_says() -> Result<()>
     // And this is why a table is named.
     ensure!(run("ovs-ofctl dump-flows xapi1 cookie=0/-1")?.contains("table=254"));
     ensure!(run("ovs-ofctl del-flows xapi1 cookie=0/-1").is_err_and(|error| format!("{error:#}").contains("EPERM")));
+    Ok(())
+}
+
+/// Ids of servers that have run for years: the Python plugin's names of tunnels have more than 15 characters.
+#[test]
+fn tunnels_with_long_names_are_taken_over_under_traffic_and_removed_by_that_name() -> Result<()> {
+    let (_pool, cloud) = pool_of(2, "longname")?;
+    let network = Network::numbered(1, Ipv6Policy::Drop);
+    let name = |from: usize, to: usize| format!("t1001-1234{from}-1234{to}");
+    let ip = |number: usize| cloud.node(number).map(|node| node.host().ip().to_string());
+    let mut vms = Vec::new();
+    for (number, other) in [(1, 2), (2, 1)] {
+        let host = cloud.node(number)?.host();
+        plugin_sets_up(&cloud, &network, number, &[number], false)?;
+        let (name, remote) = (name(number, other), format!("options:remote_ip={}", ip(other)?));
+        let options = ["type=gre", "options:key=1001", &remote];
+        host.vsctl(["add-port", "xapi1", &name, "--", "set", "Interface", &name].into_iter().chain(options))?;
+        let port = host.wait_for_ofport(&name)?;
+        flow(host, "xapi1", &format!("priority=1000,in_port={port},dl_dst=ff:ff:ff:ff:ff:ff,actions=drop"))?;
+        vms.push(plugin_plugs(&cloud, &network, number, u16::try_from(number)? * 10)?);
+    }
+    wait_until("an answer", PATIENCE, || vms[0].ping(vms[1].ip(), 2)?.expect_no_loss())?;
+    let pinger = vms[0].start_ping(vms[1].ip(), Duration::from_millis(2))?;
+    for number in [1, 2] {
+        let answer = cloud.call(number, |client| async move { client.takeover(&[]).await })??;
+        expect_state(&answer, Outcome::Updated, TakeoverState::TakenOver)?;
+        assert_eq!(answer.bridges[0].tunnels, [name(number, 3 - number)]);
+    }
+    pinger.stop()?.expect_no_loss()?;
+    let (plugin, host) = (Plugin::on(cloud.node(1)?)?, cloud.node(1)?.host());
+    assert_eq!(host.vsctl(["get", "Port", &name(1, 2), "protected"])?.trim(), "true");
+    let remote = ip(2)?;
+    let [_, (_, create)] = calls("12341", "12342", &remote, "");
+    plugin.expect("create_tunnel", &create, &format!("SUCCESS:{}", name(1, 2)))?;
+    cloud.lab().deliver(&vms[0], Kind::Broadcast)?.expect_once()?;
+    let tunnels =
+        || Ok::<_, anyhow::Error>(host.vsctl(["list-ports", "xapi1"])?.lines().filter(|p| p.starts_with('t')).count());
+    assert_eq!(tunnels()?, 1);
+    plugin.expect("destroy_tunnel", &[("bridge", "xapi1"), ("in_port", &name(1, 2))], "SUCCESS")?;
+    assert_eq!(tunnels()?, 0, "it says that it is gone, and it is");
+    cloud.lab().expect_no_duplicates()
+}
+
+/// A host was removed from the server and added again: it has a new id and its old address.
+#[test]
+fn a_host_with_a_new_id_keeps_its_port_without_a_gap() -> Result<()> {
+    let (_pool, cloud) = pool_of(2, "newid")?;
+    let (uuid, network) = (network_uuid(1), Network::numbered(1, Ipv6Policy::Drop));
+    let ips = [cloud.node(1)?.host().ip().to_string(), cloud.node(2)?.host().ip().to_string()];
+    let mut vms = Vec::new();
+    for (number, [from, to], remote) in [(1, ["1", "2"], &ips[1]), (2, ["2", "1"], &ips[0])] {
+        for (function, arguments) in calls(from, to, remote, &uuid) {
+            let told = Plugin::on(cloud.node(number)?)?.call(function, &arguments)?;
+            ensure!(told.starts_with("SUCCESS:"), "{function}: {told}");
+        }
+        vms.push(cloud.plug(&network, number, u16::try_from(number)? * 10)?);
+    }
+    let (plugin, host) = (Plugin::on(cloud.node(1)?)?, cloud.node(1)?.host());
+    wait_until("an answer", PATIENCE, || vms[0].ping(vms[1].ip(), 2)?.expect_no_loss())?;
+    let before = host.vsctl(["get", "Interface", "t1001-1-2", "ofport", "_uuid"])?;
+    let pinger = vms[0].start_ping(vms[1].ip(), Duration::from_millis(2))?;
+    let [_, (_, again)] = calls("1", "9", &ips[1], &uuid);
+    for _ in 0..2 {
+        plugin.expect("create_tunnel", &again, "SUCCESS:t1001-1-2")?;
+    }
+    pinger.stop()?.expect_no_loss()?;
+    assert_eq!(host.vsctl(["get", "Interface", "t1001-1-2", "ofport", "_uuid"])?, before);
+    assert_eq!(host.vsctl(["get", "Port", "t1001-1-2", "external_ids:ovstunnel-to"])?.trim().trim_matches('"'), "9");
+    // What is recorded is what counts after a restart, too.
+    cloud.node(1)?.stop()?;
+    cloud.node(1)?.start()?;
+    cloud.wait_until_ready(1)?;
+    plugin.expect("create_tunnel", &again, "SUCCESS:t1001-1-2")?;
+    plugin.expect("destroy_tunnel", &[("bridge", "xapi1"), ("in_port", "t1001-1-2")], "SUCCESS")?;
+    ensure!(!host.vsctl(["list-ports", "xapi1"])?.contains("t1001"));
     Ok(())
 }

@@ -93,8 +93,7 @@ fn outcome(cloud: &Cloud, pool: &Pool, run: &Run) -> Result<Outcome> {
         let text = get(&format!("other_config:{key}"))?;
         Ok(text.trim().trim_matches('"').parse().ok())
     };
-    outcome.last =
-        (number("topology-update-sequence-number")?, number("route-policy-update-sequence-number")?);
+    outcome.last = (number("topology-update-sequence-number")?, number("route-policy-update-sequence-number")?);
     for port in host.vsctl(["list-ports", bridge])?.lines().filter(|port| port.starts_with('t')) {
         outcome.tunnels.insert(port.rsplit('-').next().context("a name")?.parse()?);
     }

@@ -98,7 +98,10 @@ fn hosts_that_learnt_by_nature_are_silent_no_longer_than_the_take_over_takes() -
             let report = pinger.stop()?;
             println!("seed {seed}: {took:.1?}, ping {n}: {report}");
             let silent = report.longest_silence <= took + Duration::from_millis(500);
-            ensure!(silent && report.duplicates == 0, "seed {seed}, ping {n}: {report}, and the take-over took {took:?}");
+            ensure!(
+                silent && report.duplicates == 0,
+                "seed {seed}, ping {n}: {report}, and the take-over took {took:?}"
+            );
         }
         Old::expect_once((vec![], streams), false)?;
         // From then on nothing is lost, whoever asks whom.

@@ -49,7 +49,8 @@ impl<'a> Layout<'a> {
         let tiers = topology.tiers.iter().map(|tier| (tier.key, ports(tier))).collect();
         let mut layout = Layout { topology, tiers, vifs: BTreeMap::new() };
         let by_mac = topology.tiers_by_mac();
-        let vifs = observed.into_iter().flat_map(|bridge| bridge.vifs(&settings.vif_prefixes).map(move |vif| (bridge, vif)));
+        let vifs =
+            observed.into_iter().flat_map(|bridge| bridge.vifs(&settings.vif_prefixes).map(move |vif| (bridge, vif)));
         for (bridge, vif) in vifs {
             layout.place_vif(&by_mac, bridge, vif);
         }

@@ -30,7 +30,9 @@ fn waits(bridge: &ObservedBridge, reasons: &[String]) -> Finding {
     let name = &bridge.name;
     let told = format!("bridge {name} is the Python plugin's: calls for it are refused");
     match reasons {
-        [] => warn("python_bridge", format!("{told} until it is taken over"), format!("`ovstunnelctl takeover {name}`")),
+        [] => {
+            warn("python_bridge", format!("{told} until it is taken over"), format!("`ovstunnelctl takeover {name}`"))
+        }
         reasons => {
             let reason = format!("{told}, and it cannot be taken over as it is: {}", some(reasons, 3));
             warn("python_bridge", reason, "put that right, then `ovstunnelctl takeover`; takeover.md says how")
@@ -50,7 +52,10 @@ fn storms(bridge: &ObservedBridge) -> Option<Finding> {
     let hosts = ends.len() + 1;
     let remedy = format!("`ovstunnelctl takeover {name}` here, and the same on each of the others");
     let reason = |words: &str| {
-        format!("{} tunnels of bridge {name} are not protected: {words} storm over {hosts} hosts", unprotected(bridge).count())
+        format!(
+            "{} tunnels of bridge {name} are not protected: {words} storm over {hosts} hosts",
+            unprotected(bridge).count()
+        )
     };
     let spanning = bridge.stp_enable || bridge.rstp_enable;
     Some(match spanning {
@@ -82,8 +87,13 @@ mod tests {
         let name = format!("t1001-1-{to}");
         let options = [("key", "1001".to_owned()), ("remote_ip", format!("192.0.2.{to}"))];
         let options = options.map(|(key, value)| (key.to_owned(), value)).into();
-        let interface =
-            ObservedInterface { name: name.clone(), kind: "gre".into(), ofport: Some(to.into()), options, ..Default::default() };
+        let interface = ObservedInterface {
+            name: name.clone(),
+            kind: "gre".into(),
+            ofport: Some(to.into()),
+            options,
+            ..Default::default()
+        };
         (name.clone(), ObservedPort { name, interfaces: vec![interface], ..Default::default() })
     }
 
@@ -114,7 +124,8 @@ mod tests {
         let mut protected = bridge(&[2, 3]);
         protected.ports.values_mut().for_each(|port| port.protected = true);
         assert_eq!(found(protected).len(), 1);
-        let refused = ObservedBridge { other_config: [(ids::GRE_KEY.to_owned(), "x".to_owned())].into(), ..bridge(&[]) };
+        let refused =
+            ObservedBridge { other_config: [(ids::GRE_KEY.to_owned(), "x".to_owned())].into(), ..bridge(&[]) };
         assert!(found(refused)[0].2.contains("it cannot be taken over as it is: other_config:gre_key is"));
         assert_eq!(found(ObservedBridge { other_config: BTreeMap::new(), ..bridge(&[]) }), []);
     }

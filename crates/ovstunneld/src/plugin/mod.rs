@@ -17,9 +17,7 @@ mod vpc;
 
 use std::collections::BTreeMap;
 
-use ovstunnel_core::{
-    BridgeName, Change, DesiredBridge, Mark, ObservedBridge, View, waits_for_takeover, was_released,
-};
+use ovstunnel_core::{BridgeName, Change, DesiredBridge, Mark, ObservedBridge, View, waits_for_takeover, was_released};
 
 use crate::edge::RequestId;
 use crate::routes::State;

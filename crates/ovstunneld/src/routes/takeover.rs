@@ -4,8 +4,8 @@ use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use ovstunnel_api::{
-    Ipv6Policy, Outcome, OutcomeAnswer, PlanAnswer, PlannedCommand, Problem, SpanningTree, TakeoverAnswer, TakeoverBridge,
-    TakeoverPlan, TakeoverRequest, TakeoverState,
+    Ipv6Policy, Outcome, OutcomeAnswer, PlanAnswer, PlannedCommand, Problem, SpanningTree, TakeoverAnswer,
+    TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState,
 };
 use ovstunnel_core::{BridgeName, Change, DesiredBridge, View};
 
@@ -71,8 +71,7 @@ pub(super) async fn release_bridge(
 ) -> Result<Response, ApiError> {
     let bridge: BridgeName = validate::text("bridge", &name)?;
     let _alone = state.turns.alone(&bridge).await;
-    let record =
-        state.switch.observer().read(|db| DesiredBridge::from_record(&db.view().bridge(bridge.as_str())?));
+    let record = state.switch.observer().read(|db| DesiredBridge::from_record(&db.view().bridge(bridge.as_str())?));
     let change = Change::ReleaseBridge(bridge.clone());
     let released = bridges::carry_out(&state, change, &query, id, bridges::removed).await?;
     // Else the management server takes it to be set up here, and never does so again.

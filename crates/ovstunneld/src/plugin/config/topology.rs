@@ -103,7 +103,10 @@ mod tests {
         config["vpc"]["cidr"] = json!("10.1.0.1/16");
         config["vpc"]["tiers"][0]["cidr"] = json!("10.1.1.254/24");
         let topology = topology(&config).unwrap();
-        assert_eq!((topology.cidr.to_string(), topology.tiers[0].cidr.to_string()), ("10.1.0.0/16".into(), "10.1.1.0/24".into()));
+        assert_eq!(
+            (topology.cidr.to_string(), topology.tiers[0].cidr.to_string()),
+            ("10.1.0.0/16".into(), "10.1.1.0/24".into())
+        );
     }
 
     #[test]
