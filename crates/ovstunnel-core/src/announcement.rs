@@ -39,7 +39,7 @@ impl Announcement {
             let all: Vec<String> = tunnels.iter().map(|tunnel| format!("output:{tunnel}")).collect();
             let lines: Vec<String> = here.iter().map(|learnt| footbridge::teach_by(learnt, &all.join(","))).collect();
             let some = !lines.is_empty() && !all.is_empty();
-            return some.then(|| Announcement { lines, addresses: here.len() });
+            return some.then_some(Announcement { lines, addresses: here.len() });
         };
         let number = || Some(bridge.ports.get(root)?.interface()?.openflow_port()?.to_string());
         let root = number().filter(|port| !announce_only && tunnels.contains(port));

@@ -92,12 +92,13 @@ fn hosts_that_learnt_by_nature_are_silent_no_longer_than_the_take_over_takes() -
             assert_eq!(answer.bridges[0].announced, 2, "{answer:?}");
         }
         let took = begun.elapsed();
-        Old::let_pass(&traffic.0, 300)?;
+        Old::let_pass(&traffic.0, 1000)?;
         let (pingers, streams) = traffic;
         for (n, pinger) in pingers.into_iter().enumerate() {
             let report = pinger.stop()?;
             println!("seed {seed}: {took:.1?}, ping {n}: {report}");
-            let silent = report.longest_silence <= took + Duration::from_millis(500);
+            // VMs are announced again every second.
+            let silent = report.longest_silence <= took + Duration::from_millis(1500);
             ensure!(
                 silent && report.duplicates == 0,
                 "seed {seed}, ping {n}: {report}, and the take-over took {took:?}"

@@ -115,8 +115,8 @@ mod tests {
     fn a_bridge_that_waits_is_named_and_a_storm_with_the_hosts_it_reaches() {
         let waits = "bridge xapi1 is the Python plugin's: calls for it are refused until it is taken over";
         let one = ("python_bridge".to_owned(), Level::Warn, waits.to_owned());
-        assert_eq!(found(bridge(&[])), [one.clone()]);
-        assert_eq!(found(bridge(&[2])), [one.clone()], "two hosts make no loop");
+        assert_eq!(found(bridge(&[])), vec![one.clone()]);
+        assert_eq!(found(bridge(&[2])), vec![one.clone()], "two hosts make no loop");
         let storm = "3 tunnels of bridge xapi1 are not protected: one frame can storm over 4 hosts";
         assert_eq!(found(bridge(&[2, 3, 4])), [one, ("storm".to_owned(), Level::Fail, storm.to_owned())]);
         let stp = ObservedBridge { stp_enable: true, ..bridge(&[2, 3]) };

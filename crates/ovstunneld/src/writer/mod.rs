@@ -3,6 +3,7 @@
 //! What it does: queues requests, carries out those that do not touch each other in one transaction, gives each caller an
 //! answer of its own, and repairs what drifts. What it must not do: know HTTP.
 
+mod announcer;
 mod answer;
 mod batch;
 mod execute;
@@ -140,6 +141,7 @@ impl Writer {
             settling: retry::Retry::default(),
             memory: Memory::default(),
             unplaced: unplaced::Unplaced::default(),
+            announcer: announcer::Announcer::default(),
             batches: 0,
             metrics,
             progress: progress.clone(),
@@ -287,6 +289,8 @@ struct Task {
     memory: Memory,
     /// VIFs of which the log has told that they are in no tier.
     unplaced: unplaced::Unplaced,
+    /// Tells other hosts where VMs of bridges are that were taken over.
+    announcer: announcer::Announcer,
     batches: u64,
     metrics: Metrics,
     progress: Progress,

@@ -6,7 +6,7 @@
 
 use ovstunnel_core::{
     BridgeName, DesiredBridge, Draft, Finding, Footbridge, Ipv6Policy, ObservedBridge, PluginTable, SpanningTree, Step,
-    View, finish_takeover, survey, takeover_begun, was_released,
+    View, finish_takeover, ids, survey, takeover_begun, was_released,
 };
 use ovstunnel_ovs::{Command, Db};
 use tracing::Instrument;
@@ -202,10 +202,15 @@ impl Task {
         laid.ok()
     }
 
-    /// Tells the other hosts by broadcasts where the VMs of a bridge are that was in a spanning tree.
-    async fn announce(&self, told: &mut TakenOver, bridge: &ObservedBridge, announce_only: bool) {
+    /// Tells the other hosts where the VMs of a bridge are; where it was in no spanning tree, goes on to do so for a while.
+    async fn announce(&mut self, told: &mut TakenOver, bridge: &ObservedBridge, announce_only: bool) {
         match self.switch.announce(bridge, announce_only).await {
-            Ok(addresses) => told.announced = addresses,
+            Ok(addresses) => {
+                told.announced = addresses;
+                if addresses > 0 && !bridge.external_ids.contains_key(ids::STP_ROOT_PORT) {
+                    self.announcer.begin(&self.switch, &bridge.name);
+                }
+            }
             Err(error) => told.left.push(format!("its VMs are not announced to the other hosts; ask again: {error}")),
         }
     }
