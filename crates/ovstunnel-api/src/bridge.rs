@@ -33,6 +33,11 @@ pub struct PutBridge {
     /// What to do with IPv6; for a new bridge the configured default when absent, else it stays as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipv6: Option<Ipv6Policy>,
+    /// The port that may lead out of the network beside the tunnels, a NIC for example: on one host's bridge only, else it is
+    /// a loop. When absent it stays as it is; null ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::null::or_absent")]
+    #[schema(value_type = Option<crate::schema::PortName>)]
+    pub uplink: Option<Option<String>>,
     /// The complete set of tunnels: missing ones are made, others removed. When absent, the tunnels stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tunnels: Option<Vec<PutTunnel>>,
@@ -140,6 +145,9 @@ pub struct Bridge {
     pub tunnels: Vec<Tunnel>,
     /// VM interfaces on it.
     pub vifs: Vec<Vif>,
+    /// The port that may lead out of the network beside the tunnels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uplink: Option<String>,
     /// Ports that are neither the bridge's own, nor our tunnels, nor VIFs.
     pub other_ports: Vec<String>,
     /// State of our flows.

@@ -8,6 +8,7 @@ mod bridge;
 mod doctor;
 mod interface;
 mod log;
+mod null;
 mod plan;
 mod plugin;
 mod problem;

@@ -35,6 +35,11 @@ pub(crate) struct NetworkUuid(String);
 )]
 pub(crate) struct RemoteIp(String);
 
+/// Name of a port of the switch, 1 to 255 bytes.
+#[derive(ToSchema)]
+#[schema(min_length = 1, max_length = 255, pattern = "^[ -~]{1,255}$", example = "eth1")]
+pub(crate) struct PortName(String);
+
 /// Level of the log: one for all, then those of single modules.
 #[derive(ToSchema)]
 #[schema(

@@ -39,7 +39,7 @@ pub(crate) fn keep(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<Br
 pub(crate) fn give_back(observed: &ObservedBridge) -> Vec<BridgeEdit> {
     let own = [
         [ids::KEY, ids::VPC, ids::NETWORK_UUID, ids::HOST_ID, ids::IPV6, ids::ADOPTED].as_slice(),
-        &[ids::TAKEOVER, ids::FLOODING, ids::STP_ROOT_PORT],
+        &[ids::UPLINK, ids::TAKEOVER, ids::FLOODING, ids::STP_ROOT_PORT],
     ]
     .concat();
     let ours = |key: &&String| own.contains(&key.as_str()) || key.starts_with(ids::WAS) || ids::is_chunk(key);

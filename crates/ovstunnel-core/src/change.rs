@@ -4,7 +4,10 @@ use std::fmt;
 
 use std::sync::Arc;
 
-use crate::{BridgeName, GreKey, HostId, Ipv6Policy, NetworkUuid, Policies, PortName, RemoteIp, Topology, VpcId};
+use crate::{
+    BridgeName, GreKey, HostFacts, HostId, Ipv6Policy, NetworkUuid, Policies, PortName, RemoteIp, Topology, UplinkName,
+    VpcId,
+};
 
 /// One tunnel of a complete set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +33,12 @@ pub struct SetupBridge {
     pub host_id: Option<HostId>,
     /// What to do with IPv6; as it is when absent.
     pub ipv6: Option<Ipv6Policy>,
+    /// The port that may lead out of its network: none, or this one; as it is when absent.
+    pub uplink: Option<Option<UplinkName>>,
     /// The complete set of tunnels; as they are when absent.
     pub tunnels: Option<Vec<TunnelSpec>>,
+    /// What is known of the host, where the bridge is there and not ours yet.
+    pub host: HostFacts,
 }
 
 /// Set up the bridge of a VPC.
@@ -45,6 +52,8 @@ pub struct SetupVpc {
     pub network_uuid: Option<NetworkUuid>,
     /// Id of this host; as it is when absent.
     pub host_id: Option<HostId>,
+    /// What is known of the host, where the bridge is there and not ours yet.
+    pub host: HostFacts,
 }
 
 /// What a VPC is told.
@@ -82,7 +91,8 @@ pub struct CreateTunnel {
     pub key: Option<GreKey>,
     /// UUID of the network, to be compared with the bridge's.
     pub network_uuid: Option<NetworkUuid>,
-    /// Whether ids may have changed since a tunnel to this address was made: hosts are removed and added again.
+    /// Another `from` than the bridge knows means that this host has another id now, and another `to` for a known address that the
+    /// other host has; else it is refused.
     pub renumbers: bool,
 }
 

@@ -15,10 +15,12 @@ pub enum Purpose {
     TunnelOpen,
     /// Lets a VIF's broadcast and multicast out.
     Vif,
-    /// Drops IPv6; the number is the Ethernet type of a second VLAN tag behind which IPv6 would pass, or 0.
+    /// Drops IPv6; the number is the Ethernet type of what it would pass behind, such as a second VLAN tag, or 0.
     Ipv6,
     /// Forwards what no other flow has decided on.
     Forward,
+    /// Keeps VMs from the ends of tunnels; the number is a part of the end's Ethernet or IPv4 address.
+    Underlay,
     /// VPC: what a table does with a frame for which it has nothing else.
     VpcEnd,
     /// VPC: classifies what comes from the tunnels of a tier.
@@ -45,6 +47,7 @@ impl Purpose {
             Purpose::Vif => 3,
             Purpose::Ipv6 => 4,
             Purpose::Forward => 5,
+            Purpose::Underlay => 6,
             Purpose::VpcEnd => 16,
             Purpose::VpcTunnels => 17,
             Purpose::VpcVif => 18,
@@ -89,6 +92,11 @@ impl Cookie {
     pub fn limited_vif(self) -> Option<u32> {
         let limited = self.is_ours() && self.0 & LIMITED != 0;
         limited.then(|| u32::try_from(self.0 & 0xffff).ok()).flatten()
+    }
+
+    /// Whether it is the cookie of a flow of ours for this purpose.
+    pub fn is_for(self, purpose: Purpose) -> bool {
+        self.0 >> 24 == Cookie::new(purpose, 0).0 >> 24
     }
 
     /// Whether a flow with this cookie is ours.

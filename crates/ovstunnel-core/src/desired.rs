@@ -4,9 +4,11 @@
 //! the database is the only record (docs/ARCHITECTURE.md, invariant 3).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::{
     BridgeKind, BridgeName, GreIdentity, GreKey, HostId, NetworkUuid, ObservedBridge, ObservedPort, PortName, RemoteIp,
+    Underlay, UplinkName,
 };
 
 /// Keys of `external_ids` and `other_config`. Part of the public contract.
@@ -38,6 +40,8 @@ pub mod ids {
     /// Bridge: `true` where one of the Python plugin's was ours and was given back with its `gre_key`, so that only who names
     /// it takes it over again.
     pub const RELEASED: &str = "ovstunnel-released";
+    /// Bridge: the port that may lead out of its network beside the tunnels.
+    pub const UPLINK: &str = "ovstunnel-uplink";
     /// Tunnel port: id of this host.
     pub const FROM: &str = "ovstunnel-from";
     /// Tunnel port: id of the host at the other end.
@@ -96,12 +100,23 @@ pub struct Settings {
     pub vif_broadcast_pps: u32,
     /// `Bridge.datapath_type` of new bridges: empty for the kernel's, `netdev` for userspace.
     pub datapath_type: String,
+    /// Where IPv6 is dropped, whether that which can have IPv6 behind it, unseen by Open vSwitch, is dropped too.
+    pub ipv6_drop_opaque: bool,
+    /// What is known of the network that carries the tunnels; nothing as long as it is not known.
+    pub underlay: Option<Arc<Underlay>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let vif_prefixes = ["vif", "tap", "vnet"].map(str::to_owned).into();
-        Settings { ipv6: Ipv6Policy::Drop, vif_prefixes, vif_broadcast_pps: 0, datapath_type: String::new() }
+        Settings {
+            ipv6: Ipv6Policy::Drop,
+            vif_prefixes,
+            vif_broadcast_pps: 0,
+            datapath_type: String::new(),
+            ipv6_drop_opaque: false,
+            underlay: None,
+        }
     }
 }
 
@@ -209,6 +224,8 @@ pub struct DesiredBridge {
     pub ipv6: Ipv6Policy,
     /// Whether it was there before us.
     pub adopted: bool,
+    /// The port that may lead out of its network beside the tunnels.
+    pub uplink: Option<UplinkName>,
     /// Its tunnels by port name.
     pub tunnels: BTreeMap<PortName, DesiredTunnel>,
 }
@@ -224,6 +241,7 @@ impl DesiredBridge {
             host_id: id(ids::HOST_ID).and_then(|text| text.parse().ok()),
             ipv6: if id(ids::IPV6) == Some("allow") { Ipv6Policy::Allow } else { Ipv6Policy::Drop },
             adopted: Self::recorded_as_adopted(bridge),
+            uplink: id(ids::UPLINK).and_then(|text| text.parse().ok()),
             tunnels: Self::recorded_tunnels(bridge),
         })
     }
@@ -236,6 +254,11 @@ impl DesiredBridge {
 
     pub(crate) fn recorded_as_adopted(bridge: &ObservedBridge) -> bool {
         bridge.external_ids.get(ids::ADOPTED).is_some_and(|text| text == "true")
+    }
+
+    /// The keys that a bridge of ours is recorded to have, whatever ports it has: that of its network, or a VPC's tiers'.
+    pub fn keys(bridge: &ObservedBridge) -> Vec<GreKey> {
+        BridgeKind::recorded(bridge).map(|kind| kind.keys()).unwrap_or_default()
     }
 
     /// Whose a bridge is.
@@ -257,6 +280,7 @@ impl DesiredBridge {
             (ids::IPV6, Some(self.ipv6.as_str().to_owned())),
             (ids::ADOPTED, self.adopted.then(|| "true".to_owned())),
             (ids::RELEASED, None),
+            (ids::UPLINK, self.uplink.as_ref().map(UplinkName::to_string)),
             (ids::XS_NETWORK_UUID, network),
         ];
         let marks = marks.into_iter().map(|(key, value)| (key.to_owned(), value));
@@ -268,6 +292,29 @@ impl DesiredBridge {
         let mut config = self.kind.other_config();
         config.push((ids::MAC_TABLE_SIZE, MAC_TABLE_SIZE.to_owned()));
         config
+    }
+
+    /// The id under which this host is known here: the recorded one, else the one that all its tunnels have.
+    pub fn host(&self) -> Option<&HostId> {
+        let mut tunnels = self.tunnels.values().map(|tunnel| &tunnel.from);
+        self.host_id.as_ref().or_else(|| tunnels.next().filter(|first| tunnels.all(|from| from == *first)))
+    }
+
+    /// Whether its uplink is there and carries frames.
+    pub(crate) fn uplink_on(&self, bridge: &ObservedBridge) -> bool {
+        let port = self.uplink.as_ref().and_then(|uplink| bridge.ports.get(uplink.as_str()));
+        port.is_some_and(|port| port.interfaces.iter().any(|interface| interface.openflow_port().is_some()))
+    }
+
+    /// The tunnel to a host, whatever this host's id was when it was made. Where several lead there, any of them.
+    pub fn tunnel_to(&self, to: &HostId, key: GreKey) -> Option<&DesiredTunnel> {
+        self.tunnels.values().find(|tunnel| tunnel.to == *to && tunnel.key == key)
+    }
+
+    /// This host has another id from now on. The names of ports stay: the management server has stored them.
+    pub(crate) fn renumber(&mut self, host: &HostId) {
+        self.host_id = Some(host.clone());
+        self.tunnels.values_mut().for_each(|tunnel| tunnel.from = host.clone());
     }
 
     /// Whether nothing may pass where there are no flows: where NORMAL would lead around what the flows forbid.

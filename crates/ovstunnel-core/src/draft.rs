@@ -3,9 +3,10 @@
 //! What it does: applies a validated request to a draft of the desired state, or says why it cannot be. What it must not
 //! do: leave a trace in the draft of a request that it rejects, so that one bad request in a batch harms no other.
 
-mod names;
 mod rules;
 mod takeover;
+mod twice;
+mod uplinks;
 mod vpc;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -120,10 +121,11 @@ impl<'m> Draft<'m> {
                 let desired = self.touched(view, &create.bridge).desired.as_ref();
                 let own_key = desired.and_then(|desired| desired.kind.key());
                 match create.key.or(own_key) {
+                    _ if desired.is_some_and(|bridge| twice::renumbers(create, bridge)) => {
+                        Footprint::Bridge(create.bridge.clone())
+                    }
                     Some(key) => {
-                        let there = desired.and_then(|desired| names::there(create, key, desired));
-                        let port =
-                            there.map_or_else(|| PortName::tunnel(key, &create.from, &create.to), DesiredTunnel::port);
+                        let port = twice::port_of(create, key, desired);
                         Footprint::Tunnel(create.bridge.clone(), port.to_string())
                     }
                     None => Footprint::Bridge(create.bridge.clone()),
@@ -157,6 +159,8 @@ impl<'m> Draft<'m> {
 
     fn setup(&mut self, view: &dyn View, settings: &Settings, setup: &SetupBridge) -> Result<(), Rejected> {
         let Touched { observed, desired, .. } = self.takable(view, &setup.bridge)?.clone();
+        let becomes = uplinks::becomes_ours(desired.as_ref(), observed.as_ref());
+        let had = desired.as_ref().map(|desired| desired.kind.keys()).unwrap_or_default();
         let kind = BridgeKind::Network(setup.key);
         let mut next =
             desired.unwrap_or_else(|| first_record(&setup.bridge, kind.clone(), settings, observed.as_ref()));
@@ -171,12 +175,23 @@ impl<'m> Draft<'m> {
         }
         next.kind = kind;
         next.network_uuid = setup.network_uuid.or(next.network_uuid);
-        next.host_id = setup.host_id.clone().or(next.host_id);
+        let renumbered = setup.host_id.is_some() && setup.host_id != next.host_id;
+        setup.host_id.iter().for_each(|host| next.renumber(host));
         next.ipv6 = setup.ipv6.unwrap_or(next.ipv6);
+        let uplink = next.uplink.take();
+        next.uplink =
+            uplinks::uplink(setup.uplink.as_ref(), uplink, setup.bridge.as_str(), observed.as_ref(), settings)?;
         if let Some(specs) = &setup.tunnels {
             next.tunnels = complete_set(specs, setup.key, &next)?;
         }
+        if renumbered {
+            twice::leads_elsewhere(&next)?;
+        }
+        if let Some(bridge) = becomes {
+            uplinks::may_become(view, bridge, &next, settings, &setup.host)?;
+        }
         self.claim_all(view, &next, observed.as_ref())?;
+        self.check_keys(view, &setup.bridge, &next.kind.keys(), &had)?;
         self.touched(view, &setup.bridge).desired = Some(next);
         Ok(())
     }
@@ -233,7 +248,9 @@ impl<'m> Draft<'m> {
 
     fn check_name(&self, view: &dyn View, bridge: &DesiredBridge, name: &PortName) -> Result<(), Rejected> {
         let taken = |owner: &str| {
-            let detail = format!("port {name} exists already, on bridge {owner}, and is not this tunnel");
+            let own = &bridge.name;
+            let detail =
+                format!("port {name} exists already, on bridge {owner}, and is not this tunnel of bridge {own}");
             Err(conflict(name.as_str(), detail))
         };
         if let Some(other) = self.names.get(name).filter(|other| **other != bridge.name) {
@@ -253,10 +270,11 @@ impl<'m> Draft<'m> {
         name: &PortName,
         tunnel: &DesiredTunnel,
     ) -> Result<(), Rejected> {
+        let own = &bridge.name;
         let in_use = |bridge: &str, port: &str| {
             let detail = format!(
-                "port {port} of bridge {bridge} has remote address {} and key {} already",
-                tunnel.remote_ip, tunnel.key
+                "port {port} of bridge {bridge} has remote address {} and key {} already, so {name} of bridge {} cannot",
+                tunnel.remote_ip, tunnel.key, own
             );
             Err(conflict(format!("{bridge}/{port}"), detail))
         };
@@ -307,7 +325,11 @@ impl<'m> Draft<'m> {
             theirs && (!desired.adopted || observed.is_vif(port, &settings.vif_prefixes))
         });
         if let Some(port) = in_the_way {
-            let kind = if observed.is_vif(port, &settings.vif_prefixes) { "a VIF" } else { "not ours" };
+            let kind = match &desired.uplink {
+                _ if observed.is_vif(port, &settings.vif_prefixes) => "a VIF",
+                Some(uplink) if uplink.as_str() == port.name => "its uplink",
+                _ => "not ours",
+            };
             let detail = format!("bridge {name} still has port {}, which is {kind}; unplug it first", port.name);
             return Err(conflict(port.name.as_str(), detail));
         }
@@ -324,14 +346,22 @@ impl<'m> Draft<'m> {
                 None => Rejected::NotFound(format!("there is no bridge {}; set it up first", create.bridge)),
             });
         };
-        let tunnel = names::named(checked_tunnel(create, bridge)?, create, bridge)?;
+        let renumbered =
+            twice::renumbers(create, bridge).then(|| twice::renumbered(bridge, &create.from)).transpose()?;
+        let bridge = renumbered.as_ref().unwrap_or(bridge);
+        let tunnel = checked_tunnel(create, bridge)?;
         let port = tunnel.port();
-        if bridge.tunnels.get(&port) == Some(&tunnel) {
-            return Ok(port);
+        if bridge.tunnels.get(&port) != Some(&tunnel) {
+            self.check_free(view, bridge, &port, &tunnel)?;
+            if bridge.kind.vpc().is_some() && bridge.tunnels.values().all(|other| other.key != tunnel.key) {
+                self.check_keys(view, &create.bridge, &[tunnel.key], &bridge.kind.keys())?;
+            }
+            self.claim(&create.bridge, &port, &tunnel);
         }
-        self.check_free(view, bridge, &port, &tunnel)?;
-        self.claim(&create.bridge, &port, &tunnel);
         if let Some(desired) = &mut self.touched(view, &create.bridge).desired {
+            if let Some(renumbered) = renumbered {
+                *desired = renumbered;
+            }
             desired.tunnels.insert(port.clone(), tunnel);
         }
         Ok(port)

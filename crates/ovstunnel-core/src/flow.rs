@@ -152,6 +152,8 @@ impl Flow {
             "reg0" => self.matches.tier = Some(number(value).and_then(|n| n.try_into().ok()).ok_or_else(bad)?),
             "dl_dst" if value == GROUP => self.matches.dl_dst = Some(MacMatch::Group),
             "dl_dst" => self.matches.dl_dst = Some(MacMatch::Exactly(value.parse().map_err(|_| bad())?)),
+            "mpls" if value.is_empty() => self.matches.ethertype = Some(0x8847),
+            "mplsm" if value.is_empty() => self.matches.ethertype = Some(0x8848),
             "ipv6" if value.is_empty() => self.matches.ipv6 = true,
             "dl_type" => {
                 self.matches.ethertype = Some(number(value).and_then(|n| n.try_into().ok()).ok_or_else(bad)?);

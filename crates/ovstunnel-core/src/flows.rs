@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
 use crate::python_plugin::has_vpc_pipeline;
+use crate::underlay;
 use crate::vpc::vpc_flows;
 use crate::{
     Action, BridgeKind, Cookie, DesiredBridge, Flow, GreKey, Ipv6Policy, MacMatch, Match, ObservedBridge, PluginFlow,
@@ -15,16 +16,31 @@ use crate::{
 
 /// The flows that a bridge must have, given the ports that are on it.
 pub fn bridge_flows(desired: &DesiredBridge, observed: Option<&ObservedBridge>, settings: &Settings) -> BTreeSet<Flow> {
-    match &desired.kind {
-        BridgeKind::Network(key) => network_flows(*key, desired.ipv6, observed, settings),
+    let mut flows = match &desired.kind {
+        BridgeKind::Network(key) => network_flows(*key, desired, observed, settings),
         BridgeKind::Vpc(vpc) => vpc_flows(desired, vpc, observed, settings),
-    }
+    };
+    flows.extend(ipv6_drop(desired.ipv6, settings));
+    flows.extend(underlay::guard(desired.name.as_str(), observed, settings));
+    flows
+}
+
+/// The flows that a bridge must have, given those that were seen there: of what is not known, what is there stays.
+pub fn wanted_flows(
+    desired: &DesiredBridge,
+    observed: &ObservedBridge,
+    seen: &FlowsSeen,
+    settings: &Settings,
+) -> BTreeSet<Flow> {
+    let mut flows = bridge_flows(desired, Some(observed), settings);
+    flows.extend(underlay::kept(seen, settings));
+    flows
 }
 
 /// The flows of the bridge of one network.
 fn network_flows(
     key: GreKey,
-    ipv6: Ipv6Policy,
+    desired: &DesiredBridge,
     observed: Option<&ObservedBridge>,
     settings: &Settings,
 ) -> BTreeSet<Flow> {
@@ -36,13 +52,13 @@ fn network_flows(
         .collect();
 
     let mut flows = BTreeSet::from([flow(1000, Purpose::Baseline, 0, from_tunnels, vec![])]);
-    flows.extend(ipv6_drop(ipv6));
     // Open vSwitch's own flow that forwards goes with `del-flows` and with `fail_mode=secure`: ours stands above it. Where the
     // Python plugin's pipeline for a VPC is, it would lead around that.
     if !observed.is_some_and(has_vpc_pipeline) {
         flows.insert(flow(1, Purpose::Forward, 0, Match::default(), vec![Action::Normal]));
     }
-    if !vif_ports.is_empty() {
+    // What is behind an uplink hears the mesh as VMs do, also where no VM is.
+    if !vif_ports.is_empty() || observed.is_some_and(|bridge| desired.uplink_on(bridge)) {
         flows.insert(flow(1100, Purpose::TunnelOpen, 0, from_tunnels, vec![Action::Normal]));
     }
     for port in vif_ports {
@@ -56,12 +72,18 @@ fn network_flows(
 /// looks behind the first only, so IPv6 behind the second is not matched as such (docs/ovs-facts.md).
 const VLAN_TAGS: [u16; 2] = [0x8100, 0x88a8];
 
+/// Ethernet types of what else can have IPv6 behind it and is opaque to Open vSwitch: MPLS, MPLS with multicast, an older VLAN
+/// tag, and LLC, which Open vSwitch gives a type of its own.
+const OPAQUE: [u16; 4] = [0x8847, 0x8848, 0x9100, 0x05ff];
+
 /// Drops IPv6 where that is so, also behind VLAN tags: a Linux guest takes it from behind any number of tags with VLAN 0.
-pub(crate) fn ipv6_drop(policy: Ipv6Policy) -> impl Iterator<Item = Flow> {
+fn ipv6_drop(policy: Ipv6Policy, settings: &Settings) -> impl Iterator<Item = Flow> {
     let plain = [(0, Match { ipv6: true, ..Match::default() })];
-    let tagged = VLAN_TAGS.map(|tag| (u32::from(tag), Match { ethertype: Some(tag), ..Match::default() }));
+    let opaque = OPAQUE.into_iter().filter(|_| settings.ipv6_drop_opaque);
+    let behind = |kind: u16| (u32::from(kind), Match { ethertype: Some(kind), ..Match::default() });
     let drop = |(number, matches)| flow(1300, Purpose::Ipv6, number, matches, vec![]);
-    plain.into_iter().chain(tagged).filter(move |_| policy == Ipv6Policy::Drop).map(drop)
+    let all = plain.into_iter().chain(VLAN_TAGS.into_iter().chain(opaque).map(behind));
+    all.filter(|_| policy == Ipv6Policy::Drop).map(drop).collect::<Vec<_>>().into_iter()
 }
 
 /// Lets a VIF's broadcast and multicast out; with a limit, no more than `pps` frames a second.
@@ -75,7 +97,7 @@ fn vif_flow(port: u32, from_vif: Match, pps: u32) -> Flow {
     Flow { table: 0, priority: 1200, cookie, matches: from_vif, actions: vec![Action::Meter(port), Action::Normal] }
 }
 
-fn flow(priority: u16, purpose: Purpose, number: u32, matches: Match, actions: Vec<Action>) -> Flow {
+pub(crate) fn flow(priority: u16, purpose: Purpose, number: u32, matches: Match, actions: Vec<Action>) -> Flow {
     Flow { table: 0, priority, cookie: Cookie::new(purpose, number), matches, actions }
 }
 

@@ -26,6 +26,17 @@ impl BridgeKind {
         }
     }
 
+    /// All keys of its tunnels, as far as it is known: that of its network, or those of a VPC's tiers.
+    pub fn keys(&self) -> Vec<GreKey> {
+        match self {
+            BridgeKind::Network(key) => vec![*key],
+            BridgeKind::Vpc(vpc) => {
+                let tiers = vpc.topology.iter().flat_map(|topology| &topology.value.tiers);
+                tiers.map(|tier| tier.key).collect()
+            }
+        }
+    }
+
     /// The VPC, where it is for one.
     pub fn vpc(&self) -> Option<&Vpc> {
         match self {

@@ -24,6 +24,8 @@ mod python_plugin;
 mod spanning_tree;
 mod stages;
 mod step;
+mod underlay;
+mod uplink;
 mod value;
 mod visible;
 mod vpc;
@@ -36,7 +38,7 @@ pub use cookie::{Cookie, Purpose};
 pub use desired::{DesiredBridge, DesiredTunnel, Ipv6Policy, Mark, Settings, ids};
 pub use draft::{Draft, finish_takeover, takeover_begun};
 pub use flow::{Action, Flow, FlowParseError, Ipv4Match, MacMatch, Match, PortMask};
-pub use flows::{FlowChange, FlowsSeen, bridge_flows};
+pub use flows::{FlowChange, FlowsSeen, bridge_flows, wanted_flows};
 pub use footbridge::{Footbridge, Learnt};
 pub use health::{Reason, Severity};
 pub use kind::BridgeKind;
@@ -50,6 +52,8 @@ pub use python_plugin::{
 pub use spanning_tree::SpanningTree;
 pub use stages::{Phases, phases, stages};
 pub use step::{BridgeEdit, BridgeSpec, FailMode, PortEdit, Step};
+pub use underlay::{TunnelEnd, Underlay};
+pub use uplink::{DeviceFacts, HostFacts, UplinkName, WayOut, carries_tunnels, undeclared_uplinks, way_out};
 pub use value::{BridgeName, GreKey, HostId, Invalid, NetworkUuid, PortName, RemoteIp};
 pub use visible::visible;
 pub use vpc::{

@@ -8,6 +8,8 @@ use std::net::Ipv4Addr;
 
 use uuid::Uuid;
 
+use crate::GreKey;
+
 /// Largest OpenFlow port number that can be a device's; those above are the protocol's own (`OFPP_MAX`).
 const OFPORT_MAX: i64 = 0xff00;
 
@@ -157,4 +159,6 @@ pub trait View {
     fn bridge_of_port(&self, port: &str) -> Option<String>;
     /// The bridges and ports that have this tunnel, and those of ours that are recorded to have it.
     fn gre_users(&self, identity: GreIdentity) -> Vec<(String, String)>;
+    /// The bridges of ours that have this key, a VPC's by its tiers.
+    fn key_users(&self, key: GreKey) -> Vec<String>;
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     BridgeEdit, BridgeName, BridgeSpec, Cookie, DesiredBridge, DesiredTunnel, FailMode, FlowChange, FlowsSeen,
     GreIdentity, Mark, ObservedBridge, ObservedInterface, ObservedPort, PortEdit, Settings, Step, adopt, bridge_flows,
-    ids,
+    ids, wanted_flows,
 };
 
 /// The steps that make one bridge what it must be.
@@ -92,7 +92,7 @@ fn change(desired: &DesiredBridge, observed: &ObservedBridge, flows: &FlowsSeen,
         steps.push(Step::EditBridge { bridge: desired.name.clone(), edits });
     }
     steps.extend(tunnel_steps(desired, observed));
-    let wanted = bridge_flows(desired, Some(observed), settings);
+    let wanted = wanted_flows(desired, observed, flows, settings);
     let changed = |flows| FlowChange::between(&wanted, flows).map(|change| change_flows(&desired.name, change));
     if records_an_update(desired, observed) {
         // What is recorded was applied: the record never says more than the flows do (docs/adr/0013-vpc-bridges.md).

@@ -64,10 +64,10 @@ fn addresses_move_along_a_chain() {
 #[test]
 fn an_address_and_key_go_over_to_another_bridge() {
     let mut world = World::default();
-    accepted(&world.change(&[setup("b", 5, Some(&[("2", "192.0.2.2")])), setup("c", 5, Some(&[("3", "192.0.2.3")]))]));
-    accepted(&world.change(&[setup("b", 5, Some(&[("2", "192.0.2.4")])), setup("c", 5, Some(&[("3", "192.0.2.2")]))]));
+    accepted(&world.change(&[setup("b", 5, Some(&[("2", "192.0.2.2")])), setup("c", 6, Some(&[("3", "192.0.2.3")]))]));
+    accepted(&world.change(&[setup("b", 7, Some(&[("2", "192.0.2.4")])), setup("c", 5, Some(&[("3", "192.0.2.2")]))]));
     assert_eq!(tunnels(&world, "c"), pairs(&[("3", "192.0.2.2")]));
-    accepted(&world.change(&[Change::DestroyBridge(bridge_name("b")), setup("c", 5, Some(&[("3", "192.0.2.4")]))]));
+    accepted(&world.change(&[Change::DestroyBridge(bridge_name("b")), setup("c", 7, Some(&[("3", "192.0.2.4")]))]));
     assert_eq!(tunnels(&world, "c"), pairs(&[("3", "192.0.2.4")]));
     expect_rest(&world);
 }

@@ -54,7 +54,16 @@ fn any_setup() -> impl Strategy<Value = Change> {
     (any_bridge(), any_key(), ipv6, tunnels, any::<bool>()).prop_map(|(bridge, key, ipv6, tunnels, network)| {
         let network_uuid = network.then(|| "6f1a9c3e-0b7d-4c58-9c11-3d0f2a5b7e90".parse().unwrap());
         let host_id = Some("1".parse().unwrap());
-        Change::SetupBridge(SetupBridge { bridge, key, network_uuid, host_id, ipv6, tunnels })
+        Change::SetupBridge(SetupBridge {
+            bridge,
+            key,
+            network_uuid,
+            host_id,
+            ipv6,
+            uplink: None,
+            tunnels,
+            host: HostFacts::default(),
+        })
     })
 }
 

@@ -184,9 +184,7 @@ fn tunnels_have_the_keys_of_the_tiers_and_conflicts_stay_conflicts() {
         panic!()
     };
     assert_eq!(field, "key");
-    world.change(&[setup("b", 1001, None)]).remove(0).unwrap();
-    let taken = world.change(&[create("b", "2", "192.0.2.2")]).remove(0);
-    assert!(matches!(taken, Err(Rejected::Conflict { .. })), "{taken:?}");
+    world.change(&[setup("b", 1009, None)]).remove(0).unwrap();
     for wrong in [setup("v", 1001, None), told("b", 1, &topology())] {
         let refused = world.change(&[wrong]).remove(0);
         assert!(matches!(refused, Err(Rejected::Conflict { .. })), "{refused:?}");
@@ -194,4 +192,37 @@ fn tunnels_have_the_keys_of_the_tiers_and_conflicts_stay_conflicts() {
     assert!(matches!(world.change(&[told("none", 1, &topology())]).remove(0), Err(Rejected::NotFound(_))));
     assert!(world.change(&[setup_vpc("v")]).remove(0).is_ok());
     assert_eq!(world.repairs(), vec![]);
+}
+
+#[test]
+fn a_tiers_key_is_on_no_other_bridge() {
+    let conflict = |world: &World, change: &Change| match world.clone().change(std::slice::from_ref(change)).remove(0) {
+        Err(Rejected::Conflict { in_the_way, .. }) => in_the_way,
+        other => panic!("{change}: {other:?}"),
+    };
+    let mut world = host_1();
+    let tier = i64::from(key(1).get());
+    assert_eq!(conflict(&world, &setup("b", tier, None)), "v");
+    // The other way round: the network was there first, and a tier or a tunnel of the VPC would take its key.
+    world.change(&[setup("b", 4242, None)]).remove(0).unwrap();
+    let mut more = topology();
+    more.tiers.push(Tier { key: GreKey::try_from(4242).unwrap(), network: network(9), ..more.tiers[0] });
+    assert_eq!(conflict(&world, &told("v", 2, &more)), "b");
+    world.clone().change(&[told("v", 0, &more)]).remove(0).expect("an update that is not applied asks for nothing");
+    let Change::CreateTunnel(theirs) = tunnel("v", 1, 2) else { panic!("a creation") };
+    let key = Some(GreKey::try_from(4242).unwrap());
+    assert_eq!(conflict(&world, &Change::CreateTunnel(CreateTunnel { key, ..theirs })), "b");
+}
+
+#[test]
+fn a_vpcs_host_with_another_id_keeps_its_ports() {
+    let mut world = host_1();
+    let names = |world: &World| world.bridges["v"].ports.keys().cloned().collect::<Vec<_>>();
+    let before = (names(&world), world.flows["v"].clone());
+    let Change::SetupVpc(setup) = setup_vpc("v") else { panic!("a set-up") };
+    let host_id = Some("77".parse().unwrap());
+    world.change(&[Change::SetupVpc(SetupVpc { host_id, ..setup })]).remove(0).unwrap();
+    let recorded = DesiredBridge::from_record(&world.bridges["v"]).unwrap();
+    assert!(recorded.tunnels.values().all(|tunnel| tunnel.from.as_str() == "77") && !recorded.tunnels.is_empty());
+    assert_eq!((names(&world), world.flows["v"].clone()), before);
 }

@@ -17,7 +17,7 @@ mod switch;
 mod vsctl;
 mod xe;
 
-pub use mirror::{Db, Observer, SwitchView};
+pub use mirror::{Db, Observer, SwitchView, TunnelAddresses};
 pub use real::{CommandHook, RealSwitch, RunResult, Tools};
 pub use rows::{Row, Rows};
 pub use runner::{Finished, RunError};

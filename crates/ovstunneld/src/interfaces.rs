@@ -3,6 +3,8 @@
 //! What it does: asks the kernel over one netlink connection, each question with a deadline; or answers from a fixed list,
 //! for the simulated switch. What it must not do: change anything, or keep what it was told: addresses change.
 
+mod devices;
+mod local;
 mod route;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -16,6 +18,8 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, Add
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use tokio::sync::Mutex;
 
+pub use devices::{Device, News};
+pub use local::{LocalAddress, not_another_host};
 pub use route::{Neighbour, Route};
 
 /// How long the kernel may take to answer one question.
@@ -86,23 +90,6 @@ impl Interfaces {
                     Ok(Some(interface(label, &link, addresses)))
                 };
                 ask(connection, &format!("device {label}"), question).await
-            }
-        }
-    }
-
-    /// Every IPv4 address of this host, loopback included.
-    ///
-    /// # Errors
-    /// When the kernel cannot be asked.
-    pub async fn local_ipv4(&self) -> Result<Vec<Ipv4Addr>, Error> {
-        match &self.0 {
-            Source::Fixed(devices) => {
-                Ok(devices.iter().filter_map(|d| d.ip.as_deref().and_then(|ip| ip.parse().ok())).collect())
-            }
-            Source::Kernel(connection) => {
-                let question = async |handle: Handle| addresses(&handle, None).await;
-                let found = ask(connection, "the addresses of this host", question).await?;
-                Ok(found.iter().filter_map(ipv4).collect())
             }
         }
     }
@@ -274,14 +261,18 @@ mod tests {
         assert_eq!(none, None);
     }
 
+    async fn own(interfaces: &Interfaces) -> Vec<Ipv4Addr> {
+        interfaces.local_addresses().await.unwrap().into_iter().map(|own| own.ip).collect()
+    }
+
     #[test]
     fn all_addresses_of_the_host_are_known_and_seen_fresh() {
         let (before, after) = in_namespace(DEVICES, async || {
             let interfaces = Interfaces::kernel();
-            let before = interfaces.local_ipv4().await.unwrap();
+            let before = own(&interfaces).await;
             let gone = Command::new("ip").args(["link", "delete", "br9"]).status().unwrap();
             assert!(gone.success());
-            (before, interfaces.local_ipv4().await.unwrap())
+            (before, own(&interfaces).await)
         });
         let text = |ips: Vec<Ipv4Addr>| ips.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(text(before), ["169.254.7.7", "192.0.2.10", "192.0.2.11", "198.51.100.1"]);
@@ -292,7 +283,7 @@ mod tests {
     fn many_questions_at_once_are_all_answered() {
         let answers = in_namespace(DEVICES, async || {
             let interfaces = Interfaces::kernel();
-            let questions = (0..100).map(|_| interfaces.local_ipv4());
+            let questions = (0..100).map(|_| interfaces.local_addresses());
             futures_util::future::join_all(questions).await
         });
         assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|ips| ips.len() == 4)), "{answers:?}");
@@ -349,7 +340,7 @@ mod tests {
         let fixed = Interfaces::fixed(vec![device.clone()]);
         assert_eq!(fixed.by_label("sim0").await.unwrap(), Some(device));
         assert_eq!(fixed.by_label("sim1").await.unwrap(), None);
-        assert_eq!(fixed.local_ipv4().await.unwrap(), [Ipv4Addr::new(192, 0, 2, 1)]);
+        assert_eq!(own(&fixed).await, [Ipv4Addr::new(192, 0, 2, 1)]);
     }
 
     #[test]

@@ -8,10 +8,11 @@ use std::time::Duration;
 use ovstunnel_ovs::{StartError, Switch};
 
 use crate::config::Config;
+use crate::interfaces::Interfaces;
 use crate::lock::{Busy, Place, Turn, WriterLock};
 use crate::metrics::Metrics;
-use crate::service;
 use crate::writer::{WriteError, Writer};
+use crate::{problem, service, underlay};
 
 /// No look at intervals.
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -63,7 +64,14 @@ async fn look(config: &Config, turn: &Turn) -> Result<(), OnceError> {
     let (writer, running) =
         Writer::start(switch.clone(), service::settings(config), NEVER, metrics, WriterLock::none());
     let report = match until_there(&switch, config.ovs.timeout).await {
-        Ok(()) => writer.clone().patient().reconcile().await.map_err(OnceError::from),
+        Ok(()) => {
+            match underlay::look(&Interfaces::kernel(), switch.observer()).await {
+                Ok(underlay) => underlay.into_iter().for_each(|underlay| writer.tuned().underlay(underlay)),
+                // Then the flows that guard it stay as they are.
+                Err(error) => tracing::warn!(error = problem::chain(&error), "the underlay is not known"),
+            }
+            writer.clone().patient().reconcile().await.map_err(OnceError::from)
+        }
         Err(reason) => Err(OnceError::Unavailable(reason)),
     };
     // It finishes what it is at, then ends.

@@ -21,7 +21,7 @@ use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::writer::Writer;
 use crate::xapi::Xapi;
-use crate::{edge, notify, routes};
+use crate::{edge, notify, routes, underlay};
 
 /// How long the writer may take to finish what it was given, once nobody asks any more.
 const FINISH: Duration = Duration::from_secs(40);
@@ -143,7 +143,8 @@ struct Host {
 fn assemble_on(host: Host, switch: Switch, settings: Settings, interval: Duration) -> (Router, JoinHandle<()>, Writer) {
     let Host { access, logging, metrics, lock, interfaces, xapi, doctor } = host;
     let (writer, running) = Writer::start(switch.clone(), settings, interval, metrics.clone(), lock);
-    let interfaces = interfaces.into();
+    let interfaces = Arc::new(interfaces);
+    tokio::spawn(underlay::follow(Arc::clone(&interfaces), switch.observer().clone(), writer.tuned()));
     let state = routes::State {
         switch,
         writer: writer.clone(),
@@ -185,6 +186,8 @@ pub(crate) fn settings(config: &Config) -> Settings {
         vif_prefixes: config.network.vif_prefixes.clone(),
         vif_broadcast_pps: config.network.vif_broadcast_pps,
         datapath_type: config.ovs.datapath_type.clone(),
+        ipv6_drop_opaque: config.network.ipv6_drop_opaque,
+        underlay: None,
     }
 }
 

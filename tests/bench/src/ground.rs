@@ -127,7 +127,8 @@ impl Ground {
         rows::expect(&mut self.database, &network.bridge, &network.tunnels, false)?;
         let flows = host.ofctl(["dump-flows", &network.bridge])?;
         let drops = flows.lines().filter(|line| line.contains("actions=drop")).count();
-        ensure!(drops == 2, "{drops} flows in place of the 2 that are there before the first VIF:\n{flows}");
+        // The daemon has more than the others.
+        ensure!(drops >= 2, "{drops} flows in place of the 2 at least that are there before the first VIF:\n{flows}");
         Ok(took)
     }
 

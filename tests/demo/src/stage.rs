@@ -222,6 +222,7 @@ fn bridge_body(network: &Network, index: usize) -> PutBridge {
         network_uuid: Some(format!("00000000-0000-4000-8000-{:012}", network.key)),
         host_id: Some(id(index)),
         ipv6: Some(network.ipv6),
+        uplink: None,
         tunnels: None,
     }
 }

@@ -10,7 +10,7 @@ use ovstunnelctl::client::Client;
 use ovstunnelctl::pki::{Authority, Leaf, Role};
 use time::OffsetDateTime;
 
-use crate::{Manager, Node, NodeConfig};
+use crate::{Manager, Node, NodeConfig, underlay_flows};
 
 /// A virtual network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,6 +140,7 @@ impl Cloud {
             network_uuid: Some(format!("00000000-0000-4000-8000-{:012}", network.key)),
             host_id: Some(Id::Number(self.node(number)?.id())),
             ipv6: Some(network.ipv6),
+            uplink: None,
             tunnels: Some(others.map(tunnel).collect::<Result<_>>()?),
         })
     }
@@ -197,7 +198,7 @@ impl Cloud {
             let vifs =
                 host.vsctl(["list-ports", &network.bridge])?.lines().filter(|port| port.starts_with("vif")).count();
             let drop_ipv6 = usize::from(network.ipv6 == Ipv6Policy::Drop);
-            let expected = 2 + 3 * drop_ipv6 + usize::from(vifs > 0) + vifs;
+            let expected = 2 + 3 * drop_ipv6 + usize::from(vifs > 0) + vifs + underlay_flows(&host)?;
             let flows = host.ofctl(["dump-flows", &network.bridge, "cookie=0x6f76737400000000/0xffffffff00000000"])?;
             let there = flows.lines().filter(|line| line.contains("cookie=")).count();
             if there == expected {

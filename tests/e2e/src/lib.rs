@@ -42,7 +42,7 @@ pub use python_plugin::{DEAD_PORT, flow, flows_of_others, plugin_plugs, plugin_s
 pub use raw::{Answer, Body, Caller};
 pub use requests::{problem, tunnel_to, tunnels_to};
 pub use rule_watch::{RuleCame, RuleWatch};
-pub use rules::{exact_rules, our_flows, wait_for_exact_rules};
+pub use rules::{exact_rules, our_flows, underlay_flows, wait_for_exact_rules, wait_for_underlay_flows};
 pub use simulated::Simulated;
 pub use snapshot::{Snapshot, database_file};
 pub use toolbox::{Mode, Toolbox};

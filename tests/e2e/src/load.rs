@@ -237,6 +237,7 @@ impl Worker {
                     network_uuid: None,
                     host_id: Some(Id::Number(from)),
                     ipv6: Some(self.network.ipv6),
+                    uplink: None,
                     tunnels: Some(hosts.iter().map(tunnel).collect()),
                 };
                 (client.put_bridge(bridge, &body).await.map(drop), Some(hosts))

@@ -39,6 +39,8 @@ pub struct NodeConfig {
     pub log_level: String,
     /// `[network] vif_broadcast_pps`.
     pub vif_broadcast_pps: u32,
+    /// `[network] ipv6_drop_opaque`.
+    pub ipv6_drop_opaque: bool,
     /// Folder of the [`Pool`] that the hosts belong to, by their numbers.
     pub pool: Option<PathBuf>,
 }
@@ -52,6 +54,7 @@ impl Default for NodeConfig {
             reconcile_interval: "1h".into(),
             log_level: "debug".into(),
             vif_broadcast_pps: 0,
+            ipv6_drop_opaque: false,
             pool: None,
         }
     }
@@ -83,14 +86,15 @@ impl Node {
     /// Writes the daemon's configuration file; a running daemon takes it up when it is restarted.
     fn configure(&self, pki: &Path, name: &str, config: &NodeConfig) -> Result<()> {
         let (dir, pki) = (self.dir.display(), pki.display());
-        let NodeConfig { bin_dir, timeout, reconcile_interval, log_level, vif_broadcast_pps, pool } = config;
+        let NodeConfig { bin_dir, timeout, reconcile_interval, log_level, vif_broadcast_pps, ipv6_drop_opaque, pool } =
+            config;
         let number = usize::from(self.host.number());
         let xapi = pool.as_ref().map(|pool| Pool::section(pool, number, "10s")).unwrap_or_default();
         let text = format!(
             "[api]\nlisten = \"{ip}:{PORT}\"\nsocket = \"{dir}/ovstunneld.sock\"\n\
              [tls]\ncertificate = \"{pki}/{name}.crt\"\nkey = \"{pki}/{name}.key\"\nclient_ca = \"{pki}/ca.crt\"\n\
              [ovs]\nrundir = \"{rundir}\"\nbin_dir = \"{bin_dir}\"\ntimeout = \"{timeout}\"\ndatapath_type = \"netdev\"\n\
-             [network]\nvif_broadcast_pps = {vif_broadcast_pps}\n\
+             [network]\nvif_broadcast_pps = {vif_broadcast_pps}\nipv6_drop_opaque = {ipv6_drop_opaque}\n\
              [log]\nfile = \"{dir}/ovstunnel.log\"\nlevel = \"{log_level}\"\n\
              [reconcile]\ninterval = \"{reconcile_interval}\"\n{xapi}",
             ip = self.host.ip(),
@@ -143,6 +147,11 @@ impl Node {
         self.dir.join("ovstunneld.toml")
     }
 
+    /// A folder that stands for `/` where the daemon looks at files of the host, if it is there when the daemon starts.
+    pub fn false_root(&self) -> PathBuf {
+        self.dir.join("root")
+    }
+
     /// What the daemon has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("ovstunnel.log")).unwrap_or_default()
@@ -175,6 +184,9 @@ impl Node {
         }
         let mut command = self.host.command(program("ovstunneld")?);
         command.arg("--config").arg(self.config_file()).envs(environment());
+        if self.false_root().exists() {
+            command.env("OVSTUNNEL_DOCTOR_ROOT", self.false_root());
+        }
         *daemon = Some(self.host.spawn("ovstunneld", command)?);
         Ok(())
     }

@@ -14,6 +14,7 @@ pub fn tunnels_to(key: i64, hosts: &[u8]) -> PutBridge {
         network_uuid: None,
         host_id: Some(Id::Number(1)),
         ipv6: None,
+        uplink: None,
         tunnels: Some(hosts.iter().map(tunnel).collect()),
     }
 }

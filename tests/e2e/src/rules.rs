@@ -51,8 +51,35 @@ pub fn exact_rules(host: &Host, network: &Network) -> Result<BTreeSet<String>> {
     let there: BTreeSet<String> = named.iter().cloned().collect();
     ensure!(there == ofports, "rules for the ports {there:?} instead of {ofports:?} ({vifs:?}):\n{}", flows.join("\n"));
     let own = 2 + 3 * usize::from(network.ipv6 == Ipv6Policy::Drop) + usize::from(!vifs.is_empty());
+    let own = own + underlay_flows(host)?;
     ensure!(flows.len() == own + vifs.len() && named.len() == vifs.len(), "{vifs:?}:\n{}", flows.join("\n"));
     Ok(vifs)
+}
+
+/// How many flows keep VMs from the ends of tunnels, on each managed bridge: three as soon as a tunnel leads to another host by
+/// `br-phy`, which is all that a host of the lab has.
+///
+/// # Errors
+/// When the switch does not answer.
+pub fn underlay_flows(host: &Host) -> Result<usize> {
+    let remotes = host.vsctl(["--bare", "--columns=options", "find", "Interface", "options:remote_ip!=\"\""])?;
+    let [a, b, c, _] = host.ip().octets();
+    let here = |remote: &str| remote.starts_with(&format!("{a}.{b}.{c}."));
+    let reached = remotes.split_whitespace().filter_map(|option| option.strip_prefix("remote_ip=")).any(here);
+    Ok(if reached { 3 } else { 0 })
+}
+
+/// Waits until a managed bridge has these: they come as soon as the daemon has heard of the tunnel's way.
+///
+/// # Errors
+/// When it has others after a minute.
+pub fn wait_for_underlay_flows(host: &Host, bridge: &str) -> Result<()> {
+    wait_until(format!("the flows of {bridge} that keep VMs from the ends of tunnels"), DEADLINE, || {
+        let (flows, expected) = (our_flows(host, bridge)?, underlay_flows(host)?);
+        let there = flows.iter().filter(|flow| flow.contains("priority=9000")).count();
+        ensure!(there == expected, "{there} of {expected}:\n{}", flows.join("\n"));
+        anyhow::Ok(())
+    })
 }
 
 fn ports(host: &Host, bridge: &str) -> Result<BTreeSet<String>> {

@@ -55,8 +55,11 @@ impl Daemon {
     }
 }
 
-/// Requests of all kinds at the same time; each with its answer and the time it took.
-fn requests(cloud: &Cloud) -> Result<Vec<(&'static str, Result<(), ClientError>, Duration)>> {
+/// What was asked for, the answer, and the time it took.
+type Timed = (&'static str, Result<(), ClientError>, Duration);
+
+/// Requests of all kinds at the same time.
+fn requests(cloud: &Cloud) -> Result<Vec<Timed>> {
     let client = cloud.node(1)?.local_client()?;
     Ok(cloud.manager().run(async move {
         let start = Instant::now();

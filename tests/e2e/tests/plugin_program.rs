@@ -260,7 +260,8 @@ fn no_daemon_a_hanging_one_and_a_stranger_are_told_and_never_waited_for() -> Res
 }
 
 fn setup<'a>(network: &'a str, host: &'a str, bridge: &'a str) -> [(&'a str, &'a str); 4] {
-    [("bridge", bridge), ("key", "OVSTunnel1001"), ("xs_nw_uuid", network), ("cs_host_id", host)]
+    let key = if bridge == "xapi2" { "OVSTunnel1002" } else { "OVSTunnel1001" };
+    [("bridge", bridge), ("key", key), ("xs_nw_uuid", network), ("cs_host_id", host)]
 }
 
 /// The hosts of a pool set one network up and take it away, all at the same time, again and again.

@@ -58,6 +58,7 @@ fn live(cloud: &Cloud, node: &Node, client: &Client, worker: usize, cycle: usize
         network_uuid: None,
         host_id: Some(Id::Number(1)),
         ipv6: Some(Ipv6Policy::Drop),
+        uplink: None,
         tunnels: Some(vec![tunnel(cycle), tunnel(cycle + 1)]),
     };
     let (to, remote_ip) = peer(cycle + 2);

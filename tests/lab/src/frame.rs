@@ -11,6 +11,7 @@ use std::{
 use macaddr::MacAddr6;
 
 use crate::routed::Packet;
+use crate::wrapped::Wrapped;
 
 /// The discard port: each VM has a socket there that never answers.
 pub(crate) const DISCARD: u16 = 9;
@@ -38,6 +39,8 @@ pub enum Kind {
     OtherProtocol,
     /// A packet with addresses, protocol and port of the test's choice.
     Routed(Packet),
+    /// A frame of the test's own making: tags, a tunnel's packet, any type.
+    Wrapped(Wrapped),
     /// UDP to a VM at its own address. The switches know it once it has sent something.
     KnownUnicast {
         /// The receiver's MAC address.
@@ -93,6 +96,7 @@ impl Kind {
             Self::OtherProtocol => ethernet(MacAddr6::broadcast(), from, EXPERIMENTAL, &[0; 46], token),
             Self::KnownUnicast { mac, ip } => ethernet(mac, from, 0x0800, &ipv4(from.ip, ip, token), token),
             Self::Routed(packet) => ethernet(packet.mac, from, 0x0800, &packet.bytes(token), token),
+            Self::Wrapped(wrapped) => wrapped.frame(from, token),
         }
     }
 }
@@ -108,6 +112,7 @@ impl fmt::Display for Kind {
             Self::OtherProtocol => write!(f, "broadcast of another protocol"),
             Self::KnownUnicast { ip, .. } => write!(f, "unicast to {ip}"),
             Self::Routed(packet) => write!(f, "{packet}"),
+            Self::Wrapped(wrapped) => write!(f, "{wrapped}"),
         }
     }
 }

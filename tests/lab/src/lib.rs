@@ -46,6 +46,7 @@ mod traces;
 mod unixctl;
 mod vm;
 mod wait;
+mod wrapped;
 
 pub use deliver::{Delivery, Patience, Probe};
 pub use fabric::Fabric;
@@ -65,3 +66,4 @@ pub use teardown::{cleanup_on_signal, remove_leftovers};
 pub use traces::traces_of;
 pub use vm::{Vm, VmSpec};
 pub use wait::{DEADLINE, wait_until};
+pub use wrapped::{Content, Tunnel, Wrapped};

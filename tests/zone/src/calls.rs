@@ -39,6 +39,7 @@ pub fn put_bridge(network: &Network, host: usize, others: &[usize]) -> Result<Ca
         network_uuid: None,
         host_id: Some(id(host)),
         ipv6: None,
+        uplink: None,
         tunnels: Some(others.iter().map(tunnel).collect()),
     };
     let path = format!("/v1/bridges/{}", network.bridge);

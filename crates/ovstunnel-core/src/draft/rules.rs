@@ -1,11 +1,12 @@
 //! What the draft asks of a request and of a bridge. Must not change either.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::twice::{between_hosts, named};
 use crate::change::{conflict, invalid};
 use crate::{
-    BridgeKind, BridgeName, CreateTunnel, DesiredBridge, DesiredTunnel, GreKey, Mark, Memory, ObservedBridge, PortName,
-    Rejected, Settings, TunnelSpec,
+    BridgeKind, BridgeName, CreateTunnel, DesiredBridge, DesiredTunnel, GreKey, HostId, Mark, Memory, ObservedBridge,
+    PortName, Rejected, Settings, TunnelSpec,
 };
 
 /// What a bridge must be: as remembered, else as recorded.
@@ -32,6 +33,7 @@ pub(super) fn first_record(
         adopted: observed.is_some_and(|bridge| {
             DesiredBridge::mark(bridge) == Mark::Foreign || DesiredBridge::recorded_as_adopted(bridge)
         }),
+        uplink: None,
         tunnels,
     }
 }
@@ -65,7 +67,9 @@ pub(super) fn checked_tunnel(create: &CreateTunnel, bridge: &DesiredBridge) -> R
         _ => {}
     }
     let tunnel = DesiredTunnel::new(create.from.clone(), create.to.clone(), key, create.remote_ip);
-    not_to_itself("to", &tunnel).map(|()| tunnel)
+    not_to_itself("to", &tunnel)?;
+    between_hosts("", &tunnel, bridge.host(), &bridge.name)?;
+    named(tunnel, create, bridge)
 }
 
 fn not_to_itself(field: &str, tunnel: &DesiredTunnel) -> Result<(), Rejected> {
@@ -82,21 +86,34 @@ pub(super) fn complete_set(
     bridge: &DesiredBridge,
 ) -> Result<BTreeMap<PortName, DesiredTunnel>, Rejected> {
     let mut tunnels = BTreeMap::new();
-    let mut addresses = HashMap::new();
+    let (mut addresses, mut hosts) = (HashMap::new(), HashSet::new());
+    let mut there: HashMap<&HostId, &PortName> = HashMap::new();
+    for (name, tunnel) in bridge.tunnels.iter().filter(|(_, tunnel)| tunnel.key == key) {
+        there.entry(&tunnel.to).or_insert(name);
+    }
+    let home = bridge.host().or_else(|| specs.first()?.from.as_ref());
     for (n, spec) in specs.iter().enumerate() {
         let Some(from) = spec.from.clone().or_else(|| bridge.host_id.clone()) else {
             let rule = "must be given where the bridge has no host_id";
             return Err(invalid(format!("tunnels[{n}].from"), rule, ""));
         };
-        let tunnel = DesiredTunnel::new(from, spec.to.clone(), key, spec.remote_ip);
+        let mut tunnel = DesiredTunnel::new(from, spec.to.clone(), key, spec.remote_ip);
         not_to_itself(&format!("tunnels[{n}].to"), &tunnel)?;
+        between_hosts(&format!("tunnels[{n}]."), &tunnel, home, &bridge.name)?;
         if let Some(first) = addresses.insert(spec.remote_ip, n) {
             let rule = format!("must not stand twice; tunnels[{first}] has the same remote address");
             return Err(invalid(format!("tunnels[{n}].remote_ip"), rule, spec.remote_ip));
         }
-        if tunnels.insert(tunnel.port(), tunnel).is_some() {
-            return Err(invalid(format!("tunnels[{n}].to"), "must not stand twice with the same `from`", &spec.to));
+        if !hosts.insert(&spec.to) {
+            return Err(invalid(
+                format!("tunnels[{n}].to"),
+                "must not stand twice: one tunnel leads to a host",
+                &spec.to,
+            ));
         }
+        // Its port keeps the name that it has, of a time when this host had another id.
+        there.get(&spec.to).into_iter().for_each(|name| tunnel.name.clone_from(name));
+        tunnels.insert(tunnel.port(), tunnel);
     }
     Ok(tunnels)
 }

@@ -1,16 +1,19 @@
 //! The effect of requests about the bridge of a VPC. Must not look at what an update says, but for its number and size.
 
 use super::rules::{first_record, not_managed, of_another_kind};
-use super::{Draft, Touched};
+use super::{Draft, Touched, twice, uplinks};
 use crate::change::invalid;
 use crate::kind::recorded_vpc;
 use crate::{
-    Applied, BridgeKind, FLOWS_MAX, Rejected, Settings, SetupVpc, TooLarge, UpdateVpc, View, Vpc, VpcUpdate, fits,
+    Applied, BridgeKind, FLOWS_MAX, GreKey, Rejected, Settings, SetupVpc, TooLarge, UpdateVpc, View, Vpc, VpcUpdate,
+    fits,
 };
 
 impl Draft<'_> {
     pub(super) fn setup_vpc(&mut self, view: &dyn View, settings: &Settings, setup: &SetupVpc) -> Result<(), Rejected> {
         let Touched { observed, desired, .. } = self.takable(view, &setup.bridge)?.clone();
+        let becomes = uplinks::becomes_ours(desired.as_ref(), observed.as_ref());
+        let had = desired.as_ref().map(|desired| desired.kind.keys()).unwrap_or_default();
         // What it was told is not lost with its mark.
         let vpc = |observed| recorded_vpc(observed, setup.vpc.clone());
         let vpc = observed.as_ref().map_or_else(|| Vpc::new(setup.vpc.clone()), vpc);
@@ -20,14 +23,22 @@ impl Draft<'_> {
             return Err(of_another_kind(&next));
         }
         next.network_uuid = setup.network_uuid.or(next.network_uuid);
-        next.host_id = setup.host_id.clone().or(next.host_id);
+        if let Some(host) = setup.host_id.as_ref().filter(|host| next.host_id.as_ref() != Some(*host)) {
+            next = twice::renumbered(&next, host)?;
+        }
+        if let Some(bridge) = becomes {
+            uplinks::may_become(view, bridge, &next, settings, &setup.host)?;
+        }
+        self.check_keys(view, &setup.bridge, &next.kind.keys(), &had)?;
         self.claim_all(view, &next, observed.as_ref())?;
         self.touched(view, &setup.bridge).desired = Some(next);
         Ok(())
     }
 
     pub(super) fn update_vpc(&mut self, view: &dyn View, update: &UpdateVpc) -> Result<(), Rejected> {
+        self.check_tiers(view, update)?;
         let UpdateVpc { bridge, sequence, update } = update;
+
         check_size(update)?;
         let touched = self.touched(view, bridge);
         let Some(observed) = &touched.observed else {
@@ -40,6 +51,21 @@ impl Draft<'_> {
             VpcUpdate::Policies(policies) => supersede(&mut vpc.policies, *sequence, policies),
         }
         Ok(())
+    }
+}
+
+impl Draft<'_> {
+    /// That no other bridge has the key of a tier that is new to this one.
+    fn check_tiers(&mut self, view: &dyn View, update: &UpdateVpc) -> Result<(), Rejected> {
+        let UpdateVpc { bridge, sequence, update: VpcUpdate::Topology(topology) } = update else { return Ok(()) };
+        let Some(desired) = &self.touched(view, bridge).desired else { return Ok(()) };
+        let last = desired.kind.vpc().and_then(|vpc| vpc.topology.as_ref()).map(|applied| applied.sequence);
+        if last >= Some(*sequence) {
+            return Ok(());
+        }
+        let had = desired.kind.keys();
+        let keys: Vec<GreKey> = topology.tiers.iter().map(|tier| tier.key).collect();
+        self.check_keys(view, bridge, &keys, &had)
     }
 }
 

@@ -40,8 +40,10 @@ pub enum Finding {
 
 /// Judges all bridges of a switch. What the flows say (see [`crate::PluginTable`]) comes on top.
 pub fn survey(bridges: &[ObservedBridge], settings: &Settings) -> BTreeMap<String, Finding> {
-    let keys: Vec<(&str, GreKey)> =
-        bridges.iter().filter_map(|bridge| Some((bridge.name.as_str(), key_in_use(bridge)?))).collect();
+    let keys: Vec<(&str, GreKey)> = bridges
+        .iter()
+        .flat_map(|bridge| keys_in_use(bridge).into_iter().map(|key| (bridge.name.as_str(), key)))
+        .collect();
     let judged = bridges.iter().map(|bridge| {
         let mut finding = judge(bridge, settings);
         if let Finding::Plugins(desired) = &finding
@@ -55,11 +57,11 @@ pub fn survey(bridges: &[ObservedBridge], settings: &Settings) -> BTreeMap<Strin
     judged.collect()
 }
 
-/// The key by which a bridge of ours or of the plugin's is known.
-fn key_in_use(bridge: &ObservedBridge) -> Option<GreKey> {
-    match DesiredBridge::from_record(bridge) {
-        Some(ours) => ours.kind.key(),
-        None => read_key(bridge.other_config.get(ids::GRE_KEY)?),
+/// The keys by which a bridge of ours or of the plugin's is known.
+fn keys_in_use(bridge: &ObservedBridge) -> Vec<GreKey> {
+    match DesiredBridge::keys(bridge) {
+        ours if !ours.is_empty() => ours,
+        _ => bridge.other_config.get(ids::GRE_KEY).and_then(|text| read_key(text)).into_iter().collect(),
     }
 }
 
@@ -108,6 +110,11 @@ fn judge(bridge: &ObservedBridge, settings: &Settings) -> Finding {
     }
 }
 
+/// Whether a port is a tunnel as the plugin makes them: those are taken over.
+pub(crate) fn is_plugins_tunnel(port: &ObservedPort) -> bool {
+    parts(&port.name).is_some() && port.interface().is_some_and(|interface| interface.kind == "gre")
+}
+
 fn has_tunnel(port: &ObservedPort) -> bool {
     let is_tunnel =
         |interface: &ObservedInterface| interface.kind.contains("gre") || interface.options.contains_key("remote_ip");
@@ -141,6 +148,7 @@ fn adopt(bridge: &ObservedBridge, key: GreKey, tunnels: &[&ObservedPort], settin
             host_id,
             ipv6: settings.ipv6,
             adopted: true,
+            uplink: None,
             tunnels: adopted,
         })),
         _ => Finding::Left(reasons),

@@ -6,5 +6,6 @@
 mod bridge;
 mod flow;
 
+pub(crate) use bridge::is_plugins_tunnel;
 pub use bridge::{Finding, has_vpc_pipeline, survey, waits_for_takeover, was_released};
 pub use flow::{PluginFlow, PluginGroup, PluginTable};

@@ -19,7 +19,6 @@ use sha2::{Digest, Sha256};
 use super::acl::guard;
 use super::layout::{Layout, TierPorts, Way};
 use super::{Nic, Vpc};
-use crate::flows::ipv6_drop;
 use crate::{Action, Cidr, Cookie, DesiredBridge, Flow, Ipv4Match, MacMatch, Match, ObservedBridge, Purpose, Settings};
 
 pub(super) const CLASSIFY: u8 = 0;
@@ -67,8 +66,7 @@ pub(crate) fn vpc_flows(
         });
         layout.topology.nics.iter().for_each(|nic| to_card(&mut pipeline, &layout, nic));
     }
-    let flows = pipeline.0.into_values();
-    flows.chain(ipv6_drop(desired.ipv6)).collect()
+    pipeline.0.into_values().collect()
 }
 
 /// What happens to a frame for which a table has nothing else.

@@ -41,6 +41,14 @@ impl View for World {
         let users = ports.filter(|(_, port)| port.gre_identities().any(|used| used == identity));
         users.map(|(bridge, port)| (bridge.name.clone(), port.name.clone())).collect()
     }
+
+    fn key_users(&self, key: GreKey) -> Vec<String> {
+        self.bridges
+            .values()
+            .filter(|bridge| DesiredBridge::keys(bridge).contains(&key))
+            .map(|b| b.name.clone())
+            .collect()
+    }
 }
 
 impl World {
@@ -269,6 +277,8 @@ pub fn setup(bridge: &str, key: i64, tunnels: Option<&[(&str, &str)]>) -> Change
         network_uuid: None,
         host_id: Some("1".parse().unwrap()),
         ipv6: None,
+        uplink: None,
+        host: HostFacts::default(),
         tunnels: tunnels.map(|tunnels| tunnels.iter().map(spec).collect()),
     })
 }

@@ -87,7 +87,13 @@ pub fn item(text: &str) -> AclItem {
 pub fn setup_vpc(bridge: &str) -> Change {
     let host_id = Some("1".parse().unwrap());
     let vpc = "7".parse().unwrap();
-    Change::SetupVpc(SetupVpc { bridge: bridge_name(bridge), vpc, network_uuid: None, host_id })
+    Change::SetupVpc(SetupVpc {
+        bridge: bridge_name(bridge),
+        vpc,
+        network_uuid: None,
+        host_id,
+        host: HostFacts::default(),
+    })
 }
 
 pub fn told(bridge: &str, sequence: u64, topology: &Topology) -> Change {

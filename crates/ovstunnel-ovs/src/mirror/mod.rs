@@ -20,7 +20,7 @@ pub use db::Db;
 pub(crate) use db::{BridgeRow, InterfaceRow, Pairs, PortRow};
 pub(crate) use follow::{control_socket, follow_database, follow_vswitchd, take};
 pub(crate) use frame::JsonFrames;
-pub use view::SwitchView;
+pub use view::{SwitchView, TunnelAddresses};
 
 use crate::Health;
 

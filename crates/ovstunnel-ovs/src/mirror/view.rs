@@ -2,8 +2,9 @@
 
 use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::Ipv4Addr;
 
-use ovstunnel_core::{GreIdentity, ObservedBridge, ObservedInterface, ObservedPort, View};
+use ovstunnel_core::{DesiredBridge, GreIdentity, GreKey, ObservedBridge, ObservedInterface, ObservedPort, View};
 use uuid::Uuid;
 
 use super::db::{BridgeRow, InterfaceRow, Pairs, PortRow};
@@ -13,6 +14,20 @@ use crate::Db;
 /// much as some dozens of them.
 const FEW: usize = 16;
 
+/// Where tunnels go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TunnelAddresses {
+    /// Addresses of the other ends: `options:remote_ip`.
+    pub remotes: BTreeSet<Ipv4Addr>,
+    /// Addresses of this end where they are fixed: `options:local_ip`.
+    pub locals: BTreeSet<Ipv4Addr>,
+    /// UDP ports to which tunnels of other kinds send.
+    pub udp_ports: BTreeSet<u16>,
+}
+
+/// The UDP port of a kind of tunnel where `options:dst_port` names none.
+const UDP_PORTS: [(&str, u16); 2] = [("vxlan", 4789), ("geneve", 6081)];
+
 /// A look at the mirror. Its indexes are made once they are worth it, so one view should serve one batch.
 #[derive(Debug)]
 pub struct SwitchView<'a> {
@@ -20,6 +35,7 @@ pub struct SwitchView<'a> {
     gre: Index<HashMap<GreIdentity, Vec<Uuid>>>,
     bridges: Index<HashMap<&'a str, Uuid>>,
     ports: Index<HashMap<&'a str, Uuid>>,
+    keys: OnceCell<HashMap<GreKey, Vec<String>>>,
 }
 
 /// An index that is made for many questions, and not for few.
@@ -44,7 +60,7 @@ impl<T> Index<T> {
 impl Db {
     /// A look at the mirror.
     pub fn view(&self) -> SwitchView<'_> {
-        SwitchView { db: self, gre: Index::new(), bridges: Index::new(), ports: Index::new() }
+        SwitchView { db: self, gre: Index::new(), bridges: Index::new(), ports: Index::new(), keys: OnceCell::new() }
     }
 
     /// The names of all bridges.
@@ -52,6 +68,32 @@ impl Db {
         let mut names: Vec<String> = self.bridges.values().map(|row| row.name.clone()).collect();
         names.sort();
         names
+    }
+
+    /// Addresses to which GRE tunnels go, whosever they are: one of each /24.
+    pub fn remote_addresses(&self) -> Vec<Ipv4Addr> {
+        let gre = self.interfaces.values().filter(|row| row.kind == "gre");
+        let remotes = gre.filter_map(|row| row.options.iter().find(|(key, _)| key == "remote_ip"));
+        let by_network: BTreeMap<u32, Ipv4Addr> =
+            remotes.filter_map(|(_, ip)| ip.parse::<Ipv4Addr>().ok()).map(|ip| (ip.to_bits() >> 8, ip)).collect();
+        by_network.into_values().collect()
+    }
+
+    /// Where all tunnels go, whosever they are.
+    pub fn tunnel_addresses(&self) -> TunnelAddresses {
+        let mut found = TunnelAddresses::default();
+        for row in self.interfaces.values() {
+            let option = |name| row.options.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+            let address = |name| option(name).and_then(|ip| ip.parse().ok());
+            match address("local_ip") {
+                Some(local) => drop(found.locals.insert(local)),
+                None => found.remotes.extend(address("remote_ip")),
+            }
+            let usual = UDP_PORTS.iter().find(|(kind, _)| *kind == row.kind).map(|(_, port)| *port);
+            let port = |usual| option("dst_port").and_then(|port| port.parse().ok()).unwrap_or(usual);
+            found.udp_ports.extend(usual.map(port));
+        }
+        found
     }
 
     /// Which configuration vswitchd was last asked to take up, and which it has taken up.
@@ -153,6 +195,19 @@ impl View for SwitchView<'_> {
         let names = |uuid| Some((self.owner(&uuid)?.name.clone(), self.db.ports.get(&uuid)?.name.to_string()));
         self.gre_ports(identity).into_iter().filter_map(names).collect()
     }
+
+    fn key_users(&self, key: GreKey) -> Vec<String> {
+        self.keys.get_or_init(|| all_keys(self.db)).get(&key).cloned().unwrap_or_default()
+    }
+}
+
+fn all_keys(db: &Db) -> HashMap<GreKey, Vec<String>> {
+    let mut keys: HashMap<GreKey, Vec<String>> = HashMap::new();
+    for (uuid, row) in &db.bridges {
+        let of = DesiredBridge::keys(&observed_bridge(db, *uuid, row, &BTreeSet::new()));
+        of.into_iter().for_each(|key| keys.entry(key).or_default().push(row.name.clone()));
+    }
+    keys
 }
 
 fn observed_bridge(db: &Db, uuid: Uuid, row: &BridgeRow, ports: &BTreeSet<Uuid>) -> ObservedBridge {
@@ -200,8 +255,6 @@ fn tree(pairs: &Pairs) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     fn db() -> Db {

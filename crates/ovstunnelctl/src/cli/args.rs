@@ -226,6 +226,13 @@ pub(super) struct Setup {
     /// What to do with the network's IPv6; when not given, what the bridge or the daemon's configuration says.
     #[arg(long, value_enum)]
     pub(super) ipv6: Option<Ipv6>,
+    /// The port that may lead out of the network beside the tunnels, a NIC for example: on one host's bridge only, else it is
+    /// a loop. When not given, what the bridge has stays.
+    #[arg(long, value_name = "PORT")]
+    pub(super) uplink: Option<String>,
+    /// No port leads out of the network any more.
+    #[arg(long, conflicts_with = "uplink")]
+    pub(super) no_uplink: bool,
     /// A tunnel to host TO at address IP, for example 2=192.0.2.12. Repeat it for each: they are the complete set, others
     /// are removed. Without any, the tunnels stay as they are.
     #[arg(long = "tunnel", value_name = "TO=IP", value_parser = values::tunnel)]

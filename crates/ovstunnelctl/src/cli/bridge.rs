@@ -38,9 +38,10 @@ pub(super) async fn run(client: &Client, command: BridgeCommand, json: bool) -> 
 }
 
 async fn set_up(client: &Client, setup: Setup, json: bool) -> Result<Report, Failure> {
-    let Setup { name, key, network_uuid, host_id, ipv6, tunnels, no_tunnels, dry_run } = setup;
+    let Setup { name, key, network_uuid, host_id, ipv6, uplink, no_uplink, tunnels, no_tunnels, dry_run } = setup;
     let tunnels = (no_tunnels || !tunnels.is_empty()).then_some(tunnels);
-    let body = PutBridge { key, network_uuid, host_id, ipv6: ipv6.map(Into::into), tunnels };
+    let uplink = uplink.map(Some).or_else(|| no_uplink.then_some(None));
+    let body = PutBridge { key, network_uuid, host_id, ipv6: ipv6.map(Into::into), uplink, tunnels };
     if dry_run {
         return Report::new(json, &client.dry_run().put_bridge(&name, &body).await?, show::plan);
     }

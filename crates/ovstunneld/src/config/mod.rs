@@ -119,6 +119,9 @@ pub struct Ovs {
 pub struct Network {
     /// What a new network does with IPv6 where the request does not say: `"drop"` or `"allow"`.
     pub ipv6: Ipv6Policy,
+    /// Whether networks that drop IPv6 also drop what can have IPv6 behind it where Open vSwitch does not look: MPLS, the VLAN
+    /// tag 0x9100 and LLC. No Linux guest takes IPv6 from there; guests lose MPLS, IS-IS and other LLC between each other.
+    pub ipv6_drop_opaque: bool,
     /// How the port names of VMs' interfaces begin; at least one, each of 1 to 14 characters.
     #[serde(deserialize_with = "values::prefixes")]
     pub vif_prefixes: Vec<String>,
@@ -200,6 +203,7 @@ impl Default for Network {
     fn default() -> Self {
         Network {
             ipv6: Ipv6Policy::Drop,
+            ipv6_drop_opaque: false,
             vif_prefixes: ["vif", "tap", "vnet"].map(str::to_owned).to_vec(),
             vif_broadcast_pps: 0,
         }

@@ -68,6 +68,7 @@ fn kind(field: &Field) -> &'static str {
         ["Duration"] => "duration",
         ["ByteSize"] => "size",
         ["u32"] => "whole number",
+        ["bool"] => "boolean",
         ["Vec", "String"] => "list of texts",
         ["Vec", "TlsClient"] => "tables",
         ["String" | "Level" | "Ipv6Policy" | "LogFormat" | "Role"] => "text",

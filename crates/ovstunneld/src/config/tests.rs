@@ -49,6 +49,7 @@ fn every_key_can_be_set() {
         ipv6 = "allow"
         vif_prefixes = ["p-"]
         vif_broadcast_pps = 200
+        ipv6_drop_opaque = true
         [xapi]
         enabled = true
         xe = "/xe"
@@ -75,7 +76,12 @@ fn every_key_can_be_set() {
     assert_eq!(config.ovs.datapath_type, "netdev");
     assert_eq!(
         config.network,
-        Network { ipv6: Ipv6Policy::Allow, vif_prefixes: vec!["p-".into()], vif_broadcast_pps: 200 }
+        Network {
+            ipv6: Ipv6Policy::Allow,
+            vif_prefixes: vec!["p-".into()],
+            vif_broadcast_pps: 200,
+            ipv6_drop_opaque: true
+        }
     );
     let (xe, inventory) = ("/xe".into(), "/i".into());
     assert_eq!(config.xapi, Xapi { enabled: XapiMode::On, xe, timeout: Duration::from_secs(3), inventory });

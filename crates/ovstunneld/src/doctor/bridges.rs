@@ -1,7 +1,9 @@
 //! What is wrong with single managed bridges: protection, spanning tree, controllers, tunnels in error, drift.
 
+use std::collections::BTreeMap;
+
 use ovstunnel_api::{Bridge, Finding, TunnelState};
-use ovstunnel_core::ObservedBridge;
+use ovstunnel_core::{DesiredBridge, DesiredTunnel, GreKey, HostId, ObservedBridge};
 
 use super::finding::{About, fail, ok, or_ok, some, warn};
 
@@ -77,6 +79,35 @@ pub(super) fn tunnels(bridges: &[Bridge]) -> Vec<Finding> {
     or_ok(findings.collect(), || ok("tunnel_error", format!("none of {count} tunnels is in error")))
 }
 
+/// What was there twice before it was refused: a network's key on two bridges, two tunnels to one host.
+pub(super) fn twice(bridges: &[ObservedBridge]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut by_key: BTreeMap<GreKey, Vec<String>> = BTreeMap::new();
+    for bridge in bridges {
+        let mut by_host: BTreeMap<(HostId, GreKey), Vec<String>> = BTreeMap::new();
+        for tunnel in bridge.ports.values().filter_map(DesiredTunnel::from_record) {
+            by_host.entry((tunnel.to, tunnel.key)).or_default().push(tunnel.name.to_string());
+        }
+        for ((host, _), ports) in by_host.into_iter().filter(|(_, ports)| ports.len() > 1) {
+            let name = &bridge.name;
+            let reason =
+                format!("tunnels {} of bridge {name} all lead to host {host}: frames are doubled", some(&ports, 5));
+            let remedy = format!("`ovstunnelctl tunnel destroy {name} PORT` for all but the one to its right address");
+            findings.push(fail("twice", reason, remedy).about(name));
+        }
+        DesiredBridge::keys(bridge)
+            .into_iter()
+            .for_each(|key| by_key.entry(key).or_default().push(bridge.name.clone()));
+    }
+    for (key, names) in by_key.into_iter().filter(|(_, names)| names.len() > 1) {
+        let reason =
+            format!("bridges {} all have key {key}: only one of them can have a tunnel to a host", some(&names, 5));
+        let remedy = "one network is on one bridge: `ovstunnelctl bridge destroy` for the other";
+        findings.push(fail("twice", reason, remedy).about(&names[0]));
+    }
+    or_ok(findings, || ok("twice", "each key is on one bridge, and one tunnel leads to a host"))
+}
+
 /// What is not as the record says: `pending` is what a look would change now, or why that is not known.
 pub(super) fn drift(bridges: &[Bridge], pending: &Result<Vec<String>, String>) -> Vec<Finding> {
     let mut findings = match pending {
@@ -107,8 +138,6 @@ pub(super) fn drift(bridges: &[Bridge], pending: &Result<Vec<String>, String>) -
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use ovstunnel_api::Level;
     use ovstunnel_core::{ObservedInterface, ObservedPort};
 
@@ -136,6 +165,27 @@ mod tests {
         assert!(found[0].remedy.as_ref().unwrap().contains("ovs-vsctl set Port g protected=true"));
         let own = bridge([port("xapi1", "internal", false), port("g", "gre", true), vif()]);
         assert_eq!(protected(&[own])[0].subject.as_deref(), Some("xapi1"));
+    }
+
+    #[test]
+    fn what_is_there_twice_is_named() {
+        let marked = |name: &str, key: &str, tunnels: &[(&str, &str)]| {
+            let mut bridge = ObservedBridge { name: name.into(), ..ObservedBridge::default() };
+            bridge.external_ids.insert("ovstunnel-key".into(), key.into());
+            for (port_name, to) in tunnels {
+                let (name, mut port) = port(port_name, "gre", true);
+                let marks = [("from", "1"), ("to", *to), ("key", key), ("remote-ip", "192.0.2.2")];
+                port.external_ids = marks.map(|(id, value)| (format!("ovstunnel-{id}"), value.to_owned())).into();
+                bridge.ports.insert(name, port);
+            }
+            bridge
+        };
+        let good = marked("a", "5", &[("t5-1-2", "2"), ("t5-1-3", "3")]);
+        assert_eq!(twice(&[good.clone(), marked("b", "6", &[])])[0].level, Level::Ok);
+        let found = twice(&[good, marked("b", "5", &[("t5-1-4", "4"), ("t5-9-4", "4")])]);
+        assert!(found.len() == 2 && found.iter().all(|finding| finding.level == Level::Fail), "{found:?}");
+        assert!(found[0].reason.contains("t5-1-4, t5-9-4 of bridge b all lead to host 4"), "{found:?}");
+        assert!(found[1].reason.contains("bridges a, b all have key 5"), "{found:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From the mirror, the database's rows and what is told of bridges to the facts that the checks judge. Must not judge.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
@@ -11,10 +11,11 @@ use ovstunnel_ovs::{CommitError, Row, Rows};
 use serde_json::Value;
 
 use super::Now;
+use super::addresses::OnBridge;
 use super::flows::BridgeFlows;
 use super::openvswitch::Datapath;
 use super::underlay::{Remote, VifMtu};
-use crate::interfaces::Route;
+use crate::interfaces::{Device, Route};
 
 /// Bridges whose flows are read at the same time.
 const AT_ONCE: usize = 4;
@@ -89,6 +90,20 @@ pub(super) fn datapaths(rows: &Rows, bridges: &[Bridge]) -> Vec<Datapath> {
         tunnels_up: up(bridge),
     };
     bridges.iter().map(of).collect()
+}
+
+/// The own devices and the VIFs of managed bridges, with their addresses.
+pub(super) fn on_bridges(datapaths: &[Datapath], bridges: &[Bridge], devices: Vec<Device>) -> Vec<OnBridge> {
+    let mut addresses: BTreeMap<String, Vec<IpAddr>> = devices.into_iter().map(|d| (d.name, d.addresses)).collect();
+    let mut found = Vec::new();
+    for (bridge, datapath) in bridges.iter().zip(datapaths) {
+        let userspace = datapath.kind == "netdev";
+        for name in std::iter::once(&bridge.name).chain(bridge.vifs.iter().map(|vif| &vif.name)) {
+            let Some(addresses) = addresses.remove(name) else { continue };
+            found.push(OnBridge { bridge: bridge.name.clone(), device: name.clone(), addresses, userspace });
+        }
+    }
+    found
 }
 
 fn remote_address(tunnel: &Tunnel) -> Option<Ipv4Addr> {

@@ -50,7 +50,7 @@ const NO_MATCH: [&str; 10] = [
 ];
 
 /// Words that stand for a type of Ethernet frame.
-const TYPES: [(&str, &str); 11] = [
+const TYPES: [(&str, &str); 13] = [
     ("ip", "0x0800"),
     ("tcp", "0x0800"),
     ("udp", "0x0800"),
@@ -62,6 +62,8 @@ const TYPES: [(&str, &str); 11] = [
     ("icmp6", "0x86dd"),
     ("arp", "0x0806"),
     ("rarp", "0x8035"),
+    ("mpls", "0x8847"),
+    ("mplsm", "0x8848"),
 ];
 
 impl<'a> Line<'a> {

@@ -4,6 +4,7 @@
 //! file judge its own; a check that does not apply to a host is left out. What it must not do: change anything, send a packet
 //! unless that is asked for, or run a program but by `ovstunnel-ovs`.
 
+mod addresses;
 mod bridges;
 pub(crate) mod certificates;
 mod clock;
@@ -30,7 +31,7 @@ use tokio::sync::Mutex;
 use self::clock::Moment;
 pub(crate) use self::facts::remote_addresses;
 use self::finding::warn;
-use self::root::Root;
+pub(crate) use self::root::Root;
 use crate::config::{Config, XapiMode};
 use crate::interfaces::Interfaces;
 
@@ -143,6 +144,7 @@ impl Doctor {
         let mut findings = bridges::protected(&observed);
         findings.extend(bridges::spanning_tree(&observed));
         findings.extend(bridges::tunnels(&now.bridges));
+        findings.extend(bridges::twice(&observed));
         findings.extend(bridges::drift(&now.bridges, &now.pending));
         findings.extend(takeover::check(&takeover::look(&facts::bridges(now), now.settings)));
         findings.extend(self.of_rows(now, &observed).await);
@@ -174,6 +176,10 @@ impl Doctor {
         let gre = openvswitch::gre_in_kernel(&self.root);
         let datapaths = facts::datapaths(&rows, &now.bridges);
         findings.extend(openvswitch::datapath(&datapaths, &self.config().ovs.datapath_type, gre));
+        match now.interfaces.devices().await {
+            Ok(devices) => findings.extend(addresses::check(&facts::on_bridges(&datapaths, &now.bridges, devices))),
+            Err(error) => findings.push(unread("device_address", &crate::problem::chain(&error))),
+        }
         match now.interfaces.routes(facts::remote_addresses(&now.bridges)).await {
             Ok(routes) => {
                 let remotes = facts::remotes(&rows, &now.bridges, routes);

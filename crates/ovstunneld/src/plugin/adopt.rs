@@ -3,7 +3,9 @@
 //! After a restart of the host xapi makes its bridges anew, without marks, while its network still says that this host was set
 //! up; then the server does not call set-up again. What it must not do: take up a bridge at which the Python plugin is at work.
 
-use ovstunnel_core::{BridgeName, Change, DesiredBridge, GreKey, HostId, Mark, SetupBridge, SetupVpc, VpcId};
+use ovstunnel_core::{
+    BridgeName, Change, DesiredBridge, GreKey, HostFacts, HostId, Mark, SetupBridge, SetupVpc, VpcId,
+};
 
 use super::arguments::NetworkKey;
 use super::turns::Shared;
@@ -37,12 +39,19 @@ async fn take_up(
     host: Option<&HostId>,
 ) -> Result<(), Failure> {
     call.expect_not_at_work(bridge).await?;
-    let (bridge, network_uuid, host_id) = (bridge.clone(), None, host.cloned());
+    let (bridge, network_uuid, host_id, host) = (bridge.clone(), None, host.cloned(), HostFacts::default());
     let setup = match (vpc_of(call, &bridge).await, key) {
-        (Some(vpc), _) => Change::SetupVpc(SetupVpc { bridge, vpc, network_uuid, host_id }),
-        (None, Some(key)) => {
-            Change::SetupBridge(SetupBridge { bridge, key, network_uuid, host_id, ipv6: None, tunnels: None })
-        }
+        (Some(vpc), _) => Change::SetupVpc(SetupVpc { bridge, vpc, network_uuid, host_id, host }),
+        (None, Some(key)) => Change::SetupBridge(SetupBridge {
+            bridge,
+            key,
+            network_uuid,
+            host_id,
+            ipv6: None,
+            uplink: None,
+            tunnels: None,
+            host,
+        }),
         (None, None) => return Ok(()),
     };
     tracing::info!(bridge = %setup.bridge(), "the bridge is not ours and was not set up; taking it up");

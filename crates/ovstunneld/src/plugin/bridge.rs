@@ -1,6 +1,6 @@
 //! A plain network's bridge: set up and destroyed. Must not fail a call because xapi does not answer.
 
-use ovstunnel_core::{BridgeName, Change, DesiredBridge, HostId, Mark, NetworkUuid, SetupBridge};
+use ovstunnel_core::{BridgeName, Change, DesiredBridge, HostFacts, HostId, Mark, NetworkUuid, SetupBridge};
 
 use super::arguments::NetworkKey;
 use super::{Arguments, Call, Failure, Reason};
@@ -27,7 +27,9 @@ pub(super) async fn setup(call: Call<'_>, arguments: Arguments<'_>) -> Result<St
         network_uuid: Some(network),
         host_id: Some(host.clone()),
         ipv6: None,
+        uplink: None,
         tunnels: None,
+        host: HostFacts::default(),
     };
     let done = call.change(Change::SetupBridge(setup)).await?;
     if !matches!(done.seen, Seen::Bridge(_)) {

@@ -82,6 +82,8 @@ pub async fn call(
 impl Call<'_> {
     /// Has the writer carry a change out.
     async fn change(&self, change: Change) -> Result<Done, Failure> {
+        let change = self.state.with_host(change).await;
+        let change = change.map_err(|error| Failure::new(Reason::Unavailable, crate::problem::chain(&error)))?;
         let done = self.state.writer.change(change, self.id.to_string()).await;
         done.map_err(|error| Failure::of_write(error, &self.state.switch.health().borrow()))
     }

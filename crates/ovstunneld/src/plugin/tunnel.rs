@@ -5,6 +5,7 @@ use ovstunnel_core::{BridgeName, Change, CreateTunnel, DesiredBridge, GreKey, Ma
 use super::adopt::adopt;
 use super::arguments::port_of_long_name;
 use super::{Arguments, Call, Failure, Reason};
+use crate::interfaces::not_another_host;
 use crate::writer::Seen;
 
 /// `create_tunnel`: the same call again is a success, with the same name.
@@ -36,13 +37,12 @@ pub(super) async fn create(call: Call<'_>, arguments: Arguments<'_>) -> Result<S
 }
 
 async fn expect_another_host(call: Call<'_>, remote: RemoteIp) -> Result<(), Failure> {
-    let local = call.state.interfaces.local_ipv4().await;
+    let local = call.state.interfaces.local_addresses().await;
     let local = local.map_err(|error| Failure::new(Reason::Unavailable, crate::problem::chain(&error)))?;
-    if local.contains(&remote.get()) {
-        let words = format!("remote_ip must be another host's address, and {remote} is one of this host's");
-        return Err(Failure::new(Reason::InvalidArgument, words));
+    match not_another_host(remote.get(), &local) {
+        Some(rule) => Err(Failure::new(Reason::InvalidArgument, format!("remote_ip {rule}, not `{remote}`"))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// `destroy_tunnel`: a success also where there is none.

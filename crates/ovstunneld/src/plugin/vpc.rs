@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use ovstunnel_core::{BridgeName, Change, DesiredBridge, HostId, NetworkUuid, SetupVpc, UpdateVpc, Vpc, VpcUpdate};
+use ovstunnel_core::{
+    BridgeName, Change, DesiredBridge, HostFacts, HostId, NetworkUuid, SetupVpc, UpdateVpc, Vpc, VpcUpdate,
+};
 use serde_json::Value;
 
 use super::adopt::adopt;
@@ -27,7 +29,8 @@ pub(super) async fn setup(call: Call<'_>, arguments: Arguments<'_>) -> Answer {
     let host: HostId = arguments.required("cs_host_id")?;
     let _alone = call.state.turns.alone(&bridge).await;
     call.expect_not_at_work(&bridge).await?;
-    let setup = SetupVpc { bridge: bridge.clone(), vpc, network_uuid: Some(network), host_id: Some(host.clone()) };
+    let (network_uuid, host_id) = (Some(network), Some(host.clone()));
+    let setup = SetupVpc { bridge: bridge.clone(), vpc, network_uuid, host_id, host: HostFacts::default() };
     if !matches!(call.change(Change::SetupVpc(setup)).await?.seen, Seen::Bridge(_)) {
         return Err(gone(&bridge));
     }
@@ -65,6 +68,7 @@ async fn tell(
     let host: Option<HostId> = arguments.optional("host-id")?;
     let sequence = sequence(arguments)?;
     let _shared = adopt(call, &bridge, None, host.as_ref()).await?;
+    renumber(call, &bridge, host).await?;
     let done = call.change(Change::UpdateVpc(UpdateVpc { bridge: bridge.clone(), sequence, update })).await?;
     let Seen::Bridge(seen) = &done.seen else { return Err(gone(&bridge)) };
     let recorded = DesiredBridge::from_record(&seen.0).and_then(|bridge| last(bridge.kind.vpc()?));
@@ -80,6 +84,16 @@ async fn tell(
 fn json(arguments: Arguments<'_>) -> Result<Value, Failure> {
     let text = arguments.text("config").ok_or_else(|| Failure::new(Reason::InvalidArgument, "config is required"))?;
     config::parse(text).map_err(improper)
+}
+
+/// Where this host has another id than its bridge knows, its record is rewritten.
+async fn renumber(call: Call<'_>, bridge: &BridgeName, host: Option<HostId>) -> Result<(), Failure> {
+    let record = call.observed(bridge).and_then(|observed| DesiredBridge::from_record(&observed));
+    let Some(record) = record.filter(|record| host.is_some() && record.host_id != host) else { return Ok(()) };
+    let Some(vpc) = record.kind.vpc() else { return Ok(()) };
+    let (bridge, vpc, network_uuid) = (bridge.clone(), vpc.id.clone(), None);
+    let setup = SetupVpc { bridge, vpc, network_uuid, host_id: host, host: HostFacts::default() };
+    call.change(Change::SetupVpc(setup)).await.map(drop)
 }
 
 pub(super) fn sequence(arguments: Arguments<'_>) -> Result<u64, Failure> {

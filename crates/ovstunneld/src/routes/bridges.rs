@@ -10,6 +10,7 @@ use super::{ChangeQuery, State, describe, planned, problem, status, validate};
 use crate::audit::Effect;
 use crate::edge::RequestId;
 use crate::extract::{ValidJson, ValidPath, ValidQuery};
+use crate::interfaces::LocalAddress;
 use crate::problem::{ApiError, chain};
 use crate::writer::{Done, Seen};
 
@@ -21,6 +22,7 @@ pub(super) async fn carry_out(
     id: RequestId,
     answer: impl FnOnce(Done) -> Result<Response, ApiError>,
 ) -> Result<Response, ApiError> {
+    let change = state.with_host(change).await.map_err(|error| ApiError::internal(chain(&error)))?;
     let bridge = change.bridge().clone();
     let failed = |error| problem(state, bridge.as_str(), error);
     if query.dry_run {
@@ -31,8 +33,8 @@ pub(super) async fn carry_out(
     answer(done).map(|response| Effect::of(outcome.as_str(), response))
 }
 
-async fn local_addresses(state: &State) -> Result<Vec<std::net::Ipv4Addr>, ApiError> {
-    state.interfaces.local_ipv4().await.map_err(|error| ApiError::internal(chain(&error)))
+async fn local_addresses(state: &State) -> Result<Vec<LocalAddress>, ApiError> {
+    state.interfaces.local_addresses().await.map_err(|error| ApiError::internal(chain(&error)))
 }
 
 /// Set up a bridge, with its complete set of tunnels where `tunnels` is given.

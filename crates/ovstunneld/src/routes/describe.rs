@@ -5,7 +5,7 @@ use ovstunnel_api::{
 };
 use ovstunnel_core::{
     DesiredBridge, DesiredTunnel, FlowChange, FlowsSeen, ObservedBridge, ObservedPort, Settings, TunnelHealth,
-    bridge_flows, unplaced_vifs,
+    unplaced_vifs, wanted_flows,
 };
 
 use crate::writer::Refusal;
@@ -47,6 +47,7 @@ pub(super) fn bridge(observed: &ObservedBridge, seen: &FlowsSeen, settings: &Set
         adopted: record.adopted,
         tunnels: observed.ports.values().filter_map(tunnel).collect(),
         vifs: observed.vifs(prefixes).map(vif).collect(),
+        uplink: record.uplink.as_ref().map(ToString::to_string),
         other_ports: others.map(|port| port.name.clone()).collect(),
         flows: flows(&record, observed, seen, settings),
     })
@@ -97,7 +98,7 @@ pub(super) fn tunnel(port: &ObservedPort) -> Option<Tunnel> {
 }
 
 fn flows(record: &DesiredBridge, observed: &ObservedBridge, seen: &FlowsSeen, settings: &Settings) -> Flows {
-    let expected = bridge_flows(record, Some(observed), settings);
+    let expected = wanted_flows(record, observed, seen, settings);
     let state = match (seen, FlowChange::between(&expected, seen)) {
         (FlowsSeen::Unknown, _) => FlowsState::Unknown,
         (FlowsSeen::Known { .. }, None) => FlowsState::InSync,

@@ -13,7 +13,7 @@ use super::{ChangeQuery, State, bridges, problem, validate};
 use crate::audit::Effect;
 use crate::edge::RequestId;
 use crate::extract::{OptionalJson, ValidPath, ValidQuery};
-use crate::problem::ApiError;
+use crate::problem::{ApiError, chain};
 use crate::writer::{self, TakenOver};
 
 /// Take bridges over from CloudStack's Python plugin: these, or all that are found.
@@ -36,13 +36,14 @@ pub(super) async fn post_takeover(
     let name = |(n, name): (usize, &String)| validate::text(&format!("bridges[{n}]"), name);
     let names: Vec<BridgeName> = names.iter().enumerate().map(name).collect::<Result<_, _>>()?;
     let failed = |error| problem(&state, "", error);
+    let host = state.host_of_foreign().await.map_err(|error| ApiError::internal(chain(&error)))?;
     if !query.dry_run {
-        let taken = state.writer.take_over(names).await.map_err(failed)?;
+        let taken = state.writer.take_over(names, host).await.map_err(failed)?;
         let outcome = outcome(&taken);
         let answer = Json(TakeoverAnswer { outcome, bridges: described(taken) });
         return Ok(Effect::of(outcome.as_str(), answer.into_response()));
     }
-    let plan = state.writer.plan_take_over(names).await.map_err(failed)?;
+    let plan = state.writer.plan_take_over(names, host).await.map_err(failed)?;
     let outcome = outcome(&plan.bridges);
     let changes = plan.bridges.iter().flat_map(|bridge| bridge.done.clone()).collect();
     let command = |command: ovstunnel_ovs::Command| PlannedCommand { argv: command.argv, stdin: command.stdin };

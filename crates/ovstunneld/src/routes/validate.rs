@@ -3,14 +3,14 @@
 //! What it does: names field, rule and value of what is wrong. What it must not do: look at the switch; what only its
 //! state can tell, the writer says.
 
-use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use ovstunnel_api::{Id, PostTunnel, PutBridge};
 use ovstunnel_core::{
-    BridgeName, Change, CreateTunnel, GreKey, Invalid, Ipv6Policy, RemoteIp, SetupBridge, TunnelSpec,
+    BridgeName, Change, CreateTunnel, GreKey, HostFacts, Invalid, Ipv6Policy, RemoteIp, SetupBridge, TunnelSpec,
 };
 
+use crate::interfaces::{LocalAddress, not_another_host};
 use crate::problem::ApiError;
 
 /// Most tunnels in one request: a network of the largest zone has 1,999.
@@ -37,18 +37,16 @@ fn optional<T, U>(value: Option<&T>, parse: impl FnOnce(&T) -> Result<U, ApiErro
     value.map(parse).transpose()
 }
 
-fn remote(field: &str, ip: &str, local: &[Ipv4Addr]) -> Result<RemoteIp, ApiError> {
+fn remote(field: &str, ip: &str, local: &[LocalAddress]) -> Result<RemoteIp, ApiError> {
     let remote: RemoteIp = text(field, ip)?;
-    match local.contains(&remote.get()) {
-        true => {
-            Err(ApiError::invalid(field, "must be another host's address, and this is one of this host's", Some(ip)))
-        }
-        false => Ok(remote),
+    match not_another_host(remote.get(), local) {
+        Some(rule) => Err(ApiError::invalid(field, rule, Some(ip))),
+        None => Ok(remote),
     }
 }
 
 /// `PUT /v1/bridges/{bridge}`. `local` are this host's addresses.
-pub(super) fn setup(bridge: BridgeName, body: &PutBridge, local: &[Ipv4Addr]) -> Result<Change, ApiError> {
+pub(super) fn setup(bridge: BridgeName, body: &PutBridge, local: &[LocalAddress]) -> Result<Change, ApiError> {
     let tunnels = optional(body.tunnels.as_ref(), |tunnels| {
         if tunnels.len() > TUNNELS_MAX {
             let count = tunnels.len().to_string();
@@ -72,12 +70,14 @@ pub(super) fn setup(bridge: BridgeName, body: &PutBridge, local: &[Ipv4Addr]) ->
             ovstunnel_api::Ipv6Policy::Drop => Ipv6Policy::Drop,
             ovstunnel_api::Ipv6Policy::Allow => Ipv6Policy::Allow,
         }),
+        uplink: optional(body.uplink.as_ref(), |uplink| optional(uplink.as_ref(), |name| text("uplink", name)))?,
         tunnels,
+        host: HostFacts::default(),
     }))
 }
 
 /// `POST /v1/bridges/{bridge}/tunnels`. `local` are this host's addresses.
-pub(super) fn create_tunnel(bridge: BridgeName, body: &PostTunnel, local: &[Ipv4Addr]) -> Result<Change, ApiError> {
+pub(super) fn create_tunnel(bridge: BridgeName, body: &PostTunnel, local: &[LocalAddress]) -> Result<Change, ApiError> {
     Ok(Change::CreateTunnel(CreateTunnel {
         bridge,
         from: id("from", &body.from)?,

@@ -18,14 +18,15 @@ mod repair;
 mod retry;
 mod takeover;
 mod ticket;
+mod tuned;
 mod unplaced;
 mod vif;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ovstunnel_core::{BridgeName, Change, Memory, Outcome, Settings};
+use ovstunnel_core::{BridgeName, Change, HostFacts, Memory, Outcome, Settings};
 use ovstunnel_ovs::Switch;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{Instrument, Span};
@@ -43,10 +44,14 @@ use ticket::Ticket;
 
 pub use takeover::{PlannedTakeover, TakenOver, TakeoverState};
 pub use ticket::BEYOND;
+pub use tuned::Tuned;
 pub use vif::Vif;
 
 /// Requests that may wait; further ones wait in their handlers.
 const QUEUE: usize = 1024;
+
+/// Whoever waits so long for the turn has waited for somebody.
+const WAITED: Duration = Duration::from_millis(5);
 
 /// What a caller wants of the writer.
 #[derive(Debug)]
@@ -76,12 +81,14 @@ pub(crate) enum Message {
     },
     TakeOver {
         bridges: Vec<BridgeName>,
+        host: HostFacts,
         span: Span,
         ticket: Ticket,
         reply: oneshot::Sender<Result<Vec<TakenOver>, WriteError>>,
     },
     PlanTakeOver {
         bridges: Vec<BridgeName>,
+        host: HostFacts,
         reply: oneshot::Sender<Result<PlannedTakeover, WriteError>>,
     },
     Vif(vif::News),
@@ -192,17 +199,21 @@ impl Writer {
     ///
     /// # Errors
     /// When the switch cannot be reached; what went wrong with single bridges is told of each.
-    pub async fn take_over(&self, bridges: Vec<BridgeName>) -> Result<Vec<TakenOver>, WriteError> {
+    pub async fn take_over(&self, bridges: Vec<BridgeName>, host: HostFacts) -> Result<Vec<TakenOver>, WriteError> {
         let span = Span::current();
-        self.ask(|ticket, reply| Message::TakeOver { bridges, span, ticket, reply }).await
+        self.ask(|ticket, reply| Message::TakeOver { bridges, host, span, ticket, reply }).await
     }
 
     /// Says what a take-over would do, and does nothing.
     ///
     /// # Errors
     /// When the switch cannot be reached.
-    pub async fn plan_take_over(&self, bridges: Vec<BridgeName>) -> Result<PlannedTakeover, WriteError> {
-        self.ask(|_, reply| Message::PlanTakeOver { bridges, reply }).await
+    pub async fn plan_take_over(
+        &self,
+        bridges: Vec<BridgeName>,
+        host: HostFacts,
+    ) -> Result<PlannedTakeover, WriteError> {
+        self.ask(|_, reply| Message::PlanTakeOver { bridges, host, reply }).await
     }
 
     /// Looks at the bridge of a VIF of which there are news.
@@ -234,8 +245,17 @@ impl Writer {
     /// Other settings, and another time between two looks, from now on: every bridge is looked at, and follows them. Where
     /// nothing differs nothing happens.
     pub fn tune(&self, settings: Settings, interval: Duration) {
-        let new = Tuning { settings: Arc::new(settings), interval };
-        self.tuning.send_if_modified(|tuning| std::mem::replace(tuning, new.clone()) != new);
+        self.tuning.send_if_modified(|tuning| {
+            // What is known of the underlay is no part of the configuration.
+            let settings = Settings { underlay: tuning.settings.underlay.clone(), ..settings.clone() };
+            let new = Tuning { settings: Arc::new(settings), interval };
+            std::mem::replace(tuning, new.clone()) != new
+        });
+    }
+
+    /// For whoever follows the underlay. Does not keep the writer from ending.
+    pub fn tuned(&self) -> Tuned {
+        Tuned::new(Arc::clone(&self.tuning))
     }
 
     /// Whether the writer gets on.
@@ -303,7 +323,8 @@ impl Task {
     async fn run(mut self, mut tuning: watch::Receiver<Tuning>) {
         let observer = self.switch.observer().clone();
         let (mut revision, mut health) = (observer.revision(), observer.health());
-        let mut tick = every(tuning.borrow_and_update().interval);
+        let mut before = tuning.borrow_and_update().clone();
+        let mut tick = every(before.interval);
         loop {
             self.progress.idle();
             // Requests go first; between two of them there is room for one thing that the switch or the clock calls for.
@@ -316,10 +337,14 @@ impl Task {
                 },
                 Ok(()) = health.changed() => self.health_changed().await,
                 Ok(()) = tuning.changed() => {
-                    let Tuning { settings, interval } = tuning.borrow_and_update().clone();
-                    self.settings = settings;
-                    // Its first tick is at once: every bridge is looked at.
-                    tick = every(interval);
+                    let now = tuning.borrow_and_update().clone();
+                    self.settings = Arc::clone(&now.settings);
+                    match now.differs_in_underlay_only(&before) {
+                        true => self.follow_underlay().await,
+                        // Its first tick is at once: every bridge is looked at.
+                        false => tick = every(now.interval),
+                    }
+                    before = now;
                 }
                 () = self.settling.due() => self.ask_again().await,
                 () = self.sick.due() => self.try_again().await,
@@ -345,11 +370,13 @@ impl Task {
                 drop(reply.send(Ok(report)));
             }
             Some(Message::PlanReconcile { reply }) => drop(reply.send(self.plan_repairs().await)),
-            Some(Message::TakeOver { bridges, span, ticket, reply }) if ticket.begin() => {
-                drop(reply.send(self.take_over(&bridges).instrument(span).await));
+            Some(Message::TakeOver { bridges, host, span, ticket, reply }) if ticket.begin() => {
+                drop(reply.send(self.take_over(&bridges, &host).instrument(span).await));
                 self.switch_changed().await;
             }
-            Some(Message::PlanTakeOver { bridges, reply }) => drop(reply.send(self.plan_take_over(&bridges).await)),
+            Some(Message::PlanTakeOver { bridges, host, reply }) => {
+                drop(reply.send(self.plan_take_over(&bridges, &host).await));
+            }
             Some(Message::PlanVif { vif, reply }) => drop(reply.send(self.plan_vif(&vif).await)),
             Some(Message::Vif(news)) => self.take_news(news).await,
             Some(Message::Change(first)) if first.ticket.begin() => {
@@ -406,7 +433,11 @@ impl Task {
     /// forgotten, and a look at everything is due.
     async fn turn(&mut self) -> Result<Turn, WriteError> {
         self.expect_settled()?;
+        let asked = Instant::now();
         let turn = self.lock.take().await?;
+        if self.reconciled.borrow().is_none() && asked.elapsed() >= WAITED {
+            self.begin_anew().await?;
+        }
         turn.file().into_iter().for_each(|file| self.switch.keep_open(file));
         if self.flows.enter_turn(turn.signs()) {
             tracing::info!("another ovstunneld has written; looking at everything");

@@ -121,6 +121,20 @@ impl Task {
         }
     }
 
+    /// Whoever had the lock may have been killed, and a command of its have lived on until now: what that wrote is for certain
+    /// on a new connection only.
+    pub(super) async fn begin_anew(&mut self) -> Result<(), WriteError> {
+        let connection = self.switch.begin_anew();
+        let what = "a command of another ovstunneld that has just ended".to_owned();
+        self.unsettled.set(Some(Open { what, connection }));
+        if !self.settles_within(AT_ONCE).await {
+            self.settling.failed();
+            return self.expect_settled();
+        }
+        self.unsettled.set(None);
+        Ok(())
+    }
+
     async fn settles_within(&self, patience: Duration) -> bool {
         let Some(connection) = self.unsettled.connection() else { return true };
         let (deadline, mut revision) = (Instant::now() + patience, self.switch.observer().revision());

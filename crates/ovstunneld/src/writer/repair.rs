@@ -127,6 +127,21 @@ impl Task {
         self.follow(&repairs.steps, repairs.desired, repairs.in_error).await;
     }
 
+    /// Has the flows of all managed bridges follow the underlay. A switch that cannot be reached, or has just come up, is
+    /// looked at as a whole in any case.
+    pub(super) async fn follow_underlay(&mut self) {
+        let health = self.switch.health().borrow().clone();
+        if health.trouble().is_some() || *self.reconciled.borrow() != Some(health.generation) {
+            return;
+        }
+        let Ok(_turn) = self.turn().await.inspect_err(|busy| tracing::warn!(%busy, "could not follow")) else {
+            return self.retry.failed();
+        };
+        let managed = self.managed();
+        let repairs = self.repairs(managed.iter().map(|(name, _)| name));
+        self.follow(&repairs.steps, repairs.desired, repairs.in_error).await;
+    }
+
     /// The bridges that changed since the last look.
     pub(super) fn take_touched(&self) -> BTreeSet<BridgeName> {
         self.switch.observer().take_touched().iter().filter_map(|name| name.parse().ok()).collect()

@@ -5,8 +5,9 @@
 //! (`ovstunnel-core` does), or change a bridge of which any part has to stay.
 
 use ovstunnel_core::{
-    BridgeName, DesiredBridge, Draft, Finding, Footbridge, Ipv6Policy, ObservedBridge, PluginTable, SpanningTree, Step,
-    View, finish_takeover, ids, survey, takeover_begun, was_released,
+    BridgeName, DesiredBridge, Draft, Finding, Footbridge, HostFacts, Ipv6Policy, ObservedBridge, PluginTable,
+    Settings, SpanningTree, Step, View, carries_tunnels, finish_takeover, ids, survey, takeover_begun,
+    undeclared_uplinks, was_released,
 };
 use ovstunnel_ovs::{Command, Db};
 use tracing::Instrument;
@@ -77,24 +78,32 @@ struct Judged {
 
 impl Task {
     /// Takes bridges over: these, or all that are found.
-    pub(super) async fn take_over(&mut self, wanted: &[BridgeName]) -> Result<Vec<TakenOver>, WriteError> {
+    pub(super) async fn take_over(
+        &mut self,
+        wanted: &[BridgeName],
+        host: &HostFacts,
+    ) -> Result<Vec<TakenOver>, WriteError> {
         let _turn = self.ready().await?;
         let mut bridges = Vec::new();
         for name in self.candidates(wanted) {
-            bridges.push(self.take_over_bridge(&name).await);
+            bridges.push(self.take_over_bridge(&name, host).await);
         }
         bridges.extend(self.released(wanted));
         Ok(bridges)
     }
 
     /// What a take-over would do.
-    pub(super) async fn plan_take_over(&self, wanted: &[BridgeName]) -> Result<PlannedTakeover, WriteError> {
+    pub(super) async fn plan_take_over(
+        &self,
+        wanted: &[BridgeName],
+        host: &HostFacts,
+    ) -> Result<PlannedTakeover, WriteError> {
         if let Some(reason) = self.switch.health().borrow().trouble() {
             return Err(WriteError::Unavailable(reason.to_owned()));
         }
         let mut planned = PlannedTakeover::default();
         for name in self.candidates(wanted) {
-            let Judged { mut taken, mut steps, .. } = self.judge(&name).await;
+            let Judged { mut taken, mut steps, .. } = self.judge(&name, host).await;
             // Between the two it is looked whether the flows have gone.
             if let Some(name) = steps.iter().find_map(begins) {
                 steps.push(finish_takeover(&name));
@@ -119,14 +128,15 @@ impl Task {
         });
         let mut bridges = Vec::new();
         for name in begun {
-            bridges.push(self.take_over_bridge(&name).await);
+            // They are ours already: what may become so is not asked again.
+            bridges.push(self.take_over_bridge(&name, &HostFacts::default()).await);
         }
         bridges
     }
 
-    async fn take_over_bridge(&mut self, name: &str) -> TakenOver {
+    async fn take_over_bridge(&mut self, name: &str, host: &HostFacts) -> TakenOver {
         let span = tracing::error_span!("takeover", bridge = name);
-        let taken = self.take_over_in_rounds(name).instrument(span.clone()).await;
+        let taken = self.take_over_in_rounds(name, host).instrument(span.clone()).await;
         let TakenOver { done, left, .. } = &taken;
         let _in_span = span.enter();
         match taken.state {
@@ -138,10 +148,10 @@ impl Task {
         taken
     }
 
-    async fn take_over_in_rounds(&mut self, name: &str) -> TakenOver {
+    async fn take_over_in_rounds(&mut self, name: &str, host: &HostFacts) -> TakenOver {
         let mut first: Option<TakenOver> = None;
         for _ in 0..ROUNDS {
-            let Judged { taken, steps, desired, bridge, no_temporary_flows } = self.judge(name).await;
+            let Judged { taken, steps, desired, bridge, no_temporary_flows } = self.judge(name, host).await;
             let told = first.get_or_insert(taken.clone());
             if steps.is_empty() {
                 // What the first look found, and what has become of it.
@@ -248,7 +258,7 @@ impl Task {
     }
 
     /// Judges one bridge as it is now, and plans for it.
-    async fn judge(&self, name: &str) -> Judged {
+    async fn judge(&self, name: &str, host: &HostFacts) -> Judged {
         let nothing = |state, left| Judged {
             taken: nothing_of(name, state, left),
             steps: vec![],
@@ -258,7 +268,13 @@ impl Task {
         };
         let seen = self.switch.observer().read(|db| {
             let bridges = all_bridges(db);
-            let finding = survey(&bridges, &self.settings).remove(name);
+            let mut finding = survey(&bridges, &self.settings).remove(name);
+            if let Some(Finding::Plugins(_)) = finding
+                && let Some(bridge) = bridges.iter().find(|bridge| bridge.name == name)
+                && let Some(reasons) = leads_out(&db.view(), bridge, &self.settings, host)
+            {
+                finding = Some(Finding::Left(reasons));
+            }
             bridges.into_iter().find(|bridge| bridge.name == name).zip(finding)
         });
         let Some((bridge, finding)) = seen else {
@@ -327,6 +343,15 @@ impl Task {
         }
         judged(taken, steps, desired)
     }
+}
+
+/// Why a bridge must not become ours although all on it is the plugin's or a VM's; nothing where it may.
+fn leads_out(view: &dyn View, bridge: &ObservedBridge, settings: &Settings, host: &HostFacts) -> Option<Vec<String>> {
+    let carries = carries_tunnels(view, &bridge.name, host).map(|why| format!("it carries the tunnels ({why})"));
+    let ways = undeclared_uplinks(bridge, None, settings, host).into_iter();
+    let ways = ways.map(|(port, way)| format!("port {port} is {way}: beside tunnels it can close a loop; take it off"));
+    let reasons: Vec<String> = carries.into_iter().chain(ways).collect();
+    (!reasons.is_empty()).then_some(reasons)
 }
 
 /// The bridge from which a step takes flows of the plugin's.

@@ -26,6 +26,7 @@ pub fn network_body(network: &Network) -> PutBridge {
         network_uuid: Some(network.uuid()),
         host_id: Some(Id::Number(HOST)),
         ipv6: None,
+        uplink: None,
         tunnels: Some(network.tunnels.iter().map(tunnel).collect()),
     }
 }

@@ -86,7 +86,7 @@ fn check(host: &Host, networks: &[Network]) -> Result<()> {
     }
     for network in networks {
         let flows = dump(host, &network.bridge)?;
-        ensure!(flows == 2, "{} has {flows} flows of ours, not 2", network.bridge);
+        ensure!(flows == 5, "{} has {flows} flows of ours, not 5", network.bridge);
     }
     Ok(())
 }

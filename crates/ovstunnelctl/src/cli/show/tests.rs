@@ -39,9 +39,19 @@ fn net(name: &str, key: u32, tunnels: Vec<Tunnel>, flows: FlowsState) -> Bridge 
         adopted: true,
         tunnels,
         vifs: vec![Vif { name: "vif1.0".to_owned(), ofport: Some(1) }, Vif { name: "vif2.0".to_owned(), ofport: None }],
+        uplink: None,
         other_ports: Vec::new(),
         flows: Flows { state: flows, expected: 4, installed: Some(3) },
     }
+}
+
+#[test]
+fn an_uplink_is_shown_where_there_is_one() {
+    let mut net = net("xapi1", 1001, vec![], FlowsState::InSync);
+    let shown = |net: &Bridge| page(None, |p| write_bridge(p, net));
+    assert!(!shown(&net).contains("Uplink"));
+    net.uplink = Some("eth1".to_owned());
+    assert!(shown(&net).lines().any(|line| line.starts_with("Uplink") && line.ends_with("eth1")), "{}", shown(&net));
 }
 
 #[test]

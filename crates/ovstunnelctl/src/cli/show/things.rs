@@ -47,7 +47,7 @@ pub(super) fn write_bridge(page: &mut Page, bridge: &Bridge) {
         Some(_) => v.name.clone(),
         None => format!("{} (no device)", v.name),
     });
-    page.pairs(&[
+    let mut pairs = vec![
         ("Bridge", bridge.name.clone()),
         ("Key", key_word(bridge)),
         ("Network", bridge.network_uuid.clone().unwrap_or_else(dash)),
@@ -58,7 +58,11 @@ pub(super) fn write_bridge(page: &mut Page, bridge: &Bridge) {
         ("VIFs", listed(vifs.collect())),
         ("Other ports", listed(bridge.other_ports.clone())),
         ("Tunnels", with_states(bridge.tunnels.iter().map(|t| t.state))),
-    ]);
+    ];
+    if let Some(uplink) = &bridge.uplink {
+        pairs.insert(8, ("Uplink", uplink.clone()));
+    }
+    page.pairs(&pairs);
     bridge.vpc.iter().for_each(|vpc| write_vpc(page, vpc));
     if !bridge.tunnels.is_empty() {
         page.line("");

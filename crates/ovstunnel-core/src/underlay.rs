@@ -1,0 +1,193 @@
+//! The network that carries the tunnels, as far as flows keep VMs out of it, and those flows.
+//!
+//! Open vSwitch's userspace datapath takes whatever is addressed to a tunnel's end out of its tunnel when it is output to any
+//! port whose device has an address; in the kernel the host's own IP stack does. So a VM that sends such a frame would be
+//! in another network (docs/adr/0027-a-vm-reaches-only-its-own-network.md). What it must not do: match a tunnel address alone:
+//! VMs may have the same addresses as hosts, and tunnels of their own between them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use crate::flows::flow;
+use crate::{Cidr, Flow, FlowsSeen, Ipv4Match, Mac, MacMatch, Match, ObservedBridge, PortMask, Purpose, Settings};
+
+/// IP protocols.
+const GRE: u8 = 47;
+const UDP: u8 = 17;
+
+/// Above xapi's own flows, which are at 4000 to 8000.
+const PRIORITY: u16 = 9000;
+
+/// The end of tunnels on this host.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TunnelEnd {
+    /// Device with the tunnel address.
+    pub device: String,
+    /// Ethernet address of that device.
+    pub mac: Mac,
+    /// The tunnel address: source of what tunnels send, destination of what they get.
+    pub address: Ipv4Addr,
+}
+
+/// What is known of the underlay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Underlay {
+    /// Ends of all tunnels of the switch, whosever they are.
+    pub ends: BTreeSet<TunnelEnd>,
+    /// The host's other IPv4 addresses. Open vSwitch takes tunnels' packets apart at each of them.
+    pub others: BTreeSet<TunnelEnd>,
+    /// UDP ports to which tunnels of other kinds than GRE send.
+    pub udp_ports: BTreeSet<u16>,
+    /// Ethernet addresses of the own devices of bridges, by name.
+    pub own: BTreeMap<String, Mac>,
+}
+
+impl Underlay {
+    /// The ends that a bridge's ports must not reach. A bridge that itself has the tunnels' device carries them.
+    fn guarded<'a>(
+        &'a self,
+        name: &'a str,
+        observed: Option<&'a ObservedBridge>,
+    ) -> impl Iterator<Item = &'a TunnelEnd> {
+        let carries = move |end: &TunnelEnd| {
+            let is_port = observed.is_some_and(|bridge| bridge.ports.contains_key(&end.device));
+            is_port || end.device == name || self.own.get(name) == Some(&end.mac)
+        };
+        self.ends.iter().filter(move |end| !carries(end))
+    }
+}
+
+/// Drops what the ports of a bridge send to ends of tunnels.
+pub(crate) fn guard(name: &str, observed: Option<&ObservedBridge>, settings: &Settings) -> BTreeSet<Flow> {
+    let Some(underlay) = settings.underlay.as_deref() else { return BTreeSet::new() };
+    let drop = |number, matches| flow(PRIORITY, Purpose::Underlay, number, matches, vec![]);
+    let own = underlay.own.get(name).copied().map(MacMatch::Exactly);
+    let of_end = |end: &TunnelEnd| {
+        let to = |ip| Ipv4Match { dst: Some(Cidr::host(ip)), ..Ipv4Match::default() };
+        let device = Match { dl_dst: Some(MacMatch::Exactly(end.mac)), ..Match::default() };
+        // The host's own IP stack takes what it gets at a group address, and at that of the bridge's own device.
+        let address = [Some(MacMatch::Group), own].into_iter().flatten();
+        let address = address.map(|mac| Match { dl_dst: Some(mac), ipv4: Some(to(end.address)), ..Match::default() });
+        let number = u32::from(end.address);
+        std::iter::once(drop(of_mac(end.mac), device)).chain(address.map(|m| drop(number, m))).collect::<Vec<_>>()
+    };
+    let ends: Vec<&TunnelEnd> = underlay.guarded(name, observed).collect();
+    // Of what else is addressed to the host only tunnels' packets: the rest may be meant for it.
+    let others = underlay.others.iter().filter(|_| !ends.is_empty());
+    let of_other = |other: &TunnelEnd| {
+        let dst = Some(Cidr::host(other.address));
+        let gre = Ipv4Match { proto: Some(GRE), dst, ..Ipv4Match::default() };
+        let udp = |port: &u16| Ipv4Match { proto: Some(UDP), dst_port: Some(PortMask::exactly(*port)), ..gre };
+        let device = Some(MacMatch::Exactly(other.mac));
+        let to = |ipv4| drop(u32::from(other.address), Match { dl_dst: device, ipv4: Some(ipv4), ..Match::default() });
+        std::iter::once(gre).chain(underlay.udp_ports.iter().map(udp)).map(to).collect::<Vec<_>>()
+    };
+    others.flat_map(of_other).chain(ends.iter().flat_map(|end| of_end(end))).collect()
+}
+
+/// While the underlay is not known, what guards it stays as it is.
+pub(crate) fn kept(seen: &FlowsSeen, settings: &Settings) -> BTreeSet<Flow> {
+    match seen {
+        FlowsSeen::Known { flows, .. } if settings.underlay.is_none() => {
+            flows.iter().filter(|flow| flow.cookie.is_for(Purpose::Underlay)).cloned().collect()
+        }
+        _ => BTreeSet::new(),
+    }
+}
+
+/// What tells one card from another: two ends on one device have one flow for it.
+fn of_mac(mac: Mac) -> u32 {
+    let [.., a, b, c, d] = mac.octets();
+    u32::from_be_bytes([a, b, c, d])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{Cookie, ObservedPort};
+
+    fn end(device: &str, mac: &str, address: [u8; 4]) -> TunnelEnd {
+        TunnelEnd { device: device.to_owned(), mac: mac.parse().unwrap(), address: address.into() }
+    }
+
+    fn settings(ends: impl IntoIterator<Item = TunnelEnd>, own: &[(&str, &str)]) -> Settings {
+        let own = own.iter().map(|(name, mac)| ((*name).to_owned(), mac.parse().unwrap())).collect();
+        let underlay = Underlay { ends: ends.into_iter().collect(), own, ..Underlay::default() };
+        Settings { underlay: Some(Arc::new(underlay)), ..Settings::default() }
+    }
+
+    fn texts(flows: &BTreeSet<Flow>) -> BTreeSet<String> {
+        let text = |flow: &Flow| flow.to_string().split_once(",table=0,priority=9000,").unwrap().1.to_owned();
+        flows.iter().map(text).collect()
+    }
+
+    #[test]
+    fn three_flows_for_each_end() {
+        let one = settings([end("br-phy", "0a:00:00:00:00:01", [10, 0, 0, 1])], &[("xapi1", "0a:00:00:00:00:09")]);
+        let flows = texts(&guard("xapi1", None, &one));
+        let expected = [
+            "dl_dst=0a:00:00:00:00:01,actions=drop",
+            "ip,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,nw_dst=10.0.0.1,actions=drop",
+            "ip,dl_dst=0a:00:00:00:00:09,nw_dst=10.0.0.1,actions=drop",
+        ];
+        assert_eq!(flows, expected.map(str::to_owned).into());
+        assert_eq!(guard("xapi2", None, &one).len(), 2, "of a bridge whose own device is not known");
+        assert!(guard("xapi1", None, &settings([], &[("xapi1", "0a:00:00:00:00:09")])).is_empty(), "no tunnel");
+    }
+
+    #[test]
+    fn of_other_addresses_of_the_host_only_tunnels_packets_are_dropped() {
+        let mut settings = settings([end("br-phy", "0a:00:00:00:00:01", [10, 0, 0, 1])], &[]);
+        let mut underlay = settings.underlay.as_deref().unwrap().clone();
+        underlay.others = [end("vif1.0", "fe:ff:ff:ff:ff:ff", [169, 254, 7, 1])].into();
+        underlay.udp_ports = [4789].into();
+        settings.underlay = Some(Arc::new(underlay.clone()));
+        let flows = texts(&guard("xapi1", None, &settings));
+        for flow in [
+            "ip,nw_proto=47,dl_dst=fe:ff:ff:ff:ff:ff,nw_dst=169.254.7.1,actions=drop",
+            "udp,dl_dst=fe:ff:ff:ff:ff:ff,nw_dst=169.254.7.1,tp_dst=4789,actions=drop",
+        ] {
+            assert!(flows.contains(flow), "{flow} is missing: {flows:?}");
+        }
+        assert_eq!(flows.len(), 4, "{flows:?}");
+        underlay.ends.clear();
+        settings.underlay = Some(Arc::new(underlay));
+        assert!(guard("xapi1", None, &settings).is_empty(), "no tunnel");
+    }
+
+    #[test]
+    fn two_addresses_of_one_device_share_its_flow() {
+        let ends = [[10, 0, 0, 1], [10, 0, 9, 1]].map(|ip| end("br-phy", "0a:00:00:00:00:01", ip));
+        let flows = guard("xapi1", None, &settings(ends, &[]));
+        assert_eq!(flows.len(), 3);
+        let ends = [end("eth0", "0a:00:00:00:00:01", [10, 0, 0, 1]), end("eth1", "0a:00:00:00:00:02", [10, 0, 1, 1])];
+        assert_eq!(guard("xapi1", None, &settings(ends, &[])).len(), 4);
+    }
+
+    #[test]
+    fn a_bridge_that_carries_the_tunnels_is_left_alone() {
+        let ends = || [end("tun0", "0a:00:00:00:00:01", [10, 0, 0, 1])];
+        let mut bridge = ObservedBridge { name: "xapi1".to_owned(), ..ObservedBridge::default() };
+        assert_eq!(guard("xapi1", Some(&bridge), &settings(ends(), &[])).len(), 2);
+        bridge.ports.insert("tun0".to_owned(), ObservedPort::default());
+        assert!(guard("xapi1", Some(&bridge), &settings(ends(), &[])).is_empty(), "by a port of it");
+        assert!(guard("tun0", None, &settings(ends(), &[])).is_empty(), "by its own device");
+        let same = settings(ends(), &[("xapi1", "0a:00:00:00:00:01")]);
+        assert!(guard("xapi1", None, &same).is_empty(), "by a VLAN device of its own one");
+    }
+
+    #[test]
+    fn what_is_not_known_changes_no_flow() {
+        let known = settings([end("br-phy", "0a:00:00:00:00:01", [10, 0, 0, 1])], &[]);
+        let there = guard("xapi1", None, &known);
+        let other = flow(1, Purpose::Forward, 0, Match::default(), vec![]);
+        let seen = FlowsSeen::exactly(there.iter().cloned().chain([other]).collect());
+        assert_eq!(kept(&seen, &Settings::default()), there);
+        assert_eq!(kept(&seen, &known), BTreeSet::new());
+        assert!(there.iter().all(|flow| flow.cookie.limited_vif().is_none() && flow.cookie.is_ours()));
+        assert!(!Cookie::FORWARD.is_for(Purpose::Underlay));
+    }
+}

@@ -1,0 +1,169 @@
+//! What is known of the host, beside its switch, when a bridge is to become ours: its devices and by which of them tunnels leave.
+//!
+//! What it does: asks the kernel, by netlink and sysfs. What it must not do: judge (`ovstunnel-core` does), or look where
+//! nothing becomes ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use ovstunnel_core::{Change, DesiredBridge, DeviceFacts, HostFacts, Mark, ObservedBridge, View};
+use ovstunnel_ovs::Switch;
+
+use crate::doctor::Root;
+use crate::interfaces::Error;
+use crate::routes::State;
+
+/// Devices that are looked at below others: more are stacked on no host.
+const DEPTH: usize = 64;
+
+impl State {
+    /// A change with what is to be known of the host for it.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub(crate) async fn with_host(&self, mut change: Change) -> Result<Change, Error> {
+        let name = change.bridge().clone();
+        let (host, remotes) = match &mut change {
+            Change::SetupBridge(setup) => {
+                let remotes = setup.tunnels.iter().flatten().map(|tunnel| tunnel.remote_ip.get()).collect();
+                (&mut setup.host, remotes)
+            }
+            Change::SetupVpc(setup) => (&mut setup.host, vec![]),
+            _ => return Ok(change),
+        };
+        let foreign = |bridge: &ObservedBridge| DesiredBridge::mark(bridge) == Mark::Foreign;
+        let bridge = self.switch.observer().read(|db| db.view().bridge(name.as_str())).filter(foreign);
+        if let Some(bridge) = bridge {
+            *host = self.host_facts(std::slice::from_ref(&bridge), remotes).await?;
+        }
+        Ok(change)
+    }
+
+    /// What is to be known of the host when all bridges that are not ours may become so.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub(crate) async fn host_of_foreign(&self) -> Result<HostFacts, Error> {
+        let bridges: Vec<ObservedBridge> = self.switch.observer().read(|db| {
+            let view = db.view();
+            let all = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name));
+            all.filter(|bridge| DesiredBridge::mark(bridge) == Mark::Foreign).collect()
+        });
+        self.host_facts(&bridges, vec![]).await
+    }
+
+    async fn host_facts(&self, bridges: &[ObservedBridge], remotes: Vec<Ipv4Addr>) -> Result<HostFacts, Error> {
+        let underlay = self.underlay(bridges, remotes).await?;
+        let ports = bridges.iter().flat_map(|bridge| bridge.ports.values()).flat_map(|port| &port.interfaces);
+        let names: BTreeSet<String> = ports.map(|one| one.name.clone()).chain(underlay.keys().cloned()).collect();
+        // What a simulated switch has are no devices of this host.
+        let devices = match &self.switch {
+            Switch::Simulated(_) => BTreeMap::new(),
+            Switch::Real(_) => {
+                let root = self.doctor.root().clone();
+                tokio::task::spawn_blocking(move || devices(&root, names)).await.unwrap_or_default()
+            }
+        };
+        Ok(HostFacts { devices, underlay })
+    }
+
+    /// The devices by which tunnels leave, each with what says so. Where no other host is known yet, a bridge that has an
+    /// address of its own may be the one.
+    async fn underlay(
+        &self,
+        bridges: &[ObservedBridge],
+        mut remotes: Vec<Ipv4Addr>,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        remotes.extend(self.switch.observer().read(|db| db.remote_addresses()));
+        // One of each small network: the others go the same way.
+        remotes.sort_unstable();
+        remotes.dedup_by_key(|ip| ip.to_bits() >> 8);
+        let local = self.interfaces.local_addresses().await?;
+        if remotes.is_empty() {
+            let own = local.iter().filter(|own| bridges.iter().any(|bridge| bridge.name == own.device));
+            let why =
+                |ip: Ipv4Addr| format!("it has the address {ip}, and no tunnel says yet by which device they leave");
+            return Ok(own.map(|own| (own.device.clone(), why(own.ip))).collect());
+        }
+        let mut underlay = BTreeMap::new();
+        for (remote, route) in self.interfaces.routes(remotes).await? {
+            let Some(route) = route.filter(|route| !route.local) else { continue };
+            let sources = local.iter().filter(|own| Some(own.ip) == route.source);
+            for own in sources {
+                let why = || format!("those to {remote} come from {}, the address of {}", own.ip, own.device);
+                underlay.entry(own.device.clone()).or_insert_with(why);
+            }
+            let why = || format!("those to {remote} leave by {}", route.device);
+            underlay.entry(route.device.clone()).or_insert_with(why);
+        }
+        Ok(underlay)
+    }
+}
+
+/// What sysfs says of these devices, and of those below them.
+pub(crate) fn devices(root: &Root, names: BTreeSet<String>) -> BTreeMap<String, DeviceFacts> {
+    let (mut found, mut wanted) = (BTreeMap::new(), names.into_iter().collect::<Vec<_>>());
+    let most = wanted.len() + DEPTH;
+    while let Some(name) = wanted.pop().filter(|_| found.len() < most) {
+        if found.contains_key(&name) || name.contains('/') || name.starts_with('.') {
+            continue;
+        }
+        let facts = device(root, &name);
+        wanted.extend(facts.lowers.iter().cloned());
+        found.insert(name, facts);
+    }
+    found
+}
+
+fn device(root: &Root, name: &str) -> DeviceFacts {
+    let folder = format!("/sys/class/net/{name}");
+    let entries = root.names(&folder);
+    let has = |name: &str| entries.iter().any(|entry| entry == name);
+    let bus = || {
+        let link = std::fs::read_link(root.path(Path::new(&format!("{folder}/device/subsystem"))));
+        let name = link.ok().and_then(|link| Some(link.file_name()?.to_string_lossy().into_owned()));
+        name.unwrap_or_else(|| "an unknown bus".to_owned())
+    };
+    DeviceFacts {
+        bus: has("device").then(bus),
+        vlan: root
+            .read(&format!("{folder}/uevent"))
+            .is_some_and(|text| text.lines().any(|line| line == "DEVTYPE=vlan")),
+        bond: has("bonding"),
+        lowers: entries.iter().filter_map(|entry| entry.strip_prefix("lower_")).map(str::to_owned).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn sysfs_tells_hardware_vlans_bonds_and_what_is_below() {
+        let dir = tempfile::tempdir().unwrap();
+        let net = dir.path().join("sys/class/net");
+        for device in ["eth0/device", "vif1.0/device", "bond0/bonding", "eth0.5", "veth9", "odd/device"] {
+            fs::create_dir_all(net.join(device)).unwrap();
+        }
+        symlink("../../../../bus/pci", net.join("eth0/device/subsystem")).unwrap();
+        symlink("../../../../bus/xen-backend", net.join("vif1.0/device/subsystem")).unwrap();
+        symlink("../bond0", net.join("eth0.5/lower_bond0")).unwrap();
+        symlink("../eth0", net.join("bond0/lower_eth0")).unwrap();
+        fs::write(net.join("eth0.5/uevent"), "DEVTYPE=vlan\nINTERFACE=eth0.5\n").unwrap();
+        let names = ["eth0.5", "vif1.0", "veth9", "odd", "gone", "../etc", "."].map(str::to_owned);
+        let found = devices(&Root::at(dir.path()), names.into());
+        let of = |name: &str| found[name].clone();
+        let bus = |bus: &str| DeviceFacts { bus: Some(bus.to_owned()), ..DeviceFacts::default() };
+        let below = |lower: &str| DeviceFacts { lowers: vec![lower.to_owned()], ..DeviceFacts::default() };
+        assert_eq!(of("eth0.5"), DeviceFacts { vlan: true, ..below("bond0") });
+        assert_eq!(of("bond0"), DeviceFacts { bond: true, ..below("eth0") });
+        assert_eq!((of("eth0"), of("vif1.0"), of("odd")), (bus("pci"), bus("xen-backend"), bus("an unknown bus")));
+        assert_eq!((of("veth9"), of("gone")), Default::default());
+        assert_eq!(found.len(), 7);
+    }
+}

@@ -1,0 +1,249 @@
+//! Has the writer know the network that carries the tunnels, and follow its changes.
+//!
+//! What it does: from the mirror it takes which tunnels there are, from the kernel by which device and from which address
+//! each goes; again whenever one of the two tells of a change. What it must not do: make the writer believe that something is
+//! gone because it could not be asked for, or take more than a small part of the processor, however fast news come.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ovstunnel_core::{Mac, TunnelEnd, Underlay};
+use ovstunnel_ovs::{Observer, TunnelAddresses};
+use tokio::time::Instant;
+
+use crate::interfaces::{Device, Error, Interfaces, News, Route};
+use crate::writer::Tuned;
+
+/// The shortest time between two looks, and how often longer than a look the time until the next one is.
+const PAUSE: (Duration, u32) = (Duration::from_millis(50), 20);
+
+/// How long until what could not be asked is asked again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// What the database says of bridges and tunnels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Wanted {
+    bridges: Vec<String>,
+    tunnels: TunnelAddresses,
+}
+
+impl Wanted {
+    /// Nothing as long as the database is not known.
+    fn of(observer: &Observer) -> Option<Self> {
+        let known = observer.health().borrow().database.is_ok();
+        known.then(|| observer.read(|db| Wanted { bridges: db.bridge_names(), tunnels: db.tunnel_addresses() }))
+    }
+}
+
+/// Looks once.
+///
+/// # Errors
+/// When the kernel cannot be asked.
+pub(crate) async fn look(interfaces: &Interfaces, observer: &Observer) -> Result<Option<Underlay>, Error> {
+    let Some(wanted) = Wanted::of(observer) else { return Ok(None) };
+    Ends::default().look(interfaces, &wanted).await.map(Some)
+}
+
+/// Follows the underlay until the writer has ended.
+pub(crate) async fn follow(interfaces: Arc<Interfaces>, observer: Observer, writer: Tuned) {
+    if interfaces.can_change() {
+        let until = writer.clone();
+        tokio::select! {
+            () = until.ended() => {}
+            () = Follower { interfaces, observer, writer, ends: Ends::default(), news: None, said: false }.run() => {}
+        }
+    }
+}
+
+struct Follower {
+    interfaces: Arc<Interfaces>,
+    observer: Observer,
+    writer: Tuned,
+    ends: Ends,
+    news: Option<News>,
+    /// The log was told that the kernel cannot be asked.
+    said: bool,
+}
+
+impl Follower {
+    async fn run(mut self) {
+        let (mut revision, mut health) = (self.observer.revision(), self.observer.health());
+        let (mut looked_for, mut due) = (None, true);
+        loop {
+            revision.borrow_and_update();
+            health.borrow_and_update();
+            let (wanted, begun) = (Wanted::of(&self.observer), Instant::now());
+            if let Some(wanted) = wanted.filter(|wanted| due || looked_for.as_ref() != Some(wanted)) {
+                due = !self.look(&wanted).await;
+                looked_for = Some(wanted);
+                tokio::time::sleep(PAUSE.0.max(begun.elapsed().saturating_mul(PAUSE.1))).await;
+            }
+            tokio::select! {
+                there = next(&mut self.news) => {
+                    due = true;
+                    if !there {
+                        self.news = None;
+                    }
+                }
+                Ok(()) = revision.changed() => {}
+                Ok(()) = health.changed() => {}
+                () = tokio::time::sleep(AGAIN), if due => {}
+            }
+        }
+    }
+
+    /// Looks, and tells the writer; false where it is to be done again.
+    async fn look(&mut self, wanted: &Wanted) -> bool {
+        let news = match self.news.take() {
+            Some(news) => Ok(news),
+            // Before the look: nothing is missed between the two.
+            None => self.interfaces.news(),
+        };
+        let looked = match news {
+            Ok(news) => {
+                self.news = Some(news);
+                self.ends.look(&self.interfaces, wanted).await
+            }
+            Err(error) => Err(error),
+        };
+        match looked {
+            Ok(underlay) => self.writer.underlay(underlay),
+            Err(error) if !self.said => {
+                self.said = true;
+                let error = crate::problem::chain(&error);
+                tracing::warn!(%error, "the underlay cannot be followed; the flows that guard it stay as they are");
+                return false;
+            }
+            Err(_) => return false,
+        }
+        if std::mem::take(&mut self.said) {
+            tracing::info!("the underlay is followed again");
+        }
+        true
+    }
+}
+
+/// News, or nothing for ever where there are none.
+async fn next(news: &mut Option<News>) -> bool {
+    match news {
+        Some(news) => news.wait().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The end of each tunnel by the address of its other end. One whose way is gone for now keeps what it had.
+#[derive(Debug, Default)]
+struct Ends(BTreeMap<Ipv4Addr, TunnelEnd>);
+
+impl Ends {
+    async fn look(&mut self, interfaces: &Interfaces, wanted: &Wanted) -> Result<Underlay, Error> {
+        let devices = interfaces.devices().await?;
+        let remotes = wanted.tunnels.remotes.iter().copied().collect();
+        let routes = interfaces.routes(remotes).await?;
+        Ok(self.update(&devices, &routes, wanted))
+    }
+
+    fn update(&mut self, devices: &[Device], routes: &BTreeMap<Ipv4Addr, Option<Route>>, wanted: &Wanted) -> Underlay {
+        let mac = |device: &Device| device.mac.as_deref()?.parse::<Mac>().ok();
+        let by_name: BTreeMap<&str, &Device> = devices.iter().map(|device| (device.name.as_str(), device)).collect();
+        let mac_of = |name: &str| by_name.get(name).copied().and_then(mac);
+        self.0.retain(|remote, _| wanted.tunnels.remotes.contains(remote));
+        for (remote, route) in routes.iter().filter_map(|(remote, route)| Some((remote, route.as_ref()?))) {
+            let (Some(address), Some(mac)) = (route.source, mac_of(&route.device)) else { continue };
+            if !route.local {
+                self.0.insert(*remote, TunnelEnd { device: route.device.clone(), mac, address });
+            }
+        }
+        for end in self.0.values_mut() {
+            end.mac = mac_of(&end.device).unwrap_or(end.mac);
+        }
+        let local = |address: &Ipv4Addr| {
+            let device = devices.iter().find(|device| device.addresses.contains(&IpAddr::V4(*address)))?;
+            Some(TunnelEnd { device: device.name.clone(), mac: mac(device)?, address: *address })
+        };
+        let ends: BTreeSet<TunnelEnd> =
+            self.0.values().cloned().chain(wanted.tunnels.locals.iter().filter_map(local)).collect();
+        // Open vSwitch takes tunnels' packets apart at each address of the host, as soon as there is one tunnel.
+        let mut others = BTreeSet::new();
+        if !ends.is_empty() {
+            let ipv4 = |ip: &IpAddr| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None };
+            let all = devices.iter().filter_map(|device| Some((device, mac(device)?)));
+            others.extend(all.flat_map(|(device, mac)| {
+                let end = move |address| TunnelEnd { device: device.name.clone(), mac, address };
+                device.addresses.iter().filter_map(ipv4).filter(|ip| !ip.is_loopback()).map(end)
+            }));
+        }
+        let own = |name: &String| Some((name.clone(), mac_of(name)?));
+        let others = others.difference(&ends).cloned().collect();
+        let udp_ports = wanted.tunnels.udp_ports.clone();
+        Underlay { ends, others, udp_ports, own: wanted.bridges.iter().filter_map(own).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::interfaces::Neighbour;
+
+    fn device(name: &str, mac: &str, addresses: &[&str]) -> Device {
+        let addresses = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
+        Device { name: name.to_owned(), mac: Some(mac.to_owned()), addresses }
+    }
+
+    fn route(device: &str, source: [u8; 4]) -> Option<Route> {
+        let (source, next_hop) = (Some(source.into()), Ipv4Addr::LOCALHOST);
+        let neighbour = Neighbour::Known;
+        Some(Route { device: device.to_owned(), mtu: 1500, source, next_hop, local: false, neighbour })
+    }
+
+    const B: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+    const C: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 3);
+
+    fn wanted(locals: &[Ipv4Addr]) -> Wanted {
+        let locals = locals.iter().copied().collect();
+        let tunnels = TunnelAddresses { remotes: [B, C].into(), locals, udp_ports: BTreeSet::new() };
+        Wanted { bridges: vec!["xapi1".to_owned(), "br-phy".to_owned()], tunnels }
+    }
+
+    fn told(underlay: &Underlay) -> Vec<(&str, String, String)> {
+        let ends = underlay.ends.iter();
+        ends.map(|end| (end.device.as_str(), end.mac.to_string(), end.address.to_string())).collect()
+    }
+
+    #[test]
+    fn each_way_gives_its_device_and_address_once() {
+        let devices = [device("br-phy", "0a:00:00:00:00:01", &["10.0.0.1"]), device("xapi1", "0a:00:00:00:00:07", &[])];
+        let routes = [(B, route("br-phy", [10, 0, 0, 1])), (C, route("br-phy", [10, 0, 0, 1]))].into();
+        let underlay = Ends::default().update(&devices, &routes, &wanted(&[]));
+        let end = ("br-phy", "0a:00:00:00:00:01".to_owned(), "10.0.0.1".to_owned());
+        assert_eq!(told(&underlay), std::slice::from_ref(&end));
+        assert_eq!(underlay.own.len(), 2);
+        let more = [devices[0].clone(), device("mgmt0", "0a:00:00:00:00:09", &["198.51.100.1", "fe80::1"])];
+        let all = Ends::default().update(&more, &routes, &wanted(&[]));
+        assert_eq!(told(&all), std::slice::from_ref(&end));
+        let others: Vec<_> = all.others.iter().map(|end| (end.device.as_str(), end.address.to_string())).collect();
+        assert_eq!(others, [("mgmt0", "198.51.100.1".to_owned())], "each other IPv4 address");
+        assert!(Ends::default().update(&more, &BTreeMap::new(), &wanted(&[])).ends.is_empty(), "no tunnel has a way");
+        let two = [(B, route("br-phy", [10, 0, 0, 1])), (C, route("xapi1", [10, 9, 0, 1]))].into();
+        assert_eq!(Ends::default().update(&devices, &two, &wanted(&[])).ends.len(), 2);
+        let fixed = Ends::default().update(&devices, &BTreeMap::new(), &wanted(&[[10, 0, 0, 1].into()]));
+        assert_eq!(told(&fixed), [end], "options:local_ip");
+    }
+
+    #[test]
+    fn a_way_that_is_gone_keeps_its_end_and_follows_the_device() {
+        let mut ends = Ends::default();
+        let routes = [(B, route("br-phy", [10, 0, 0, 1])), (C, None)].into();
+        ends.update(&[device("br-phy", "0a:00:00:00:00:01", &["10.0.0.1"])], &routes, &wanted(&[]));
+        let gone = [(B, None), (C, None)].into();
+        let underlay = ends.update(&[device("br-phy", "0a:00:00:00:00:02", &[])], &gone, &wanted(&[]));
+        assert_eq!(told(&underlay), [("br-phy", "0a:00:00:00:00:02".to_owned(), "10.0.0.1".to_owned())]);
+        let underlay = ends.update(&[], &gone, &wanted(&[]));
+        assert_eq!(underlay.ends.len(), 1, "the device is gone for now");
+        let none = Wanted { bridges: vec![], tunnels: TunnelAddresses::default() };
+        assert!(ends.update(&[], &BTreeMap::new(), &none).ends.is_empty(), "no tunnel goes there any more");
+    }
+}
