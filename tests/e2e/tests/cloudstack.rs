@@ -172,10 +172,10 @@ fn the_commands_for_flows_without_a_cookie_work_as_the_page_says() -> Result<()>
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operators-guide/takeover.md");
     let page = std::fs::read_to_string(file)?;
     let spans: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
-    let of =
-        |start: &str| spans.iter().filter(|span| span.starts_with(start)).map(|span| span.replace("BRIDGE", "xapi1"));
-    let (looks, removals): (Vec<String>, Vec<String>) =
-        (of("ovs-ofctl dump-flows").collect(), of("for table").collect());
+    let of = |start: &str| -> Vec<String> {
+        spans.iter().filter(|span| span.starts_with(start)).map(|span| span.replace("BRIDGE", "xapi1")).collect()
+    };
+    let (looks, removals) = (of("ovs-ofctl dump-flows"), of("for table"));
     ensure!(looks.len() >= 2 && removals.len() == 1, "{looks:?} {removals:?}");
     let cloud = Cloud::new("pagecmds", 1)?;
     let host = cloud.node(1)?.host();
