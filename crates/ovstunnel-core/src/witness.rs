@@ -11,7 +11,8 @@ pub struct Witness {
     /// Flows with a priority above 65,535, as printed: Open vSwitch's own. One that forwards means that the bridge has lost its
     /// controller and is in fail-open.
     pub hidden: Vec<String>,
-    /// Flows of others, in the syntax of `ovs-ofctl dump-flows` without statistics.
+    /// Flows of others in the first table, as `bridge/dump-flows` prints them without statistics: it has no cookies. Open
+    /// vSwitch's own that forwards is not among them.
     pub foreign: Vec<String>,
     /// How each port is configured over OpenFlow, by its number; the bridge's own has `LOCAL`'s, 65,534.
     pub ports: BTreeMap<u32, PortConfig>,
@@ -21,7 +22,11 @@ pub struct Witness {
     pub addresses: Option<AddressTable>,
     /// Addresses that somebody has set by hand (`fdb/add`): by OpenFlow port, as printed.
     pub fixed_addresses: Vec<(String, String)>,
-    /// What became of frames that were followed through the tables.
+    /// Two ports between which an address moves, where addresses move more often than is healthy: a loop.
+    pub moving: Option<(String, String)>,
+    /// Where the table of addresses is full: the port with most of them, and how many.
+    pub filled_by: Option<(String, u64)>,
+    /// Frames that were followed through the tables and went elsewhere than they must, twice in a row.
     pub traces: Vec<Trace>,
 }
 
@@ -45,7 +50,7 @@ pub struct AddressTable {
     pub entries: u64,
     /// Addresses that it can hold.
     pub max: u64,
-    /// Moves of an address from one port to another in the last second.
+    /// Moves of an address from one port to another in a second: the lower one of the last two samples.
     pub moves_per_second: u64,
 }
 

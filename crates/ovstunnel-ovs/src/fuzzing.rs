@@ -82,6 +82,34 @@ pub fn no_flood(printed: &str) -> BTreeSet<u32> {
     crate::ofctl::parse_no_flood(printed)
 }
 
+/// What is made of what the control socket prints of flow tables: how many hidden ones, how many of others, and whether there is
+/// nothing but Open vSwitch's own.
+pub fn tables(printed: &str) -> Option<(usize, usize, bool)> {
+    let now = std::time::Instant::now();
+    let tables = crate::Tables::parse(printed, (now, now))?;
+    Some((tables.hidden.len(), tables.foreign(&ovstunnel_core::FlowsSeen::none()).len(), tables.bare))
+}
+
+/// The ports of which `ovs-ofctl show` says something.
+pub fn ports_told(printed: &str) -> usize {
+    crate::PortsTold::parse(printed).ports.len()
+}
+
+/// What is made of what the control socket prints of addresses: those set by hand, those on the fullest port, and whether any
+/// has moved since the same was printed.
+pub fn addresses(printed: &str) -> (usize, u64, bool) {
+    let _ = crate::AddressCounts::parse(printed);
+    let fixed = crate::Questions::fixed_addresses(printed);
+    let fullest = crate::Questions::fullest_port(printed);
+    (fixed.len(), fullest.map_or(0, |(_, count)| count), crate::moved_between(printed, printed).is_some())
+}
+
+/// Where a frame came out, with the ports of the last bridge that the text itself tells of.
+pub fn followed(printed: &str) -> Option<ovstunnel_core::Followed> {
+    let ports = crate::DatapathPorts::parse(printed).into_values().next_back().unwrap_or_default();
+    ports.followed(printed)
+}
+
 /// Major and minor version in what `ovs-vsctl --version` prints.
 pub fn version(printed: &str) -> Option<(u32, u32)> {
     crate::vsctl::parse_version(printed)

@@ -14,14 +14,16 @@ mod runner;
 mod sign;
 mod simulated;
 mod switch;
+mod told;
 mod vsctl;
 mod xe;
 
 pub use mirror::{Db, Observer, SwitchView, TunnelAddresses};
-pub use real::{CommandHook, RealSwitch, RunResult, Tools};
+pub use real::{CommandHook, Counter, Questions, RealSwitch, RunResult, Tools};
 pub use rows::{Row, Rows};
 pub use runner::{Finished, RunError};
 pub use sign::FlowSign;
 pub use simulated::{Becomes, Pace, SimulatedSwitch, Work};
 pub use switch::{Command, CommitError, Health, StartError, Switch};
+pub use told::{AddressCounts, DatapathPorts, PortsTold, Tables, moved_between};
 pub use xe::{Xe, XeError};

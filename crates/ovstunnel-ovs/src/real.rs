@@ -4,6 +4,7 @@
 //! do: decide what to do about a failure; it only says what is known after it.
 
 mod outcome;
+mod told;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -23,9 +24,10 @@ use tokio::time::Instant;
 
 use crate::mirror::{Observer, follow_database, follow_vswitchd};
 use crate::runner::{Bounds, Finished, RunError, run};
-use crate::sign::FlowSign;
 use crate::vsctl::{self, Failure};
 use crate::{Command, CommitError, Health, Rows, StartError, control, ofctl, rows};
+
+pub use told::{Counter, Questions};
 
 /// Added to a tool's own time-out before it is killed: it must have the chance to say itself what it waited for.
 const GRACE: Duration = Duration::from_millis(500);
@@ -180,6 +182,8 @@ pub struct RealSwitch {
     kept: Arc<Mutex<Option<Arc<File>>>>,
     /// Rate of the meters that are made from now on.
     pps: Arc<AtomicU32>,
+    /// Connections for questions that nobody asks on at this moment.
+    idle: Arc<Mutex<Vec<Questions>>>,
     _followers: Arc<JoinSet<()>>,
 }
 
@@ -208,7 +212,15 @@ impl RealSwitch {
         followers.spawn(follow_database(observer.clone(), tools.rundir.join("db.sock")));
         followers.spawn(follow_vswitchd(observer.clone(), tools.rundir.clone()));
         let pps = Arc::new(tools.vif_broadcast_pps.into());
-        Ok(RealSwitch { tools, hook, observer, kept: Arc::default(), pps, _followers: followers.into() })
+        Ok(RealSwitch {
+            tools,
+            hook,
+            observer,
+            kept: Arc::default(),
+            pps,
+            idle: Arc::default(),
+            _followers: followers.into(),
+        })
     }
 
     /// Gives the meters that are made from now on another rate.
@@ -240,10 +252,6 @@ impl RealSwitch {
             Some(reason) => reason,
             None => std::future::pending().await,
         }
-    }
-
-    pub(crate) fn observer(&self) -> &Observer {
-        &self.observer
     }
 
     pub(crate) fn tools(&self) -> &Tools {
@@ -339,8 +347,7 @@ impl RealSwitch {
 
     async fn flood_to_again(&self, bridge: &str, port: u32) -> Result<(), CommitError> {
         for how in ["no-flood", "flood"] {
-            let args = ofctl::mod_port(&self.tools, bridge, port, how);
-            self.ofctl(&args, "").await?;
+            self.set_port(bridge, port, how).await?;
         }
         Ok(())
     }
@@ -383,16 +390,9 @@ impl RealSwitch {
         Ok(FlowsSeen::parse_dump(&finished.stdout))
     }
 
-    pub(crate) async fn flow_sign(&self, bridge: &str) -> Option<FlowSign> {
-        let at = Instant::now().into_std();
-        let printed = self.printed_flows(bridge).await;
-        let printed = printed.inspect_err(|error| tracing::debug!(bridge, %error, "no sign of its flows"));
-        FlowSign::parse(&printed.ok()?, at)
-    }
-
     pub(crate) async fn printed_flows(&self, bridge: &str) -> Result<String, CommitError> {
         let printed = tokio::select! {
-            printed = control::flow_tables(&self.tools.rundir, bridge, self.tools.timeout) => printed,
+            printed = self.printed(bridge) => printed,
             reason = self.gone(Needs::Vswitchd) => Err(std::io::Error::other(reason)),
         };
         printed.map_err(|error| CommitError::Unavailable(error.to_string()))

@@ -5,7 +5,7 @@
 //! place under another cookie is told by its age. Must not say what the flows are (docs/adr/0017).
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The sign of a bridge's flow tables at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,13 +14,14 @@ pub struct FlowSign {
     digest: u64,
     /// Age of the youngest flow, in whole seconds.
     youngest: u64,
-    /// When it was asked for.
-    at: Instant,
+    /// When it was asked for, and when the answer was there: the switch has looked in between.
+    at: (Instant, Instant),
 }
 
 impl FlowSign {
-    /// Reads what `bridge/dump-flows` prints, asked for at `at`; nothing where a line is not understood.
-    pub(crate) fn parse(printed: &str, at: Instant) -> Option<Self> {
+    /// Reads what `bridge/dump-flows` prints, with the moments before and after it was asked; nothing where a line is not
+    /// understood.
+    pub(crate) fn parse(printed: &str, at: (Instant, Instant)) -> Option<Self> {
         let (mut digest, mut youngest) = (DefaultHasher::new(), u64::MAX);
         for line in printed.lines() {
             let mut age = None;
@@ -39,17 +40,21 @@ impl FlowSign {
 
     /// Whether the tables are what they were at the time of `earlier`: they read the same, and no flow is younger than that.
     ///
-    /// Ages are whole seconds. A flow that took an equal one's place within a second of `earlier` is not told from it.
+    /// Ages are whole seconds, rounded down, so that a flow which was younger than a second at that time may be taken for one
+    /// that came later, but never the other way round.
     pub fn same_as(&self, earlier: &FlowSign) -> bool {
-        let between = self.at.saturating_duration_since(earlier.at);
-        self.digest == earlier.digest && self.youngest >= between.as_secs()
+        let between = self.at.1.saturating_duration_since(earlier.at.0);
+        self.digest == earlier.digest && Duration::from_secs(self.youngest) >= between
+    }
+
+    /// Whether some flow is so young that no later sign can be known to be the same.
+    pub fn is_fresh(&self) -> bool {
+        self.youngest < 2
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const PRINTED: &str = "\
@@ -59,7 +64,7 @@ table_id=254, duration=9s, n_packets=0, n_bytes=0, priority=0,reg0=0x2,actions=d
 ";
 
     fn sign(printed: &str, at: Instant) -> FlowSign {
-        FlowSign::parse(printed, at).unwrap()
+        FlowSign::parse(printed, (at, at + Duration::from_millis(1))).unwrap()
     }
 
     #[test]
@@ -95,10 +100,22 @@ table_id=254, duration=9s, n_packets=0, n_bytes=0, priority=0,reg0=0x2,actions=d
     }
 
     #[test]
+    fn an_equal_flow_that_came_within_the_same_second_is_a_difference() {
+        let then = Instant::now();
+        // Replaced at any moment after the first look, however soon the second one comes.
+        for (replaced, looked) in [(1, 2), (1, 990), (990, 999), (1, 1_000), (300, 1_400), (999, 60_001)] {
+            let age = (looked - replaced) / 1_000;
+            let printed = PRINTED.replace("=7s", &format!("={age}s")).replace("=9s", "=70s");
+            let later = sign(&printed, then + Duration::from_millis(looked));
+            assert!(!later.same_as(&sign(PRINTED, then)), "replaced after {replaced} ms, looked after {looked} ms");
+        }
+    }
+
+    #[test]
     fn what_is_not_understood_is_no_sign() {
         for odd in ["priority=0,actions=NORMAL", "duration=1.5s, priority=0,actions=NORMAL", "duration=1, actions=drop"]
         {
-            assert_eq!(FlowSign::parse(odd, Instant::now()), None, "{odd}");
+            assert_eq!(FlowSign::parse(odd, (Instant::now(), Instant::now())), None, "{odd}");
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use ovstunnel_core::{FlowChange, FlowsSeen, Footbridge, ObservedBridge, PluginTable, Settings, SpanningTree, Step};
 use tokio::sync::watch;
 
-use crate::{FlowSign, Observer, RealSwitch, Rows, SimulatedSwitch};
+use crate::{Observer, RealSwitch, Rows, SimulatedSwitch, Tables};
 
 /// The table in which every frame begins.
 const ENTRY: &str = "table=0";
@@ -231,11 +231,27 @@ impl Switch {
         }
     }
 
-    /// A sign of a bridge's flow tables, where the switch can give one: far cheaper than to read them.
-    pub async fn flow_sign(&self, bridge: &str) -> Option<FlowSign> {
+    /// What the control socket tells of a bridge's flow tables, where the switch can say it: far cheaper than to read our flows.
+    pub async fn tables(&self, bridge: &str) -> Option<Tables> {
         match self {
-            Switch::Real(real) => real.flow_sign(bridge).await,
+            Switch::Real(real) => real.tables(bridge).await,
             Switch::Simulated(_) => None,
+        }
+    }
+
+    /// Open vSwitch on this host, which can be asked more than a simulated one.
+    pub fn real(&self) -> Option<&RealSwitch> {
+        match self {
+            Switch::Real(real) => Some(real),
+            Switch::Simulated(_) => None,
+        }
+    }
+
+    /// Sets one part of a port's configuration over OpenFlow: `flood`, `up`, `receive`, `forward` or the contrary.
+    pub async fn set_port(&self, bridge: &str, port: u32, how: &str) -> Result<(), CommitError> {
+        match self {
+            Switch::Real(real) => real.set_port(bridge, port, how).await,
+            Switch::Simulated(_) => Ok(()),
         }
     }
 

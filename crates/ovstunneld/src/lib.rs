@@ -29,5 +29,6 @@ pub mod service;
 pub mod support;
 pub mod tls;
 mod underlay;
+pub mod witness;
 pub mod writer;
 pub mod xapi;

@@ -10,7 +10,7 @@ use axum::Router;
 use ovstunnel_api::{GRE_OVERHEAD, Interface};
 use ovstunnel_core::{Ipv6Policy, Settings};
 use ovstunnel_ovs::{CommandHook, RealSwitch, SimulatedSwitch, StartError, Switch, Tools};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::access::Access;
 use crate::config::Config;
@@ -19,6 +19,7 @@ use crate::interfaces::Interfaces;
 use crate::lock::WriterLock;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
+use crate::witness::{self, Witnesses};
 use crate::writer::Writer;
 use crate::xapi::Xapi;
 use crate::{edge, notify, routes, underlay};
@@ -34,6 +35,7 @@ const FIRST_LOOK: Duration = Duration::from_secs(5);
 pub struct Service {
     running: JoinHandle<()>,
     watchdog: Option<JoinHandle<()>>,
+    witness: Option<JoinSet<()>>,
     tuner: Tuner,
 }
 
@@ -84,10 +86,12 @@ impl Service {
         let (access, logging) = (Some(access), Some(logging));
         let counted = metrics.clone();
         let host = Host { access, logging, metrics, lock, interfaces, xapi, doctor: doctor.clone() };
-        let (router, running, writer) = assemble_on(host, switch.clone(), settings(config), config.reconcile.interval);
+        let (router, running, writer, witnesses) =
+            assemble_on(host, switch.clone(), settings(config), config.reconcile.interval);
+        let witness = witness::start(&switch, &writer, witnesses);
         let watchdog = notify::watchdog(writer.progress(), config.ovs.timeout);
         let tuner = Tuner { switch, writer, doctor, metrics: counted };
-        Ok((router, Service { running, watchdog, tuner }))
+        Ok((router, Service { running, watchdog, witness, tuner }))
     }
 
     /// Waits until the first look at everything is over: the daemon is what a caller expects then. Where Open vSwitch does not
@@ -104,6 +108,8 @@ impl Service {
 
     /// Waits until the writer has finished what it was given. All routers must be gone by then.
     pub async fn finish(self) {
+        // It only asks.
+        drop(self.witness);
         // The last handle of the writer, which ends with it.
         drop(self.tuner);
         if tokio::time::timeout(FINISH, self.running).await.is_err() {
@@ -125,7 +131,7 @@ pub fn assemble(
     let (metrics, lock) = (Metrics::default(), WriterLock::none());
     let doctor = Doctor::new(Config::default()).into();
     let host = Host { access: None, logging: None, metrics, lock, interfaces, xapi: None, doctor };
-    let (router, running, _) = assemble_on(host, switch, settings, interval);
+    let (router, running, ..) = assemble_on(host, switch, settings, interval);
     (router, running)
 }
 
@@ -140,14 +146,20 @@ struct Host {
     doctor: Arc<Doctor>,
 }
 
-fn assemble_on(host: Host, switch: Switch, settings: Settings, interval: Duration) -> (Router, JoinHandle<()>, Writer) {
+fn assemble_on(
+    host: Host,
+    switch: Switch,
+    settings: Settings,
+    interval: Duration,
+) -> (Router, JoinHandle<()>, Writer, Witnesses) {
     let Host { access, logging, metrics, lock, interfaces, xapi, doctor } = host;
     let (writer, running) = Writer::start(switch.clone(), settings, interval, metrics.clone(), lock);
-    let interfaces = Arc::new(interfaces);
+    let (interfaces, witnesses) = (Arc::new(interfaces), Witnesses::default());
     tokio::spawn(underlay::follow(Arc::clone(&interfaces), switch.observer().clone(), writer.tuned()));
     let state = routes::State {
         switch,
         writer: writer.clone(),
+        witnesses: witnesses.clone(),
         interfaces,
         turns: Arc::default(),
         xapi,
@@ -155,7 +167,7 @@ fn assemble_on(host: Host, switch: Switch, settings: Settings, interval: Duratio
         logging,
         doctor,
     };
-    (edge::wrap(routes::router(state), access), running, writer)
+    (edge::wrap(routes::router(state), access), running, writer, witnesses)
 }
 
 /// Open vSwitch as the configuration says.

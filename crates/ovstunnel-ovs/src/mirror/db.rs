@@ -58,6 +58,8 @@ pub struct Db {
     pub(crate) bridge_of: Rows<Uuid>,
     pub(crate) port_of: Rows<Uuid>,
     pub(crate) touched: BTreeSet<String>,
+    /// The same for whoever asks the switch itself.
+    pub(crate) touched_for_witness: BTreeSet<String>,
     /// The configuration that vswitchd was last asked to take up.
     pub(crate) next_cfg: i64,
     /// The configuration that vswitchd has taken up.
@@ -188,6 +190,7 @@ impl Db {
         let of_ports = ports.iter().chain(of_interfaces).filter_map(|uuid| self.bridge_of.get(uuid));
         let names = bridges.iter().chain(of_ports).filter_map(|uuid| Some(self.bridges.get(uuid)?.name.clone()));
         let names: BTreeSet<String> = names.collect();
+        self.touched_for_witness.extend(names.iter().cloned());
         self.touched.extend(names);
     }
 

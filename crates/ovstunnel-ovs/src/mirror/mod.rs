@@ -89,6 +89,12 @@ impl Observer {
         std::mem::take(&mut db.touched)
     }
 
+    /// The same for whoever asks the switch itself; neither takes anything from the other.
+    pub fn take_touched_for_witness(&self) -> BTreeSet<String> {
+        let mut db = self.db.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        std::mem::take(&mut db.touched_for_witness)
+    }
+
     /// Time since the mirror last heard of a change; since its start where it never did.
     pub fn age(&self) -> Duration {
         self.heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner).elapsed()

@@ -32,6 +32,7 @@ use crate::logging::Logging;
 use crate::metrics::{self, Metrics};
 use crate::plugin::Turns;
 use crate::problem::ApiError;
+use crate::witness::Witnesses;
 use crate::writer::{Planned, WriteError, Writer};
 use crate::xapi::Xapi;
 
@@ -42,6 +43,8 @@ pub struct State {
     pub switch: Switch,
     /// The one that changes it.
     pub writer: Writer,
+    /// What the switch itself says of its bridges.
+    pub witnesses: Witnesses,
     /// Devices of this host.
     pub interfaces: Arc<Interfaces>,
     /// Whose turn it is among calls of the plugin.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use ovstunnel_core::FlowsSeen;
 use ovstunnel_ovs::FlowSign;
@@ -17,6 +18,8 @@ struct Inner {
     generation: u64,
     signs: u64,
     seen: HashMap<Uuid, Seen>,
+    /// When the switch last said, by its counters, that no flow of any bridge was changed.
+    unchanged: Option<SystemTime>,
 }
 
 #[derive(Debug)]
@@ -24,6 +27,19 @@ struct Seen {
     flows: FlowsSeen,
     /// The sign of the tables when they were read; none where they were written since.
     sign: Option<FlowSign>,
+    /// When the switch last said that they are these.
+    as_of: SystemTime,
+}
+
+/// What a sign says of what is known of a bridge's flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Still {
+    /// It still holds.
+    Same,
+    /// It does not, or may not.
+    Other,
+    /// There is nothing to compare with: the daemon itself has written since it was read, or it never was.
+    Unsigned,
 }
 
 impl FlowTable {
@@ -40,13 +56,50 @@ impl FlowTable {
 
     /// Remembers what was read, with the sign of the tables at that moment.
     pub(super) fn set_signed(&self, bridge: Uuid, flows: FlowsSeen, sign: Option<FlowSign>) {
-        self.write(|inner| drop(inner.seen.insert(bridge, Seen { flows, sign })));
+        let as_of = SystemTime::now();
+        self.write(|inner| drop(inner.seen.insert(bridge, Seen { flows, sign, as_of })));
     }
 
-    /// Whether the tables are still those that were read last, by their sign.
-    pub(super) fn is_still(&self, bridge: Uuid, sign: &FlowSign) -> bool {
+    /// Whether the tables are still those that were read last, by their sign. Where they are that is noted.
+    pub(crate) fn compare(&self, bridge: Uuid, sign: &FlowSign) -> Still {
+        let mut still = Still::Unsigned;
+        self.write(|inner| {
+            if let Some(seen) = inner.seen.get_mut(&bridge)
+                && let Some(earlier) = seen.sign
+            {
+                still = if sign.same_as(&earlier) { Still::Same } else { Still::Other };
+                seen.as_of = if still == Still::Same { SystemTime::now() } else { seen.as_of };
+            }
+        });
+        still
+    }
+
+    /// Whether a later sign can say that what is known still holds.
+    pub(crate) fn is_signed(&self, bridge: Uuid) -> bool {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        inner.seen.get(&bridge).and_then(|seen| seen.sign).is_some_and(|earlier| sign.same_as(&earlier))
+        inner.seen.get(&bridge).is_some_and(|seen| seen.sign.is_some())
+    }
+
+    /// Has a bridge's flows read again, whatever their sign says.
+    pub(crate) fn doubt(&self, bridge: Uuid) {
+        self.write(|inner| {
+            if let Some(seen) = inner.seen.get_mut(&bridge) {
+                seen.sign = None;
+            }
+        });
+    }
+
+    /// The switch says that since it was last asked no flow of any bridge was changed.
+    pub(crate) fn unchanged(&self, at: SystemTime) {
+        self.write(|inner| inner.unchanged = Some(at));
+    }
+
+    /// When the switch last said that a bridge's flows are what is known of them; nothing where nothing is known.
+    pub fn as_of(&self, bridge: Uuid) -> Option<SystemTime> {
+        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let seen = inner.seen.get(&bridge).filter(|seen| seen.flows != FlowsSeen::Unknown)?;
+        let by_counter = inner.unchanged.filter(|_| seen.sign.is_some());
+        Some(by_counter.map_or(seen.as_of, |at| at.max(seen.as_of)))
     }
 
     /// Forgets a bridge that is gone.
@@ -63,7 +116,7 @@ impl FlowTable {
     pub(super) fn enter_generation(&self, generation: u64) {
         self.write(|inner| {
             if inner.generation != generation {
-                *inner = Inner { generation, signs: inner.signs, seen: HashMap::new() };
+                *inner = Inner { generation, signs: inner.signs, ..Inner::default() };
             }
         });
     }
@@ -74,7 +127,7 @@ impl FlowTable {
         self.write(|inner| {
             if inner.signs != signs {
                 forgotten = !inner.seen.is_empty();
-                *inner = Inner { generation: inner.generation, signs, seen: HashMap::new() };
+                *inner = Inner { generation: inner.generation, signs, ..Inner::default() };
             }
         });
         forgotten
@@ -82,5 +135,26 @@ impl FlowTable {
 
     fn write(&self, change: impl FnOnce(&mut Inner)) {
         change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn knowledge_is_as_old_as_its_last_confirmation() {
+        let (table, bridge) = (FlowTable::default(), Uuid::from_u128(1));
+        let later = SystemTime::now() + Duration::from_secs(60);
+        assert_eq!(table.as_of(bridge), None);
+        table.set(bridge, FlowsSeen::Unknown);
+        assert_eq!(table.as_of(bridge), None, "of nothing there is no knowledge");
+        table.set(bridge, FlowsSeen::none());
+        table.unchanged(later);
+        let written = table.as_of(bridge).unwrap();
+        assert!(written < later, "what was written and not read back is not confirmed by a counter");
+        assert!(!table.is_signed(bridge));
     }
 }

@@ -16,6 +16,7 @@ mod progress;
 mod refused_bridge;
 mod repair;
 mod retry;
+mod suspects;
 mod takeover;
 mod ticket;
 mod tuned;
@@ -36,10 +37,12 @@ use crate::metrics::Metrics;
 
 pub use answer::{Done, Planned, Refusal, Seen, WriteError};
 pub use flow_table::FlowTable;
+pub(crate) use flow_table::Still;
 pub use looks::{Look, Looks};
 pub use outcome::Unsettled;
 pub use progress::Progress;
 pub use repair::Report;
+pub(crate) use suspects::{Suspects, Suspicion, Watched, needed, ports_of_ours};
 use ticket::Ticket;
 
 pub use takeover::{PlannedTakeover, TakenOver, TakeoverState};
@@ -100,8 +103,8 @@ pub(crate) enum Message {
 
 /// What can be changed while the writer runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Tuning {
-    settings: Arc<Settings>,
+pub(crate) struct Tuning {
+    pub settings: Arc<Settings>,
     interval: Duration,
 }
 
@@ -116,6 +119,7 @@ pub struct Writer {
     unsettled: Unsettled,
     /// Within which each request is answered.
     deadline: Duration,
+    suspects: Suspects,
     tuning: Arc<watch::Sender<Tuning>>,
 }
 
@@ -132,6 +136,7 @@ impl Writer {
         let (reconciled, reconciled_at) = watch::channel(None);
         let flows = FlowTable::default();
         let (looks, progress, unsettled) = (Looks::default(), Progress::default(), Unsettled::default());
+        let suspects = Suspects::default();
         let tuning = Tuning { settings: Arc::new(settings), interval };
         let deadline = switch.timeout() + BEYOND;
         let task = Task {
@@ -152,13 +157,15 @@ impl Writer {
             batches: 0,
             metrics,
             progress: progress.clone(),
+            suspects: suspects.clone(),
             lock,
             after_request: false,
         };
         let (tuning, tuned) = watch::channel(tuning);
         let running = tokio::spawn(task.run(tuned));
         let tuning = Arc::new(tuning);
-        (Writer { queue, flows, reconciled: reconciled_at, looks, progress, unsettled, deadline, tuning }, running)
+        let reconciled = reconciled_at;
+        (Writer { queue, flows, reconciled, looks, progress, unsettled, deadline, suspects, tuning }, running)
     }
 
     /// Has a change carried out. If the caller goes away meanwhile, it is carried out all the same.
@@ -314,6 +321,8 @@ struct Task {
     batches: u64,
     metrics: Metrics,
     progress: Progress,
+    /// Bridges of which the switch itself says that something was changed there.
+    suspects: Suspects,
     lock: WriterLock,
     /// A request was the last thing that was done.
     after_request: bool,
@@ -354,6 +363,7 @@ impl Task {
                     revision.borrow_and_update();
                     self.switch_changed().await;
                 }
+                () = self.suspects.noted() => self.look_at_suspects().await,
                 () = now, if after_request => {}
             }
         }

@@ -18,11 +18,12 @@ use uuid::Uuid;
 
 use super::batch::Desired;
 use super::execute::Effect;
+use super::flow_table::Still;
 use super::outcome::Refused;
 use super::{Planned, TakenOver, TakeoverState, Task, WriteError};
 
 /// Dumps of flows that run at the same time; each mostly waits.
-const DUMPS_AT_ONCE: usize = 16;
+const DUMPS_AT_ONCE: usize = 64;
 
 /// What a look at everything found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,9 +68,10 @@ impl Task {
         // A vswitchd that has started while we lived has no flow of ours but those that were written since: there is
         // nothing to read and everything to write, and VMs wait for it.
         let anew = reconciled.is_some_and(|before| before != health.generation);
+        let foreign = self.foreign(&managed);
+        self.flows.retain(&managed.iter().chain(&foreign).map(|(_, uuid)| *uuid).collect::<Vec<_>>());
         let failed = if anew { vec![] } else { self.read_flows(&managed).await };
         let mut report = Report { bridges: managed.len(), failed, ..Report::default() };
-        let foreign = if reconciled == Some(health.generation) { vec![] } else { self.foreign() };
         // That the flows of a bridge that is not ours cannot be read is no failure of ours.
         let _ = self.read_flows_of_some(foreign.iter().map(|(name, uuid)| (name, uuid))).await;
         let Repairs { steps, tunnels, in_error, desired } = self.repairs_and_left_overs(&managed, &foreign);
@@ -192,19 +194,18 @@ impl Task {
     }
 
     /// The bridges that are not ours, with their rows.
-    fn foreign(&self) -> Vec<(BridgeName, Uuid)> {
-        let managed: BTreeSet<BridgeName> = self.managed().into_iter().map(|(name, _)| name).collect();
+    fn foreign(&self, managed: &[(BridgeName, Uuid)]) -> Vec<(BridgeName, Uuid)> {
+        let managed: BTreeSet<&BridgeName> = managed.iter().map(|(name, _)| name).collect();
         self.switch.observer().read(|db| {
             let view = db.view();
             let bridges = db.bridge_names().into_iter().filter_map(|name| view.bare_bridge(&name));
             let named = bridges.filter_map(|bridge| Some((bridge.name.parse().ok()?, bridge.uuid)));
-            named.filter(|(name, _)| !managed.contains(name)).collect()
+            named.filter(|(name, _): &(BridgeName, Uuid)| !managed.contains(name)).collect()
         })
     }
 
-    /// Reads the flows of all managed bridges and forgets those of others; says which could not be read.
+    /// Reads the flows of all managed bridges; says which could not be read.
     async fn read_flows(&self, bridges: &[(BridgeName, Uuid)]) -> Vec<String> {
-        self.flows.retain(&bridges.iter().map(|(_, uuid)| *uuid).collect::<Vec<_>>());
         self.read_flows_of_some(bridges.iter().map(|(name, uuid)| (name, uuid))).await
     }
 
@@ -234,9 +235,16 @@ impl Task {
     /// Reads the flows of one bridge, if they are not those that were read last; says why they could not be read.
     async fn read_flows_of(&self, name: &BridgeName, uuid: Uuid) -> Option<String> {
         self.progress.step();
-        let sign = self.switch.flow_sign(name.as_str()).await;
-        if sign.is_some_and(|sign| self.flows.is_still(uuid, &sign)) {
-            return None;
+        let tables = self.switch.tables(name.as_str()).await;
+        if let Some(tables) = &tables {
+            if self.flows.compare(uuid, &tables.sign) == Still::Same {
+                return None;
+            }
+            if tables.bare {
+                // None of ours can be among none: that needs no command.
+                self.flows.set_signed(uuid, FlowsSeen::none(), Some(tables.sign));
+                return None;
+            }
         }
         let seen = match self.switch.dump_flows(name.as_str()).await {
             Ok(seen) => seen,
@@ -246,8 +254,9 @@ impl Task {
             }
         };
         // The sign is that of what was read only if nothing changed meanwhile.
-        let after = self.switch.flow_sign(name.as_str()).await;
-        let sign = sign.filter(|before| after.is_some_and(|after| after.same_as(before)));
+        let after = self.switch.tables(name.as_str()).await;
+        let sign = tables.map(|tables| tables.sign);
+        let sign = sign.filter(|before| after.is_some_and(|after| after.sign.same_as(before)));
         self.flows.set_signed(uuid, seen, sign);
         None
     }
@@ -281,7 +290,7 @@ impl Task {
     }
 
     /// Has Open vSwitch try again, at growing distances, for as long as tunnels are in error.
-    fn expect_health(&mut self, in_error: usize) {
+    pub(super) fn expect_health(&mut self, in_error: usize) {
         if in_error > 0 {
             self.sick.failed();
         }
@@ -377,7 +386,7 @@ fn tell_take_overs(report: &mut Report, bridges: Vec<TakenOver>) {
 }
 
 /// Sorts what was planned into done and failed.
-fn tell(report: &mut Report, steps: &[Step], effect: &Effect) {
+pub(super) fn tell(report: &mut Report, steps: &[Step], effect: &Effect) {
     for step in steps {
         let words = step.to_string();
         match effect.failure_of(step) {

@@ -4,7 +4,7 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use ovstunnel_core::{AclId, BridgeName, Cidr, GreKey, HostId, Learnt, Mac, NetworkUuid, PortName, RemoteIp, VpcId};
-use ovstunnel_ovs::fuzzing::{no_flood, version, xe_map};
+use ovstunnel_ovs::fuzzing::{addresses, followed, no_flood, ports_told, tables, version, xe_map};
 use ovstunneld::fuzzing::peer;
 
 use crate::readable;
@@ -38,7 +38,7 @@ fn again<T: FromStr<Err: Display> + Display + PartialEq + Debug>(text: &str, lon
     }
 }
 
-/// What `xe`, `ovs-ofctl show`, `ovs-appctl fdb/show` and `ovs-vsctl --version` print.
+/// What `xe`, `ovs-ofctl show`, `ovs-appctl fdb/show` and `ovs-vsctl --version` print, and what the switch tells as a witness.
 pub(crate) fn tools(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let map = xe_map(&text);
@@ -49,8 +49,27 @@ pub(crate) fn tools(data: &[u8]) {
     }
     assert!(no_flood(&text).len() <= text.lines().count());
     assert!(Learnt::parse(&text).len() <= text.lines().count());
+    witness(&text);
     if let Some((major, minor)) = version(&text) {
         assert_eq!(version(&format!("ovs-vsctl (Open vSwitch) {major}.{minor}.0\n")), Some((major, minor)));
+    }
+}
+
+/// Nothing is told more often than there are lines, nothing has moved where nothing has changed, and what is kept is bounded.
+fn witness(text: &str) {
+    let lines = text.lines().count();
+    if let Some((hidden, foreign, bare)) = tables(text) {
+        assert!(hidden + foreign <= lines);
+        assert!(!bare || hidden + foreign == 0, "{text:?}");
+    }
+    assert!(ports_told(text) <= lines);
+    let (fixed, fullest, moved) = addresses(text);
+    assert!(fixed <= lines && fullest <= lines as u64);
+    // One address can stand in two lines, on two ports.
+    assert!(!moved || lines > 1, "{text:?}");
+    if let Some(followed) = followed(text) {
+        assert!(followed.outs.len() <= text.len() && followed.unresolved.len() <= lines);
+        assert!(followed.evidence.chars().count() <= 1_000 && !followed.evidence.contains('\n'));
     }
 }
 

@@ -1,0 +1,180 @@
+//! What the switch itself tells of a bridge, asked for.
+//!
+//! What it does: questions on the control socket and by `ovs-ofctl show`; the repair of a port's configuration. What it must not
+//! do: change anything by asking.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use ovstunnel_core::{Followed, Frame, Learnt};
+
+use tokio::sync::watch;
+
+use super::RealSwitch;
+use crate::control::Control;
+use crate::told::{AddressCounts, DatapathPorts, PortsTold, Tables, addresses};
+use crate::{CommitError, Health, Observer, ofctl};
+
+/// What the switch counts of itself: where a counter stays the same, nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// Changes of flows of any bridge.
+    Flows,
+    /// Changes of bridges and ports, by the database or by OpenFlow.
+    Configuration,
+}
+
+impl Counter {
+    fn name(self) -> &'static str {
+        match self {
+            Counter::Flows => "rev_flow_table",
+            Counter::Configuration => "rev_reconfigure",
+        }
+    }
+}
+
+/// Connections that are kept for questions.
+const KEPT: usize = 64;
+
+/// Asks one `ovs-vswitchd` again and again on one connection.
+#[derive(Debug)]
+pub struct Questions(Control);
+
+impl Questions {
+    async fn ask(&mut self, method: &str, parameters: &[&str]) -> Option<String> {
+        let answer = self.0.ask(method, parameters).await;
+        answer.inspect_err(|error| tracing::trace!(method, ?parameters, %error, "no answer")).ok()
+    }
+
+    /// A counter; nothing where this Open vSwitch cannot tell it.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn count(&mut self, counter: Counter) -> io::Result<Option<u64>> {
+        match self.0.ask("coverage/read-counter", &[counter.name()]).await {
+            Ok(text) => Ok(text.trim().parse().ok()),
+            Err(error) if error.kind() == io::ErrorKind::Other => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The flow tables of a bridge; nothing where they are not told or not understood.
+    pub async fn tables(&mut self, bridge: &str) -> Option<Tables> {
+        let before = Instant::now();
+        let printed = self.ask("bridge/dump-flows", &[bridge]).await?;
+        Tables::parse(&printed, (before, Instant::now()))
+    }
+
+    /// The counters of a bridge's table of addresses.
+    pub async fn address_counts(&mut self, bridge: &str) -> Option<AddressCounts> {
+        AddressCounts::parse(&self.ask("fdb/stats-show", &[bridge]).await?)
+    }
+
+    /// The addresses that a bridge knows, as they are printed. That can be long.
+    pub async fn addresses(&mut self, bridge: &str) -> Option<String> {
+        self.ask("fdb/show", &[bridge]).await
+    }
+
+    /// The addresses that somebody has set by hand, of what was printed: port and address.
+    pub fn fixed_addresses(printed: &str) -> Vec<(String, String)> {
+        addresses::fixed(printed)
+    }
+
+    /// The port with most addresses, of what was printed, and how many.
+    pub fn fullest_port(printed: &str) -> Option<(String, u64)> {
+        addresses::fullest(printed)
+    }
+
+    /// The addresses that a bridge has learnt.
+    pub async fn learnt(&mut self, bridge: &str) -> Vec<Learnt> {
+        self.addresses(bridge).await.map(|printed| Learnt::parse(&printed)).unwrap_or_default()
+    }
+
+    /// The ports of all bridges by their numbers in the datapath.
+    pub async fn datapath_ports(&mut self) -> Option<BTreeMap<String, DatapathPorts>> {
+        Some(DatapathPorts::parse(&self.ask("dpif/show", &[]).await?))
+    }
+
+    /// Follows a frame through a bridge's tables; nothing where what is printed is not understood. Has no side effects.
+    pub async fn follow(&mut self, bridge: &str, frame: &Frame, ports: &DatapathPorts) -> Option<Followed> {
+        ports.followed(&self.ask("ofproto/trace", &[bridge, &frame.flow]).await?)
+    }
+}
+
+impl RealSwitch {
+    /// The live mirror of its database.
+    pub fn observer(&self) -> &Observer {
+        &self.observer
+    }
+
+    /// Whether it can be worked with, now and from now on.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.observer.health()
+    }
+
+    /// A connection for questions, made with the first one.
+    pub fn questions(&self) -> Questions {
+        Questions(Control::new(&self.tools.rundir, self.tools.timeout))
+    }
+
+    /// A connection for questions that is there already, or a new one. The switch takes ten new ones in a round of its main loop.
+    pub fn lend(&self) -> Questions {
+        let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        kept.unwrap_or_else(|| self.questions())
+    }
+
+    /// Keeps a connection that has answered for the next question.
+    pub fn give_back(&self, questions: Questions) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < KEPT {
+            idle.push(questions);
+        }
+    }
+
+    /// The flow tables of a bridge, as they are printed.
+    pub(super) async fn printed(&self, bridge: &str) -> io::Result<String> {
+        let mut questions = self.lend();
+        let mut printed = questions.0.ask("bridge/dump-flows", &[bridge]).await;
+        if printed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::Other) {
+            // One that was kept may be to a switch that has ended.
+            questions = self.questions();
+            printed = questions.0.ask("bridge/dump-flows", &[bridge]).await;
+        }
+        if printed.is_ok() {
+            self.give_back(questions);
+        }
+        printed
+    }
+
+    /// The flow tables of a bridge; nothing where they are not told or not understood.
+    pub async fn tables(&self, bridge: &str) -> Option<Tables> {
+        let mut questions = self.lend();
+        let mut told = questions.tables(bridge).await;
+        if told.is_none() {
+            // One that was kept may be to a switch that has ended.
+            questions = self.questions();
+            told = questions.tables(bridge).await;
+        }
+        if told.is_some() {
+            self.give_back(questions);
+        }
+        told
+    }
+
+    /// How a bridge's ports are configured over OpenFlow.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn ports_told(&self, bridge: &str) -> Result<PortsTold, CommitError> {
+        self.check_health()?;
+        Ok(PortsTold::parse(&self.ofctl(&ofctl::show(&self.tools, bridge), "").await?.stdout))
+    }
+
+    /// Sets one part of a port's configuration, as `ovs-ofctl mod-port` takes it.
+    pub(crate) async fn set_port(&self, bridge: &str, port: u32, how: &str) -> Result<(), CommitError> {
+        let args = ofctl::mod_port(&self.tools, bridge, port, how);
+        self.ofctl(&args, "").await.map(drop)
+    }
+}

@@ -1,0 +1,11 @@
+//! What `ovs-vswitchd` and `ovs-ofctl` print about a bridge beside our flows, read. Must not ask for it, or judge it.
+
+pub(crate) mod addresses;
+pub(crate) mod ports;
+pub(crate) mod tables;
+pub(crate) mod trace;
+
+pub use addresses::{AddressCounts, moved_between};
+pub use ports::PortsTold;
+pub use tables::Tables;
+pub use trace::DatapathPorts;

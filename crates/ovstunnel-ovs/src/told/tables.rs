@@ -1,0 +1,141 @@
+//! The flow tables of a bridge as `bridge/dump-flows` prints them: every flow, hidden ones too, without cookies.
+//! Must not take a line for a flow of ours by itself: `foreign` is told which those are.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use ovstunnel_core::{Action, Flow, FlowsSeen, Match};
+
+use crate::FlowSign;
+
+/// The highest priority that a flow of anybody but Open vSwitch itself can have.
+const PRIORITY_MAX: u32 = 0xffff;
+
+/// Flows that are kept of one bridge, and characters of each.
+const KEPT: usize = 64;
+const LENGTH: usize = 300;
+
+/// The flows of a bridge at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tables {
+    /// By which it is known later whether they are the same.
+    pub sign: FlowSign,
+    /// Flows with a priority above 65,535: Open vSwitch's own.
+    pub hidden: Vec<String>,
+    /// Whether there is no flow but those that Open vSwitch gives each bridge.
+    pub bare: bool,
+    /// Flows of the first table, but for Open vSwitch's own one.
+    first: Vec<String>,
+}
+
+impl Tables {
+    /// Reads what is printed, with the moments before and after it was asked; nothing where a line is not understood.
+    pub(crate) fn parse(printed: &str, at: (Instant, Instant)) -> Option<Self> {
+        let sign = FlowSign::parse(printed, at)?;
+        let mut tables = Tables { sign, hidden: vec![], bare: true, first: vec![] };
+        for line in printed.lines() {
+            let (table, flow) = without_statistics(line);
+            match (table, priority(&flow)) {
+                (None, Some(priority)) if priority > PRIORITY_MAX => tables.hidden.push(shortened(flow)),
+                (None, _) if flow == "priority=0,actions=NORMAL" => {}
+                (None, _) => tables.first.push(flow),
+                // Open vSwitch's own table.
+                (Some(254), _) => continue,
+                (Some(_), _) => {}
+            }
+            tables.bare &= tables.hidden.is_empty() && tables.first.is_empty() && table.is_none();
+        }
+        tables.hidden.truncate(KEPT);
+        Some(tables)
+    }
+
+    /// The flows of the first table that are not among ours, the first of them. One that looks like one of ours is taken for it:
+    /// whether it has our cookie is not printed.
+    pub fn foreign(&self, ours: &FlowsSeen) -> Vec<String> {
+        let FlowsSeen::Known { flows, .. } = ours else { return vec![] };
+        let ours: BTreeSet<Plain> = flows.iter().filter(|flow| flow.table == 0).map(plain).collect();
+        let is_ours = |line: &&String| line.parse::<Flow>().is_ok_and(|flow| ours.contains(&plain(&flow)));
+        self.first.iter().filter(|line| !is_ours(line)).take(KEPT).cloned().map(shortened).collect()
+    }
+
+    /// Whether some flow of ours in the first table is not there.
+    pub fn lacks(&self, ours: &FlowsSeen) -> bool {
+        let FlowsSeen::Known { flows, .. } = ours else { return false };
+        let there: BTreeSet<Plain> = self.first.iter().filter_map(|line| Some(plain(&line.parse().ok()?))).collect();
+        flows.iter().any(|flow| flow.table == 0 && !there.contains(&plain(flow)))
+    }
+}
+
+/// A flow but for its cookie.
+type Plain = (u16, Match, Vec<Action>);
+
+fn plain(flow: &Flow) -> Plain {
+    (flow.priority, flow.matches, flow.actions.clone())
+}
+
+/// The table, where it is not the first, and the flow without age and counters.
+fn without_statistics(line: &str) -> (Option<u8>, String) {
+    let mut table = None;
+    let mut rest = Vec::new();
+    for field in line.split(", ") {
+        match field.trim().split_once('=') {
+            Some(("table_id", number)) => table = Some(number.parse().unwrap_or(u8::MAX)),
+            Some(("duration" | "n_packets" | "n_bytes", _)) => {}
+            _ => rest.push(field.trim()),
+        }
+    }
+    (table, rest.join(","))
+}
+
+fn priority(flow: &str) -> Option<u32> {
+    flow.split(',').find_map(|field| field.strip_prefix("priority="))?.parse().ok()
+}
+
+fn shortened(flow: String) -> String {
+    match flow.char_indices().nth(LENGTH) {
+        Some((end, _)) => format!("{}…", &flow[..end]),
+        None => flow,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Printed by 3.1.0.
+    const OWN: &str = "\
+duration=0s, n_packets=1, n_bytes=90, priority=0,actions=NORMAL
+table_id=254, duration=411s, n_packets=0, n_bytes=0, priority=2,recirc_id=0,actions=drop
+table_id=254, duration=411s, n_packets=0, n_bytes=0, priority=0,reg0=0x1,actions=controller(reason=)
+table_id=254, duration=411s, n_packets=0, n_bytes=0, priority=0,reg0=0x2,actions=drop
+";
+    const HIDDEN: &str = "duration=7s, n_packets=9, n_bytes=90, priority=15790320,actions=NORMAL\n";
+    const OURS: &str = "duration=8s, n_packets=0, n_bytes=0, priority=1000,tun_id=0x3e9,\
+        dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,actions=drop\n";
+    const THEIRS: &str = "duration=8s, n_packets=0, n_bytes=0, priority=500,ip,in_port=3,actions=drop\n";
+
+    fn read(printed: &str) -> Tables {
+        Tables::parse(printed, (Instant::now(), Instant::now())).unwrap()
+    }
+
+    #[test]
+    fn a_bridge_with_nothing_but_open_vswitchs_own_is_bare() {
+        assert!(read(OWN).bare && read("").bare);
+        for more in [HIDDEN, OURS, THEIRS, "table_id=5, duration=1s, n_packets=0, n_bytes=0, actions=drop\n"] {
+            assert!(!read(&format!("{more}{OWN}")).bare, "{more}");
+        }
+    }
+
+    #[test]
+    fn hidden_flows_are_told_and_those_of_others_are_not_ours() {
+        let tables = read(&format!("{HIDDEN}{OURS}{THEIRS}{OWN}"));
+        assert_eq!(tables.hidden, ["priority=15790320,actions=NORMAL"]);
+        let ours = format!(" cookie=0x6f76737401000000, {}", OURS.replace("8s", "8.1s"));
+        let seen = FlowsSeen::parse_dump(&ours);
+        assert_eq!(seen.count(), Some(1), "{seen:?}");
+        assert_eq!(tables.foreign(&seen), ["priority=500,ip,in_port=3,actions=drop"]);
+        assert!(!tables.lacks(&seen) && read(&format!("{THEIRS}{OWN}")).lacks(&seen));
+        assert_eq!(tables.foreign(&FlowsSeen::none()).len(), 2);
+        assert!(tables.foreign(&FlowsSeen::Unknown).is_empty());
+    }
+}

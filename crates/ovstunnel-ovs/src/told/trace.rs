@@ -1,0 +1,249 @@
+//! Where a frame came out, by what `ofproto/trace` prints. Must not guess: where something is not understood there is no answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ovstunnel_core::{Followed, GreIdentity, Out};
+
+/// Lines that are kept as evidence, and characters of each.
+const LINES: usize = 4;
+const LENGTH: usize = 160;
+
+/// The ports of one bridge by their numbers in the datapath.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DatapathPorts {
+    ports: BTreeMap<u32, u32>,
+    /// Numbers that tunnels share.
+    tunnels: BTreeSet<u32>,
+}
+
+impl DatapathPorts {
+    /// Reads what `dpif/show` prints, and gives what it says of each bridge.
+    pub(crate) fn parse(printed: &str) -> BTreeMap<String, DatapathPorts> {
+        let mut bridges: BTreeMap<String, DatapathPorts> = BTreeMap::new();
+        let mut bridge = None::<String>;
+        for line in printed.lines() {
+            let indent = line.len() - line.trim_start().len();
+            match (indent, line.trim().strip_suffix(':'), &bridge) {
+                (2, Some(name), _) => bridge = Some(name.to_owned()),
+                (4, _, Some(name)) => {
+                    if let Some((port, datapath, tunnel)) = port(line.trim()) {
+                        let ports = bridges.entry(name.clone()).or_default();
+                        match tunnel {
+                            true => drop(ports.tunnels.insert(datapath)),
+                            false => drop(ports.ports.insert(datapath, port)),
+                        }
+                    }
+                }
+                (0, ..) => bridge = None,
+                _ => {}
+            }
+        }
+        bridges
+    }
+
+    /// Reads where a frame came out; nothing where that is not understood.
+    pub fn followed(&self, printed: &str) -> Option<Followed> {
+        let mut actions = printed.lines().filter_map(|line| line.trim().strip_prefix("Datapath actions: "));
+        let (only, more) = (actions.next()?, actions.next());
+        if more.is_some() || printed.contains("recirculat") || printed.contains("Translation failed") {
+            return None;
+        }
+        let mut outs = Vec::new();
+        self.read(only, &mut None, &mut outs)?;
+        let unresolved = printed.lines().filter_map(|line| line.trim().strip_prefix("-> neighbor cache miss for "));
+        let unresolved = unresolved.filter_map(|rest| rest.split(' ').next()?.parse().ok()).collect();
+        Some(Followed { outs, flooded: printed.contains(", flooding"), unresolved, evidence: evidence(printed) })
+    }
+
+    fn read(&self, actions: &str, tunnel: &mut Option<GreIdentity>, outs: &mut Vec<Out>) -> Option<()> {
+        for action in at_top(actions)? {
+            let (name, inner) = match action.split_once('(') {
+                Some((name, rest)) => (name, rest.strip_suffix(')')?),
+                None => (action, ""),
+            };
+            match name {
+                "drop" | "meter" | "pop_vlan" | "push_vlan" | "" => {}
+                "clone" => self.read(inner, &mut tunnel.clone(), outs)?,
+                "tnl_push" => outs.push(Out::Tunnel(pushed(inner)?)),
+                "set" if inner.starts_with("tunnel(") => *tunnel = Some(set(inner)?),
+                "set" => {}
+                number => self.output(number.parse().ok()?, *tunnel, outs)?,
+            }
+        }
+        Some(())
+    }
+
+    fn output(&self, number: u32, tunnel: Option<GreIdentity>, outs: &mut Vec<Out>) -> Option<()> {
+        match (self.ports.get(&number), self.tunnels.contains(&number), tunnel) {
+            (Some(port), ..) => outs.push(Out::Port(*port)),
+            (None, true, Some(tunnel)) => outs.push(Out::Tunnel(tunnel)),
+            (None, true, None) => return None,
+            // Of another bridge: that by which a tunnel leaves the host.
+            (None, false, _) => {}
+        }
+        Some(())
+    }
+}
+
+/// One line of `dpif/show`: OpenFlow port, port in the datapath, and whether it is a tunnel.
+fn port(line: &str) -> Option<(u32, u32, bool)> {
+    let mut words = line.split(' ');
+    let (_, numbers, kind) = (words.next()?, words.next()?, words.next()?);
+    let (port, datapath) = numbers.strip_suffix(':')?.split_once('/')?;
+    let device = ["(system", "(tap", "(internal", "(dpdk", "(afxdp"].iter().any(|word| kind.starts_with(word));
+    Some((port.parse().ok()?, datapath.parse().ok()?, !device))
+}
+
+/// The parts between the commas that stand in no parentheses.
+fn at_top(actions: &str) -> Option<Vec<&str>> {
+    let (mut parts, mut depth, mut begin) = (Vec::new(), 0_usize, 0);
+    for (at, byte) in actions.bytes().enumerate() {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth = depth.checked_sub(1)?,
+            b',' if depth == 0 => {
+                parts.push(actions.get(begin..at)?);
+                begin = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(actions.get(begin..)?);
+    (depth == 0).then_some(parts)
+}
+
+/// What stands behind `name=`, up to a comma or a parenthesis.
+fn value<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let (_, rest) = text.split_once(name)?;
+    Some(rest.split([',', ')', '(', '/']).next().unwrap_or(rest))
+}
+
+fn key(text: &str) -> Option<u32> {
+    u32::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+}
+
+/// The tunnel of `tnl_push` (userspace): its outer header.
+fn pushed(inner: &str) -> Option<GreIdentity> {
+    let (_, ip) = inner.split_once("ipv4(")?;
+    let (ip, rest) = ip.split_once(')')?;
+    let address: Ipv4Addr = value(ip, "dst=")?.parse().ok()?;
+    Some((address, key(value(rest, "key=")?)?))
+}
+
+/// The tunnel of `set(tunnel(…))` (kernel).
+fn set(inner: &str) -> Option<GreIdentity> {
+    let address = value(inner, ",dst=").or_else(|| value(inner, "(dst="))?.parse().ok()?;
+    Some((address, key(value(inner, "tun_id=")?)?))
+}
+
+/// The lines of the frame's own bridge that say what was done with it.
+fn evidence(printed: &str) -> String {
+    let lines = printed.lines().skip_while(|line| !line.starts_with("bridge(")).skip(2);
+    let of_bridge = lines.take_while(|line| !line.is_empty() || line.starts_with("    bridge("));
+    let known = ["-> output to native tunnel", "-> tunneling "];
+    let told = of_bridge.map(str::trim).filter(|line| !known.iter().any(|known| line.starts_with(known)));
+    let short = |line: &str| line.chars().take(LENGTH).collect::<String>();
+    let mut seen = BTreeSet::new();
+    let told: Vec<String> = told.map(short).filter(|line| !line.is_empty() && seen.insert(line.clone())).collect();
+    told.into_iter().take(LINES).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Printed by 3.1.0, as all that follows.
+    const PORTS: &str = "\
+netdev@ovs-netdev: hit:1 missed:4
+  br-phy:
+    br-phy 65534/2: (tap)
+    eth0 1/1: (system)
+  xapi1:
+    t1001-1-2 3/3: (gre: key=1001, remote_ip=192.0.2.2)
+    t1001-1-3 1/3: (gre: key=1001, remote_ip=192.0.2.3)
+    vif1.0 4/6: (system)
+    vif2.0 2/4: (system)
+    xapi1 65534/5: (tap)
+";
+    const HEAD: &str = "\
+Flow: in_port=4,vlan_tci=0x0000,dl_src=02:aa:00:00:00:01,dl_dst=ff:ff:ff:ff:ff:ff,dl_type=0x88b5
+
+bridge(\"xapi1\")
+---------------
+ 0. priority 0
+    NORMAL
+     -> no learned MAC for destination, flooding
+     -> output to native tunnel
+     -> tunneling to 192.0.2.2 via br-phy
+     -> tunneling from d6:3b:16:bf:a1:41 192.0.2.1 to 02:00:00:00:00:02 192.0.2.2
+
+    bridge(\"br-phy\")
+    ----------------
+         0. priority 0
+            NORMAL
+             -> no learned MAC for destination, flooding
+
+Final flow: unchanged
+Megaflow: recirc_id=0,eth,in_port=4,dl_src=02:aa:00:00:00:01,dl_dst=ff:ff:ff:ff:ff:ff,dl_type=0x88b5
+";
+    const A: Out = Out::Tunnel((Ipv4Addr::new(192, 0, 2, 2), 1001));
+    const B: Out = Out::Tunnel((Ipv4Addr::new(192, 0, 2, 3), 1001));
+
+    fn push(ip: &str) -> String {
+        format!(
+            "tnl_push(tnl_port(3),header(size=42,type=3,eth(dst=02:00:00:00:00:02,src=d6:3b:16:bf:a1:41,dl_type=0x0800),\
+             ipv4(src=192.0.2.1,dst={ip},proto=47,tos=0,ttl=64,frag=0x4000),gre((flags=0x2000,proto=0x6558),key=0x3e9)),\
+             out_port(2)),1"
+        )
+    }
+
+    fn followed(actions: &str) -> Option<Vec<Out>> {
+        let ports = DatapathPorts::parse(PORTS).remove("xapi1").unwrap();
+        ports.followed(&format!("{HEAD}Datapath actions: {actions}")).map(|followed| followed.outs)
+    }
+
+    #[test]
+    fn where_a_frame_comes_out_is_read_of_the_userspace_datapath() {
+        let (a, b) = (push("192.0.2.2"), push("192.0.2.3"));
+        assert_eq!(followed("drop"), Some(vec![]));
+        assert_eq!(followed("6,4"), Some(vec![Out::Port(4), Out::Port(2)]));
+        let all = Some(vec![A, Out::Port(65534), B, Out::Port(2)]);
+        assert_eq!(followed(&format!("clone({a}),5,clone({b}),4")), all);
+        assert_eq!(followed(&format!("meter(0),clone({a}),5,clone({b}),4")), all);
+        assert_eq!(followed(&a), Some(vec![A]));
+        let mirrored = followed(&format!("push_vlan(vid=5,pcp=0),clone({a}),6,pop_vlan,clone({a}),4"));
+        assert_eq!(mirrored, Some(vec![A, Out::Port(4), A, Out::Port(2)]));
+    }
+
+    #[test]
+    fn where_a_frame_comes_out_is_read_of_the_kernels_datapath() {
+        let to = |ip| format!("set(tunnel(tun_id=0x3e9,dst={ip},ttl=64,flags(df|key))),3");
+        let both = format!("{},{},4,5", to("192.0.2.2"), to("192.0.2.3"));
+        assert_eq!(followed(&both), Some(vec![A, B, Out::Port(2), Out::Port(65534)]));
+        assert_eq!(followed("3"), None, "a tunnel to nobody");
+    }
+
+    #[test]
+    fn what_is_not_understood_is_no_answer() {
+        for odd in
+            ["userspace(pid=1,slow_path(action))", "ct(commit),6", "recirc(0x1)", "clone(6", "6)", "set(tunnel(x)),3"]
+        {
+            assert_eq!(followed(odd), None, "{odd}");
+        }
+        let ports = DatapathPorts::parse(PORTS).remove("xapi1").unwrap();
+        assert_eq!(ports.followed("Datapath actions: 6\nDatapath actions: 4\n"), None);
+        assert_eq!(ports.followed(""), None);
+    }
+
+    #[test]
+    fn flooding_and_addresses_that_are_asked_for_are_told_with_the_lines_that_decide() {
+        let ports = DatapathPorts::parse(PORTS).remove("xapi1").unwrap();
+        let miss = "     -> neighbor cache miss for 192.0.2.3 on bridge br-phy, sending ARP request\n";
+        let printed = format!("{HEAD}{miss}Datapath actions: 5");
+        let followed = ports.followed(&printed).unwrap();
+        assert!(followed.flooded);
+        assert_eq!(followed.unresolved, [Ipv4Addr::new(192, 0, 2, 3)]);
+        assert_eq!(followed.evidence, "0. priority 0; NORMAL; -> no learned MAC for destination, flooding");
+    }
+}

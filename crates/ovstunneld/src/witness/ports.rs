@@ -1,0 +1,77 @@
+//! How ports are configured over OpenFlow. Must not set it; the writer does, on ports of ours.
+
+use std::collections::BTreeSet;
+
+use futures_util::StreamExt;
+use uuid::Uuid;
+
+use super::{Managed, Moved, Watch};
+use crate::writer::{Suspicion, needed, ports_of_ours};
+
+/// Bridges that are asked in one second; each costs a command.
+const IN_A_SECOND: usize = 16;
+
+/// Without any sign of a change each bridge is asked once in so many seconds, but no more than one in [`SELDOM`] seconds: a device
+/// that is set down moves no counter.
+const ALL_IN: u64 = 600;
+const SELDOM: u64 = 10;
+
+/// What is remembered from second to second.
+#[derive(Debug, Default)]
+pub(super) struct Ports {
+    /// Bridges that are to be asked.
+    pub due: BTreeSet<Uuid>,
+    turn: usize,
+}
+
+impl Watch {
+    /// Asks bridges whose ports may have been configured anew: those that the database says were touched; where it does not
+    /// explain that the switch was configured anew, all.
+    pub(super) async fn ask_ports(&mut self, moved: Moved, suspicion: &mut Suspicion) {
+        if moved.counted && !moved.database {
+            self.ports.due.extend(self.bridges.iter().map(|bridge| bridge.uuid));
+        }
+        let every = ALL_IN / u64::try_from(self.bridges.len()).unwrap_or(ALL_IN).clamp(1, ALL_IN);
+        if self.seconds.is_multiple_of(every.max(SELDOM)) {
+            let next = self.bridges.get(self.ports.turn % self.bridges.len().max(1));
+            self.ports.due.extend(next.map(|bridge| bridge.uuid));
+            self.ports.turn = self.ports.turn.wrapping_add(1);
+        }
+        let due: Vec<Managed> = self
+            .bridges
+            .iter()
+            .filter(|bridge| self.ports.due.contains(&bridge.uuid))
+            .take(IN_A_SECOND)
+            .cloned()
+            .collect();
+        if due.is_empty() {
+            return self.ports.due.clear();
+        }
+        let real = &self.real;
+        let asked = due.into_iter().map(|bridge| async move {
+            let told = real.ports_told(bridge.name.as_str()).await;
+            (bridge, told)
+        });
+        let told: Vec<_> = futures_util::stream::iter(asked).buffer_unordered(IN_A_SECOND).collect().await;
+        for (bridge, told) in told {
+            self.ports.due.remove(&bridge.uuid);
+            let Ok(told) = told.inspect_err(|error| tracing::debug!(bridge = %bridge.name, %error, "ports not told"))
+            else {
+                continue;
+            };
+            let wrong = self.observed(bridge.uuid).is_some_and(|(observed, _)| {
+                let config = |number| told.ports.get(&number).copied().unwrap_or_default();
+                ports_of_ours(&observed).any(|(_, number)| !needed(config(number), number).is_empty())
+            });
+            self.witnesses.edit(bridge.uuid, |witness| {
+                witness.ports = told.ports;
+                witness.fragments = told.fragments;
+            });
+            if wrong {
+                suspicion.ports.insert(bridge.name);
+                // To see that it was repaired.
+                self.ports.due.insert(bridge.uuid);
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Bridges of which the switch itself says that something was changed there that its database does not show: flows, and how
+//! ports are configured over OpenFlow.
+//!
+//! What it does: takes them from whoever watches the switch, looks, and repairs. What it must not do: believe what it is told;
+//! what is repaired follows from a look. Ports of others are not repaired: their configuration may be meant.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ovstunnel_core::{BridgeName, ObservedBridge, ObservedPort, PortConfig, View};
+use ovstunnel_ovs::CommitError;
+use tokio::sync::{Notify, watch};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::{FlowTable, Report, Task, Tuning, Writer, repair};
+
+/// The bridge's own port in the database and over OpenFlow.
+const LOCAL: u32 = 65_534;
+
+/// What may have been changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Suspicion {
+    /// Bridges whose flows may be others.
+    pub flows: BTreeSet<BridgeName>,
+    /// Bridges on which a port of ours may not be configured as it must be.
+    pub ports: BTreeSet<BridgeName>,
+    /// Bridges that flood to nobody: a spanning tree has left its ports so.
+    pub flooding: BTreeSet<BridgeName>,
+}
+
+/// Where suspicions are left for the writer. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Suspects(Arc<(Mutex<Suspicion>, Notify)>);
+
+impl Suspects {
+    /// Has the writer look there.
+    pub fn note(&self, suspicion: Suspicion) {
+        if suspicion == Suspicion::default() {
+            return;
+        }
+        let Suspicion { flows, ports, flooding } = suspicion;
+        let mut noted = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.flows.extend(flows);
+        noted.ports.extend(ports);
+        noted.flooding.extend(flooding);
+        drop(noted);
+        self.0.1.notify_one();
+    }
+
+    /// Waits until something was noted.
+    pub async fn noted(&self) {
+        self.0.1.notified().await;
+    }
+
+    fn take(&self) -> Suspicion {
+        std::mem::take(&mut self.0.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What whoever watches the switch needs of the writer, without keeping it from ending.
+#[derive(Clone, Debug)]
+pub(crate) struct Watched {
+    pub flows: FlowTable,
+    pub suspects: Suspects,
+    pub tuning: watch::Receiver<Tuning>,
+}
+
+impl Writer {
+    /// For whoever watches the switch.
+    pub(crate) fn watched(&self) -> Watched {
+        Watched { flows: self.flows.clone(), suspects: self.suspects.clone(), tuning: self.tuning.subscribe() }
+    }
+}
+
+impl Task {
+    /// Looks at the bridges on which something may have been changed, and repairs what is.
+    pub(super) async fn look_at_suspects(&mut self) {
+        let suspicion = self.suspects.take();
+        // Whoever watches finds it again once it can be reached.
+        if self.switch.health().borrow().trouble().is_some() || suspicion == Suspicion::default() {
+            return;
+        }
+        let Ok(_turn) = self.turn().await.inspect_err(|busy| tracing::warn!(%busy, "could not look")) else {
+            return self.retry.failed();
+        };
+        self.repair_flows(&suspicion.flows).instrument(tracing::error_span!("flows")).await;
+        self.repair_ports(&suspicion).instrument(tracing::error_span!("ports")).await;
+    }
+
+    async fn repair_flows(&mut self, names: &BTreeSet<BridgeName>) {
+        let rows: Vec<(&BridgeName, Uuid)> = self.switch.observer().read(|db| {
+            let view = db.view();
+            names.iter().filter_map(|name| Some((name, view.bare_bridge(name.as_str())?.uuid))).collect()
+        });
+        let unread = self.read_flows_of_some(rows.iter().map(|(name, uuid)| (*name, uuid))).await;
+        let repairs = self.repairs(names);
+        if !repairs.steps.is_empty() {
+            let bridges = repairs.steps.len();
+            let words: Vec<String> = repairs.steps.iter().take(8).map(ToString::to_string).collect();
+            tracing::warn!(bridges, first = ?words, ?unread, "flows were changed by somebody else; putting them back");
+        }
+        let effect = self.write(&repairs.steps).await;
+        let mut report = Report::default();
+        repair::tell(&mut report, &repairs.steps, &effect);
+        self.told_of_repair(&report);
+        self.remember(repairs.desired, &effect);
+        self.expect_health(repairs.in_error + effect.refused.len());
+        if effect.failed.is_some() {
+            self.retry.failed();
+        }
+    }
+
+    async fn repair_ports(&mut self, suspicion: &Suspicion) {
+        let mut report = Report::default();
+        for name in suspicion.ports.union(&suspicion.flooding) {
+            let bridge = self.switch.observer().read(|db| db.view().bridge(name.as_str()));
+            let Some(bridge) = bridge else { continue };
+            self.progress.step();
+            if suspicion.flooding.contains(name) {
+                let words = format!("bridge {name}: flood to its ports again, which a spanning tree has left without");
+                let result = self.switch.flood_again(&bridge).await;
+                note(&mut report, words, result);
+            }
+            if suspicion.ports.contains(name) {
+                self.repair_ports_of(&bridge, &mut report).await;
+            }
+        }
+        self.told_of_repair(&report);
+    }
+
+    /// Looks how the ports of a bridge are configured, and has ours carry frames.
+    async fn repair_ports_of(&self, bridge: &ObservedBridge, report: &mut Report) {
+        let Some(real) = self.switch.real() else { return };
+        let told = match real.ports_told(&bridge.name).await {
+            Ok(told) => told,
+            Err(error) => return tracing::warn!(bridge = bridge.name, %error, "its ports could not be looked at"),
+        };
+        for (port, number) in ports_of_ours(bridge) {
+            let config = told.ports.get(&number).copied().unwrap_or_default();
+            for how in needed(config, number) {
+                self.progress.step();
+                let result = self.switch.set_port(&bridge.name, number, how).await;
+                note(report, format!("bridge {}: set port {port} to `{how}`", bridge.name), result);
+            }
+        }
+    }
+
+    fn told_of_repair(&self, report: &Report) {
+        if report.found.is_empty() && report.failed.is_empty() {
+            return;
+        }
+        self.metrics.repairs(report.done.len(), report.failed.len());
+        self.looks.repaired("the switch says that something was changed", report);
+    }
+}
+
+fn note(report: &mut Report, words: String, result: Result<(), CommitError>) {
+    match result {
+        Ok(()) => {
+            tracing::warn!("repaired: {words}");
+            report.done.push(words.clone());
+        }
+        Err(error) => {
+            tracing::error!(%error, "not repaired: {words}");
+            report.failed.push(format!("{words}: {error}"));
+        }
+    }
+    report.found.push(words);
+}
+
+/// Our tunnels and the bridge's own port, with their OpenFlow numbers.
+pub(crate) fn ports_of_ours(bridge: &ObservedBridge) -> impl Iterator<Item = (&str, u32)> {
+    let own = |port: &&ObservedPort| port.name == bridge.name || port.is_tunnel_of_ours();
+    bridge.ports.values().filter(own).filter_map(|port| {
+        let number = if port.name == bridge.name { LOCAL } else { port.interface()?.openflow_port()? };
+        Some((port.name.as_str(), number))
+    })
+}
+
+/// What must be set on a port of ours. That the bridge's own device is down keeps no VM's frame from passing: it is left so.
+pub(crate) fn needed(config: PortConfig, number: u32) -> Vec<&'static str> {
+    let PortConfig { no_flood, down, no_receive, no_forward } = config;
+    let settings =
+        [(no_flood, "flood"), (down && number != LOCAL, "up"), (no_receive, "receive"), (no_forward, "forward")];
+    settings.into_iter().filter_map(|(wrong, how)| wrong.then_some(how)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_of_ours_is_set_to_carry_frames_and_a_device_that_is_down_is_left_so() {
+        let none = PortConfig::default();
+        assert_eq!(needed(none, 3), Vec::<&str>::new());
+        let all = PortConfig { no_flood: true, down: true, no_receive: true, no_forward: true };
+        assert_eq!(needed(all, 3), ["flood", "up", "receive", "forward"]);
+        assert_eq!(needed(all, LOCAL), ["flood", "receive", "forward"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_noted_before_the_writer_waits_is_not_lost() {
+        let suspects = Suspects::default();
+        suspects.note(Suspicion::default());
+        for name in ["xapi1", "xapi2"] {
+            suspects.note(Suspicion { flows: BTreeSet::from([name.parse().unwrap()]), ..Suspicion::default() });
+        }
+        suspects.noted().await;
+        assert_eq!(suspects.take().flows.len(), 2);
+        assert_eq!(suspects.take(), Suspicion::default());
+    }
+}
