@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Id, Outcome, Tunnel};
+use crate::{Health, Id, Outcome, Tunnel};
 
 /// What a network does with IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -152,6 +152,8 @@ pub struct Bridge {
     pub other_ports: Vec<String>,
     /// State of our flows.
     pub flows: Flows,
+    /// Whether it carries its network's frames, and why not.
+    pub health: Health,
 }
 
 /// Answer of `PUT /v1/bridges/{bridge}`.

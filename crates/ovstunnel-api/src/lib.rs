@@ -6,6 +6,7 @@
 
 mod bridge;
 mod doctor;
+mod health;
 mod interface;
 mod log;
 mod null;
@@ -22,6 +23,7 @@ pub use bridge::{
     Bridge, BridgeAnswer, BridgeList, Flows, FlowsState, Ipv6Policy, PutBridge, PutTunnel, Tier, Vif, Vpc,
 };
 pub use doctor::{DoctorAnswer, Finding, Level, SupportAnswer, SupportPart};
+pub use health::{Health, HealthState, Reason, Severity};
 pub use interface::Interface;
 pub use log::{LogAnswer, PutLog};
 pub use plan::{PlanAnswer, PlannedCommand};

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::Health;
+
 /// Answer of `POST /v1/reconcile`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReconcileAnswer {
@@ -36,7 +38,7 @@ pub struct Look {
 /// Answer of `GET /readyz`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Ready {
-    /// The switch can be reached and was reconciled.
+    /// The switch can be reached and was reconciled, and its tunnels can carry something.
     pub ready: bool,
     /// Why not, for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,6 +54,10 @@ pub struct Ready {
     /// The last time that something had drifted; absent where nothing has since the daemon started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_repair: Option<Look>,
+    /// Whether the tunnels and the managed bridges carry their networks' frames: reasons that concern the whole host first, then
+    /// the worst of single bridges, twenty at most. Absent while the switch cannot be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// What is configured and cannot be had, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

@@ -9,6 +9,7 @@ use crate::{BridgeEdit, DesiredBridge, FailMode, Mark, ObservedBridge, ids};
 const PROTECTED: &str = "protected";
 const PROTOCOLS: &str = "protocols";
 const FAIL_MODE: &str = "fail-mode";
+const MCAST_SNOOPING: &str = "mcast-snooping";
 
 fn kept(observed: &ObservedBridge, what: &str) -> Option<String> {
     observed.external_ids.get(&format!("{}{what}", ids::WAS)).cloned()
@@ -21,18 +22,29 @@ pub(crate) fn lacks_openflow_14(observed: &ObservedBridge) -> bool {
 
 /// Edits that keep what the bridge has, at the moment when it becomes ours.
 pub(crate) fn keep(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<BridgeEdit> {
+    let mut keep: Vec<(&str, String)> = Vec::new();
+    // Also later: somebody wants it, and gets it back.
+    if desired.adopted && observed.mcast_snooping && kept(observed, MCAST_SNOOPING).is_none() {
+        keep.push((MCAST_SNOOPING, "true".to_owned()));
+    }
+    keep.extend(keep_first(desired, observed));
+    keep.into_iter().map(|(what, value)| BridgeEdit::SetId(format!("{}{what}", ids::WAS), value)).collect()
+}
+
+fn keep_first(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<(&'static str, String)> {
     let kept_already = observed.external_ids.keys().any(|key| key.starts_with(ids::WAS));
     if !desired.adopted || kept_already || DesiredBridge::mark(observed) != Mark::Foreign {
         return vec![];
     }
     let config = desired.other_config().into_iter().filter_map(|(key, _)| Some((key, observed.other_config.get(key)?)));
     let network = observed.external_ids.get(ids::XS_NETWORK_UUID).map(|uuid| (ids::XS_NETWORK_UUID, uuid));
-    let mut keep: Vec<(&str, String)> = config.chain(network).map(|(key, value)| (key, value.clone())).collect();
+    let mut keep: Vec<(&'static str, String)> =
+        config.chain(network).map(|(key, value)| (key, value.clone())).collect();
     keep.extend(observed.own_port().filter(|port| port.protected).map(|_| (PROTECTED, "true".to_owned())));
     keep.extend(lacks_openflow_14(observed).then(|| (PROTOCOLS, observed.protocols.join(","))));
     let standalone = observed.fail_mode.as_ref().filter(|_| desired.needs_flows());
     keep.extend(standalone.map(|mode| (FAIL_MODE, mode.clone())));
-    keep.into_iter().map(|(what, value)| BridgeEdit::SetId(format!("{}{what}", ids::WAS), value)).collect()
+    keep
 }
 
 /// Edits that leave a bridge without our marks, and with what it had before.
@@ -72,6 +84,7 @@ pub(crate) fn give_back(observed: &ObservedBridge) -> Vec<BridgeEdit> {
     edits.extend(protected.then_some(BridgeEdit::Protect(false)));
     let let_in = kept(observed, PROTOCOLS).is_some() && observed.protocols.iter().any(|p| p == "OpenFlow14");
     edits.extend(let_in.then_some(BridgeEdit::OpenFlow14(false)));
+    edits.extend(kept(observed, MCAST_SNOOPING).map(|_| BridgeEdit::McastSnooping(true)));
     if observed.external_ids.contains_key(ids::VPC) && observed.fail_mode.as_deref() == Some(FailMode::Secure.as_str())
     {
         edits.extend(fail_mode_before(observed).map(BridgeEdit::FailMode));

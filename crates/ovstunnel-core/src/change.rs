@@ -1,5 +1,6 @@
 //! What a request wants, what it works on, and why it may be rejected. Must not look at the switch; a draft does.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use std::sync::Arc;
@@ -105,8 +106,8 @@ pub enum Change {
     SetupVpc(SetupVpc),
     /// The bridge of a VPC is to follow an update.
     UpdateVpc(UpdateVpc),
-    /// A bridge is to be gone.
-    DestroyBridge(BridgeName),
+    /// A bridge is to be gone. The VIFs that are named have no device any more: their rows are no VM's, and not in the way.
+    DestroyBridge(BridgeName, BTreeSet<String>),
     /// A bridge is to be a plain one, with all on it that is not ours.
     ReleaseBridge(BridgeName),
     /// A tunnel is to be there.
@@ -137,7 +138,7 @@ impl fmt::Display for Change {
                     write!(f, "policies {sequence} of bridge {bridge}, {} ACLs", policies.acls.len())
                 }
             },
-            Change::DestroyBridge(bridge) => write!(f, "destroy bridge {bridge}"),
+            Change::DestroyBridge(bridge, _) => write!(f, "destroy bridge {bridge}"),
             Change::ReleaseBridge(bridge) => write!(f, "release bridge {bridge}"),
             Change::CreateTunnel(CreateTunnel { bridge, from, to, remote_ip, .. }) => {
                 write!(f, "create tunnel on bridge {bridge}, host {from} to host {to} at {remote_ip}")
@@ -207,13 +208,18 @@ pub(crate) fn invalid(field: impl Into<String>, rule: impl Into<String>, value: 
 }
 
 impl Change {
+    /// A bridge is to be gone, of whose VIFs none is known to be dead.
+    pub fn destroy(bridge: BridgeName) -> Self {
+        Change::DestroyBridge(bridge, BTreeSet::new())
+    }
+
     /// The bridge it works on.
     pub fn bridge(&self) -> &BridgeName {
         match self {
             Change::SetupBridge(setup) => &setup.bridge,
             Change::SetupVpc(setup) => &setup.bridge,
             Change::UpdateVpc(update) => &update.bridge,
-            Change::DestroyBridge(bridge) | Change::ReleaseBridge(bridge) | Change::DestroyTunnel { bridge, .. } => {
+            Change::DestroyBridge(bridge, _) | Change::ReleaseBridge(bridge) | Change::DestroyTunnel { bridge, .. } => {
                 bridge
             }
             Change::CreateTunnel(create) => &create.bridge,

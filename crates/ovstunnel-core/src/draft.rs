@@ -114,7 +114,7 @@ impl<'m> Draft<'m> {
             Change::SetupBridge(_)
             | Change::SetupVpc(_)
             | Change::UpdateVpc(_)
-            | Change::DestroyBridge(_)
+            | Change::DestroyBridge(..)
             | Change::ReleaseBridge(_) => Footprint::Bridge(change.bridge().clone()),
             Change::DestroyTunnel { bridge, port } => Footprint::Tunnel(bridge.clone(), port.to_string()),
             Change::CreateTunnel(create) => {
@@ -148,7 +148,7 @@ impl<'m> Draft<'m> {
             Change::SetupBridge(setup) => self.setup(view, settings, setup).map(|()| None),
             Change::SetupVpc(setup) => self.setup_vpc(view, settings, setup).map(|()| None),
             Change::UpdateVpc(update) => self.update_vpc(view, update).map(|()| None),
-            Change::DestroyBridge(bridge) => self.destroy(view, settings, bridge).map(|()| None),
+            Change::DestroyBridge(bridge, dead) => self.destroy(view, settings, bridge, dead).map(|()| None),
             Change::ReleaseBridge(bridge) => self.release(view, bridge).map(|()| None),
             Change::CreateTunnel(create) => self.create_tunnel(view, create).map(Some),
             Change::DestroyTunnel { bridge, port } => {
@@ -308,7 +308,13 @@ impl<'m> Draft<'m> {
         keeps.is_none_or(|kept| kept.identity() != identity)
     }
 
-    fn destroy(&mut self, view: &dyn View, settings: &Settings, name: &BridgeName) -> Result<(), Rejected> {
+    fn destroy(
+        &mut self,
+        view: &dyn View,
+        settings: &Settings,
+        name: &BridgeName,
+        dead: &BTreeSet<String>,
+    ) -> Result<(), Rejected> {
         let memory = self.memory;
         let touched = self.touched(view, name);
         let Some(observed) = &touched.observed else { return Ok(()) };
@@ -322,7 +328,8 @@ impl<'m> Draft<'m> {
         let tunnels: Vec<&str> = tunnels.map(|port| port.name.as_str()).collect();
         let in_the_way = observed.ports.values().find(|port| {
             let theirs = port.name != observed.name && !tunnels.contains(&port.name.as_str());
-            theirs && (!desired.adopted || observed.is_vif(port, &settings.vif_prefixes))
+            let vif = observed.is_vif(port, &settings.vif_prefixes);
+            theirs && (vif || !desired.adopted) && !(vif && dead.contains(&port.name))
         });
         if let Some(port) = in_the_way {
             let kind = match &desired.uplink {

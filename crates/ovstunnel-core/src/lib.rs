@@ -42,10 +42,15 @@ pub use flow::{Action, Flow, FlowParseError, Ipv4Match, MacMatch, Match, PortMas
 pub use flows::{FlowChange, FlowsSeen, bridge_flows, wanted_flows};
 pub use footbridge::{Footbridge, Learnt};
 pub use frames::{Followed, Frame, Frames, Out};
-pub use health::{Reason, Severity};
+pub use health::{
+    Below, BelowBridge, Facts, REQUIREMENTS, Reason, Repaired, Requirement, SeenBy, Severity, Way, bridge_health,
+    host_health,
+};
 pub use kind::BridgeKind;
 pub use memory::Memory;
-pub use observed::{GreIdentity, ObservedBridge, ObservedInterface, ObservedPort, TunnelHealth, View};
+pub use observed::{
+    FlowLimit, GreIdentity, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort, TunnelHealth, View, Vlan,
+};
 pub use outcome::Outcome;
 pub use plan::plan_bridge;
 pub use python_plugin::{

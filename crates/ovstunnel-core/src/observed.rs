@@ -30,6 +30,14 @@ pub struct ObservedInterface {
     pub ofport: Option<i64>,
     /// Column `error`: vswitchd's words.
     pub error: Option<String>,
+    /// Column `admin_state`, where it is known: whether the device was set up.
+    pub admin_up: Option<bool>,
+    /// Column `link_state`, where it is known: whether the device has a carrier.
+    pub link_up: Option<bool>,
+    /// Column `mtu`.
+    pub mtu: Option<u32>,
+    /// Column `mtu_request`: the MTU that somebody wants.
+    pub mtu_request: Option<u32>,
 }
 
 /// How a tunnel is, as read back.
@@ -73,6 +81,39 @@ impl ObservedInterface {
     }
 }
 
+/// The VLAN columns of a port. With none of them set it carries every frame as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vlan {
+    /// Column `tag`: an access port of this VLAN.
+    pub tag: Option<u16>,
+    /// Column `trunks`: the only VLANs that it carries.
+    pub trunks: Vec<u16>,
+    /// Column `vlan_mode`.
+    pub mode: Option<String>,
+}
+
+/// A Mirror row: frames of a bridge are copied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedMirror {
+    /// Column `name`.
+    pub name: String,
+    /// Whether it selects any frame.
+    pub selects: bool,
+    /// Column `output_vlan`: the copies are flooded in this VLAN.
+    pub output_vlan: Option<i64>,
+    /// The port of column `output_port`, which is for the copies alone.
+    pub output_port: Option<String>,
+}
+
+/// A Flow_Table row of the first table that limits it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowLimit {
+    /// Column `flow_limit`.
+    pub flows: u64,
+    /// Whether a flow beyond it has another one go; else it is refused.
+    pub evicts: bool,
+}
+
 /// A Port row with its interfaces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObservedPort {
@@ -84,6 +125,8 @@ pub struct ObservedPort {
     pub protected: bool,
     /// Column `external_ids`.
     pub external_ids: BTreeMap<String, String>,
+    /// Its VLAN columns.
+    pub vlan: Vlan,
     /// Its interfaces: one, or several where it is a bond.
     pub interfaces: Vec<ObservedInterface>,
 }
@@ -124,6 +167,16 @@ pub struct ObservedBridge {
     pub protocols: Vec<String>,
     /// Column `fail_mode`: `secure`, `standalone`, or nothing, which means `standalone`.
     pub fail_mode: Option<String>,
+    /// Column `datapath_type`: empty means the kernel's, `system`.
+    pub datapath_type: String,
+    /// Column `mcast_snooping_enable`.
+    pub mcast_snooping: bool,
+    /// How many OpenFlow controllers it has.
+    pub controllers: usize,
+    /// Its mirrors.
+    pub mirrors: Vec<ObservedMirror>,
+    /// The limit of its first table.
+    pub flow_limit: Option<FlowLimit>,
     /// Its ports by name, its own one among them.
     pub ports: BTreeMap<String, ObservedPort>,
 }

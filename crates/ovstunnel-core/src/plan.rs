@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     BridgeEdit, BridgeName, BridgeSpec, Cookie, DesiredBridge, DesiredTunnel, FailMode, FlowChange, FlowsSeen,
-    GreIdentity, Mark, ObservedBridge, ObservedInterface, ObservedPort, PortEdit, Settings, Step, adopt, bridge_flows,
-    ids, wanted_flows,
+    GreIdentity, Mark, ObservedBridge, ObservedInterface, ObservedPort, PortEdit, Settings, Step, Vlan, adopt,
+    bridge_flows, ids, wanted_flows,
 };
 
 /// The steps that make one bridge what it must be.
@@ -143,6 +143,11 @@ fn bridge_edits(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<Bridg
     edits.extend(observed.stp_enable.then_some(BridgeEdit::StpOff));
     edits.extend(observed.rstp_enable.then_some(BridgeEdit::RstpOff));
     edits.extend(adopt::lacks_openflow_14(observed).then_some(BridgeEdit::OpenFlow14(true)));
+    // With it frames are lost or doubled, whatever the ports are set to (docs/ovs-facts.md).
+    edits.extend(observed.mcast_snooping.then_some(BridgeEdit::McastSnooping(false)));
+    // The own device of a bridge that was there before us may be somebody's access port.
+    let in_vlan = |port: &ObservedPort| !desired.adopted && port.vlan != Vlan::default();
+    edits.extend(observed.own_port().is_some_and(in_vlan).then_some(BridgeEdit::NoVlan));
     edits.extend(own_port_open.then_some(BridgeEdit::Protect(true)));
     let open = desired.needs_flows() && observed.fail_mode.as_deref() != Some(FailMode::Secure.as_str());
     edits.extend(open.then_some(BridgeEdit::FailMode(Some(FailMode::Secure))));
@@ -211,6 +216,7 @@ fn tunnel_edits(tunnel: &DesiredTunnel, port: &ObservedPort) -> Vec<PortEdit> {
         }
     }
     edits.extend((!port.protected).then_some(PortEdit::Protect));
+    edits.extend((port.vlan != Vlan::default()).then_some(PortEdit::NoVlan));
     let Some(interface) = port.interface() else { return edits };
     edits.extend((interface.kind != "gre").then_some(PortEdit::MakeGre));
     let options: BTreeMap<_, _> = tunnel.options().into_iter().collect();

@@ -61,8 +61,12 @@ pub enum BridgeEdit {
     RstpOff,
     /// OpenFlow 1.4 joins the bridge's `protocols`, for without it there are no bundles.
     OpenFlow14(bool),
+    /// `mcast_snooping_enable`
+    McastSnooping(bool),
     /// `protected` of the bridge's own port.
     Protect(bool),
+    /// `tag`, `trunks` and `vlan_mode` of the bridge's own port go.
+    NoVlan,
     /// `fail_mode`. When it becomes another one, Open vSwitch deletes all flows of the bridge.
     FailMode(Option<FailMode>),
 }
@@ -74,6 +78,8 @@ pub enum PortEdit {
     SetId(String, String),
     /// `protected=true`
     Protect,
+    /// `tag`, `trunks` and `vlan_mode` go.
+    NoVlan,
     /// `type=null`: Open vSwitch lets go of it, and its row stays.
     SetAside,
     /// `type=gre`
@@ -252,6 +258,8 @@ impl fmt::Display for BridgeEdit {
             BridgeEdit::RstpOff => f.write_str("rstp_enable=false"),
             BridgeEdit::OpenFlow14(true) => f.write_str("protocols with OpenFlow14"),
             BridgeEdit::OpenFlow14(false) => f.write_str("protocols without OpenFlow14"),
+            BridgeEdit::McastSnooping(on) => write!(f, "mcast_snooping_enable={on}"),
+            BridgeEdit::NoVlan => f.write_str("no tag, trunks, vlan_mode on the own port"),
             BridgeEdit::Protect(on) => write!(f, "own port protected={on}"),
             BridgeEdit::FailMode(Some(mode)) => write!(f, "fail_mode={}", mode.as_str()),
             BridgeEdit::FailMode(None) => f.write_str("no fail_mode"),
@@ -264,6 +272,7 @@ impl fmt::Display for PortEdit {
         match self {
             PortEdit::SetId(key, value) => write!(f, "external_ids:{key}={value}"),
             PortEdit::Protect => f.write_str("protected=true"),
+            PortEdit::NoVlan => f.write_str("no tag, trunks, vlan_mode"),
             PortEdit::SetAside => f.write_str("type=null"),
             PortEdit::MakeGre => f.write_str("type=gre"),
             PortEdit::SetOption(key, value) => write!(f, "options:{key}={value}"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{BridgeEdit, ObservedBridge, ObservedPort, PortEdit, Step, TunnelHealth, View};
+use crate::{BridgeEdit, ObservedBridge, ObservedPort, PortEdit, Step, TunnelHealth, View, Vlan};
 
 /// Whether what the steps wrote to the database can be seen there, and vswitchd has looked at each new tunnel.
 ///
@@ -38,6 +38,7 @@ fn port_edit_visible(edit: &PortEdit, port: &ObservedPort) -> bool {
     match edit {
         PortEdit::SetId(key, value) => port.external_ids.get(key) == Some(value),
         PortEdit::Protect => port.protected,
+        PortEdit::NoVlan => port.vlan == Vlan::default(),
         PortEdit::SetAside => interface.is_none_or(|interface| interface.kind == "null"),
         PortEdit::MakeGre => interface.is_none_or(|interface| interface.kind == "gre"),
         PortEdit::SetOption(key, value) => interface.is_none_or(|interface| interface.options.get(key) == Some(value)),
@@ -55,6 +56,8 @@ fn bridge_edit_visible(edit: &BridgeEdit, bridge: &ObservedBridge) -> bool {
         BridgeEdit::RstpOff => !bridge.rstp_enable,
         BridgeEdit::OpenFlow14(on) => bridge.protocols.iter().any(|protocol| protocol == "OpenFlow14") == *on,
         BridgeEdit::FailMode(mode) => bridge.fail_mode.as_deref() == mode.map(|mode| mode.as_str()),
+        BridgeEdit::McastSnooping(on) => bridge.mcast_snooping == *on,
+        BridgeEdit::NoVlan => bridge.own_port().is_none_or(|port| port.vlan == Vlan::default()),
         BridgeEdit::Protect(on) => bridge.own_port().is_none_or(|port| port.protected == *on),
     }
 }

@@ -67,7 +67,7 @@ fn an_address_and_key_go_over_to_another_bridge() {
     accepted(&world.change(&[setup("b", 5, Some(&[("2", "192.0.2.2")])), setup("c", 6, Some(&[("3", "192.0.2.3")]))]));
     accepted(&world.change(&[setup("b", 7, Some(&[("2", "192.0.2.4")])), setup("c", 5, Some(&[("3", "192.0.2.2")]))]));
     assert_eq!(tunnels(&world, "c"), pairs(&[("3", "192.0.2.2")]));
-    accepted(&world.change(&[Change::DestroyBridge(bridge_name("b")), setup("c", 7, Some(&[("3", "192.0.2.4")]))]));
+    accepted(&world.change(&[Change::destroy(bridge_name("b")), setup("c", 7, Some(&[("3", "192.0.2.4")]))]));
     assert_eq!(tunnels(&world, "c"), pairs(&[("3", "192.0.2.4")]));
     expect_rest(&world);
 }
@@ -123,7 +123,7 @@ fn a_bridge_of_somebody_else_is_adopted_and_released_as_it_was() {
     assert!(world.bridges["xapi1"].own_port().unwrap().protected);
     assert!(!world.bridges["xapi1"].ports["eth1"].protected);
     expect_rest(&world);
-    accepted(&world.change(&[Change::DestroyBridge(bridge_name("xapi1"))]));
+    accepted(&world.change(&[Change::destroy(bridge_name("xapi1"))]));
     let (mut bridge, flows) = world.shape().remove("xapi1").unwrap();
     let mark = bridge.external_ids.remove(ids::RELEASED);
     assert_eq!(mark.as_deref(), Some("true"), "with a `gre_key` it would be taken for the Python plugin's");
@@ -142,7 +142,7 @@ fn a_lost_mark_does_not_cost_the_tunnels_that_are_still_marked() {
         }
         bridge.other_config.remove(ids::GRE_KEY);
         assert_eq!(world.repairs(), [], "who does not know the key does not touch the bridge");
-        let refused = world.change(&[Change::DestroyBridge(bridge_name("b"))]).remove(0).unwrap_err();
+        let refused = world.change(&[Change::destroy(bridge_name("b"))]).remove(0).unwrap_err();
         assert!(matches!(refused, Rejected::Conflict { .. }), "{refused:?}");
         accepted(&world.change(&[setup("b", 5, None)]));
         assert_eq!(tunnels(&world, "b"), pairs(&[("2", "192.0.2.2")]));
@@ -209,7 +209,7 @@ fn to_give_a_bridge_back_twice_is_no_mistake() {
     bridge.other_config.clear();
     let mut memory = Memory::default();
     let destroy = |memory: &Memory, world: &World| {
-        Draft::with_memory(memory).apply(world, &Settings::default(), &Change::DestroyBridge(bridge_name("b")))
+        Draft::with_memory(memory).apply(world, &Settings::default(), &Change::destroy(bridge_name("b")))
     };
     assert!(destroy(&memory, &world).is_err(), "a bridge that never was ours");
     memory.remember_release(row);
@@ -239,7 +239,7 @@ fn a_vif_or_a_stranger_keeps_a_bridge_from_being_destroyed() {
         world.device("b", port);
         world.carry_out(world.repairs());
         let before = world.shape();
-        let refused = world.change(&[Change::DestroyBridge(bridge_name("b"))]).remove(0).unwrap_err();
+        let refused = world.change(&[Change::destroy(bridge_name("b"))]).remove(0).unwrap_err();
         let Rejected::Conflict { in_the_way, detail } = refused else { panic!("{refused:?}") };
         assert_eq!(in_the_way, port);
         assert!(detail.contains(word), "{detail}");
@@ -263,7 +263,7 @@ fn what_is_in_the_way_is_named() {
         (destroy_tunnel("b", "b"), "b"),
         (setup("t5-1-9", 6, None), "foreign"),
         (setup("c", 5, Some(&[("2", "192.0.2.2")])), "t5-1-2"),
-        (Change::DestroyBridge(bridge_name("foreign")), "foreign"),
+        (Change::destroy(bridge_name("foreign")), "foreign"),
     ];
     let before = world.shape();
     for (change, expected) in cases {

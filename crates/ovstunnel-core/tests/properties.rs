@@ -85,7 +85,7 @@ fn any_change() -> impl Strategy<Value = Change> {
         4 => any_setup(),
         6 => create,
         3 => (any_bridge(), port).prop_map(|(bridge, port)| Change::DestroyTunnel { bridge, port }),
-        1 => any_bridge().prop_map(Change::DestroyBridge),
+        1 => any_bridge().prop_map(Change::destroy),
     ]
 }
 
@@ -203,7 +203,7 @@ proptest! {
             prop_assert_eq!(recorded.as_ref(), desired, "the record of {}", name);
         }
         // A bridge that was given back is not ours any more, and said to be so.
-        let given_back = matches!(&change, Change::DestroyBridge(name) if after.bridges.contains_key(name.as_str()));
+        let given_back = matches!(&change, Change::DestroyBridge(name, _) if after.bridges.contains_key(name.as_str()));
         if accepted && !given_back {
             let mut again = Draft::default();
             prop_assert!(again.apply(&after, &settings, &change).is_ok());
@@ -275,7 +275,7 @@ proptest! {
         let managed = world.bridges.get(name.as_str()).is_some_and(|b| DesiredBridge::from_record(b).is_some());
         // Without our own mark beside it, the other tools' key may be another tool's.
         let network = world.bridges.get(name.as_str()).is_some_and(|b| b.external_ids.contains_key(ids::NETWORK_UUID));
-        let done = world.change(&[Change::DestroyBridge(name.clone())]).remove(0).is_ok();
+        let done = world.change(&[Change::destroy(name.clone())]).remove(0).is_ok();
         if let (true, true, Some(bridge)) = (managed, done, world.bridges.get(name.as_str())) {
             prop_assert!(bridge.external_ids.keys().all(|key| !key.starts_with("ovstunnel-")), "{bridge:?}");
             prop_assert!(!network || !bridge.external_ids.contains_key(ids::XS_NETWORK_UUID), "{bridge:?}");

@@ -164,7 +164,7 @@ fn one_key_is_on_one_bridge() {
     twin.other_config.insert(ids::GRE_KEY.into(), "5".into());
     accepted(&world.change(&[setup("c", 5, Some(&[("2", "192.0.2.2")])), setup("b", 5, None)]));
     // With the bridge that has it the key goes.
-    accepted(&world.change(&[Change::DestroyBridge(bridge_name("b")), Change::DestroyBridge(bridge_name("c"))]));
+    accepted(&world.change(&[Change::destroy(bridge_name("b")), Change::destroy(bridge_name("c"))]));
     accepted(&world.change(&[setup("d", 5, None)]));
 }
 

@@ -168,7 +168,7 @@ fn an_adopted_bridge_is_given_back_as_it_was() {
             world.carry_out(world.repairs());
         }
         assert_eq!(world.bridges["v"].fail_mode.as_deref(), Some("secure"));
-        world.change(&[Change::DestroyBridge(bridge_name("v"))]).remove(0).unwrap();
+        world.change(&[Change::destroy(bridge_name("v"))]).remove(0).unwrap();
         let after = world.shape();
         assert_eq!(after["v"].0, before["v"].0, "{fail_mode:?}");
         assert_eq!(after["v"].1.as_ref().and_then(FlowsSeen::count), Some(0));

@@ -112,6 +112,8 @@ impl Transaction {
                 }
                 BridgeEdit::FailMode(Some(mode)) => self.set("Bridge", bridge, format!("fail_mode={}", mode.as_str())),
                 BridgeEdit::FailMode(None) => self.push(words(["clear", "Bridge", bridge], ["fail_mode"])),
+                BridgeEdit::McastSnooping(on) => self.set("Bridge", bridge, format!("mcast_snooping_enable={on}")),
+                BridgeEdit::NoVlan => self.no_vlan(bridge),
                 BridgeEdit::Protect(on) => self.set("Port", bridge, format!("protected={on}")),
             }
         }
@@ -122,12 +124,17 @@ impl Transaction {
             match edit {
                 PortEdit::SetId(key, value) => self.set("Port", port, pair("external_ids", key, value)),
                 PortEdit::Protect => self.set("Port", port, "protected=true".into()),
+                PortEdit::NoVlan => self.no_vlan(port),
                 PortEdit::SetAside => self.set("Interface", port, "type=null".into()),
                 PortEdit::MakeGre => self.set("Interface", port, "type=gre".into()),
                 PortEdit::SetOption(key, value) => self.set("Interface", port, pair("options", key, value)),
                 PortEdit::DropOption(key) => self.drop_key("Interface", port, "options", key),
             }
         }
+    }
+
+    fn no_vlan(&mut self, port: &str) {
+        self.push(words(["clear", "Port", port], ["tag", "trunks", "vlan_mode"]));
     }
 
     fn set(&mut self, table: &str, record: &str, column: String) {

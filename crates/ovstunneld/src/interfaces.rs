@@ -4,6 +4,7 @@
 //! for the simulated switch. What it must not do: change anything, or keep what it was told: addresses change.
 
 mod devices;
+mod links;
 mod local;
 mod route;
 
@@ -19,6 +20,7 @@ use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use tokio::sync::Mutex;
 
 pub use devices::{Device, News};
+pub use links::Links;
 pub use local::{LocalAddress, not_another_host};
 pub use route::{Neighbour, Route};
 
@@ -287,6 +289,19 @@ mod tests {
             futures_util::future::join_all(questions).await
         });
         assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|ips| ips.len() == 4)), "{answers:?}");
+    }
+
+    #[test]
+    fn ports_of_linux_bridges_are_known() {
+        let setup = &[
+            "link add br9 type bridge",
+            "tuntap add mode tap name vif1.0",
+            "tuntap add mode tap name vif2.0",
+            "link set vif1.0 master br9",
+        ];
+        let found = in_namespace(setup, async || Interfaces::kernel().links().await.unwrap().unwrap());
+        assert_eq!(found.linux_bridges.into_iter().collect::<Vec<_>>(), [("vif1.0".to_owned(), "br9".to_owned())]);
+        assert!(found.names.contains("vif2.0") && !found.names.contains("vif3.0"));
     }
 
     #[test]

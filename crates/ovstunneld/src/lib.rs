@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod edge;
 pub mod extract;
 pub mod fuzzing;
+pub mod health;
 mod host_facts;
 pub mod interfaces;
 pub mod listen;

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use ovstunnel_api::{Bridge, FlowsState, TunnelState};
+use ovstunnel_api::{Bridge, FlowsState, HealthState, TunnelState};
+use ovstunnel_core::{REQUIREMENTS, Reason};
 use ovstunnel_ovs::{Health, RunResult};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -50,6 +51,12 @@ struct RouteLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabel {
     state: &'static str,
+}
+
+/// A requirement that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WhatLabel {
+    what: &'static str,
 }
 
 /// A key of `[tls]`.
@@ -95,6 +102,8 @@ struct Stock {
     tunnels: Family<StateLabel, Gauge>,
     vifs: Gauge,
     flows: Family<StateLabel, Gauge>,
+    health: Family<StateLabel, Gauge>,
+    reasons: Family<WhatLabel, Gauge>,
     database_up: Gauge,
     vswitchd_up: Gauge,
     vswitchd_starts: Gauge,
@@ -108,6 +117,8 @@ struct Stock {
 pub struct Surroundings {
     /// Whether the switch can be worked with.
     pub health: Health,
+    /// What is wrong with what is below the tunnels of all bridges.
+    pub host: Vec<Reason>,
     /// Time since the mirror last heard of a change.
     pub mirror_age: Duration,
     /// Lines that the log has lost since the daemon started.
@@ -166,6 +177,8 @@ impl Stock {
         r.register("tunnels", "Tunnels by state", self.tunnels.clone());
         r.register("vifs", "VM interfaces on managed bridges", self.vifs.clone());
         r.register("bridge_flows", "Managed bridges by the state of their flows", self.flows.clone());
+        r.register("bridge_health", "Managed bridges by their health", self.health.clone());
+        r.register("health_reasons", "Reasons why frames do not pass, by requirement", self.reasons.clone());
         r.register("database_up", "1 while the database of Open vSwitch is mirrored", self.database_up.clone());
         r.register("vswitchd_up", "1 while ovs-vswitchd runs", self.vswitchd_up.clone());
         r.register("vswitchd_generation", "Starts of ovs-vswitchd that were seen", self.vswitchd_starts.clone());
@@ -193,6 +206,7 @@ impl Stock {
             let gauge = self.flows.get_or_create_owned(&StateLabel { state: label });
             set(&gauge, bridges.iter().filter(|bridge| bridge.flows.state == state).count());
         }
+        self.take_health(bridges, &around.host);
         self.database_up.set(i64::from(around.health.database.is_ok()));
         self.vswitchd_up.set(i64::from(around.health.vswitchd.is_ok()));
         self.vswitchd_starts.set(i64::try_from(around.health.generation).unwrap_or(i64::MAX));
@@ -203,6 +217,23 @@ impl Stock {
             if let Some(seconds) = seconds {
                 self.certificates.get_or_create(&FileLabel { file }).set(*seconds);
             }
+        }
+    }
+}
+
+impl Stock {
+    fn take_health(&self, bridges: &[Bridge], host: &[Reason]) {
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        for state in [HealthState::Ok, HealthState::Degraded, HealthState::Failed] {
+            let gauge = self.health.get_or_create_owned(&StateLabel { state: state.as_str() });
+            gauge.set(count(bridges.iter().filter(|bridge| bridge.health.state == state).count()));
+        }
+        // Each word of the list has its line, so that an alarm for it can be written before it is needed.
+        for what in REQUIREMENTS.map(|requirement| requirement.what) {
+            let of_bridges = bridges.iter().flat_map(|bridge| &bridge.health.reasons);
+            let found = of_bridges.filter(|reason| reason.what == what).count();
+            let gauge = self.reasons.get_or_create_owned(&WhatLabel { what });
+            gauge.set(count(found + host.iter().filter(|reason| reason.what == what).count()));
         }
     }
 }
@@ -289,7 +320,7 @@ mod tests {
             no_meters: None,
         };
         let certificates = vec![("certificate", Some(-3.5)), ("client_ca", None)];
-        Surroundings { health, mirror_age: Duration::from_millis(1500), log_lines_lost: 7, certificates }
+        Surroundings { health, host: vec![], mirror_age: Duration::from_millis(1500), log_lines_lost: 7, certificates }
     }
 
     #[test]
@@ -309,6 +340,8 @@ mod tests {
             "ovstunnel_repairs_total{result=\"failed\"} 1",
             "ovstunnel_reconciles_total 1",
             "ovstunnel_tunnels{state=\"error\"} 0",
+            "ovstunnel_bridge_health{state=\"failed\"} 0",
+            "ovstunnel_health_reasons{what=\"fail_open\"} 0",
             "ovstunnel_database_up 1",
             "ovstunnel_vswitchd_up 0",
             "ovstunnel_vswitchd_generation 3",

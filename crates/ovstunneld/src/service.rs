@@ -15,6 +15,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::access::Access;
 use crate::config::Config;
 use crate::doctor::Doctor;
+use crate::health::{Kept, Surveyor};
 use crate::interfaces::Interfaces;
 use crate::lock::WriterLock;
 use crate::logging::Logging;
@@ -154,18 +155,22 @@ fn assemble_on(
 ) -> (Router, JoinHandle<()>, Writer, Witnesses) {
     let Host { access, logging, metrics, lock, interfaces, xapi, doctor } = host;
     let (writer, running) = Writer::start(switch.clone(), settings, interval, metrics.clone(), lock);
-    let (interfaces, witnesses) = (Arc::new(interfaces), Witnesses::default());
+    let interfaces = Arc::new(interfaces);
     tokio::spawn(underlay::follow(Arc::clone(&interfaces), switch.observer().clone(), writer.tuned()));
+    let surveyor = Surveyor::new(switch.clone(), Arc::clone(&interfaces));
+    let (witnesses, host_health) = (Witnesses::default(), Kept::default());
     let state = routes::State {
         switch,
         writer: writer.clone(),
-        witnesses: witnesses.clone(),
         interfaces,
         turns: Arc::default(),
         xapi,
         metrics,
         logging,
         doctor,
+        surveyor,
+        witnesses: witnesses.clone(),
+        host_health,
     };
     (edge::wrap(routes::router(state), access), running, writer, witnesses)
 }

@@ -81,9 +81,9 @@ async fn what_the_daemon_cannot_put_right_is_found() {
 #[tokio::test]
 async fn what_others_do_to_our_bridge_is_found() {
     let sim = network().await;
-    sim.switch.set_column("Bridge", "xapi1", "controller", json!("7f1c"));
+    sim.switch.vsctl("set Bridge xapi1 controller=tcp:192.0.2.9").unwrap();
     expect(&sim, "controller", "warn", "xapi1").await;
-    sim.switch.set_column("Bridge", "xapi1", "controller", json!([]));
+    sim.switch.vsctl("remove Bridge xapi1 controller x").unwrap();
     expect(&sim, "controller", "ok", "").await;
 
     sim.switch.vsctl("add-port xapi1 theirs").unwrap();
@@ -96,7 +96,7 @@ async fn what_others_do_to_our_bridge_is_found() {
     sim.switch.add_flow("xapi1", "cookie=0x0, table=0, priority=5000,in_port=3 actions=NORMAL");
     expect(&sim, "shadowing_flow", "ok", "").await;
     sim.switch.add_flow("xapi1", "cookie=0x0, table=0, priority=7000,dl_dst=ff:ff:ff:ff:ff:ff actions=drop");
-    expect(&sim, "shadowing_flow", "warn", "priority=7000").await;
+    expect(&sim, "shadowing_flow", "fail", "cuts off what it matches: priority=7000").await;
 }
 
 #[tokio::test]

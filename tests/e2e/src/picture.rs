@@ -29,12 +29,23 @@ impl Picture {
         let mut lines = BTreeSet::new();
         for bridge in bridges.values() {
             let name = text(bridge, "name");
-            let columns = ["datapath_type", "external_ids", "other_config", "protocols", "stp_enable", "rstp_enable"];
+            let columns = [
+                "datapath_type",
+                "external_ids",
+                "other_config",
+                "protocols",
+                "stp_enable",
+                "rstp_enable",
+                "mcast_snooping_enable",
+            ];
             lines.insert(format!("bridge {name}: {}", told(bridge, &columns)));
             let mut ofports = BTreeMap::new();
             for port in members(bridge, "ports").iter().filter_map(|uuid| ports.get(uuid)) {
                 let port_name = text(port, "name");
-                lines.insert(format!("port {name}/{port_name}: {}", told(port, &["external_ids", "protected", "tag"])));
+                lines.insert(format!(
+                    "port {name}/{port_name}: {}",
+                    told(port, &["external_ids", "protected", "tag", "trunks", "vlan_mode"])
+                ));
                 for interface in members(port, "interfaces").iter().filter_map(|uuid| interfaces.get(uuid)) {
                     ofports.insert(interface["ofport"].to_string(), port_name.clone());
                     let up = interface["ofport"].as_i64().is_some_and(|n| n > 0) && empty(&interface["error"]);

@@ -93,7 +93,7 @@ fn what_is_wrong_with_a_bridge_is_found_and_goes_once_it_is_mended() -> Result<(
     expect(&cloud, "controller", Level::Ok, "")?;
 
     host.ofctl(["add-flow", "xapi1", "priority=7000,dl_dst=ff:ff:ff:ff:ff:ff,actions=drop"])?;
-    expect(&cloud, "shadowing_flow", Level::Warn, "priority=7000,dl_dst=ff:ff:ff:ff:ff:ff actions=drop")?;
+    expect(&cloud, "shadowing_flow", Level::Fail, "priority=7000,dl_dst=ff:ff:ff:ff:ff:ff actions=drop")?;
     host.ofctl(["del-flows", "xapi1", "--strict", "priority=7000,dl_dst=ff:ff:ff:ff:ff:ff"])?;
     expect(&cloud, "shadowing_flow", Level::Ok, "")?;
     let out = host.wait_for_ofport("t1001-1-2")?;

@@ -51,7 +51,7 @@ const FLOWS: [Fault; 7] = [
 ];
 
 /// Changes of the database are seen at once.
-const ROWS: [Fault; 13] = [
+const ROWS: [Fault; 18] = [
     remembered("a tunnel's port is deleted", &["vsctl del-port t1001-1-2"]),
     remembered("all tunnels' ports are deleted", &["vsctl del-port t1001-1-2 -- del-port t1001-1-3"]),
     recorded("the bridge's own port is not protected", &["vsctl set Port xapi1 protected=false"]),
@@ -80,6 +80,11 @@ const ROWS: [Fault; 13] = [
         ],
     ),
     remembered("all marks of a tunnel are removed", &["vsctl clear Port t1001-1-2 external_ids"]),
+    recorded("a tunnel is in a VLAN", &["vsctl set Port t1001-1-2 tag=5"]),
+    recorded("a tunnel carries one VLAN only", &["vsctl set Port t1001-1-2 trunks=5,6"]),
+    recorded("a tunnel tags what it carries", &["vsctl set Port t1001-1-3 vlan_mode=native-tagged tag=5"]),
+    recorded("the bridge's own port is in a VLAN", &["vsctl set Port xapi1 tag=5"]),
+    recorded("multicast snooping is switched on", &["vsctl set Bridge xapi1 mcast_snooping_enable=true"]),
     recorded(
         "STP and RSTP are switched on",
         &["vsctl set Bridge xapi1 rstp_enable=true", "vsctl set Bridge xapi1 stp_enable=true"],

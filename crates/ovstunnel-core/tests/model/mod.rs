@@ -213,6 +213,8 @@ impl World {
                 }
                 bridge.fail_mode = mode;
             }
+            BridgeEdit::McastSnooping(on) => bridge.mcast_snooping = *on,
+            BridgeEdit::NoVlan => bridge.ports.get_mut(name).unwrap().vlan = Vlan::default(),
             BridgeEdit::Protect(on) => bridge.ports.get_mut(name).unwrap().protected = *on,
         }
     }
@@ -253,6 +255,7 @@ fn edit_port(port: &mut ObservedPort, edit: &PortEdit) {
     match edit {
         PortEdit::SetId(key, value) => drop(port.external_ids.insert(key.clone(), value.clone())),
         PortEdit::Protect => port.protected = true,
+        PortEdit::NoVlan => port.vlan = Vlan::default(),
         PortEdit::SetAside => port.interfaces.iter_mut().for_each(|i| i.kind = "null".into()),
         PortEdit::MakeGre => port.interfaces.iter_mut().for_each(|i| i.kind = "gre".into()),
         PortEdit::SetOption(key, value) => {

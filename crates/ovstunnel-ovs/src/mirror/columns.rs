@@ -28,6 +28,9 @@ struct MapColumn<'a>(MapTag, #[serde(borrow)] Vec<(std::borrow::Cow<'a, str>, st
 #[derive(Deserialize)]
 struct UuidAtom(UuidTag, Uuid);
 
+#[derive(Deserialize)]
+struct NumberedColumn(MapTag, Vec<(i64, UuidAtom)>);
+
 /// `["set", [atom, …]]`, or one atom by itself.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -51,8 +54,23 @@ pub(super) fn uuids<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<Uui
     Ok(Some(atoms.into_iter().map(|UuidAtom(UuidTag::Uuid, uuid)| uuid).collect()))
 }
 
-/// A set of strings.
-pub(super) fn strings<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
+/// One row reference or none. `Some(None)` says that the column is there and empty.
+pub(super) fn reference<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<Uuid>>, D::Error> {
+    Ok(Some(uuids(from)?.unwrap_or_default().pop()))
+}
+
+/// A map from numbers to row references.
+pub(super) fn numbered<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<(i64, Uuid)>>, D::Error> {
+    let NumberedColumn(MapTag::Map, pairs) = NumberedColumn::deserialize(from)?;
+    Ok(Some(pairs.into_iter().map(|(number, UuidAtom(UuidTag::Uuid, uuid))| (number, uuid)).collect()))
+}
+
+/// A set of atoms.
+pub(super) fn atoms<'de, D, T>(from: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
     Ok(Some(SetColumn::deserialize(from)?.into_vec()))
 }
 

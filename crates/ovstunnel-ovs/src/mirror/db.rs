@@ -4,50 +4,15 @@
 //! What it must not do: know where an update came from.
 
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use compact_str::CompactString;
-use serde::Deserialize;
+use ovstunnel_core::Vlan;
 use uuid::Uuid;
 
-use super::columns;
-
-/// A map of strings, sorted. Nearly all are short enough to stand in this one allocation: a mirror of 10,000 tunnels has
-/// 60,000 of them.
-pub(crate) type Pairs = Vec<(CompactString, CompactString)>;
-
-type Rows<T> = HashMap<Uuid, T, BuildHasherDefault<DefaultHasher>>;
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct BridgeRow {
-    pub name: String,
-    pub ports: BTreeSet<Uuid>,
-    pub external_ids: Pairs,
-    pub other_config: Pairs,
-    pub stp_enable: bool,
-    pub rstp_enable: bool,
-    pub protocols: BTreeSet<String>,
-    pub fail_mode: Option<String>,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct PortRow {
-    pub name: CompactString,
-    /// Sorted; nearly always one.
-    pub interfaces: Vec<Uuid>,
-    pub protected: bool,
-    pub external_ids: Pairs,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct InterfaceRow {
-    pub name: CompactString,
-    pub kind: CompactString,
-    pub options: Pairs,
-    pub external_ids: Pairs,
-    pub ofport: Option<i64>,
-    pub error: Option<String>,
-}
+use super::tables::{
+    BridgeColumns, FlowTableColumns, InterfaceColumns, MirrorColumns, PortColumns, RootColumns, RowUpdate, Rows, Update,
+};
+pub(crate) use super::tables::{BridgeRow, FlowTableRow, InterfaceRow, MirrorRow, Pairs, PortRow};
 
 /// The mirrored part of the database.
 #[derive(Clone, Debug, Default)]
@@ -69,93 +34,10 @@ pub struct Db {
     pub(crate) connection: u64,
     /// `next_cfg` of the first answer on it.
     pub(crate) next_cfg_at_first: i64,
-}
-
-/// A change of one row: what `initial`, `insert` and `modify` carry has the same columns, all of them optional.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum RowUpdate<T> {
-    Initial(T),
-    Insert(T),
-    Modify(T),
-    Delete(()),
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct BridgeColumns {
-    name: Option<String>,
-    #[serde(default, deserialize_with = "columns::uuids")]
-    ports: Option<Vec<Uuid>>,
-    #[serde(default, deserialize_with = "columns::map")]
-    external_ids: Option<Pairs>,
-    #[serde(default, deserialize_with = "columns::map")]
-    other_config: Option<Pairs>,
-    stp_enable: Option<bool>,
-    rstp_enable: Option<bool>,
-    #[serde(default, deserialize_with = "columns::strings")]
-    protocols: Option<Vec<String>>,
-    #[serde(default, deserialize_with = "columns::optional")]
-    fail_mode: Option<Option<String>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct PortColumns {
-    name: Option<CompactString>,
-    #[serde(default, deserialize_with = "columns::uuids")]
-    interfaces: Option<Vec<Uuid>>,
-    /// A set of none or one in the schema of newer versions, a boolean in older ones.
-    #[serde(default, deserialize_with = "columns::optional")]
-    protected: Option<Option<bool>>,
-    #[serde(default, deserialize_with = "columns::map")]
-    external_ids: Option<Pairs>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct InterfaceColumns {
-    name: Option<CompactString>,
-    #[serde(rename = "type")]
-    kind: Option<CompactString>,
-    #[serde(default, deserialize_with = "columns::map")]
-    options: Option<Pairs>,
-    #[serde(default, deserialize_with = "columns::map")]
-    external_ids: Option<Pairs>,
-    #[serde(default, deserialize_with = "columns::optional")]
-    ofport: Option<Option<i64>>,
-    #[serde(default, deserialize_with = "columns::optional")]
-    error: Option<Option<String>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct RootColumns {
-    next_cfg: Option<i64>,
-    cur_cfg: Option<i64>,
-    #[serde(default, deserialize_with = "columns::optional")]
-    ovs_version: Option<Option<String>>,
-}
-
-/// One transaction's changes of the mirrored tables.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Update {
-    #[serde(rename = "Bridge", default)]
-    bridges: HashMap<Uuid, RowUpdate<BridgeColumns>>,
-    #[serde(rename = "Port", default)]
-    ports: HashMap<Uuid, RowUpdate<PortColumns>>,
-    #[serde(rename = "Interface", default)]
-    interfaces: HashMap<Uuid, RowUpdate<InterfaceColumns>>,
-    #[serde(rename = "Open_vSwitch", default)]
-    root: HashMap<Uuid, RowUpdate<RootColumns>>,
-}
-
-/// The mirrored tables and columns: the argument of `monitor_cond`.
-pub(super) fn monitored() -> serde_json::Value {
-    serde_json::json!({
-        "Open_vSwitch": [{"columns": ["next_cfg", "cur_cfg", "ovs_version"]}],
-        "Bridge": [{"columns": [
-            "name", "ports", "external_ids", "other_config", "stp_enable", "rstp_enable", "protocols", "fail_mode",
-        ]}],
-        "Port": [{"columns": ["name", "interfaces", "protected", "external_ids"]}],
-        "Interface": [{"columns": ["name", "type", "options", "external_ids", "ofport", "error"]}],
-    })
+    pub(crate) mirrors: Rows<MirrorRow>,
+    pub(crate) flow_tables: Rows<FlowTableRow>,
+    /// Column `other_config` of the switch itself.
+    pub(crate) other_config: Pairs,
 }
 
 impl Db {
@@ -166,12 +48,10 @@ impl Db {
         for (uuid, row) in &update.root {
             self.apply_root(uuid, row);
         }
-        let Update { bridges, ports, interfaces, .. } = Update { root: HashMap::new(), ..update };
-        let keys = (
-            bridges.keys().copied().collect::<Vec<_>>(),
-            ports.keys().copied().collect::<Vec<_>>(),
-            interfaces.keys().copied().collect::<Vec<_>>(),
-        );
+        let keys = planned(&update);
+        let Update { bridges, ports, interfaces, mirrors, flow_tables, .. } = Update { root: HashMap::new(), ..update };
+        mirrors.into_iter().for_each(|(uuid, row)| self.apply_mirror(uuid, row));
+        flow_tables.into_iter().for_each(|(uuid, row)| self.apply_flow_table(uuid, row));
         interfaces.into_iter().for_each(|(uuid, row)| self.apply_interface(uuid, row));
         ports.into_iter().for_each(|(uuid, row)| self.apply_port(uuid, row));
         bridges.into_iter().for_each(|(uuid, row)| self.apply_bridge(uuid, row));
@@ -179,9 +59,7 @@ impl Db {
     }
 
     fn note_touched(&mut self, update: &Update) {
-        let bridges: Vec<Uuid> = update.bridges.keys().copied().collect();
-        let ports: Vec<Uuid> = update.ports.keys().copied().collect();
-        let interfaces: Vec<Uuid> = update.interfaces.keys().copied().collect();
+        let (bridges, ports, interfaces) = planned(update);
         self.touch(&bridges, &ports, &interfaces);
     }
 
@@ -199,6 +77,7 @@ impl Db {
             self.next_cfg = columns.next_cfg.unwrap_or(self.next_cfg);
             self.cur_cfg = columns.cur_cfg.unwrap_or(self.cur_cfg);
             self.version = columns.ovs_version.clone().unwrap_or(self.version.take());
+            columns.other_config.iter().for_each(|difference| change_pairs(&mut self.other_config, difference.clone()));
         }
     }
 
@@ -215,11 +94,19 @@ impl Db {
         replace(&mut row.stp_enable, columns.stp_enable);
         replace(&mut row.rstp_enable, columns.rstp_enable);
         replace(&mut row.fail_mode, columns.fail_mode);
+        replace(&mut row.datapath_type, columns.datapath_type);
+        replace(&mut row.mcast_snooping, columns.mcast_snooping_enable);
+        change_all(&mut row.controllers, columns.controller);
+        change_all(&mut row.mirrors, columns.mirrors);
+        for (table, uuid) in columns.flow_tables.into_iter().flatten() {
+            match row.flow_tables.get(&table) == Some(&uuid) {
+                true => drop(row.flow_tables.remove(&table)),
+                false => drop(row.flow_tables.insert(table, uuid)),
+            }
+        }
         columns.external_ids.into_iter().for_each(|difference| change_pairs(&mut row.external_ids, difference));
         columns.other_config.into_iter().for_each(|difference| change_pairs(&mut row.other_config, difference));
-        for protocol in columns.protocols.into_iter().flatten() {
-            change_set(&mut row.protocols, protocol);
-        }
+        change_all(&mut row.protocols, columns.protocols);
         for port in columns.ports.into_iter().flatten() {
             match change_set(&mut row.ports, port) {
                 true => own(&mut self.bridge_of, port, uuid),
@@ -240,6 +127,7 @@ impl Db {
         replace(&mut row.name, columns.name);
         replace(&mut row.protected, columns.protected.map(Option::unwrap_or_default));
         columns.external_ids.into_iter().for_each(|difference| change_pairs(&mut row.external_ids, difference));
+        change_vlan(row, columns.tag, columns.trunks, columns.vlan_mode);
         for interface in columns.interfaces.into_iter().flatten() {
             match change_sorted(&mut row.interfaces, interface) {
                 true => own(&mut self.port_of, interface, uuid),
@@ -258,8 +146,50 @@ impl Db {
         replace(&mut row.kind, columns.kind);
         replace(&mut row.ofport, columns.ofport);
         replace(&mut row.error, columns.error);
+        let up = |state: Option<CompactString>| state.map(|state| state == "up");
+        replace(&mut row.admin_up, columns.admin_state.map(up));
+        replace(&mut row.link_up, columns.link_state.map(up));
+        replace(&mut row.mtu, columns.mtu);
+        replace(&mut row.mtu_request, columns.mtu_request);
         columns.options.into_iter().for_each(|difference| change_pairs(&mut row.options, difference));
         columns.external_ids.into_iter().for_each(|difference| change_pairs(&mut row.external_ids, difference));
+    }
+}
+
+/// The rows of bridges, ports and interfaces that planning has to look at again.
+fn planned(update: &Update) -> (Vec<Uuid>, Vec<Uuid>, Vec<Uuid>) {
+    fn keys<T>(rows: &HashMap<Uuid, RowUpdate<T>>, planned: impl Fn(&T) -> bool) -> Vec<Uuid> {
+        let matters = |row: &RowUpdate<T>| !matches!(row, RowUpdate::Modify(columns) if !planned(columns));
+        rows.iter().filter(|(_, row)| matters(row)).map(|(uuid, _)| *uuid).collect()
+    }
+    (
+        keys(&update.bridges, BridgeColumns::planned),
+        keys(&update.ports, |_| true),
+        keys(&update.interfaces, InterfaceColumns::planned),
+    )
+}
+
+impl Db {
+    fn apply_mirror(&mut self, uuid: Uuid, update: RowUpdate<MirrorColumns>) {
+        let (RowUpdate::Initial(columns) | RowUpdate::Insert(columns) | RowUpdate::Modify(columns)) = update else {
+            return drop(self.mirrors.remove(&uuid));
+        };
+        let row = self.mirrors.entry(uuid).or_default();
+        replace(&mut row.name, columns.name);
+        replace(&mut row.select_all, columns.select_all);
+        change_all(&mut row.select_src_port, columns.select_src_port);
+        change_all(&mut row.select_dst_port, columns.select_dst_port);
+        replace(&mut row.output_port, columns.output_port);
+        replace(&mut row.output_vlan, columns.output_vlan);
+    }
+
+    fn apply_flow_table(&mut self, uuid: Uuid, update: RowUpdate<FlowTableColumns>) {
+        let (RowUpdate::Initial(columns) | RowUpdate::Insert(columns) | RowUpdate::Modify(columns)) = update else {
+            return drop(self.flow_tables.remove(&uuid));
+        };
+        let row = self.flow_tables.entry(uuid).or_default();
+        replace(&mut row.flow_limit, columns.flow_limit);
+        replace(&mut row.overflow_policy, columns.overflow_policy);
     }
 }
 
@@ -283,6 +213,23 @@ fn replace<T>(column: &mut T, value: Option<T>) {
 /// A difference of a set has the items that come and those that go. True where the item came.
 fn change_set<T: Ord>(set: &mut BTreeSet<T>, item: T) -> bool {
     !set.remove(&item) && set.insert(item)
+}
+
+fn change_all<T: Ord>(set: &mut BTreeSet<T>, difference: Option<Vec<T>>) {
+    for item in difference.into_iter().flatten() {
+        change_set(set, item);
+    }
+}
+
+/// VLAN columns of a port; one that has none of them takes no room for them.
+fn change_vlan(row: &mut PortRow, tag: Option<Option<u16>>, trunks: Option<Vec<u16>>, mode: Option<Option<String>>) {
+    let mut vlan = row.vlan.take().map(|vlan| *vlan).unwrap_or_default();
+    replace(&mut vlan.tag, tag);
+    replace(&mut vlan.mode, mode);
+    for trunk in trunks.into_iter().flatten() {
+        change_sorted(&mut vlan.trunks, trunk);
+    }
+    row.vlan = (vlan != Vlan::default()).then(|| vlan.into());
 }
 
 /// The same, where nearly all sets have one item.

@@ -1,7 +1,7 @@
 //! Keeps the mirror and the health true: follows the database, and notices when `ovs-vswitchd` ends and starts.
 //!
 //! What it does: two endless tasks that connect, follow, and connect again; the database anew whenever that is asked for.
-//! Each asks once a second for a sign of life. What it must not do: send anything but `monitor_cond`, `echo` with the answers to
+//! Each asks once a second for a sign of life. What it must not do: send anything but `get_schema`, `monitor_cond`, `echo` with the answers to
 //! it, and `version`.
 
 use std::io;
@@ -17,14 +17,18 @@ use tokio::net::UnixStream;
 use tokio::time::Instant;
 use tokio_util::codec::FramedRead;
 
-use super::db::{Db, Update, monitored};
+use super::db::Db;
 use super::frame::JsonFrames;
 use super::pulse::{Judge, LOOK_EVERY, Pulse, look_at, process_of};
+use super::tables::{Schema, Update, monitored};
 use crate::{Health, Observer};
 
 /// The sign of life that the database is asked for, and the id of its answer.
 const ECHO: &[u8] = br#"{"id":"alive","method":"echo","params":[]}"#;
 const ECHO_ID: &str = "\"alive\"";
+
+/// Which columns there are depends on the version: the database itself is asked.
+const SCHEMA: &[u8] = br#"{"id":0,"method":"get_schema","params":["Open_vSwitch"]}"#;
 
 /// That of `ovs-vswitchd`.
 const VERSION: &[u8] = br#"{"id":0,"method":"version","params":[]}"#;
@@ -74,10 +78,9 @@ async fn follow_once(observer: &Observer, socket: &Path, judge: &mut Judge) -> i
     let number = *asked_for.borrow_and_update();
     let connection = UnixStream::connect(socket).await?;
     let (process, (read, mut write)) = (process_of(&connection), connection.into_split());
-    let request = serde_json::json!({"id": 1, "method": "monitor_cond", "params": ["Open_vSwitch", null, monitored()]});
-    write.write_all(request.to_string().as_bytes()).await?;
+    write.write_all(SCHEMA).await?;
     judge.asked(Instant::now());
-    let (mut frames, mut tick) = (FramedRead::new(read, JsonFrames::default()), looks());
+    let (mut frames, mut tick, mut told) = (FramedRead::new(read, JsonFrames::default()), looks(), false);
     loop {
         let frame = tokio::select! {
             frame = frames.next() => frame,
@@ -97,13 +100,32 @@ async fn follow_once(observer: &Observer, socket: &Path, judge: &mut Judge) -> i
         };
         judge.heard(Instant::now());
         let closed = || io::Error::new(io::ErrorKind::UnexpectedEof, "the database closed the connection");
-        if let Some(answer) = take(observer, &frame.ok_or_else(closed)??, number)? {
+        let frame = frame.ok_or_else(closed)??;
+        if !std::mem::replace(&mut told, true) {
+            let params = serde_json::json!(["Open_vSwitch", null, monitored(&schema(&frame)?)]);
+            let request = serde_json::json!({"id": 1, "method": "monitor_cond", "params": params});
+            write.write_all(request.to_string().as_bytes()).await?;
+            judge.asked(Instant::now());
+            continue;
+        }
+        if let Some(answer) = take(observer, &frame, number)? {
             write.write_all(answer.as_bytes()).await?;
         }
         if observer.has_begun_anew(number) {
             observer.tell_pulse(Daemon::Database, Pulse::Answers);
         }
     }
+}
+
+/// The schema in the database's answer. It is the first thing that a database says: it asks for no echo before that.
+fn schema(frame: &Bytes) -> io::Result<Schema> {
+    #[derive(Deserialize)]
+    struct Answer {
+        result: Option<Schema>,
+        error: Option<serde_json::Value>,
+    }
+    let Answer { result, error } = serde_json::from_slice(frame)?;
+    result.ok_or_else(|| io::Error::other(format!("it does not tell its schema: {}", error.unwrap_or_default())))
 }
 
 /// Takes one message of a connection in; gives the answer where one is due.

@@ -1,13 +1,14 @@
 //! A live mirror of the switch's database.
 //!
 //! What it does: holds the rows that matter, follows each change, and says which bridges it touched. What it must not do:
-//! write; its only requests are `monitor_cond` and `echo`, which it answers, too (docs/adr/0002).
+//! write; its only requests are `get_schema`, `monitor_cond` and `echo`, which it answers, too (docs/adr/0002).
 
 mod columns;
 mod db;
 mod follow;
 mod frame;
 mod pulse;
+mod tables;
 mod view;
 
 use std::collections::BTreeSet;

@@ -4,10 +4,13 @@ use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
-use ovstunnel_core::{DesiredBridge, GreIdentity, GreKey, ObservedBridge, ObservedInterface, ObservedPort, View};
+use ovstunnel_core::{
+    DesiredBridge, FlowLimit, GreIdentity, GreKey, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort,
+    View, ids,
+};
 use uuid::Uuid;
 
-use super::db::{BridgeRow, InterfaceRow, Pairs, PortRow};
+use super::db::{BridgeRow, InterfaceRow, MirrorRow, Pairs, PortRow};
 use crate::Db;
 
 /// Questions that are answered by looking at each row: an index, of which every change makes a new one necessary, costs as
@@ -94,6 +97,30 @@ impl Db {
             found.udp_ports.extend(usual.map(port));
         }
         found
+    }
+
+    /// The other hosts to which tunnels of ours go, by their record, each with how many tunnels do.
+    pub fn tunnels_by_host(&self) -> BTreeMap<Ipv4Addr, usize> {
+        let recorded = |row: &PortRow| {
+            let (_, text) = row.external_ids.iter().find(|(key, _)| key == ids::REMOTE_IP)?;
+            text.parse::<Ipv4Addr>().ok()
+        };
+        let mut found = BTreeMap::new();
+        self.ports.values().filter_map(recorded).for_each(|ip| *found.entry(ip).or_default() += 1);
+        found
+    }
+
+    /// Whether a bridge of ours with tunnels is in user space.
+    pub fn is_userspace(&self) -> bool {
+        let tunnel = |port: &Uuid| {
+            self.ports.get(port).is_some_and(|row| row.external_ids.iter().any(|(key, _)| key == ids::REMOTE_IP))
+        };
+        self.bridges.values().any(|row| row.datapath_type == "netdev" && row.ports.iter().any(tunnel))
+    }
+
+    /// A value of the switch's own `other_config`.
+    pub fn other_config(&self, key: &str) -> Option<&str> {
+        self.other_config.iter().find(|(there, _)| there == key).map(|(_, value)| value.as_str())
     }
 
     /// Which configuration vswitchd was last asked to take up, and which it has taken up.
@@ -221,6 +248,11 @@ fn observed_bridge(db: &Db, uuid: Uuid, row: &BridgeRow, ports: &BTreeSet<Uuid>)
         rstp_enable: row.rstp_enable,
         protocols: row.protocols.iter().cloned().collect(),
         fail_mode: row.fail_mode.clone(),
+        datapath_type: row.datapath_type.clone(),
+        mcast_snooping: row.mcast_snooping,
+        controllers: row.controllers.len(),
+        mirrors: row.mirrors.iter().filter_map(|uuid| Some(observed_mirror(db, db.mirrors.get(uuid)?))).collect(),
+        flow_limit: flow_limit(db, row),
         ports: ports.map(|port| (port.name.clone(), port)).collect(),
     }
 }
@@ -232,6 +264,7 @@ fn observed_port(db: &Db, uuid: Uuid, row: &PortRow) -> ObservedPort {
         name: row.name.to_string(),
         protected: row.protected,
         external_ids: tree(&row.external_ids),
+        vlan: row.vlan.as_deref().cloned().unwrap_or_default(),
         interfaces: interfaces.collect(),
     }
 }
@@ -245,7 +278,27 @@ fn observed_interface(uuid: Uuid, row: &InterfaceRow) -> ObservedInterface {
         external_ids: tree(&row.external_ids),
         ofport: row.ofport,
         error: row.error.clone(),
+        admin_up: row.admin_up,
+        link_up: row.link_up,
+        mtu: row.mtu,
+        mtu_request: row.mtu_request,
     }
+}
+
+fn observed_mirror(db: &Db, row: &MirrorRow) -> ObservedMirror {
+    ObservedMirror {
+        name: row.name.clone(),
+        selects: row.select_all || !row.select_src_port.is_empty() || !row.select_dst_port.is_empty(),
+        output_vlan: row.output_vlan,
+        output_port: row.output_port.and_then(|uuid| Some(db.ports.get(&uuid)?.name.to_string())),
+    }
+}
+
+/// The limit of the table in which every frame begins.
+fn flow_limit(db: &Db, row: &BridgeRow) -> Option<FlowLimit> {
+    let table = db.flow_tables.get(row.flow_tables.get(&0)?)?;
+    let flows = u64::try_from(table.flow_limit?).ok()?;
+    Some(FlowLimit { flows, evicts: table.overflow_policy.as_deref() == Some("evict") })
 }
 
 fn tree(pairs: &Pairs) -> BTreeMap<String, String> {

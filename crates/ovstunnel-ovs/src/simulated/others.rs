@@ -3,6 +3,7 @@
 //! What it does: a small part of the tool's commands, so that a test's case can be told to a simulated switch and to a
 //! real one in the same words. What it must not do: be used by the daemon.
 
+use ovstunnel_core::Vlan;
 use uuid::Uuid;
 
 use super::SimulatedSwitch;
@@ -59,6 +60,9 @@ fn write(db: &mut Db, table: &str, name: &str, column: &str, value: Option<&str>
             ("stp_enable", Some(value)) => row.stp_enable = value == "true",
             ("rstp_enable", Some(value)) => row.rstp_enable = value == "true",
             ("fail_mode", value) => row.fail_mode = value.map(str::to_owned),
+            ("mcast_snooping_enable", Some(value)) => row.mcast_snooping = value == "true",
+            ("datapath_type", Some(value)) => row.datapath_type = value.to_owned(),
+            ("controller", value) => row.controllers = value.map(|_| Uuid::new_v4()).into_iter().collect(),
             ("protocols", Some(value)) => row.protocols = value.split(',').map(str::to_owned).collect(),
             _ => return None,
         }
@@ -70,10 +74,16 @@ fn write(db: &mut Db, table: &str, name: &str, column: &str, value: Option<&str>
     match (table, column, value) {
         ("Port", "external_ids", value) => set_pair(&mut row.external_ids, key, value),
         ("Port", "protected", Some(value)) => row.protected = value == "true",
+        ("Port", "tag", value) => {
+            let tag = value.and_then(|value| value.parse().ok());
+            row.vlan = tag.map(|tag| Vlan { tag: Some(tag), ..Vlan::default() }.into());
+        }
         ("Interface", column, value) => {
             let interface = db.interfaces.get_mut(row.interfaces.first()?)?;
             match column {
                 "type" => interface.kind = value.unwrap_or_default().into(),
+                "admin_state" => interface.admin_up = value.map(|value| value == "up"),
+                "mtu" => interface.mtu = value.and_then(|value| value.parse().ok()),
                 "options" => set_pair(&mut interface.options, key, value),
                 "external_ids" => set_pair(&mut interface.external_ids, key, value),
                 _ => return None,

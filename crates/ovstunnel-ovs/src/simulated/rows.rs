@@ -75,8 +75,12 @@ pub(super) fn set_pair(pairs: &mut Pairs, key: &str, value: Option<&str>) {
 
 pub(super) fn edit_bridge(db: &mut Db, name: &str, edit: &BridgeEdit) {
     let Some(uuid) = bridge_uuid(db, name) else { return };
-    if let BridgeEdit::Protect(on) = edit {
-        db.ports.values_mut().filter(|row| row.name == name).for_each(|row| row.protected = *on);
+    for own in db.ports.values_mut().filter(|row| row.name == name) {
+        match edit {
+            BridgeEdit::Protect(on) => own.protected = *on,
+            BridgeEdit::NoVlan => own.vlan = None,
+            _ => {}
+        }
     }
     let Some(row) = db.bridges.get_mut(&uuid) else { return };
     match edit {
@@ -89,7 +93,8 @@ pub(super) fn edit_bridge(db: &mut Db, name: &str, edit: &BridgeEdit) {
         BridgeEdit::OpenFlow14(true) => drop(row.protocols.insert("OpenFlow14".into())),
         BridgeEdit::OpenFlow14(false) => drop(row.protocols.remove("OpenFlow14")),
         BridgeEdit::FailMode(mode) => row.fail_mode = mode.map(|mode| mode.as_str().to_owned()),
-        BridgeEdit::Protect(_) => {}
+        BridgeEdit::McastSnooping(on) => row.mcast_snooping = *on,
+        BridgeEdit::Protect(_) | BridgeEdit::NoVlan => {}
     }
     db.touch(&[uuid], &[], &[]);
 }
@@ -109,6 +114,7 @@ pub(super) fn edit_port<'a>(db: &'a mut Db, name: &str, edits: &[PortEdit]) -> O
         match edit {
             PortEdit::SetId(key, value) => set_pair(&mut row.external_ids, key, Some(value)),
             PortEdit::Protect => row.protected = true,
+            PortEdit::NoVlan => row.vlan = None,
             PortEdit::SetAside | PortEdit::MakeGre | PortEdit::SetOption(..) | PortEdit::DropOption(_) => {}
         }
     }
@@ -123,6 +129,6 @@ fn edit_interface(interface: &mut InterfaceRow, edit: &PortEdit) {
         PortEdit::MakeGre => interface.kind = "gre".into(),
         PortEdit::SetOption(key, value) => set_pair(&mut interface.options, key, Some(value)),
         PortEdit::DropOption(key) => set_pair(&mut interface.options, key, None),
-        PortEdit::SetId(..) | PortEdit::Protect => {}
+        PortEdit::SetId(..) | PortEdit::Protect | PortEdit::NoVlan => {}
     }
 }

@@ -1,6 +1,6 @@
 //! `status`: is the daemon ready, and is everything that it manages well.
 
-use ovstunnel_api::{Bridge, FlowsState, Ready, TunnelState};
+use ovstunnel_api::{Bridge, FlowsState, HealthState, Ready, TunnelState};
 use serde::Serialize;
 
 use super::show;
@@ -34,9 +34,11 @@ impl Status {
     /// Whether somebody has to look. What is only not known yet is not wrong.
     pub(super) fn wrong(&self) -> bool {
         let bad = |b: &Bridge| {
-            b.flows.state == FlowsState::Drifted || b.tunnels.iter().any(|t| t.state == TunnelState::Error)
+            let failed = b.health.state == HealthState::Failed || b.flows.state == FlowsState::Drifted;
+            failed || b.tunnels.iter().any(|t| t.state == TunnelState::Error)
         };
-        !self.ready.ready || self.bridges.as_ref().is_none_or(|all| all.iter().any(bad))
+        let host = self.ready.health.as_ref().is_some_and(|health| health.state == HealthState::Failed);
+        !self.ready.ready || host || self.bridges.as_ref().is_none_or(|all| all.iter().any(bad))
     }
 }
 

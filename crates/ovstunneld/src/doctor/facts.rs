@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use futures_util::{FutureExt, StreamExt};
 use ovstunnel_api::{Bridge, Tunnel, TunnelState};
-use ovstunnel_core::{DesiredBridge, ObservedBridge, ObservedInterface, View, bridge_flows};
-use ovstunnel_ovs::{CommitError, Row, Rows};
+use ovstunnel_core::{DesiredBridge, ObservedBridge, View};
+use ovstunnel_ovs::{Row, Rows};
 use serde_json::Value;
 
 use super::Now;
 use super::addresses::OnBridge;
-use super::flows::BridgeFlows;
+use super::health::Read;
 use super::openvswitch::Datapath;
 use super::underlay::{Remote, VifMtu};
 use crate::interfaces::{Device, Route};
@@ -33,25 +33,14 @@ pub(super) fn managed(now: &Now<'_>) -> Vec<ObservedBridge> {
     bridges(now).into_iter().filter(|bridge| DesiredBridge::from_record(bridge).is_some()).collect()
 }
 
-/// The flows of each managed bridge, ours as they are to be and all as they are.
-pub(super) async fn flows(now: &Now<'_>, bridges: &[ObservedBridge]) -> Result<Vec<BridgeFlows>, CommitError> {
-    let each: Vec<BoxFuture<'_, _>> = bridges.iter().map(|bridge| flows_of(now, bridge).boxed()).collect();
-    futures_util::stream::iter(each).buffered(AT_ONCE).try_collect().await
-}
-
-async fn flows_of(now: &Now<'_>, bridge: &ObservedBridge) -> Result<BridgeFlows, CommitError> {
-    let dump = now.switch.entry_flows(&bridge.name).await?;
-    let record = DesiredBridge::from_record(bridge);
-    let ours = record.map(|record| bridge_flows(&record, Some(bridge), now.settings)).unwrap_or_default();
-    let port = |interface: &ObservedInterface| interface.openflow_port();
-    let of_tunnels = bridge.ports.values().filter(|port| port.is_tunnel_of_ours()).flat_map(|port| &port.interfaces);
-    Ok(BridgeFlows {
-        bridge: bridge.name.clone(),
-        ours: ours.iter().map(ToString::to_string).collect(),
-        dump,
-        vifs: bridge.vifs(&now.settings.vif_prefixes).flat_map(|vif| &vif.interfaces).filter_map(port).collect(),
-        tunnels: of_tunnels.filter_map(port).collect(),
-    })
+/// Each bridge with all flows of its first table, or why they cannot be read.
+pub(super) async fn with_flows(now: &Now<'_>, bridges: Vec<ObservedBridge>) -> Vec<Read> {
+    let read = async |bridge: ObservedBridge| {
+        let dump = now.switch.entry_flows(&bridge.name).await.map_err(|error| error.to_string());
+        (bridge, dump)
+    };
+    let each: Vec<BoxFuture<'_, _>> = bridges.into_iter().map(|bridge| read(bridge).boxed()).collect();
+    futures_util::stream::iter(each).buffered(AT_ONCE).collect().await
 }
 
 fn name(row: &Row) -> &str {
@@ -62,34 +51,17 @@ fn by_name(rows: &[Row]) -> BTreeMap<&str, &Row> {
     rows.iter().map(|row| (name(row), row)).collect()
 }
 
-/// How many members a set has; one is written without its brackets.
-fn count(value: Option<&Value>) -> usize {
-    match value {
-        Some(Value::Array(members)) => members.len(),
-        Some(Value::String(one)) => usize::from(!one.is_empty()),
-        _ => 0,
-    }
-}
-
-/// Name, number of controllers and `fail_mode` of each managed bridge.
-pub(super) fn controllers(rows: &Rows, bridges: &[ObservedBridge]) -> Vec<(String, usize, Option<String>)> {
-    let rows = by_name(&rows.bridges);
-    let of = |bridge: &ObservedBridge| count(rows.get(bridge.name.as_str()).and_then(|row| row.get("controller")));
-    bridges.iter().map(|bridge| (bridge.name.clone(), of(bridge), bridge.fail_mode.clone())).collect()
-}
-
 /// The datapath of each managed bridge.
-pub(super) fn datapaths(rows: &Rows, bridges: &[Bridge]) -> Vec<Datapath> {
-    let rows = by_name(&rows.bridges);
-    let kind = |name: &str| rows.get(name).and_then(|row| row.get("datapath_type")?.as_str()).unwrap_or_default();
+pub(super) fn datapaths(now: &Now<'_>) -> Vec<Datapath> {
+    let kinds: BTreeMap<String, String> =
+        managed(now).into_iter().map(|bridge| (bridge.name, bridge.datapath_type)).collect();
     let up = |bridge: &Bridge| bridge.tunnels.iter().filter(|tunnel| tunnel.state == TunnelState::Up).count();
     let of = |bridge: &Bridge| Datapath {
-        bridge: bridge.name.clone(),
-        kind: kind(&bridge.name).to_owned(),
+        kind: kinds.get(&bridge.name).cloned().unwrap_or_default(),
         tunnels: bridge.tunnels.len(),
         tunnels_up: up(bridge),
     };
-    bridges.iter().map(of).collect()
+    now.bridges.iter().map(of).collect()
 }
 
 /// The own devices and the VIFs of managed bridges, with their addresses.

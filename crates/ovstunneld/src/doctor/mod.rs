@@ -5,17 +5,18 @@
 //! unless that is asked for, or run a program but by `ovstunnel-ovs`.
 
 mod addresses;
-mod bridges;
 pub(crate) mod certificates;
 mod clock;
+mod drift;
 mod facts;
 mod finding;
-mod flows;
+mod health;
 mod log;
 mod openvswitch;
 mod probe;
 pub(crate) mod root;
 mod takeover;
+mod twice;
 mod udev;
 mod underlay;
 mod xenserver;
@@ -23,7 +24,7 @@ mod xenserver;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ovstunnel_api::{Bridge, DoctorAnswer, Finding, Level, Ready};
-use ovstunnel_core::{ObservedBridge, Settings};
+use ovstunnel_core::Settings;
 use ovstunnel_ovs::Switch;
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
@@ -33,7 +34,9 @@ pub(crate) use self::facts::remote_addresses;
 use self::finding::warn;
 pub(crate) use self::root::Root;
 use crate::config::{Config, XapiMode};
+use crate::health::Survey;
 use crate::interfaces::Interfaces;
+use crate::witness::Witnesses;
 
 /// Where the folder is told that stands for `/`: for tests only.
 const ROOT: &str = "OVSTUNNEL_DOCTOR_ROOT";
@@ -65,6 +68,10 @@ pub struct Now<'a> {
     pub ready: Ready,
     /// Lines that the log has lost.
     pub lost_lines: u64,
+    /// What is below the tunnels.
+    pub survey: Arc<Survey>,
+    /// What the switch itself told of bridges.
+    pub witnesses: &'a Witnesses,
 }
 
 impl Doctor {
@@ -141,17 +148,18 @@ impl Doctor {
             return Vec::new();
         }
         let observed = facts::managed(now);
-        let mut findings = bridges::protected(&observed);
-        findings.extend(bridges::spanning_tree(&observed));
-        findings.extend(bridges::tunnels(&now.bridges));
-        findings.extend(bridges::twice(&observed));
-        findings.extend(bridges::drift(&now.bridges, &now.pending));
+        let mut findings = health::check(now, &facts::with_flows(now, observed.clone()).await);
+        findings.extend(twice::check(&observed));
+        findings.push(drift::drift(&now.pending));
         findings.extend(takeover::check(&takeover::look(&facts::bridges(now), now.settings)));
-        findings.extend(self.of_rows(now, &observed).await);
-        match facts::flows(now, &observed).await {
-            Ok(flows) => findings.extend(flows::check(&flows)),
-            Err(error) => findings.push(unread("shadowing_flow", &format!("the flows cannot be read: {error}"))),
+        findings.extend(self.datapath(now));
+        match now.interfaces.devices().await {
+            Ok(devices) => {
+                findings.extend(addresses::check(&facts::on_bridges(&facts::datapaths(now), &now.bridges, devices)));
+            }
+            Err(error) => findings.push(unread("device_address", &crate::problem::chain(&error))),
         }
+        findings.extend(self.of_rows(now).await);
         if probe {
             findings.extend(self.probe(now).await);
         }
@@ -166,24 +174,21 @@ impl Doctor {
         probe::check(&probe::probe(facts::remote_addresses(&now.bridges), port).await, port)
     }
 
+    /// Whether the kernel has what its tunnels need.
+    fn datapath(&self, now: &Now<'_>) -> Option<Finding> {
+        openvswitch::datapath(&facts::datapaths(now), openvswitch::gre_in_kernel(&self.root))
+    }
+
     /// What takes a look into the database's rows and the kernel's tables.
-    async fn of_rows(&self, now: &Now<'_>, observed: &[ObservedBridge]) -> Vec<Finding> {
+    async fn of_rows(&self, now: &Now<'_>) -> Vec<Finding> {
         let rows = match now.switch.rows().await {
             Ok(rows) => rows,
             Err(error) => return vec![unread("rows", &format!("the database's rows cannot be listed: {error}"))],
         };
-        let mut findings = bridges::controllers(&facts::controllers(&rows, observed));
-        let gre = openvswitch::gre_in_kernel(&self.root);
-        let datapaths = facts::datapaths(&rows, &now.bridges);
-        findings.extend(openvswitch::datapath(&datapaths, &self.config().ovs.datapath_type, gre));
-        match now.interfaces.devices().await {
-            Ok(devices) => findings.extend(addresses::check(&facts::on_bridges(&datapaths, &now.bridges, devices))),
-            Err(error) => findings.push(unread("device_address", &crate::problem::chain(&error))),
-        }
+        let mut findings = Vec::new();
         match now.interfaces.routes(facts::remote_addresses(&now.bridges)).await {
             Ok(routes) => {
                 let remotes = facts::remotes(&rows, &now.bridges, routes);
-                findings.extend(underlay::addresses(&remotes));
                 findings.extend(underlay::peers(&remotes));
                 findings.extend(underlay::mtu(&facts::vifs(&rows, &now.bridges), &remotes));
             }

@@ -77,7 +77,6 @@ pub(super) fn look_for_tools(
 /// A managed bridge's datapath.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Datapath {
-    pub bridge: String,
     /// Column `datapath_type`; empty is the kernel's, too.
     pub kind: String,
     pub tunnels: usize,
@@ -90,30 +89,12 @@ impl Datapath {
     }
 }
 
-/// Whether bridges have the datapath that is configured, and the kernel has GRE where it is needed.
-pub(super) fn datapath(bridges: &[Datapath], configured: &str, gre_in_kernel: bool) -> Vec<Finding> {
-    let name = |kind: &str| if kind.is_empty() { "system".to_owned() } else { kind.to_owned() };
-    let other = bridges.iter().filter(|b| !configured.is_empty() && name(&b.kind) != name(configured));
-    let mut findings: Vec<Finding> = other
-        .map(|b| {
-            let reason =
-                format!("bridge {} has datapath '{}', configured is '{}'", b.bridge, name(&b.kind), name(configured));
-            let remedy =
-                "set `[ovs] datapath_type` to what the host's bridges have; a bridge that was adopted keeps its own";
-            warn("datapath", reason, remedy).about(&b.bridge)
-        })
-        .collect();
-    let needing: Vec<&Datapath> = bridges.iter().filter(|b| b.kernel() && b.tunnels > 0 && b.tunnels_up == 0).collect();
-    if !gre_in_kernel && !needing.is_empty() {
-        let reason =
-            "the kernel has no GRE: neither gre, ip_gre nor vport_gre is loaded, built in or among its modules";
-        let remedy =
-            "`modprobe ip_gre` (or vport_gre with the modules of Open vSwitch); else boot a kernel that has it";
-        findings.push(fail("datapath", reason, remedy));
-    }
-    let kernel = bridges.iter().filter(|b| b.kernel()).count();
-    let well = format!("managed bridges in the kernel: {kernel}, in user space: {}", bridges.len() - kernel);
-    or_ok(findings, || ok("datapath", well))
+/// Whether the kernel has GRE where it is needed.
+pub(super) fn datapath(bridges: &[Datapath], gre_in_kernel: bool) -> Option<Finding> {
+    let needing = bridges.iter().any(|b| b.kernel() && b.tunnels > 0 && b.tunnels_up == 0);
+    let reason = "the kernel has no GRE: neither gre, ip_gre nor vport_gre is loaded, built in or among its modules";
+    let remedy = "`modprobe ip_gre` (or vport_gre with the modules of Open vSwitch); else boot a kernel that has it";
+    (needing && !gre_in_kernel).then(|| fail("datapath", reason, remedy))
 }
 
 /// Whether the kernel has GRE: loaded or built in, or among the modules that it can load.
@@ -147,7 +128,7 @@ mod tests {
     use super::*;
 
     fn bridge(kind: &str, tunnels: usize, tunnels_up: usize) -> Datapath {
-        Datapath { bridge: "xapi1".into(), kind: kind.into(), tunnels, tunnels_up }
+        Datapath { kind: kind.into(), tunnels, tunnels_up }
     }
 
     #[test]
@@ -172,14 +153,11 @@ mod tests {
 
     #[test]
     fn a_kernel_without_gre_matters_where_no_tunnel_is_up() {
-        let levels = |bridges: &[Datapath], configured, gre| {
-            datapath(bridges, configured, gre).iter().map(|f| f.level).collect::<Vec<_>>()
-        };
-        assert_eq!(levels(&[bridge("", 2, 0)], "", false), [Level::Fail]);
-        assert_eq!(levels(&[bridge("system", 2, 0)], "", true), [Level::Ok]);
-        assert_eq!(levels(&[bridge("", 2, 2)], "", false), [Level::Ok], "it works: it is there in some way");
-        assert_eq!(levels(&[bridge("netdev", 2, 0)], "netdev", false), [Level::Ok]);
-        assert_eq!(levels(&[bridge("netdev", 2, 2)], "system", true), [Level::Warn]);
+        let level = |bridges: &[Datapath], gre| datapath(bridges, gre).map(|finding| finding.level);
+        assert_eq!(level(&[bridge("", 2, 0)], false), Some(Level::Fail));
+        assert_eq!(level(&[bridge("system", 2, 0)], true), None);
+        assert_eq!(level(&[bridge("", 2, 2)], false), None, "it works: it is there in some way");
+        assert_eq!(level(&[bridge("netdev", 2, 0)], false), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 
 use ovstunnel_api::{Finding, GRE_OVERHEAD};
 
-use super::finding::{About, fail, ok, or_ok, some, warn};
+use super::finding::{About, ok, or_ok, some, warn};
 use crate::interfaces::{Neighbour, Route};
 
 /// So many packets must have been sent before it means something that none came back.
@@ -24,34 +24,6 @@ pub(super) struct Remote {
     /// Packets that came by those, and that went; none where it is not known.
     pub packets: Option<(u64, u64)>,
     pub route: Option<Route>,
-}
-
-/// That there is a way to each, from an address of this host.
-pub(super) fn addresses(remotes: &[Remote]) -> Vec<Finding> {
-    let findings = remotes.iter().filter_map(|remote| {
-        let ip = remote.ip;
-        let found = match &remote.route {
-            None => fail(
-                "tunnel_address",
-                format!("no way leads to {ip}, to which {} tunnel(s) go: this host has no address or route for it", remote.tunnels),
-                format!("give the host an address in the tunnel network (`ip route get {ip}` must answer), or correct the other host's address in the management server"),
-            ),
-            Some(route) if route.local => fail(
-                "tunnel_address",
-                format!("{ip}, to which {} tunnel(s) go, is an address of this host itself", remote.tunnels),
-                "correct the host's address in the management server: a tunnel leads to another host",
-            ),
-            Some(route) if route.source.is_none() => warn(
-                "tunnel_address",
-                format!("{ip} is reached by {}, which has no address", route.device),
-                format!("give {} an IPv4 address", route.device),
-            ),
-            Some(_) => return None,
-        };
-        Some(found.about(ip))
-    });
-    let well = || ok("tunnel_address", format!("a way leads to each of {} other hosts", remotes.len()));
-    or_ok(findings.collect(), well)
 }
 
 /// What is known of each other host's answering.
@@ -128,16 +100,6 @@ mod tests {
     fn route(neighbour: Neighbour) -> Route {
         let source = Some([192, 0, 2, 1].into());
         Route { device: "eth0".into(), mtu: 1500, source, next_hop: [192, 0, 2, 2].into(), local: false, neighbour }
-    }
-
-    #[test]
-    fn a_way_is_needed_from_an_address_to_another_host() {
-        let level = |route| addresses(&[remote(route, None)])[0].level;
-        let good = route(Neighbour::Unknown);
-        assert_eq!(level(Some(good.clone())), Level::Ok);
-        assert_eq!(level(None), Level::Fail);
-        assert_eq!(level(Some(Route { local: true, ..good.clone() })), Level::Fail);
-        assert_eq!(level(Some(Route { source: None, ..good })), Level::Warn);
     }
 
     #[test]

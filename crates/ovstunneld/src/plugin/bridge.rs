@@ -49,7 +49,8 @@ pub(super) async fn destroy(call: Call<'_>, arguments: Arguments<'_>) -> Result<
     // Before it goes: old servers do not say which host this is, and none says which network.
     let record = call.observed(&bridge).and_then(|observed| DesiredBridge::from_record(&observed));
     if !is_released(call, &bridge).await? {
-        call.change(Change::DestroyBridge(bridge.clone())).await?;
+        let dead = call.state.dead_vifs(&bridge).await;
+        call.change(Change::DestroyBridge(bridge.clone(), dead)).await?;
     }
     if let Some(xapi) = &call.state.xapi {
         xapi.note_left(&bridge, record, host, call.state.switch.observer()).await;

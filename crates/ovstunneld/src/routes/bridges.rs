@@ -66,7 +66,7 @@ pub(super) async fn put_bridge(
     carry_out(&state, change, &query, id, |done| {
         let outcome = describe::outcome(done.outcome);
         let bridge = match &done.seen {
-            Seen::Bridge(seen) => describe::bridge(&seen.0, &seen.1, &state.writer.settings()),
+            Seen::Bridge(seen) => state.describe_with(&seen.0, &seen.1),
             _ => None,
         };
         let bridge = bridge.ok_or_else(|| gone(&done))?;
@@ -91,7 +91,7 @@ fn gone(done: &Done) -> ApiError {
     ))]
 pub(super) async fn list_bridges(Shared(state): Shared<State>) -> Result<Json<BridgeList>, ApiError> {
     state.expect_live()?;
-    Ok(Json(BridgeList { bridges: state.bridges() }))
+    Ok(Json(BridgeList { bridges: state.bridges().await }))
 }
 
 /// One managed bridge.
@@ -109,6 +109,7 @@ pub(super) async fn get_bridge(
 ) -> Result<Json<Bridge>, ApiError> {
     let name: BridgeName = validate::text("bridge", &name)?;
     state.expect_live()?;
+    state.surveyor.look().await;
     if let Some(bridge) = state.bridge(name.as_str()) {
         return Ok(Json(bridge));
     }
@@ -136,7 +137,9 @@ pub(super) async fn delete_bridge(
     ValidPath(name): ValidPath<String>,
     ValidQuery(query): ValidQuery<ChangeQuery>,
 ) -> Result<Response, ApiError> {
-    let change = Change::DestroyBridge(validate::text("bridge", &name)?);
+    let bridge: BridgeName = validate::text("bridge", &name)?;
+    let dead = state.dead_vifs(&bridge).await;
+    let change = Change::DestroyBridge(bridge, dead);
     carry_out(&state, change, &query, id, removed).await
 }
 

@@ -1,13 +1,16 @@
 //! From what is observed to the wire's types. Must not judge: states are told as they are.
 
+use std::time::SystemTime;
+
 use ovstunnel_api::{
-    Bridge, Flows, FlowsState, Ipv6Policy, Outcome, RefusedTunnel, Tier, Tunnel, TunnelState, Vif, Vpc,
+    Bridge, Flows, FlowsState, Health, Ipv6Policy, Outcome, RefusedTunnel, Tier, Tunnel, TunnelState, Vif, Vpc,
 };
 use ovstunnel_core::{
-    DesiredBridge, DesiredTunnel, FlowChange, FlowsSeen, ObservedBridge, ObservedPort, Settings, TunnelHealth,
-    unplaced_vifs, wanted_flows,
+    DesiredBridge, DesiredTunnel, Facts, FlowChange, FlowsSeen, ObservedBridge, ObservedPort, Settings, TunnelHealth,
+    Witness, bridge_health, unplaced_vifs, wanted_flows,
 };
 
+use crate::health::Survey;
 use crate::writer::Refusal;
 
 pub(super) fn outcome(outcome: ovstunnel_core::Outcome) -> Outcome {
@@ -28,8 +31,24 @@ pub(super) fn refusal(refusal: &Refusal) -> RefusedTunnel {
     }
 }
 
+/// What is known of a bridge beside its rows and flows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'a> {
+    /// What the switch itself told.
+    pub witness: &'a Witness,
+    /// What is below the tunnels.
+    pub survey: &'a Survey,
+    /// How old the oldest of it is.
+    pub as_of: Option<SystemTime>,
+}
+
 /// A bridge of ours; nothing where it is not.
-pub(super) fn bridge(observed: &ObservedBridge, seen: &FlowsSeen, settings: &Settings) -> Option<Bridge> {
+pub(super) fn bridge(
+    observed: &ObservedBridge,
+    seen: &FlowsSeen,
+    settings: &Settings,
+    known: &Known<'_>,
+) -> Option<Bridge> {
     let record = DesiredBridge::from_record(observed)?;
     let prefixes = &settings.vif_prefixes;
     let is_vif = |port: &ObservedPort| observed.is_vif(port, prefixes);
@@ -50,7 +69,28 @@ pub(super) fn bridge(observed: &ObservedBridge, seen: &FlowsSeen, settings: &Set
         uplink: record.uplink.as_ref().map(ToString::to_string),
         other_ports: others.map(|port| port.name.clone()).collect(),
         flows: flows(&record, observed, seen, settings),
+        health: health(&record, observed, seen, settings, known),
     })
+}
+
+fn health(
+    record: &DesiredBridge,
+    observed: &ObservedBridge,
+    seen: &FlowsSeen,
+    settings: &Settings,
+    known: &Known<'_>,
+) -> Health {
+    let facts = Facts {
+        desired: record,
+        observed,
+        flows: seen,
+        witness: known.witness,
+        settings,
+        linux_bridges: &known.survey.linux_bridges,
+    };
+    let mut reasons = bridge_health(&facts);
+    reasons.extend(known.survey.of_bridge(record));
+    crate::health::told(&reasons, known.as_of)
 }
 
 fn vpc(vpc: &ovstunnel_core::Vpc, observed: &ObservedBridge, settings: &Settings) -> Vpc {

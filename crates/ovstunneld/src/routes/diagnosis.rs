@@ -64,7 +64,7 @@ pub(super) async fn get_support(peer: Peer, Shared(state): Shared<State>) -> Res
     let found = state.doctor.examine(&now, false).await;
     let doctor = serde_json::to_string_pretty(&found).unwrap_or_else(|error| error.to_string());
     parts.push(SupportPart { name: "doctor.json".to_owned(), text: doctor });
-    parts.push(SupportPart { name: "metrics.txt".to_owned(), text: host::metrics_text(&state) });
+    parts.push(SupportPart { name: "metrics.txt".to_owned(), text: host::metrics_text(&state).await });
     Ok(Json(SupportAnswer { parts }))
 }
 
@@ -77,9 +77,11 @@ async fn now<'a>(state: &'a State, settings: &'a ovstunnel_core::Settings) -> No
         switch: &state.switch,
         interfaces: &state.interfaces,
         settings,
-        bridges: state.bridges(),
+        bridges: state.bridges().await,
         pending,
-        ready: host::ready(state),
+        ready: host::ready(state).await,
+        survey: state.surveyor.look_now().await,
+        witnesses: &state.witnesses,
         lost_lines: state.logging.as_ref().map_or(0, |logging| logging.lost_lines()),
     }
 }

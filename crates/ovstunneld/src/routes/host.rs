@@ -6,8 +6,7 @@ use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use ovstunnel_api::{Interface, Problem, Ready, ReconcileAnswer};
-use ovstunnel_ovs::Health;
+use ovstunnel_api::{Health, HealthState, Interface, Problem, Ready, ReconcileAnswer, Severity};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -104,37 +103,69 @@ pub(super) async fn healthz() -> &'static str {
         (status = 503, description = "Not ready, with the reason", body = Ready),
     ))]
 pub(super) async fn readyz(Shared(state): Shared<State>) -> (StatusCode, Json<Ready>) {
-    let ready = ready(&state);
+    let ready = ready(&state).await;
     let status = if ready.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(ready))
 }
 
+/// Reasons of single bridges that are told of the host.
+const REASONS: usize = 20;
+
+/// The health of the host: what concerns all tunnels, then the worst of the bridges.
+async fn host_health(state: &State) -> Health {
+    let bridges = state.bridges().await;
+    let survey = state.surveyor.latest();
+    let as_of = state.writer.looks().last().map(|look| look.at);
+    let mut health = crate::health::told(&survey.reasons, as_of);
+    // What is told of the host is not said again of each bridge.
+    let of_bridges = bridges.into_iter().flat_map(|bridge| bridge.health.reasons);
+    let mut of_bridges: Vec<_> = of_bridges.filter(|reason| reason.what != "underlay").collect();
+    of_bridges.sort_by_key(|reason| std::cmp::Reverse(reason.severity));
+    of_bridges.truncate(REASONS);
+    health.reasons.extend(of_bridges);
+    health.state =
+        health.reasons.iter().map(|reason| reason.severity).max().map_or(HealthState::Ok, |worst| match worst {
+            Severity::Degraded => HealthState::Degraded,
+            Severity::Failed => HealthState::Failed,
+        });
+    health
+}
+
 /// Whether the daemon is ready, and what its last looks found.
-pub(super) fn ready(state: &State) -> Ready {
+pub(super) async fn ready(state: &State) -> Ready {
+    let reachable = state.switch.health().borrow().trouble().is_none();
+    let told = match reachable {
+        true => (*state.host_health.get(async || Some(host_health(state).await)).await).clone(),
+        false => None,
+    };
+    let survey = state.surveyor.latest();
     let health = state.switch.health().borrow().clone();
     let reason = match health.trouble() {
         Some(reason) => Some(format!("Open vSwitch cannot be reached: {reason}")),
         None if state.writer.reconciled() != Some(health.generation) => {
             Some("the switch has not been reconciled since it came up".to_owned())
         }
-        None => state.writer.unsettled().or_else(|| too_busy(&health)),
+        // Nobody's VM can reach another host: who sends VMs here has to know. What concerns single bridges is in `health`.
+        None => state.writer.unsettled().or_else(|| too_busy(&health)).or_else(|| {
+            survey.all_dead().map(|dead| format!("no tunnel of this host carries anything: {}", dead.evidence))
+        }),
     };
     let (ready, version) = (reason.is_none(), env!("CARGO_PKG_VERSION").to_owned());
     let looks = state.writer.looks();
-    let (last_reconcile, last_repair) = (looks.last().map(told), looks.last_repair().map(told));
+    let (last_reconcile, last_repair) = (looks.last().map(look), looks.last_repair().map(look));
     let warnings = warnings(state, &health);
     let ovs_version = health.version;
-    Ready { ready, reason, ovs_version, version, last_reconcile, last_repair, warnings }
+    Ready { ready, reason, ovs_version, version, last_reconcile, last_repair, health: told, warnings }
 }
 
 /// A daemon of Open vSwitch that has been busy for longer than one can wait.
-fn too_busy(health: &Health) -> Option<String> {
+fn too_busy(health: &ovstunnel_ovs::Health) -> Option<String> {
     let (_, since) = health.busy_since()?;
     (since.elapsed() >= BUSY_FOR_LONG).then(|| health.busy()).flatten()
 }
 
 /// A look on the wire.
-fn told(look: Look) -> ovstunnel_api::Look {
+fn look(look: Look) -> ovstunnel_api::Look {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     // A clock beyond the year 9999 has no such form.
     let at = OffsetDateTime::from(look.at).format(&Rfc3339).unwrap_or_default();
@@ -148,7 +179,7 @@ fn told(look: Look) -> ovstunnel_api::Look {
 }
 
 /// What is configured and cannot be had of this switch, and whether it is busy.
-fn warnings(state: &State, health: &Health) -> Vec<String> {
+fn warnings(state: &State, health: &ovstunnel_ovs::Health) -> Vec<String> {
     let pps = state.writer.settings().vif_broadcast_pps;
     let no_limit = health.no_meters.as_ref().filter(|_| pps > 0).map(|words| {
         format!("VIFs have no limit of {pps} broadcast frames a second: the switch takes no meters ({words})")
@@ -160,17 +191,18 @@ fn warnings(state: &State, health: &Health) -> Vec<String> {
 #[utoipa::path(get, path = "/metrics", tag = "host",
     responses((status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
-    ([(axum::http::header::CONTENT_TYPE, CONTENT_TYPE)], metrics_text(&state)).into_response()
+    ([(axum::http::header::CONTENT_TYPE, CONTENT_TYPE)], metrics_text(&state).await).into_response()
 }
 
-pub(super) fn metrics_text(state: &State) -> String {
-    let now = OffsetDateTime::now_utc();
+pub(super) async fn metrics_text(state: &State) -> String {
+    let (now, bridges) = (OffsetDateTime::now_utc(), state.bridges().await);
     let certificates = state.doctor.certificates();
     let around = Surroundings {
         health: state.switch.health().borrow().clone(),
+        host: state.surveyor.latest().reasons.clone(),
         mirror_age: state.switch.observer().age(),
         log_lines_lost: state.logging.as_ref().map_or(0, |logging| logging.lost_lines()),
         certificates: certificates.iter().map(|file| (file.key, file.expires_in(now))).collect(),
     };
-    state.metrics.text(&state.bridges(), &around)
+    state.metrics.text(&bridges, &around)
 }

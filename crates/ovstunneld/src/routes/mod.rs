@@ -15,18 +15,20 @@ mod takeover;
 mod validate;
 mod vifs;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use ovstunnel_api::{Outcome, PlanAnswer, PlannedCommand};
-use ovstunnel_core::{FlowsSeen, ObservedBridge, View};
+use ovstunnel_api::{Health, Outcome, PlanAnswer, PlannedCommand};
+use ovstunnel_core::{BridgeName, FlowsSeen, ObservedBridge, ObservedPort, View};
 use ovstunnel_ovs::Switch;
 use serde::Deserialize;
 
 use crate::audit::Effect;
 use crate::doctor::Doctor;
+use crate::health::{Kept, Surveyor};
 use crate::interfaces::Interfaces;
 use crate::logging::Logging;
 use crate::metrics::{self, Metrics};
@@ -57,6 +59,10 @@ pub struct State {
     pub logging: Option<Arc<Logging>>,
     /// What finds out what is wrong.
     pub doctor: Arc<Doctor>,
+    /// What is seen below the tunnels.
+    pub surveyor: Surveyor,
+    /// The health of the host as it was last told.
+    pub host_health: Kept<Option<Health>>,
 }
 
 /// All routes, described in `/openapi.json`.
@@ -76,7 +82,8 @@ pub(crate) struct ChangeQuery {
 
 impl State {
     /// All managed bridges as they are now.
-    fn bridges(&self) -> Vec<ovstunnel_api::Bridge> {
+    async fn bridges(&self) -> Vec<ovstunnel_api::Bridge> {
+        self.surveyor.look().await;
         self.switch.observer().read(|db| {
             let view = db.view();
             let all = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name));
@@ -90,6 +97,30 @@ impl State {
         self.describe(&observed)
     }
 
+    /// VIFs of a bridge whose devices the kernel does not have any more. Open vSwitch keeps their rows, and on a datapath in user
+    /// space also their numbers (docs/ovs-facts.md), so this is asked where it matters: before a bridge goes.
+    pub(crate) async fn dead_vifs(&self, bridge: &BridgeName) -> BTreeSet<String> {
+        let settings = self.writer.settings();
+        let vifs: Vec<String> = self.switch.observer().read(|db| {
+            let observed = db.view().bridge(bridge.as_str());
+            let of_system = |port: &&ObservedPort| port.interface().is_some_and(|interface| interface.kind.is_empty());
+            let names = |observed: ObservedBridge| {
+                observed.vifs(&settings.vif_prefixes).filter(of_system).map(|port| port.name.clone()).collect()
+            };
+            observed.map(names).unwrap_or_default()
+        });
+        if vifs.is_empty() {
+            return BTreeSet::new();
+        }
+        // What the kernel does not tell keeps nobody's VIF from being in the way.
+        let Ok(Some(devices)) = self.interfaces.links().await else { return BTreeSet::new() };
+        let dead: BTreeSet<String> = vifs.into_iter().filter(|vif| !devices.names.contains(vif)).collect();
+        if !dead.is_empty() {
+            tracing::warn!(%bridge, ?dead, "these VIFs have no device any more: their rows do not keep the bridge from going");
+        }
+        dead
+    }
+
     /// A bridge of ours on the wire; nothing where it is not.
     fn describe(&self, observed: &ObservedBridge) -> Option<ovstunnel_api::Bridge> {
         // With vswitchd its flows are gone: what was read of them before says nothing.
@@ -97,7 +128,16 @@ impl State {
             Ok(()) => self.writer.flows().get(observed.uuid),
             Err(_) => FlowsSeen::Unknown,
         };
-        describe::bridge(observed, &seen, &self.switch.effective(&self.writer.settings()))
+        self.describe_with(observed, &seen)
+    }
+
+    /// The same, where it was just read what its flows are.
+    fn describe_with(&self, observed: &ObservedBridge, seen: &FlowsSeen) -> Option<ovstunnel_api::Bridge> {
+        let told = self.witnesses.get(observed.uuid);
+        let as_of = told.as_ref().map(|told| told.as_of).or_else(|| self.writer.looks().last().map(|look| look.at));
+        let (witness, survey) = (told.map(|told| told.witness).unwrap_or_default(), self.surveyor.latest());
+        let known = describe::Known { witness: &witness, survey: &survey, as_of };
+        describe::bridge(observed, seen, &self.switch.effective(&self.writer.settings()), &known)
     }
 
     /// That the mirror is the database's state and not a memory of it.

@@ -47,7 +47,7 @@ mod tests {
     fn only_our_bridges_rows_and_no_secret() {
         let bridge: Bridge = serde_json::from_value(json!({
             "name": "xapi1", "key": 5, "ipv6": "drop", "adopted": false, "tunnels": [], "vifs": [], "other_ports": ["g"],
-            "flows": {"state": "in_sync", "expected": 2}
+            "flows": {"state": "in_sync", "expected": 2}, "health": {"state": "ok", "reasons": []}
         }))
         .unwrap();
         let row = |name: &str, options: Value| Row::from([("name".into(), json!(name)), ("options".into(), options)]);

@@ -153,7 +153,7 @@ pub(super) fn outcome(change: &Change, steps: &[&Step]) -> Outcome {
             true => Outcome::Updated,
             false => Outcome::Unchanged,
         },
-        Change::DestroyBridge(_) | Change::ReleaseBridge(_) => {
+        Change::DestroyBridge(..) | Change::ReleaseBridge(_) => {
             steps.first().map_or(Outcome::Unchanged, |_| Outcome::Removed)
         }
         Change::CreateTunnel(_) | Change::DestroyTunnel { .. } => {

@@ -1,6 +1,9 @@
 //! The summary of `status`, and the words for states that it shares with the tables.
 
-use ovstunnel_api::{Bridge, DoctorAnswer, Finding, Flows, FlowsState, Level, Look, Ready, Tunnel, TunnelState};
+use ovstunnel_api::{
+    Bridge, DoctorAnswer, Finding, Flows, FlowsState, Health, HealthState, Level, Look, Ready, Reason, Severity,
+    Tunnel, TunnelState,
+};
 
 use super::Page;
 use super::things::bridge_rows;
@@ -24,12 +27,15 @@ pub(super) fn write_status(page: &mut Page, status: &Status) {
     pairs.push(("Tunnels", with_states(tunnels.iter().map(|t| t.state))));
     pairs.push(("VIFs", bridges.iter().map(|b| b.vifs.len()).sum::<usize>().to_string()));
     pairs.push(("Flows", all_flows(bridges)));
+    pairs.extend(status.ready.health.as_ref().map(|health| ("Health", health_word(health))));
     pairs.push(("Last look", status.ready.last_reconcile.as_ref().map_or_else(|| "none yet".to_owned(), look)));
     let repair = status.ready.last_repair.as_ref();
     pairs.push(("Last repair", repair.map_or_else(|| "none".to_owned(), look)));
     page.pairs(&pairs);
     // Beside the look that found it, or it would be said twice.
     repair.iter().flat_map(|look| &look.words).for_each(|words| page.line(format!("  {words}")));
+    let reasons = status.ready.health.iter().flat_map(|health| &health.reasons);
+    reasons.for_each(|reason| write_reason(page, reason));
     status.ready.warnings.iter().for_each(|warning| page.line(format!("WARNING: {warning}")));
     if !bridges.is_empty() {
         page.line("");
@@ -73,6 +79,33 @@ pub(in crate::cli) fn diagnosis(answer: &DoctorAnswer, all: bool) -> Page {
         }
     });
     page
+}
+
+/// `ok`, `degraded: vlan`, `FAILED: fail_open, 2 more`: the worst reason first.
+pub(super) fn health_word(health: &Health) -> String {
+    let state = state_of_health(health.state);
+    let worst = health.reasons.first().map(|reason| format!(": {}", reason.what)).unwrap_or_default();
+    match health.reasons.len().saturating_sub(1) {
+        0 => format!("{state}{worst}"),
+        more => format!("{state}{worst}, {more} more"),
+    }
+}
+
+/// What is wrong stands out without colour.
+pub(super) fn state_of_health(state: HealthState) -> &'static str {
+    match state {
+        HealthState::Ok => "ok",
+        HealthState::Degraded => "degraded",
+        HealthState::Failed => "FAILED",
+    }
+}
+
+/// A reason with its remedy, as `doctor` shows findings.
+pub(super) fn write_reason(page: &mut Page, reason: &Reason) {
+    let Reason { what, subject, severity, evidence, remedy } = reason;
+    let word = if *severity == Severity::Failed { "FAIL" } else { "WARN" };
+    page.line(format!("{word}  {what} ({subject}): {evidence}"));
+    page.line(format!("      remedy: {remedy}"));
 }
 
 fn readiness(ready: &Ready, peer: &str) -> String {

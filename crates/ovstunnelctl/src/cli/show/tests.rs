@@ -1,9 +1,9 @@
 //! How answers look. The same pages at 80 columns and without a terminal.
 
 use ovstunnel_api::{
-    Bridge, DoctorAnswer, Finding, Flows, FlowsState, Interface, Ipv6Policy, Level, Look, Outcome, PlanAnswer,
-    PlannedCommand, Ready, ReconcileAnswer, SpanningTree, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverState,
-    Tier, Tunnel, TunnelState, Vif, Vpc,
+    Bridge, DoctorAnswer, Finding, Flows, FlowsState, Health, HealthState, Interface, Ipv6Policy, Level, Look, Outcome,
+    PlanAnswer, PlannedCommand, Ready, Reason, ReconcileAnswer, Severity, SpanningTree, TakeoverAnswer, TakeoverBridge,
+    TakeoverPlan, TakeoverState, Tier, Tunnel, TunnelState, Vif, Vpc,
 };
 
 use super::summary::write_status;
@@ -28,6 +28,18 @@ fn tunnel(to: u32, state: TunnelState) -> Tunnel {
     }
 }
 
+fn health(whats: &[&str]) -> Health {
+    let reason = |what: &&str| Reason {
+        what: (*what).to_owned(),
+        subject: "xapi12".to_owned(),
+        severity: Severity::Failed,
+        evidence: "something was seen".to_owned(),
+        remedy: "`ovs-vsctl del-controller xapi12`".to_owned(),
+    };
+    let state = if whats.is_empty() { HealthState::Ok } else { HealthState::Failed };
+    Health { state, as_of: None, reasons: whats.iter().map(reason).collect() }
+}
+
 fn net(name: &str, key: u32, tunnels: Vec<Tunnel>, flows: FlowsState) -> Bridge {
     Bridge {
         name: name.to_owned(),
@@ -42,6 +54,10 @@ fn net(name: &str, key: u32, tunnels: Vec<Tunnel>, flows: FlowsState) -> Bridge 
         uplink: None,
         other_ports: Vec::new(),
         flows: Flows { state: flows, expected: 4, installed: Some(3) },
+        health: health(match flows {
+            FlowsState::Drifted => &["fail_open", "vlan"],
+            FlowsState::InSync | FlowsState::Unknown => &[],
+        }),
     }
 }
 
@@ -86,8 +102,10 @@ fn status(ready: bool, bridges: Option<Vec<Bridge>>) -> Status {
         words: words.iter().map(|words| (*words).to_owned()).collect(),
     };
     let repair = look("2026-05-01T03:12:07.25Z", "Open vSwitch has come up", &["flows of bridge xapi12: replace all"]);
+    let drifted = bridges.iter().flatten().any(|bridge| bridge.flows.state == FlowsState::Drifted);
     let ready = Ready {
         ready,
+        health: ready.then(|| health(if drifted { &["underlay_bridge"] } else { &[] })),
         reason,
         ovs_version: Some("3.1.0".to_owned()),
         version: "0.1.0".to_owned(),

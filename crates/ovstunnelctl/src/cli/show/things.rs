@@ -5,7 +5,7 @@ use ovstunnel_api::{
     TunnelAnswer, Vpc,
 };
 
-use super::summary::{counted, flows_word, state_word, with_states};
+use super::summary::{counted, flows_word, health_word, state_of_health, state_word, with_states, write_reason};
 use super::{Page, quoted};
 use crate::cli::bridge::TunnelList;
 
@@ -16,6 +16,8 @@ pub(in crate::cli) fn bridges(all: &[Bridge]) -> Page {
         page.line("No managed bridges.");
     } else {
         bridge_rows(&mut page, all);
+        let worst = all.iter().filter_map(|bridge| bridge.health.reasons.first());
+        worst.for_each(|reason| write_reason(&mut page, reason));
     }
     page
 }
@@ -29,9 +31,10 @@ pub(super) fn bridge_rows(page: &mut Page, all: &[Bridge]) {
             with_states(b.tunnels.iter().map(|t| t.state)),
             b.vifs.len().to_string(),
             flows_word(&b.flows),
+            state_of_health(b.health.state).to_owned(),
         ]
     };
-    let header = ["BRIDGE", "KEY", "IPV6", "TUNNELS", "VIFS", "FLOWS"];
+    let header = ["BRIDGE", "KEY", "IPV6", "TUNNELS", "VIFS", "FLOWS", "HEALTH"];
     page.table(&header, &[1, 4], all.iter().map(row).collect());
 }
 
@@ -55,14 +58,16 @@ pub(super) fn write_bridge(page: &mut Page, bridge: &Bridge) {
         ("IPv6", ipv6_word(bridge.ipv6).to_owned()),
         ("Adopted", if bridge.adopted { "yes: destroy leaves the bridge itself" } else { "no" }.to_owned()),
         ("Flows", flows_word(&bridge.flows)),
+        ("Health", health_word(&bridge.health)),
         ("VIFs", listed(vifs.collect())),
         ("Other ports", listed(bridge.other_ports.clone())),
         ("Tunnels", with_states(bridge.tunnels.iter().map(|t| t.state))),
     ];
     if let Some(uplink) = &bridge.uplink {
-        pairs.insert(8, ("Uplink", uplink.clone()));
+        pairs.insert(9, ("Uplink", uplink.clone()));
     }
     page.pairs(&pairs);
+    bridge.health.reasons.iter().for_each(|reason| write_reason(page, reason));
     bridge.vpc.iter().for_each(|vpc| write_vpc(page, vpc));
     if !bridge.tunnels.is_empty() {
         page.line("");

@@ -1,0 +1,119 @@
+//! What is below the tunnels, as the kernel and the mirror show it. Must not judge.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use ovstunnel_core::{Below, BelowBridge, DesiredBridge, ObservedBridge, Reason, Severity, View, Way, host_health};
+use ovstunnel_ovs::Switch;
+
+use super::Kept;
+use crate::interfaces::Interfaces;
+
+/// One look.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    /// What is below the tunnels.
+    pub underlay: Below,
+    /// What is wrong with it.
+    pub reasons: Vec<Reason>,
+    /// Ports of Linux bridges, each with the bridge's name.
+    pub linux_bridges: BTreeMap<String, String>,
+}
+
+impl Survey {
+    /// That what is wrong with the host cuts off the tunnels of a bridge, too. What it is, is told of the host, once.
+    pub fn of_bridge(&self, bridge: &DesiredBridge) -> Option<Reason> {
+        let dead = self.all_dead().filter(|_| !bridge.tunnels.is_empty())?;
+        let evidence = format!("no tunnel of this host carries anything: {}", dead.evidence);
+        let (subject, remedy) = (bridge.name.to_string(), dead.remedy.clone());
+        Some(Reason { what: "underlay", subject, severity: Severity::Failed, evidence, remedy })
+    }
+
+    /// Why nothing that goes by a tunnel gets anywhere; nothing where some can.
+    pub fn all_dead(&self) -> Option<&Reason> {
+        self.reasons.first().filter(|_| self.underlay.all_dead(&self.reasons))
+    }
+}
+
+/// Looks when it is asked. Clones share what was seen.
+#[derive(Clone, Debug)]
+pub struct Surveyor {
+    switch: Switch,
+    interfaces: Arc<Interfaces>,
+    last: Kept<Survey>,
+}
+
+impl Surveyor {
+    /// For this switch and these devices.
+    pub fn new(switch: Switch, interfaces: Arc<Interfaces>) -> Self {
+        Surveyor { switch, interfaces, last: Kept::default() }
+    }
+
+    /// What was seen last.
+    pub fn latest(&self) -> Arc<Survey> {
+        self.last.latest()
+    }
+
+    /// What is seen now, or was a moment ago.
+    pub async fn look(&self) -> Arc<Survey> {
+        self.last.get(async || self.survey().await).await
+    }
+
+    /// What is seen now: for `doctor`, which must not say what was mended a moment ago.
+    pub async fn look_now(&self) -> Arc<Survey> {
+        self.last.renew(async || self.survey().await).await
+    }
+
+    async fn survey(&self) -> Survey {
+        // What the kernel does not tell is nothing that is wrong: `doctor` says that it does not.
+        let links = self.interfaces.links().await.inspect_err(untold).ok().flatten().unwrap_or_default();
+        let underlay = self.underlay().await;
+        let reasons = host_health(&underlay);
+        Survey { underlay, reasons, linux_bridges: links.linux_bridges }
+    }
+
+    async fn underlay(&self) -> Below {
+        let (tunnels, userspace, flow_restore_wait) = self
+            .switch
+            .observer()
+            .read(|db| (db.tunnels_by_host(), db.is_userspace(), db.other_config("flow-restore-wait") == Some("true")));
+        let routes = self.interfaces.routes(tunnels.keys().copied().collect()).await;
+        let routes = routes.inspect_err(untold).unwrap_or_default();
+        let way = |(ip, route): (Ipv4Addr, Option<crate::interfaces::Route>)| {
+            let way = route.map(|route| Way { device: route.device, source: route.source, local: route.local });
+            (ip, (way, tunnels.get(&ip).copied().unwrap_or_default()))
+        };
+        let ways: BTreeMap<_, _> = routes.into_iter().map(way).collect();
+        let bridges = self.bridges(&ways).await;
+        Below { ways, bridges, userspace, flow_restore_wait }
+    }
+
+    /// The bridges by whose devices the ways lead.
+    async fn bridges(&self, ways: &BTreeMap<Ipv4Addr, (Option<Way>, usize)>) -> BTreeMap<String, BelowBridge> {
+        let devices: BTreeSet<&str> =
+            ways.values().filter_map(|(way, _)| way.as_ref()).map(|way| way.device.as_str()).collect();
+        let found: Vec<(String, ObservedBridge)> = self.switch.observer().read(|db| {
+            let view = db.view();
+            let bridge = |device: &&str| view.bridge(&view.bridge_of_port(device)?);
+            devices.iter().filter_map(|device| Some(((*device).to_owned(), bridge(device)?))).collect()
+        });
+        let mut bridges = BTreeMap::new();
+        for (device, observed) in found {
+            let secure = observed.fail_mode.as_deref() == Some("secure");
+            let flows = if secure { self.flows(&observed.name).await } else { None };
+            bridges.insert(device, BelowBridge { observed, flows });
+        }
+        bridges
+    }
+
+    /// How many flows a bridge's first table has. Costs a command.
+    async fn flows(&self, bridge: &str) -> Option<usize> {
+        let dump = self.switch.entry_flows(bridge).await.ok()?;
+        Some(dump.lines().filter(|line| line.contains("actions=")).count())
+    }
+}
+
+fn untold(error: &crate::interfaces::Error) {
+    tracing::debug!(%error, "what is below the tunnels is not known");
+}

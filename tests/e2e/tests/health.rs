@@ -1,0 +1,273 @@
+//! What cuts VMs off is seen and said plainly: each fault is planted on a real switch, pings really fail where it says so, the
+//! remedy that is told is followed as it stands, and all is well again. Nothing is said of a network that is well.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use ovstunnel_api::{Bridge, HealthState, Ipv6Policy, Ready, Reason, Severity};
+use ovstunnel_e2e::{Cloud, Network, NodeConfig, Old, Place, VpcCloud};
+use ovstunnel_lab::{Host, wait_until};
+use ovstunnelctl::client::Client;
+
+/// For what comes with the next look; how long it does take is printed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a fault does to VMs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Harm {
+    /// The VM of host 1 reaches no other host.
+    PingFails,
+    /// A frame comes more than once to somebody.
+    Twice,
+    /// Nothing that a ping shows at once.
+    Later,
+}
+
+/// A fault on host 1, whose VM is on `vif1.0` of bridge `xapi1`.
+struct Fault {
+    commands: &'static [&'static str],
+    what: &'static str,
+    subject: &'static str,
+    severity: Severity,
+    harm: Harm,
+}
+
+const fn told(what: &'static str, subject: &'static str, harm: Harm, commands: &'static [&'static str]) -> Fault {
+    Fault { commands, what, subject, severity: Severity::Degraded, harm }
+}
+
+const fn fails(what: &'static str, subject: &'static str, harm: Harm, commands: &'static [&'static str]) -> Fault {
+    Fault { commands, what, subject, severity: Severity::Failed, harm }
+}
+
+/// Told of the bridge.
+const OF_BRIDGE: [Fault; 11] = [
+    told("fail_mode", "xapi1", Harm::Later, &["ovs-vsctl set-fail-mode xapi1 secure"]),
+    told("controller", "xapi1", Harm::Later, &["ovs-vsctl set-controller xapi1 tcp:127.0.0.1:6699"]),
+    fails(
+        "mirror",
+        "xapi1",
+        Harm::Twice,
+        &["ovs-vsctl -- --id=@m create Mirror name=m0 select_all=true output_vlan=5 -- add Bridge xapi1 mirrors @m"],
+    ),
+    fails(
+        "flow_limit",
+        "xapi1",
+        Harm::Later,
+        &["ovs-vsctl -- --id=@t create Flow_Table flow_limit=2 -- set Bridge xapi1 flow_tables:0=@t"],
+    ),
+    told("vlan", "vif1.0", Harm::PingFails, &["ovs-vsctl set Port vif1.0 tag=7"]),
+    told("vlan", "vif1.0", Harm::PingFails, &["ovs-vsctl set Port vif1.0 trunks=7"]),
+    told("vif_protected", "vif1.0", Harm::PingFails, &["ovs-vsctl set Port vif1.0 protected=true"]),
+    told("vif_down", "vif1.0", Harm::PingFails, &["ip link set dev vif1.0 down"]),
+    fails(
+        "vif_in_linux_bridge",
+        "vif1.0",
+        Harm::Later,
+        &["ip link add lb0 type bridge", "ip link set dev lb0 up", "ip link set dev vif1.0 master lb0"],
+    ),
+    told("vif_mtu", "vif1.0", Harm::Later, &["ovs-vsctl set Interface vif1.0 mtu_request=600"]),
+    fails("datapath", "xapi1", Harm::PingFails, &["ovs-vsctl set Bridge xapi1 datapath_type=system"]),
+];
+
+/// Told of the host, once, and the host is not ready.
+const OF_HOST: [Fault; 3] = [
+    fails("underlay_bridge", "br-phy", Harm::PingFails, &["ovs-vsctl set-fail-mode br-phy secure"]),
+    fails("underlay_device", "br-phy", Harm::PingFails, &["ip link set dev eth0 down"]),
+    fails(
+        "flow_restore_wait",
+        "Open_vSwitch",
+        Harm::Later,
+        &["ovs-vsctl set Open_vSwitch . other_config:flow-restore-wait=true"],
+    ),
+];
+
+fn shell(host: &Host, command: &str) -> Result<()> {
+    host.run("sh", ["-ec", command]).map(drop).with_context(|| command.to_owned())
+}
+
+/// The first command of a remedy, as it stands there.
+fn follow(host: &Host, reason: &Reason) -> Result<()> {
+    let command = reason.remedy.split('`').nth(1).with_context(|| format!("no command: {}", reason.remedy))?;
+    shell(host, command)
+}
+
+/// Asks the daemon on its own host: the way from elsewhere may be what is broken.
+fn ask<T, F>(place: &Place, call: impl FnOnce(Client) -> F + Send + 'static) -> Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let client = place.node()?.local_client()?;
+    Ok(place.cloud.manager().run(async move { call(client).await }))
+}
+
+fn bridge(place: &Place) -> Result<Bridge> {
+    Ok(ask(place, |client| async move { client.bridge("xapi1").await })??)
+}
+
+fn ready(place: &Place) -> Result<Ready> {
+    Ok(ask(place, |client| async move { client.readyz().await })??)
+}
+
+fn reasons_of_host(place: &Place) -> Result<Vec<Reason>> {
+    Ok(ready(place)?.health.context("nothing is said of the host's health")?.reasons)
+}
+
+fn wait_until_well(place: &Place) -> Result<()> {
+    wait_until("all to be well again", PATIENCE, || {
+        let (bridge, ready) = (bridge(place)?, ready(place)?);
+        ensure!(bridge.health.state == HealthState::Ok, "{:?}", bridge.health);
+        ensure!(ready.ready && ready.health.as_ref().is_some_and(|h| h.state == HealthState::Ok), "{ready:?}");
+        Ok(())
+    })
+}
+
+/// The reason that is told, once it is.
+fn wait_for(fault: &Fault, told: impl Fn() -> Result<Vec<Reason>>) -> Result<Reason> {
+    wait_until(format!("{} to be told", fault.what), PATIENCE, || {
+        let reasons = told()?;
+        let found = reasons.iter().find(|reason| reason.what == fault.what && reason.subject == fault.subject);
+        let found = found.with_context(|| format!("{reasons:?}"))?;
+        ensure!(found.severity == fault.severity, "{found:?}");
+        Ok(found.clone())
+    })
+}
+
+fn pings(place: &Place) -> Result<bool> {
+    Ok(place.vms[0].ping(place.vms[1].ip(), 2)?.received > 0)
+}
+
+fn expect_harm(place: &Place, harm: Harm) -> Result<()> {
+    match harm {
+        Harm::Later => Ok(()),
+        Harm::PingFails => wait_until("pings to fail", PATIENCE, || {
+            ensure!(!pings(place)?, "they pass");
+            Ok(())
+        }),
+        Harm::Twice => {
+            let probes = place.cloud.lab().every_flooded_kind();
+            let most = place.cloud.lab().deliver_all(&probes)?.iter().map(|delivery| delivery.max_copies()).max();
+            ensure!(most > Some(1), "no frame came twice");
+            Ok(())
+        }
+    }
+}
+
+fn seen_and_mended(place: &Place, fault: &Fault, told: impl Fn() -> Result<Vec<Reason>>, dead: bool) -> Result<()> {
+    let host = place.host()?;
+    fault.commands.iter().try_for_each(|command| shell(host, command))?;
+    let reason = wait_for(fault, told)?;
+    expect_harm(place, fault.harm)?;
+    if dead {
+        let ready = ready(place)?;
+        ensure!(!ready.ready && ready.reason.is_some(), "{ready:?}");
+        let bridge = bridge(place)?;
+        let of_bridge = bridge.health.reasons.iter().filter(|reason| reason.what == "underlay").count();
+        ensure!(bridge.health.state == HealthState::Failed && of_bridge == 1, "{:?}", bridge.health);
+    }
+    follow(host, &reason)?;
+    // Some of these have Open vSwitch delete all flows.
+    place.reconcile()?;
+    wait_until_well(place)?;
+    wait_until("pings to pass", PATIENCE, || {
+        ensure!(pings(place)?, "they fail");
+        Ok(())
+    })?;
+    let harm = match fault.harm {
+        Harm::PingFails => "pings failed",
+        Harm::Twice => "frames came twice",
+        Harm::Later => "told",
+    };
+    println!("{} ({}): {harm}, mended by its remedy: {}", fault.what, fault.commands.join("; "), reason.remedy);
+    Ok(())
+}
+
+#[test]
+fn what_is_wrong_with_a_bridge_is_told_and_its_remedy_heals() -> Result<()> {
+    let place = Place::new("health", NodeConfig::default())?;
+    wait_until_well(&place)?;
+    for fault in &OF_BRIDGE {
+        let told = || Ok(bridge(&place)?.health.reasons);
+        seen_and_mended(&place, fault, told, false).with_context(|| fault.commands.join("; "))?;
+    }
+    place.expect_frames_once()
+}
+
+#[test]
+fn what_is_wrong_below_the_tunnels_is_told_once_and_the_host_is_not_ready() -> Result<()> {
+    let place = Place::new("hostdead", NodeConfig::default())?;
+    wait_until_well(&place)?;
+    for fault in &OF_HOST {
+        seen_and_mended(&place, fault, || reasons_of_host(&place), true).with_context(|| fault.commands.join("; "))?;
+    }
+    // The address is gone: nobody but the operator knows it.
+    let (host, ip) = (place.host()?, place.host()?.ip());
+    let address = host.run("ip", ["-o", "-4", "addr", "show", "dev", "br-phy"])?;
+    let address =
+        address.split_whitespace().find(|word| word.starts_with(&format!("{ip}/"))).context("no address")?.to_owned();
+    shell(host, &format!("ip addr del {address} dev br-phy"))?;
+    let gone = fails("tunnel_address", "192.0.2.2", Harm::PingFails, &[]);
+    wait_for(&gone, || reasons_of_host(&place))?;
+    expect_harm(&place, Harm::PingFails)?;
+    ensure!(!ready(&place)?.ready, "it is ready");
+    shell(host, &format!("ip addr add {address} dev br-phy"))?;
+    wait_until_well(&place)?;
+    wait_until("pings to pass", PATIENCE, || if pings(&place)? { Ok(()) } else { Err(anyhow!("they fail")) })
+}
+
+fn expect_well(cloud: &Cloud, number: usize) -> Result<()> {
+    wait_until(format!("host {number} to be well"), PATIENCE, || {
+        let bridges = cloud.call(number, |client| async move { client.bridges().await })??.bridges;
+        ensure!(!bridges.is_empty(), "there is no bridge");
+        for bridge in &bridges {
+            ensure!(bridge.health.state == HealthState::Ok, "{}: {:?}", bridge.name, bridge.health);
+        }
+        let ready = cloud.call(number, |client| async move { client.readyz().await })??;
+        ensure!(ready.ready && ready.health.as_ref().is_some_and(|h| h.state == HealthState::Ok), "{ready:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn of_a_vpc_and_of_a_bridge_that_was_taken_over_nothing_is_said() -> Result<()> {
+    let vpc = VpcCloud::new("hvpc", NodeConfig::default())?;
+    (1..=3).try_for_each(|number| expect_well(vpc.cloud(), number))?;
+    drop(vpc);
+    let old = Old::new("hold", &[], NodeConfig::default())?;
+    old.take_over(1)?;
+    expect_well(&old.cloud, 1)
+}
+
+#[test]
+fn snooping_of_an_adopted_bridge_is_off_while_it_is_ours_and_back_after() -> Result<()> {
+    let cloud = Cloud::new("hadopt", 2)?;
+    let host = cloud.node(1)?.host().clone();
+    let line = "add-br xapi1 -- set Bridge xapi1 datapath_type=netdev mcast_snooping_enable=true";
+    host.vsctl(line.split(' '))?;
+    let network = Network::numbered(1, Ipv6Policy::Drop);
+    cloud.mesh(&network, &[1, 2])?;
+    expect_well(&cloud, 1)?;
+    let snooping = || host.vsctl(["get", "Bridge", "xapi1", "mcast_snooping_enable"]);
+    ensure!(snooping()?.trim() == "false", "it is still on");
+    cloud.call(1, |client| async move { client.delete_bridge("xapi1").await })??;
+    ensure!(snooping()?.trim() == "true", "it did not come back");
+    ensure!(!host.vsctl(["get", "Bridge", "xapi1", "external_ids"])?.contains("ovstunnel"), "marks are left");
+    Ok(())
+}
+
+#[test]
+fn a_vif_whose_device_is_gone_does_not_keep_a_bridge_from_going() -> Result<()> {
+    let cloud = Cloud::new("hdead", 2)?;
+    let host = cloud.node(1)?.host().clone();
+    cloud.mesh(&Network::numbered(1, Ipv6Policy::Drop), &[1, 2])?;
+    shell(&host, "ip link add vif9.0 type veth peer name far9 && ovs-vsctl add-port xapi1 vif9.0")?;
+    let remove = || cloud.call(1, |client| async move { client.delete_bridge("xapi1").await });
+    let refused = remove()?;
+    ensure!(refused.is_err(), "a VIF with a device is in the way: {refused:?}");
+    shell(&host, "ip link del vif9.0")?;
+    let removed = remove()??;
+    ensure!(removed.outcome == ovstunnel_api::Outcome::Removed, "{removed:?}");
+    ensure!(!host.vsctl(["list-br"])?.contains("xapi1"), "it is still there");
+    Ok(())
+}
