@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Outcome, PlanAnswer};
+use crate::{Ipv6Policy, Outcome, PlanAnswer};
 
 /// Body of `POST /v1/takeover`; it may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -45,6 +45,9 @@ pub struct TakeoverBridge {
     /// Id of this host, from the names of its tunnels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_id: Option<String>,
+    /// What happens to its IPv6, or would: of a bridge that is taken over what happened before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<Ipv6Policy>,
     /// Its tunnels, by port name.
     pub tunnels: Vec<String>,
     /// Its VM interfaces.

@@ -72,6 +72,15 @@ impl Cidr {
         Cidr(Ipv4Net::from(ip))
     }
 
+    /// Reads one as `ovs-ofctl` does: bits behind the prefix count as 0. Beside it whether there were any.
+    ///
+    /// # Errors
+    /// When it is no network in CIDR notation.
+    pub fn masked(text: &str) -> Result<(Self, bool), Invalid> {
+        let net: Ipv4Net = text.parse().map_err(|_| Invalid::new(Self::SYNTAX, text))?;
+        Ok((Cidr(net.trunc()), net.trunc() != net))
+    }
+
     /// The first address.
     pub fn address(self) -> Ipv4Addr {
         self.0.addr()
@@ -103,8 +112,10 @@ impl FromStr for Cidr {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let net: Ipv4Net = text.parse().map_err(|_| Invalid::new(Self::SYNTAX, text))?;
-        if net.trunc() == net { Ok(Cidr(net)) } else { Err(Invalid::new(Self::HOST_BITS, text)) }
+        match Self::masked(text)? {
+            (net, false) => Ok(net),
+            (_, true) => Err(Invalid::new(Self::HOST_BITS, text)),
+        }
     }
 }
 
@@ -143,6 +154,10 @@ mod tests {
         }
         assert_eq!("0.0.0.0/0".parse::<Cidr>().unwrap().unless_any(), None);
         assert_eq!("10.1.1.1/24".parse::<Cidr>().unwrap_err().rule, Cidr::HOST_BITS);
+        let masked = |text| Cidr::masked(text).map(|(net, had)| (net.to_string(), had)).map_err(|error| error.rule);
+        assert_eq!(masked("10.1.2.77/24"), Ok(("10.1.2.0/24".into(), true)));
+        assert_eq!(masked("10.1.2.0/24"), Ok(("10.1.2.0/24".into(), false)));
+        assert_eq!(masked("10.1.2.77/33"), Err(Cidr::SYNTAX));
         for bad in ["", "10.1.1.0", "10.1.1.0/33", "10.1.1.0/-1", "10.1/16", "2001:db8::/32", "10.1.1.0/24 "] {
             assert!(bad.parse::<Cidr>().is_err(), "{bad:?}");
         }

@@ -66,6 +66,8 @@ pub(crate) fn give_back(observed: &ObservedBridge) -> Vec<BridgeEdit> {
             None => BridgeEdit::DropId(key),
         });
     }
+    let of_the_plugins = id(ids::VPC).is_none() && kept(observed, ids::GRE_KEY).is_some();
+    edits.extend(of_the_plugins.then(|| BridgeEdit::SetId(ids::RELEASED.to_owned(), "true".to_owned())));
     let of_kind: &[&str] = match id(ids::VPC) {
         Some(_) => &[ids::TOPOLOGY_SEQUENCE, ids::POLICY_SEQUENCE],
         None => &[ids::GRE_KEY],

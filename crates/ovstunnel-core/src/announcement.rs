@@ -1,5 +1,9 @@
 //! Has other hosts learn where a bridge's VMs are, and this one where theirs are, by the direct way.
 //!
+//! In a mesh without a spanning tree and without `protected`, any two hosts may have learnt each other's VMs by way of a third,
+//! which passes nothing on once it is taken over. So a frame from each VM here to itself goes out by each tunnel: at the other end
+//! NORMAL learns the direct way from it and sends it nowhere, whether that host has been taken over or not.
+//!
 //! In a spanning tree two hosts that are not its root have learnt each other's VMs behind the root, and each frame that comes
 //! that way teaches it anew. So for some minutes such frames are handed to their VM without being learnt from, while a
 //! broadcast in the name of each VM here tells the others, which do the same. What it must not do: send what comes from a
@@ -26,12 +30,17 @@ pub struct Announcement {
 }
 
 impl Announcement {
-    /// For a bridge that was in a spanning tree, as its record says, with what it has learnt; nothing for one that was not, or
-    /// was its root. Where flows of others decide, none are laid: `announce_only`.
+    /// For a bridge with what it has learnt; nothing where it has no tunnels or no VMs. Where it was in a spanning tree and not its
+    /// root, as its record says, flows are laid too, but not where flows of others decide: `announce_only`.
     pub fn of(bridge: &ObservedBridge, learnt: &[Learnt], announce_only: bool) -> Option<Self> {
-        let root = bridge.external_ids.get(ids::STP_ROOT_PORT)?;
         let (tunnels, vifs) = footbridge::tunnels_and_others(bridge);
         let here: Vec<&Learnt> = learnt.iter().filter(|learnt| vifs.contains(&learnt.port)).collect();
+        let Some(root) = bridge.external_ids.get(ids::STP_ROOT_PORT) else {
+            let all: Vec<String> = tunnels.iter().map(|tunnel| format!("output:{tunnel}")).collect();
+            let lines: Vec<String> = here.iter().map(|learnt| footbridge::teach_by(learnt, &all.join(","))).collect();
+            let some = !lines.is_empty() && !all.is_empty();
+            return some.then_some(Announcement { lines, addresses: here.len() });
+        };
         let number = || Some(bridge.ports.get(root)?.interface()?.openflow_port()?.to_string());
         let root = number().filter(|port| !announce_only && tunnels.contains(port));
         let behind: Vec<&Learnt> = learnt.iter().filter(|learnt| Some(&learnt.port) == root.as_ref()).collect();
@@ -120,7 +129,7 @@ packet-out in_port=1,packet=ffffffffffff0200000000018035000108000604000302000000
     }
 
     #[test]
-    fn no_flow_is_laid_before_others_that_decide_or_where_the_root_has_gone_and_a_root_announces_nothing() {
+    fn no_flow_is_laid_before_others_that_decide_or_where_the_root_has_gone() {
         let learnt = Learnt::parse(FDB);
         let alone = Announcement::of(&bridge(Some("t7-1-2")), &learnt, true).unwrap();
         let gone = Announcement::of(&bridge(Some("t7-1-9")), &learnt, false).unwrap();
@@ -128,6 +137,17 @@ packet-out in_port=1,packet=ffffffffffff0200000000018035000108000604000302000000
             let lines = announcement.lines();
             assert!(!lines.contains("flow add") && announcement.addresses == 1, "{lines}");
         }
-        assert_eq!(Announcement::of(&bridge(None), &learnt, false), None);
+    }
+
+    #[test]
+    fn without_a_tree_each_vm_here_is_told_by_each_tunnel_and_no_flow_is_laid() {
+        let announcement = Announcement::of(&bridge(None), &Learnt::parse(FDB), false).unwrap();
+        let frame = format!("{0}{0}88b5{1}", "020000000001", "00".repeat(46));
+        let expected = format!("packet-out in_port=1,packet={frame},actions=output:2,output:3\n");
+        assert_eq!((announcement.lines(), announcement.addresses), (expected, 1));
+        let (mut lonely, learnt) = (bridge(None), Learnt::parse(FDB));
+        lonely.ports.retain(|name, _| !name.starts_with('t'));
+        assert_eq!(Announcement::of(&lonely, &learnt, false), None);
+        assert_eq!(Announcement::of(&bridge(None), &learnt[1..], false), None);
     }
 }

@@ -92,7 +92,8 @@ pub struct CreateTunnel {
     pub key: Option<GreKey>,
     /// UUID of the network, to be compared with the bridge's.
     pub network_uuid: Option<NetworkUuid>,
-    /// Another `from` than the bridge knows means that this host has another id now; else it is refused.
+    /// Another `from` than the bridge knows means that this host has another id now, and another `to` for a known address that the
+    /// other host has; else it is refused.
     pub renumbers: bool,
 }
 

@@ -37,6 +37,9 @@ pub mod ids {
     pub const FLOODING: &str = "ovstunnel-flooding";
     /// Bridge: the port that led to the root of STP's tree when the bridge was taken over; the root has none.
     pub const STP_ROOT_PORT: &str = "ovstunnel-stp-root-port";
+    /// Bridge: `true` where one of the Python plugin's was ours and was given back with its `gre_key`, so that only who names
+    /// it takes it over again.
+    pub const RELEASED: &str = "ovstunnel-released";
     /// Bridge: the port that may lead out of its network beside the tunnels.
     pub const UPLINK: &str = "ovstunnel-uplink";
     /// Tunnel port: id of this host.
@@ -276,6 +279,7 @@ impl DesiredBridge {
             (ids::HOST_ID, self.host_id.as_ref().map(HostId::to_string)),
             (ids::IPV6, Some(self.ipv6.as_str().to_owned())),
             (ids::ADOPTED, self.adopted.then(|| "true".to_owned())),
+            (ids::RELEASED, None),
             (ids::UPLINK, self.uplink.as_ref().map(UplinkName::to_string)),
             (ids::XS_NETWORK_UUID, network),
         ];

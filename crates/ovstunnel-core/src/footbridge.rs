@@ -103,9 +103,14 @@ impl Footbridge {
 
 /// The line for `ovs-ofctl bundle` that teaches a bridge an address: a frame from it to itself, by the port behind which it
 /// is. NORMAL learns from it and sends it nowhere, for it is there already.
-pub(crate) fn teach(Learnt { port, mac, .. }: &Learnt) -> String {
+pub(crate) fn teach(learnt: &Learnt) -> String {
+    teach_by(learnt, "NORMAL")
+}
+
+/// The same with other actions: by tunnels it teaches the hosts at their other ends.
+pub(crate) fn teach_by(Learnt { port, mac, .. }: &Learnt, actions: &str) -> String {
     let mac = mac.replace(':', "");
-    format!("packet-out in_port={port},packet={},actions=NORMAL", packet(&format!("{mac}{mac}{REST}")))
+    format!("packet-out in_port={port},packet={},actions={actions}", packet(&format!("{mac}{mac}{REST}")))
 }
 
 /// A frame of the shortest length that is allowed, in hexadecimal.

@@ -53,7 +53,9 @@ pub use observed::{
 };
 pub use outcome::Outcome;
 pub use plan::plan_bridge;
-pub use python_plugin::{Finding, PluginFlow, PluginGroup, PluginTable, survey};
+pub use python_plugin::{
+    Finding, PluginFlow, PluginGroup, PluginTable, has_vpc_pipeline, survey, waits_for_takeover, was_released,
+};
 pub use spanning_tree::SpanningTree;
 pub use stages::{Phases, phases, stages};
 pub use step::{BridgeEdit, BridgeSpec, FailMode, PortEdit, Step};

@@ -59,6 +59,9 @@ macro_rules! text_value {
     };
 }
 
+/// Longest id of a host in a tunnel's long name: what a 64-bit number takes.
+const LONG_ID_MAX: usize = 20;
+
 /// The characters of a name: letters, digits, `.`, `_`, `-`; the first one a letter, a digit or `_`.
 pub(crate) fn is_plain_name(text: &str, max: usize) -> bool {
     let mut bytes = text.bytes();
@@ -91,7 +94,7 @@ impl FromStr for BridgeName {
     }
 }
 
-/// Name of a port: the same rule as a bridge's name.
+/// Name of a port: the same rule as a bridge's name. The Python plugin's tunnels may have a longer one, of their form.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortName(String);
 text_value!(PortName);
@@ -120,8 +123,19 @@ impl FromStr for PortName {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        if is_plain_name(text, NAME_MAX) { Ok(PortName(text.to_owned())) } else { Err(Invalid::new(Self::RULE, text)) }
+        match is_plain_name(text, NAME_MAX) || is_long_tunnel_name(text) {
+            true => Ok(PortName(text.to_owned())),
+            false => Err(Invalid::new(Self::RULE, text)),
+        }
     }
+}
+
+/// Whether a name is `t<key>-<from>-<to>` as the Python plugin makes it: there are no devices of a tunnel's name, so Open vSwitch
+/// takes any length.
+fn is_long_tunnel_name(text: &str) -> bool {
+    let parts: Vec<&str> = text.strip_prefix('t').map(|rest| rest.split('-').collect()).unwrap_or_default();
+    let [key, from, to] = parts.as_slice() else { return false };
+    key.parse::<GreKey>().is_ok() && [from, to].iter().all(|id| is_plain_name(id, LONG_ID_MAX))
 }
 
 /// Id of a host as the management server counts it.

@@ -124,7 +124,9 @@ fn a_bridge_of_somebody_else_is_adopted_and_released_as_it_was() {
     assert!(!world.bridges["xapi1"].ports["eth1"].protected);
     expect_rest(&world);
     accepted(&world.change(&[Change::destroy(bridge_name("xapi1"))]));
-    let (bridge, flows) = world.shape().remove("xapi1").unwrap();
+    let (mut bridge, flows) = world.shape().remove("xapi1").unwrap();
+    let mark = bridge.external_ids.remove(ids::RELEASED);
+    assert_eq!(mark.as_deref(), Some("true"), "with a `gre_key` it would be taken for the Python plugin's");
     assert_eq!((&bridge, flows.unwrap()), (&before["xapi1"].0, FlowsSeen::none()));
 }
 

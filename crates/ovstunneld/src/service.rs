@@ -163,6 +163,7 @@ fn assemble_on(
         switch,
         writer: writer.clone(),
         interfaces,
+        turns: Arc::default(),
         xapi,
         metrics,
         logging,

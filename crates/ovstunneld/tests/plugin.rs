@@ -163,3 +163,125 @@ async fn every_function_that_is_described_is_there() {
         assert!(told.starts_with("FAILURE:"), "{function}: {told}");
     }
 }
+
+/// A network that is on one host so far: the plugin has made its bridge, and there are no tunnels.
+#[tokio::test]
+async fn a_bridge_of_the_python_plugin_without_tunnels_is_refused_until_it_is_taken_over() {
+    let sim = Sim::new().await;
+    sim.switch.vsctl("add-br xapi12").unwrap();
+    sim.switch.vsctl("set Bridge xapi12 other_config:gre_key=OVSTunnel1001").unwrap();
+    sim.switch.plug("xapi12", "vif1.0");
+    let plugins = [
+        " cookie=0x0, table=0, priority=1200,in_port=1,dl_dst=ff:ff:ff:ff:ff:ff actions=NORMAL",
+        " cookie=0x0, table=0, priority=1100,dl_dst=ff:ff:ff:ff:ff:ff actions=output:1",
+    ];
+    plugins.iter().for_each(|line| sim.switch.add_flow("xapi12", line));
+    let commits = sim.switch.commits();
+    let destroy = json!({"bridge": "xapi12", "cs_host_id": "1"});
+    let refused = async |words: &str| {
+        let answers = [
+            setup(&sim, "xapi12", "1001").await,
+            call(&sim, "create_tunnel", tunnel(2)).await,
+            call(&sim, "destroy_ovs_bridge", destroy.clone()).await,
+        ];
+        for answer in answers {
+            assert!(answer.starts_with("FAILURE:IN_THE_WAY ") && answer.contains(words), "{answer}");
+        }
+    };
+    refused("`ovstunnelctl takeover xapi12`").await;
+    let doctor = sim.get("/v1/doctor").await.expect(200);
+    let findings = doctor["findings"].as_array().unwrap();
+    let waits = findings.iter().find(|finding| finding["check"] == "python_bridge").unwrap();
+    assert_eq!((&waits["level"], &waits["subject"]), (&json!("warn"), &json!("xapi12")));
+    assert_eq!(sim.switch.commits(), commits);
+
+    let take_over = async |body| sim.ask("POST", "/v1/takeover", body).await.expect(200)["bridges"][0].clone();
+    assert_eq!(take_over(None).await["state"], "taken_over");
+    assert_eq!(setup(&sim, "xapi12", "1001").await, "SUCCESS:xapi12");
+    assert_eq!(call(&sim, "create_tunnel", tunnel(2)).await, "SUCCESS:t1001-1-2");
+
+    // Given back, it is taken over again only by name, and while the plugin is not at work on it, set up by the server.
+    sim.ask("POST", "/v1/bridges/xapi12/release", None).await.expect(200);
+    let left = take_over(None).await;
+    assert_eq!((&left["state"], &left["bridge"]), (&json!("left"), &json!("xapi12")));
+    assert!(left["left"].to_string().contains("it was released; `ovstunnelctl takeover xapi12`"), "{left}");
+    assert_eq!(setup(&sim, "xapi12", "1001").await, "SUCCESS:xapi12");
+    sim.ask("POST", "/v1/bridges/xapi12/release", None).await.expect(200);
+    plugins.iter().for_each(|line| sim.switch.add_flow("xapi12", line));
+    refused("has flows of the Python plugin's again").await;
+    assert_eq!(take_over(Some(json!({"bridges": ["xapi12"]}))).await["state"], "taken_over");
+    let marks = sim.switch.flows_of_others("xapi12");
+    assert!(marks.is_empty(), "{marks:?}");
+    assert_eq!(take_over(None).await["state"], "unchanged", "the mark of the release is gone");
+}
+
+/// A host that was removed and added again has a new id and its old address.
+#[tokio::test]
+async fn a_host_with_a_new_id_keeps_its_tunnel() {
+    let sim = Sim::new().await;
+    assert_eq!(setup(&sim, "xapi12", "1001").await, "SUCCESS:xapi12");
+    assert_eq!(call(&sim, "create_tunnel", tunnel(2)).await, "SUCCESS:t1001-1-2");
+    let mut again = tunnel(2);
+    again["to"] = json!("9");
+    let ofport = async || sim.bridge("xapi12").await["tunnels"][0]["ofport"].clone();
+    let before = ofport().await;
+    for _ in 0..2 {
+        assert_eq!(call(&sim, "create_tunnel", again.clone()).await, "SUCCESS:t1001-1-2");
+    }
+    let bridge = sim.bridge("xapi12").await;
+    let one = &bridge["tunnels"][0];
+    assert_eq!(
+        (bridge["tunnels"].as_array().unwrap().len(), &one["to"], &one["port"]),
+        (1, &json!("9"), &json!("t1001-1-2"))
+    );
+    assert_eq!((ofport().await, sim.reconcile().await["found"].clone()), (before, json!([])));
+    // The name is another host's now.
+    let told = call(
+        &sim,
+        "create_tunnel",
+        json!({"bridge": "xapi12", "remote_ip": ip(3), "key": "1001", "from": "1", "to": "2"}),
+    )
+    .await;
+    assert!(told.starts_with("FAILURE:IN_THE_WAY port t1001-1-2 of bridge xapi12 leads to host 9"), "{told}");
+    // Where the API is told so, it is a mistake.
+    let two = json!({"from": 1, "to": 10, "remote_ip": ip(2)});
+    sim.post("xapi12", two).await.problem(409, "conflict");
+    assert_eq!(call(&sim, "destroy_tunnel", json!({"bridge": "xapi12", "in_port": "t1001-1-2"})).await, "SUCCESS");
+    assert_eq!(sim.bridge("xapi12").await["tunnels"], json!([]));
+}
+
+/// Ids of servers that have run for years: the Python plugin's names have more than 15 characters.
+#[tokio::test]
+async fn a_long_name_of_the_python_plugins_is_taken_over_answered_and_removed() {
+    const LONG: &str = "t1001-12341-12342";
+    let sim = Sim::new().await;
+    for command in [
+        "add-br xapi12".to_owned(),
+        "set Bridge xapi12 other_config:gre_key=OVSTunnel1001".to_owned(),
+        format!("add-port xapi12 {LONG}"),
+        format!("set Interface {LONG} type=gre"),
+        format!("set Interface {LONG} options:key=1001"),
+        format!("set Interface {LONG} options:remote_ip={}", ip(2)),
+        format!("set Interface {LONG} options:cloudstack-network-id=2d0f5a1c-77aa-4a0b-8a11-000000000001"),
+    ] {
+        sim.switch.vsctl(&command).unwrap();
+    }
+    let create = json!({"bridge": "xapi12", "remote_ip": ip(2), "key": "1001", "from": "12341", "to": "12342"});
+    let destroy = json!({"bridge": "xapi12", "in_port": LONG});
+    for (function, arguments) in [("create_tunnel", &create), ("destroy_tunnel", &destroy)] {
+        let told = call(&sim, function, arguments.clone()).await;
+        assert!(told.starts_with("FAILURE:IN_THE_WAY "), "{told}");
+    }
+    let taken = sim.ask("POST", "/v1/takeover", None).await.expect(200)["bridges"][0].clone();
+    assert_eq!((&taken["state"], &taken["tunnels"]), (&json!("taken_over"), &json!([LONG])));
+    assert_eq!(call(&sim, "create_tunnel", create.clone()).await, format!("SUCCESS:{LONG}"));
+    assert_eq!(sim.bridge("xapi12").await["tunnels"].as_array().unwrap().len(), 1);
+    assert_eq!(sim.reconcile().await["found"], json!([]));
+    assert_eq!(call(&sim, "destroy_tunnel", destroy.clone()).await, "SUCCESS");
+    assert_eq!(sim.bridge("xapi12").await["tunnels"], json!([]));
+    // A new one has a short name, and the long one still means it.
+    let answer = call(&sim, "create_tunnel", create).await;
+    assert!(answer.starts_with("SUCCESS:t") && answer.len() <= "SUCCESS:".len() + 15, "{answer}");
+    assert_eq!(call(&sim, "destroy_tunnel", destroy).await, "SUCCESS");
+    assert_eq!(sim.bridge("xapi12").await["tunnels"], json!([]));
+}

@@ -214,3 +214,29 @@ async fn what_is_improper_is_named_and_changes_nothing() {
     assert!(answer.starts_with("FAILURE:INVALID_ARGUMENT key is that of a plain network"), "{answer}");
     assert_eq!(sim.switch.commits(), commits);
 }
+
+/// As today's server sends them: an ACL that two tiers share stands there once for each of them.
+#[tokio::test]
+async fn an_acl_that_two_tiers_share_is_applied_and_a_change_of_it_too() {
+    let sim = host_1().await;
+    tell(&sim, "network_topology", 1, &topology(&[1, 2])).await;
+    let shared = |action: &str| {
+        let item = |number: u32, direction: &str| {
+            json!({"number": number, "uuid": "u", "action": action, "direction": direction, "protocol": "all",
+                "sourcecidrs": ["0.0.0.0/0"]})
+        };
+        let acl = json!({"id": "default", "aclitems": [item(1, "ingress"), item(2, "egress")]});
+        let tier = |n: u32| json!({"id": uuid(n), "cidr": format!("10.1.{n}.1/24"), "aclid": "default"});
+        json!({"vpc": {"cidr": "10.1.0.1/16", "id": "7", "tiers": [tier(1), tier(2)], "acls": [acl, acl]}})
+    };
+    assert_eq!(tell(&sim, "routing_policies", 1, &shared("allow")).await, "SUCCESS: policies 1 of xapi7 was applied");
+    sim.until_flows("xapi7", TOLD + 4).await;
+    assert_eq!(tell(&sim, "routing_policies", 2, &shared("deny")).await, "SUCCESS: policies 2 of xapi7 was applied");
+    sim.until_flows("xapi7", TOLD + 4).await;
+    assert_eq!(sim.bridge("xapi7").await["vpc"]["policies_sequence"], 2);
+    let mut unequal = shared("allow");
+    unequal["vpc"]["acls"][1]["aclitems"][0]["action"] = json!("deny");
+    let answer = tell(&sim, "routing_policies", 3, &unequal).await;
+    let told = "FAILURE:IMPROPER_JSON_CONFG_FILE vpc.acls[1].id must not stand twice with different aclitems";
+    assert!(answer.starts_with(told), "{answer}");
+}

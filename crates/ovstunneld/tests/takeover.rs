@@ -111,3 +111,19 @@ async fn a_release_leaves_the_vif_and_is_repeated_without_harm() {
     assert!(gone["detail"].as_str().unwrap().contains("is there, but not managed"), "{gone}");
     assert_eq!(sim.reconcile().await["found"], json!([]), "it is not taken back");
 }
+
+#[tokio::test]
+async fn ipv6_passes_after_as_it_did_before() {
+    let switch = SimulatedSwitch::new();
+    old_bridge(&switch, "xapi1", 1001);
+    for command in ["add-br xapi2", "set Bridge xapi2 other_config:gre_key=OVSTunnel1002", "add-port xapi2 vif2.0"] {
+        switch.vsctl(command).unwrap();
+    }
+    PLUGINS.iter().skip(1).for_each(|line| switch.add_flow("xapi2", line));
+    let sim = Sim::over(switch.clone()).await;
+    let ipv6 = |answer: &Value| [0, 1].map(|n| answer["bridges"][n]["ipv6"].clone());
+    let expected = [json!("drop"), json!("allow")];
+    assert_eq!(ipv6(&take_over(&sim, "?dry_run=true", None).await), expected);
+    assert_eq!(ipv6(&take_over(&sim, "", None).await), expected);
+    assert_eq!([sim.bridge("xapi1").await["ipv6"].clone(), sim.bridge("xapi2").await["ipv6"].clone()], expected);
+}

@@ -10,7 +10,9 @@ use ovstunnel_lab::{Host, Kind, Pinger, Stream, Vm, wait_until};
 /// A VM's network card.
 const CARD: &str = "eth0";
 
-use crate::{Cloud, Network, NodeConfig, flow, flows_of_others, plugin_plugs, plugin_sets_up, wait_for_exact_rules};
+use crate::{
+    Cloud, Dice, Network, NodeConfig, flow, flows_of_others, plugin_plugs, plugin_sets_up, wait_for_exact_rules,
+};
 
 /// The cookie of flows that stay for minutes on hosts that were in a spanning tree.
 const UNLEARNT: &str = "cookie=0x6f76736200000002";
@@ -45,16 +47,7 @@ impl Old {
     /// # Errors
     /// When it cannot be set up, or some do not reach each other.
     pub fn new(tag: &str, stp: &[usize], config: NodeConfig) -> Result<Self> {
-        let cloud = Cloud::with_config(tag, Self::HOSTS.len(), config)?;
-        let network = Network::numbered(1, Ipv6Policy::Drop);
-        let mut vms = Vec::new();
-        for number in Self::HOSTS {
-            plugin_sets_up(&cloud, &network, number, &Self::HOSTS, stp.contains(&number))?;
-        }
-        for (number, vm) in Self::HOSTS.into_iter().flat_map(|number| [(number, 10), (number, 11)]) {
-            vms.push(plugin_plugs(&cloud, &network, number, u16::try_from(number * 2)? * 10 + vm)?);
-        }
-        let old = Old { cloud, network, vms };
+        let old = Self::plugged(tag, stp, config)?;
         for number in Self::HOSTS {
             FOREIGN.iter().try_for_each(|line| flow(old.host(number)?, &old.network.bridge, line))?;
         }
@@ -79,6 +72,59 @@ impl Old {
             Self::HOSTS.into_iter().try_for_each(|number| old.learn_the_direct_way(number))?;
         }
         Ok(old)
+    }
+
+    fn plugged(tag: &str, stp: &[usize], config: NodeConfig) -> Result<Self> {
+        let cloud = Cloud::with_config(tag, Self::HOSTS.len(), config)?;
+        let network = Network::numbered(1, Ipv6Policy::Drop);
+        let mut vms = Vec::new();
+        for number in Self::HOSTS {
+            plugin_sets_up(&cloud, &network, number, &Self::HOSTS, stp.contains(&number))?;
+        }
+        for (number, vm) in Self::HOSTS.into_iter().flat_map(|number| [(number, 10), (number, 11)]) {
+            vms.push(plugin_plugs(&cloud, &network, number, u16::try_from(number * 2)? * 10 + vm)?);
+        }
+        Ok(Old { cloud, network, vms })
+    }
+
+    /// The same without STP, where nobody was taught anything: VMs talk to each other in a random order, and each host learns from
+    /// what it hears, by way of a third one too.
+    ///
+    /// # Errors
+    /// When it cannot be set up, or some do not reach each other.
+    pub fn by_nature(tag: &str, dice: &mut Dice) -> Result<Self> {
+        let old = Self::plugged(tag, &[], NodeConfig::default())?;
+        let mut pairs: Vec<(&Vm, &Vm)> = old.vms.iter().flat_map(|a| old.vms.iter().map(move |b| (a, b))).collect();
+        pairs.retain(|(a, b)| a.name() != b.name());
+        while !pairs.is_empty() {
+            let (a, b) = pairs.swap_remove(usize::try_from(dice.below(u64::try_from(pairs.len())?))?);
+            // What is learnt first is learnt from copies.
+            wait_until(format!("{a} reaches {b}"), Self::PATIENCE, || match a.ping(b.ip(), 1)?.received {
+                0 => Err(anyhow!("not yet")),
+                _ => Ok(()),
+            })?;
+        }
+        Ok(old)
+    }
+
+    /// How many addresses of VMs of another host each host has learnt behind the tunnel to a third.
+    ///
+    /// # Errors
+    /// When a switch does not answer.
+    pub fn learnt_by_a_third(&self) -> Result<usize> {
+        let mut count = 0;
+        for (number, other) in Self::HOSTS.into_iter().flat_map(|n| Self::HOSTS.map(|other| (n, other))) {
+            if number == other {
+                continue;
+            }
+            let tunnel = format!("t{}-{number}-{other}", self.network.key);
+            let ofport = self.host(number)?.vsctl(["get", "Interface", &tunnel, "ofport"])?;
+            let shown = self.host(number)?.appctl(["fdb/show", &self.network.bridge])?;
+            let behind = shown.lines().filter(|line| line.split_whitespace().next() == Some(ofport.trim()));
+            let theirs = [self.vm(other, 0), self.vm(other, 1)].map(|vm| vm.mac().to_string().to_lowercase());
+            count += behind.filter(|line| theirs.iter().all(|mac| !line.contains(mac))).count();
+        }
+        Ok(count)
     }
 
     /// Has a host know the others' VMs by the tunnels to them. It may have learnt some by way of the third host, from a flood that

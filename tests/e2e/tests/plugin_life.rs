@@ -175,7 +175,7 @@ fn life(cloud: &Cloud, pool: &Pool, order: [usize; HOSTS], bridge_first: bool) -
         ensure!(node.errors().is_empty(), "{:?}", node.errors());
     }
     let left: Vec<String> = pool.other_config(1)?.into_keys().collect();
-    assert_eq!(left, ["is-ovs-tun-network"]);
+    assert_eq!(left, ["is-ovs-tun-network", "ovs-host-setup"]);
     for host in by_xapi {
         cloud.node(host)?.host().vsctl(["del-br", "xapi1"])?;
     }

@@ -11,11 +11,11 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_api::{Code, Outcome, TakeoverState};
-use ovstunnel_e2e::{NodeConfig, Old, Snapshot, expect_state, flows_of_others, problem};
+use ovstunnel_e2e::{Dice, NodeConfig, Old, Snapshot, expect_state, flows_of_others, problem};
 use ovstunnel_lab::{Switch, wait_until};
 
 const HOSTS: [usize; 3] = Old::HOSTS;
@@ -74,6 +74,46 @@ fn all_hosts_are_taken_over_at_once_and_nothing_comes_twice() -> Result<()> {
     old.expect_taken_over(&foreign)
 }
 
+/// As it is in the field: who has learnt whom by way of which third host is a matter of chance, and so is the order of hosts.
+#[test]
+fn hosts_that_learnt_by_nature_are_silent_no_longer_than_the_take_over_takes() -> Result<()> {
+    let mut by_a_third = 0;
+    for seed in 0..4 {
+        let mut dice = Dice::new(seed);
+        let old = Old::by_nature(&format!("nature{seed}"), &mut dice)?;
+        let traffic = old.traffic()?;
+        by_a_third += old.learnt_by_a_third()?;
+        let mut hosts = HOSTS.to_vec();
+        let begun = Instant::now();
+        while !hosts.is_empty() {
+            let number = hosts.swap_remove(usize::try_from(dice.below(u64::try_from(hosts.len())?))?);
+            let answer = old.take_over(number)?;
+            expect_state(&answer, Outcome::Updated, TakeoverState::TakenOver)?;
+            assert_eq!(answer.bridges[0].announced, 2, "{answer:?}");
+        }
+        let took = begun.elapsed();
+        Old::let_pass(&traffic.0, 1000)?;
+        let (pingers, streams) = traffic;
+        for (n, pinger) in pingers.into_iter().enumerate() {
+            let report = pinger.stop()?;
+            println!("seed {seed}: {took:.1?}, ping {n}: {report}");
+            // VMs are announced again every second.
+            let silent = report.longest_silence <= took + Duration::from_millis(1500);
+            ensure!(
+                silent && report.duplicates == 0,
+                "seed {seed}, ping {n}: {report}, and the take-over took {took:?}"
+            );
+        }
+        Old::expect_once((vec![], streams), false)?;
+        // From then on nothing is lost, whoever asks whom.
+        let after = old.traffic()?;
+        Old::let_pass(&after.0, 300)?;
+        Old::expect_once(after, true)?;
+    }
+    ensure!(by_a_third > 0, "no host has learnt anybody by way of a third");
+    Ok(())
+}
+
 #[test]
 fn a_release_under_traffic_leaves_a_plain_bridge() -> Result<()> {
     let old = Old::new("old3", &[], NodeConfig::default())?;
@@ -96,7 +136,9 @@ fn a_release_under_traffic_leaves_a_plain_bridge() -> Result<()> {
     ports.sort();
     assert_eq!(ports, ["vif30.0", "vif31.0"]);
     let row = host.vsctl(["--columns=external_ids,other_config", "list", "Bridge", bridge])?;
-    ensure!(!row.contains("ovstunnel") && row.contains("gre_key=\"1001\"") && row.contains("xs-network-uuid"), "{row}");
+    let marks: Vec<&str> = row.split([',', '{', ' ']).filter(|word| word.contains("ovstunnel")).collect();
+    assert_eq!(marks, ["ovstunnel-released=\"true\""], "only that it was ours");
+    ensure!(row.contains("gre_key=\"1001\"") && row.contains("xs-network-uuid"), "{row}");
     assert_eq!(host.vsctl(["get", "Port", bridge, "protected"])?.trim(), "false");
     wait_until("the temporary flows to end", PATIENCE, || {
         let left = flows_of_others(host, bridge)?;

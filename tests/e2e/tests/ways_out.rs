@@ -1,5 +1,6 @@
 //! What leads out of a network beside its tunnels: refused when a bridge becomes ours, but for one that is declared, by which
 //! each frame passes exactly once. And a host that gets another id, which loses no frame by it.
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -69,7 +69,7 @@ pub(super) fn checked_tunnel(create: &CreateTunnel, bridge: &DesiredBridge) -> R
     let tunnel = DesiredTunnel::new(create.from.clone(), create.to.clone(), key, create.remote_ip);
     not_to_itself("to", &tunnel)?;
     between_hosts("", &tunnel, bridge.host(), &bridge.name)?;
-    named(tunnel, bridge)
+    named(tunnel, create, bridge)
 }
 
 fn not_to_itself(field: &str, tunnel: &DesiredTunnel) -> Result<(), Rejected> {

@@ -51,30 +51,39 @@ pub(super) fn between_hosts(
     }
 }
 
-/// A tunnel under the name that the one to the same host has, if there is one.
-pub(super) fn named(mut tunnel: DesiredTunnel, bridge: &DesiredBridge) -> Result<DesiredTunnel, Rejected> {
-    let there = match bridge.tunnels.get(&tunnel.name) {
-        Some(there) => there,
-        None => match bridge.tunnel_to(&tunnel.to, tunnel.key) {
-            Some(there) => there,
-            None => return Ok(tunnel),
-        },
+/// The tunnel that a creation is about, where the bridge has it: the one to the same host, or, where hosts may have got other ids,
+/// to the same address. A host that was removed and added again has a new id and its old address.
+fn there<'b>(create: &CreateTunnel, key: GreKey, bridge: &'b DesiredBridge) -> Option<&'b DesiredTunnel> {
+    let to_address = |tunnel: &&DesiredTunnel| tunnel.key == key && tunnel.remote_ip == create.remote_ip;
+    let anew = || bridge.tunnels.values().find(|tunnel| create.renumbers && to_address(tunnel));
+    bridge.tunnel_to(&create.to, key).or_else(anew)
+}
+
+/// A tunnel under the name that it has on its bridge, if it is there: the management server has stored it, so it stays.
+pub(super) fn named(
+    mut tunnel: DesiredTunnel,
+    create: &CreateTunnel,
+    bridge: &DesiredBridge,
+) -> Result<DesiredTunnel, Rejected> {
+    let refuse = |DesiredTunnel { name, from, to, .. }: &DesiredTunnel, words: &str| {
+        let detail =
+            format!("port {name} of bridge {} leads to host {to} already, from host {from}; {words}", bridge.name);
+        Err(conflict(name.as_str(), detail))
     };
-    if there.from != tunnel.from {
-        let DesiredTunnel { name, from, to, .. } = there;
-        let detail = format!(
-            "port {name} of bridge {} leads to host {to} already, from host {from}; a second tunnel to one host doubles frames",
-            bridge.name
-        );
-        return Err(conflict(name.as_str(), detail));
+    match (there(create, tunnel.key, bridge), bridge.tunnels.get(&tunnel.name)) {
+        (Some(there), _) if there.from != tunnel.from => refuse(there, "a second tunnel to one host doubles frames"),
+        (Some(there), _) => {
+            tunnel.name.clone_from(&there.name);
+            Ok(tunnel)
+        }
+        (None, Some(other)) => refuse(other, "that host had this id before"),
+        (None, None) => Ok(tunnel),
     }
-    tunnel.name.clone_from(&there.name);
-    Ok(tunnel)
 }
 
 /// The port that a creation is about.
 pub(super) fn port_of(create: &CreateTunnel, key: GreKey, bridge: Option<&DesiredBridge>) -> PortName {
-    let there = bridge.and_then(|bridge| bridge.tunnel_to(&create.to, key));
+    let there = bridge.and_then(|bridge| there(create, key, bridge));
     there.map_or_else(|| PortName::tunnel(key, &create.from, &create.to), DesiredTunnel::port)
 }
 

@@ -14,8 +14,13 @@ use crate::{
 const NETWORK_PREFIX: &str = "OVSTunnel";
 /// The same for a distributed-routing VPC.
 const VPC_PREFIX: &str = "OVS-DR-VPC-Bridge";
+/// An option of its own that some versions set on tunnels; to Open vSwitch it means nothing.
+const NETWORK_ID: &str = "cloudstack-network-id";
 /// Keys of `other_config` that the plugin writes on the bridge of a VPC.
 const VPC_MARKS: [&str; 2] = ["topology-update-sequence-number", "route-policy-update-sequence-number"];
+
+/// Begins every mark of ours.
+const MARK: &str = "ovstunnel-";
 
 /// Where an adopted bridge keeps the `gre_key` that it had.
 const WAS_GRE_KEY: &str = "ovstunnel-was-gre_key";
@@ -66,10 +71,23 @@ fn read_key(text: &str) -> Option<GreKey> {
 
 /// Whether a bridge has the pipeline that the plugin lays for a VPC, as far as its marks tell, also those that were kept when
 /// it was adopted as a network's.
-pub(crate) fn has_vpc_pipeline(bridge: &ObservedBridge) -> bool {
+pub fn has_vpc_pipeline(bridge: &ObservedBridge) -> bool {
     let keys = [bridge.other_config.get(ids::GRE_KEY), bridge.external_ids.get(WAS_GRE_KEY)];
     VPC_MARKS.iter().any(|mark| bridge.other_config.contains_key(*mark))
         || keys.into_iter().flatten().any(|key| key.starts_with(VPC_PREFIX))
+}
+
+/// Whether a bridge of a plain network is the plugin's and nobody's else: it has a `gre_key`, and never was ours. What was ours
+/// and was given back, or has lost a mark, is not.
+pub fn waits_for_takeover(bridge: &ObservedBridge) -> bool {
+    bridge.other_config.contains_key(ids::GRE_KEY)
+        && !has_vpc_pipeline(bridge)
+        && !bridge.external_ids.keys().any(|key| key.starts_with(MARK))
+}
+
+/// Whether a bridge was taken over from the plugin once and was given back.
+pub fn was_released(bridge: &ObservedBridge) -> bool {
+    DesiredBridge::mark(bridge) == Mark::Foreign && bridge.external_ids.contains_key(ids::RELEASED)
 }
 
 fn judge(bridge: &ObservedBridge, settings: &Settings) -> Finding {
@@ -161,7 +179,8 @@ fn read_tunnel(port: &ObservedPort, key: GreKey) -> Result<(PortName, DesiredTun
         }
     }
     let remote_ip: RemoteIp = option("remote_ip").parse().map_err(|error| format!("options:remote_ip {error}"))?;
-    if let Some(more) = interface.options.keys().find(|name| !["key", "remote_ip"].contains(&name.as_str())) {
+    let known = ["key", "remote_ip", NETWORK_ID];
+    if let Some(more) = interface.options.keys().find(|name| !known.contains(&name.as_str())) {
         return Err(format!("it has options:{more}, which a tunnel of ours has not"));
     }
     if let Some(error) = &interface.error {
@@ -171,15 +190,12 @@ fn read_tunnel(port: &ObservedPort, key: GreKey) -> Result<(PortName, DesiredTun
         return Err("Open vSwitch has not brought it up".to_owned());
     }
     let id = |text: &str| text.parse::<HostId>().map_err(|error| format!("a host id in its name {error}"));
-    let tunnel = DesiredTunnel::new(id(from)?, id(to)?, key, remote_ip);
-    // The management server has stored the name and sends it when the tunnel is to go, so it must be the one that the
-    // same request would make today.
-    let ours = tunnel.port();
-    if ours.as_str() != port.name {
-        return Err(format!("a tunnel of ours between these hosts would be named {ours}, and names are not changed"));
-    }
+    // The management server has stored the name and sends it when the tunnel is to go, so it stays, also where it is longer
+    // than a new one's would be.
+    let name: PortName = port.name.parse().map_err(|error| format!("its name {error}"))?;
+    let tunnel = DesiredTunnel { name: name.clone(), from: id(from)?, to: id(to)?, key, remote_ip };
     if tunnel.from == tunnel.to {
         return Err("its name says that it leads to its own host".to_owned());
     }
-    Ok((ours, tunnel))
+    Ok((name, tunnel))
 }

@@ -6,6 +6,6 @@
 mod bridge;
 mod flow;
 
-pub use bridge::{Finding, survey};
-pub(crate) use bridge::{has_vpc_pipeline, is_plugins_tunnel};
+pub(crate) use bridge::is_plugins_tunnel;
+pub use bridge::{Finding, has_vpc_pipeline, survey, waits_for_takeover, was_released};
 pub use flow::{PluginFlow, PluginGroup, PluginTable};

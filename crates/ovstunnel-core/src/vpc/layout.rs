@@ -49,8 +49,10 @@ impl<'a> Layout<'a> {
         let tiers = topology.tiers.iter().map(|tier| (tier.key, ports(tier))).collect();
         let mut layout = Layout { topology, tiers, vifs: BTreeMap::new() };
         let by_mac = topology.tiers_by_mac();
-        for port in observed.into_iter().flat_map(|bridge| bridge.vifs(&settings.vif_prefixes)) {
-            layout.place_vif(&by_mac, port);
+        let vifs =
+            observed.into_iter().flat_map(|bridge| bridge.vifs(&settings.vif_prefixes).map(move |vif| (bridge, vif)));
+        for (bridge, vif) in vifs {
+            layout.place_vif(&by_mac, bridge, vif);
         }
         let there = observed.into_iter().flat_map(|bridge| bridge.ports.values());
         for port in there.filter(|port| desired.tunnels.contains_key(port.name.as_str())) {
@@ -59,8 +61,8 @@ impl<'a> Layout<'a> {
         layout
     }
 
-    fn place_vif(&mut self, by_mac: &BTreeMap<Mac, GreKey>, port: &ObservedPort) {
-        let Some(mac) = attached_mac(port) else { return };
+    fn place_vif(&mut self, by_mac: &BTreeMap<Mac, GreKey>, bridge: &ObservedBridge, port: &ObservedPort) {
+        let Some(mac) = mac_of(bridge, port) else { return };
         let Some(number) = port.interface().and_then(|interface| interface.openflow_port()) else { return };
         let tier = by_mac.get(&mac).and_then(|key| self.tiers.get_mut(key));
         if let Some(tier) = tier {
@@ -93,6 +95,12 @@ impl<'a> Layout<'a> {
     }
 }
 
+/// The Ethernet address of a VIF. The emulated card of an HVM guest, `tapN.M`, has that of its `vifN.M` where nothing is noted at it.
+fn mac_of(bridge: &ObservedBridge, port: &ObservedPort) -> Option<Mac> {
+    let beside = || bridge.ports.get(&format!("vif{}", port.name.strip_prefix("tap")?)).and_then(attached_mac);
+    attached_mac(port).or_else(beside)
+}
+
 fn attached_mac(port: &ObservedPort) -> Option<Mac> {
     port.interfaces.iter().find_map(|interface| interface.external_ids.get(ATTACHED_MAC)?.parse().ok())
 }
@@ -104,6 +112,6 @@ pub fn unplaced_vifs<'a>(
     settings: &'a Settings,
 ) -> Vec<&'a str> {
     let by_mac = topology.map(Topology::tiers_by_mac).unwrap_or_default();
-    let placed = |port: &&ObservedPort| attached_mac(port).is_some_and(|mac| by_mac.contains_key(&mac));
+    let placed = |port: &&ObservedPort| mac_of(observed, port).is_some_and(|mac| by_mac.contains_key(&mac));
     observed.vifs(&settings.vif_prefixes).filter(|port| !placed(port)).map(|port| port.name.as_str()).collect()
 }

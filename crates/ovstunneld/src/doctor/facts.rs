@@ -20,13 +20,17 @@ use crate::interfaces::{Device, Route};
 /// Bridges whose flows are read at the same time.
 const AT_ONCE: usize = 4;
 
-/// The managed bridges as they stand in the database.
-pub(super) fn managed(now: &Now<'_>) -> Vec<ObservedBridge> {
+/// All bridges as they stand in the database.
+pub(super) fn bridges(now: &Now<'_>) -> Vec<ObservedBridge> {
     now.switch.observer().read(|db| {
         let view = db.view();
-        let all = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name));
-        all.filter(|bridge| DesiredBridge::from_record(bridge).is_some()).collect()
+        db.bridge_names().into_iter().filter_map(|name| view.bridge(&name)).collect()
     })
+}
+
+/// The managed bridges as they stand in the database.
+pub(super) fn managed(now: &Now<'_>) -> Vec<ObservedBridge> {
+    bridges(now).into_iter().filter(|bridge| DesiredBridge::from_record(bridge).is_some()).collect()
 }
 
 /// Each bridge with all flows of its first table, or why they cannot be read.

@@ -15,6 +15,7 @@ mod log;
 mod openvswitch;
 mod probe;
 pub(crate) mod root;
+mod takeover;
 mod twice;
 mod udev;
 mod underlay;
@@ -141,7 +142,7 @@ impl Doctor {
         findings
     }
 
-    /// What the managed bridges tell. Without the switch there is nothing to tell: that is said elsewhere.
+    /// What the bridges tell, the managed ones and the Python plugin's. Without the switch there is nothing to tell: that is said elsewhere.
     async fn of_bridges(&self, now: &Now<'_>, probe: bool) -> Vec<Finding> {
         if now.switch.health().borrow().trouble().is_some() {
             return Vec::new();
@@ -150,6 +151,7 @@ impl Doctor {
         let mut findings = health::check(now, &facts::with_flows(now, observed.clone()).await);
         findings.extend(twice::check(&observed));
         findings.push(drift::drift(&now.pending));
+        findings.extend(takeover::check(&takeover::look(&facts::bridges(now), now.settings)));
         findings.extend(self.datapath(now));
         match now.interfaces.devices().await {
             Ok(devices) => {

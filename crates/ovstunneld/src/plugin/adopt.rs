@@ -1,28 +1,44 @@
 //! A bridge that is there and not ours, taken up by a call that is not its set-up.
 //!
 //! After a restart of the host xapi makes its bridges anew, without marks, while its network still says that this host was set
-//! up; then the server does not call set-up again. What it must not do: take up a bridge with tunnels of somebody else's.
+//! up; then the server does not call set-up again. What it must not do: take up a bridge at which the Python plugin is at work.
 
 use ovstunnel_core::{
     BridgeName, Change, DesiredBridge, GreKey, HostFacts, HostId, Mark, SetupBridge, SetupVpc, VpcId,
 };
 
 use super::arguments::NetworkKey;
+use super::turns::Shared;
 use super::{Call, Failure};
 
 /// Takes up a bridge, as what its network's name says it is: that of a VPC, or else that of the plain network with `key`.
-/// Without a key only a VPC's is taken up.
+/// Without a key only a VPC's is taken up. From then on, for as long as the guard lives, nobody sets it up or takes it away.
 pub(super) async fn adopt(
     call: Call<'_>,
     bridge: &BridgeName,
     key: Option<GreKey>,
     host: Option<&HostId>,
-) -> Result<(), Failure> {
-    match call.observed(bridge).map(|observed| DesiredBridge::mark(&observed)) {
-        Some(Mark::Foreign) => {}
-        _ => return Ok(()),
+) -> Result<Shared, Failure> {
+    let is_foreign = || call.observed(bridge).is_some_and(|observed| DesiredBridge::mark(&observed) == Mark::Foreign);
+    let shared = call.state.turns.shared(bridge).await;
+    if !is_foreign() {
+        return Ok(shared);
     }
-    call.expect_no_foreign_tunnels(bridge)?;
+    drop(shared);
+    let alone = call.state.turns.alone(bridge).await;
+    if is_foreign() {
+        take_up(call, bridge, key, host).await?;
+    }
+    Ok(alone.downgrade())
+}
+
+async fn take_up(
+    call: Call<'_>,
+    bridge: &BridgeName,
+    key: Option<GreKey>,
+    host: Option<&HostId>,
+) -> Result<(), Failure> {
+    call.expect_not_at_work(bridge).await?;
     let (bridge, network_uuid, host_id, host) = (bridge.clone(), None, host.cloned(), HostFacts::default());
     let setup = match (vpc_of(call, &bridge).await, key) {
         (Some(vpc), _) => Change::SetupVpc(SetupVpc { bridge, vpc, network_uuid, host_id, host }),

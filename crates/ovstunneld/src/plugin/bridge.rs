@@ -19,7 +19,8 @@ pub(super) async fn setup(call: Call<'_>, arguments: Arguments<'_>) -> Result<St
     };
     let network: NetworkUuid = arguments.required("xs_nw_uuid")?;
     let host: HostId = arguments.required("cs_host_id")?;
-    call.expect_no_foreign_tunnels(&bridge)?;
+    let _alone = call.state.turns.alone(&bridge).await;
+    call.expect_not_at_work(&bridge).await?;
     let setup = SetupBridge {
         bridge: bridge.clone(),
         key,
@@ -44,23 +45,21 @@ pub(super) async fn setup(call: Call<'_>, arguments: Arguments<'_>) -> Result<St
 pub(super) async fn destroy(call: Call<'_>, arguments: Arguments<'_>) -> Result<String, Failure> {
     let bridge: BridgeName = arguments.required("bridge")?;
     let host: Option<HostId> = arguments.optional("cs_host_id")?;
+    let _alone = call.state.turns.alone(&bridge).await;
     // Before it goes: old servers do not say which host this is, and none says which network.
     let record = call.observed(&bridge).and_then(|observed| DesiredBridge::from_record(&observed));
-    if !is_released(call, &bridge)? {
+    if !is_released(call, &bridge).await? {
         let dead = call.state.dead_vifs(&bridge).await;
         call.change(Change::DestroyBridge(bridge.clone(), dead)).await?;
     }
-    let (network, known_host) = record.map(|record| (record.network_uuid, record.host_id)).unwrap_or_default();
-    match (&call.state.xapi, host.or(known_host)) {
-        (Some(xapi), Some(host)) => xapi.note_destroyed(network, &bridge, &host).await,
-        (Some(_), None) => tracing::warn!(%bridge, "it is not known under which id xapi lists this host"),
-        (None, _) => {}
+    if let Some(xapi) = &call.state.xapi {
+        xapi.note_left(&bridge, record, host, call.state.switch.observer()).await;
     }
     Ok(format!("SUCCESS:{bridge}"))
 }
 
 /// Whether a bridge is there and nothing of ours is on it: xapi's own, which we left when it was destroyed before.
-fn is_released(call: Call<'_>, bridge: &BridgeName) -> Result<bool, Failure> {
-    call.expect_no_foreign_tunnels(bridge)?;
+async fn is_released(call: Call<'_>, bridge: &BridgeName) -> Result<bool, Failure> {
+    call.expect_not_at_work(bridge).await?;
     Ok(call.observed(bridge).is_some_and(|observed| DesiredBridge::mark(&observed) == Mark::Foreign))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ovstunnel_core::{BridgeName, GreKey, HostId, NetworkUuid, Policies, RemoteIp, Topology};
+use ovstunnel_core::{BridgeName, GreKey, HostId, NetworkUuid, Policies, PortName, RemoteIp, Topology};
 
 use super::arguments::{Arguments, NetworkKey};
 use super::config;
@@ -41,7 +41,7 @@ pub fn argument(name: &str, text: &str) -> Result<String, String> {
         "remote_ip" => arguments.required::<RemoteIp>(name).map(|value| value.to_string()),
         "xs_nw_uuid" => arguments.required::<NetworkUuid>(name).map(|value| value.to_string()),
         "seq-no" => super::vpc::sequence(arguments).map(|value| value.to_string()),
-        _ => arguments.tunnel_port(name).map(|value| value.to_string()),
+        _ => arguments.required::<PortName>(name).map(|value| value.to_string()),
     };
     read.map_err(|failure| failure.to_string())
 }

@@ -12,11 +12,12 @@ mod failure;
 pub(crate) mod fuzzing;
 mod host;
 mod tunnel;
+mod turns;
 mod vpc;
 
 use std::collections::BTreeMap;
 
-use ovstunnel_core::{BridgeName, Change, DesiredBridge, Mark, ObservedBridge, View};
+use ovstunnel_core::{BridgeName, Change, DesiredBridge, Mark, ObservedBridge, View, waits_for_takeover, was_released};
 
 use crate::edge::RequestId;
 use crate::routes::State;
@@ -24,6 +25,7 @@ use crate::writer::Done;
 
 use arguments::Arguments;
 use failure::{Failure, Reason};
+pub use turns::Turns;
 
 /// The functions that there are.
 pub const FUNCTIONS: [&str; 9] = [
@@ -91,23 +93,36 @@ impl Call<'_> {
         self.state.switch.observer().read(|db| db.view().bridge(bridge.as_str()))
     }
 
-    /// That no tunnels of somebody else's are on a bridge that is not ours: those of another plugin are not protected, and a
-    /// frame that came by one of ours could leave by one of them.
-    fn expect_no_foreign_tunnels(&self, bridge: &BridgeName) -> Result<(), Failure> {
+    /// That a bridge that is not ours is not at work for the Python plugin, nor has tunnels of anybody else's: those are not
+    /// protected, and a frame that came by one of ours could leave by one of them; and the plugin's flows come before ours.
+    async fn expect_not_at_work(&self, bridge: &BridgeName) -> Result<(), Failure> {
         let Some(observed) = self.observed(bridge).filter(|observed| DesiredBridge::mark(observed) == Mark::Foreign)
         else {
             return Ok(());
         };
-        match foreign_tunnel(&observed) {
-            None => Ok(()),
-            Some(port) => {
-                let words = format!(
-                    "bridge {bridge} has tunnel {port}, which is not ovstunnel's; `ovstunnelctl takeover` takes such bridges over, \
-                     but for those of VPCs, whose tunnels have to be removed first"
-                );
-                Err(Failure::new(Reason::InTheWay, words))
-            }
+        let in_the_way = |what: &str| {
+            let words = format!(
+                "bridge {bridge} {what}; `ovstunnelctl takeover {bridge}` takes such bridges over, but for those of VPCs, whose \
+                 tunnels have to be removed first"
+            );
+            Err(Failure::new(Reason::InTheWay, words))
+        };
+        if let Some(port) = foreign_tunnel(&observed) {
+            return in_the_way(&format!("has tunnel {port}, which is not ovstunnel's"));
         }
+        if waits_for_takeover(&observed) {
+            return in_the_way("is the Python plugin's, as its other_config:gre_key says");
+        }
+        if was_released(&observed) && self.has_plugin_flows(&observed).await? {
+            return in_the_way("was released, and has flows of the Python plugin's again");
+        }
+        Ok(())
+    }
+
+    async fn has_plugin_flows(&self, bridge: &ObservedBridge) -> Result<bool, Failure> {
+        let table = self.state.switch.plugin_flows(bridge, &self.state.writer.settings()).await;
+        let health = || self.state.switch.health().borrow().clone();
+        Ok(!table.map_err(|error| Failure::of_write(error.into(), &health()))?.flows.is_empty())
     }
 }
 

@@ -3,6 +3,7 @@
 use ovstunnel_core::{BridgeName, Change, CreateTunnel, DesiredBridge, GreKey, Mark, PortName, RemoteIp};
 
 use super::adopt::adopt;
+use super::arguments::port_of_long_name;
 use super::{Arguments, Call, Failure, Reason};
 use crate::interfaces::not_another_host;
 use crate::writer::Seen;
@@ -24,7 +25,7 @@ pub(super) async fn create(call: Call<'_>, arguments: Arguments<'_>) -> Result<S
         renumbers: true,
     };
     expect_another_host(call, create.remote_ip).await?;
-    adopt(call, &bridge, Some(key), Some(&create.from)).await?;
+    let _shared = adopt(call, &bridge, Some(key), Some(&create.from)).await?;
     let done = call.change(Change::CreateTunnel(create)).await?;
     match done.seen {
         Seen::Tunnel(port) => Ok(format!("SUCCESS:{}", port.name)),
@@ -47,13 +48,13 @@ async fn expect_another_host(call: Call<'_>, remote: RemoteIp) -> Result<(), Fai
 /// `destroy_tunnel`: a success also where there is none.
 pub(super) async fn destroy(call: Call<'_>, arguments: Arguments<'_>) -> Result<String, Failure> {
     let bridge: BridgeName = arguments.required("bridge")?;
-    let port: PortName = arguments.tunnel_port("in_port")?;
-    let gone = match call.observed(&bridge) {
-        None => true,
-        Some(observed) => {
-            DesiredBridge::mark(&observed) == Mark::Foreign && !observed.ports.contains_key(port.as_str())
-        }
-    };
+    let asked: PortName = arguments.required("in_port")?;
+    let _shared = call.state.turns.shared(&bridge).await;
+    let observed = call.observed(&bridge);
+    let is_there = |port: &PortName| observed.as_ref().is_some_and(|bridge| bridge.ports.contains_key(port.as_str()));
+    let port = if is_there(&asked) { asked } else { port_of_long_name(&asked).unwrap_or(asked) };
+    let foreign = observed.as_ref().is_none_or(|bridge| DesiredBridge::mark(bridge) == Mark::Foreign);
+    let gone = foreign && !is_there(&port);
     if !gone {
         call.change(Change::DestroyTunnel { bridge, port }).await?;
     }

@@ -27,7 +27,8 @@ pub(super) async fn setup(call: Call<'_>, arguments: Arguments<'_>) -> Answer {
     let vpc = id.to_string().parse().map_err(|_| Failure::new(Reason::InvalidArgument, "key has no VPC's id"))?;
     let network: NetworkUuid = arguments.required("xs_nw_uuid")?;
     let host: HostId = arguments.required("cs_host_id")?;
-    call.expect_no_foreign_tunnels(&bridge)?;
+    let _alone = call.state.turns.alone(&bridge).await;
+    call.expect_not_at_work(&bridge).await?;
     let (network_uuid, host_id) = (Some(network), Some(host.clone()));
     let setup = SetupVpc { bridge: bridge.clone(), vpc, network_uuid, host_id, host: HostFacts::default() };
     if !matches!(call.change(Change::SetupVpc(setup)).await?.seen, Seen::Bridge(_)) {
@@ -66,7 +67,7 @@ async fn tell(
     let bridge: BridgeName = arguments.required("bridge")?;
     let host: Option<HostId> = arguments.optional("host-id")?;
     let sequence = sequence(arguments)?;
-    adopt(call, &bridge, None, host.as_ref()).await?;
+    let _shared = adopt(call, &bridge, None, host.as_ref()).await?;
     renumber(call, &bridge, host).await?;
     let done = call.change(Change::UpdateVpc(UpdateVpc { bridge: bridge.clone(), sequence, update })).await?;
     let Seen::Bridge(seen) = &done.seen else { return Err(gone(&bridge)) };

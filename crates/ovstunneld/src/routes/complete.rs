@@ -14,6 +14,9 @@ use crate::plugin;
 /// Names of bridges and ports.
 const NAME: &str = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,14}$";
 
+/// Names of ports: tunnels of the Python plugin may have longer ones.
+const PORT: &str = "^([A-Za-z0-9_][A-Za-z0-9._-]{0,14}|t[1-9][0-9]{0,8}(-[A-Za-z0-9_][A-Za-z0-9._]{0,19}){2})$";
+
 /// Names of ports, and UUIDs.
 const NAME_OR_UUID: &str =
     "^([A-Za-z0-9_][A-Za-z0-9._-]{0,14}|[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})$";
@@ -67,7 +70,8 @@ fn complete_one(path: &str, operation: &mut Operation) {
 fn constrain(parameter: &mut Parameter) {
     let text = ObjectBuilder::new().schema_type(Type::String);
     let schema: Object = match parameter.name.as_str() {
-        "bridge" | "port" => text.pattern(Some(NAME)).build(),
+        "bridge" => text.pattern(Some(NAME)).build(),
+        "port" => text.pattern(Some(PORT)).build(),
         "vif" => text.pattern(Some(NAME_OR_UUID)).build(),
         "function" => text.enum_values(Some(plugin::FUNCTIONS)).build(),
         _ => return,

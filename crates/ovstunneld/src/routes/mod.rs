@@ -32,6 +32,7 @@ use crate::health::{Kept, Surveyor};
 use crate::interfaces::Interfaces;
 use crate::logging::Logging;
 use crate::metrics::{self, Metrics};
+use crate::plugin::Turns;
 use crate::problem::ApiError;
 use crate::witness::Witnesses;
 use crate::writer::{Planned, WriteError, Writer};
@@ -48,6 +49,8 @@ pub struct State {
     pub witnesses: Witnesses,
     /// Devices of this host.
     pub interfaces: Arc<Interfaces>,
+    /// Whose turn it is among calls of the plugin.
+    pub turns: Arc<Turns>,
     /// xapi, where it is used.
     pub xapi: Option<Arc<Xapi>>,
     /// What is counted.

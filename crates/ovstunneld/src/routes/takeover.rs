@@ -4,10 +4,10 @@ use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use ovstunnel_api::{
-    Outcome, OutcomeAnswer, PlanAnswer, PlannedCommand, Problem, SpanningTree, TakeoverAnswer, TakeoverBridge,
-    TakeoverPlan, TakeoverRequest, TakeoverState,
+    Ipv6Policy, Outcome, OutcomeAnswer, PlanAnswer, PlannedCommand, Problem, SpanningTree, TakeoverAnswer,
+    TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState,
 };
-use ovstunnel_core::{BridgeName, Change};
+use ovstunnel_core::{BridgeName, Change, DesiredBridge, View};
 
 use super::{ChangeQuery, State, bridges, problem, validate};
 use crate::audit::Effect;
@@ -70,8 +70,16 @@ pub(super) async fn release_bridge(
     ValidPath(name): ValidPath<String>,
     ValidQuery(query): ValidQuery<ChangeQuery>,
 ) -> Result<Response, ApiError> {
-    let change = Change::ReleaseBridge(validate::text("bridge", &name)?);
-    bridges::carry_out(&state, change, &query, id, bridges::removed).await
+    let bridge: BridgeName = validate::text("bridge", &name)?;
+    let _alone = state.turns.alone(&bridge).await;
+    let record = state.switch.observer().read(|db| DesiredBridge::from_record(&db.view().bridge(bridge.as_str())?));
+    let change = Change::ReleaseBridge(bridge.clone());
+    let released = bridges::carry_out(&state, change, &query, id, bridges::removed).await?;
+    // Else the management server takes it to be set up here, and never does so again.
+    if let (Some(xapi), true, false) = (&state.xapi, record.is_some(), query.dry_run) {
+        xapi.note_left(&bridge, record, None, state.switch.observer()).await;
+    }
+    Ok(released)
 }
 
 fn outcome(taken: &[TakenOver]) -> Outcome {
@@ -95,6 +103,10 @@ fn describe(taken: TakenOver) -> TakeoverBridge {
         },
         key: known.and_then(|bridge| Some(bridge.kind.key()?.get())),
         network_uuid: known.and_then(|bridge| bridge.network_uuid).map(|uuid| uuid.to_string()),
+        ipv6: known.map(|bridge| match bridge.ipv6 {
+            ovstunnel_core::Ipv6Policy::Drop => Ipv6Policy::Drop,
+            ovstunnel_core::Ipv6Policy::Allow => Ipv6Policy::Allow,
+        }),
         host_id: known.and_then(|bridge| bridge.host_id.as_ref()).map(ToString::to_string),
         tunnels: known.map(|bridge| bridge.tunnels.keys().map(ToString::to_string).collect()).unwrap_or_default(),
         bridge: taken.name,

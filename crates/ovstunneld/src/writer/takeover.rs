@@ -6,7 +6,8 @@
 
 use ovstunnel_core::{
     BridgeName, DesiredBridge, Draft, Finding, Footbridge, HostFacts, Ipv6Policy, ObservedBridge, PluginTable,
-    Settings, SpanningTree, Step, View, carries_tunnels, finish_takeover, survey, takeover_begun, undeclared_uplinks,
+    Settings, SpanningTree, Step, View, carries_tunnels, finish_takeover, ids, survey, takeover_begun,
+    undeclared_uplinks, was_released,
 };
 use ovstunnel_ovs::{Command, Db};
 use tracing::Instrument;
@@ -87,6 +88,7 @@ impl Task {
         for name in self.candidates(wanted) {
             bridges.push(self.take_over_bridge(&name, host).await);
         }
+        bridges.extend(self.released(wanted));
         Ok(bridges)
     }
 
@@ -113,6 +115,7 @@ impl Task {
             taken.done = steps.iter().map(ToString::to_string).collect();
             planned.bridges.push(taken);
         }
+        planned.bridges.extend(self.released(wanted));
         Ok(planned)
     }
 
@@ -209,10 +212,15 @@ impl Task {
         laid.ok()
     }
 
-    /// Tells the other hosts by broadcasts where the VMs of a bridge are that was in a spanning tree.
-    async fn announce(&self, told: &mut TakenOver, bridge: &ObservedBridge, announce_only: bool) {
+    /// Tells the other hosts where the VMs of a bridge are; where it was in no spanning tree, goes on to do so for a while.
+    async fn announce(&mut self, told: &mut TakenOver, bridge: &ObservedBridge, announce_only: bool) {
         match self.switch.announce(bridge, announce_only).await {
-            Ok(addresses) => told.announced = addresses,
+            Ok(addresses) => {
+                told.announced = addresses;
+                if addresses > 0 && !bridge.external_ids.contains_key(ids::STP_ROOT_PORT) {
+                    self.announcer.begin(&self.switch, &bridge.name);
+                }
+            }
             Err(error) => told.left.push(format!("its VMs are not announced to the other hosts; ask again: {error}")),
         }
     }
@@ -233,8 +241,20 @@ impl Task {
                 Some(Finding::Ours) => DesiredBridge::from_record(bridge).is_some_and(|ours| ours.adopted),
                 Some(Finding::Foreign) | None => false,
             };
-            bridges.iter().filter(|bridge| about(bridge)).map(|bridge| bridge.name.clone()).collect()
+            let asked = |bridge: &&ObservedBridge| about(bridge) && !was_released(bridge);
+            bridges.iter().filter(asked).map(|bridge| bridge.name.clone()).collect()
         })
+    }
+
+    /// The bridges that a take-over of all that are found leaves, for somebody has given them back.
+    fn released(&self, wanted: &[BridgeName]) -> Vec<TakenOver> {
+        if !wanted.is_empty() {
+            return vec![];
+        }
+        let bridges = self.switch.observer().read(all_bridges);
+        let why = |name: &str| format!("it was released; `ovstunnelctl takeover {name}` takes it over again");
+        let left = |name: &str| nothing_of(name, TakeoverState::Left, vec![why(name)]);
+        bridges.iter().filter(|bridge| was_released(bridge)).map(|bridge| left(&bridge.name)).collect()
     }
 
     /// Judges one bridge as it is now, and plans for it.
@@ -286,9 +306,9 @@ impl Task {
         table: &PluginTable,
         spanning_tree: Option<SpanningTree>,
     ) -> Judged {
-        if table.drops_ipv6() {
-            plugins.iter_mut().for_each(|desired| desired.ipv6 = Ipv6Policy::Drop);
-        }
+        // What passed before passes after, whatever is configured for new networks.
+        let ipv6 = if table.drops_ipv6() { Ipv6Policy::Drop } else { Ipv6Policy::Allow };
+        plugins.iter_mut().for_each(|desired| desired.ipv6 = ipv6);
         let mut taken = nothing_of(&bridge.name, TakeoverState::Unchanged, vec![]);
         taken.desired = plugins.clone().or_else(|| DesiredBridge::from_record(bridge));
         taken.vifs = bridge.vifs(&self.settings.vif_prefixes).map(|port| port.name.clone()).collect();

@@ -32,7 +32,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 pub(super) enum Wanted {
     /// It is there, and the network is marked as one of this kind.
     SetUp(NetworkKind),
-    /// It is not there.
+    /// It is not there. An empty list stays: without one the Python plugin fails to set the network up, on every host.
     Destroyed,
 }
 
@@ -131,10 +131,7 @@ impl Edit {
             self.set(held, kind.flag(), "True").await?;
         }
         let hosts = self.edited(config);
-        if hosts.is_empty() {
-            self.in_time(held)?;
-            self.xe.remove_other_config(self.network, HOSTS).await?;
-        } else if config.get(HOSTS) != Some(&hosts) {
+        if config.get(HOSTS) != Some(&hosts) {
             self.set(held, HOSTS, &hosts).await?;
         }
         let after = self.xe.other_config(self.network).await?;
@@ -176,7 +173,7 @@ impl Edit {
         let listed = hosts(config).any(|host| host == self.host.as_str());
         match self.wanted {
             Wanted::SetUp(kind) => listed && config.get(kind.flag()).is_some_and(|value| value == "True"),
-            Wanted::Destroyed => !listed,
+            Wanted::Destroyed => !listed && config.contains_key(HOSTS),
         }
     }
 
@@ -200,12 +197,16 @@ mod tests {
 
     use super::*;
 
+    /// Stands for no list at all.
+    const NONE: &str = "-";
+
     fn edit(wanted: Wanted, list: &str) -> (bool, String) {
         let xe = Xe::new("/nonexistent/xe".into(), Duration::from_secs(1), CommandHook::new(|_, _, _| ()));
         let network = "6f1a9c3e-0b7d-4c58-9c11-3d0f2a5b7e90".parse().unwrap();
         let edit = Edit { xe, network, wanted, host: "7".parse().unwrap() };
-        let config = [(HOSTS, list), ("is-ovs-tun-network", "True")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-        (edit.is_done(&config.clone().into()), edit.edited(&config.into()))
+        let mut config: Config = [("is-ovs-tun-network".to_owned(), "True".to_owned())].into();
+        config.extend((list != NONE).then(|| (HOSTS.to_owned(), list.to_owned())));
+        (edit.is_done(&config), edit.edited(&config))
     }
 
     #[test]
@@ -219,6 +220,8 @@ mod tests {
             (up, "1, 7 ,,7", true, "1,7"),
             (up, "what is this", false, "what is this,7"),
             (Wanted::SetUp(NetworkKind::Vpc), "7", false, "7"),
+            (up, NONE, false, "7"),
+            (down, NONE, false, ""),
             (down, "", true, ""),
             (down, "17,77", true, "17,77"),
             (down, "1,7,2", false, "1,2"),

@@ -7,11 +7,12 @@ mod edit;
 mod label;
 mod lock;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ovstunnel_core::{BridgeName, HostId, NetworkUuid};
-use ovstunnel_ovs::{CommandHook, Xe, XeError};
+use ovstunnel_core::{BridgeName, DesiredBridge, HostId, NetworkUuid, View};
+use ovstunnel_ovs::{CommandHook, Observer, Xe, XeError};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -105,7 +106,7 @@ impl Xapi {
     }
 
     /// Notes that a network is not set up on this host any more. The network is told by its UUID, or by its bridge.
-    pub async fn note_destroyed(&self, network: Option<NetworkUuid>, bridge: &BridgeName, host: &HostId) {
+    async fn note_destroyed(&self, network: Option<NetworkUuid>, bridge: &BridgeName, host: &HostId) {
         let networks = match network {
             Some(network) => Ok(vec![network]),
             None => self.xe.networks_of_bridge(bridge).await,
@@ -117,6 +118,22 @@ impl Xapi {
                 }
             }
             Err(error) => tracing::warn!(%bridge, error = chain(&error), "xapi does not tell which network this is"),
+        }
+    }
+
+    /// Notes of a bridge that has gone from our hands, of which `record` is what it was, that its network is not set up here any
+    /// more. A record without the host's id is that of a bridge without tunnels; then all other bridges know it.
+    pub async fn note_left(
+        &self,
+        bridge: &BridgeName,
+        record: Option<DesiredBridge>,
+        host: Option<HostId>,
+        observer: &Observer,
+    ) {
+        let (network, known) = record.map(|record| (record.network_uuid, record.host_id)).unwrap_or_default();
+        match host.or(known).or_else(|| host_id_of_others(observer)) {
+            Some(host) => self.note_destroyed(network, bridge, &host).await,
+            None => tracing::warn!(%bridge, "it is not known under which id xapi lists this host"),
         }
     }
 
@@ -175,6 +192,16 @@ impl Xapi {
     pub async fn platform(&self) -> Result<String, XapiError> {
         Ok(self.xe.platform_name(host_uuid(&self.inventory)?).await?)
     }
+}
+
+/// The id that all managed bridges know this host by; nothing where they differ.
+fn host_id_of_others(observer: &Observer) -> Option<HostId> {
+    let ids: BTreeSet<HostId> = observer.read(|db| {
+        let view = db.view();
+        let bridges = db.bridge_names().into_iter().filter_map(|name| view.bare_bridge(&name));
+        bridges.filter_map(|bridge| DesiredBridge::from_record(&bridge)?.host_id).collect()
+    });
+    ids.first().filter(|_| ids.len() == 1).cloned()
 }
 
 /// This host's UUID, from lines such as `INSTALLATION_UUID='…'`.

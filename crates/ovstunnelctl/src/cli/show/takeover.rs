@@ -1,6 +1,6 @@
 //! What a take-over found, did and left, and what a release did.
 
-use ovstunnel_api::{Outcome, SpanningTree, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverState};
+use ovstunnel_api::{Ipv6Policy, Outcome, SpanningTree, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverState};
 
 use super::Page;
 use super::things::write_plan;
@@ -50,6 +50,7 @@ fn write_bridges(page: &mut Page, bridges: &[TakeoverBridge], dry_run: bool) {
     page.table(&header, &[1, 2, 3, 4, 5], bridges.iter().map(row).collect());
     for bridge in bridges {
         let mut done = if dry_run { vec![] } else { bridge.done.clone() };
+        done.extend(bridge.ipv6.filter(|_| bridge.state == TakeoverState::TakenOver).map(ipv6));
         done.extend(bridge.spanning_tree.as_ref().map(order));
         if bridge.announced > 0 {
             done.push(format!("addresses of VMs announced to the other hosts: {}", bridge.announced));
@@ -61,6 +62,14 @@ fn write_bridges(page: &mut Page, bridges: &[TakeoverBridge], dry_run: bool) {
         page.line(format!("{}:", bridge.bridge));
         done.iter().for_each(|line| page.line(format!("  {line}")));
         bridge.left.iter().for_each(|line| page.line(format!("  LEFT: {line}")));
+    }
+}
+
+/// What becomes of IPv6.
+fn ipv6(policy: Ipv6Policy) -> String {
+    match policy {
+        Ipv6Policy::Allow => "IPv6: passes, as before: the plugin has no flow that drops it".to_owned(),
+        Ipv6Policy::Drop => "IPv6: dropped, as before".to_owned(),
     }
 }
 

@@ -257,6 +257,7 @@ fn old_bridge(name: &str, state: TakeoverState) -> TakeoverBridge {
         key: ours.then_some(1001),
         network_uuid: None,
         host_id: ours.then(|| "1".to_owned()),
+        ipv6: ours.then_some(Ipv6Policy::Allow),
         tunnels: if ours { vec!["t1001-1-2".to_owned(), "t1001-1-3".to_owned()] } else { vec![] },
         vifs: if ours { vec!["vif1.0".to_owned()] } else { vec![] },
         plugin_flows: if ours { 9 } else { 0 },

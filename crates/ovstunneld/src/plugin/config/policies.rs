@@ -1,6 +1,9 @@
 //! `configure_ovs_bridge_for_routing_policies`: ACLs and the tiers that have them. Must not make an item wider than it says.
+//!
+//! The server sends an ACL once for each tier that has it, so one that several tiers share stands there several times.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::Ipv6Addr;
 
 use ovstunnel_core::{AclId, AclItem, Cidr, Direction, Policies, PortRange, Verdict};
@@ -15,8 +18,10 @@ pub(in crate::plugin) fn policies(config: &Value) -> Result<Policies, BadConfig>
     if let Some(list) = vpc.optional("acls")? {
         for acl in list.items()? {
             let id = acl.required("id")?;
-            if acls.insert(id.parse::<AclId>()?, items(&acl)?).is_some() {
-                return Err(id.bad("must not stand twice"));
+            match (acls.entry(id.parse::<AclId>()?), items(&acl)?) {
+                (Entry::Vacant(first), items) => drop(first.insert(items)),
+                (Entry::Occupied(first), items) if *first.get() == items => {}
+                (Entry::Occupied(_), _) => return Err(id.bad("must not stand twice with different aclitems")),
             }
         }
     }
@@ -37,17 +42,23 @@ pub(in crate::plugin) fn policies(config: &Value) -> Result<Policies, BadConfig>
     Ok(Policies { acls, tiers })
 }
 
+/// The items, by direction and number. The server keeps numbers unique; of two that are equal the last one counts, for a refusal
+/// would lose all others.
 fn items(acl: &Reader<'_>) -> Result<Vec<AclItem>, BadConfig> {
     let Some(list) = acl.optional("aclitems")? else { return Ok(vec![]) };
-    let (mut items, mut numbers) = (Vec::new(), BTreeSet::new());
+    let mut items = BTreeMap::new();
     for reader in list.items()? {
         let item = item(&reader)?;
-        if !numbers.insert((item.direction, item.number)) {
-            return Err(reader.required("number")?.bad("must not stand twice in one ACL and direction"));
+        if let Some(before) = items.insert((item.direction, item.number), item) {
+            let twice = reader.required("number")?.bad("must not stand twice in one ACL and direction");
+            let direction = match before.direction {
+                Direction::Ingress => "ingress",
+                Direction::Egress => "egress",
+            };
+            tracing::warn!(number = before.number, direction, "{twice}; the last one counts");
         }
-        items.push(item);
     }
-    Ok(items)
+    Ok(items.into_values().collect())
 }
 
 fn item(reader: &Reader<'_>) -> Result<AclItem, BadConfig> {
@@ -110,9 +121,11 @@ fn cidrs(list: &Reader<'_>) -> Result<Vec<Cidr>, BadConfig> {
         let text = reader.text()?;
         let ipv6 = text.split_once('/').is_some_and(|(ip, _)| ip.parse::<Ipv6Addr>().is_ok());
         if !ipv6 {
-            cidrs.push(reader.parse()?);
+            cidrs.push(reader.network()?);
         }
     }
+    cidrs.sort_unstable();
+    cidrs.dedup();
     if any { Ok(cidrs) } else { Err(list.bad("must have at least one network")) }
 }
 
@@ -172,6 +185,51 @@ mod tests {
     }
 
     #[test]
+    fn networks_with_host_bits_are_the_networks_that_the_addresses_are_in() {
+        let config = changed("sourcecidrs", json!(["10.1.2.77/24", "10.1.2.78/24", "10.9.9.9/0"]));
+        let policies = policies(&config).unwrap();
+        let cidrs = &policies.items(UUID.parse().unwrap())[0].cidrs;
+        assert_eq!(cidrs.iter().map(ToString::to_string).collect::<Vec<_>>(), ["0.0.0.0/0", "10.1.2.0/24"]);
+    }
+
+    #[test]
+    fn of_two_items_with_one_number_and_direction_the_last_counts() {
+        let mut config = with_item(&good());
+        let items = config.pointer_mut("/vpc/acls/0/aclitems").unwrap().as_array_mut().unwrap();
+        for (field, value) in [("action", json!("deny")), ("direction", json!("egress"))] {
+            let mut item = good();
+            item[field] = value;
+            items.push(item);
+        }
+        let policies = policies(&config).unwrap();
+        let items = policies.items(UUID.parse().unwrap());
+        let told: Vec<_> = items.iter().map(|item| (item.direction, item.verdict)).collect();
+        assert_eq!(told, [(Direction::Ingress, Verdict::Deny), (Direction::Egress, Verdict::Allow)]);
+    }
+
+    /// As `default_allow` and `default_deny` come where two tiers have them.
+    #[test]
+    fn an_acl_that_two_tiers_share_stands_twice_and_is_one() {
+        let other = "00000000-0000-4000-8000-000000000002";
+        let mut config = with_item(&good());
+        let twice = config["vpc"]["acls"][0].clone();
+        config["vpc"]["acls"].as_array_mut().unwrap().push(twice);
+        let tiers = config["vpc"]["tiers"].as_array_mut().unwrap();
+        tiers.push(json!({"id": other, "cidr": "10.1.2.0/24", "aclid": "a1"}));
+        let shared = policies(&config).unwrap();
+        assert_eq!(shared.acls.len(), 1);
+        assert_eq!(shared.items(UUID.parse().unwrap()), shared.items(other.parse().unwrap()));
+        // Other words for the same are the same.
+        config["vpc"]["acls"][1]["aclitems"][0]["protocol"] = json!(6);
+        assert_eq!(policies(&config).unwrap(), shared);
+        config["vpc"]["acls"][1]["aclitems"][0]["action"] = json!("deny");
+        assert_eq!(
+            policies(&config).unwrap_err().0,
+            "vpc.acls[1].id must not stand twice with different aclitems, not `a1`"
+        );
+    }
+
+    #[test]
     fn a_bad_part_is_named_with_its_rule_and_value() {
         let told = |config: Value| policies(&config).unwrap_err().0;
         let place = "vpc.acls[0].aclitems[0].";
@@ -192,18 +250,12 @@ mod tests {
             ("sourcecidrs", json!([]), "sourcecidrs must have at least one network, not `a list`"),
             (
                 "sourcecidrs",
-                json!(["10.1.1.1/24"]),
-                "sourcecidrs[0] must have no bit set behind its prefix, not `10.1.1.1/24`",
+                json!(["10.1.1.1/33"]),
+                "sourcecidrs[0] must be an IPv4 network in CIDR notation, such as 10.1.1.0/24, not `10.1.1.1/33`",
             ),
         ] {
             assert_eq!(told(changed(field, value)), format!("{place}{error}"));
         }
-        let mut twice = with_item(&good());
-        twice.pointer_mut("/vpc/acls/0/aclitems").unwrap().as_array_mut().unwrap().push(good());
-        assert_eq!(
-            told(twice),
-            "vpc.acls[0].aclitems[1].number must not stand twice in one ACL and direction, not `10`"
-        );
         let mut dangling = with_item(&good());
         dangling["vpc"]["tiers"][0]["aclid"] = json!("a2");
         assert_eq!(told(dangling), "vpc.tiers[0].aclid must be the id of one of vpc.acls, not `a2`");

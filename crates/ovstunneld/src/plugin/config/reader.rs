@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use ovstunnel_core::Invalid;
+use ovstunnel_core::{Cidr, Invalid};
 use serde_json::Value;
 
 use super::BadConfig;
@@ -56,6 +56,16 @@ impl<'a> Reader<'a> {
     /// A value with a rule of its own.
     pub fn parse<T: FromStr<Err = Invalid>>(&self) -> Result<T, BadConfig> {
         self.text()?.parse().map_err(|error: Invalid| self.bad(error.rule))
+    }
+
+    /// An IPv4 network. Servers send what a user has typed, an address of the network with the length of its prefix too.
+    pub fn network(&self) -> Result<Cidr, BadConfig> {
+        let text = self.text()?;
+        let (network, had_host_bits) = Cidr::masked(&text).map_err(|error| self.bad(error.rule))?;
+        if had_host_bits {
+            tracing::debug!(%network, "{} is {}: the bits behind its prefix are left out", self.place, echo(&text));
+        }
+        Ok(network)
     }
 
     /// A value of which the rule is said here; nothing is taken for it that has a sign or a space.

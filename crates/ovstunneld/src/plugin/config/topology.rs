@@ -13,7 +13,7 @@ use super::{BadConfig, Reader, vpc};
 /// Reads a topology.
 pub(in crate::plugin) fn topology(config: &Value) -> Result<Topology, BadConfig> {
     let vpc = vpc(config)?;
-    let cidr = vpc.required("cidr")?.parse()?;
+    let cidr = vpc.required("cidr")?.network()?;
     let tiers = tiers(&vpc.required("tiers")?)?;
     let keys: BTreeMap<NetworkUuid, GreKey> = tiers.iter().map(|tier| (tier.network, tier.key)).collect();
     let mut nics = Vec::new();
@@ -37,7 +37,7 @@ fn tiers(list: &Reader<'_>) -> Result<Vec<Tier>, BadConfig> {
             network: network.parse()?,
             gateway_ip: address(&item.required("gatewayip")?)?,
             gateway_mac: item.required("gatewaymac")?.parse()?,
-            cidr: item.required("cidr")?.parse()?,
+            cidr: item.required("cidr")?.network()?,
         };
         let twice = "must not stand twice";
         if tiers.iter().any(|other| other.key == tier.key) {
@@ -98,6 +98,18 @@ mod tests {
     }
 
     #[test]
+    fn a_network_with_host_bits_is_the_network_that_the_address_is_in() {
+        let mut config = good();
+        config["vpc"]["cidr"] = json!("10.1.0.1/16");
+        config["vpc"]["tiers"][0]["cidr"] = json!("10.1.1.254/24");
+        let topology = topology(&config).unwrap();
+        assert_eq!(
+            (topology.cidr.to_string(), topology.tiers[0].cidr.to_string()),
+            ("10.1.0.0/16".into(), "10.1.1.0/24".into())
+        );
+    }
+
+    #[test]
     fn a_bad_part_is_named_with_its_rule_and_value() {
         let twice = |config: &mut Value| {
             let tier = config["vpc"]["tiers"][0].clone();
@@ -107,7 +119,7 @@ mod tests {
         twice(&mut config);
         assert_eq!(topology(&config).unwrap_err().0, "vpc.tiers[1].grekey must not stand twice, not `1001`");
         for (pointer, value, error) in [
-            ("/vpc/cidr", json!("10.1.0.1/16"), "vpc.cidr must have no bit set behind its prefix, not `10.1.0.1/16`"),
+            ("/vpc/cidr", json!("10.1.0.1/33"), "vpc.cidr must be an IPv4 network in CIDR notation"),
             ("/vpc/cidr", json!(null), "vpc.cidr is required"),
             ("/vpc/tiers", json!({}), "vpc.tiers must be a list, not `an object`"),
             ("/vpc/vms", json!(null), "vpc.vms is required"),

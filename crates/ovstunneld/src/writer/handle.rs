@@ -1,0 +1,206 @@
+//! How callers reach the writer: a handle that sends and waits. Must not decide anything.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ovstunnel_core::{BridgeName, Change, HostFacts, Memory, Outcome, Settings};
+use ovstunnel_ovs::Switch;
+use tokio::sync::{mpsc, watch};
+use tracing::Span;
+
+use super::{
+    BEYOND, Done, FlowTable, Job, Looks, Message, Planned, PlannedTakeover, Progress, QUEUE, Report, Suspects,
+    TakenOver, Task, Tuned, Tuning, Unsettled, Vif, WriteError, announcer, retry, unplaced, vif,
+};
+use crate::lock::WriterLock;
+use crate::metrics::Metrics;
+
+/// How callers reach the writer.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    pub(super) queue: mpsc::Sender<Message>,
+    pub(super) flows: FlowTable,
+    pub(super) reconciled: watch::Receiver<Option<u64>>,
+    pub(super) looks: Looks,
+    pub(super) progress: Progress,
+    pub(super) unsettled: Unsettled,
+    /// Within which each request is answered.
+    pub(super) deadline: Duration,
+    pub(super) suspects: Suspects,
+    pub(super) tuning: Arc<watch::Sender<Tuning>>,
+}
+
+impl Writer {
+    /// Starts the writer's task. It ends, with all it was given done, when the last handle is gone.
+    pub fn start(
+        switch: Switch,
+        settings: Settings,
+        interval: Duration,
+        metrics: Metrics,
+        lock: WriterLock,
+    ) -> (Self, tokio::task::JoinHandle<()>) {
+        let (queue, messages) = mpsc::channel(QUEUE);
+        let (reconciled, reconciled_at) = watch::channel(None);
+        let flows = FlowTable::default();
+        let (looks, progress, unsettled) = (Looks::default(), Progress::default(), Unsettled::default());
+        let suspects = Suspects::default();
+        let tuning = Tuning { settings: Arc::new(settings), interval };
+        let deadline = switch.timeout() + BEYOND;
+        let task = Task {
+            switch,
+            settings: Arc::clone(&tuning.settings),
+            flows: flows.clone(),
+            messages,
+            inbox: VecDeque::new(),
+            reconciled,
+            looks: looks.clone(),
+            retry: retry::Retry::default(),
+            sick: retry::Retry::default(),
+            unsettled: unsettled.clone(),
+            settling: retry::Retry::default(),
+            memory: Memory::default(),
+            unplaced: unplaced::Unplaced::default(),
+            announcer: announcer::Announcer::default(),
+            batches: 0,
+            metrics,
+            progress: progress.clone(),
+            suspects: suspects.clone(),
+            lock,
+            after_request: false,
+        };
+        let (tuning, tuned) = watch::channel(tuning);
+        let running = tokio::spawn(task.run(tuned));
+        let tuning = Arc::new(tuning);
+        let reconciled = reconciled_at;
+        (Writer { queue, flows, reconciled, looks, progress, unsettled, deadline, suspects, tuning }, running)
+    }
+
+    /// Has a change carried out. If the caller goes away meanwhile, it is carried out all the same.
+    ///
+    /// # Errors
+    /// Why it was not, or what is known of its outcome.
+    pub async fn change(&self, change: Change, id: String) -> Result<Done, WriteError> {
+        let span = Span::current();
+        self.ask(|ticket, reply| Message::Change(Job { change, id, span, ticket, reply })).await
+    }
+
+    /// Says what a change would do, and does nothing.
+    ///
+    /// # Errors
+    /// Why it would be rejected.
+    pub async fn plan(&self, change: Change) -> Result<Planned, WriteError> {
+        self.ask(|_, reply| Message::Plan { change, reply }).await
+    }
+
+    /// Looks at every managed bridge and repairs it.
+    ///
+    /// # Errors
+    /// When the writer has ended.
+    pub async fn reconcile(&self) -> Result<Report, WriteError> {
+        let span = Span::current();
+        self.ask(|ticket, reply| Message::Reconcile { span, ticket, reply }).await
+    }
+
+    /// Says what a repair would do, and does nothing.
+    ///
+    /// # Errors
+    /// When the switch cannot be reached or read.
+    pub async fn plan_reconcile(&self) -> Result<Planned, WriteError> {
+        self.ask(|_, reply| Message::PlanReconcile { reply }).await
+    }
+
+    /// Takes bridges over from the Python plugin: these, or all that are found.
+    ///
+    /// # Errors
+    /// When the switch cannot be reached; what went wrong with single bridges is told of each.
+    pub async fn take_over(&self, bridges: Vec<BridgeName>, host: HostFacts) -> Result<Vec<TakenOver>, WriteError> {
+        let span = Span::current();
+        self.ask(|ticket, reply| Message::TakeOver { bridges, host, span, ticket, reply }).await
+    }
+
+    /// Says what a take-over would do, and does nothing.
+    ///
+    /// # Errors
+    /// When the switch cannot be reached.
+    pub async fn plan_take_over(
+        &self,
+        bridges: Vec<BridgeName>,
+        host: HostFacts,
+    ) -> Result<PlannedTakeover, WriteError> {
+        self.ask(|_, reply| Message::PlanTakeOver { bridges, host, reply }).await
+    }
+
+    /// Looks at the bridge of a VIF of which there are news.
+    ///
+    /// # Errors
+    /// When the switch cannot be reached, or its flows could not be put in order.
+    pub async fn vif(&self, vif: Vif) -> Result<Outcome, WriteError> {
+        let span = Span::current();
+        self.ask(|ticket, reply| Message::Vif(vif::News { vif, span, ticket, reply })).await
+    }
+
+    /// Says what news of a VIF would have done, and does nothing.
+    ///
+    /// # Errors
+    /// When the switch cannot be reached or read.
+    pub async fn plan_vif(&self, vif: Vif) -> Result<Planned, WriteError> {
+        self.ask(|_, reply| Message::PlanVif { vif, reply }).await
+    }
+
+    pub(super) async fn send(&self, message: Message) -> Result<(), WriteError> {
+        self.queue.send(message).await.map_err(|_| WriteError::Ended)
+    }
+
+    /// What the configuration says about networks.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.tuning.borrow().settings)
+    }
+
+    /// Other settings, and another time between two looks, from now on: every bridge is looked at, and follows them. Where
+    /// nothing differs nothing happens.
+    pub fn tune(&self, settings: Settings, interval: Duration) {
+        self.tuning.send_if_modified(|tuning| {
+            // What is known of the underlay is no part of the configuration.
+            let settings = Settings { underlay: tuning.settings.underlay.clone(), ..settings.clone() };
+            let new = Tuning { settings: Arc::new(settings), interval };
+            std::mem::replace(tuning, new.clone()) != new
+        });
+    }
+
+    /// For whoever follows the underlay. Does not keep the writer from ending.
+    pub fn tuned(&self) -> Tuned {
+        Tuned::new(Arc::clone(&self.tuning))
+    }
+
+    /// Whether the writer gets on.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// Why nothing is written at present, where what became of a change is not known.
+    pub fn unsettled(&self) -> Option<String> {
+        self.unsettled.reason()
+    }
+
+    /// What is known of our flows.
+    pub fn flows(&self) -> &FlowTable {
+        &self.flows
+    }
+
+    /// What was found when everything was last looked at.
+    pub fn looks(&self) -> &Looks {
+        &self.looks
+    }
+
+    /// The start of `ovs-vswitchd` under which everything was last reconciled, if any.
+    pub fn reconciled(&self) -> Option<u64> {
+        *self.reconciled.borrow()
+    }
+
+    /// Waits until everything was reconciled once, or the writer has ended. Does not keep the writer from ending.
+    pub fn until_reconciled(&self) -> impl Future<Output = ()> + use<> {
+        let mut reconciled = self.reconciled.clone();
+        async move { drop(reconciled.wait_for(Option::is_some).await) }
+    }
+}
