@@ -13,7 +13,7 @@ mod underlay;
 
 use std::collections::BTreeMap;
 
-use crate::{DesiredBridge, FlowsSeen, ObservedBridge, Settings, Witness};
+use crate::{DesiredBridge, FlowsSeen, HostFacts, ObservedBridge, Settings, Witness};
 
 pub use requirements::{REQUIREMENTS, Repaired, Requirement, SeenBy};
 pub use underlay::{Below, BelowBridge, Way, host_health};
@@ -57,6 +57,8 @@ pub struct Facts<'a> {
     pub settings: &'a Settings,
     /// Devices that are ports of a Linux bridge, each with the bridge's name.
     pub linux_bridges: &'a BTreeMap<String, String>,
+    /// What its ports' devices are.
+    pub host: &'a HostFacts,
 }
 
 /// The reasons why a bridge does not carry its network's frames as it must, the worst first.

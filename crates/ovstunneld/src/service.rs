@@ -157,7 +157,7 @@ fn assemble_on(
     let (writer, running) = Writer::start(switch.clone(), settings, interval, metrics.clone(), lock);
     let interfaces = Arc::new(interfaces);
     tokio::spawn(underlay::follow(Arc::clone(&interfaces), switch.observer().clone(), writer.tuned()));
-    let surveyor = Surveyor::new(switch.clone(), Arc::clone(&interfaces));
+    let surveyor = Surveyor::new(switch.clone(), Arc::clone(&interfaces), doctor.root().clone());
     let (witnesses, host_health) = (Witnesses::default(), Kept::default());
     let state = routes::State {
         switch,

@@ -29,11 +29,11 @@ async fn a_killed_command_that_has_done_its_work_is_a_success() {
         let made = sim.put("xapi1", mesh(5, [2, 3])).await.expect(201);
         assert_eq!((made["outcome"].as_str(), tunnels(&made["bridge"])), (Some("created"), 2), "{becomes:?}");
         assert_eq!(made["bridge"]["flows"]["state"], "in_sync", "{becomes:?}");
-        assert_eq!(flows(&sim.switch, "xapi1").await, 2);
+        assert_eq!(flows(&sim.switch, "xapi1").await, 5);
         assert_eq!(sim.post("xapi1", tunnel(4)).await.expect(201)["outcome"], "created");
         assert_eq!(sim.delete("xapi1/tunnels/t5-1-2").await.expect(200)["outcome"], "removed");
         assert_eq!(sim.put("xapi1", json!({"key": 5, "ipv6": "allow"})).await.expect(200)["outcome"], "updated");
-        assert_eq!(flows(&sim.switch, "xapi1").await, 1);
+        assert_eq!(flows(&sim.switch, "xapi1").await, 2);
         assert_eq!(sim.delete("xapi1").await.expect(200)["outcome"], "removed");
         sim.get("/v1/bridges/xapi1").await.problem(404, "not_found");
     }
@@ -70,7 +70,7 @@ async fn while_it_is_not_known_nothing_is_written_by_anybody() {
         let sim = Sim::new().await;
         sim.put("xapi1", mesh(5, [2])).await.expect(201);
         sim.switch.plug("xapi1", "vif1.0");
-        sim.until_flows("xapi1", 4).await;
+        sim.until_flows("xapi1", 7).await;
         let commits = sim.switch.commits();
         sim.switch.set_silent(true);
         sim.switch.kill_commits(Some(becomes));
@@ -92,7 +92,7 @@ async fn while_it_is_not_known_nothing_is_written_by_anybody() {
         assert_eq!((sim.switch.commits(), flows(&sim.switch, "xapi1").await), (commits, 0), "{becomes:?}");
 
         sim.switch.set_silent(false);
-        let settled = if becomes == Becomes::Nothing { 5 } else { 4 };
+        let settled = if becomes == Becomes::Nothing { 8 } else { 5 };
         sim.until_flows("xapi1", settled).await;
         sim.until_ready().await;
         assert_eq!(flows(&sim.switch, "xapi1").await, usize::try_from(settled).unwrap(), "{becomes:?}");
@@ -116,8 +116,8 @@ async fn a_tool_that_ends_well_and_changes_no_flow_is_not_believed() {
     sim.switch.ignore_flows("xapi1", false);
     let report = sim.reconcile().await;
     assert_eq!(report["failed"], json!([]), "{report}");
-    sim.until_flows("xapi1", 3).await;
-    assert_eq!(flows(&sim.switch, "xapi1").await, 3);
+    sim.until_flows("xapi1", 4).await;
+    assert_eq!(flows(&sim.switch, "xapi1").await, 4);
 }
 
 /// What a switch that hangs has, it still has: to ask for that, or for a plan, takes no answer of its.
@@ -142,8 +142,8 @@ async fn while_vswitchd_hangs_nothing_is_changed_and_what_changes_nothing_is_ans
     sim.switch.lose_flows("xapi1");
     sim.switch.set_hanging(false);
     sim.until_ready().await;
-    sim.until_flows("xapi1", 2).await;
-    assert_eq!(flows(&sim.switch, "xapi1").await, 2, "it was looked at when it answered again");
+    sim.until_flows("xapi1", 5).await;
+    assert_eq!(flows(&sim.switch, "xapi1").await, 5, "it was looked at when it answered again");
 }
 
 /// A switch that takes a minute for a transaction: each request has its answer in time, and what was answered as not carried

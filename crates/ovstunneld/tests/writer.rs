@@ -45,7 +45,7 @@ async fn a_bad_request_among_good_ones_fails_alone() {
     sim.put("xapi1", mesh(5, [2])).await.expect(201);
     let bodies = [
         (tunnel(3), 201),
-        (json!({"from": 7, "to": 8, "remote_ip": ip(2)}), 409),
+        (json!({"from": 1, "to": 8, "remote_ip": ip(2)}), 409),
         (tunnel(4), 201),
         (json!({"from": 1, "to": 9, "remote_ip": ip(9), "key": 6}), 400),
         (tunnel(2), 200),

@@ -25,14 +25,17 @@ JSON, one document on standard output (what ends in _ms is in milliseconds):
   plugs[]           host, vif, plug_to_rule_ms (from the end of the
                     hypervisor's command to the rule that stayed)
   rounds[]          name: new_mesh, no_flows, flows_back
-                    (with --break: new_mesh, unprotected, mended); what;
+                    (with --break: new_mesh, unprotected or broken, mended);
+                    what;
     pings[]         network, from, to, sent, received, duplicates,
                     rtt_min_ms, rtt_mean_ms, rtt_max_ms
     frames[]        network, kind, from, to, copies {VM: count},
                     expected_once_at[], lost_by_sniffers, ok
   restart           host, flows_before, flows_when_sent[], flows_after,
                     switch_back_ms, flows_back_ms
-  mended_ms         with --break: until all tunnels were protected again
+  mended_ms         with --break: until the daemons had mended it, or its
+                    remedy had; told[] what the daemon said of it: host,
+                    what, evidence, remedy
   totals            frames, copies, copies_expected, copies_too_many,
                     copies_missing, pings, pings_lost
   bridge_show       host, command, output";
@@ -63,9 +66,11 @@ pub struct Cli {
     #[arg(long)]
     pub keep: bool,
 
-    /// Take a protection away to see what it is for; the demo then ends with status 1. `split-horizon` clears
-    /// Port.protected on the tunnels while the daemons are held, lets one broadcast frame circle for a moment, and has the
-    /// daemons mend it. Needs at least 3 hosts: between 2 there is no circle.
+    /// Break something to see what becomes of it; the demo then ends with status 1. `split-horizon` clears Port.protected on
+    /// the tunnels while the daemons are held, lets one broadcast frame circle for a moment, and has the daemons mend it.
+    /// Needs at least 3 hosts: between 2 there is no circle. `flows` deletes every flow of a network's bridges, Open vSwitch's
+    /// own too, while the daemons are held. `foreign-drop` lays somebody else's flow that drops: the daemon leaves it alone,
+    /// says what it cuts off and what takes it away, and that is done.
     #[arg(long = "break", value_enum, value_name = "WHAT")]
     pub broken: Option<Broken>,
 }
@@ -75,13 +80,17 @@ pub struct Cli {
 pub enum Broken {
     /// A frame that came in by a tunnel may leave by another.
     SplitHorizon,
+    /// Every flow is deleted.
+    Flows,
+    /// A flow of somebody else's drops frames.
+    ForeignDrop,
 }
 
 impl Cli {
     /// Reads the command line; ends the program when it is wrong or asks for help.
     pub fn read() -> Self {
         let cli = Cli::parse();
-        if cli.broken.is_some() && cli.hosts < 3 {
+        if cli.broken == Some(Broken::SplitHorizon) && cli.hosts < 3 {
             let kind = clap::error::ErrorKind::ValueValidation;
             let message = "--break split-horizon needs --hosts 3 or more: between 2 hosts there is no circle";
             <Cli as clap::CommandFactory>::command().error(kind, message).exit();

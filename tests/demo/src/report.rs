@@ -27,6 +27,8 @@ pub struct Report {
     pub restart: Option<Restart>,
     /// With `--break split-horizon`: how long the daemons took to protect all tunnels again.
     pub mended_ms: Option<f64>,
+    /// What a daemon said of what was broken (`--break foreign-drop`).
+    pub told: Vec<Told>,
     pub totals: Totals,
     pub bridge_show: Option<BridgeShow>,
 }
@@ -68,6 +70,15 @@ pub struct BridgeReport {
     pub flows: Vec<String>,
 }
 
+/// A reason that a daemon gave why a bridge does not carry its network's frames.
+#[derive(Clone, Debug, Serialize)]
+pub struct Told {
+    pub host: String,
+    pub what: String,
+    pub evidence: String,
+    pub remedy: String,
+}
+
 /// One call of a daemon.
 #[derive(Debug, Serialize)]
 pub struct Request {
@@ -102,6 +113,8 @@ pub enum RoundName {
     NewMesh,
     /// Split horizon is taken away (`--break split-horizon`).
     Unprotected,
+    /// Flows are gone, or somebody else's drops (`--break flows`, `--break foreign-drop`).
+    Broken,
     /// The daemons have given it back.
     Mended,
     /// A killed switch is back, and has no flow of ours.

@@ -5,13 +5,16 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use ovstunnel_api::HealthState;
 use ovstunnel_e2e::program;
 use ovstunnel_lab::{DEADLINE, Host, Signal, run, wait_until};
 
 use crate::cli::{Broken, Cli};
 use crate::count::{self, Ipv6Drop};
 use crate::progress::Progress;
-use crate::report::{BridgeReport, BridgeShow, HostReport, NetworkReport, Report, Restart, Round, RoundName, VmReport};
+use crate::report::{
+    BridgeReport, BridgeShow, HostReport, NetworkReport, Report, Restart, Round, RoundName, Told, VmReport,
+};
 use crate::stage::{Stage, Tenant, milliseconds};
 
 /// The host whose switch is killed.
@@ -53,6 +56,8 @@ pub fn play(stage: &Stage, broken: Option<Broken>, progress: &Progress) -> Resul
     match broken {
         None => restart(stage, &mut report, progress)?,
         Some(Broken::SplitHorizon) => break_split_horizon(stage, &mut report, progress)?,
+        Some(Broken::Flows) => delete_flows(stage, &mut report, progress)?,
+        Some(Broken::ForeignDrop) => drop_by_another(stage, &mut report, progress)?,
     }
     report.networks =
         stage.tenants.iter().map(|tenant| network_report(stage, tenant)).collect::<Result<_>>().context("the end")?;
@@ -125,10 +130,67 @@ fn break_split_horizon(stage: &Stage, report: &mut Report, progress: &Progress) 
     })?;
     report.mended_ms = Some(milliseconds(going_on.elapsed()));
     // No pings: what the switches have learnt from the circling frame holds until each VM sends its next one.
-    let what = "the daemons have mended it".to_owned();
+    let what = "the daemons have protected all tunnels again by themselves".to_owned();
     let frames = progress.step(&format!("frames from every VM: {what}"), || count::frames(stage, Ipv6Drop::Tried))?;
     report.rounds.push(Round { name: RoundName::Mended, what, pings: Vec::new(), frames });
     Ok(())
+}
+
+/// Deletes every flow of the first network's bridges, Open vSwitch's own too, while the daemons are held.
+fn delete_flows(stage: &Stage, report: &mut Report, progress: &Progress) -> Result<()> {
+    let tenant = stage.tenants.first().context("there is no network")?;
+    let nodes = stage.cloud.nodes();
+    nodes.iter().try_for_each(|node| node.signal(Signal::SIGSTOP))?;
+    nodes.iter().try_for_each(|node| node.host().ofctl(["del-flows", &tenant.network.bridge]).map(drop))?;
+    let what = format!("every flow of {}'s bridges is deleted, the daemons are held", tenant.name);
+    let frames = progress.step(&format!("one broadcast frame: {what}"), || count::one_broadcast(stage, STORM))?;
+    report.rounds.push(Round { name: RoundName::Broken, what, pings: Vec::new(), frames });
+    let going_on = Instant::now();
+    progress.step("the daemons put the flows back", || {
+        nodes.iter().try_for_each(|node| node.signal(Signal::SIGCONT))?;
+        stage.members().into_iter().try_for_each(|number| stage.cloud.wait_for_rules(&tenant.network, number))
+    })?;
+    report.mended_ms = Some(milliseconds(going_on.elapsed()));
+    report.rounds.push(round(stage, RoundName::Mended, "the daemons have put the flows back by themselves", progress)?);
+    Ok(())
+}
+
+/// Lays a flow of somebody else's that drops, waits for what the daemon says of it, and follows its remedy as it stands.
+fn drop_by_another(stage: &Stage, report: &mut Report, progress: &Progress) -> Result<()> {
+    let tenant = stage.tenants.first().context("there is no network")?;
+    let (host, bridge) = (stage.cloud.node(1)?.host(), &tenant.network.bridge);
+    host.ofctl(["add-flow", bridge, "priority=1250,actions=drop"])?;
+    let what = format!("somebody's flow drops what {}'s VMs on {} send and get", tenant.name, host.name());
+    let frames = progress.step(&format!("one broadcast frame: {what}"), || count::one_broadcast(stage, STORM))?;
+    report.rounds.push(Round { name: RoundName::Broken, what, pings: Vec::new(), frames });
+    let begun = Instant::now();
+    let told = progress.step("the daemon says what cuts the VMs off", || wait_until_told(stage, tenant))?;
+    let command = told.remedy.split('`').nth(1).with_context(|| format!("no command in: {}", told.remedy))?;
+    let command = command.to_owned();
+    report.told.push(told);
+    progress.step(&format!("its remedy: {command}"), || {
+        host.run("sh", ["-c", &command])?;
+        wait_until("the bridge to be well again", Duration::from_secs(60), || {
+            match stage.bridge(1, &tenant.network)?.health {
+                health if health.state == HealthState::Ok => Ok(()),
+                health => Err(anyhow!("{health:?}")),
+            }
+        })
+    })?;
+    report.mended_ms = Some(milliseconds(begun.elapsed()));
+    report.rounds.push(round(stage, RoundName::Mended, "the flow is gone, and the bridge is well again", progress)?);
+    Ok(())
+}
+
+fn wait_until_told(stage: &Stage, tenant: &Tenant) -> Result<Told> {
+    let host = stage.cloud.node(1)?.host().name().to_owned();
+    wait_until("the daemon to say what cuts VMs off", Duration::from_secs(60), || {
+        let health = stage.bridge(1, &tenant.network)?.health;
+        let reason = health.reasons.iter().find(|reason| reason.what == "shadowing_flow");
+        let reason = reason.with_context(|| format!("{:?}", health.reasons))?;
+        let ovstunnel_api::Reason { what, evidence, remedy, .. } = reason.clone();
+        anyhow::Ok(Told { host: host.clone(), what, evidence, remedy })
+    })
 }
 
 fn tunnels_of(host: &Host, tenant: &Tenant) -> Result<Vec<String>> {

@@ -90,6 +90,29 @@ fn without_split_horizon_the_demo_fails() {
 }
 
 #[test]
+fn flows_that_are_deleted_come_back_by_themselves() {
+    let (status, document) = json("--hosts 2 --vms 1 --break flows").unwrap();
+    assert_eq!((status, &document["ok"]), (Some(1), &Value::Bool(false)));
+    let broken = frames(&document, "broken");
+    assert_eq!((broken.len(), &broken[0]["copies"]["r2"]), (1, &serde_json::json!(0)), "without a flow nothing passes");
+    let others = [frames(&document, "new_mesh"), frames(&document, "mended")].concat();
+    assert!(others.len() > 40 && others.iter().all(|frame| frame["ok"] == true), "{}", document["wrong"]);
+    assert_eq!(document["wrong"].as_array().unwrap().len(), 1, "{}", document["wrong"]);
+}
+
+#[test]
+fn a_flow_of_somebody_elses_is_named_and_its_remedy_mends_it() {
+    let (status, document) = json("--hosts 2 --vms 1 --break foreign-drop").unwrap();
+    assert_eq!((status, &document["ok"]), (Some(1), &Value::Bool(false)));
+    assert_eq!(frames(&document, "broken")[0]["copies"]["r2"], 0);
+    let told = &document["told"][0];
+    assert_eq!((&told["host"], &told["what"]), (&serde_json::json!("h1"), &serde_json::json!("shadowing_flow")));
+    assert!(told["remedy"].as_str().unwrap().contains("del-flows"), "{told}");
+    let mended = frames(&document, "mended");
+    assert!(mended.len() > 20 && mended.iter().all(|frame| frame["ok"] == true), "{}", document["wrong"]);
+}
+
+#[test]
 fn ctrl_c_leaves_nothing_behind() {
     // While hosts are made, while networks are set up and frames are under way, and while all is kept.
     for wait in [200, 700, 1500, 6000] {

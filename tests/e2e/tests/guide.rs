@@ -47,6 +47,8 @@ fn run(commands: &[&str], socket: &Path) -> Result<Vec<String>> {
 fn differences(place: &str, shown: &Value, answer: &Value, found: &mut Vec<String>) {
     match (shown, answer) {
         (Value::String(any), _) if any == "…" => {}
+        // They follow the host's own addresses, a moment after a tunnel that is the first to need them.
+        _ if place.ends_with(".flows") || place.ends_with(".health") => {}
         (Value::Object(shown), Value::Object(answer)) if shown.keys().eq(answer.keys()) => {
             shown.iter().for_each(|(key, value)| differences(&format!("{place}.{key}"), value, &answer[key], found));
         }

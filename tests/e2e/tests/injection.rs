@@ -46,7 +46,7 @@ fn wait_for_guard(host: &Host, bridge: &str) -> Result<()> {
         let to_own = format!("priority=9000,ip,dl_dst={},nw_dst={} ", own.to_string().to_lowercase(), host.ip());
         let there = [to_device, group, to_own].iter().filter(|flow| flows.contains(flow.as_str())).count();
         // Those for other addresses of the host are about tunnels' packets alone.
-        let others = [",nw_proto=47,", "priority=9000,udp,"].map(|words| flows.matches(words).count());
+        let others = ["nw_proto=47", "priority=9000,udp,"].map(|words| flows.matches(words).count());
         let all = flows.matches("priority=9000").count() - others.iter().sum::<usize>();
         if (there, all) == (3, 3) { Ok(()) } else { Err(anyhow!("{there} of {all}:\n{flows}")) }
     })

@@ -37,7 +37,7 @@ fn ports_of_ours_are_put_right_over_openflow_and_those_of_others_are_not() -> Re
         let started = Instant::now();
         set_port(host, port, how)?;
         ensure!(configured(host, port)? != good, "{port} {how}: nothing was harmed");
-        wait_until(&format!("{port}: the end of {how}"), PATIENCE, || {
+        wait_until(format!("{port}: the end of {how}"), PATIENCE, || {
             let now = configured(host, port)?;
             ensure!(now == good, "{now}");
             Ok(())

@@ -2,7 +2,7 @@
 //! it may be meant: that is told as degraded.
 
 use super::{Facts, Reason, by_itself, degraded, failed};
-use crate::{ObservedInterface, ObservedPort, TunnelHealth, Vlan};
+use crate::{ObservedInterface, ObservedPort, TunnelHealth, Vlan, WayOut, undeclared_uplinks};
 
 /// Types of Interface that are tunnels of Open vSwitch.
 const TUNNELS: [&str; 7] = ["gre", "ip6gre", "erspan", "vxlan", "geneve", "stt", "lisp"];
@@ -26,7 +26,23 @@ pub(super) fn reasons(facts: &Facts<'_>) -> Vec<Reason> {
             reasons.extend(of_vif(facts, port));
         }
     }
+    reasons.extend(uplinks(facts));
     reasons
+}
+
+/// Ports that lead out of the network and are not declared to.
+fn uplinks(facts: &Facts<'_>) -> Vec<Reason> {
+    let Facts { desired, observed, settings, host, .. } = facts;
+    let (bridge, declared) = (&observed.name, desired.uplink.as_ref());
+    let reason = |(port, way): (String, WayOut)| {
+        let evidence =
+            format!("port {port} of bridge {bridge} is {way}: with another way out of the network it is a loop");
+        let remedy = format!(
+            "`ovs-vsctl del-port {bridge} {port}`; or, where it is the network's only way out, declare it as `uplink` of {bridge}"
+        );
+        failed("uplink", &port, evidence, remedy)
+    };
+    undeclared_uplinks(observed, declared, settings, host).into_iter().map(reason).collect()
 }
 
 fn open(facts: &Facts<'_>, port: &ObservedPort, ours: bool) -> Reason {

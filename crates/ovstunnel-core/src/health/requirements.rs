@@ -42,13 +42,14 @@ const fn needs(what: &'static str, seen: SeenBy, repaired: Repaired, well: &'sta
 }
 
 /// All requirements.
-pub const REQUIREMENTS: [Requirement; 32] = {
+pub const REQUIREMENTS: [Requirement; 33] = {
     use Repaired::{ByUs, OnOurs, Told};
     use SeenBy::{Database, Flows, Kernel, Switch};
     [
         needs("fail_open", Switch, Told, "no bridge has lost its flows to a controller that does not answer"),
         needs("controller", Database, Told, "no managed bridge has an OpenFlow controller"),
         needs("fail_mode", Database, Told, "every network's bridge forwards also where it has lost its flows"),
+        needs("uplink", Kernel, Told, "no port that is not declared leads out of a network"),
         needs("protected", Database, OnOurs, "every tunnel on a managed bridge is protected"),
         needs("stp", Database, ByUs, "STP and RSTP are off on every managed bridge"),
         needs("mcast_snooping", Database, ByUs, "multicast snooping is off on every managed bridge"),

@@ -49,8 +49,15 @@ fn network() -> ObservedBridge {
 fn reasons_of(bridge: &ObservedBridge, witness: &Witness, linux_bridges: &BTreeMap<String, String>) -> Vec<Reason> {
     let (desired, settings) = (DesiredBridge::from_record(bridge).unwrap(), Settings::default());
     let flows = FlowsSeen::exactly(bridge_flows(&desired, Some(bridge), &settings));
-    let facts =
-        Facts { desired: &desired, observed: bridge, flows: &flows, witness, settings: &settings, linux_bridges };
+    let facts = Facts {
+        desired: &desired,
+        observed: bridge,
+        flows: &flows,
+        witness,
+        settings: &settings,
+        linux_bridges,
+        host: &HostFacts::default(),
+    };
     let reasons = bridge_health(&facts);
     for reason in &reasons {
         let known = REQUIREMENTS.iter().any(|requirement| requirement.what == reason.what);
@@ -260,6 +267,7 @@ fn what_differs_from_the_record_is_said_with_what_is_due() {
             witness: &witness,
             settings: &settings,
             linux_bridges: &none,
+            host: &HostFacts::default(),
         })
     };
     assert_eq!(told(&judged(&FlowsSeen::Unknown)), [("flows_unknown", "xapi1", DEGRADED)]);

@@ -52,6 +52,7 @@ fn of_bridge(now: &Now<'_>, bridge: &ObservedBridge, dump: &Result<String, Strin
         witness,
         settings: now.settings,
         linux_bridges: &now.survey.linux_bridges,
+        host: &now.survey.host,
     })
 }
 
@@ -78,7 +79,8 @@ mod tests {
         let words = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(word, _)| word));
         let mut words: Vec<&str> = words.filter(|word| *word != "what").collect();
         let mut known: Vec<&str> = REQUIREMENTS.iter().map(|requirement| requirement.what).collect();
-        (words.sort_unstable(), known.sort_unstable());
+        words.sort_unstable();
+        known.sort_unstable();
         // What stands behind the table has no line that begins so.
         words.retain(|word| known.contains(word) || !word.contains('.'));
         assert_eq!(words, known);

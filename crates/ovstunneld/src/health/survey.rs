@@ -4,10 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use ovstunnel_core::{Below, BelowBridge, DesiredBridge, ObservedBridge, Reason, Severity, View, Way, host_health};
+use ovstunnel_core::{
+    Below, BelowBridge, DesiredBridge, HostFacts, ObservedBridge, Reason, Severity, View, Way, host_health,
+};
 use ovstunnel_ovs::Switch;
 
 use super::Kept;
+use crate::doctor::Root;
+use crate::host_facts::devices;
 use crate::interfaces::Interfaces;
 
 /// One look.
@@ -19,6 +23,8 @@ pub struct Survey {
     pub reasons: Vec<Reason>,
     /// Ports of Linux bridges, each with the bridge's name.
     pub linux_bridges: BTreeMap<String, String>,
+    /// What the devices are that are ports of managed bridges, VIFs and tunnels of ours aside.
+    pub host: HostFacts,
 }
 
 impl Survey {
@@ -41,13 +47,14 @@ impl Survey {
 pub struct Surveyor {
     switch: Switch,
     interfaces: Arc<Interfaces>,
+    root: Root,
     last: Kept<Survey>,
 }
 
 impl Surveyor {
-    /// For this switch and these devices.
-    pub fn new(switch: Switch, interfaces: Arc<Interfaces>) -> Self {
-        Surveyor { switch, interfaces, last: Kept::default() }
+    /// For this switch and these devices; sysfs is below `root`.
+    pub(crate) fn new(switch: Switch, interfaces: Arc<Interfaces>, root: Root) -> Self {
+        Surveyor { switch, interfaces, root, last: Kept::default() }
     }
 
     /// What was seen last.
@@ -70,7 +77,26 @@ impl Surveyor {
         let links = self.interfaces.links().await.inspect_err(untold).ok().flatten().unwrap_or_default();
         let underlay = self.underlay().await;
         let reasons = host_health(&underlay);
-        Survey { underlay, reasons, linux_bridges: links.linux_bridges }
+        Survey { underlay, reasons, linux_bridges: links.linux_bridges, host: self.host().await }
+    }
+
+    /// What the ports of managed bridges stand on that are neither ours nor the bridge's own.
+    async fn host(&self) -> HostFacts {
+        let Switch::Real(_) = &self.switch else { return HostFacts::default() };
+        let names = self.switch.observer().read(|db| {
+            let view = db.view();
+            let bridges = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name));
+            let ours = bridges.filter(|bridge| DesiredBridge::from_record(bridge).is_some());
+            let others = |bridge: ObservedBridge| {
+                let ports =
+                    bridge.ports.into_values().filter(|port| !port.is_tunnel_of_ours() && port.name != bridge.name);
+                ports.flat_map(|port| port.interfaces).map(|interface| interface.name).collect::<Vec<_>>()
+            };
+            ours.flat_map(others).collect::<BTreeSet<String>>()
+        });
+        let root = self.root.clone();
+        let looked = tokio::task::spawn_blocking(move || devices(&root, names)).await;
+        HostFacts { devices: looked.unwrap_or_default(), ..HostFacts::default() }
     }
 
     async fn underlay(&self) -> Below {

@@ -66,7 +66,7 @@ pub(super) async fn put_bridge(
     carry_out(&state, change, &query, id, |done| {
         let outcome = describe::outcome(done.outcome);
         let bridge = match &done.seen {
-            Seen::Bridge(seen) => state.describe_with(&seen.0, &seen.1),
+            Seen::Bridge(seen) => state.describe_with(&seen.0, &seen.1, &done.settings),
             _ => None,
         };
         let bridge = bridge.ok_or_else(|| gone(&done))?;

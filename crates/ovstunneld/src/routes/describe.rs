@@ -87,6 +87,7 @@ fn health(
         witness: known.witness,
         settings,
         linux_bridges: &known.survey.linux_bridges,
+        host: &known.survey.host,
     };
     let mut reasons = bridge_health(&facts);
     reasons.extend(known.survey.of_bridge(record));

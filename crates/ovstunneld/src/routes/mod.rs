@@ -22,7 +22,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use ovstunnel_api::{Health, Outcome, PlanAnswer, PlannedCommand};
-use ovstunnel_core::{BridgeName, FlowsSeen, ObservedBridge, ObservedPort, View};
+use ovstunnel_core::{BridgeName, FlowsSeen, ObservedBridge, ObservedPort, Settings, View};
 use ovstunnel_ovs::Switch;
 use serde::Deserialize;
 
@@ -128,16 +128,21 @@ impl State {
             Ok(()) => self.writer.flows().get(observed.uuid),
             Err(_) => FlowsSeen::Unknown,
         };
-        self.describe_with(observed, &seen)
+        self.describe_with(observed, &seen, &self.writer.settings())
     }
 
-    /// The same, where it was just read what its flows are.
-    fn describe_with(&self, observed: &ObservedBridge, seen: &FlowsSeen) -> Option<ovstunnel_api::Bridge> {
+    /// The same, where it was just read what its flows are, by these settings.
+    fn describe_with(
+        &self,
+        observed: &ObservedBridge,
+        seen: &FlowsSeen,
+        settings: &Settings,
+    ) -> Option<ovstunnel_api::Bridge> {
         let told = self.witnesses.get(observed.uuid);
         let as_of = told.as_ref().map(|told| told.as_of).or_else(|| self.writer.looks().last().map(|look| look.at));
         let (witness, survey) = (told.map(|told| told.witness).unwrap_or_default(), self.surveyor.latest());
         let known = describe::Known { witness: &witness, survey: &survey, as_of };
-        describe::bridge(observed, seen, &self.switch.effective(&self.writer.settings()), &known)
+        describe::bridge(observed, seen, &self.switch.effective(settings), &known)
     }
 
     /// That the mirror is the database's state and not a memory of it.

@@ -1,11 +1,12 @@
 //! What a caller gets back from the writer. Must not know HTTP: `routes` puts it on the wire.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ovstunnel_core::{
     BridgeEdit, BridgeName, Change, DesiredTunnel, FlowsSeen, ObservedBridge, ObservedPort, Outcome, PortName,
-    Rejected, Step, UpdateVpc, VpcUpdate, ids,
+    Rejected, Settings, Step, UpdateVpc, VpcUpdate, ids,
 };
 use ovstunnel_ovs::{Command, CommitError};
 
@@ -20,6 +21,8 @@ pub struct Done {
     pub bridge: BridgeName,
     /// What of it was in the switch right afterwards.
     pub seen: Seen,
+    /// By which it was planned: what follows from news since then is on its way.
+    pub settings: Arc<Settings>,
 }
 
 /// What could be seen after a change, before any other was begun.

@@ -4,6 +4,7 @@
 //! What it must not do: believe an exit status. What is answered is what can be seen in the switch afterwards.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use ovstunnel_core::{
@@ -365,7 +366,7 @@ impl Task {
             ))),
             _ => {
                 let (outcome, seen) = (answer::outcome(&job.change, mine), self.seen(view, &job.change, port.as_ref()));
-                Ok(Done { outcome, bridge, seen })
+                Ok(Done { outcome, bridge, seen, settings: Arc::clone(&self.settings) })
             }
         }
     }

@@ -46,13 +46,19 @@ fn round(page: &mut Page, report: &Report, round: &Round) {
             page.line("  The daemons are held, and Port.protected is cleared on red's tunnels.");
             page.blank();
         }
+        RoundName::Broken => {
+            page.heading("How often each VM got one broadcast frame meanwhile");
+            page.line(format!("  {}.", round.what));
+            page.blank();
+        }
         RoundName::Mended => {
-            page.heading("The same after the daemons were let go");
+            page.heading("The same afterwards");
+            report.told.iter().for_each(|told| {
+                page.line(format!("  The daemon of {} said: {}.", told.host, told.evidence));
+                page.line(format!("  It leaves alone what is not its own. Its remedy: {}", told.remedy));
+            });
             report.mended_ms.iter().for_each(|time| {
-                let time = milliseconds(*time);
-                page.line(format!(
-                    "  {time} after they were let go, they had protected all tunnels again by themselves."
-                ));
+                page.line(format!("  {} later: {}.", milliseconds(*time), round.what));
             });
             page.blank();
         }
