@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ovstunnel_e2e::{Cloud, NodeConfig};
-use ovstunnel_lab::{Host, Signal};
+use ovstunnel_lab::{BR_PHY, Host, Signal};
 
 use crate::contender::{command, daemon, direct, ovsdbapp::Ovsdbapp, plugin};
 use crate::database::Database;
@@ -34,10 +34,16 @@ pub fn config() -> NodeConfig {
     }
 }
 
+/// Gives the other hosts' addresses a way: a host none of whose tunnels has one is not ready. Nobody is there.
+pub fn lead_somewhere(host: &Host) -> Result<()> {
+    host.run("ip", ["route", "add", "10.0.0.0/8", "dev", BR_PHY]).map(drop)
+}
+
 impl Ground {
     /// A host with a switch and a daemon.
     pub fn new(tag: &str) -> Result<Self> {
         let cloud = Cloud::with_config(tag, 1, config())?;
+        lead_somewhere(cloud.node(1)?.host())?;
         let database = Database::connect(&cloud.node(1)?.host().rundir().join("db.sock"))?;
         Ok(Ground { ovsdbapp: None, database, cloud })
     }

@@ -87,15 +87,15 @@ impl Watch {
         let (Some(frame), Some(ports)) = (frames.get(number), ports) else { return last };
         let followed = self.questions.follow(&observed.name, &frame, ports).await;
         let found = followed.as_ref().and_then(|followed| frame.judge(followed));
-        if let Some(followed) = followed.filter(|_| found.is_some()) {
+        let confirmed = self.tell(uuid, &frame, found, number == 0);
+        if let Some(followed) = followed.filter(|_| confirmed) {
             self.mend_flooding(&observed, &frame, &followed, suspicion).await;
         }
-        self.tell(uuid, &frame, found, number == 0);
         last
     }
 
-    /// What went astray twice in the same way is told; what went right is forgotten.
-    fn tell(&mut self, uuid: Uuid, frame: &Frame, found: Option<Trace>, first: bool) {
+    /// What went astray twice in the same way is told; what went right is forgotten. Says whether it is told.
+    fn tell(&mut self, uuid: Uuid, frame: &Frame, found: Option<Trace>, first: bool) -> bool {
         let key = (uuid, frame.words.clone());
         let same = |earlier: &Trace, now: &Trace| (&earlier.missing, &earlier.surplus) == (&now.missing, &now.surplus);
         let earlier = self.traces.astray.remove(&key);
@@ -107,10 +107,12 @@ impl Watch {
                 self.traces.urgent.insert(uuid);
             }
         }
+        let told = confirmed.is_some();
         self.witnesses.edit(uuid, |witness| {
             witness.traces.retain(|trace| trace.frame != frame.words);
             witness.traces.extend(confirmed);
         });
+        told
     }
 
     /// A spanning tree that was switched off while its ports did not forward leaves them so, and nothing but the way of a frame

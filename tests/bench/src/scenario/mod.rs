@@ -3,6 +3,7 @@
 //! A scenario makes its hosts, does the work, and returns lines of the table. It must not print.
 
 mod bridges;
+mod healing;
 mod network;
 mod programs;
 mod start;
