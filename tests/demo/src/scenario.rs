@@ -142,6 +142,7 @@ fn delete_flows(stage: &Stage, report: &mut Report, progress: &Progress) -> Resu
     let nodes = stage.cloud.nodes();
     nodes.iter().try_for_each(|node| node.signal(Signal::SIGSTOP))?;
     nodes.iter().try_for_each(|node| node.host().ofctl(["del-flows", &tenant.network.bridge]).map(drop))?;
+    nodes.iter().try_for_each(|node| wait_until_in_force(node.host()))?;
     let what = format!("every flow of {}'s bridges is deleted, the daemons are held", tenant.name);
     let frames = progress.step(&format!("one broadcast frame: {what}"), || count::one_broadcast(stage, STORM))?;
     report.rounds.push(Round { name: RoundName::Broken, what, pings: Vec::new(), frames });
@@ -160,6 +161,7 @@ fn drop_by_another(stage: &Stage, report: &mut Report, progress: &Progress) -> R
     let tenant = stage.tenants.first().context("there is no network")?;
     let (host, bridge) = (stage.cloud.node(1)?.host(), &tenant.network.bridge);
     host.ofctl(["add-flow", bridge, "priority=1250,actions=drop"])?;
+    wait_until_in_force(host)?;
     let what = format!("somebody's flow drops what {}'s VMs on {} send and get", tenant.name, host.name());
     let frames = progress.step(&format!("one broadcast frame: {what}"), || count::one_broadcast(stage, STORM))?;
     report.rounds.push(Round { name: RoundName::Broken, what, pings: Vec::new(), frames });
@@ -180,6 +182,11 @@ fn drop_by_another(stage: &Stage, report: &mut Report, progress: &Progress) -> R
     report.mended_ms = Some(milliseconds(begun.elapsed()));
     report.rounds.push(round(stage, RoundName::Mended, "the flow is gone, and the bridge is well again", progress)?);
     Ok(())
+}
+
+/// The datapath goes by its old flows until `revalidator` threads have compared them with the tables.
+fn wait_until_in_force(host: &Host) -> Result<()> {
+    host.appctl(["revalidator/wait"]).map(drop)
 }
 
 fn wait_until_told(stage: &Stage, tenant: &Tenant) -> Result<Told> {

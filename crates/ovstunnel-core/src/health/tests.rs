@@ -149,7 +149,7 @@ fn ports_are_judged_ours_and_those_of_others() {
         let theirs = ObservedPort { protected: false, ..port("g9", "vxlan", 9) };
         bridge.ports.insert("g9".into(), theirs);
     });
-    assert_eq!(told(&reasons), [("protected", "g9", FAILED)]);
+    assert_eq!(told(&reasons), [("protected", "g9", FAILED), ("uplink", "g9", FAILED)]);
     assert!(reasons[0].remedy.contains("`ovs-vsctl set Port g9 protected=true`"));
 }
 
