@@ -63,10 +63,9 @@ pub fn exact_rules(host: &Host, network: &Network) -> Result<BTreeSet<String>> {
 /// When the switch does not answer.
 pub fn underlay_flows(host: &Host) -> Result<usize> {
     let remotes = host.vsctl(["--bare", "--columns=options", "find", "Interface", "options:remote_ip!=\"\""])?;
-    let [a, b, c, _] = host.ip().octets();
-    let here = |remote: &str| remote.starts_with(&format!("{a}.{b}.{c}."));
-    let reached = remotes.split_whitespace().filter_map(|option| option.strip_prefix("remote_ip=")).any(here);
-    Ok(if reached { 3 } else { 0 })
+    let by_phy = |remote: &str| host.run("ip", ["route", "get", remote]).is_ok_and(|way| way.contains("dev br-phy"));
+    let mut remotes = remotes.split_whitespace().filter_map(|option| option.strip_prefix("remote_ip="));
+    Ok(if remotes.any(by_phy) { 3 } else { 0 })
 }
 
 /// Waits until a managed bridge has these: they come as soon as the daemon has heard of the tunnel's way.

@@ -105,7 +105,7 @@ fn it_can_be_reloaded_and_its_log_rotated(machine: &Machine) -> Result<()> {
     machine.run(["logrotate", "--force", "/etc/logrotate.d/ovstunnel"])?;
     machine.wait_until("the new log to tell of its beginning", reloaded)?;
     ensure!(machine.has("/var/log/ovstunnel.log.1"), "the old log is gone");
-    ensure!(machine.has(AUDIT), "there is no audit");
+    machine.wait_until("the new audit to be there", || machine.has(AUDIT))?;
     assert_eq!(machine.property("MainPID")?, pid, "it was not restarted");
     Ok(())
 }
