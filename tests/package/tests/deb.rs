@@ -46,6 +46,8 @@ fn a_life_of_the_package_costs_no_packet_and_no_answer() -> Result<()> {
     cloud.set_up()?;
     let traffic = cloud.traffic()?;
     let host = cloud.host()?;
+    // A bridge with a tunnel to where no way leads has failed, and `status` says so. Nobody is there.
+    host.run("ip", ["route", "add", "198.51.100.0/24", "dev", "br-phy"])?;
     it_can_be_reloaded_and_its_log_rotated(machine)?;
     restarts_lose_no_answer(machine, &host)?;
     it_comes_back_when_it_dies_or_hangs(machine)?;
@@ -61,7 +63,9 @@ fn a_life_of_the_package_costs_no_packet_and_no_answer() -> Result<()> {
 
     machine.run(["dpkg", "--remove", "ovstunnel"])?;
     ensure!(!machine.succeeds(&["pgrep", "--exact", "ovstunneld"]), "it runs on");
-    for (path, there) in [("/usr/sbin/ovstunneld", false), ("/usr/lib/ovstunnel", false), (CONFIG, true), (LOG, true)] {
+    for (path, there) in
+        [("/usr/sbin/ovstunneld", false), ("/usr/lib/ovstunnel", false), (CONFIG, true), (LOG, true), (AUDIT, true)]
+    {
         assert_eq!(machine.has(path), there, "{path} after the removal");
     }
     assert_eq!(data_plane(&host)?, plane, "after the removal");
@@ -98,11 +102,19 @@ fn unit_is_sound(machine: &Machine) -> Result<()> {
 fn it_can_be_reloaded_and_its_log_rotated(machine: &Machine) -> Result<()> {
     let pid = machine.property("MainPID")?;
     machine.run(["systemctl", "reload", "ovstunneld"])?;
+    ensure!(machine.read(AUDIT)?.contains(BRIDGE), "the set-up is not in the audit");
     let reloaded = || machine.read(LOG).is_ok_and(|log| log.contains("SIGHUP"));
     machine.wait_until("the log to tell of the reload", reloaded)?;
     machine.run(["logrotate", "--force", "/etc/logrotate.d/ovstunnel"])?;
     machine.wait_until("the new log to tell of its beginning", reloaded)?;
     ensure!(machine.has("/var/log/ovstunnel.log.1"), "the old log is gone");
+    ensure!(machine.read("/var/log/ovstunnel-audit.log.1")?.contains(BRIDGE), "the old audit is gone");
+    // The next line of the audit begins it anew.
+    let to = ["--from", "1", "--to", "9", "--remote-ip", "198.51.100.9"];
+    machine.run([&["ovstunnelctl", "tunnel", "create", BRIDGE], &to[..]].concat())?;
+    machine.run(["ovstunnelctl", "tunnel", "destroy", BRIDGE, "t1001-1-9"])?;
+    let made_anew = || machine.read(AUDIT).is_ok_and(|audit| audit.contains("t1001-1-9"));
+    machine.wait_until("the new audit to tell of the tunnel", made_anew)?;
     assert_eq!(machine.property("MainPID")?, pid, "it was not restarted");
     Ok(())
 }
