@@ -57,12 +57,20 @@ impl Cloud {
         self.lab.host(1)
     }
 
+    /// The other host.
+    ///
+    /// # Errors
+    /// Never, as long as the lab is there.
+    pub fn peer(&self) -> Result<Host> {
+        self.lab.host(2)
+    }
+
     /// Has the operator do what the lab needs, restart the daemon, and set up the network; then plugs a VM on each host.
     ///
     /// # Errors
     /// When the daemon refuses something.
     pub fn set_up(&self) -> Result<()> {
-        let (machine, peer) = (&self.machine, self.lab.host(2)?);
+        let (machine, peer) = (&self.machine, self.peer()?);
         let file = machine.path("/etc/ovstunnel/ovstunneld.toml");
         let text = fs::read_to_string(&file)?;
         let edited = text.replace("#datapath_type = \"\"", "datapath_type = \"netdev\"");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_lab::{Daemon, Host, Signal, wait_until};
 
 /// Boots it.
@@ -136,7 +136,9 @@ impl Machine {
         let served = || {
             self.run(["systemctl", "is-active", "ovstunneld.service"])?;
             let pid = self.property("MainPID")?;
-            self.run(["ovstunnelctl", "status"])?;
+            let status = self.output(["ovstunnelctl", "status"])?;
+            let said = String::from_utf8_lossy(&status.stdout).into_owned();
+            ensure!(status.status.success(), "`ovstunnelctl status` finds something wrong:\n{said}");
             if pid == before { Err(anyhow!("it is still process {pid}")) } else { Ok(pid) }
         };
         wait_until("ovstunneld to serve", PATIENCE, served)

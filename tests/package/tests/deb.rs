@@ -47,7 +47,8 @@ fn a_life_of_the_package_costs_no_packet_and_no_answer() -> Result<()> {
     let traffic = cloud.traffic()?;
     let host = cloud.host()?;
     // A bridge with a tunnel to where no way leads has failed, and `status` says so. Nobody is there.
-    host.run("ip", ["route", "add", "198.51.100.0/24", "dev", "br-phy"])?;
+    let (net, by) = ("198.51.100.0/24", cloud.peer()?.ip().to_string());
+    host.run("ip", ["route", "add", net, "via", &by])?;
     it_can_be_reloaded_and_its_log_rotated(machine)?;
     restarts_lose_no_answer(machine, &host)?;
     it_comes_back_when_it_dies_or_hangs(machine)?;
