@@ -140,7 +140,17 @@ fn set(inner: &str) -> Option<GreIdentity> {
 /// The lines of the frame's own bridge that say what was done with it.
 fn evidence(printed: &str) -> String {
     let lines = printed.lines().skip_while(|line| !line.starts_with("bridge(")).skip(2);
-    let of_bridge = lines.take_while(|line| !line.is_empty() || line.starts_with("    bridge("));
+    // The bridge of the underlay, by which a tunnel leaves, is told of in between: below a heading, and further in.
+    let mut below = None::<usize>;
+    let of_bridge = lines.take_while(|line| line.is_empty() || line.starts_with(' ')).filter(move |line| {
+        let indent = line.len() - line.trim_start().len();
+        if line.trim_start().starts_with("bridge(") {
+            below = below.or(Some(indent));
+        } else if !line.is_empty() && !line.trim().starts_with("---") && below.is_some_and(|n| indent < n + 5) {
+            below = None;
+        }
+        below.is_none()
+    });
     let known = ["-> output to native tunnel", "-> tunneling "];
     let told = of_bridge.map(str::trim).filter(|line| !known.iter().any(|known| line.starts_with(known)));
     let short = |line: &str| line.chars().take(LENGTH).collect::<String>();
@@ -245,5 +255,29 @@ Megaflow: recirc_id=0,eth,in_port=4,dl_src=02:aa:00:00:00:01,dl_dst=ff:ff:ff:ff:
         assert!(followed.flooded);
         assert_eq!(followed.unresolved, [Ipv4Addr::new(192, 0, 2, 3)]);
         assert_eq!(followed.evidence, "0. priority 0; NORMAL; -> no learned MAC for destination, flooding");
+    }
+
+    #[test]
+    fn what_is_said_after_the_underlays_bridge_is_evidence_too() {
+        let underlay = "     -> output to native tunnel
+     -> tunneling to 192.0.2.2 via br-phy
+
+    bridge(\"br-phy\")
+    ----------------
+         0. priority 0
+            NORMAL
+             -> forwarding to learned port
+     -> output to native tunnel
+     >> native tunnel routing failed
+
+bridge(\"br-phy\")
+----------------
+ 0. priority 7
+";
+        let ports = DatapathPorts::parse(PORTS).remove("xapi1").unwrap();
+        let followed = ports.followed(&format!("{HEAD}{underlay}Datapath actions: 5")).unwrap();
+        let decides =
+            "0. priority 0; NORMAL; -> no learned MAC for destination, flooding; >> native tunnel routing failed";
+        assert_eq!(followed.evidence, decides);
     }
 }
