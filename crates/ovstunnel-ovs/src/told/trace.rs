@@ -259,23 +259,10 @@ Megaflow: recirc_id=0,eth,in_port=4,dl_src=02:aa:00:00:00:01,dl_dst=ff:ff:ff:ff:
 
     #[test]
     fn what_is_said_after_the_underlays_bridge_is_evidence_too() {
-        let underlay = "     -> output to native tunnel
-     -> tunneling to 192.0.2.2 via br-phy
-
-    bridge(\"br-phy\")
-    ----------------
-         0. priority 0
-            NORMAL
-             -> forwarding to learned port
-     -> output to native tunnel
-     >> native tunnel routing failed
-
-bridge(\"br-phy\")
-----------------
- 0. priority 7
-";
         let ports = DatapathPorts::parse(PORTS).remove("xapi1").unwrap();
-        let followed = ports.followed(&format!("{HEAD}{underlay}Datapath actions: 5")).unwrap();
+        let failed = "     -> output to native tunnel\n     >> native tunnel routing failed\n\nbridge(\"br-phy\")\n 0. priority 7\n";
+        let printed = HEAD.replace("\nFinal flow", &format!("{failed}\nFinal flow"));
+        let followed = ports.followed(&format!("{printed}Datapath actions: 5")).unwrap();
         let decides =
             "0. priority 0; NORMAL; -> no learned MAC for destination, flooding; >> native tunnel routing failed";
         assert_eq!(followed.evidence, decides);
