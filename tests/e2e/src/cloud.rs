@@ -176,6 +176,19 @@ impl Cloud {
         Ok(self.manager.run(async move { call(client).await }))
     }
 
+    /// Calls the daemon of a host on its Unix socket: the way from elsewhere may be what is broken.
+    ///
+    /// # Errors
+    /// When there is no such host. What the call returns is returned as it is.
+    pub fn call_on_host<T, F>(&self, number: usize, call: impl FnOnce(Client) -> F + Send + 'static) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let client = self.node(number)?.local_client()?;
+        Ok(self.manager.run(async move { call(client).await }))
+    }
+
     /// Plugs VM number `vm` into `network` on host `number`, as a hypervisor does, and waits until its rule is there.
     ///
     /// # Errors

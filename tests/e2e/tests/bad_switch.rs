@@ -11,19 +11,9 @@ use ovstunnelctl::client::Client;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Asks the daemon of the one host on its Unix socket: in the lab its HTTPS goes through the switch that is down.
-fn ask<T, F>(cloud: &Cloud, call: impl FnOnce(Client) -> F + Send + 'static) -> Result<T>
-where
-    T: Send + 'static,
-    F: Future<Output = T> + Send + 'static,
-{
-    let client = cloud.node(1)?.local_client()?;
-    Ok(cloud.manager().run(async move { call(client).await }))
-}
-
 /// Every request that changes something, one by one: each must fail with `code`.
 fn every_change_fails(cloud: &Cloud, code: Code) -> Result<()> {
-    let answers = ask(cloud, |client: Client| async move {
+    let answers = cloud.call_on_host(1, |client: Client| async move {
         vec![
             ("a new bridge", client.put_bridge("xapi2", &tunnels_to(1002, &[2])).await.map(drop)),
             ("more tunnels", client.put_bridge("xapi1", &tunnels_to(1001, &[2, 3])).await.map(drop)),
@@ -39,15 +29,17 @@ fn every_change_fails(cloud: &Cloud, code: Code) -> Result<()> {
         let problem = problem(answer, code).context(what)?;
         ensure!(problem.detail.contains("nothing was changed"), "{what}: {problem:?}");
     }
-    let ready = ask(cloud, |client| async move { client.readyz().await })??;
+    let ready = cloud.call_on_host(1, |client| async move { client.readyz().await })??;
     ensure!(!ready.ready && ready.reason.is_some(), "{ready:?}");
     Ok(())
 }
 
 fn wait_until_not_ready(cloud: &Cloud) -> Result<()> {
-    wait_until("the daemon to notice", SOON, || match ask(cloud, |client| async move { client.readyz().await })?? {
-        ready if ready.ready => Err(anyhow!("it says that it is ready")),
-        _ => Ok(()),
+    wait_until("the daemon to notice", SOON, || {
+        match cloud.call_on_host(1, |client| async move { client.readyz().await })?? {
+            ready if ready.ready => Err(anyhow!("it says that it is ready")),
+            _ => Ok(()),
+        }
     })
 }
 
@@ -56,7 +48,7 @@ fn while_vswitchd_is_down_nothing_is_done_by_halves_and_then_all_works_again() -
     let cloud = Cloud::new("vswdown", 1)?;
     let host = cloud.node(1)?.host().clone();
     let network = Network::numbered(1, Ipv6Policy::Drop);
-    ask(&cloud, |client| async move { client.put_bridge("xapi1", &tunnels_to(1001, &[2])).await })??;
+    cloud.call_on_host(1, |client| async move { client.put_bridge("xapi1", &tunnels_to(1001, &[2])).await })??;
     cloud.plug(&network, 1, 1)?;
     let before = Snapshot::of(&host)?;
 
@@ -65,14 +57,15 @@ fn while_vswitchd_is_down_nothing_is_done_by_halves_and_then_all_works_again() -
     let file = database_file(&host)?;
     every_change_fails(&cloud, Code::SwitchUnavailable)?;
     ensure!(database_file(&host)? == file, "something was written to the database");
-    let seen = ask(&cloud, |client| async move { client.bridge("xapi1").await })??;
+    let seen = cloud.call_on_host(1, |client| async move { client.bridge("xapi1").await })??;
     ensure!(seen.flows.state == FlowsState::Unknown, "its flows are gone: {:?}", seen.flows);
 
     host.start_vswitchd()?;
     cloud.wait_until_ready(1)?;
     cloud.wait_for_rules(&network, 1)?;
     before.expect_same(&Snapshot::of(&host)?)?;
-    let again = ask(&cloud, |client| async move { client.put_bridge("xapi1", &tunnels_to(1001, &[2])).await })??;
+    let again =
+        cloud.call_on_host(1, |client| async move { client.put_bridge("xapi1", &tunnels_to(1001, &[2])).await })??;
     assert_eq!((again.outcome, again.bridge.flows.state), (Outcome::Unchanged, FlowsState::InSync));
     Ok(())
 }
@@ -96,7 +89,8 @@ fn vswitchd_that_ends_in_the_middle_of_a_request_leaves_what_the_answer_says() -
     host.start_vswitchd()?;
     cloud.wait_until_ready(1)?;
     cloud.wait_for_rules(&Network::numbered(1, Ipv6Policy::Drop), 1)?;
-    let again = ask(&cloud, |client| async move { client.put_bridge("xapi1", &tunnels_to(1001, &[2, 3])).await })??;
+    let again = cloud
+        .call_on_host(1, |client| async move { client.put_bridge("xapi1", &tunnels_to(1001, &[2, 3])).await })??;
     assert_eq!((again.outcome, again.bridge.flows.state), (Outcome::Unchanged, FlowsState::InSync));
     ensure!(again.bridge.tunnels.iter().all(|tunnel| tunnel.state == TunnelState::Up), "{again:?}");
     Ok(())
@@ -106,15 +100,15 @@ fn vswitchd_that_ends_in_the_middle_of_a_request_leaves_what_the_answer_says() -
 fn the_database_goes_and_comes_back_without_a_restart_of_the_daemon() -> Result<()> {
     let cloud = Cloud::new("dbdown", 1)?;
     let (node, host) = (cloud.node(1)?, cloud.node(1)?.host().clone());
-    ask(&cloud, |client| async move { client.put_bridge("xapi1", &tunnels_to(1001, &[2])).await })??;
+    cloud.call_on_host(1, |client| async move { client.put_bridge("xapi1", &tunnels_to(1001, &[2])).await })??;
     let (before, pid) = (Snapshot::of(&host)?, node.pid());
 
     host.kill_ovsdb();
     wait_until_not_ready(&cloud)?;
     every_change_fails(&cloud, Code::SwitchUnavailable)?;
     for answer in [
-        ask(&cloud, |client| async move { client.bridge("xapi1").await.map(drop) })?,
-        ask(&cloud, |client| async move { client.bridges().await.map(drop) })?,
+        cloud.call_on_host(1, |client| async move { client.bridge("xapi1").await.map(drop) })?,
+        cloud.call_on_host(1, |client| async move { client.bridges().await.map(drop) })?,
     ] {
         problem(answer, Code::SwitchUnavailable).context("what is not known must not be told")?;
     }
@@ -122,7 +116,7 @@ fn the_database_goes_and_comes_back_without_a_restart_of_the_daemon() -> Result<
     host.start_ovsdb()?;
     cloud.wait_until_ready(1)?;
     before.expect_same(&Snapshot::of(&host)?)?;
-    let added = ask(&cloud, |client| async move { client.post_tunnel("xapi1", &tunnel_to(3)).await })??;
+    let added = cloud.call_on_host(1, |client| async move { client.post_tunnel("xapi1", &tunnel_to(3)).await })??;
     assert_eq!((added.outcome, added.tunnel.state), (Outcome::Created, TunnelState::Up));
     assert_eq!(node.pid(), pid, "the daemon has lived on");
     Ok(())
@@ -145,7 +139,8 @@ fn the_database_that_goes_in_the_middle_of_a_request_leaves_its_outcome_unknown(
     host.resume_vswitchd()?;
     host.start_ovsdb()?;
     cloud.wait_until_ready(1)?;
-    let again = ask(&cloud, |client| async move { client.put_bridge("xapi1", &tunnels_to(1001, &[2])).await })??;
+    let again =
+        cloud.call_on_host(1, |client| async move { client.put_bridge("xapi1", &tunnels_to(1001, &[2])).await })??;
     ensure!(matches!(again.outcome, Outcome::Unchanged | Outcome::Updated), "{again:?}");
     assert_eq!(again.bridge.flows.state, FlowsState::InSync);
     Ok(())
@@ -163,7 +158,8 @@ fn a_refused_tunnel_is_taken_away_and_told_and_the_good_ones_stay() -> Result<()
     host.wait_for_ofport("theirs")?;
     let theirs = host.vsctl(["list", "Port", "theirs"])?;
 
-    let answer = ask(&cloud, |client| async move { client.put_bridge("xapi1", &tunnels_to(1001, &[2, 3, 4])).await })?;
+    let answer = cloud
+        .call_on_host(1, |client| async move { client.put_bridge("xapi1", &tunnels_to(1001, &[2, 3, 4])).await })?;
     let refused = problem(answer, Code::SwitchRefused)?;
     let bad: Vec<_> = refused.refused.iter().map(|bad| (bad.port.as_str(), bad.to.as_str())).collect();
     assert_eq!(bad, [("t1001-1-3", "3")]);
@@ -175,13 +171,13 @@ fn a_refused_tunnel_is_taken_away_and_told_and_the_good_ones_stay() -> Result<()
     assert_eq!(ports.lines().collect::<Vec<_>>(), ["t1001-1-2", "t1001-1-4"]);
 
     // By itself, beside good ones of the same instant, and again.
-    let answer = ask(&cloud, |client| async move { client.post_tunnel("xapi1", &tunnel_to(3)).await })?;
+    let answer = cloud.call_on_host(1, |client| async move { client.post_tunnel("xapi1", &tunnel_to(3)).await })?;
     problem(answer, Code::SwitchRefused)?;
     assert_eq!(host.vsctl(["list-ports", "xapi1"])?, ports);
     assert_eq!(host.vsctl(["list", "Port", "theirs"])?, theirs, "theirs is untouched");
 
     host.vsctl(["del-br", "other"])?;
-    let good = ask(&cloud, |client| async move { client.post_tunnel("xapi1", &tunnel_to(3)).await })??;
+    let good = cloud.call_on_host(1, |client| async move { client.post_tunnel("xapi1", &tunnel_to(3)).await })??;
     assert_eq!((good.outcome, good.tunnel.state), (Outcome::Created, TunnelState::Up));
     Ok(())
 }
@@ -192,12 +188,14 @@ fn a_bridge_whose_name_a_device_of_the_host_has_is_told_and_leaves_nothing() -> 
     let host = cloud.node(1)?.host().clone();
     host.run("ip", ["link", "add", "taken", "type", "bridge"])?;
     let before = Snapshot::of(&host)?;
-    let answer = ask(&cloud, |client| async move { client.put_bridge("taken", &tunnels_to(1001, &[2])).await })?;
+    let answer =
+        cloud.call_on_host(1, |client| async move { client.put_bridge("taken", &tunnels_to(1001, &[2])).await })?;
     let refused = problem(answer, Code::SwitchRefused)?;
     ensure!(refused.detail.contains("could not open network device taken"), "{refused:?}");
     before.expect_same(&Snapshot::of(&host)?)?;
     host.run("ip", ["link", "del", "taken"])?;
-    let made = ask(&cloud, |client| async move { client.put_bridge("taken", &tunnels_to(1001, &[2])).await })??;
+    let made =
+        cloud.call_on_host(1, |client| async move { client.put_bridge("taken", &tunnels_to(1001, &[2])).await })??;
     assert_eq!(made.outcome, Outcome::Created);
     Ok(())
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_api::{Code, FlowsState, Ipv6Policy, Level, Outcome};
 use ovstunnel_e2e::{Cloud, Network, NodeConfig, tunnel_to, tunnels_to};
 use ovstunnel_lab::{Host, wait_until};
-use ovstunnelctl::client::{Client, ClientError};
+use ovstunnelctl::client::ClientError;
 
 const SOON: Duration = Duration::from_secs(20);
 /// `[ovs] timeout`.
@@ -16,15 +16,6 @@ const TIMEOUT: Duration = Duration::from_secs(4);
 const ANSWERED: Duration = Duration::from_secs(4 + 1 + 2);
 /// Within which a hang must be seen, with the same slack.
 const SEEN: Duration = Duration::from_secs(5 + 2);
-
-fn ask<T, F>(cloud: &Cloud, call: impl FnOnce(Client) -> F + Send + 'static) -> Result<T>
-where
-    T: Send + 'static,
-    F: Future<Output = T> + Send + 'static,
-{
-    let client = cloud.node(1)?.local_client()?;
-    Ok(cloud.manager().run(async move { call(client).await }))
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Daemon {
@@ -79,7 +70,7 @@ fn requests(cloud: &Cloud) -> Result<Vec<Timed>> {
 fn cloud(tag: &str) -> Result<Cloud> {
     let config = NodeConfig { timeout: format!("{}s", TIMEOUT.as_secs()), ..NodeConfig::default() };
     let cloud = Cloud::with_config(tag, 1, config)?;
-    ask(&cloud, |client| async move {
+    cloud.call_on_host(1, |client| async move {
         client.put_bridge("xapi1", &tunnels_to(1001, &[2])).await?;
         client.put_bridge("xapi4", &tunnels_to(1004, &[2])).await
     })??;
@@ -98,7 +89,7 @@ fn hangs(tag: &str, daemon: Daemon) -> Result<()> {
         ensure!(*took < ANSWERED, "{what} took {took:?}: {answer:?}");
     }
     let reason = wait_until("the daemon to say that it hangs", SOON, || {
-        let ready = ask(&cloud, |client| async move { client.readyz().await })??;
+        let ready = cloud.call_on_host(1, |client| async move { client.readyz().await })??;
         match ready.reason {
             Some(reason) if reason.contains("hangs") => Ok(reason),
             other => Err(anyhow!("{other:?}")),
@@ -107,7 +98,7 @@ fn hangs(tag: &str, daemon: Daemon) -> Result<()> {
     let seen = frozen.elapsed();
     println!("{daemon:?}: {reason} after {seen:?}");
     ensure!(reason.contains(daemon.name()) && reason.contains("stopped by a signal"), "{reason}");
-    let doctor = ask(&cloud, |client| async move { client.doctor(false).await })??;
+    let doctor = cloud.call_on_host(1, |client| async move { client.doctor(false).await })??;
     let told = doctor.findings.iter().find(|finding| finding.check == "ready").context("no finding")?;
     ensure!(told.level == Level::Fail && told.reason.contains(daemon.name()), "{told:?}");
 
@@ -119,7 +110,8 @@ fn hangs(tag: &str, daemon: Daemon) -> Result<()> {
         ensure!(code == expected, "{what}: {answer:?}");
     }
     if daemon == Daemon::Vswitchd {
-        let same = ask(&cloud, |client| async move { client.put_bridge("xapi1", &tunnels_to(1001, &[2])).await })?;
+        let same =
+            cloud.call_on_host(1, |client| async move { client.put_bridge("xapi1", &tunnels_to(1001, &[2])).await })?;
         if let Ok(same) = same {
             assert_eq!((same.outcome, same.bridge.flows.state), (Outcome::Unchanged, FlowsState::Unknown));
         }
@@ -146,7 +138,7 @@ fn hangs(tag: &str, daemon: Daemon) -> Result<()> {
             },
         }
     }
-    ask(&cloud, |client| async move {
+    cloud.call_on_host(1, |client| async move {
         client.delete_bridge("xapi2").await?;
         client.put_bridge("xapi1", &tunnels_to(1001, &[2])).await?;
         client.put_bridge("xapi4", &tunnels_to(1004, &[2])).await

@@ -7,7 +7,6 @@ use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_api::{Bridge, HealthState, Ipv6Policy, Ready, Reason, Severity};
 use ovstunnel_e2e::{Cloud, Network, NodeConfig, Old, Place, VpcCloud};
 use ovstunnel_lab::{Host, wait_until};
-use ovstunnelctl::client::Client;
 
 /// For what comes with the next look; how long it does take is printed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -92,22 +91,12 @@ fn follow(host: &Host, reason: &Reason) -> Result<()> {
     shell(host, command)
 }
 
-/// Asks the daemon on its own host: the way from elsewhere may be what is broken.
-fn ask<T, F>(place: &Place, call: impl FnOnce(Client) -> F + Send + 'static) -> Result<T>
-where
-    T: Send + 'static,
-    F: Future<Output = T> + Send + 'static,
-{
-    let client = place.node()?.local_client()?;
-    Ok(place.cloud.manager().run(async move { call(client).await }))
-}
-
 fn bridge(place: &Place) -> Result<Bridge> {
-    Ok(ask(place, |client| async move { client.bridge("xapi1").await })??)
+    Ok(place.cloud.call_on_host(1, |client| async move { client.bridge("xapi1").await })??)
 }
 
 fn ready(place: &Place) -> Result<Ready> {
-    Ok(ask(place, |client| async move { client.readyz().await })??)
+    Ok(place.cloud.call_on_host(1, |client| async move { client.readyz().await })??)
 }
 
 fn reasons_of_host(place: &Place) -> Result<Vec<Reason>> {

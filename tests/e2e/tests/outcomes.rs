@@ -84,17 +84,9 @@ impl Bench {
         Ok(Bench { tools, cloud, host })
     }
 
-    fn ask<T: Send + 'static, F>(&self, call: impl FnOnce(Client) -> F + Send + 'static) -> Result<T>
-    where
-        F: Future<Output = T> + Send + 'static,
-    {
-        let client = self.cloud.node(1)?.local_client()?;
-        Ok(self.cloud.manager().run(async move { call(client).await }))
-    }
-
     /// The state before each case.
     fn reset(&self) -> Result<()> {
-        self.ask(|client| async move {
+        self.cloud.call_on_host(1, |client| async move {
             let drop_ipv6 = |key, hosts| PutBridge { ipv6: Some(Ipv6Policy::Drop), ..tunnels_to(key, hosts) };
             client.put_bridge("xapi1", &drop_ipv6(1001, &[2])).await?;
             client.put_bridge("xapi3", &drop_ipv6(1003, &[2])).await?;
@@ -106,9 +98,9 @@ impl Bench {
     /// Waits until the daemon knows everything and all is as it must be, and looks itself.
     fn in_sync(&self) -> Result<()> {
         wait_until("all to be in order", SOON, || {
-            let ready = self.ask(|client| async move { client.readyz().await })??;
+            let ready = self.cloud.call_on_host(1, |client| async move { client.readyz().await })??;
             ensure!(ready.ready, "{ready:?}");
-            for bridge in self.ask(|client| async move { client.bridges().await })??.bridges {
+            for bridge in self.cloud.call_on_host(1, |client| async move { client.bridges().await })??.bridges {
                 ensure!(bridge.flows.state == FlowsState::InSync, "{bridge:?}");
                 let there = flows(&self.host, &bridge.name)?;
                 ensure!(there.len() == usize::try_from(bridge.flows.expected)?, "{bridge:?}: {there:?}");
