@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use ovstunnel_api::{Bridge, HealthState, Ipv6Policy, Ready, Reason, Severity};
-use ovstunnel_e2e::{Cloud, Network, NodeConfig, Old, Place, VpcCloud};
+use ovstunnel_api::{Bridge, HealthState, Ipv6Policy, Level, PostTunnel, Ready, Reason, Severity};
+use ovstunnel_e2e::{Cloud, Network, NodeConfig, Old, Place, VpcCloud, tunnel_to};
 use ovstunnel_lab::{Host, wait_until};
 
 /// For what comes with the next look; how long it does take is printed.
@@ -258,5 +258,28 @@ fn a_vif_whose_device_is_gone_does_not_keep_a_bridge_from_going() -> Result<()> 
     let removed = remove()??;
     ensure!(removed.outcome == ovstunnel_api::Outcome::Removed, "{removed:?}");
     ensure!(!host.vsctl(["list-br"])?.contains("xapi1"), "it is still there");
+    Ok(())
+}
+
+/// The kernel has a way, Open vSwitch does not take it: no row and no flow shows that, only a frame that is followed does.
+/// `doctor` follows all frames when it is asked, and does not wait for the turn of the daemon, which is a frame a second.
+#[test]
+fn doctor_follows_frames_and_says_what_ends_them() -> Result<()> {
+    let place = Place::new("follow", NodeConfig::default())?;
+    let of_frames = || {
+        let answer = place.cloud.call_on_host(1, |client| async move { client.doctor(false).await })??;
+        anyhow::Ok(answer.findings.into_iter().filter(|finding| finding.check == "trace").collect::<Vec<_>>())
+    };
+    let well = of_frames()?;
+    ensure!(well.iter().all(|finding| finding.level == Level::Ok), "{well:?}");
+    shell(place.host()?, "ip route add 198.51.100.0/24 dev br-phy")?;
+    let tunnel = PostTunnel { remote_ip: "198.51.100.9".into(), ..tunnel_to(9) };
+    place.cloud.call_on_host(1, |client| async move { client.post_tunnel("xapi1", &tunnel).await })??;
+    let found = of_frames()?;
+    let [finding] = &found[..] else { return Err(anyhow!("{found:#?}")) };
+    ensure!(finding.level == Level::Fail, "{finding:?}");
+    for part in ["t1001-1-9", "native tunnel routing failed"] {
+        ensure!(finding.reason.contains(part), "{part} is not in: {}", finding.reason);
+    }
     Ok(())
 }

@@ -186,7 +186,9 @@ impl Inside {
         let bridge = self.switch.observer().read(|db| db.view().bridge("xapi1")).context("no bridge")?;
         let desired = DesiredBridge::from_record(&bridge).context("not ours")?;
         let real = self.switch.real().context("not real")?;
-        Ok(self.runtime.block_on(witness::follow_all(real, &bridge, &desired, &Settings::default())))
+        let settings = Settings::default();
+        let astray = witness::follow_all(real, &bridge, &desired, &settings);
+        self.runtime.block_on(astray).context("the switch does not say how its ports are numbered")
     }
 }
 

@@ -6,9 +6,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use ovstunnel_api::{Bridge, Tunnel, TunnelState};
-use ovstunnel_core::{DesiredBridge, ObservedBridge, View};
+use ovstunnel_core::{DesiredBridge, ObservedBridge, Trace, View};
 use ovstunnel_ovs::{Row, Rows};
 use serde_json::Value;
+use tokio::time::{Duration, Instant};
 
 use super::Now;
 use super::addresses::OnBridge;
@@ -16,6 +17,7 @@ use super::health::Read;
 use super::openvswitch::Datapath;
 use super::underlay::{Remote, VifMtu};
 use crate::interfaces::{Device, Route};
+use crate::witness;
 
 /// Bridges whose flows are read at the same time.
 const AT_ONCE: usize = 4;
@@ -33,14 +35,38 @@ pub(super) fn managed(now: &Now<'_>) -> Vec<ObservedBridge> {
     bridges(now).into_iter().filter(|bridge| DesiredBridge::from_record(bridge).is_some()).collect()
 }
 
-/// Each bridge with all flows of its first table, or why they cannot be read.
+/// How long frames are followed, of all bridges together: the answer must come within what a caller waits.
+const FOLLOWED: Duration = Duration::from_secs(10);
+
+/// Bridges with more ports than this are left to the daemon's own turn: to follow a frame costs with their number, and each port
+/// has one of its own.
+const PORTS: usize = 200;
+
+/// Each bridge with what the switch says of it now.
 pub(super) async fn with_flows(now: &Now<'_>, bridges: Vec<ObservedBridge>) -> Vec<Read> {
+    let until = Instant::now() + FOLLOWED;
     let read = async |bridge: ObservedBridge| {
         let dump = now.switch.entry_flows(&bridge.name).await.map_err(|error| error.to_string());
-        (bridge, dump)
+        let traces = tokio::time::timeout_at(until, astray(now, &bridge)).await.ok().flatten();
+        Read { bridge, dump, traces }
     };
     let each: Vec<BoxFuture<'_, _>> = bridges.into_iter().map(|bridge| read(bridge).boxed()).collect();
     futures_util::stream::iter(each).buffered(AT_ONCE).collect().await
+}
+
+/// Frames that go astray, each as often as it is followed: the mirror may have been behind the switch once.
+async fn astray(now: &Now<'_>, bridge: &ObservedBridge) -> Option<Vec<Trace>> {
+    let (real, desired) = (now.switch.real()?, DesiredBridge::from_record(bridge)?);
+    if bridge.ports.len() > PORTS {
+        return None;
+    }
+    let follow = || witness::follow_all(real, bridge, &desired, now.settings);
+    let first = follow().await?;
+    if first.is_empty() {
+        return Some(first);
+    }
+    let second = follow().await?;
+    Some(second.into_iter().filter(|trace| first.contains(trace)).collect())
 }
 
 fn name(row: &Row) -> &str {

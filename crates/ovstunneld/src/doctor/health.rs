@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use ovstunnel_api::{Finding, Level};
 use ovstunnel_core::{
-    DesiredBridge, Facts, FlowsSeen, ObservedBridge, REQUIREMENTS, Reason, SeenBy, Severity, Witness, bridge_health,
+    DesiredBridge, Facts, FlowsSeen, ObservedBridge, REQUIREMENTS, Reason, SeenBy, Severity, Trace, Witness,
+    bridge_health,
 };
 
 use super::Now;
@@ -14,17 +15,26 @@ use super::finding::{About, fail, ok, warn};
 /// What is said elsewhere: of fresher knowledge, what a look would change now; and of the host, what its bridges have from it.
 const ELSEWHERE: [&str; 3] = ["drift", "flows_unknown", "underlay"];
 
-/// A bridge, and all flows of its first table, or why they cannot be read.
-pub(super) type Read = (ObservedBridge, Result<String, String>);
+/// What the switch says of a bridge when it is asked now.
+pub(super) struct Read {
+    pub bridge: ObservedBridge,
+    /// All flows of its first table, or why they cannot be read.
+    pub dump: Result<String, String>,
+    /// Which frames go astray; none where there was no time to follow all.
+    pub traces: Option<Vec<Trace>>,
+}
 
 /// What is wrong, and of each requirement that holds everywhere that it does.
 pub(super) fn check(now: &Now<'_>, bridges: &[Read]) -> Vec<Finding> {
     let mut reasons = now.survey.reasons.clone();
     let (mut unread, mut asked) = (Vec::new(), bridges.is_empty());
-    for (bridge, dump) in bridges {
+    for Read { bridge, dump, traces } in bridges {
         let told = now.witnesses.get(bridge.uuid);
         asked |= told.is_some();
         let mut witness = told.map(|told| told.witness).unwrap_or_default();
+        if let Some(traces) = traces {
+            witness.traces.clone_from(traces);
+        }
         match dump {
             Ok(dump) => witness.foreign = dump.lines().map(str::to_owned).collect(),
             Err(error) => unread.push(super::unread("shadowing_flow", &format!("the flows cannot be read: {error}"))),

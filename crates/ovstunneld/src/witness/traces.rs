@@ -137,22 +137,22 @@ impl Watch {
     }
 }
 
-/// Follows all frames of a bridge, and says which went astray. Has no side effects.
+/// Follows all frames of a bridge, and says which went astray; nothing where the switch does not say how its ports are numbered.
+/// Has no side effects.
 pub async fn follow_all(
     real: &RealSwitch,
     bridge: &ObservedBridge,
     desired: &DesiredBridge,
     settings: &Settings,
-) -> Vec<Trace> {
-    let mut questions = real.questions();
-    let Some(ports) = questions.datapath_ports().await.and_then(|mut ports| ports.remove(&bridge.name)) else {
-        return vec![];
-    };
+) -> Option<Vec<Trace>> {
+    let mut questions = real.lend();
+    let ports = questions.datapath_ports().await?.remove(&bridge.name)?;
     let learnt = questions.learnt(&bridge.name).await;
     let mut astray = Vec::new();
     for frame in Frames::of(bridge, desired, settings, &learnt).all() {
         let followed = questions.follow(&bridge.name, &frame, &ports).await;
         astray.extend(followed.and_then(|followed| frame.judge(&followed)));
     }
-    astray
+    real.give_back(questions);
+    Some(astray)
 }

@@ -13,7 +13,8 @@ use crate::readable;
 pub(crate) fn names(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     again::<BridgeName>(&text, 15);
-    again::<PortName>(&text, 15);
+    // The name of a tunnel of the Python plugin has the decimal key and two ids of up to 20 characters, as they are.
+    again::<PortName>(&text, "t4294967295--".len() + 2 * 20);
     again::<HostId>(&text, 64);
     again::<VpcId>(&text, 64);
     again::<AclId>(&text, 64);
