@@ -105,8 +105,8 @@ const CASES: &[Case] = &[
         "POST",
         "xapi1/tunnels",
         r#"{"from":1,"to":1,"remote_ip":"192.0.2.3"}"#,
-        InvalidRequest,
-        Field("to", "must be another host's id", Some("1")),
+        Conflict,
+        InTheWay("xapi1", "to is 1, and that is the id of this host itself"),
     ),
     (
         "POST",

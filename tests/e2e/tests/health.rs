@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_api::{Bridge, HealthState, Ipv6Policy, Level, PostTunnel, Ready, Reason, Severity};
 use ovstunnel_e2e::{Cloud, Network, NodeConfig, Old, Place, VpcCloud, tunnel_to};
-use ovstunnel_lab::{Host, wait_until};
+use ovstunnel_lab::{DEADLINE, Host, Kind, VmSpec, run, unhurried, wait_until};
 
 /// For what comes with the next look; how long it does take is printed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -40,7 +40,7 @@ const fn fails(what: &'static str, subject: &'static str, harm: Harm, commands: 
 }
 
 /// Told of the bridge.
-const OF_BRIDGE: [Fault; 11] = [
+const OF_BRIDGE: [Fault; 16] = [
     told("fail_mode", "xapi1", Harm::Later, &["ovs-vsctl set-fail-mode xapi1 secure"]),
     told("controller", "xapi1", Harm::Later, &["ovs-vsctl set-controller xapi1 tcp:127.0.0.1:6699"]),
     fails(
@@ -67,6 +67,17 @@ const OF_BRIDGE: [Fault; 11] = [
     ),
     told("vif_mtu", "vif1.0", Harm::Later, &["ovs-vsctl set Interface vif1.0 mtu_request=600"]),
     fails("datapath", "xapi1", Harm::PingFails, &["ovs-vsctl set Bridge xapi1 datapath_type=system"]),
+    // What only the switch itself tells.
+    fails("fragments", "xapi1", Harm::Later, &["ovs-ofctl set-frags xapi1 drop"]),
+    told("port_config", "vif1.0", Harm::PingFails, &["ovs-ofctl -O OpenFlow10 mod-port xapi1 vif1.0 no-receive"]),
+    told("port_config", "vif1.0", Harm::Later, &["ovs-ofctl -O OpenFlow10 mod-port xapi1 vif1.0 no-flood"]),
+    fails("static_address", "xapi1", Harm::PingFails, &["ovs-appctl fdb/add xapi1 vif1.0 0 MAC2"]),
+    fails(
+        "shadowing_flow",
+        "xapi1",
+        Harm::PingFails,
+        &["ovs-ofctl add-flow xapi1 cookie=0x77,priority=2000,tun_id=1001,actions=drop"],
+    ),
 ];
 
 /// Told of the host, once, and the host is not ready.
@@ -145,7 +156,8 @@ fn expect_harm(place: &Place, harm: Harm) -> Result<()> {
 
 fn seen_and_mended(place: &Place, fault: &Fault, told: impl Fn() -> Result<Vec<Reason>>, dead: bool) -> Result<()> {
     let host = place.host()?;
-    fault.commands.iter().try_for_each(|command| shell(host, command))?;
+    let of_peer = place.vms[1].mac().to_string();
+    fault.commands.iter().try_for_each(|command| shell(host, &command.replace("MAC2", &of_peer)))?;
     let reason = wait_for(fault, told)?;
     expect_harm(place, fault.harm)?;
     if dead {
@@ -259,6 +271,56 @@ fn a_vif_whose_device_is_gone_does_not_keep_a_bridge_from_going() -> Result<()> 
     ensure!(removed.outcome == ovstunnel_api::Outcome::Removed, "{removed:?}");
     ensure!(!host.vsctl(["list-br"])?.contains("xapi1"), "it is still there");
     Ok(())
+}
+
+/// Two VMs of one host with one address, both of which speak all the time: to the switch it looks as a loop does.
+#[test]
+fn a_loop_is_told_with_its_two_ports() -> Result<()> {
+    let place = Place::new("loop", NodeConfig::default())?;
+    wait_until_well(&place)?;
+    let mut streams = Vec::new();
+    for (number, vif) in [(21, "vif21.0"), (22, "vif22.0")] {
+        let spec = VmSpec::numbered(number).network(&place.network.bridge).mac("02:aa:00:00:00:21".parse()?);
+        let vm = place.host()?.plug_vm(&place.network.bridge, vif, spec)?;
+        streams.push(place.cloud.lab().stream(&vm, &Kind::FLOODED, unhurried(Duration::from_millis(5)))?);
+    }
+    let told = || Ok(bridge(&place)?.health.reasons);
+    let fault = fails("loop", "xapi1", Harm::Later, &[]);
+    let named = wait_until("the two ports to be named", PATIENCE, || {
+        let reason = wait_for(&fault, told)?;
+        let named = ["vif21.0", "vif22.0"].iter().all(|port| reason.evidence.contains(port));
+        named.then_some(reason.evidence.clone()).with_context(|| format!("{reason:?}"))
+    })?;
+    println!("{named}");
+    streams.into_iter().try_for_each(|stream| stream.stop().map(drop))?;
+    wait_until_well(&place)
+}
+
+#[test]
+fn a_full_table_of_addresses_is_told_with_the_port_that_fills_it() -> Result<()> {
+    let place = Place::new("full", NodeConfig::default())?;
+    wait_until_well(&place)?;
+    // A VM that speaks by ever more addresses, as one does that wants others' frames to be flooded.
+    let speak = "import socket, struct, time
+card = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+card.bind(('eth0', 0))
+for number in range(56000):
+    card.send(b'\\xff' * 6 + b'\\x02\\xaa' + struct.pack('>I', number) + b'\\x88\\xb5' + bytes(46))
+    if number % 100 == 0:
+        time.sleep(0.002)";
+    let told = || {
+        let mut command = place.vms[0].command("python3");
+        command.args(["-c", speak]);
+        run(command, DEADLINE)?;
+        Ok(bridge(&place)?.health.reasons)
+    };
+    let fault = Fault { severity: Severity::Degraded, ..fails("address_table_full", "xapi1", Harm::Later, &[]) };
+    let reason = wait_for(&fault, told)?;
+    ensure!(reason.evidence.contains("by port vif1.0") && reason.remedy.contains("vif1.0"), "{reason:?}");
+    println!("{}: {}", reason.evidence, reason.remedy);
+    ensure!(reason.remedy.ends_with("`ovs-appctl fdb/flush xapi1`"), "{reason:?}");
+    shell(place.host()?, "ovs-appctl fdb/flush xapi1")?;
+    wait_until_well(&place)
 }
 
 /// The kernel has a way, Open vSwitch does not take it: no row and no flow shows that, only a frame that is followed does.

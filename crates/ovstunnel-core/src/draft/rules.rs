@@ -67,8 +67,8 @@ pub(super) fn checked_tunnel(create: &CreateTunnel, bridge: &DesiredBridge) -> R
         _ => {}
     }
     let tunnel = DesiredTunnel::new(create.from.clone(), create.to.clone(), key, create.remote_ip);
-    not_to_itself("to", &tunnel)?;
     between_hosts("", &tunnel, bridge.host(), &bridge.name)?;
+    not_to_itself("to", &tunnel)?;
     named(tunnel, create, bridge)
 }
 
@@ -98,6 +98,7 @@ pub(super) fn complete_set(
             return Err(invalid(format!("tunnels[{n}].from"), rule, ""));
         };
         let mut tunnel = DesiredTunnel::new(from, spec.to.clone(), key, spec.remote_ip);
+        between_hosts(&format!("tunnels[{n}]."), &tunnel, bridge.host(), &bridge.name)?;
         not_to_itself(&format!("tunnels[{n}].to"), &tunnel)?;
         between_hosts(&format!("tunnels[{n}]."), &tunnel, home, &bridge.name)?;
         if let Some(first) = addresses.insert(spec.remote_ip, n) {

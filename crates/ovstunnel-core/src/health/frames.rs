@@ -56,23 +56,33 @@ fn addresses(facts: &Facts<'_>) -> Vec<Reason> {
     let (Some(table), name) = (facts.witness.addresses, &facts.observed.name) else { return vec![] };
     let mut reasons = Vec::new();
     if table.moves_per_second > STORM {
-        let evidence = format!(
-            "a loop is running on bridge {name}: {} times a second an address moves from one port to another",
-            table.moves_per_second
-        );
-        let remedy = format!(
-            "`ovs-appctl fdb/show {name}`, twice, shows between which two ports: take the second way out of the network away"
-        );
+        let between = match &facts.witness.moving {
+            Some((one, other)) => format!("between ports {one} and {other}"),
+            None => "from one port to another".to_owned(),
+        };
+        let moves = table.moves_per_second;
+        let evidence = format!("a loop is running on bridge {name}: {moves} times a second an address moves {between}");
+        let remedy = match &facts.witness.moving {
+            Some(_) => "take the second way between the networks behind these two ports away".to_owned(),
+            None => format!("`ovs-appctl fdb/show {name}`, twice, shows between which two: take the second way away"),
+        };
         reasons.push(failed("loop", name, evidence, remedy));
     }
     if table.max > 0 && table.entries >= table.max {
+        let by = match &facts.witness.filled_by {
+            Some((port, count)) => format!(", {count} of them by port {port}"),
+            None => String::new(),
+        };
         let evidence = format!(
-            "the table of addresses of bridge {name} is full, {} of {}: frames to others are flooded",
+            "the table of addresses of bridge {name} is full, {} of {}{by}: frames to others are flooded",
             table.entries, table.max
         );
-        let remedy = format!(
-            "`ovs-appctl fdb/show {name}` shows the VIF that fills it: have that VM stop; then `ovs-appctl fdb/flush {name}`"
-        );
+        let remedy = match &facts.witness.filled_by {
+            Some((port, _)) => format!("have the VM behind {port} stop; then `ovs-appctl fdb/flush {name}`"),
+            None => format!(
+                "`ovs-appctl fdb/show {name}` shows who fills it; once that stops `ovs-appctl fdb/flush {name}`"
+            ),
+        };
         reasons.push(degraded("address_table_full", name, evidence, remedy));
     }
     reasons

@@ -186,6 +186,12 @@ fn what_the_switch_testifies_is_judged() {
     for (witness, what, subject, severity) in rows {
         assert_eq!(told(&testified(witness)), [(what, subject, severity)]);
     }
+    let moving = Some(("vif1.0".to_owned(), "eth1".to_owned()));
+    let evidence = &testified(Witness { moving, ..table(5, 51) })[0].evidence;
+    assert!(evidence.ends_with("51 times a second an address moves between ports vif1.0 and eth1"), "{evidence}");
+    let filled = &testified(Witness { filled_by: Some(("vif1.0".to_owned(), 49_990)), ..table(50_000, 0) })[0];
+    assert!(filled.evidence.contains("full, 50000 of 50000, 49990 of them by port vif1.0"), "{}", filled.evidence);
+    assert!(filled.remedy.starts_with("have the VM behind vif1.0 stop"), "{}", filled.remedy);
     let down = PortConfig { down: true, ..PortConfig::default() };
     for harmless in [
         table(49_999, 50),

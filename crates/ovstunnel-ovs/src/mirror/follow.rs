@@ -19,8 +19,9 @@ use tokio_util::codec::FramedRead;
 
 use super::db::Db;
 use super::frame::JsonFrames;
-use super::pulse::{Judge, LOOK_EVERY, Pulse, look_at, process_of};
+use super::pulse::{Judge, LOOKS, Pulse, look_at, process_of};
 use super::tables::{Schema, Update, monitored};
+use crate::seconds::{is_whole, seconds};
 use crate::{Health, Observer};
 
 /// The sign of life that the database is asked for, and the id of its answer.
@@ -80,13 +81,13 @@ async fn follow_once(observer: &Observer, socket: &Path, judge: &mut Judge) -> i
     let (process, (read, mut write)) = (process_of(&connection), connection.into_split());
     write.write_all(SCHEMA).await?;
     judge.asked(Instant::now());
-    let (mut frames, mut tick, mut told) = (FramedRead::new(read, JsonFrames::default()), looks(), false);
+    let (mut frames, mut tick, mut told) = (FramedRead::new(read, JsonFrames::default()), seconds(LOOKS), false);
     loop {
         let frame = tokio::select! {
             frame = frames.next() => frame,
             Ok(()) = asked_for.changed() => return Ok(Anew),
             now = tick.tick() => {
-                if judge.is_due(now) {
+                if judge.is_due(is_whole(now)) {
                     judge.asked(now);
                     write.write_all(ECHO).await?;
                 }
@@ -98,7 +99,7 @@ async fn follow_once(observer: &Observer, socket: &Path, judge: &mut Judge) -> i
                 continue;
             }
         };
-        judge.heard(Instant::now());
+        judge.heard();
         let closed = || io::Error::new(io::ErrorKind::UnexpectedEof, "the database closed the connection");
         let frame = frame.ok_or_else(closed)??;
         if !std::mem::replace(&mut told, true) {
@@ -204,18 +205,18 @@ pub(crate) async fn control_socket(rundir: &Path) -> io::Result<UnixStream> {
 async fn until_closed(observer: &Observer, connection: UnixStream) {
     let (process, (read, mut write)) = (process_of(&connection), connection.into_split());
     let mut frames = FramedRead::new(read, JsonFrames::default());
-    let (mut judge, mut tick) = (Judge::default(), looks());
+    let (mut judge, mut tick) = (Judge::default(), seconds(LOOKS));
     loop {
         tokio::select! {
             frame = frames.next() => match frame {
                 Some(Ok(_)) => {
-                    judge.heard(Instant::now());
+                    judge.heard();
                     observer.tell_pulse(Daemon::Vswitchd, Pulse::Answers);
                 }
                 _ => return,
             },
             now = tick.tick() => {
-                if judge.is_due(now) {
+                if judge.is_due(is_whole(now)) {
                     judge.asked(now);
                     if write.write_all(VERSION).await.is_err() {
                         return;
@@ -225,12 +226,6 @@ async fn until_closed(observer: &Observer, connection: UnixStream) {
             }
         }
     }
-}
-
-fn looks() -> tokio::time::Interval {
-    let mut tick = tokio::time::interval(LOOK_EVERY);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    tick
 }
 
 /// Whose sign of life it is.

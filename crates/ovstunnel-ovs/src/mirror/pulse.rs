@@ -11,11 +11,10 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
-/// A question goes out so long after the last answer.
-const ASK_AFTER: Duration = Duration::from_secs(1);
+/// How often in a second the process is looked at.
+pub(crate) const LOOKS: u32 = 4;
 
-/// How often the process is looked at.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
+const LOOK_EVERY: Duration = Duration::from_millis(1000 / LOOKS as u64);
 
 /// Who says nothing for so long hangs or is busy.
 const SILENT: Duration = Duration::from_secs(3);
@@ -50,14 +49,14 @@ pub(crate) struct Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
     asked: Option<Instant>,
-    answered: Option<Instant>,
+    heard: bool,
     looks: VecDeque<(Instant, Option<Seen>)>,
 }
 
 impl Judge {
-    /// Whether a question is due.
-    pub fn is_due(&self, now: Instant) -> bool {
-        self.asked.is_none() && self.answered.is_none_or(|at| now.saturating_duration_since(at) >= ASK_AFTER)
+    /// Whether a question is due: at the beginning, and each second where none waits for its answer.
+    pub fn is_due(&self, second_begins: bool) -> bool {
+        self.asked.is_none() && (second_begins || !self.heard)
     }
 
     /// A question goes out. One that has had no answer yet counts from its own time, also over another connection.
@@ -66,8 +65,8 @@ impl Judge {
     }
 
     /// Something came.
-    pub fn heard(&mut self, now: Instant) {
-        *self = Judge { answered: Some(now), ..Judge::default() };
+    pub fn heard(&mut self) {
+        *self = Judge { heard: true, ..Judge::default() };
     }
 
     /// How it is; `look` looks at the process, if that is needed.
@@ -120,7 +119,7 @@ mod tests {
     /// quarter of a second.
     fn silent_for(seconds: u64, cpu: impl Fn(u64) -> Option<Seen>) -> Vec<(u64, Pulse)> {
         let (start, mut judge) = (Instant::now(), Judge::default());
-        assert!(judge.is_due(start));
+        assert!(judge.is_due(false));
         judge.asked(start);
         let looks = (0..=seconds * 4).map(|n| n * 250);
         looks.map(|ms| (ms, judge.judge(start + Duration::from_millis(ms), || cpu(ms)))).collect()
@@ -165,16 +164,17 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_ends_it_and_the_next_question_waits_a_second() {
+    fn an_answer_ends_it_and_the_next_question_waits_for_the_next_second() {
         let (start, mut judge) = (Instant::now(), Judge::default());
         let at = |ms| start + Duration::from_millis(ms);
         judge.asked(at(0));
         for ms in (0..5000).step_by(250) {
             judge.judge(at(ms), || seen(1, 'S'));
         }
-        judge.heard(at(5000));
+        assert!(!judge.is_due(true));
+        judge.heard();
         assert_eq!(judge.judge(at(5000), || seen(1, 'S')), Pulse::Answers);
-        assert_eq!([5000, 5900, 6000].map(|ms| judge.is_due(at(ms))), [false, false, true]);
+        assert_eq!([false, true].map(|begins| judge.is_due(begins)), [false, true]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use ovstunnel_core::AddressTable;
-use ovstunnel_ovs::{AddressCounts, Questions, moved_between};
+use ovstunnel_ovs::{AddressCounts, Questions, RealSwitch, moved_between};
 use uuid::Uuid;
 
 use super::{AT_ONCE, Managed, Watch, port_name};
@@ -14,13 +14,15 @@ use super::{AT_ONCE, Managed, Watch, port_name};
 /// More moves than this in a second, in two samples, are a loop.
 const LOOP: u64 = 50;
 
-/// Each bridge is asked once in this time, and each second where addresses move.
-const ALL_IN: Duration = Duration::from_secs(120);
+/// Each bridge is asked twice, in two seconds that follow each other, in this time; and each second where addresses move.
+const ALL_IN: Duration = Duration::from_secs(60);
 
 /// What is remembered from second to second.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     turn: usize,
+    /// Bridges that had their turn in the second before.
+    again: BTreeSet<Uuid>,
     samples: HashMap<Uuid, Sample>,
 }
 
@@ -33,25 +35,36 @@ struct Sample {
     listed: Option<String>,
 }
 
+/// What a bridge has answered, and the connection that it was asked on.
+pub(super) type Counted = (Managed, Questions, Option<AddressCounts>);
+
+/// Asks these bridges at once.
+pub(super) async fn count(real: &RealSwitch, due: Vec<Managed>) -> Vec<Counted> {
+    let asked = due.into_iter().map(|bridge| async move {
+        let mut questions = real.lend();
+        let counts = questions.address_counts(bridge.name.as_str()).await;
+        (bridge, questions, counts)
+    });
+    futures_util::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await
+}
+
 impl Watch {
-    /// Asks the bridges whose turn it is, and those where addresses move.
-    pub(super) async fn ask_addresses(&mut self) {
-        let mut turn = self.addresses.turn;
-        let mut due = self.in_turn(&mut turn, ALL_IN);
-        self.addresses.turn = turn;
-        let turns: BTreeSet<Uuid> = due.iter().map(|bridge| bridge.uuid).collect();
+    /// The bridges whose turn it is, those whose turn it just was, and those where addresses move.
+    pub(super) fn addresses_due(&mut self) -> Vec<Managed> {
         let rows: BTreeSet<Uuid> = self.bridges.iter().map(|bridge| bridge.uuid).collect();
         self.addresses.samples.retain(|uuid, _| rows.contains(uuid));
+        let mut turn = self.addresses.turn;
+        let turns: BTreeSet<Uuid> = self.in_turn(&mut turn, ALL_IN).iter().map(|bridge| bridge.uuid).collect();
+        self.addresses.turn = turn;
+        let again = std::mem::replace(&mut self.addresses.again, turns.clone());
         let hot = |uuid: &Uuid| self.addresses.samples.get(uuid).is_some_and(|sample| sample.rate > LOOP);
-        due.extend(self.bridges.iter().filter(|b| hot(&b.uuid) && !turns.contains(&b.uuid)).cloned());
-        let real = &self.real;
-        let asked = due.into_iter().map(|bridge| async move {
-            let mut questions = real.lend();
-            let counts = questions.address_counts(bridge.name.as_str()).await;
-            (bridge, questions, counts)
-        });
-        let told: Vec<_> = futures_util::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
-        for (bridge, questions, counts) in told {
+        let due = |uuid: &Uuid| turns.contains(uuid) || again.contains(uuid) || hot(uuid);
+        self.bridges.iter().filter(|bridge| due(&bridge.uuid)).cloned().collect()
+    }
+
+    /// Takes in what they have answered.
+    pub(super) async fn take_addresses(&mut self, counted: Vec<Counted>) {
+        for (bridge, questions, counts) in counted {
             if let Some(counts) = counts {
                 self.take_counts(&bridge, questions, counts).await;
             }

@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use ovstunnel_core::{BridgeName, DesiredBridge, ObservedBridge, Settings, View, Witness};
-use ovstunnel_ovs::{Counter, Questions, RealSwitch, Switch};
+use ovstunnel_ovs::{Counter, Questions, RealSwitch, Switch, seconds};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -23,9 +23,6 @@ use uuid::Uuid;
 use crate::writer::{Suspicion, Watched, Writer};
 
 pub use traces::follow_all;
-
-/// Time between two questions whether anything was changed.
-const EVERY: Duration = Duration::from_secs(1);
 
 /// Questions about single bridges that are asked at the same time: each round of the main loop of `ovs-vswitchd` answers one of
 /// each connection, and the rounds are what costs (docs/ovs-facts.md).
@@ -141,8 +138,7 @@ struct Watch {
 
 impl Watch {
     async fn run(mut self) {
-        let mut tick = tokio::time::interval(EVERY);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut tick = seconds(1);
         loop {
             tick.tick().await;
             self.seconds += 1;
@@ -160,7 +156,17 @@ impl Watch {
         }
         let database = self.list_bridges();
         let at = SystemTime::now();
-        let Ok(count) = self.questions.count(self.counter).await else {
+        let (due, frame) = match self.counter {
+            Counter::Flows => (vec![], None),
+            Counter::Configuration => (self.addresses_due(), self.frame_in_turn()),
+        };
+        // In one round of its main loop.
+        let (count, counted, came) = tokio::join!(
+            self.questions.count(self.counter),
+            addresses::count(&self.real, due),
+            traces::follow(&self.real, frame)
+        );
+        let Ok(count) = count else {
             self.last = None;
             return;
         };
@@ -171,8 +177,8 @@ impl Watch {
             Counter::Configuration => {
                 self.witnesses.answered(at);
                 self.ask_ports(moved, &mut suspicion).await;
-                self.ask_addresses().await;
-                self.follow_frames(moved, &mut suspicion).await;
+                self.take_addresses(counted).await;
+                self.take_frames(came, moved, &mut suspicion).await;
             }
         }
         self.watched.suspects.note(suspicion);

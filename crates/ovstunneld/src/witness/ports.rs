@@ -11,10 +11,11 @@ use crate::writer::{Suspicion, needed, ports_of_ours};
 /// Bridges that are asked in one second; each costs a command.
 const IN_A_SECOND: usize = 16;
 
-/// Without any sign of a change each bridge is asked once in so many seconds, but no more than one in [`SELDOM`] seconds: a device
-/// that is set down moves no counter.
-const ALL_IN: u64 = 600;
+/// Without any sign of a change one bridge is asked in so many seconds, and where there are many one in so many seconds as there are
+/// bridges by [`MANY`]: a command takes six rounds of a main loop that is as long as there are bridges, and only what is done with
+/// fragments and a device that is set down move no counter.
 const SELDOM: u64 = 10;
+const MANY: u64 = 8;
 
 /// What is remembered from second to second.
 #[derive(Debug, Default)]
@@ -31,8 +32,8 @@ impl Watch {
         if moved.counted && !moved.database {
             self.ports.due.extend(self.bridges.iter().map(|bridge| bridge.uuid));
         }
-        let every = ALL_IN / u64::try_from(self.bridges.len()).unwrap_or(ALL_IN).clamp(1, ALL_IN);
-        if self.seconds.is_multiple_of(every.max(SELDOM)) {
+        let bridges = u64::try_from(self.bridges.len()).unwrap_or(u64::MAX);
+        if self.seconds.is_multiple_of(SELDOM.max(bridges / MANY)) {
             let next = self.bridges.get(self.ports.turn % self.bridges.len().max(1));
             self.ports.due.extend(next.map(|bridge| bridge.uuid));
             self.ports.turn = self.ports.turn.wrapping_add(1);

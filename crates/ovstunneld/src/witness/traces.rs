@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use ovstunnel_core::{DesiredBridge, Followed, Frame, Frames, ObservedBridge, Settings, Trace};
+use ovstunnel_core::{DesiredBridge, Followed, Frame, Frames, Learnt, ObservedBridge, Settings, Trace};
 use ovstunnel_ovs::{DatapathPorts, RealSwitch};
 use uuid::Uuid;
 
-use super::{Managed, Moved, Told, Watch};
+use super::{Moved, Told, Watch};
 use crate::writer::Suspicion;
 
 /// Bridges of which in one second one broadcast of a VIF is followed, where something was touched.
@@ -30,6 +30,8 @@ pub(super) struct Traces {
     pub urgent: BTreeSet<Uuid>,
     /// Which bridge has its turn, and which of its frames.
     turn: (usize, usize),
+    /// What is known behind the tunnels of the bridge that has its turn.
+    learnt: Vec<Learnt>,
     /// The ports in the datapath, as long as the database stays the same.
     ports: Option<BTreeMap<String, DatapathPorts>>,
     /// What went astray when it was followed last.
@@ -40,58 +42,104 @@ pub(super) struct Traces {
     flooded: HashMap<Uuid, Instant>,
 }
 
+/// A frame that is to be followed.
+pub(super) struct Due {
+    uuid: Uuid,
+    bridge: ObservedBridge,
+    frame: Frame,
+    ports: DatapathPorts,
+    /// The first one of its bridge: then what is known behind tunnels is asked for, too, for the frames to it.
+    first: bool,
+    learnt: bool,
+}
+
+/// What became of it, and what is known behind tunnels where that was asked for.
+pub(super) type Came = (Due, Option<Followed>, Option<Vec<Learnt>>);
+
+/// Follows a frame, on connections of its own: it shares a round of the main loop with what else is asked.
+pub(super) async fn follow(real: &RealSwitch, due: Option<Due>) -> Option<Came> {
+    let due = due?;
+    let (mut one, mut other) = (real.lend(), real.lend());
+    let learnt = async { if due.learnt { Some(other.learnt(&due.bridge.name).await) } else { None } };
+    let (followed, learnt) = tokio::join!(one.follow(&due.bridge.name, &due.frame, &due.ports), learnt);
+    // One that has no answer may be to a switch that has ended.
+    if followed.is_some() {
+        real.give_back(one);
+        real.give_back(other);
+    }
+    Some((due, followed, learnt))
+}
+
 impl Watch {
-    pub(super) async fn follow_frames(&mut self, moved: Moved, suspicion: &mut Suspicion) {
+    /// The frame that has its turn.
+    pub(super) fn frame_in_turn(&mut self) -> Option<Due> {
+        self.traces.rests.retain(|_, until| *until > self.seconds);
+        let (bridge, number) = self.traces.turn;
+        let Some(uuid) = self.bridges.get(bridge).map(|managed| managed.uuid) else {
+            self.traces.turn = (0, 0);
+            return None;
+        };
+        if number == 0 {
+            self.traces.learnt.clear();
+        }
+        let rests = self.traces.rests.contains_key(&uuid);
+        if rests && self.bridges.len() == 1 {
+            return None;
+        }
+        let (due, last) = if rests { (None, true) } else { self.frame(uuid, number) };
+        self.traces.turn = if last { (bridge + 1, 0) } else { (bridge, number + 1) };
+        due
+    }
+
+    /// Takes in what became of it, and follows the first frame of each bridge that was touched.
+    pub(super) async fn take_frames(&mut self, came: Option<Came>, moved: Moved, suspicion: &mut Suspicion) {
+        if let Some(came) = came {
+            self.take_frame(came, suspicion).await;
+        }
         if moved.database || self.traces.ports.is_none() {
             self.traces.ports = self.questions.datapath_ports().await;
         }
         if moved.counted && !moved.database {
             self.traces.urgent.extend(self.bridges.iter().map(|bridge| bridge.uuid));
         }
-        self.traces.rests.retain(|_, until| *until > self.seconds);
         let rests = |uuid: &&Uuid| self.traces.rests.contains_key(*uuid);
         let urgent: Vec<Uuid> = self.traces.urgent.iter().filter(|uuid| !rests(uuid)).take(URGENT).copied().collect();
         for uuid in urgent {
             self.traces.urgent.remove(&uuid);
-            self.follow_one(uuid, 0, suspicion).await;
+            let due = self.frame(uuid, 0).0.map(|due| Due { learnt: false, ..due });
+            if let Some(came) = follow(&self.real, due).await {
+                self.take_frame(came, suspicion).await;
+            }
         }
-        let (bridge, frame) = self.traces.turn;
-        let Some(Managed { uuid, .. }) = self.bridges.get(bridge).cloned() else {
-            self.traces.turn = (0, 0);
-            return;
-        };
-        if self.traces.rests.contains_key(&uuid) && self.bridges.len() == 1 {
-            return;
-        }
-        let last = self.traces.rests.contains_key(&uuid) || self.follow_one(uuid, frame, suspicion).await;
-        self.traces.turn = if last { (bridge + 1, 0) } else { (bridge, frame + 1) };
     }
 
-    /// Follows one frame of a bridge; says whether it was the last one.
-    async fn follow_one(&mut self, uuid: Uuid, number: usize, suspicion: &mut Suspicion) -> bool {
-        let Some((observed, desired)) = self.observed(uuid) else { return true };
-        let settings = self.settings();
-        let rest = u64::try_from(observed.ports.len() / PORTS_A_SECOND).unwrap_or_default();
+    /// A frame of a bridge by its number, and whether it is the last one.
+    fn frame(&mut self, uuid: Uuid, number: usize) -> (Option<Due>, bool) {
+        let Some((bridge, desired)) = self.observed(uuid) else { return (None, true) };
+        let rest = u64::try_from(bridge.ports.len() / PORTS_A_SECOND).unwrap_or_default();
         if rest > 0 {
             self.traces.rests.insert(uuid, self.seconds + rest);
         }
-        let few = |witness: Told| witness.witness.addresses.is_some_and(|table| table.entries <= ADDRESSES);
-        // What is known behind tunnels is asked for only where the frames to it have their turn.
-        let learnt = match number > 0 && self.witnesses.get(uuid).is_some_and(few) {
-            true => self.questions.learnt(&observed.name).await,
-            false => vec![],
-        };
-        let frames = Frames::of(&observed, &desired, &settings, &learnt);
-        let last = number + 1 >= frames.count();
-        let ports = self.traces.ports.as_ref().and_then(|ports| ports.get(&observed.name));
-        let (Some(frame), Some(ports)) = (frames.get(number), ports) else { return last };
-        let followed = self.questions.follow(&observed.name, &frame, ports).await;
-        let found = followed.as_ref().and_then(|followed| frame.judge(followed));
-        let confirmed = self.tell(uuid, &frame, found, number == 0);
-        if let Some(followed) = followed.filter(|_| confirmed) {
-            self.mend_flooding(&observed, &frame, &followed, suspicion).await;
+        let few = |told: Told| told.witness.addresses.is_some_and(|table| table.entries <= ADDRESSES);
+        let first = number == 0;
+        let learnt = first && self.witnesses.get(uuid).is_some_and(few);
+        let frames = Frames::of(&bridge, &desired, &self.settings(), if first { &[] } else { &self.traces.learnt });
+        // How many there are is known once it is known what is behind tunnels.
+        let last = number + 1 >= frames.count() && !learnt;
+        let ports = self.traces.ports.as_ref().and_then(|ports| ports.get(&bridge.name)).cloned();
+        let due = frames.get(number).zip(ports);
+        (due.map(|(frame, ports)| Due { uuid, frame, ports, first, learnt, bridge }), last)
+    }
+
+    async fn take_frame(&mut self, (due, followed, learnt): Came, suspicion: &mut Suspicion) {
+        if let Some(learnt) = learnt {
+            self.traces.learnt = learnt;
         }
-        last
+        let found = followed.as_ref().and_then(|followed| due.frame.judge(followed));
+        let confirmed = self.tell(due.uuid, &due.frame, found, due.first);
+        if let Some(followed) = followed.filter(|_| confirmed) {
+            self.mend_flooding(&due.bridge, &due.frame, &followed, suspicion).await;
+        }
     }
 
     /// What went astray twice in the same way is told; what went right is forgotten. Says whether it is told.

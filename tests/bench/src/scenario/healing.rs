@@ -5,7 +5,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_e2e::{Cloud, Node};
 use ovstunnel_lab::{Host, Signal, wait_until};
 
@@ -22,6 +22,9 @@ const ROUNDS: usize = 5;
 
 /// Bridges that are looked at to see whether the flows of all are back; at the end each is.
 const SAMPLE: usize = 20;
+
+/// Bridges whose flows are deleted at the same time.
+const AT_ONCE: usize = 16;
 
 /// What is done to a host.
 type Act = fn(&Host) -> Result<()>;
@@ -43,6 +46,16 @@ fn rounds(scale: &Scale) -> usize {
 fn delete(host: &Host, bridge: &str) -> Result<()> {
     let target = format!("unix:{}/{bridge}.mgmt", host.rundir().display());
     host.ofctl(["del-flows", &target]).map(drop)
+}
+
+/// Some at a time: each waits for a round of the main loop of `ovs-vswitchd`, and they share it.
+fn delete_all(host: &Host, networks: &[Network]) -> Result<()> {
+    let parts = networks.chunks(networks.len().div_ceil(AT_ONCE).max(1));
+    let part = |networks: &[Network]| networks.iter().try_for_each(|network| delete(host, &network.bridge));
+    thread::scope(|scope| {
+        let deleting: Vec<_> = parts.map(|networks| scope.spawn(move || part(networks))).collect();
+        deleting.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow!("a deletion panicked"))?)
+    })
 }
 
 /// Waits until these bridges have their flows again.
@@ -76,7 +89,7 @@ fn all(node: &Node, networks: &[Network], scale: &Scale) -> Result<Line> {
     for round in 1..=rounds(scale) {
         crate::progress(&format!("the flows of all bridges are deleted, round {round}"));
         node.signal(Signal::SIGSTOP)?;
-        networks.iter().try_for_each(|network| delete(host, &network.bridge))?;
+        delete_all(host, networks)?;
         let start = Instant::now();
         node.signal(Signal::SIGCONT)?;
         wait_for_flows(host, networks.iter().step_by(networks.len().div_ceil(SAMPLE).max(1)))?;
