@@ -56,11 +56,15 @@ const HARM: [&[&str]; 4] = [
     &["ovs-vsctl", "del-port", "t1001-1-2"],
 ];
 
-/// That `doctor` finds nothing and every bridge is told as well, once what has just been done has been looked at.
+/// What `doctor` rightly says of any host of the lab: certificates of 30 days, no installed rule of udev, VIFs of 1500 bytes.
+const SO_IN_THE_LAB: [&str; 3] = ["certificate", "udev_rule", "mtu"];
+
+/// That `doctor` finds nothing else and every bridge is told as well, once what has just been done has been looked at.
 fn expect_no_alarm(place: &Place) -> Result<()> {
     wait_until("a clean bill of health", 3 * SOON, || {
         let found = place.cloud.call(1, |client| async move { client.doctor(false).await })??;
-        let alarms: Vec<_> = found.findings.iter().filter(|finding| finding.level != Level::Ok).collect();
+        let mut alarms: Vec<_> = found.findings.iter().filter(|finding| finding.level != Level::Ok).collect();
+        alarms.retain(|finding| !SO_IN_THE_LAB.contains(&finding.check.as_str()));
         ensure!(alarms.is_empty(), "{alarms:?}");
         let seen = place.cloud.call(1, |client| async move { client.bridges().await })??;
         ensure!(seen.bridges.len() == 1 && seen.bridges[0].health.state == HealthState::Ok, "{:?}", seen.bridges);
