@@ -30,8 +30,8 @@ fn an_upgrade_of_vswitchd_doubles_nothing() -> Result<()> {
     let other = Switch::version(OTHER, Datapath::Kernel)?;
     let version = || -> Result<String> { Ok(host.appctl(["version"])?.lines().next().unwrap_or_default().to_owned()) };
     let newer = version()?;
-    host.appctl(["exit", "--cleanup"])?;
-    host.kill_vswitchd();
+    host.stop_vswitchd()?;
+    host.run("ovs-dpctl", ["del-dp", "ovs-system"])?;
     away.comes_back(|host| host.start_vswitchd_of(&other))?;
     let older = version()?;
     ensure!(older != newer, "{older}");
