@@ -224,8 +224,8 @@ impl FlowChange {
         lines
     }
 
-    /// What of the change is not to be seen in what `bridge/dump-flows` prints, which has no cookies: the first flow that has
-    /// not come, or not gone, in words. `before` is what was known of our flows.
+    /// What of the change is not to be seen in what `bridge/dump-flows` prints, in most versions without cookies: the first flow
+    /// that has not come, or not gone, in words. `before` is what was known of our flows.
     pub fn missing_in(&self, printed: &str, before: &FlowsSeen) -> Option<String> {
         let nobodys = |flow: &Flow| Flow { cookie: Cookie(0), ..flow.clone() };
         // What does not parse is of others.

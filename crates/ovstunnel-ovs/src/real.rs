@@ -5,6 +5,7 @@
 
 mod outcome;
 mod told;
+mod unknown;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -182,8 +183,8 @@ pub struct RealSwitch {
     kept: Arc<Mutex<Option<Arc<File>>>>,
     /// Rate of the meters that are made from now on.
     pps: Arc<AtomicU32>,
-    /// Connections for questions that nobody asks on at this moment.
-    idle: Arc<Mutex<Vec<Questions>>>,
+    /// What its questions share.
+    asking: Arc<told::Asking>,
     _followers: Arc<JoinSet<()>>,
 }
 
@@ -218,7 +219,7 @@ impl RealSwitch {
             observer,
             kept: Arc::default(),
             pps,
-            idle: Arc::default(),
+            asking: Arc::default(),
             _followers: followers.into(),
         })
     }

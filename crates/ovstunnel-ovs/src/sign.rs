@@ -1,8 +1,8 @@
 //! A sign of a bridge's flow tables: by two of them it is known whether the tables are still the same, without a dump by
 //! `ovs-ofctl`, which costs a process.
 //!
-//! It is made from what `ovs-vswitchd` prints on its control socket. That has every flow but no cookie; a flow that took another's
-//! place under another cookie is told by its age. Must not say what the flows are (docs/adr/0017).
+//! It is made from what `ovs-vswitchd` prints on its control socket. That has every flow, but no cookie in most versions; a flow that
+//! took another's place under another cookie is told by its age. Must not say what the flows are (docs/adr/0017).
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};

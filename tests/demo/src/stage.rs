@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use ovstunnel_api::{Bridge, FlowsState, Id, Ipv6Policy, Outcome, PostTunnel, PutBridge, PutTunnel};
 use ovstunnel_e2e::{Cloud, Network, Plugin, Udev, network_uuid};
-use ovstunnel_lab::Vm;
+use ovstunnel_lab::{Vm, unhurried};
 use ovstunnelctl::client::{Client, ClientError};
 
 use crate::plug;
@@ -160,9 +160,9 @@ impl Stage {
         version.map(str::to_owned).with_context(|| format!("no version in {text:?}"))
     }
 
-    /// What a daemon says of a bridge, once it has looked at its flows, but after 5 s in any case.
+    /// What a daemon says of a bridge, once it has looked at its flows, but after some seconds in any case.
     pub fn bridge(&self, host: usize, network: &Network) -> Result<Bridge> {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + unhurried(Duration::from_secs(5));
         loop {
             let name = network.bridge.clone();
             let ask = async move |client: Client| Ok((None, client.bridge(&name).await?));

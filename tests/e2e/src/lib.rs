@@ -4,6 +4,7 @@
 //! server would; the end-to-end tests and the demo read as prose on top of it. What it must not do: know how the daemon
 //! works inside; it uses the programs as they are built.
 
+mod away;
 mod binaries;
 mod cloud;
 mod helper;
@@ -27,6 +28,7 @@ mod udev;
 mod vifs;
 mod vpc;
 
+pub use away::Away;
 pub use binaries::program;
 pub use cloud::{Cloud, Network, key_of};
 pub use helper::Helper;

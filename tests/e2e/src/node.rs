@@ -50,7 +50,8 @@ impl Default for NodeConfig {
         NodeConfig {
             // Where there is no such switch, the lab says so.
             bin_dir: Switch::from_environment().map_or_else(|_| "/usr/bin".into(), |switch| switch.bin_dir()),
-            timeout: "30s".into(),
+            // The commands of a take-over share it.
+            timeout: format!("{}s", unhurried(Duration::from_secs(30)).as_secs()),
             // Long, so that what heals at once is told from what heals at the next look.
             reconcile_interval: "1h".into(),
             log_level: "debug".into(),

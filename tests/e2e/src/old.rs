@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use ovstunnel_api::{Ipv6Policy, Outcome, TakeoverAnswer, TakeoverState};
-use ovstunnel_lab::{Host, Kind, Pinger, Stream, Vm, wait_until};
+use ovstunnel_lab::{Host, Kind, Pinger, Stream, Vm, unhurried, wait_until};
 
 /// A VM's network card.
 const CARD: &str = "eth0";
@@ -25,14 +25,14 @@ const FOREIGN: [&str; 4] = [
     "priority=65000,ipv6,in_port=98,actions=drop",
 ];
 
-/// Three hosts as the plugin left them, two VMs on each.
+/// Three hosts as the plugin left them, as many VMs on each.
 #[derive(Debug)]
 pub struct Old {
     /// The hosts.
     pub cloud: Cloud,
     /// Their network.
     pub network: Network,
-    /// Two on the first host, two on the second, two on the third.
+    /// Those of the first host, those of the second, those of the third.
     pub vms: Vec<Vm>,
 }
 
@@ -47,7 +47,15 @@ impl Old {
     /// # Errors
     /// When it cannot be set up, or some do not reach each other.
     pub fn new(tag: &str, stp: &[usize], config: NodeConfig) -> Result<Self> {
-        let old = Self::plugged(tag, stp, config)?;
+        Self::with_vms(tag, 2, stp, config)
+    }
+
+    /// The same with so many VMs on each host.
+    ///
+    /// # Errors
+    /// As [`Old::new`].
+    pub fn with_vms(tag: &str, each: u16, stp: &[usize], config: NodeConfig) -> Result<Self> {
+        let old = Self::plugged(tag, each, stp, config)?;
         for number in Self::HOSTS {
             FOREIGN.iter().try_for_each(|line| flow(old.host(number)?, &old.network.bridge, line))?;
         }
@@ -74,15 +82,15 @@ impl Old {
         Ok(old)
     }
 
-    fn plugged(tag: &str, stp: &[usize], config: NodeConfig) -> Result<Self> {
+    fn plugged(tag: &str, each: u16, stp: &[usize], config: NodeConfig) -> Result<Self> {
         let cloud = Cloud::with_config(tag, Self::HOSTS.len(), config)?;
         let network = Network::numbered(1, Ipv6Policy::Drop);
         let mut vms = Vec::new();
         for number in Self::HOSTS {
             plugin_sets_up(&cloud, &network, number, &Self::HOSTS, stp.contains(&number))?;
         }
-        for (number, vm) in Self::HOSTS.into_iter().flat_map(|number| [(number, 10), (number, 11)]) {
-            vms.push(plugin_plugs(&cloud, &network, number, u16::try_from(number * 2)? * 10 + vm)?);
+        for (number, vm) in Self::HOSTS.into_iter().flat_map(|number| (0..each).map(move |vm| (number, vm))) {
+            vms.push(plugin_plugs(&cloud, &network, number, u16::try_from(number * 2)? * 10 + 10 + vm)?);
         }
         Ok(Old { cloud, network, vms })
     }
@@ -93,7 +101,7 @@ impl Old {
     /// # Errors
     /// When it cannot be set up, or some do not reach each other.
     pub fn by_nature(tag: &str, dice: &mut Dice) -> Result<Self> {
-        let old = Self::plugged(tag, &[], NodeConfig::default())?;
+        let old = Self::plugged(tag, 2, &[], NodeConfig::default())?;
         let mut pairs: Vec<(&Vm, &Vm)> = old.vms.iter().flat_map(|a| old.vms.iter().map(move |b| (a, b))).collect();
         pairs.retain(|(a, b)| a.name() != b.name());
         while !pairs.is_empty() {
@@ -121,7 +129,7 @@ impl Old {
             let ofport = self.host(number)?.vsctl(["get", "Interface", &tunnel, "ofport"])?;
             let shown = self.host(number)?.appctl(["fdb/show", &self.network.bridge])?;
             let behind = shown.lines().filter(|line| line.split_whitespace().next() == Some(ofport.trim()));
-            let theirs = [self.vm(other, 0), self.vm(other, 1)].map(|vm| vm.mac().to_string().to_lowercase());
+            let theirs: Vec<String> = self.vms_of(other).iter().map(|vm| vm.mac().to_string().to_lowercase()).collect();
             count += behind.filter(|line| theirs.iter().all(|mac| !line.contains(mac))).count();
         }
         Ok(count)
@@ -133,7 +141,7 @@ impl Old {
         for other in Self::HOSTS.into_iter().filter(|other| *other != number) {
             let tunnel = format!("t{}-{number}-{other}", self.network.key);
             let ofport = self.host(number)?.vsctl(["get", "Interface", &tunnel, "ofport"])?;
-            for vm in [self.vm(other, 0), self.vm(other, 1)] {
+            for vm in self.vms_of(other) {
                 // From its address to itself: learnt from, and sent nowhere.
                 let mac = vm.mac().to_string().replace(':', "");
                 let frame = format!("{mac}{mac}88b5{}", "00".repeat(46));
@@ -190,7 +198,7 @@ impl Old {
     /// When they do not come.
     pub fn let_hellos_pass(&self, count: u64) -> Result<()> {
         let sent = |number: usize| -> Result<u64> {
-            let port = self.vm(number, 0).vif();
+            let port = self.vms_of(number)[0].vif();
             Ok(self.host(number)?.vsctl(["get", "Port", &port, "statistics:stp_tx_count"])?.trim().parse()?)
         };
         let sent = || -> Result<Vec<u64>> { self.in_trees()?.into_iter().map(sent).collect() };
@@ -221,17 +229,18 @@ impl Old {
         Ok(self.cloud.call(number, |client| async move { client.takeover(&[]).await })??)
     }
 
-    /// Pings between all hosts and on one, and broadcast from each host.
+    /// Pings between all hosts and, where there are two VMs on each, on one, and broadcast from each host.
     ///
     /// # Errors
     /// When a ping is never answered.
     pub fn traffic(&self) -> Result<(Vec<Pinger>, Vec<Stream>)> {
-        let vm = |n: usize| &self.vms[n];
-        let pairs = [(0, 2), (2, 4), (4, 0), (0, 1), (3, 5), (5, 1)];
-        let ping = |(a, b): (usize, usize)| vm(a).start_ping(vm(b).ip(), Duration::from_millis(2));
+        let (vm, each) = (|n: usize| &self.vms[n], self.each());
+        let mut pairs = vec![(0, each), (each, 2 * each), (2 * each, 0)];
+        pairs.extend([(0, 1), (3, 5), (5, 1)].into_iter().filter(|_| each > 1));
+        let ping = |(a, b): (usize, usize)| vm(a).start_ping(vm(b).ip(), unhurried(Duration::from_millis(2)));
         let pingers: Vec<Pinger> = pairs.into_iter().map(ping).collect::<Result<_>>()?;
-        let stream = |n: usize| self.cloud.lab().stream(vm(n), &[Kind::Broadcast], Duration::from_millis(5));
-        let streams: Vec<Stream> = [0, 2, 4].into_iter().map(stream).collect::<Result<_>>()?;
+        let stream = |n: usize| self.cloud.lab().stream(vm(n), &[Kind::Broadcast], unhurried(Duration::from_millis(5)));
+        let streams: Vec<Stream> = [0, each, 2 * each].into_iter().map(stream).collect::<Result<_>>()?;
         wait_until("answers", Self::PATIENCE, || match pingers.iter().all(|pinger| pinger.report().received > 50) {
             true => Ok(()),
             false => Err(anyhow!("not all are answered")),
@@ -239,9 +248,19 @@ impl Old {
         Ok((pingers, streams))
     }
 
-    /// A VM of a host: number 0 or 1.
+    /// A VM of a host, from number 0.
     pub fn vm(&self, host: usize, number: usize) -> &Vm {
-        &self.vms[2 * (host - 1) + number]
+        &self.vms_of(host)[number]
+    }
+
+    /// The VMs of a host.
+    pub fn vms_of(&self, host: usize) -> &[Vm] {
+        &self.vms[self.each() * (host - 1)..self.each() * host]
+    }
+
+    /// How many VMs each host has.
+    fn each(&self) -> usize {
+        self.vms.len() / Self::HOSTS.len()
     }
 
     /// Lets traffic go on for some frames more.
@@ -300,6 +319,12 @@ impl Old {
         self.cloud.lab().expect_no_duplicates()
     }
 
+    /// How many flows of the plugin's each host has: for IPv6, for each tunnel, for each VM, and for all VMs of it.
+    pub fn plugin_flows(&self) -> usize {
+        let groups = 2;
+        1 + groups * (Self::HOSTS.len() - 1 + self.each() + 1)
+    }
+
     /// The flows of each host that are not the plugin's.
     ///
     /// # Errors
@@ -313,7 +338,8 @@ impl Old {
                 priority && !line.contains("dl_vlan") && !line.contains("in_port=98")
             };
             let foreign: Vec<String> = all.iter().filter(|line| !plugins(line)).cloned().collect();
-            ensure!((foreign.len(), all.len()) == (FOREIGN.len() + 1, FOREIGN.len() + 12), "{all:?}");
+            let plugins = all.len() - foreign.len();
+            ensure!((foreign.len(), plugins) == (FOREIGN.len() + 1, self.plugin_flows()), "{all:?}");
             Ok(foreign)
         };
         Self::HOSTS.into_iter().map(of).collect()

@@ -141,7 +141,7 @@ fn a_meter_lives_and_dies_with_its_rule() -> Result<()> {
         }
     }
     // Somebody deletes all meters, and with them Open vSwitch deletes the rules.
-    host.ofctl(["del-meters", &network.bridge])?;
+    host.ofctl(["del-meter", &network.bridge, "meter=all"])?;
     let client = node.local_client()?;
     cloud.manager().run(async move { client.reconcile().await })?;
     wait_for_meters(host, &network, LIMIT)

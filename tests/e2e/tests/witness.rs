@@ -153,7 +153,7 @@ struct Inside {
 impl Inside {
     fn start(host: &Host) -> Result<Self> {
         let runtime = tokio::runtime::Runtime::new()?;
-        let tools = Tools { rundir: host.rundir().to_owned(), ..Tools::default() };
+        let tools = Tools { rundir: host.rundir().to_owned(), bin_dir: host.switch().bin_dir(), ..Tools::default() };
         let witnesses = Witnesses::default();
         let (switch, writer, asking) = runtime.block_on(async {
             let switch = Switch::Real(RealSwitch::start(tools, CommandHook::new(|_, _, _| {})).await?);
@@ -196,6 +196,18 @@ fn names_vif(traces: &[ovstunnel_core::Trace]) -> bool {
     traces.iter().any(|trace| trace.frame.starts_with("broadcast from t1001-") && trace.missing == ["vif1.0"])
 }
 
+/// Not every Open vSwitch takes addresses that are set by hand: then there are none to be told.
+fn fixed_addresses_are_told(inside: &Inside, host: &Host) -> Result<()> {
+    if !host.appctl(["list-commands"])?.contains("fdb/add") {
+        return inside
+            .wait("no address set by hand", |told| told.addresses.is_some() && told.fixed_addresses.is_empty());
+    }
+    host.appctl(["fdb/add", "xapi1", "vif1.0", "0", "02:bb:00:00:00:09"])?;
+    let fixed = ("vif1.0".to_owned(), "02:bb:00:00:00:09".to_owned());
+    inside.wait("an address set by hand", |told| told.fixed_addresses == [fixed.clone()])?;
+    host.appctl(["fdb/del", "xapi1", "0", "02:bb:00:00:00:09"]).map(drop)
+}
+
 #[test]
 fn what_the_switch_says_of_a_bridge_is_told() -> Result<()> {
     let place = Place::new("told", NodeConfig::default())?;
@@ -224,10 +236,7 @@ fn what_the_switch_says_of_a_bridge_is_told() -> Result<()> {
     host.ofctl(["del-flows", "xapi1", "cookie=0x77/-1"])?;
     inside.wait("it is gone", |told| told.foreign.is_empty() && told.traces.is_empty())?;
 
-    host.appctl(["fdb/add", "xapi1", "vif1.0", "0", "02:bb:00:00:00:09"])?;
-    let fixed = ("vif1.0".to_owned(), "02:bb:00:00:00:09".to_owned());
-    inside.wait("an address set by hand", |told| told.fixed_addresses == [fixed.clone()])?;
-    host.appctl(["fdb/del", "xapi1", "0", "02:bb:00:00:00:09"])?;
+    fixed_addresses_are_told(&inside, host)?;
 
     set_port(host, "vif1.0", "no-flood")?;
     inside.wait("a VIF that is not flooded to", |told| {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use ovstunnel_core::{Followed, Frame, Learnt};
@@ -13,6 +13,7 @@ use ovstunnel_core::{Followed, Frame, Learnt};
 use tokio::sync::watch;
 
 use super::RealSwitch;
+use super::unknown::Unknown;
 use crate::control::Control;
 use crate::told::{AddressCounts, DatapathPorts, PortsTold, Tables, addresses};
 use crate::{CommitError, Health, Observer, ofctl};
@@ -38,13 +39,32 @@ impl Counter {
 /// Connections that are kept for questions.
 const KEPT: usize = 64;
 
+/// What all questions of a switch share.
+#[derive(Debug, Default)]
+pub(super) struct Asking {
+    /// Connections that nobody asks on at this moment.
+    idle: Mutex<Vec<Questions>>,
+    /// What the switch cannot be asked.
+    unknown: Unknown,
+}
+
 /// Asks one `ovs-vswitchd` again and again on one connection.
 #[derive(Debug)]
-pub struct Questions(Control);
+pub struct Questions {
+    control: Control,
+    unknown: Unknown,
+}
 
 impl Questions {
+    async fn try_ask(&mut self, method: &str, parameters: &[&str]) -> io::Result<String> {
+        let answer = self.control.ask(method, parameters).await;
+        answer.inspect_err(|error| {
+            self.unknown.note(method, parameters, error);
+        })
+    }
+
     async fn ask(&mut self, method: &str, parameters: &[&str]) -> Option<String> {
-        let answer = self.0.ask(method, parameters).await;
+        let answer = self.try_ask(method, parameters).await;
         answer.inspect_err(|error| tracing::trace!(method, ?parameters, %error, "no answer")).ok()
     }
 
@@ -53,7 +73,7 @@ impl Questions {
     /// # Errors
     /// When it does not answer.
     pub async fn count(&mut self, counter: Counter) -> io::Result<Option<u64>> {
-        match self.0.ask("coverage/read-counter", &[counter.name()]).await {
+        match self.try_ask("coverage/read-counter", &[counter.name()]).await {
             Ok(text) => Ok(text.trim().parse().ok()),
             Err(error) if error.kind() == io::ErrorKind::Other => Ok(None),
             Err(error) => Err(error),
@@ -116,18 +136,21 @@ impl RealSwitch {
 
     /// A connection for questions, made with the first one.
     pub fn questions(&self) -> Questions {
-        Questions(Control::new(&self.tools.rundir, self.tools.timeout))
+        Questions {
+            control: Control::new(&self.tools.rundir, self.tools.timeout),
+            unknown: self.asking.unknown.clone(),
+        }
     }
 
     /// A connection for questions that is there already, or a new one. The switch takes ten new ones in a round of its main loop.
     pub fn lend(&self) -> Questions {
-        let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let kept = self.asking.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         kept.unwrap_or_else(|| self.questions())
     }
 
     /// Keeps a connection that has answered for the next question.
     pub fn give_back(&self, questions: Questions) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.asking.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < KEPT {
             idle.push(questions);
         }
@@ -136,11 +159,11 @@ impl RealSwitch {
     /// The flow tables of a bridge, as they are printed.
     pub(super) async fn printed(&self, bridge: &str) -> io::Result<String> {
         let mut questions = self.lend();
-        let mut printed = questions.0.ask("bridge/dump-flows", &[bridge]).await;
+        let mut printed = questions.try_ask("bridge/dump-flows", &[bridge]).await;
         if printed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::Other) {
             // One that was kept may be to a switch that has ended.
             questions = self.questions();
-            printed = questions.0.ask("bridge/dump-flows", &[bridge]).await;
+            printed = questions.try_ask("bridge/dump-flows", &[bridge]).await;
         }
         if printed.is_ok() {
             self.give_back(questions);

@@ -1,4 +1,4 @@
-//! The flow tables of a bridge as `bridge/dump-flows` prints them: every flow, hidden ones too, without cookies.
+//! The flow tables of a bridge as `bridge/dump-flows` prints them: every flow, hidden ones too; cookies only by newer versions.
 //! Must not take a line for a flow of ours by itself: `foreign` is told which those are.
 
 use std::collections::BTreeSet;
@@ -50,7 +50,7 @@ impl Tables {
     }
 
     /// The flows of the first table that are not among ours, the first of them. One that looks like one of ours is taken for it:
-    /// whether it has our cookie is not printed.
+    /// whether it has our cookie is not printed by every version.
     pub fn foreign(&self, ours: &FlowsSeen) -> Vec<String> {
         let FlowsSeen::Known { flows, .. } = ours else { return vec![] };
         let ours: BTreeSet<Plain> = flows.iter().filter(|flow| flow.table == 0).map(plain).collect();
@@ -124,6 +124,21 @@ table_id=254, duration=411s, n_packets=0, n_bytes=0, priority=0,reg0=0x2,actions
         for more in [HIDDEN, OURS, THEIRS, "table_id=5, duration=1s, n_packets=0, n_bytes=0, actions=drop\n"] {
             assert!(!read(&format!("{more}{OWN}")).bare, "{more}");
         }
+    }
+
+    /// Printed by 3.5.0 and 4.0.0: a cookie that is not 0.
+    #[test]
+    fn a_printed_cookie_changes_nothing() {
+        let cookie = |cookie: &str, flow: &str| format!("cookie={cookie}, {flow}");
+        let (ours, theirs) = (cookie("0x6f76737401000000", OURS), cookie("0x77", THEIRS));
+        let tables = read(&format!("{HIDDEN}{ours}{theirs}{OWN}"));
+        assert_eq!(tables.hidden, ["priority=15790320,actions=NORMAL"]);
+        let seen = FlowsSeen::parse_dump(&ours);
+        assert_eq!(seen.count(), Some(1), "{seen:?}");
+        assert_eq!(tables.foreign(&seen), ["cookie=0x77,priority=500,ip,in_port=3,actions=drop"]);
+        assert!(!tables.lacks(&seen) && read(&format!("{theirs}{OWN}")).lacks(&seen));
+        let elsewhere = cookie("0x77", "table_id=5, duration=1s, n_packets=0, n_bytes=0, actions=drop\n");
+        assert!(!read(&elsewhere).bare && read(&elsewhere).foreign(&seen).is_empty());
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use futures_util::StreamExt;
+use ovstunnel_core::ObservedBridge;
+use ovstunnel_ovs::PortsTold;
 use uuid::Uuid;
 
 use super::{Managed, Moved, Watch};
@@ -22,7 +24,19 @@ const MANY: u64 = 8;
 pub(super) struct Ports {
     /// Bridges that are to be asked.
     pub due: BTreeSet<Uuid>,
+    /// Bridges of which a port was told as down that is up in the database.
+    behind: BTreeSet<Uuid>,
     turn: usize,
+}
+
+/// Whether a port is told as down whose device is up: one of the two is older than the other.
+fn is_behind(bridge: &ObservedBridge, told: &PortsTold) -> bool {
+    let interfaces = bridge.ports.values().flat_map(|port| &port.interfaces);
+    let mut up = interfaces.filter(|interface| interface.admin_up == Some(true));
+    up.any(|interface| {
+        let told = interface.openflow_port().and_then(|number| told.ports.get(&number));
+        told.is_some_and(|config| config.down)
+    })
 }
 
 impl Watch {
@@ -31,6 +45,9 @@ impl Watch {
     pub(super) async fn ask_ports(&mut self, moved: Moved, suspicion: &mut Suspicion) {
         if moved.counted && !moved.database {
             self.ports.due.extend(self.bridges.iter().map(|bridge| bridge.uuid));
+        }
+        if self.seconds.is_multiple_of(SELDOM) {
+            self.ports.due.append(&mut self.ports.behind);
         }
         let bridges = u64::try_from(self.bridges.len()).unwrap_or(u64::MAX);
         if self.seconds.is_multiple_of(SELDOM.max(bridges / MANY)) {
@@ -60,10 +77,14 @@ impl Watch {
             else {
                 continue;
             };
-            let wrong = self.observed(bridge.uuid).is_some_and(|(observed, _)| {
+            let observed = self.observed(bridge.uuid).map(|(observed, _)| observed);
+            let wrong = observed.as_ref().is_some_and(|observed| {
                 let config = |number| told.ports.get(&number).copied().unwrap_or_default();
-                ports_of_ours(&observed).any(|(_, number)| !needed(config(number), number).is_empty())
+                ports_of_ours(observed).any(|(_, number)| !needed(config(number), number).is_empty())
             });
+            if observed.is_some_and(|observed| is_behind(&observed, &told)) {
+                self.ports.behind.insert(bridge.uuid);
+            }
             self.witnesses.edit(bridge.uuid, |witness| {
                 witness.ports = told.ports;
                 witness.fragments = told.fragments;
@@ -74,5 +95,28 @@ impl Watch {
                 self.ports.due.insert(bridge.uuid);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ovstunnel_core::{ObservedInterface, ObservedPort, PortConfig};
+
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_told_as_down_and_is_up_is_asked_again() {
+        let bridge = |admin_up| {
+            let vif = ObservedInterface { admin_up, ofport: Some(7), ..ObservedInterface::default() };
+            let port = ObservedPort { name: "vif1.0".into(), interfaces: vec![vif], ..ObservedPort::default() };
+            ObservedBridge { ports: [(port.name.clone(), port)].into(), ..ObservedBridge::default() }
+        };
+        let told = |down| {
+            let config = PortConfig { down, ..PortConfig::default() };
+            PortsTold { ports: [(7, config)].into(), ..PortsTold::default() }
+        };
+        assert!(is_behind(&bridge(Some(true)), &told(true)));
+        assert!(!is_behind(&bridge(Some(false)), &told(true)), "both say so");
+        assert!(!is_behind(&bridge(Some(true)), &told(false)) && !is_behind(&bridge(None), &told(true)));
     }
 }

@@ -4,7 +4,7 @@
 //! A start returns when the switch really is back: every row applied, the address of `br-phy` set, the neighbours known.
 
 use std::{
-    fs,
+    env, fs,
     os::unix::net::UnixStream,
     path::PathBuf,
     process::Command,
@@ -17,7 +17,7 @@ use super::{BR_PHY, CARD, Host};
 use crate::{
     fabric::{self, PREFIX_LENGTH},
     process::Daemon,
-    switch::Datapath,
+    switch::{Datapath, Switch},
     unixctl::Unixctl,
     wait::{DEADLINE, wait_until},
 };
@@ -67,7 +67,17 @@ impl Host {
     /// # Errors
     /// When it runs already, or is not back within 30 s.
     pub fn start_vswitchd(&self) -> Result<()> {
+        self.start_vswitchd_of(self.switch())
+    }
+
+    /// The same with another version of Open vSwitch than the host's, as after an upgrade. Its tools stay the host's.
+    ///
+    /// # Errors
+    /// As [`Host::start_vswitchd`].
+    pub fn start_vswitchd_of(&self, switch: &Switch) -> Result<()> {
         let mut command = self.command("ovs-vswitchd");
+        // The host's own stand first in the path of its commands.
+        command.env("PATH", switch.path().or_else(|| env::var("PATH").ok()).unwrap_or_default());
         command.arg(format!("unix:{}", self.rundir().join("db.sock").display()));
         self.start(&self.inner.vswitchd, "ovs-vswitchd", command)?;
         self.wait_for_vswitchd()?;
