@@ -38,7 +38,9 @@ fn main() -> ExitCode {
 fn start(cli: &Cli) -> Result<(), Failure> {
     let config = Config::load(cli.config.as_deref())?;
     if cli.check {
-        println!("{}", daemon::check(&config)?);
+        let checked = daemon::check(&config)?;
+        println!("{}", checked.sentence);
+        checked.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
         return Ok(());
     }
     let logging = Arc::new(logging::init(&config.log)?);
@@ -61,6 +63,7 @@ fn start(cli: &Cli) -> Result<(), Failure> {
 
 async fn live(config: &Config, cli: &Cli, logging: Arc<Logging>) -> Result<(), Failure> {
     let access = Access::open(config)?;
+    daemon::tell_of_certificates(config);
     // Held to the end. Nobody shares a simulated switch.
     let _seat = if cli.simulate { None } else { Some(Seat::take(&config.ovs.rundir)?) };
     let (app, service) = Service::start(config, cli.simulate, access.clone(), Arc::clone(&logging)).await?;

@@ -83,7 +83,7 @@ impl Service {
         };
         let xapi = Xapi::new(&config.xapi, hook(&metrics));
         tracing::info!(used = xapi.is_some(), xe = %config.xapi.xe.display(), "xapi");
-        let doctor = Arc::new(Doctor::new(config.clone()));
+        let doctor = Arc::new(Doctor::new(config.clone(), access.tls()));
         let (access, logging) = (Some(access), Some(logging));
         let counted = metrics.clone();
         let host = Host { access, logging, metrics, lock, interfaces, xapi, doctor: doctor.clone() };
@@ -130,7 +130,7 @@ pub fn assemble(
     interval: Duration,
 ) -> (Router, JoinHandle<()>) {
     let (metrics, lock) = (Metrics::default(), WriterLock::none());
-    let doctor = Doctor::new(Config::default()).into();
+    let doctor = Doctor::new(Config::default(), None).into();
     let host = Host { access: None, logging: None, metrics, lock, interfaces, xapi: None, doctor };
     let (router, running, ..) = assemble_on(host, switch, settings, interval);
     (router, running)

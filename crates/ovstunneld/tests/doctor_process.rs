@@ -86,14 +86,17 @@ async fn certificates_that_run_out_are_told_of() {
     host.expect("certificate", "ok", "days more").await;
     assert!(host.seconds("certificate").await.unwrap() > 86400.0 * 365.0);
     assert!(host.seconds("client_ca").await.unwrap() > 86400.0 * 365.0);
-    let good = std::fs::read(host.path().join("cert.pem")).unwrap();
-    std::fs::write(host.path().join("cert.pem"), host.ca.issue_for("host", 2000, 2001).certificate).unwrap();
-    host.expect("certificate", "fail", "ran out on 2001-01-01").await;
+    let files =
+        ["cert.pem", "key.pem"].map(|name| (host.path().join(name), std::fs::read(host.path().join(name)).unwrap()));
+    let expired = host.ca.issue_for("host", 2000, 2001);
+    std::fs::write(&files[0].0, expired.certificate).unwrap();
+    std::fs::write(&files[1].0, expired.key).unwrap();
+    host.expect("certificate", "fail", "expired on 2001-01-01").await;
     assert!(host.seconds("certificate").await.unwrap() < -86400.0 * 365.0);
-    std::fs::remove_file(host.path().join("cert.pem")).unwrap();
+    std::fs::remove_file(&files[0].0).unwrap();
     host.expect("certificate", "fail", "cert.pem").await;
     assert_eq!(host.seconds("certificate").await, None);
-    std::fs::write(host.path().join("cert.pem"), good).unwrap();
+    files.iter().for_each(|(file, good)| std::fs::write(file, good).unwrap());
     host.expect("certificate", "ok", "days more").await;
 }
 

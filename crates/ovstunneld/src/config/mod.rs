@@ -288,6 +288,11 @@ impl Config {
         Config::parse(&text, path)
     }
 
+    /// Where HTTPS is served, and its files; none where it is off.
+    pub fn https(&self) -> Option<(SocketAddr, &Tls)> {
+        self.api.listen.zip(self.tls.as_ref())
+    }
+
     /// Checks the text of a configuration file; `file` only names it in errors.
     ///
     /// # Errors

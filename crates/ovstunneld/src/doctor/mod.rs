@@ -36,6 +36,8 @@ pub(crate) use self::root::Root;
 use crate::config::{Config, XapiMode};
 use crate::health::Survey;
 use crate::interfaces::Interfaces;
+use crate::tls::TlsStore;
+use crate::tls::judge::{Host, judge};
 use crate::witness::Witnesses;
 
 /// Where the folder is told that stands for `/`: for tests only.
@@ -45,6 +47,8 @@ const ROOT: &str = "OVSTUNNEL_DOCTOR_ROOT";
 #[derive(Debug)]
 pub struct Doctor {
     config: RwLock<Arc<Config>>,
+    /// HTTPS, where it is served.
+    tls: Option<Arc<TlsStore>>,
     root: Root,
     started: Moment,
     /// One question at a time: each has Open vSwitch print all it has.
@@ -75,11 +79,11 @@ pub struct Now<'a> {
 }
 
 impl Doctor {
-    /// For a daemon with this configuration, on this host.
-    pub fn new(config: Config) -> Self {
+    /// For a daemon with this configuration and these certificates, on this host.
+    pub fn new(config: Config, tls: Option<Arc<TlsStore>>) -> Self {
         let root = std::env::var_os(ROOT).filter(|root| !root.is_empty());
         let root = Root::at(root.unwrap_or_else(|| "/".into()));
-        Doctor { config: RwLock::new(config.into()), root, started: Moment::now(), turn: Mutex::new(()) }
+        Doctor { config: RwLock::new(config.into()), tls, root, started: Moment::now(), turn: Mutex::new(()) }
     }
 
     /// The configuration in force.
@@ -119,12 +123,22 @@ impl Doctor {
     fn of_files(&self, now: &Now<'_>) -> Vec<Finding> {
         let config = self.config();
         let log = &config.log.file;
-        let mut findings = certificates::check(&self.certificates(), OffsetDateTime::now_utc());
+        let mut findings = self.of_certificates(&config);
         findings.push(clock::check(self.started, Moment::now(), &clock::look(&self.root, log)));
         findings.extend(log::check(&log::look(log, crate::logging::audit_file(&config.log), now.lost_lines)));
         findings.extend(udev::check(&udev::look(&self.root)));
         findings.extend(xenserver::check(&xenserver::look(&self.root)));
         findings
+    }
+
+    /// What is wrong with the files of `[tls]`, where HTTPS is served.
+    fn of_certificates(&self, config: &Config) -> Vec<Finding> {
+        let now = OffsetDateTime::now_utc();
+        let seen = self.tls.as_ref().map(|tls| tls.seen().counts());
+        let faults = config
+            .https()
+            .map_or_else(Vec::new, |(listen, files)| judge(files, &Host::look(listen), seen.as_ref(), now));
+        certificates::check(&self.certificates(), &faults, now)
     }
 
     /// What Open vSwitch as a whole tells.
