@@ -3,6 +3,7 @@
 //! What it does: starts them from a configuration and ends them in order. What it must not do: listen, or handle signals;
 //! that is `daemon`'s.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ use crate::{edge, notify, routes, underlay};
 
 /// How long the writer may take to finish what it was given, once nobody asks any more.
 const FINISH: Duration = Duration::from_secs(40);
+
+/// How long after the start Open vSwitch is spoken of where it is not there.
+const ABSENT_AFTER: Duration = Duration::from_millis(1200);
 
 /// How long whoever starts the daemon waits for its first look at everything.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
@@ -70,6 +74,7 @@ impl Service {
     /// When Open vSwitch is too old. That it is not there is none: it may come.
     pub async fn start(
         config: &Config,
+        file: Option<&Path>,
         simulate: bool,
         access: Access,
         logging: Arc<Logging>,
@@ -81,9 +86,10 @@ impl Service {
             let lock = WriterLock::of(config, config.ovs.timeout);
             (real_switch(config, &metrics).await?, Interfaces::kernel(), lock)
         };
+        tokio::spawn(tell_of_absence(switch.clone()));
         let xapi = Xapi::new(&config.xapi, hook(&metrics));
         tracing::info!(used = xapi.is_some(), xe = %config.xapi.xe.display(), "xapi");
-        let doctor = Arc::new(Doctor::new(config.clone(), access.tls()));
+        let doctor = Arc::new(Doctor::new(config.clone(), file.map(Path::to_owned), access.tls()));
         let (access, logging) = (Some(access), Some(logging));
         let counted = metrics.clone();
         let host = Host { access, logging, metrics, lock, interfaces, xapi, doctor: doctor.clone() };
@@ -130,7 +136,7 @@ pub fn assemble(
     interval: Duration,
 ) -> (Router, JoinHandle<()>) {
     let (metrics, lock) = (Metrics::default(), WriterLock::none());
-    let doctor = Doctor::new(Config::default(), None).into();
+    let doctor = Doctor::new(Config::default(), None, None).into();
     let host = Host { access: None, logging: None, metrics, lock, interfaces, xapi: None, doctor };
     let (router, running, ..) = assemble_on(host, switch, settings, interval);
     (router, running)
@@ -187,6 +193,15 @@ pub(crate) async fn real_switch(config: &Config, metrics: &Metrics) -> Result<Sw
     Ok(Switch::Real(RealSwitch::start(tools, hook(metrics)).await?))
 }
 
+/// Says early that Open vSwitch is not there: else nothing tells why nothing happens.
+async fn tell_of_absence(switch: Switch) {
+    tokio::time::sleep(ABSENT_AFTER).await;
+    let reason = switch.health().borrow().trouble().map(|reason| reason.to_string());
+    if let Some(reason) = reason {
+        tracing::warn!(reason, "Open vSwitch cannot be reached; waiting for it");
+    }
+}
+
 /// Counts each command that is run.
 fn hook(metrics: &Metrics) -> CommandHook {
     let counted = metrics.clone();
@@ -204,6 +219,7 @@ pub(crate) fn settings(config: &Config) -> Settings {
         vif_broadcast_pps: config.network.vif_broadcast_pps,
         datapath_type: config.ovs.datapath_type.clone(),
         ipv6_drop_opaque: config.network.ipv6_drop_opaque,
+        local_ip: config.tunnel.local_ip.clone(),
         underlay: None,
     }
 }

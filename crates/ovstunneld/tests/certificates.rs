@@ -182,7 +182,6 @@ async fn a_client_that_is_refused_is_told_by_its_alert_and_the_operator_by_name(
         (server, "CN=host", "its extended key usage lacks clientAuth", "UnsupportedCertificate"),
         (stranger, "CN=stranger", "its issuer is CN=elsewhere CA", "UnknownCA"),
         (expired, "CN=late", "the certificate expired on 2001-01-01", "CertificateExpired"),
-        (of_file("v1"), "CN=host", "an X.509 certificate of version 1", ""),
         (of_file("by-p521"), "CN=client", "issuer's key is of a kind that the TLS library does not take", ""),
     ];
     for (identity, name, words, alert) in cases {

@@ -7,6 +7,7 @@
 mod addresses;
 pub(crate) mod certificates;
 mod clock;
+mod configuration;
 mod drift;
 mod facts;
 mod finding;
@@ -15,12 +16,14 @@ mod log;
 mod openvswitch;
 mod probe;
 pub(crate) mod root;
+mod socket;
 mod takeover;
 mod twice;
 mod udev;
 mod underlay;
 mod xenserver;
 
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ovstunnel_api::{Bridge, DoctorAnswer, Finding, Level, Ready};
@@ -47,6 +50,8 @@ const ROOT: &str = "OVSTUNNEL_DOCTOR_ROOT";
 #[derive(Debug)]
 pub struct Doctor {
     config: RwLock<Arc<Config>>,
+    /// Where the configuration is from; none where it is the default file.
+    file: Option<PathBuf>,
     /// HTTPS, where it is served.
     tls: Option<Arc<TlsStore>>,
     root: Root,
@@ -72,6 +77,8 @@ pub struct Now<'a> {
     pub ready: Ready,
     /// Lines that the log has lost.
     pub lost_lines: u64,
+    /// Why the log cannot be written now.
+    pub log_trouble: Option<String>,
     /// What is below the tunnels.
     pub survey: Arc<Survey>,
     /// What the switch itself told of bridges.
@@ -79,11 +86,11 @@ pub struct Now<'a> {
 }
 
 impl Doctor {
-    /// For a daemon with this configuration and these certificates, on this host.
-    pub fn new(config: Config, tls: Option<Arc<TlsStore>>) -> Self {
+    /// For a daemon with this configuration, from this file, and these certificates, on this host.
+    pub fn new(config: Config, file: Option<PathBuf>, tls: Option<Arc<TlsStore>>) -> Self {
         let root = std::env::var_os(ROOT).filter(|root| !root.is_empty());
         let root = Root::at(root.unwrap_or_else(|| "/".into()));
-        Doctor { config: RwLock::new(config.into()), tls, root, started: Moment::now(), turn: Mutex::new(()) }
+        Doctor { config: RwLock::new(config.into()), file, tls, root, started: Moment::now(), turn: Mutex::new(()) }
     }
 
     /// The configuration in force.
@@ -124,8 +131,20 @@ impl Doctor {
         let config = self.config();
         let log = &config.log.file;
         let mut findings = self.of_certificates(&config);
+        let good = findings.iter().all(|finding| finding.level == Level::Ok);
+        // Only what was put together without listeners is neither.
+        if config.api.listen.is_none() || config.tls.is_some() {
+            let facts = configuration::look(self.file.as_deref(), &config, self.tls.as_deref());
+            findings.extend(configuration::check(&facts, good));
+            findings.push(socket::check(&config.api.socket));
+        }
         findings.push(clock::check(self.started, Moment::now(), &clock::look(&self.root, log)));
-        findings.extend(log::check(&log::look(log, crate::logging::audit_file(&config.log), now.lost_lines)));
+        findings.extend(log::check(&log::look(
+            log,
+            crate::logging::audit_file(&config.log),
+            now.lost_lines,
+            now.log_trouble.clone(),
+        )));
         findings.extend(udev::check(&udev::look(&self.root)));
         findings.extend(xenserver::check(&xenserver::look(&self.root)));
         findings
