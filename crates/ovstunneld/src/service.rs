@@ -41,6 +41,7 @@ pub struct Service {
     running: JoinHandle<()>,
     watchdog: Option<JoinHandle<()>>,
     witness: Option<JoinSet<()>>,
+    counting: JoinHandle<()>,
     tuner: Tuner,
 }
 
@@ -90,6 +91,7 @@ impl Service {
         let xapi = Xapi::new(&config.xapi, hook(&metrics));
         tracing::info!(used = xapi.is_some(), xe = %config.xapi.xe.display(), "xapi");
         let doctor = Arc::new(Doctor::new(config.clone(), file.map(Path::to_owned), access.tls()));
+        let counting = tokio::spawn(Arc::clone(&doctor).count_traffic(switch.clone()));
         let (access, logging) = (Some(access), Some(logging));
         let counted = metrics.clone();
         let host = Host { access, logging, metrics, lock, interfaces, xapi, doctor: doctor.clone() };
@@ -98,7 +100,7 @@ impl Service {
         let witness = witness::start(&switch, &writer, witnesses);
         let watchdog = notify::watchdog(writer.progress(), config.ovs.timeout);
         let tuner = Tuner { switch, writer, doctor, metrics: counted };
-        Ok((router, Service { running, watchdog, witness, tuner }))
+        Ok((router, Service { running, watchdog, witness, counting, tuner }))
     }
 
     /// Waits until the first look at everything is over: the daemon is what a caller expects then. Where Open vSwitch does not
@@ -115,8 +117,9 @@ impl Service {
 
     /// Waits until the writer has finished what it was given. All routers must be gone by then.
     pub async fn finish(self) {
-        // It only asks.
+        // They only ask.
         drop(self.witness);
+        self.counting.abort();
         // The last handle of the writer, which ends with it.
         drop(self.tuner);
         if tokio::time::timeout(FINISH, self.running).await.is_err() {
@@ -219,7 +222,7 @@ pub(crate) fn settings(config: &Config) -> Settings {
         vif_broadcast_pps: config.network.vif_broadcast_pps,
         datapath_type: config.ovs.datapath_type.clone(),
         ipv6_drop_opaque: config.network.ipv6_drop_opaque,
-        local_ip: config.tunnel.local_ip.clone(),
+        local_ip: config.tunnel.local_ip,
         underlay: None,
     }
 }
