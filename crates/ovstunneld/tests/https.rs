@@ -81,6 +81,35 @@ async fn a_large_body_gets_its_413_also_from_a_client_that_sends_it_all_first() 
     assert_eq!(daemon.ask_socket(&asking).await.status, 413);
 }
 
+/// hyper cannot send a 100 over HTTP/2, and a client that waits for it would wait for ever.
+#[tokio::test]
+async fn over_http_2_who_waits_for_a_100_is_told_and_who_sends_at_last_is_served() {
+    let daemon = Daemon::start("");
+    let manager = daemon.ca.issue("manager");
+    for sends in [false, true] {
+        let stream = daemon.connect_http2("127.0.0.1".parse().unwrap(), &manager).await;
+        let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::put(format!("https://{}/v1/bridges/x", daemon.address))
+            .header("expect", "100-continue")
+            .header("content-type", "application/json");
+        let begun = Instant::now();
+        let (answer, mut body) = client.send_request(request.body(()).unwrap(), false).unwrap();
+        if sends {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            body.send_data(bytes::Bytes::from_static(b"{}"), true).unwrap();
+        }
+        let answer = tokio::time::timeout(Duration::from_secs(8), answer).await.expect("an answer").unwrap();
+        let mut text = answer.into_parts();
+        let status = text.0.status.as_u16();
+        let body = text.1.data().await.unwrap().unwrap();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(status, if sends { 400 } else { 417 }, "{problem}");
+        assert_eq!(problem["field"], if sends { "key" } else { "Expect" }, "{problem}");
+        assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    }
+}
+
 #[tokio::test]
 async fn a_sighup_brings_new_certificates_in_and_bad_ones_not() {
     let daemon = Daemon::start("");
