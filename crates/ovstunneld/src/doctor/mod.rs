@@ -14,10 +14,12 @@ mod finding;
 mod health;
 mod log;
 mod openvswitch;
+mod others;
 mod probe;
 pub(crate) mod root;
 mod socket;
 mod takeover;
+mod traffic;
 mod twice;
 mod udev;
 mod underlay;
@@ -25,10 +27,11 @@ mod xenserver;
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use ovstunnel_api::{Bridge, DoctorAnswer, Finding, Level, Ready};
-use ovstunnel_core::Settings;
-use ovstunnel_ovs::Switch;
+use ovstunnel_core::{RemoteIp, Settings, View};
+use ovstunnel_ovs::{Rows, Switch};
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
@@ -46,6 +49,9 @@ use crate::witness::Witnesses;
 /// Where the folder is told that stands for `/`: for tests only.
 const ROOT: &str = "OVSTUNNEL_DOCTOR_ROOT";
 
+/// How often what tunnels carry is counted: a question compares with what was a while ago.
+const COUNT_EVERY: Duration = Duration::from_secs(300);
+
 /// What stays the same from question to question.
 #[derive(Debug)]
 pub struct Doctor {
@@ -56,6 +62,7 @@ pub struct Doctor {
     tls: Option<Arc<TlsStore>>,
     root: Root,
     started: Moment,
+    traffic: traffic::Traffic,
     /// One question at a time: each has Open vSwitch print all it has.
     turn: Mutex<()>,
 }
@@ -90,7 +97,15 @@ impl Doctor {
     pub fn new(config: Config, file: Option<PathBuf>, tls: Option<Arc<TlsStore>>) -> Self {
         let root = std::env::var_os(ROOT).filter(|root| !root.is_empty());
         let root = Root::at(root.unwrap_or_else(|| "/".into()));
-        Doctor { config: RwLock::new(config.into()), file, tls, root, started: Moment::now(), turn: Mutex::new(()) }
+        Doctor {
+            config: RwLock::new(config.into()),
+            file,
+            tls,
+            root,
+            started: Moment::now(),
+            traffic: traffic::Traffic::default(),
+            turn: Mutex::new(()),
+        }
     }
 
     /// The configuration in force.
@@ -183,6 +198,7 @@ impl Doctor {
         let observed = facts::managed(now);
         let mut findings = health::check(now, &facts::with_flows(now, observed.clone()).await);
         findings.extend(twice::check(&observed));
+        findings.extend(others::check(&now.bridges, &now.settings.vif_prefixes));
         findings.push(drift::drift(&now.pending));
         findings.extend(takeover::check(&takeover::look(&facts::bridges(now), now.settings)));
         findings.extend(self.datapath(now));
@@ -221,13 +237,50 @@ impl Doctor {
         let mut findings = Vec::new();
         match now.interfaces.routes(facts::remote_addresses(&now.bridges)).await {
             Ok(routes) => {
-                let remotes = facts::remotes(&rows, &now.bridges, routes);
+                let remotes = facts::remotes(&now.bridges, &self.seen(now, &rows).await, routes);
                 findings.extend(underlay::peers(&remotes));
                 findings.extend(underlay::mtu(&facts::vifs(&rows, &now.bridges), &remotes));
             }
             Err(error) => findings.push(unread("tunnel_address", &crate::problem::chain(&error))),
         }
         findings
+    }
+}
+
+impl Doctor {
+    /// What is known of the traffic with other hosts.
+    async fn seen(&self, now: &Now<'_>, rows: &Rows) -> facts::Seen {
+        let packets = facts::packets(rows, &facts::tunnels(&facts::managed(now)));
+        let since = self.traffic.count(Instant::now(), &packets);
+        let ends = match now.switch.real() {
+            // A host with one address is known by it.
+            Some(real) if facts::addresses_of_devices(now).await > 1 => {
+                let mut questions = real.lend();
+                let ends = questions.tunnel_ends().await;
+                real.give_back(questions);
+                ends
+            }
+            _ => std::collections::BTreeSet::new(),
+        };
+        facts::Seen { packets, since, ends, local_ip: now.settings.local_ip.map(RemoteIp::get) }
+    }
+
+    /// Counts what tunnels carry now and then, for a later question to compare with.
+    pub(crate) async fn count_traffic(self: Arc<Self>, switch: Switch) {
+        loop {
+            tokio::time::sleep(COUNT_EVERY).await;
+            let tunnels = switch.observer().read(|db| {
+                let view = db.view();
+                let all: Vec<_> = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name)).collect();
+                facts::tunnels(&all)
+            });
+            if tunnels.is_empty() || switch.health().borrow().trouble().is_some() {
+                continue;
+            }
+            if let Ok(rows) = switch.rows().await {
+                self.traffic.count(Instant::now(), &facts::packets(&rows, &tunnels));
+            }
+        }
     }
 }
 
