@@ -8,6 +8,7 @@ mod addresses;
 pub(crate) mod certificates;
 mod clock;
 mod configuration;
+mod consequences;
 mod drift;
 mod facts;
 mod finding;
@@ -136,6 +137,7 @@ impl Doctor {
         let mut findings = self.of_files(now);
         findings.extend(self.of_switch(now));
         findings.extend(self.of_bridges(now, probe).await);
+        let mut findings = consequences::without(findings);
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
         let level = findings.first().map_or(Level::Ok, |finding| finding.level);
         DoctorAnswer { level, version: env!("CARGO_PKG_VERSION").to_owned(), findings }

@@ -110,10 +110,10 @@ pub const FILES: [Fault; 48] = [
 ];
 
 /// Of the switch and of the network below it.
-pub const SWITCH: [Fault; 17] = [
+pub const SWITCH: [Fault; 16] = [
     warn("a controller on a network's bridge", "controller", "controller")
         .by(&["ovs-vsctl set-controller xapi1 tcp:127.0.0.1:6699"]),
-    warn("`fail_mode=secure` on a network's bridge", "fail_mode", "secure")
+    warn("a network's bridge has the fail mode secure", "fail_mode", "secure")
         .by(&["ovs-vsctl set-fail-mode xapi1 secure"]),
     warn("a VLAN tag on a VIF", "vlan", "vif1.0").by(&["ovs-vsctl set Port vif1.0 tag=7"]),
     warn("trunks on a VIF", "vlan", "vif1.0").by(&["ovs-vsctl set Port vif1.0 trunks=7"]),
@@ -132,14 +132,12 @@ pub const SWITCH: [Fault; 17] = [
         .by(&["ovs-vsctl -- --id=@t create Flow_Table flow_limit=2 -- set Bridge xapi1 flow_tables:0=@t"]),
     fail("a flow of others drops broadcast", "shadowing_flow", "priority=7000")
         .by(&["ovs-ofctl add-flow xapi1 priority=7000,dl_dst=ff:ff:ff:ff:ff:ff,actions=drop"]),
-    fail("another's tunnel is not protected", "protected", "g9")
-        .by(&["ovs-vsctl add-port xapi1 g9 -- set Interface g9 type=gre options:remote_ip=198.51.100.9 options:key=9"]),
     fail("IP fragments are dropped", "fragments", "drop").by(&["ovs-ofctl set-frags xapi1 drop"]),
     warn("a VIF takes nothing over OpenFlow", "port_config", "vif1.0")
         .by(&["ovs-ofctl mod-port xapi1 vif1.0 no-receive"]),
     fail("the bridge below is secure without a flow", "underlay_bridge", "br-phy")
         .by(&["ovs-vsctl set-fail-mode br-phy secure"]),
     fail("the device below is down", "underlay_device", "br-phy").by(&["ip link set dev eth0 down"]),
-    fail("`flow-restore-wait` is set", "flow_restore_wait", "flow-restore-wait")
+    fail("Open vSwitch waits for its flows to be restored", "flow_restore_wait", "flow-restore-wait")
         .by(&["ovs-vsctl set Open_vSwitch . other_config:flow-restore-wait=true"]),
 ];
