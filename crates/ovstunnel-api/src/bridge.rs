@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Health, Id, Outcome, Tunnel};
+use crate::{Changed, Health, Id, Outcome, Tunnel};
 
 /// What a network does with IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -161,6 +161,9 @@ pub struct Bridge {
 pub struct BridgeAnswer {
     /// What was done.
     pub outcome: Outcome,
+    /// What was changed, each thing with what it was and what it is.
+    #[serde(default)]
+    pub changes: Vec<Changed>,
     /// The bridge as read back.
     pub bridge: Bridge,
 }

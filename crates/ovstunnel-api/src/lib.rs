@@ -77,4 +77,32 @@ impl Outcome {
 pub struct OutcomeAnswer {
     /// `removed`, or `unchanged` where nothing was there.
     pub outcome: Outcome,
+    /// What was changed, each thing with what it was and what it is.
+    #[serde(default)]
+    pub changes: Vec<Changed>,
+}
+
+/// One thing that a request changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Changed {
+    /// `bridge` or `tunnel` as a whole, `flows`, or a property as Open vSwitch names it, such as `options:remote_ip`.
+    pub what: String,
+    /// The bridge or port.
+    pub subject: String,
+    /// What it was; null where it was not there.
+    pub before: Option<String>,
+    /// What it is; null where it is gone.
+    pub after: Option<String>,
+}
+
+impl std::fmt::Display for Changed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Changed { what, subject, before, after } = self;
+        match (before, after) {
+            (None, Some(after)) => write!(f, "{what} {subject}: {after}"),
+            (Some(before), None) => write!(f, "{what} {subject} removed: {before}"),
+            (Some(before), Some(after)) => write!(f, "{what} {subject}: {before} -> {after}"),
+            (None, None) => write!(f, "{what} {subject} removed"),
+        }
+    }
 }

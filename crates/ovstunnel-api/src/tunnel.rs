@@ -6,8 +6,8 @@ use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use crate::Outcome;
 use crate::whole::whole;
+use crate::{Changed, Outcome};
 
 /// A host's id as the management server counts it: text, or a number, which means its decimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
@@ -126,6 +126,9 @@ pub struct Tunnel {
 pub struct TunnelAnswer {
     /// What was done.
     pub outcome: Outcome,
+    /// What was changed, each thing with what it was and what it is.
+    #[serde(default)]
+    pub changes: Vec<Changed>,
     /// The tunnel as read back.
     pub tunnel: Tunnel,
 }

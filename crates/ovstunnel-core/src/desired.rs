@@ -48,6 +48,8 @@ pub mod ids {
     pub const TO: &str = "ovstunnel-to";
     /// Tunnel port: address of the other end as it was asked for, so that a changed `options:remote_ip` is seen.
     pub const REMOTE_IP: &str = "ovstunnel-remote-ip";
+    /// Tunnel port: address of this host that it is to use, where the configuration names one.
+    pub const LOCAL_IP: &str = "ovstunnel-local-ip";
     /// Bridge: UUID of the network, for other tools.
     pub const XS_NETWORK_UUID: &str = "xs-network-uuid";
     /// The switch itself: changed to have Open vSwitch try ports in error again.
@@ -102,6 +104,8 @@ pub struct Settings {
     pub datapath_type: String,
     /// Where IPv6 is dropped, whether that which can have IPv6 behind it, unseen by Open vSwitch, is dropped too.
     pub ipv6_drop_opaque: bool,
+    /// The address of this host that all tunnels are to use; nothing leaves it to the kernel's routes.
+    pub local_ip: Option<RemoteIp>,
     /// What is known of the network that carries the tunnels; nothing as long as it is not known.
     pub underlay: Option<Arc<Underlay>>,
 }
@@ -115,6 +119,7 @@ impl Default for Settings {
             vif_broadcast_pps: 0,
             datapath_type: String::new(),
             ipv6_drop_opaque: false,
+            local_ip: None,
             underlay: None,
         }
     }
@@ -133,12 +138,20 @@ pub struct DesiredTunnel {
     pub key: GreKey,
     /// Address of the other end.
     pub remote_ip: RemoteIp,
+    /// Address of this end, where the configuration says which: it is the same for all tunnels of the host.
+    pub local_ip: Option<RemoteIp>,
 }
 
 impl DesiredTunnel {
     /// A tunnel that is not there yet.
     pub fn new(from: HostId, to: HostId, key: GreKey, remote_ip: RemoteIp) -> Self {
-        DesiredTunnel { name: PortName::tunnel(key, &from, &to), from, to, key, remote_ip }
+        DesiredTunnel { name: PortName::tunnel(key, &from, &to), from, to, key, remote_ip, local_ip: None }
+    }
+
+    /// The same with what the configuration says of all tunnels.
+    #[must_use]
+    pub fn by(&self, settings: &Settings) -> Self {
+        DesiredTunnel { local_ip: settings.local_ip, ..self.clone() }
     }
 
     /// The name of its port.
@@ -152,18 +165,22 @@ impl DesiredTunnel {
     }
 
     /// The marks of its port.
-    pub fn external_ids(&self) -> [(&'static str, String); 4] {
-        [
+    pub fn external_ids(&self) -> Vec<(&'static str, String)> {
+        let mut marks = vec![
             (ids::FROM, self.from.to_string()),
             (ids::TO, self.to.to_string()),
             (ids::KEY, self.key.to_string()),
             (ids::REMOTE_IP, self.remote_ip.to_string()),
-        ]
+        ];
+        marks.extend(self.local_ip.as_ref().map(|ip| (ids::LOCAL_IP, ip.to_string())));
+        marks
     }
 
     /// The options of its interface.
-    pub fn options(&self) -> [(&'static str, String); 2] {
-        [("key", self.key.to_string()), ("remote_ip", self.remote_ip.to_string())]
+    pub fn options(&self) -> Vec<(&'static str, String)> {
+        let mut options = vec![("key", self.key.to_string()), ("remote_ip", self.remote_ip.to_string())];
+        options.extend(self.local_ip.as_ref().map(|ip| ("local_ip", ip.to_string())));
+        options
     }
 
     /// The tunnel that a port's marks record; nothing where the port is not ours or its marks cannot be read.
@@ -182,6 +199,7 @@ impl DesiredTunnel {
             to: first_readable([port.external_ids.get(ids::TO).map(String::as_str), named(2)])?,
             key: first_readable([port.external_ids.get(ids::KEY).map(String::as_str), named(0)])?,
             remote_ip: first_readable([port.external_ids.get(ids::REMOTE_IP), options].map(|t| t.map(String::as_str)))?,
+            local_ip: port.external_ids.get(ids::LOCAL_IP).and_then(|text| text.parse().ok()),
         })
     }
 }

@@ -37,7 +37,7 @@ fn create(desired: &DesiredBridge, settings: &Settings) -> Vec<Step> {
         fail_mode: desired.needs_flows().then_some(FailMode::Secure),
     };
     let mut steps = vec![Step::CreateBridge(spec)];
-    steps.extend(desired.tunnels.values().map(|tunnel| add(&desired.name, tunnel)));
+    steps.extend(desired.tunnels.values().map(|tunnel| add(&desired.name, &tunnel.by(settings))));
     let flows = bridge_flows(desired, None, settings);
     steps.extend(FlowChange::between(&flows, &FlowsSeen::none()).map(|change| change_flows(&desired.name, change)));
     steps
@@ -91,7 +91,7 @@ fn change(desired: &DesiredBridge, observed: &ObservedBridge, flows: &FlowsSeen,
     if !edits.is_empty() {
         steps.push(Step::EditBridge { bridge: desired.name.clone(), edits });
     }
-    steps.extend(tunnel_steps(desired, observed));
+    steps.extend(tunnel_steps(desired, observed, settings));
     let wanted = wanted_flows(desired, observed, flows, settings);
     let changed = |flows| FlowChange::between(&wanted, flows).map(|change| change_flows(&desired.name, change));
     if records_an_update(desired, observed) {
@@ -155,7 +155,7 @@ fn bridge_edits(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<Bridg
 }
 
 /// Over the union of the tunnels that must be there and those of ours that are.
-fn tunnel_steps(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<Step> {
+fn tunnel_steps(desired: &DesiredBridge, observed: &ObservedBridge, settings: &Settings) -> Vec<Step> {
     let mut steps = Vec::new();
     let left_over =
         |port: &&ObservedPort| port.is_tunnel_of_ours() && !desired.tunnels.contains_key(port.name.as_str());
@@ -167,6 +167,7 @@ fn tunnel_steps(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<Step>
         .filter_map(|port| Some((port.interface()?.gre_identity()?, port.name.as_str())))
         .collect();
     for (name, tunnel) in &desired.tunnels {
+        let tunnel = &tunnel.by(settings);
         let Some(port) = observed.ports.get(name.as_str()) else {
             steps.push(add(&desired.name, tunnel));
             continue;
@@ -215,6 +216,8 @@ fn tunnel_edits(tunnel: &DesiredTunnel, port: &ObservedPort) -> Vec<PortEdit> {
             edits.push(PortEdit::SetId(key.to_owned(), value));
         }
     }
+    let no_local_ip = tunnel.local_ip.is_none() && port.external_ids.contains_key(ids::LOCAL_IP);
+    edits.extend(no_local_ip.then(|| PortEdit::DropId(ids::LOCAL_IP.to_owned())));
     edits.extend((!port.protected).then_some(PortEdit::Protect));
     edits.extend((port.vlan != Vlan::default()).then_some(PortEdit::NoVlan));
     let Some(interface) = port.interface() else { return edits };

@@ -76,6 +76,8 @@ pub enum BridgeEdit {
 pub enum PortEdit {
     /// `external_ids:<key>=<value>` of the port.
     SetId(String, String),
+    /// `external_ids:<key>` of the port goes.
+    DropId(String),
     /// `protected=true`
     Protect,
     /// `tag`, `trunks` and `vlan_mode` go.
@@ -271,6 +273,7 @@ impl fmt::Display for PortEdit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PortEdit::SetId(key, value) => write!(f, "external_ids:{key}={value}"),
+            PortEdit::DropId(key) => write!(f, "no external_ids:{key}"),
             PortEdit::Protect => f.write_str("protected=true"),
             PortEdit::NoVlan => f.write_str("no tag, trunks, vlan_mode"),
             PortEdit::SetAside => f.write_str("type=null"),

@@ -37,6 +37,7 @@ fn port_edit_visible(edit: &PortEdit, port: &ObservedPort) -> bool {
     let interface = port.interface();
     match edit {
         PortEdit::SetId(key, value) => port.external_ids.get(key) == Some(value),
+        PortEdit::DropId(key) => !port.external_ids.contains_key(key),
         PortEdit::Protect => port.protected,
         PortEdit::NoVlan => port.vlan == Vlan::default(),
         PortEdit::SetAside => interface.is_none_or(|interface| interface.kind == "null"),

@@ -104,6 +104,11 @@ pub fn addresses(printed: &str) -> (usize, u64, bool) {
     (fixed.len(), fullest.map_or(0, |(_, count)| count), crate::moved_between(printed, printed).is_some())
 }
 
+/// How many tunnels' ends are found in what the control socket prints of a datapath's flows.
+pub fn tunnel_ends(printed: &str) -> usize {
+    crate::told::ends::parse(printed).len()
+}
+
 /// Where a frame came out, with the ports of the last bridge that the text itself tells of.
 pub fn followed(printed: &str) -> Option<ovstunnel_core::Followed> {
     let ports = crate::DatapathPorts::parse(printed).into_values().next_back().unwrap_or_default();

@@ -123,6 +123,7 @@ impl Transaction {
         for edit in edits {
             match edit {
                 PortEdit::SetId(key, value) => self.set("Port", port, pair("external_ids", key, value)),
+                PortEdit::DropId(key) => self.drop_key("Port", port, "external_ids", key),
                 PortEdit::Protect => self.set("Port", port, "protected=true".into()),
                 PortEdit::NoVlan => self.no_vlan(port),
                 PortEdit::SetAside => self.set("Interface", port, "type=null".into()),

@@ -38,12 +38,66 @@ fn bridge_commands_become_requests() {
         "key": 1001, "network_uuid": "u", "host_id": 1, "ipv6": "allow",
         "tunnels": [{"to": 2, "remote_ip": "192.0.2.12"}, {"to": "h-3", "remote_ip": "192.0.2.13"}]
     });
-    assert_eq!(asked(all, one, put.clone()), is(one, body));
-    let none = "bridge setup xapi12 --key 1001 --no-tunnels";
+    assert_eq!(asked(&format!("{all} --yes"), one, put.clone()), is(one, body));
+    let none = "bridge setup xapi12 --key 1001 --no-tunnels -y";
     assert_eq!(asked(none, one, put.clone()), is(one, json!({"key": 1001, "tunnels": []})));
     assert_eq!(asked("bridge setup xapi12 --key -1", one, put), is(one, json!({"key": -1})));
     let delete = "DELETE /v1/bridges/xapi12";
-    assert_eq!(asked("bridge destroy xapi12", delete, gone), is(delete, Value::Null));
+    assert_eq!(asked("bridge destroy xapi12 --yes", delete, gone), is(delete, Value::Null));
+}
+
+/// A test has no terminal.
+#[test]
+fn what_removes_much_is_not_done_without_a_yes() {
+    let (get, delete, put) = ("GET /v1/bridges/xapi12", "DELETE /v1/bridges/xapi12", "PUT /v1/bridges/xapi12");
+    let mut large = bridge();
+    let tunnels = [2, 3, 4].map(|to| {
+        let mut one = tunnel();
+        (one["to"], one["port"]) = (json!(to.to_string()), json!(format!("t1001-1-{to}")));
+        one
+    });
+    large["tunnels"] = json!(tunnels);
+    let mut adopted = bridge();
+    adopted["adopted"] = json!(true);
+    let change =
+        json!({"what": "tunnel", "subject": "t1001-1-3", "before": "host 3 at 192.0.2.13, key 1001", "after": null});
+    let answers = |bridge: &Value| {
+        vec![
+            canned(get, 200, bridge.clone()),
+            canned(delete, 200, json!({"outcome": "removed", "changes": [change]})),
+            canned(put, 200, json!({"outcome": "updated", "changes": [change], "bridge": self::bridge()})),
+            canned("POST /v1/bridges/xapi12/release", 200, json!({"outcome": "removed", "changes": []})),
+        ]
+    };
+    let cases = [
+        (
+            &large,
+            "bridge setup xapi12 --key 1001 --tunnel 2=192.0.2.12",
+            "this removes 2 tunnels (t1001-1-3, t1001-1-4) of bridge xapi12",
+        ),
+        (&large, "bridge setup xapi12 --key 1001 --no-tunnels", "this removes 3 tunnels"),
+        (&large, "bridge destroy xapi12", "this removes 3 tunnels (t1001-1-2, t1001-1-3, t1001-1-4) and our marks"),
+        (&adopted, "bridge destroy xapi12", "which was there before ovstunnel"),
+        (&large, "release xapi12", "this removes 3 tunnels"),
+    ];
+    for (bridge, args, words) in cases {
+        let daemon = FakeDaemon::answering(answers(bridge));
+        let ran = run(&mut daemon.ctl(args));
+        assert!(ran.status == 2 && ran.err.contains(words) && ran.err.contains("--yes"), "{args}: {}", ran.err);
+        assert!(daemon.asked().iter().all(|asked| asked.line == get), "{args}: {:?}", daemon.asked());
+        let ran = run(&mut daemon.ctl(&format!("{args} --yes")));
+        assert_eq!(ran.status, 0, "{args}: {}", ran.err);
+        if args.contains("setup") {
+            assert!(ran.out.contains("tunnel t1001-1-3 removed: host 3 at 192.0.2.13"), "{}", ran.out);
+        }
+    }
+    // One tunnel, or none that goes, is not asked about.
+    for args in
+        ["bridge setup xapi12 --key 1001 --tunnel 2=192.0.2.12 --tunnel 3=192.0.2.13", "bridge setup xapi12 --key 1001"]
+    {
+        let daemon = FakeDaemon::answering(answers(&large));
+        assert_eq!(run(&mut daemon.ctl(args)).status, 0, "{args}");
+    }
 }
 
 #[test]
@@ -157,7 +211,7 @@ fn without_a_daemon_it_says_what_to_do_and_exits_with_2() {
 #[test]
 fn an_answer_that_does_not_come_is_waited_for_no_longer_than_asked() {
     let daemon = FakeDaemon::answering(vec![canned("DELETE /v1/bridges/br0", NEVER, Value::Null)]);
-    let ran = run(&mut daemon.ctl("--timeout 200ms bridge destroy br0"));
+    let ran = run(&mut daemon.ctl("--timeout 200ms bridge destroy --yes br0"));
     assert_eq!(ran.status, 2);
     assert!(ran.err.contains("within 200ms") && ran.err.contains("not known"), "{}", ran.err);
     assert_eq!(daemon.asked().len(), 1, "never sent again by itself");

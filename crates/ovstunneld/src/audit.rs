@@ -11,20 +11,40 @@ use std::time::{Duration, Instant};
 
 use axum::response::Response;
 use http::{Method, StatusCode};
+use ovstunnel_api::Changed;
 
 use crate::config::AUDIT;
 use crate::listen::Peer;
 use crate::problem::{ApiError, echo};
 use crate::seldom::Seldom;
 
-/// What a change did, in a word, such as `created` or `unchanged`: an extension of its answer.
+/// What a change did, in a word, such as `created` or `unchanged`, and what it changed: an extension of its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Effect(String);
+pub struct Effect {
+    word: String,
+    changes: Option<String>,
+}
+
+/// Changes that a line names; of more it says how many.
+const NAMED: usize = 30;
 
 impl Effect {
     /// A word, or another text of the answer, which is shortened.
     pub fn new(word: &str) -> Self {
-        Effect(echo(word))
+        Effect { word: echo(word), changes: None }
+    }
+
+    /// The same, with what was changed.
+    #[must_use]
+    pub fn with(mut self, changes: &[Changed]) -> Self {
+        // What was removed comes first: it is what somebody will look for.
+        let (removed, others): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.after.is_none());
+        let mut words: Vec<String> = removed.into_iter().chain(others).take(NAMED).map(ToString::to_string).collect();
+        if changes.len() > NAMED {
+            words.push(format!("and {} more", changes.len() - NAMED));
+        }
+        self.changes = (!words.is_empty()).then(|| words.join("; "));
+        self
     }
 
     /// The same answer, saying this of itself.
@@ -59,7 +79,8 @@ impl Audit {
         if self.is_look() && status != StatusCode::FORBIDDEN {
             return;
         }
-        let effect = response.extensions().get::<Effect>().map(|effect| effect.0.as_str());
+        let effect = response.extensions().get::<Effect>();
+        let (effect, changes) = (effect.map(|effect| effect.word.as_str()), effect.and_then(|e| e.changes.as_deref()));
         let error = response.extensions().get::<ApiError>();
         let word = match status {
             status if status.is_success() => "done",
@@ -74,7 +95,8 @@ impl Audit {
             },
             _ => None,
         };
-        self.tell(word, Some(status), left_out, effect.or(error.map(|error| error.problem().code.as_str())));
+        let outcome = effect.or(error.map(|error| error.problem().code.as_str()));
+        self.tell(word, Some(status), left_out, outcome, changes);
     }
 
     fn is_look(&self) -> bool {
@@ -89,7 +111,14 @@ impl Audit {
         }
     }
 
-    fn tell(&self, word: &str, status: Option<StatusCode>, left_out: Option<u64>, outcome: Option<&str>) {
+    fn tell(
+        &self,
+        word: &str,
+        status: Option<StatusCode>,
+        left_out: Option<u64>,
+        outcome: Option<&str>,
+        changes: Option<&str>,
+    ) {
         let (address, pid) = match &self.peer {
             Some(Peer::Certificate(certificate)) => (Some(certificate.address), None),
             Some(Peer::Root { pid }) => (None, *pid),
@@ -107,6 +136,7 @@ impl Audit {
             id = self.id,
             status = status.map(|status| status.as_u16()),
             outcome,
+            changes,
             left_out,
             ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "{word}"
@@ -128,7 +158,7 @@ fn refusal_of(who: &str) -> Option<Option<u64>> {
 impl Drop for Audit {
     fn drop(&mut self) {
         if !self.told && !self.is_look() {
-            self.tell("the client went away before the answer", None, None, None);
+            self.tell("the client went away before the answer", None, None, None, None);
         }
     }
 }

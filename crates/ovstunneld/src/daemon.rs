@@ -4,17 +4,21 @@
 //! not do: know any route, or exit the process: `main` does, after the log is written out.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 
 use axum::Router;
 use futures_util::FutureExt;
+use ovstunnel_api::Level;
+use time::OffsetDateTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Tls};
 use crate::listen::{GRACE, ListenError, Listeners};
 use crate::notify;
 use crate::reload::Reloader;
-use crate::tls::{self, TlsError};
+use crate::tls::TlsError;
+use crate::tls::judge::{Fault, Host, judge};
 
 /// Why the daemon could not run.
 #[derive(Debug, thiserror::Error)]
@@ -33,23 +37,65 @@ pub enum CheckError {
     /// The configuration file.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A certificate or key.
+    /// A certificate or key that cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Certificates that clients will not take, or whose clients are all refused.
+    #[error("{}", .0.join("\n"))]
+    Certificates(Vec<String>),
 }
 
-/// Checks a configuration and the certificate files that it names; says in a sentence what it would do.
+/// A configuration that is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// What it would do, in a sentence.
+    pub sentence: String,
+    /// What may be meant so, or is bad later only.
+    pub warnings: Vec<String>,
+}
+
+/// Checks a configuration and the certificate files that it names.
 ///
 /// # Errors
-/// Names file, line or key, and the reason.
-pub fn check(config: &Config) -> Result<String, CheckError> {
+/// Names file, line or key, the reason and what to do about it.
+pub fn check(config: &Config) -> Result<Checked, CheckError> {
     let socket = config.api.socket.display();
-    match (config.api.listen, &config.tls) {
-        (Some(listen), Some(files)) => {
-            tls::load(files)?;
-            Ok(format!("the configuration and its certificate files are good: HTTPS on {listen}, Unix socket {socket}"))
+    match config.https() {
+        Some((listen, files)) => {
+            let warnings = certificates(listen, files)?;
+            let sentence = format!(
+                "the configuration and its certificate files are good: HTTPS on {listen}, Unix socket {socket}"
+            );
+            Ok(Checked { sentence, warnings })
         }
-        _ => Ok(format!("the configuration is good: HTTPS is off, Unix socket {socket}")),
+        None => {
+            let sentence = format!("the configuration is good: HTTPS is off, Unix socket {socket}");
+            Ok(Checked { sentence, warnings: Vec::new() })
+        }
+    }
+}
+
+/// Judges the files of `[tls]`; gives what is no more than a warning.
+///
+/// # Errors
+/// Names all that is worse.
+pub(crate) fn certificates(listen: SocketAddr, files: &Tls) -> Result<Vec<String>, CheckError> {
+    let faults = judge(files, &Host::look(listen), None, OffsetDateTime::now_utc());
+    let (worse, warnings): (Vec<_>, Vec<_>) = faults.into_iter().partition(|fault| fault.level == Level::Fail);
+    let told = |faults: Vec<Fault>| faults.iter().map(ToString::to_string).collect::<Vec<_>>();
+    if worse.is_empty() { Ok(told(warnings)) } else { Err(CheckError::Certificates(told(worse))) }
+}
+
+/// Says in the log what is wrong with the certificates of a daemon that starts with them all the same: its tunnels do not
+/// depend on them.
+pub fn tell_of_certificates(config: &Config) {
+    let Some((listen, files)) = config.https() else { return };
+    for fault in judge(files, &Host::look(listen), None, OffsetDateTime::now_utc()) {
+        let (key, file, reason, remedy) = (fault.key, fault.file.display(), &fault.reason, &fault.remedy);
+        match fault.level {
+            Level::Fail => tracing::error!(key, %file, remedy, "certificate: {reason}"),
+            _ => tracing::warn!(key, %file, remedy, "certificate: {reason}"),
+        }
     }
 }
 

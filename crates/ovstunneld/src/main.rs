@@ -36,9 +36,16 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: &Cli) -> Result<(), Failure> {
-    let config = Config::load(cli.config.as_deref())?;
+    let config = Config::load(cli.config.as_deref()).inspect_err(|error| {
+        // Without a configuration there is no log yet; whoever looks for the reason looks there.
+        if !cli.check {
+            logging::last_words(cli.config.as_deref(), &error.to_string());
+        }
+    })?;
     if cli.check {
-        println!("{}", daemon::check(&config)?);
+        let checked = daemon::check(&config)?;
+        println!("{}", checked.sentence);
+        checked.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
         return Ok(());
     }
     let logging = Arc::new(logging::init(&config.log)?);
@@ -61,9 +68,11 @@ fn start(cli: &Cli) -> Result<(), Failure> {
 
 async fn live(config: &Config, cli: &Cli, logging: Arc<Logging>) -> Result<(), Failure> {
     let access = Access::open(config)?;
+    daemon::tell_of_certificates(config);
     // Held to the end. Nobody shares a simulated switch.
     let _seat = if cli.simulate { None } else { Some(Seat::take(&config.ovs.rundir)?) };
-    let (app, service) = Service::start(config, cli.simulate, access.clone(), Arc::clone(&logging)).await?;
+    let (app, service) =
+        Service::start(config, cli.config.as_deref(), cli.simulate, access.clone(), Arc::clone(&logging)).await?;
     let (file, tuner) = (cli.config.clone(), service.tuner());
     let reloader = Reloader { file, config: config.clone(), access, logging, tuner };
     let settled = service.settled();
@@ -74,5 +83,5 @@ async fn live(config: &Config, cli: &Cli, logging: Arc<Logging>) -> Result<(), F
 
 /// Into the log too; standard error gets the sentence from `main`.
 fn log_start_failure(e: &Failure) {
-    tracing::info!(error = %e, "cannot run");
+    tracing::error!(target: logging::LAST_WORDS, error = %e, "cannot run");
 }

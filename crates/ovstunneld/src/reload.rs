@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::access::Access;
 use crate::config::Config;
-use crate::daemon::{CheckError, check};
+use crate::daemon::{self, CheckError};
 use crate::logging::Logging;
 use crate::service::Tuner;
 use crate::tls::{self, Loaded};
@@ -43,11 +43,18 @@ impl Reloader<'_> {
 
     fn read(&self) -> Result<(Config, Option<Loaded>), CheckError> {
         let new = Config::load(self.file.as_deref())?;
-        check(&new)?;
         let effective = self.config.with_what_can_change(&new);
-        let loaded = match (self.access.tls(), &effective.tls) {
-            (Some(_), Some(files)) => Some(tls::load(files)?),
-            _ => None,
+        let loaded = match (self.access.tls(), effective.https()) {
+            (Some(store), Some((listen, files))) => {
+                let loaded = tls::load(files)?;
+                // Bad ones that are in force already keep nothing else from being taken up.
+                if !store.changed(files).is_empty() {
+                    daemon::certificates(listen, files)?;
+                }
+                Some(loaded)
+            }
+            // Those that a restart would need.
+            _ => daemon::check(&new).map(|_| None)?,
         };
         Ok((new, loaded))
     }
@@ -67,6 +74,7 @@ impl Reloader<'_> {
         self.tuner.tune(&self.config);
         let level = set_by_hand.then(|| self.config.log.level.as_str());
         tracing::info!(changed, level, "SIGHUP: log reopened, configuration and certificates read again");
+        daemon::tell_of_certificates(&self.config);
         if !needs_restart.is_empty() {
             let keys = needs_restart.join(", ");
             tracing::warn!(keys, "SIGHUP: what has changed in these keys of the configuration needs a restart");

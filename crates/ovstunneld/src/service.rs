@@ -3,6 +3,7 @@
 //! What it does: starts them from a configuration and ends them in order. What it must not do: listen, or handle signals;
 //! that is `daemon`'s.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,9 @@ use crate::{edge, notify, routes, underlay};
 /// How long the writer may take to finish what it was given, once nobody asks any more.
 const FINISH: Duration = Duration::from_secs(40);
 
+/// How long after the start Open vSwitch is spoken of where it is not there.
+const ABSENT_AFTER: Duration = Duration::from_millis(1200);
+
 /// How long whoever starts the daemon waits for its first look at everything.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 
@@ -37,6 +41,7 @@ pub struct Service {
     running: JoinHandle<()>,
     watchdog: Option<JoinHandle<()>>,
     witness: Option<JoinSet<()>>,
+    counting: JoinHandle<()>,
     tuner: Tuner,
 }
 
@@ -70,6 +75,7 @@ impl Service {
     /// When Open vSwitch is too old. That it is not there is none: it may come.
     pub async fn start(
         config: &Config,
+        file: Option<&Path>,
         simulate: bool,
         access: Access,
         logging: Arc<Logging>,
@@ -81,9 +87,11 @@ impl Service {
             let lock = WriterLock::of(config, config.ovs.timeout);
             (real_switch(config, &metrics).await?, Interfaces::kernel(), lock)
         };
+        tokio::spawn(tell_of_absence(switch.clone()));
         let xapi = Xapi::new(&config.xapi, hook(&metrics));
         tracing::info!(used = xapi.is_some(), xe = %config.xapi.xe.display(), "xapi");
-        let doctor = Arc::new(Doctor::new(config.clone()));
+        let doctor = Arc::new(Doctor::new(config.clone(), file.map(Path::to_owned), access.tls()));
+        let counting = tokio::spawn(Arc::clone(&doctor).count_traffic(switch.clone()));
         let (access, logging) = (Some(access), Some(logging));
         let counted = metrics.clone();
         let host = Host { access, logging, metrics, lock, interfaces, xapi, doctor: doctor.clone() };
@@ -92,7 +100,7 @@ impl Service {
         let witness = witness::start(&switch, &writer, witnesses);
         let watchdog = notify::watchdog(writer.progress(), config.ovs.timeout);
         let tuner = Tuner { switch, writer, doctor, metrics: counted };
-        Ok((router, Service { running, watchdog, witness, tuner }))
+        Ok((router, Service { running, watchdog, witness, counting, tuner }))
     }
 
     /// Waits until the first look at everything is over: the daemon is what a caller expects then. Where Open vSwitch does not
@@ -109,8 +117,9 @@ impl Service {
 
     /// Waits until the writer has finished what it was given. All routers must be gone by then.
     pub async fn finish(self) {
-        // It only asks.
+        // They only ask.
         drop(self.witness);
+        self.counting.abort();
         // The last handle of the writer, which ends with it.
         drop(self.tuner);
         if tokio::time::timeout(FINISH, self.running).await.is_err() {
@@ -130,7 +139,7 @@ pub fn assemble(
     interval: Duration,
 ) -> (Router, JoinHandle<()>) {
     let (metrics, lock) = (Metrics::default(), WriterLock::none());
-    let doctor = Doctor::new(Config::default()).into();
+    let doctor = Doctor::new(Config::default(), None, None).into();
     let host = Host { access: None, logging: None, metrics, lock, interfaces, xapi: None, doctor };
     let (router, running, ..) = assemble_on(host, switch, settings, interval);
     (router, running)
@@ -187,6 +196,15 @@ pub(crate) async fn real_switch(config: &Config, metrics: &Metrics) -> Result<Sw
     Ok(Switch::Real(RealSwitch::start(tools, hook(metrics)).await?))
 }
 
+/// Says early that Open vSwitch is not there: else nothing tells why nothing happens.
+async fn tell_of_absence(switch: Switch) {
+    tokio::time::sleep(ABSENT_AFTER).await;
+    let reason = switch.health().borrow().trouble().map(|reason| reason.to_string());
+    if let Some(reason) = reason {
+        tracing::warn!(reason, "Open vSwitch cannot be reached; waiting for it");
+    }
+}
+
 /// Counts each command that is run.
 fn hook(metrics: &Metrics) -> CommandHook {
     let counted = metrics.clone();
@@ -204,6 +222,7 @@ pub(crate) fn settings(config: &Config) -> Settings {
         vif_broadcast_pps: config.network.vif_broadcast_pps,
         datapath_type: config.ovs.datapath_type.clone(),
         ipv6_drop_opaque: config.network.ipv6_drop_opaque,
+        local_ip: config.tunnel.local_ip,
         underlay: None,
     }
 }

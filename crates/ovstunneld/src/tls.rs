@@ -5,9 +5,13 @@
 //! do: decide what a client may do, or let anyone in without a certificate, by whatever setting.
 
 mod crl;
+pub(crate) mod form;
+pub(crate) mod judge;
+pub(crate) mod seen;
 
+use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::crypto::CryptoProvider;
 use rustls::server::danger::ClientCertVerifier;
@@ -19,7 +23,9 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio::sync::watch;
 
 use crate::config::{Tls, TlsClient};
-use crate::problem::words;
+use crate::problem::{echo, words};
+use seen::Telling;
+pub(crate) use seen::{Seen, Shown};
 
 /// Why a certificate or key file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +37,8 @@ pub struct TlsError {
     pub file: PathBuf,
     /// What is wrong with it.
     pub reason: String,
+    /// What to do about it.
+    pub remedy: &'static str,
 }
 
 /// What `[tls]` says, its files read and found good.
@@ -40,6 +48,8 @@ pub struct Loaded {
     verifier: Arc<dyn ClientCertVerifier>,
     /// Who may do what.
     pub clients: Arc<[TlsClient]>,
+    /// What was in the files, to see whether they are others now.
+    print: Prints,
 }
 
 impl Loaded {
@@ -48,9 +58,10 @@ impl Loaded {
     ///
     /// # Errors
     /// Says what is wrong with it.
-    pub fn accepts(&self, chain: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
-        let (own, others) = chain.split_first().ok_or(rustls::Error::NoCertificatesPresented)?;
-        self.verifier.verify_client_cert(own, others, UnixTime::now()).map(drop)
+    pub fn accepts(&self, chain: &[CertificateDer<'_>]) -> Result<(), String> {
+        let (own, others) = chain.split_first().ok_or("there is none")?;
+        let judged = self.verifier.verify_client_cert(own, others, UnixTime::now());
+        judged.map(drop).map_err(|error| seen::refused(own, &error).why)
     }
 }
 
@@ -58,6 +69,8 @@ impl Loaded {
 #[derive(Debug)]
 pub struct TlsStore {
     current: watch::Sender<Loaded>,
+    /// Who has come since these settings are in force.
+    seen: Mutex<Arc<Seen>>,
 }
 
 impl TlsStore {
@@ -66,7 +79,18 @@ impl TlsStore {
     /// # Errors
     /// When one cannot be read or used; names the file and the reason.
     pub fn open(tls: &Tls) -> Result<Self, TlsError> {
-        Ok(TlsStore { current: watch::Sender::new(load(tls)?) })
+        Ok(TlsStore { current: watch::Sender::new(load(tls)?), seen: Mutex::default() })
+    }
+
+    /// Who has come since the files in force were read.
+    pub(crate) fn seen(&self) -> Arc<Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The keys of `[tls]` whose files are not what is in force.
+    pub(crate) fn changed(&self, files: &Tls) -> Vec<&'static str> {
+        let (now, then) = (prints(files), self.current.borrow().print);
+        now.into_iter().zip(then).filter(|(now, then)| now != then).map(|((key, _), _)| key).collect()
     }
 
     /// What is in force.
@@ -82,8 +106,26 @@ impl TlsStore {
     /// Puts others in force. New connections use them; those that are open stay as they are, and each of their requests is
     /// judged by them.
     pub fn replace(&self, new: Loaded) {
-        self.current.send_replace(new);
+        let old = self.current.send_replace(new.clone());
+        if old.print != new.print {
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+        }
     }
+}
+
+/// Each key of `[tls]` that names a file, with a sum of what is in it.
+type Prints = [(&'static str, Option<u64>); 4];
+
+/// What is in the files of `[tls]`, to be compared: no more than that can be told of it.
+fn prints(files: &Tls) -> Prints {
+    let of = |file: &Path| {
+        let mut sum = DefaultHasher::new();
+        sum.write(&std::fs::read(file).ok()?);
+        Some(sum.finish())
+    };
+    let list = files.client_crl.as_deref().and_then(of);
+    let Tls { certificate, key, client_ca, .. } = files;
+    [("certificate", of(certificate)), ("key", of(key)), ("client_ca", of(client_ca)), ("client_crl", list)]
 }
 
 /// Reads and checks the files.
@@ -92,18 +134,20 @@ impl TlsStore {
 /// As [`TlsStore::open`].
 pub fn load(files: &Tls) -> Result<Loaded, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    // Before the files are read: one that changes meanwhile is told as changed.
+    let print = prints(files);
     let key = certified_key(files, &provider)?;
     let verifier = client_verifier(files, &provider)?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| refuse("certificate", &files.certificate, &e))?
-        .with_client_cert_verifier(Arc::clone(&verifier))
+        .with_client_cert_verifier(Arc::new(Telling(Arc::clone(&verifier))))
         .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(key)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // No resumption: each connection's certificate is checked against today's date and today's authorities.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    Ok(Loaded { server: Arc::new(config), verifier, clients: files.clients.as_slice().into() })
+    Ok(Loaded { server: Arc::new(config), verifier, clients: files.clients.as_slice().into(), print })
 }
 
 /// Judges clients' certificates. A list of revoked ones counts beyond the date of its next update too: an old list is
@@ -120,7 +164,12 @@ fn client_verifier(files: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dy
 }
 
 fn refuse(key: &'static str, file: &Path, reason: &dyn std::fmt::Display) -> TlsError {
-    TlsError { key, file: file.to_owned(), reason: words(reason) }
+    let remedy = match key {
+        "client_crl" => "put the list there that `ovstunnelctl pki revoke` makes, or another CRL of that CA in PEM",
+        "client_ca" => "put the CA's certificate there, in PEM: `ovstunnelctl pki init` makes it as ca.crt",
+        _ => "put a certificate for servers and its key there: `ovstunnelctl pki issue --host` makes both",
+    };
+    TlsError { key, file: file.to_owned(), reason: words(reason), remedy }
 }
 
 fn read(key: &'static str, file: &Path) -> Result<Vec<u8>, TlsError> {
@@ -142,31 +191,57 @@ fn certificates(key: &'static str, file: &Path) -> Result<Vec<CertificateDer<'st
 
 fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let text = read("key", file)?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|e| match e {
-        pem::Error::NoItemsFound if String::from_utf8_lossy(&text).contains("ENCRYPTED") => {
-            refuse("key", file, &"the private key is encrypted; the daemon cannot ask for a passphrase")
+    let shown = String::from_utf8_lossy(&text);
+    if shown.contains("ENCRYPTED") {
+        return Err(refuse("key", file, &"the private key is encrypted; the daemon cannot ask for a passphrase"));
+    }
+    PrivateKeyDer::from_pem_slice(&text).map_err(|e| match (e, labels(&shown).as_slice()) {
+        (pem::Error::NoItemsFound, []) => refuse("key", file, &"no PRIVATE KEY in it; is it PEM?"),
+        (pem::Error::NoItemsFound, labels) => {
+            refuse("key", file, &format!("no PRIVATE KEY in it, but {}", labels.join(", ")))
         }
-        pem::Error::NoItemsFound => refuse("key", file, &"no PRIVATE KEY in it; is it PEM?"),
-        e => refuse("key", file, &format!("not PEM: {e}")),
+        (e, _) => refuse("key", file, &format!("not PEM: {e}")),
     })
+}
+
+/// What a PEM file says that is in it.
+fn labels(text: &str) -> Vec<String> {
+    let all = text.lines().filter_map(|line| line.strip_prefix("-----BEGIN ")?.strip_suffix("-----"));
+    all.take(3).map(echo).collect()
 }
 
 fn certified_key(files: &Tls, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
     let chain = certificates("certificate", &files.certificate)?;
+    for (n, der) in chain.iter().enumerate() {
+        let read = form::read(der);
+        if let Some(reason) = read.map_or_else(Some, |read| read.unusable().filter(|_| n == 0)) {
+            return Err(refuse("certificate", &files.certificate, &format!("certificate {}: {reason}", n + 1)));
+        }
+    }
     let key = private_key(&files.key)?;
-    CertifiedKey::from_der(chain, key, provider).map_err(|e| match e {
-        rustls::Error::InconsistentKeys(_) => {
+    let strange = form::strange_private(key.secret_der());
+    CertifiedKey::from_der(chain, key, provider).map_err(|e| match (e, strange) {
+        (rustls::Error::InconsistentKeys(_), _) => {
             refuse("key", &files.key, &format!("does not belong to the certificate in {}", files.certificate.display()))
         }
-        rustls::Error::InvalidCertificate(e) => refuse("certificate", &files.certificate, &format!("{e:?}")),
-        e => refuse("key", &files.key, &e),
+        (rustls::Error::InvalidCertificate(e), _) => refuse("certificate", &files.certificate, &seen::why(&e)),
+        (_, Some(kind)) => refuse(
+            "key",
+            &files.key,
+            &format!("a key of kind {kind}, which the TLS library does not take: use {}", form::TAKEN),
+        ),
+        (e, None) => {
+            refuse("key", &files.key, &format!("no key that the TLS library takes ({e}): use {}", form::TAKEN))
+        }
     })
 }
 
 fn client_authorities(file: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for (n, certificate) in certificates("client_ca", file)?.into_iter().enumerate() {
-        roots.add(certificate).map_err(|e| refuse("client_ca", file, &format!("certificate {}: {e}", n + 1)))?;
+        let at = |reason: String| refuse("client_ca", file, &format!("certificate {}: {reason}", n + 1));
+        form::read(&certificate).map_err(at)?;
+        roots.add(certificate).map_err(|e| at(format!("no certificate that the TLS library takes ({e})")))?;
     }
     Ok(roots)
 }

@@ -51,9 +51,28 @@ async fn a_bridge_is_created_updated_left_and_removed() {
     let allowed = sim.put("xapi1", json!({"key": 5, "ipv6": "allow"})).await.expect(200);
     assert_eq!((&allowed["outcome"], &allowed["bridge"]["flows"]["installed"]), (&json!("updated"), &json!(2)));
 
-    assert_eq!(sim.delete("xapi1").await.expect(200), json!({"outcome": "removed"}));
+    let change = |what: &str, subject: &str, before: Option<String>, after: Option<String>| json!({"what": what, "subject": subject, "before": before, "after": after});
+    let at = |n: u32| Some(format!("host {n} at {}, key 5", sim::ip(n)));
+    let made = created["changes"].as_array().unwrap();
+    assert_eq!(
+        made[..2],
+        [change("bridge", "xapi1", None, Some("key 5".into())), change("tunnel", "t5-1-2", None, at(2))]
+    );
+    assert_eq!((made.len(), &made[3]["what"]), (4, &json!("flows")));
+    assert_eq!((&again["changes"], &stays["changes"]), (&json!([]), &json!([])));
+    let two = [change("tunnel", "t5-1-2", at(2), None), change("tunnel", "t5-1-4", None, at(4))];
+    assert_eq!(updated["changes"], json!(two));
+    let ipv6 = change("external_ids:ovstunnel-ipv6", "xapi1", Some("drop".into()), Some("allow".into()));
+    assert_eq!(allowed["changes"][0], ipv6);
+
+    let gone = [
+        change("bridge", "xapi1", Some("key 5".into()), None),
+        change("tunnel", "t5-1-3", at(3), None),
+        change("tunnel", "t5-1-4", at(4), None),
+    ];
+    assert_eq!(sim.delete("xapi1").await.expect(200), json!({"outcome": "removed", "changes": gone}));
     sim.get("/v1/bridges/xapi1").await.problem(404, "not_found");
-    assert_eq!(sim.delete("xapi1").await.expect(200), json!({"outcome": "unchanged"}));
+    assert_eq!(sim.delete("xapi1").await.expect(200), json!({"outcome": "unchanged", "changes": []}));
 }
 
 #[tokio::test]
@@ -68,9 +87,16 @@ async fn a_tunnel_is_created_updated_left_and_removed() {
     assert_eq!((&again["outcome"], &again["tunnel"]), (&json!("unchanged"), &created["tunnel"]));
     let moved = sim.post("xapi1", json!({"from": "1", "to": "2", "remote_ip": "192.0.2.99"})).await.expect(200);
     assert_eq!((&moved["outcome"], &moved["tunnel"]["remote_ip"]), (&json!("updated"), &json!("192.0.2.99")));
-    assert_eq!(sim.delete("xapi1/tunnels/t5-1-2").await.expect(200), json!({"outcome": "removed"}));
-    assert_eq!(sim.delete("xapi1/tunnels/t5-1-2").await.expect(200), json!({"outcome": "unchanged"}));
-    assert_eq!(sim.delete("nobridge/tunnels/t5-1-2").await.expect(200), json!({"outcome": "unchanged"}));
+    assert_eq!(moved["changes"].as_array().unwrap().len(), 2, "mark and option: {moved}");
+    assert_eq!(moved["changes"][1]["what"], "options:remote_ip");
+    assert_eq!(
+        (&moved["changes"][1]["before"], &moved["changes"][1]["after"]),
+        (&json!(sim::ip(2)), &json!("192.0.2.99"))
+    );
+    let gone = sim.delete("xapi1/tunnels/t5-1-2").await.expect(200);
+    assert_eq!((&gone["outcome"], &gone["changes"][0]["subject"]), (&json!("removed"), &json!("t5-1-2")));
+    assert_eq!(sim.delete("xapi1/tunnels/t5-1-2").await.expect(200), json!({"outcome": "unchanged", "changes": []}));
+    assert_eq!(sim.delete("nobridge/tunnels/t5-1-2").await.expect(200), json!({"outcome": "unchanged", "changes": []}));
 }
 
 /// All that is wrong with a request is told before anything is written.

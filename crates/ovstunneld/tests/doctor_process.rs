@@ -4,81 +4,9 @@
 
 mod common;
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::{Child, Stdio};
-
-use common::{Answer, Authority, exchange, prepare, program, request, wait_for};
+use common::host::Host;
+use common::request;
 use serde_json::Value;
-use tempfile::TempDir;
-use tokio::net::UnixStream;
-
-/// A simulated daemon on a host whose files are in a folder of its own. Killed when dropped.
-struct Host {
-    dir: TempDir,
-    ca: Authority,
-    child: Child,
-}
-
-impl Host {
-    fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let ca = prepare(dir.path(), "");
-        let mut command = program(dir.path());
-        command.arg("--simulate").env("OVSTUNNEL_DOCTOR_ROOT", dir.path().join("root")).stdout(Stdio::null());
-        let child = command.spawn().unwrap();
-        let host = Host { dir, ca, child };
-        wait_for("the daemon serves", || {
-            std::fs::read_to_string(host.path().join("log")).ok().filter(|log| log.contains("serving"))
-        });
-        host
-    }
-
-    fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    /// Puts a file of the host there, executable.
-    fn put(&self, path: &str, text: &str) {
-        let file = self.path().join("root").join(path);
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(&file, text).unwrap();
-        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        let stream = UnixStream::connect(self.path().join("run/o.sock")).await.unwrap();
-        exchange(stream, &request(&format!("GET {path}"), &[], b"")).await.unwrap()
-    }
-
-    /// Level and text of the first finding of a check.
-    async fn found(&self, check: &str) -> (String, String) {
-        let answer: Value = serde_json::from_str(&self.get("/v1/doctor").await.body).unwrap();
-        let mut findings = answer["findings"].as_array().unwrap().iter();
-        let finding =
-            findings.find(|finding| finding["check"] == check).unwrap_or_else(|| panic!("no {check}: {answer}"));
-        assert_eq!(finding["remedy"].is_string(), finding["level"] != "ok", "{finding}");
-        (finding["level"].as_str().unwrap().to_owned(), finding.to_string())
-    }
-
-    async fn expect(&self, check: &str, level: &str, words: &str) {
-        let (found, text) = self.found(check).await;
-        assert!(found == level && text.contains(words), "{check} {level} {words}: {text}");
-    }
-
-    /// The metric that says when a certificate file runs out.
-    async fn seconds(&self, file: &str) -> Option<f64> {
-        let name = format!("ovstunnel_certificate_expires_in_seconds{{file=\"{file}\"}} ");
-        self.get("/metrics").await.body.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok())
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 #[tokio::test]
 async fn certificates_that_run_out_are_told_of() {
@@ -86,14 +14,17 @@ async fn certificates_that_run_out_are_told_of() {
     host.expect("certificate", "ok", "days more").await;
     assert!(host.seconds("certificate").await.unwrap() > 86400.0 * 365.0);
     assert!(host.seconds("client_ca").await.unwrap() > 86400.0 * 365.0);
-    let good = std::fs::read(host.path().join("cert.pem")).unwrap();
-    std::fs::write(host.path().join("cert.pem"), host.ca.issue_for("host", 2000, 2001).certificate).unwrap();
-    host.expect("certificate", "fail", "ran out on 2001-01-01").await;
+    let files =
+        ["cert.pem", "key.pem"].map(|name| (host.path().join(name), std::fs::read(host.path().join(name)).unwrap()));
+    let expired = host.ca.issue_for("host", 2000, 2001);
+    std::fs::write(&files[0].0, expired.certificate).unwrap();
+    std::fs::write(&files[1].0, expired.key).unwrap();
+    host.expect("certificate", "fail", "expired on 2001-01-01").await;
     assert!(host.seconds("certificate").await.unwrap() < -86400.0 * 365.0);
-    std::fs::remove_file(host.path().join("cert.pem")).unwrap();
+    std::fs::remove_file(&files[0].0).unwrap();
     host.expect("certificate", "fail", "cert.pem").await;
     assert_eq!(host.seconds("certificate").await, None);
-    std::fs::write(host.path().join("cert.pem"), good).unwrap();
+    files.iter().for_each(|(file, good)| std::fs::write(file, good).unwrap());
     host.expect("certificate", "ok", "days more").await;
 }
 

@@ -46,11 +46,11 @@ async fn without_a_good_certificate_nobody_gets_in() {
     let daemon = Daemon::start("");
     assert_refused(&daemon, None, "peer sent no certificates").await;
     let stranger = Authority::new("test CA").issue("manager");
-    assert_refused(&daemon, Some(&stranger), "invalid peer certificate").await;
+    assert_refused(&daemon, Some(&stranger), "another CA has the same name").await;
     let expired = daemon.ca.issue_for("manager", 2000, 2001);
-    assert_refused(&daemon, Some(&expired), "certificate expired").await;
+    assert_refused(&daemon, Some(&expired), "the certificate expired on 2001-01-01").await;
     let early = daemon.ca.issue_for("manager", 2099, 2100);
-    assert_refused(&daemon, Some(&early), "certificate not valid yet").await;
+    assert_refused(&daemon, Some(&early), "the certificate is not valid before 2099-01-01").await;
     let good = daemon.ca.issue("manager");
     assert_eq!(daemon.ask(Some(&good), &health()).await.unwrap().status, 200, "the others do not disturb");
 }
@@ -81,6 +81,35 @@ async fn a_large_body_gets_its_413_also_from_a_client_that_sends_it_all_first() 
     assert_eq!(daemon.ask_socket(&asking).await.status, 413);
 }
 
+/// hyper cannot send a 100 over HTTP/2, and a client that waits for it would wait for ever.
+#[tokio::test]
+async fn over_http_2_who_waits_for_a_100_is_told_and_who_sends_at_last_is_served() {
+    let daemon = Daemon::start("");
+    let manager = daemon.ca.issue("manager");
+    for sends in [false, true] {
+        let stream = daemon.connect_http2("127.0.0.1".parse().unwrap(), &manager).await;
+        let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::put(format!("https://{}/v1/bridges/x", daemon.address))
+            .header("expect", "100-continue")
+            .header("content-type", "application/json");
+        let begun = Instant::now();
+        let (answer, mut body) = client.send_request(request.body(()).unwrap(), false).unwrap();
+        if sends {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            body.send_data(bytes::Bytes::from_static(b"{}"), true).unwrap();
+        }
+        let answer = tokio::time::timeout(Duration::from_secs(8), answer).await.expect("an answer").unwrap();
+        let mut text = answer.into_parts();
+        let status = text.0.status.as_u16();
+        let body = text.1.data().await.unwrap().unwrap();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(status, if sends { 400 } else { 417 }, "{problem}");
+        assert_eq!(problem["field"], if sends { "key" } else { "Expect" }, "{problem}");
+        assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    }
+}
+
 #[tokio::test]
 async fn a_sighup_brings_new_certificates_in_and_bad_ones_not() {
     let daemon = Daemon::start("");
@@ -100,7 +129,8 @@ async fn a_sighup_brings_new_certificates_in_and_bad_ones_not() {
     daemon.signal(Signal::SIGHUP);
     daemon.wait_for_log("certificates read again", 1);
     assert_eq!(daemon.ask(Some(&new), &health()).await.unwrap().status, 200);
-    assert_refused(&daemon, Some(&old), "invalid peer certificate").await;
+    assert_refused(&daemon, Some(&old), "none of the authorities in client_ca has signed it; its issuer is CN=test CA")
+        .await;
     // What was open before stays open, and its client is told that it is nobody any more.
     open.write_all(&health()).await.unwrap();
     let mut both = String::new();

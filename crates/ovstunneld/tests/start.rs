@@ -38,6 +38,44 @@ fn an_open_vswitch_without_protected_ports_is_refused_with_the_reason() {
     assert!(!dir.path().join("run/o.sock").exists(), "it never listened");
 }
 
+#[test]
+fn open_vswitch_that_is_not_there_is_told_within_two_seconds() {
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let ca = prepare(dir.path(), &tools(dir.path(), "3.1.0"));
+    let begun = std::time::Instant::now();
+    let daemon = Daemon::start_in(dir, ca);
+    daemon.wait_for_log("Open vSwitch cannot be reached; waiting for it reason=", 1);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(daemon.file("log").lines().any(|line| line.contains(" WARN ") && line.contains("db.sock")));
+}
+
+/// Its last words, in the log as on standard error, where each stands once.
+#[test]
+fn the_reason_for_not_starting_is_the_last_line_of_the_log_at_error() {
+    type Spoil = fn(&Path);
+    let cases: [(Spoil, &str); 3] = [
+        (|dir| std::fs::remove_file(dir.join("key.pem")).unwrap(), "[tls] key"),
+        (|dir| append(dir, "[reconcile]\nintervall = \"7s\"\n"), "unknown field `intervall`"),
+        (|dir| std::fs::write(dir.join("run"), "in the way").unwrap(), "[api] socket"),
+    ];
+    for (spoil, words) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        prepare(dir.path(), &tools(dir.path(), "3.1.0"));
+        spoil(dir.path());
+        assert_eq!(program(dir.path()).status().unwrap().code(), Some(1));
+        let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
+        let last = log.lines().last().unwrap_or_default();
+        assert!(last.contains(" ERROR ") && last.contains("cannot run") && last.contains(words), "{log}");
+        let stderr = std::fs::read_to_string(dir.path().join("stderr")).unwrap();
+        assert_eq!(stderr.matches(words).count(), 1, "{stderr}");
+    }
+}
+
+fn append(dir: &Path, text: &str) {
+    let file = dir.join("o.toml");
+    std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + text).unwrap();
+}
+
 /// What each of the daemon's locks is, and who may open it.
 fn locks(dir: &Path) -> Vec<(String, u32)> {
     let folders = [dir.to_owned(), dir.join("run")];

@@ -63,9 +63,9 @@ impl Cloud {
         let lab = Lab::new(tag)?;
         let pki = lab.dir().join("pki");
         let now = OffsetDateTime::now_utc();
-        Authority::create(&pki, "ovstunnel lab", 30, now)?;
+        Authority::create(&pki, "ovstunnel lab", 90, now)?;
         let name = "manager".parse().map_err(|e| anyhow!("{e}"))?;
-        Authority::open(&pki)?.issue(&Leaf { name, role: Role::Client, days: 30 }, now)?;
+        Authority::open(&pki)?.issue(&Leaf { name, role: Role::Client, days: 90 }, now)?;
         let manager = Manager::new(&lab)?;
         let mut cloud = Cloud { manager, nodes: Vec::new(), pki, config, lab };
         cloud.add_nodes(hosts)?;

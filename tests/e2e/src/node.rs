@@ -75,7 +75,7 @@ impl Node {
     pub(crate) fn new(host: Host, pki: &Path, config: &NodeConfig) -> Result<Self> {
         let name = format!("host{}", host.number());
         let role = Role::Host { addresses: vec![host.ip().into()] };
-        let leaf = Leaf { name: name.parse().map_err(|e| anyhow!("{e}"))?, role, days: 30 };
+        let leaf = Leaf { name: name.parse().map_err(|e| anyhow!("{e}"))?, role, days: 90 };
         Authority::open(pki)?.issue(&leaf, OffsetDateTime::now_utc())?;
         let dir = host.rundir().join("ovstunnel");
         std::fs::create_dir_all(&dir)?;

@@ -26,7 +26,7 @@ struct Line<'a> {
 }
 
 /// What a dump says about a flow beside what it matches.
-const NO_MATCH: [&str; 11] = [
+const NO_MATCH: [&str; 15] = [
     "cookie",
     "duration",
     "n_packets",
@@ -38,6 +38,11 @@ const NO_MATCH: [&str; 11] = [
     "priority",
     "importance",
     "send_flow_rem",
+    // How OpenFlow 1.0 made it; `del-flows` takes none of these.
+    "reset_counts",
+    "check_overlap",
+    "no_packet_counts",
+    "no_byte_counts",
 ];
 
 /// Words that stand for a type of Ethernet frame.

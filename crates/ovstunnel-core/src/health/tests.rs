@@ -255,6 +255,10 @@ fn a_flow_of_others_is_taken_away_by_the_command_that_is_told() {
     let reasons = testified(Witness { foreign: vec![line.into()], ..Witness::default() });
     let command = "`ovs-ofctl --strict del-flows xapi1 priority=500,tcp,nw_dst=10.0.0.0/8,tp_dst=25`";
     assert!(reasons[0].remedy.starts_with(command), "{reasons:?}");
+    // What OpenFlow 1.0 made is printed with a word that `del-flows` does not take.
+    let old = line.replace("priority=500", "reset_counts priority=500");
+    let reasons = testified(Witness { foreign: vec![old], ..Witness::default() });
+    assert!(reasons[0].remedy.starts_with(command), "{reasons:?}");
     let many = vec![line.to_owned(); 9];
     let reasons = testified(Witness { foreign: many, ..Witness::default() });
     assert!(reasons.len() == 5 && reasons[4].evidence.ends_with("and 4 more such flows"), "{reasons:?}");

@@ -193,7 +193,7 @@ fn read_tunnel(port: &ObservedPort, key: GreKey) -> Result<(PortName, DesiredTun
     // The management server has stored the name and sends it when the tunnel is to go, so it stays, also where it is longer
     // than a new one's would be.
     let name: PortName = port.name.parse().map_err(|error| format!("its name {error}"))?;
-    let tunnel = DesiredTunnel { name: name.clone(), from: id(from)?, to: id(to)?, key, remote_ip };
+    let tunnel = DesiredTunnel { name: name.clone(), from: id(from)?, to: id(to)?, key, remote_ip, local_ip: None };
     if tunnel.from == tunnel.to {
         return Err("its name says that it leads to its own host".to_owned());
     }

@@ -176,7 +176,8 @@ impl World {
             Step::AddTunnel { bridge, tunnel } => {
                 let name = tunnel.port().to_string();
                 assert!(self.bridge_of_port(&name).is_none(), "there is a port of the name {name}");
-                let external_ids = tunnel.external_ids().map(|(key, value)| (key.to_owned(), value)).into();
+                let external_ids =
+                    tunnel.external_ids().into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
                 let port = ObservedPort { name, protected: true, external_ids, ..ObservedPort::default() };
                 self.add(bridge.as_str(), port, "gre", &tunnel.options());
             }
@@ -254,6 +255,7 @@ fn newly_taken(world: &World, stage: &[Step]) -> Vec<(String, GreIdentity)> {
 fn edit_port(port: &mut ObservedPort, edit: &PortEdit) {
     match edit {
         PortEdit::SetId(key, value) => drop(port.external_ids.insert(key.clone(), value.clone())),
+        PortEdit::DropId(key) => drop(port.external_ids.remove(key)),
         PortEdit::Protect => port.protected = true,
         PortEdit::NoVlan => port.vlan = Vlan::default(),
         PortEdit::SetAside => port.interfaces.iter_mut().for_each(|i| i.kind = "null".into()),

@@ -3,8 +3,9 @@
 //! What it does: questions on the control socket and by `ovs-ofctl show`; the repair of a port's configuration. What it must not
 //! do: change anything by asking.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -115,6 +116,17 @@ impl Questions {
     /// The ports of all bridges by their numbers in the datapath.
     pub async fn datapath_ports(&mut self) -> Option<BTreeMap<String, DatapathPorts>> {
         Some(DatapathPorts::parse(&self.ask("dpif/show", &[]).await?))
+    }
+
+    /// From where to where tunnels' packets come in at present: the other host's address, and that of this one. That can be long.
+    pub async fn tunnel_ends(&mut self) -> BTreeSet<(Ipv4Addr, Ipv4Addr)> {
+        let mut ends = BTreeSet::new();
+        let datapaths = self.ask("dpctl/dump-dps", &[]).await.unwrap_or_default();
+        for datapath in datapaths.split_whitespace() {
+            let printed = self.ask("dpctl/dump-flows", &[datapath]).await.unwrap_or_default();
+            ends.extend(crate::told::ends::parse(&printed));
+        }
+        ends
     }
 
     /// Follows a frame through a bridge's tables; nothing where what is printed is not understood. Has no side effects.

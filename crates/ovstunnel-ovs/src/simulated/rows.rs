@@ -61,7 +61,7 @@ pub(super) fn bridge_uuid(db: &Db, name: &str) -> Option<Uuid> {
     db.bridges.iter().find(|(_, row)| row.name == name).map(|(uuid, _)| *uuid)
 }
 
-pub(super) fn sorted<const N: usize>(pairs: [(&'static str, String); N]) -> Pairs {
+pub(super) fn sorted(pairs: Vec<(&'static str, String)>) -> Pairs {
     let mut pairs: Pairs = pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
     pairs.sort();
     pairs
@@ -113,6 +113,7 @@ pub(super) fn edit_port<'a>(db: &'a mut Db, name: &str, edits: &[PortEdit]) -> O
     for edit in edits {
         match edit {
             PortEdit::SetId(key, value) => set_pair(&mut row.external_ids, key, Some(value)),
+            PortEdit::DropId(key) => set_pair(&mut row.external_ids, key, None),
             PortEdit::Protect => row.protected = true,
             PortEdit::NoVlan => row.vlan = None,
             PortEdit::SetAside | PortEdit::MakeGre | PortEdit::SetOption(..) | PortEdit::DropOption(_) => {}
@@ -129,6 +130,6 @@ fn edit_interface(interface: &mut InterfaceRow, edit: &PortEdit) {
         PortEdit::MakeGre => interface.kind = "gre".into(),
         PortEdit::SetOption(key, value) => set_pair(&mut interface.options, key, Some(value)),
         PortEdit::DropOption(key) => set_pair(&mut interface.options, key, None),
-        PortEdit::SetId(..) | PortEdit::Protect | PortEdit::NoVlan => {}
+        PortEdit::SetId(..) | PortEdit::DropId(_) | PortEdit::Protect | PortEdit::NoVlan => {}
     }
 }

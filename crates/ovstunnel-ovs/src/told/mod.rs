@@ -1,6 +1,7 @@
 //! What `ovs-vswitchd` and `ovs-ofctl` print about a bridge beside our flows, read. Must not ask for it, or judge it.
 
 pub(crate) mod addresses;
+pub(crate) mod ends;
 pub(crate) mod ports;
 pub(crate) mod tables;
 pub(crate) mod trace;

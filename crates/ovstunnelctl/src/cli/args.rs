@@ -115,6 +115,7 @@ pub(super) enum Command {
         dry_run: bool,
     },
     /// Leave a plain bridge behind: its tunnels, and our marks and flows, go; the bridge, its VIFs and what is not ours stay.
+    /// It asks before.
     #[command(after_help = RELEASE_EXAMPLES)]
     Release {
         /// Name of the bridge.
@@ -123,6 +124,9 @@ pub(super) enum Command {
         /// Show what would be done, and change nothing.
         #[arg(long)]
         dry_run: bool,
+        /// Do not ask before it: needed where there is no terminal to ask at.
+        #[arg(long, short)]
+        yes: bool,
     },
     /// Show how the daemon's log is set, and set its level while it runs.
     #[command(subcommand)]
@@ -200,13 +204,17 @@ pub(super) enum BridgeCommand {
     },
     /// Set a bridge up for a virtual network; make it, or adopt it where it is there. Repeating it is safe.
     Setup(Setup),
-    /// Destroy a bridge. One that was adopted stays; its tunnels, and our marks and flows, go.
+    /// Destroy a bridge. One that was adopted stays; its tunnels, and our marks and flows, go. It asks before one that was
+    /// adopted, or has more than one tunnel.
     Destroy {
         /// Name of the bridge.
         name: String,
         /// Show what would be done, and change nothing.
         #[arg(long)]
         dry_run: bool,
+        /// Do not ask before it: needed where there is no terminal to ask at.
+        #[arg(long, short)]
+        yes: bool,
     },
 }
 
@@ -243,6 +251,9 @@ pub(super) struct Setup {
     /// Show what would be done, and change nothing.
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Do not ask before more than one tunnel is removed: needed where there is no terminal to ask at.
+    #[arg(long, short)]
+    pub(super) yes: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -316,7 +327,7 @@ Exit status 1 also where a bridge was left as it is or the take-over of one fail
 const RELEASE_EXAMPLES: &str = "\
 Examples:
   ovstunnelctl release xapi12 --dry-run
-  ovstunnelctl release xapi12
+  ovstunnelctl release xapi12 --yes
 
 VMs on the bridge reach each other as before, and no other host's. To remove a bridge: bridge destroy.";
 

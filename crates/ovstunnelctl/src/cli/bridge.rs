@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::args::{BridgeCommand, Create, Setup, TunnelCommand};
 use super::show;
-use super::{Failure, Report};
+use super::{Failure, Report, confirm};
 use crate::client::Client;
 
 /// The JSON of `tunnel list`: the API's tunnels, each with the name of its bridge.
@@ -27,10 +27,11 @@ pub(super) async fn run(client: &Client, command: BridgeCommand, json: bool) -> 
         BridgeCommand::List => Report::new(json, &client.bridges().await?, |list| show::bridges(&list.bridges)),
         BridgeCommand::Show { name } => Report::new(json, &client.bridge(&name).await?, show::bridge),
         BridgeCommand::Setup(setup) => set_up(client, setup, json).await,
-        BridgeCommand::Destroy { name, dry_run: true } => {
+        BridgeCommand::Destroy { name, dry_run: true, .. } => {
             Report::new(json, &client.dry_run().delete_bridge(&name).await?, show::plan)
         }
-        BridgeCommand::Destroy { name, dry_run: false } => {
+        BridgeCommand::Destroy { name, dry_run: false, yes } => {
+            confirm::end_of_bridge(client, &name, yes).await?;
             let answer = client.delete_bridge(&name).await?;
             Report::new(json, &answer, |a| show::gone(&format!("bridge {name}"), a.outcome))
         }
@@ -38,12 +39,15 @@ pub(super) async fn run(client: &Client, command: BridgeCommand, json: bool) -> 
 }
 
 async fn set_up(client: &Client, setup: Setup, json: bool) -> Result<Report, Failure> {
-    let Setup { name, key, network_uuid, host_id, ipv6, uplink, no_uplink, tunnels, no_tunnels, dry_run } = setup;
+    let Setup { name, key, network_uuid, host_id, ipv6, uplink, no_uplink, tunnels, no_tunnels, dry_run, yes } = setup;
     let tunnels = (no_tunnels || !tunnels.is_empty()).then_some(tunnels);
     let uplink = uplink.map(Some).or_else(|| no_uplink.then_some(None));
     let body = PutBridge { key, network_uuid, host_id, ipv6: ipv6.map(Into::into), uplink, tunnels };
     if dry_run {
         return Report::new(json, &client.dry_run().put_bridge(&name, &body).await?, show::plan);
+    }
+    if let Some(tunnels) = &body.tunnels {
+        confirm::set_of_tunnels(client, &name, tunnels, yes).await?;
     }
     Report::new(json, &client.put_bridge(&name, &body).await?, show::bridge_answer)
 }

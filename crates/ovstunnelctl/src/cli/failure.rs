@@ -25,6 +25,8 @@ pub(super) enum Failure {
     Pki(#[from] PkiError),
     #[error("{0}")]
     Usage(String),
+    #[error("not confirmed; nothing was changed")]
+    Declined,
     #[error("cannot start")]
     Runtime(#[source] io::Error),
     #[error("cannot write the answer as JSON")]
@@ -78,6 +80,7 @@ impl Failure {
             Failure::Client(e) => e.code(),
             Failure::Pki(e) => e.code(),
             Failure::Usage(_) => "usage",
+            Failure::Declined => "declined",
             Failure::File { .. } => "file_failed",
             Failure::Runtime(_) | Failure::Json(_) | Failure::Output(_) => "client_failed",
         };

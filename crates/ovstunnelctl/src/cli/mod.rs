@@ -7,6 +7,7 @@
 mod args;
 mod bridge;
 mod certificates;
+mod confirm;
 mod connection;
 mod doctor;
 mod failure;
@@ -102,10 +103,11 @@ async fn ask(client: &Client, endpoint: &Endpoint, command: Command, json: bool)
         }
         Command::Takeover { bridges, dry_run } => takeover::run(client, &bridges, dry_run, json).await,
         Command::Log(command) => log::run(client, command, json).await,
-        Command::Release { name, dry_run: true } => {
+        Command::Release { name, dry_run: true, .. } => {
             Report::new(json, &client.dry_run().release_bridge(&name).await?, show::plan)
         }
-        Command::Release { name, dry_run: false } => {
+        Command::Release { name, dry_run: false, yes } => {
+            confirm::release(client, &name, yes).await?;
             let answer = client.release_bridge(&name).await?;
             Report::new(json, &answer, |a| show::released(&name, a.outcome))
         }

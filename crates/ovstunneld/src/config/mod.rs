@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use ovstunnel_api::Ipv6Policy;
+use ovstunnel_core::RemoteIp;
 use serde::{Deserialize, Serialize};
 
 use crate::problem::harmless;
@@ -37,6 +38,8 @@ pub struct Config {
     pub ovs: Ovs,
     /// What a network's bridge is like.
     pub network: Network,
+    /// How this host reaches the others.
+    pub tunnel: Tunnel,
     /// XenServer's and XCP-ng's own management.
     pub xapi: Xapi,
     /// The log file.
@@ -129,6 +132,16 @@ pub struct Network {
     /// number of tunnels. A burst of one second's worth passes. 0 means any number. Needs a switch with meters.
     #[serde(deserialize_with = "values::pps")]
     pub vif_broadcast_pps: u32,
+}
+
+/// `[tunnel]`: how this host reaches the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tunnel {
+    /// IPv4 address of this host that all tunnels send from and take frames at: that by which the other hosts know it. Where it
+    /// has several on the way to them, a tunnel else takes what the kernel's route says. None: as the route says.
+    #[serde(deserialize_with = "values::some_ip", serialize_with = "values::show_ip")]
+    pub local_ip: Option<RemoteIp>,
 }
 
 /// `[xapi]`: XenServer's and XCP-ng's own management.
@@ -286,6 +299,11 @@ impl Config {
             Err(source) => return Err(ConfigError::Read { file: path.to_owned(), source }),
         };
         Config::parse(&text, path)
+    }
+
+    /// Where HTTPS is served, and its files; none where it is off.
+    pub fn https(&self) -> Option<(SocketAddr, &Tls)> {
+        self.api.listen.zip(self.tls.as_ref())
     }
 
     /// Checks the text of a configuration file; `file` only names it in errors.

@@ -64,6 +64,7 @@ fn kind(field: &Field) -> &'static str {
     let names = names(&field.ty);
     match names.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["Option", "SocketAddr"] => "address and port",
+        ["Option", "RemoteIp"] => "IPv4 address",
         ["PathBuf"] | ["Option", "PathBuf"] => "path",
         ["Duration"] => "duration",
         ["ByteSize"] => "size",

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use humantime_serde::re::humantime;
+use ovstunnel_core::RemoteIp;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -36,6 +37,23 @@ pub enum Role {
     Operator,
     /// Only read.
     Viewer,
+}
+
+/// An address of this host, unicast.
+pub(super) fn some_ip<'de, D: Deserializer<'de>>(from: D) -> Result<Option<RemoteIp>, D::Error> {
+    let text = String::deserialize(from)?;
+    let read = text
+        .parse()
+        .map_err(|_| D::Error::invalid_value(Unexpected::Str(&echo(&text)), &"an IPv4 address of this host"))?;
+    Ok(Some(read))
+}
+
+/// The address as it is written in the file.
+pub(super) fn show_ip<S: Serializer>(ip: &Option<RemoteIp>, to: S) -> Result<S::Ok, S::Error> {
+    match ip {
+        Some(ip) => to.collect_str(ip),
+        None => to.serialize_none(),
+    }
 }
 
 /// How a line of the log looks.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use ovstunnel_api::{Bridge, Tunnel, TunnelState};
-use ovstunnel_core::{DesiredBridge, ObservedBridge, Trace, View};
+use ovstunnel_core::{DesiredBridge, DesiredTunnel, ObservedBridge, Trace, View};
 use ovstunnel_ovs::{Row, Rows};
 use serde_json::Value;
 use tokio::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use super::Now;
 use super::addresses::OnBridge;
 use super::health::Read;
 use super::openvswitch::Datapath;
+use super::traffic::{Packets, Since};
 use super::underlay::{Remote, VifMtu};
 use crate::interfaces::{Device, Route};
 use crate::witness;
@@ -104,6 +105,13 @@ pub(super) fn on_bridges(datapaths: &[Datapath], bridges: &[Bridge], devices: Ve
     found
 }
 
+/// How many IPv4 addresses by which others may know it the host has, those on managed bridges left out.
+pub(super) async fn addresses_of_devices(now: &Now<'_>) -> usize {
+    let devices = now.interfaces.devices().await.unwrap_or_default();
+    let others = devices.iter().filter(|device| now.bridges.iter().all(|bridge| bridge.name != device.name));
+    others.flat_map(|device| &device.addresses).filter(|address| address.is_ipv4() && !address.is_loopback()).count()
+}
+
 fn remote_address(tunnel: &Tunnel) -> Option<Ipv4Addr> {
     tunnel.remote_ip.parse().ok()
 }
@@ -115,19 +123,49 @@ pub(crate) fn remote_addresses(bridges: &[Bridge]) -> Vec<Ipv4Addr> {
     all.into_iter().collect()
 }
 
-/// The other hosts, with what the tunnels to them have counted.
-pub(super) fn remotes(rows: &Rows, bridges: &[Bridge], routes: BTreeMap<Ipv4Addr, Option<Route>>) -> Vec<Remote> {
-    let rows = by_name(&rows.interfaces);
+/// The tunnels of managed bridges: the other host's address, and the port's name.
+pub(super) fn tunnels(bridges: &[ObservedBridge]) -> Vec<(Ipv4Addr, String)> {
+    let ours = bridges.iter().flat_map(|bridge| bridge.ports.values()).filter_map(DesiredTunnel::from_record);
+    ours.map(|tunnel| (tunnel.remote_ip.get(), tunnel.name.to_string())).collect()
+}
+
+/// What the tunnels to each host have counted.
+pub(super) fn packets(rows: &Rows, tunnels: &[(Ipv4Addr, String)]) -> Packets {
+    let (rows, mut packets) = (by_name(&rows.interfaces), Packets::new());
     let counter = |row: &Row, which: &str| row.get("statistics")?.get(which)?.as_u64();
-    let packets = |tunnel: &Tunnel| {
-        let row = rows.get(tunnel.port.as_str())?;
-        Some((counter(row, "rx_packets")?, counter(row, "tx_packets")?))
-    };
-    let of = |(ip, route)| {
-        let tunnels = || bridges.iter().flat_map(|b| &b.tunnels).filter(|tunnel| remote_address(tunnel) == Some(ip));
-        let sum =
-            |sum: Option<(u64, u64)>, (came, went)| sum.map_or(Some((came, went)), |(a, b)| Some((a + came, b + went)));
-        Remote { ip, tunnels: tunnels().count(), packets: tunnels().filter_map(packets).fold(None, sum), route }
+    for (ip, port) in tunnels {
+        let Some(row) = rows.get(port.as_str()) else { continue };
+        let Some(counted) = counter(row, "rx_packets").zip(counter(row, "tx_packets")) else { continue };
+        let sum = packets.entry(*ip).or_default();
+        *sum = (sum.0 + counted.0, sum.1 + counted.1);
+    }
+    packets
+}
+
+/// What is known of the traffic with other hosts.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub packets: Packets,
+    pub since: BTreeMap<Ipv4Addr, Since>,
+    /// The two addresses of each tunnel whose packets come in: theirs and ours.
+    pub ends: BTreeSet<(Ipv4Addr, Ipv4Addr)>,
+    /// The address that all tunnels send from, where it is set.
+    pub local_ip: Option<Ipv4Addr>,
+}
+
+/// The other hosts, with what the tunnels to them have counted.
+pub(super) fn remotes(bridges: &[Bridge], seen: &Seen, routes: BTreeMap<Ipv4Addr, Option<Route>>) -> Vec<Remote> {
+    let of = |(ip, route): (Ipv4Addr, Option<Route>)| {
+        let tunnels = bridges.iter().flat_map(|b| &b.tunnels).filter(|tunnel| remote_address(tunnel) == Some(ip));
+        Remote {
+            ip,
+            tunnels: tunnels.count(),
+            packets: seen.packets.get(&ip).copied(),
+            since: seen.since.get(&ip).copied(),
+            arrives_at: seen.ends.iter().filter(|(theirs, _)| *theirs == ip).map(|(_, ours)| *ours).collect(),
+            ours: seen.local_ip.or(route.as_ref().and_then(|route| route.source)),
+            route,
+        }
     };
     routes.into_iter().map(of).collect()
 }

@@ -39,7 +39,7 @@ pub(super) fn check(now: &Now<'_>, bridges: &[Read]) -> Vec<Finding> {
             Ok(dump) => witness.foreign = dump.lines().map(str::to_owned).collect(),
             Err(error) => unread.push(super::unread("shadowing_flow", &format!("the flows cannot be read: {error}"))),
         }
-        reasons.extend(of_bridge(now, bridge, dump, &witness));
+        reasons.extend(causes(of_bridge(now, bridge, dump, &witness)));
     }
     reasons.retain(|reason| !ELSEWHERE.contains(&reason.what));
     let wrong: BTreeSet<&str> = reasons.iter().map(|reason| reason.what).collect();
@@ -50,6 +50,15 @@ pub(super) fn check(now: &Now<'_>, bridges: &[Read]) -> Vec<Finding> {
     });
     let well: Vec<Finding> = well.map(|requirement| ok(requirement.what, requirement.well)).collect();
     reasons.iter().map(finding).chain(unread).chain(well).collect()
+}
+
+/// The same without what follows from it: a frame that goes astray is told where nothing else of the bridge says why.
+fn causes(mut reasons: Vec<Reason>) -> Vec<Reason> {
+    let told = |reason: &Reason| reason.what != "trace" && !ELSEWHERE.contains(&reason.what);
+    if reasons.iter().any(told) {
+        reasons.retain(|reason| reason.what != "trace");
+    }
+    reasons
 }
 
 fn of_bridge(now: &Now<'_>, bridge: &ObservedBridge, dump: &Result<String, String>, witness: &Witness) -> Vec<Reason> {

@@ -25,19 +25,21 @@ pub(super) struct Facts {
     pub audit: Option<(PathBuf, Open)>,
     /// Lines that were lost since the daemon started.
     pub lost: u64,
+    /// Why it cannot be written now, as the daemon found.
+    pub trouble: Option<String>,
 }
 
 fn can_be_opened(file: &Path) -> Open {
     OpenOptions::new().append(true).open(file).map(drop).map_err(|error| (error.kind(), error.to_string()))
 }
 
-pub(super) fn look(file: &Path, audit: Option<PathBuf>, lost: u64) -> Facts {
+pub(super) fn look(file: &Path, audit: Option<PathBuf>, lost: u64, trouble: Option<String>) -> Facts {
     let folder = file.parent().unwrap_or(Path::new("/"));
     let free = nix::sys::statvfs::statvfs(folder).ok();
     #[allow(clippy::useless_conversion, reason = "the fields' types differ by platform")]
     let free = free.map(|about| u64::from(about.blocks_available()).saturating_mul(u64::from(about.fragment_size())));
     let audit = audit.map(|audit| (audit.clone(), can_be_opened(&audit)));
-    Facts { file: file.to_owned(), open: can_be_opened(file), free, audit, lost }
+    Facts { file: file.to_owned(), open: can_be_opened(file), free, audit, lost, trouble }
 }
 
 /// That a file cannot be written.
@@ -68,7 +70,12 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
         let remedy = "make room: the daemon goes on without its log, but lines are lost";
         if free == 0 { fail("log", reason, remedy) } else { warn("log", reason, remedy) }
     });
-    let lost = (facts.lost > 0).then(|| {
+    // It says why, so that the count alone says no more.
+    let failing = facts.trouble.as_ref().filter(|_| open.is_none() && full.is_none()).map(|trouble| {
+        let reason = format!("the log cannot be written: {trouble}; {} lines are lost", facts.lost);
+        fail("log", reason, "make room, or mend the file system: the daemon goes on and writes again by itself; warnings are in the journal, too")
+    });
+    let lost = (facts.lost > 0 && failing.is_none() && full.is_none() && open.is_none()).then(|| {
         let reason = format!("{} lines of the log were lost since the daemon started", facts.lost);
         warn(
             "log",
@@ -76,7 +83,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
             "see that the file can be written and its disk is fast enough; a lower `[log] level` writes less",
         )
     });
-    let about_log = [full, lost].into_iter().flatten().map(|finding| finding.about(&file));
+    let about_log = [full, failing, lost].into_iter().flatten().map(|finding| finding.about(&file));
     let findings = [open, audit].into_iter().flatten().chain(about_log);
     or_ok(findings.collect(), || ok("log", format!("{file} can be written")))
 }
@@ -93,15 +100,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("log");
         let levels = |facts: &Facts| check(facts).iter().map(|f| f.level).collect::<Vec<_>>();
-        assert_eq!(levels(&look(&file, None, 0)), [Level::Warn]);
+        assert_eq!(levels(&look(&file, None, 0, None)), [Level::Warn]);
         std::fs::write(&file, "").unwrap();
-        let good = look(&file, None, 0);
+        let good = look(&file, None, 0, None);
         assert_eq!(levels(&good), [Level::Ok]);
         assert_eq!(levels(&Facts { free: Some(0), ..good.clone() }), [Level::Fail]);
-        assert_eq!(levels(&Facts { free: Some(4096), lost: 3, ..good }), [Level::Warn, Level::Warn]);
-        assert_eq!(levels(&look(dir.path(), None, 0)), [Level::Fail], "a folder in its place");
+        assert_eq!(levels(&Facts { free: Some(4096), lost: 3, ..good.clone() }), [Level::Warn]);
+        assert_eq!(levels(&Facts { lost: 3, ..good.clone() }), [Level::Warn]);
+        assert_eq!(levels(&Facts { lost: 3, trouble: Some("x".into()), ..good }), [Level::Fail]);
+        assert_eq!(levels(&look(dir.path(), None, 0, None)), [Level::Fail], "a folder in its place");
         let audit = dir.path().join("audit");
-        let found = check(&look(&file, Some(audit.clone()), 0));
+        let found = check(&look(&file, Some(audit.clone()), 0, None));
         assert_eq!((found[0].level, found[0].subject.as_deref()), (Level::Warn, audit.to_str()));
     }
 }

@@ -7,25 +7,32 @@
 mod addresses;
 pub(crate) mod certificates;
 mod clock;
+mod configuration;
+mod consequences;
 mod drift;
 mod facts;
 mod finding;
 mod health;
 mod log;
 mod openvswitch;
+mod others;
 mod probe;
 pub(crate) mod root;
+mod socket;
 mod takeover;
+mod traffic;
 mod twice;
 mod udev;
 mod underlay;
 mod xenserver;
 
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use ovstunnel_api::{Bridge, DoctorAnswer, Finding, Level, Ready};
-use ovstunnel_core::Settings;
-use ovstunnel_ovs::Switch;
+use ovstunnel_core::{RemoteIp, Settings, View};
+use ovstunnel_ovs::{Rows, Switch};
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
@@ -36,17 +43,27 @@ pub(crate) use self::root::Root;
 use crate::config::{Config, XapiMode};
 use crate::health::Survey;
 use crate::interfaces::Interfaces;
+use crate::tls::TlsStore;
+use crate::tls::judge::{Host, judge};
 use crate::witness::Witnesses;
 
 /// Where the folder is told that stands for `/`: for tests only.
 const ROOT: &str = "OVSTUNNEL_DOCTOR_ROOT";
 
+/// How often what tunnels carry is counted: a question compares with what was a while ago.
+const COUNT_EVERY: Duration = Duration::from_secs(300);
+
 /// What stays the same from question to question.
 #[derive(Debug)]
 pub struct Doctor {
     config: RwLock<Arc<Config>>,
+    /// Where the configuration is from; none where it is the default file.
+    file: Option<PathBuf>,
+    /// HTTPS, where it is served.
+    tls: Option<Arc<TlsStore>>,
     root: Root,
     started: Moment,
+    traffic: traffic::Traffic,
     /// One question at a time: each has Open vSwitch print all it has.
     turn: Mutex<()>,
 }
@@ -68,6 +85,8 @@ pub struct Now<'a> {
     pub ready: Ready,
     /// Lines that the log has lost.
     pub lost_lines: u64,
+    /// Why the log cannot be written now.
+    pub log_trouble: Option<String>,
     /// What is below the tunnels.
     pub survey: Arc<Survey>,
     /// What the switch itself told of bridges.
@@ -75,11 +94,19 @@ pub struct Now<'a> {
 }
 
 impl Doctor {
-    /// For a daemon with this configuration, on this host.
-    pub fn new(config: Config) -> Self {
+    /// For a daemon with this configuration, from this file, and these certificates, on this host.
+    pub fn new(config: Config, file: Option<PathBuf>, tls: Option<Arc<TlsStore>>) -> Self {
         let root = std::env::var_os(ROOT).filter(|root| !root.is_empty());
         let root = Root::at(root.unwrap_or_else(|| "/".into()));
-        Doctor { config: RwLock::new(config.into()), root, started: Moment::now(), turn: Mutex::new(()) }
+        Doctor {
+            config: RwLock::new(config.into()),
+            file,
+            tls,
+            root,
+            started: Moment::now(),
+            traffic: traffic::Traffic::default(),
+            turn: Mutex::new(()),
+        }
     }
 
     /// The configuration in force.
@@ -110,6 +137,7 @@ impl Doctor {
         let mut findings = self.of_files(now);
         findings.extend(self.of_switch(now));
         findings.extend(self.of_bridges(now, probe).await);
+        let mut findings = consequences::without(findings);
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
         let level = findings.first().map_or(Level::Ok, |finding| finding.level);
         DoctorAnswer { level, version: env!("CARGO_PKG_VERSION").to_owned(), findings }
@@ -119,12 +147,34 @@ impl Doctor {
     fn of_files(&self, now: &Now<'_>) -> Vec<Finding> {
         let config = self.config();
         let log = &config.log.file;
-        let mut findings = certificates::check(&self.certificates(), OffsetDateTime::now_utc());
+        let mut findings = self.of_certificates(&config);
+        let good = findings.iter().all(|finding| finding.level == Level::Ok);
+        // Only what was put together without listeners is neither.
+        if config.api.listen.is_none() || config.tls.is_some() {
+            let facts = configuration::look(self.file.as_deref(), &config, self.tls.as_deref());
+            findings.extend(configuration::check(&facts, good));
+            findings.push(socket::check(&config.api.socket));
+        }
         findings.push(clock::check(self.started, Moment::now(), &clock::look(&self.root, log)));
-        findings.extend(log::check(&log::look(log, crate::logging::audit_file(&config.log), now.lost_lines)));
+        findings.extend(log::check(&log::look(
+            log,
+            crate::logging::audit_file(&config.log),
+            now.lost_lines,
+            now.log_trouble.clone(),
+        )));
         findings.extend(udev::check(&udev::look(&self.root)));
         findings.extend(xenserver::check(&xenserver::look(&self.root)));
         findings
+    }
+
+    /// What is wrong with the files of `[tls]`, where HTTPS is served.
+    fn of_certificates(&self, config: &Config) -> Vec<Finding> {
+        let now = OffsetDateTime::now_utc();
+        let seen = self.tls.as_ref().map(|tls| tls.seen().counts());
+        let faults = config
+            .https()
+            .map_or_else(Vec::new, |(listen, files)| judge(files, &Host::look(listen), seen.as_ref(), now));
+        certificates::check(&self.certificates(), &faults, now)
     }
 
     /// What Open vSwitch as a whole tells.
@@ -150,6 +200,7 @@ impl Doctor {
         let observed = facts::managed(now);
         let mut findings = health::check(now, &facts::with_flows(now, observed.clone()).await);
         findings.extend(twice::check(&observed));
+        findings.extend(others::check(&now.bridges, &now.settings.vif_prefixes));
         findings.push(drift::drift(&now.pending));
         findings.extend(takeover::check(&takeover::look(&facts::bridges(now), now.settings)));
         findings.extend(self.datapath(now));
@@ -188,13 +239,50 @@ impl Doctor {
         let mut findings = Vec::new();
         match now.interfaces.routes(facts::remote_addresses(&now.bridges)).await {
             Ok(routes) => {
-                let remotes = facts::remotes(&rows, &now.bridges, routes);
+                let remotes = facts::remotes(&now.bridges, &self.seen(now, &rows).await, routes);
                 findings.extend(underlay::peers(&remotes));
                 findings.extend(underlay::mtu(&facts::vifs(&rows, &now.bridges), &remotes));
             }
             Err(error) => findings.push(unread("tunnel_address", &crate::problem::chain(&error))),
         }
         findings
+    }
+}
+
+impl Doctor {
+    /// What is known of the traffic with other hosts.
+    async fn seen(&self, now: &Now<'_>, rows: &Rows) -> facts::Seen {
+        let packets = facts::packets(rows, &facts::tunnels(&facts::managed(now)));
+        let since = self.traffic.count(Instant::now(), &packets);
+        let ends = match now.switch.real() {
+            // A host with one address is known by it.
+            Some(real) if facts::addresses_of_devices(now).await > 1 => {
+                let mut questions = real.lend();
+                let ends = questions.tunnel_ends().await;
+                real.give_back(questions);
+                ends
+            }
+            _ => std::collections::BTreeSet::new(),
+        };
+        facts::Seen { packets, since, ends, local_ip: now.settings.local_ip.map(RemoteIp::get) }
+    }
+
+    /// Counts what tunnels carry now and then, for a later question to compare with.
+    pub(crate) async fn count_traffic(self: Arc<Self>, switch: Switch) {
+        loop {
+            tokio::time::sleep(COUNT_EVERY).await;
+            let tunnels = switch.observer().read(|db| {
+                let view = db.view();
+                let all: Vec<_> = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name)).collect();
+                facts::tunnels(&all)
+            });
+            if tunnels.is_empty() || switch.health().borrow().trouble().is_some() {
+                continue;
+            }
+            if let Ok(rows) = switch.rows().await {
+                self.traffic.count(Instant::now(), &facts::packets(&rows, &tunnels));
+            }
+        }
     }
 }
 

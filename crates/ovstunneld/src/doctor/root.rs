@@ -35,6 +35,12 @@ impl Root {
         fs::read(self.path(path.as_ref())).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// Whether both files are there and not the same.
+    pub(crate) fn differ(&self, one: &str, other: &str) -> bool {
+        let read = |path: &str| fs::read(self.path(path.as_ref())).ok();
+        read(one).zip(read(other)).is_some_and(|(one, other)| one != other)
+    }
+
     /// Whether something of that name is there, be it a dangling link.
     pub(crate) fn has(&self, path: &str) -> bool {
         self.path(path.as_ref()).symlink_metadata().is_ok()

@@ -1,5 +1,6 @@
 //! The udev rule that tells the daemon of VIFs: missing, shadowed, out of order; and the Python plugin's still in force.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use ovstunnel_api::Finding;
@@ -16,8 +17,9 @@ const FOLDERS: [&str; 5] = [
     "/lib/udev/rules.d",
 ];
 const RULE: &str = "zz-ovstunnel.rules";
-/// The Python plugin's.
+/// The Python plugin's, as it is installed; and what its rules run, by whatever name they stand.
 const OLD_RULE: &str = "xen-ovs-vif-flows.rules";
+const OLD_HELPER: &str = "ovs-vif-flows";
 /// What a rule of ours runs.
 const HELPER: &str = "ovstunnel-vif";
 
@@ -28,6 +30,8 @@ pub(super) struct RuleFile {
     pub name: String,
     /// It runs our helper.
     pub ours: bool,
+    /// It runs the Python plugin's.
+    pub old: bool,
 }
 
 /// What was looked at.
@@ -40,7 +44,7 @@ pub(super) struct Facts {
 }
 
 pub(super) fn look(root: &Root) -> Facts {
-    let mut facts = Facts::default();
+    let (mut facts, mut seen) = (Facts::default(), BTreeSet::new());
     for folder in FOLDERS {
         // Where /lib is a link to /usr/lib, it is one folder.
         if folder == "/lib/udev/rules.d" && root.has("/lib") && is_link(root, "/lib") {
@@ -48,9 +52,12 @@ pub(super) fn look(root: &Root) -> Facts {
         }
         for name in root.names(folder).into_iter().filter(|name| name.ends_with(".rules")) {
             let text = root.read(&format!("{folder}/{name}")).unwrap_or_default();
+            // One of its name in a folder that comes first is read in its place.
+            let in_force = seen.insert(name.clone());
             let ours = helper_of(&text).is_some();
-            if ours || name == RULE || name == OLD_RULE {
-                facts.files.push(RuleFile { folder, name, ours });
+            let old = in_force && !ours && runs_old(&name, &text);
+            if ours || old || name == RULE {
+                facts.files.push(RuleFile { folder, name, ours, old });
             }
             if facts.helper.is_none()
                 && let Some(helper) = helper_of(&text)
@@ -67,6 +74,12 @@ fn is_link(root: &Root, path: &str) -> bool {
     root.path(path.as_ref()).symlink_metadata().is_ok_and(|about| about.is_symlink())
 }
 
+/// Whether a file of rules is the Python plugin's: by what it runs, and by its name where it runs something.
+fn runs_old(name: &str, text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.any(|line| name == OLD_RULE || line.contains(OLD_HELPER))
+}
+
 /// The program that a file of rules runs for VIFs, where it is ours.
 fn helper_of(text: &str) -> Option<String> {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
@@ -78,8 +91,8 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let named: Vec<&RuleFile> = facts.files.iter().filter(|file| file.name == RULE).collect();
     let mut findings = vec![rule(&named, facts)];
     findings.extend(facts.files.iter().filter(|file| file.ours && file.name != RULE).map(out_of_order));
-    findings.extend(facts.files.iter().filter(|file| file.name == OLD_RULE && !file.ours).map(|file| {
-        let path = format!("{}/{OLD_RULE}", file.folder);
+    findings.extend(facts.files.iter().filter(|file| file.old).map(|file| {
+        let path = format!("{}/{}", file.folder, file.name);
         let reason = format!("the Python plugin's udev rule {path} is still in force: it changes flows of our bridges");
         fail("old_udev_rule", reason, format!("`rm {path} && udevadm control --reload`")).about(path)
     }));
@@ -197,6 +210,20 @@ mod tests {
         let expected = [("old_udev_rule", Level::Fail), ("udev_rule", Level::Ok), ("udev_rule", Level::Warn)]
             .map(|(c, l)| (c.to_owned(), l));
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_python_plugin_s_rules_are_found_by_what_they_run() {
+        let host = Host::new();
+        host.put("/lib/udev/rules.d/zz-ovstunnel.rules", TEXT);
+        let old = "# no more\nSUBSYSTEM==\"xen-backend\", RUN+=\"/opt/cloud/bin/ovs-vif-flows.py $env{ACTION}\"\n";
+        host.put("/usr/lib/udev/rules.d/80-cloud-net.rules", old);
+        let levels: Vec<_> = host.found().into_iter().filter(|found| found.0 == "old_udev_rule").collect();
+        assert_eq!(levels, [("old_udev_rule".to_owned(), Level::Fail)]);
+        // Switched off by an empty file of its name, which comes first; or by a comment.
+        host.put("/etc/udev/rules.d/80-cloud-net.rules", "");
+        host.put("/etc/udev/rules.d/81-x.rules", "# RUN+=\"/opt/cloud/bin/ovs-vif-flows.py\"\n");
+        assert_eq!(host.found(), one(Level::Ok));
     }
 
     #[test]

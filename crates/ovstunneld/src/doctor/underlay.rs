@@ -4,16 +4,20 @@
 //! What it can know without sending a packet: routes, what the kernel remembers of next hops, and the tunnels' counters. A
 //! silent network and a filter for GRE look the same to it; only traffic of VMs tells them apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ovstunnel_api::{Finding, GRE_OVERHEAD};
 
 use super::finding::{About, ok, or_ok, some, warn};
+use super::traffic::Since;
 use crate::interfaces::{Neighbour, Route};
 
 /// So many packets must have been sent before it means something that none came back.
 const ENOUGH: u64 = 20;
+
+/// So many since an earlier look: VMs can be silent for a while.
+const MANY: u64 = 100;
 
 /// Another host, as tunnels of managed bridges name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +27,30 @@ pub(super) struct Remote {
     pub tunnels: usize,
     /// Packets that came by those, and that went; none where it is not known.
     pub packets: Option<(u64, u64)>,
+    /// The same since an earlier look.
+    pub since: Option<Since>,
+    /// Addresses of this host at which its packets come in, as far as known.
+    pub arrives_at: BTreeSet<Ipv4Addr>,
+    /// The address of this host that tunnels to it send from.
+    pub ours: Option<Ipv4Addr>,
     pub route: Option<Route>,
+}
+
+impl Remote {
+    /// The address of this host by which it knows us, where that is another one than ours.
+    fn other_address(&self) -> Option<(Ipv4Addr, Ipv4Addr)> {
+        let ours = self.ours?;
+        let other = self.arrives_at.iter().find(|_| !self.arrives_at.contains(&ours))?;
+        Some((*other, ours))
+    }
+
+    /// Whether something came as long as something went, and now nothing does.
+    fn has_fallen_silent(&self) -> Option<Since> {
+        self.since.filter(|since| {
+            let (came, went) = since.before;
+            since.came == 0 && since.went >= MANY && came >= ENOUGH && came >= went / 10
+        })
+    }
 }
 
 /// What is known of each other host's answering.
@@ -36,6 +63,22 @@ pub(super) fn peers(remotes: &[Remote]) -> Vec<Finding> {
                 format!("{} does not answer on {}: so {ip} cannot be reached", route.next_hop, route.device),
                 format!("see that the host at {ip} is up, its address is right, and the link and VLAN of {} are", route.device),
             ),
+            _ if remote.other_address().is_some() => {
+                let (other, ours) = remote.other_address()?;
+                warn(
+                    "peer",
+                    format!("{ip} sends to {other}, another address of this host than {ours}, which its tunnels to {ip} send from: what comes from there is lost at {ip}"),
+                    format!("`[tunnel] local_ip = \"{other}\"` and `systemctl reload ovstunneld`; or correct this host's address in the management server"),
+                )
+            }
+            _ if remote.has_fallen_silent().is_some() => {
+                let Since { ago, went, before, .. } = remote.has_fallen_silent()?;
+                warn(
+                    "peer",
+                    format!("in the last {} s {went} packets went to {ip} by its tunnels, and none came back; before that, {} had come", ago.as_secs(), before.0),
+                    format!("see what has changed: that the host at {ip} has the same networks (`ovstunnelctl tunnel list` there), and that no firewall drops GRE (IP protocol 47) on the way; `ovstunnelctl doctor --probe-peers` asks its daemon"),
+                )
+            }
             Some((0, sent)) if sent >= ENOUGH => warn(
                 "peer",
                 format!("{sent} packets went to {ip} by its tunnels, and none came back"),
@@ -94,7 +137,8 @@ mod tests {
     use super::*;
 
     fn remote(route: Option<Route>, packets: Option<(u64, u64)>) -> Remote {
-        Remote { ip: [192, 0, 2, 2].into(), tunnels: 2, packets, route }
+        let (since, arrives_at, ours) = (None, BTreeSet::new(), Some([192, 0, 2, 1].into()));
+        Remote { ip: [192, 0, 2, 2].into(), tunnels: 2, packets, since, arrives_at, ours, route }
     }
 
     fn route(neighbour: Neighbour) -> Route {
@@ -111,6 +155,35 @@ mod tests {
         assert_eq!(level(Neighbour::Known, Some((0, 20))), Level::Warn);
         assert_eq!(level(Neighbour::Silent, Some((5, 5))), Level::Warn);
         assert_eq!(peers(&[remote(None, Some((0, 99)))])[0].level, Level::Ok, "that there is no way is said elsewhere");
+    }
+
+    #[test]
+    fn one_that_worked_and_became_one_sided_is_suspect() {
+        let told = |came, went, before| {
+            let since = Some(Since { ago: std::time::Duration::from_secs(60), came, went, before });
+            let remote = Remote { since, ..remote(Some(route(Neighbour::Known)), Some((5000, 6000))) };
+            peers(&[remote])[0].clone()
+        };
+        let found = told(0, 100, (500, 600));
+        assert_eq!(found.level, Level::Warn);
+        assert!(found.reason.contains("in the last 60 s 100 packets went to 192.0.2.2"), "{}", found.reason);
+        assert_eq!(told(1, 100, (500, 600)).level, Level::Ok, "something came");
+        assert_eq!(told(0, 99, (500, 600)).level, Level::Ok, "too little to say anything");
+        assert_eq!(told(0, 100, (20, 600)).level, Level::Ok, "it was one-sided all the time");
+    }
+
+    #[test]
+    fn a_peer_that_knows_us_by_another_address_is_named() {
+        let at = |addresses: &[[u8; 4]]| {
+            let arrives_at = addresses.iter().map(|address| Ipv4Addr::from(*address)).collect();
+            peers(&[Remote { arrives_at, ..remote(Some(route(Neighbour::Known)), None) }])[0].clone()
+        };
+        let found = at(&[[192, 0, 2, 101]]);
+        assert!(found.level == Level::Warn && found.reason.contains("192.0.2.2 sends to 192.0.2.101"), "{found:?}");
+        assert!(found.remedy.unwrap().contains("`[tunnel] local_ip = \"192.0.2.101\"`"));
+        // Flows of a moment ago may still be there.
+        assert_eq!(at(&[[192, 0, 2, 1], [192, 0, 2, 101]]).level, Level::Ok);
+        assert_eq!(at(&[]).level, Level::Ok);
     }
 
     #[test]

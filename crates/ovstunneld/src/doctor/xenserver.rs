@@ -21,11 +21,18 @@ pub(super) enum Plugin {
     Missing,
     /// A program that cannot be run.
     NotExecutable,
+    /// A link that leads nowhere.
+    Dangling,
     /// A script: the Python plugin's.
     Script,
+    /// A program that is not the installed one.
+    Other,
     /// A program.
     Program,
 }
+
+/// The plugin as the package has it beside the copy that xapi runs.
+const PACKAGED: &str = "/usr/lib/ovstunnel/ovstunnel";
 
 /// What was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,9 +57,11 @@ pub(super) fn look(root: &Root) -> Facts {
 fn plugin(root: &Root) -> Plugin {
     let begins = root.read(PLUGIN);
     match (begins, root.executable(PLUGIN.as_ref())) {
+        (None, _) if root.has(PLUGIN) => Plugin::Dangling,
         (None, _) => Plugin::Missing,
         (Some(text), _) if text.starts_with("#!") || text.starts_with("import ") => Plugin::Script,
         (Some(_), Err(_)) => Plugin::NotExecutable,
+        (Some(_), Ok(())) if root.differ(PLUGIN, PACKAGED) => Plugin::Other,
         (Some(_), Ok(())) => Plugin::Program,
     }
 }
@@ -84,8 +93,22 @@ fn xapi_plugin(facts: &Facts) -> Vec<Finding> {
     let found = match facts.plugin {
         Plugin::Script => fail(
             "xapi_plugin",
-            format!("{PLUGIN} is a script: the Python plugin is still active, beside the daemon"),
+            format!(
+                "{PLUGIN} is a script: the Python plugin is still active, beside the daemon; an upgrade of the host's packages or CloudStack's set-up of the host may have put it there"
+            ),
             install,
+        ),
+        Plugin::Dangling => fail(
+            "xapi_plugin",
+            format!("{PLUGIN} is a link that leads nowhere: CloudStack cannot reach the daemon"),
+            install,
+        ),
+        Plugin::Other => warn(
+            "xapi_plugin",
+            format!(
+                "{PLUGIN} is another program than {PACKAGED}: that of another version, or what an upgrade of the host's packages put there"
+            ),
+            format!("`install -m 755 {PACKAGED} {PLUGIN}`"),
         ),
         Plugin::NotExecutable => {
             fail("xapi_plugin", format!("{PLUGIN} is not executable"), format!("`chmod 755 {PLUGIN}`"))
@@ -142,5 +165,12 @@ mod tests {
         assert_eq!(found(dir.path()), both(Level::Ok, Level::Fail));
         put(dir.path(), PLUGIN, "\u{7f}ELF", 0o755);
         assert_eq!(found(dir.path()), both(Level::Ok, Level::Ok));
+        put(dir.path(), PACKAGED, "\u{7f}ELF2", 0o755);
+        assert_eq!(found(dir.path()), both(Level::Ok, Level::Warn), "of another version");
+        put(dir.path(), PACKAGED, "\u{7f}ELF", 0o755);
+        assert_eq!(found(dir.path()), both(Level::Ok, Level::Ok));
+        fs::remove_file(dir.path().join(&PLUGIN[1..])).unwrap();
+        std::os::unix::fs::symlink("/nowhere", dir.path().join(&PLUGIN[1..])).unwrap();
+        assert_eq!(found(dir.path()), both(Level::Ok, Level::Fail), "a link to nowhere");
     }
 }

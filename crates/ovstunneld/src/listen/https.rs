@@ -22,7 +22,8 @@ use super::room::{Place, Room};
 use super::serve::{Terms, next, refuse, serve};
 use super::{HANDSHAKE_TIMEOUT, Life, ListenError, Peer, PeerCertificate};
 use crate::problem::{ApiError, words};
-use crate::tls::TlsStore;
+use crate::tls::seen::Refused;
+use crate::tls::{Shown, TlsStore};
 
 /// First byte of each TLS connection: a handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -92,8 +93,9 @@ async fn connection(client: Client, tls: &TlsStore, app: Router, life: &Life) {
     if let Err(e) = tune(&stream) {
         return tracing::debug!(%address, error = %e, "a connection broke");
     }
+    let (shown, seen) = (Shown::default(), tls.seen());
     let hello = tokio::select! {
-        hello = tokio::time::timeout(HANDSHAKE_TIMEOUT, hello(stream, tls)) => hello,
+        hello = tokio::time::timeout(HANDSHAKE_TIMEOUT, shown.during(hello(stream, tls))) => hello,
         () = place.displaced() => return,
         () = life.stop.cancelled() => return,
     };
@@ -106,6 +108,7 @@ async fn connection(client: Client, tls: &TlsStore, app: Router, life: &Life) {
             let http2 = session.alpn_protocol() == Some(b"h2");
             // Without a certificate the handshake does not get here; without this line a fault there would matter.
             let Some(chain) = session.peer_certificates().filter(|chain| !chain.is_empty()) else { return };
+            seen.let_in();
             let peer = Peer::Certificate(Arc::new(PeerCertificate::read(chain, address)));
             serve(*stream, http2, peer, app, life, Terms { place: Some(place), outgoing }).await;
         }
@@ -122,8 +125,14 @@ async fn connection(client: Client, tls: &TlsStore, app: Router, life: &Life) {
         }
         Ok(Ok(Hello::Closed)) => {}
         Ok(Err(e)) => {
-            if let Some(left_out) = life.refusals.count(Reason::Handshake) {
-                tracing::info!(%address, error = words(&e), left_out, "refused a TLS client");
+            let refused = shown.refused();
+            refused.iter().for_each(|refused| seen.refused(refused, address.ip()));
+            let Some(left_out) = life.refusals.count(Reason::Handshake) else { return };
+            match refused {
+                Some(Refused { certificate, issuer, why, .. }) => {
+                    tracing::info!(%address, certificate, issuer, why, left_out, "refused a TLS client");
+                }
+                None => tracing::info!(%address, error = words(&e), left_out, "refused a TLS client"),
             }
         }
         Err(_) => {

@@ -4,6 +4,7 @@
 //! ([`Peer`]), and ends gracefully. What it must not do: know any route, or let a connection cost anything for ever.
 
 mod answers;
+mod expect;
 pub(crate) mod fuzzing;
 mod https;
 mod peer;

@@ -12,7 +12,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -20,6 +19,7 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::answers::Outgoing;
+use super::expect;
 use super::refusals::Reason;
 use super::room::Place;
 use super::{HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, Life, Peer, UNREAD_TIMEOUT};
@@ -90,10 +90,17 @@ where
         let (asked, place, outgoing) = (Arc::clone(&asked), place.clone(), Arc::clone(&outgoing));
         service_fn(move |request: http::Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(peer.clone());
-            let (app, outgoing, asking) = (app.clone(), Arc::clone(&outgoing), place.as_ref().map(Place::ask));
-            async move { outgoing.answer(app, request, asking).await }
+            let (peer, app, outgoing) = (peer.clone(), app.clone(), Arc::clone(&outgoing));
+            let asking = place.as_ref().map(Place::ask);
+            async move {
+                match expect::begun(request).await {
+                    Ok(mut request) => {
+                        request.extensions_mut().insert(peer);
+                        outgoing.answer(app, request, asking).await
+                    }
+                    Err(refusal) => Ok(refusal),
+                }
+            }
         })
     };
     let builder = builder(http2);

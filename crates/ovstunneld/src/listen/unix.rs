@@ -23,6 +23,9 @@ use crate::problem::ApiError;
 /// How long what is left of a killed daemon may still have its socket open.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
+/// How often is looked whether the socket's file is there.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
 /// Between two tries to be the only one.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -35,29 +38,65 @@ pub(super) struct Unix {
     /// The user that may connect beside root: the one that the daemon runs as.
     user: u32,
     /// Held as long as the socket is served: it, unlike the socket, is gone with a daemon that is killed.
-    _lock: File,
+    lock: File,
 }
 
 impl Unix {
     pub(super) fn bind(path: &Path) -> Result<Self, ListenError> {
-        let refused = |source| ListenError::Socket { path: path.to_owned(), source };
-        make_parent(path).map_err(refused)?;
+        make_parent(path).map_err(|source| ListenError::Socket { path: path.to_owned(), source })?;
         let lock = once_alone(|| {
             let lock = lock(path)?;
             remove_stale(path)?;
             Ok(lock)
         })?;
-        let listener = UnixListener::bind(path).map_err(refused)?;
-        std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(refused)?;
-        let inode = std::fs::symlink_metadata(path).map_err(refused)?.ino();
+        let (listener, inode) = listen(path)?;
         let user = nix::unistd::geteuid().as_raw();
-        Ok(Unix { listener, path: path.to_owned(), inode, user, _lock: lock })
+        Ok(Unix { listener, path: path.to_owned(), inode, user, lock })
     }
 
-    pub(super) async fn run(self, app: Router, life: Life) {
+    /// Takes the name again where the socket's file is gone: nobody finds it without. Another daemon's is left to it.
+    fn look_after(&mut self, told: &mut Option<String>) {
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|m| m.ino() == self.inode) {
+            *told = None;
+            return;
+        }
+        let again = || {
+            make_parent(&self.path).map_err(|source| ListenError::Socket { path: self.path.clone(), source })?;
+            remove_stale(&self.path)?;
+            Ok::<_, ListenError>((lock_file(&self.path)?, listen(&self.path)?))
+        };
+        let path = self.path.display();
+        match again() {
+            Ok((lock, (listener, inode))) => {
+                tracing::warn!(%path, "the Unix socket's file was gone: it is there again");
+                (self.listener, self.inode) = (listener, inode);
+                // The lock's file has gone with it, as a rule.
+                if let Some(lock) = lock {
+                    self.lock = lock;
+                }
+            }
+            // Once, not at each of the attempts.
+            Err(error) if *told != Some(error.to_string()) => {
+                tracing::error!(%path, %error, "the Unix socket's file is gone, and cannot be made again; trying on");
+                *told = Some(error.to_string());
+            }
+            Err(_) => {}
+        }
+    }
+
+    pub(super) async fn run(mut self, app: Router, life: Life) {
         let (room, answers) = (Arc::new(Semaphore::new(MAX_SOCKET_CONNECTIONS)), Answers::default());
         let permit = || Arc::clone(&room).acquire_owned();
-        while let Some(((stream, _), permit)) = next(permit(), &life, |cx| self.listener.poll_accept(cx)).await {
+        let (mut looks, mut told) = (tokio::time::interval(LOOK_EVERY), None);
+        loop {
+            let accepted = tokio::select! {
+                accepted = next(permit(), &life, |cx| self.listener.poll_accept(cx)) => accepted,
+                _ = looks.tick() => {
+                    self.look_after(&mut told);
+                    continue;
+                }
+            };
+            let Some(((stream, _), permit)) = accepted else { break };
             let (app, its_life, user) = (app.clone(), life.clone(), self.user);
             let terms = Terms { place: None, outgoing: answers.of(None) };
             life.tasks.spawn(async move {
@@ -86,6 +125,15 @@ async fn connection(stream: UnixStream, user: u32, app: Router, life: &Life, ter
     }
 }
 
+/// Listens under this name, for root; gives the inode, too.
+fn listen(path: &Path) -> Result<(UnixListener, u64), ListenError> {
+    let refused = |source| ListenError::Socket { path: path.to_owned(), source };
+    let listener = UnixListener::bind(path).map_err(refused)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(refused)?;
+    let inode = std::fs::symlink_metadata(path).map_err(refused)?.ino();
+    Ok((listener, inode))
+}
+
 /// Makes the folder of the socket, such as `/run/ovstunnel`, but none above it.
 fn make_parent(path: &Path) -> io::Result<()> {
     let Some(parent) = path.parent() else { return Ok(()) };
@@ -106,6 +154,15 @@ fn once_alone<T>(mut attempt: impl FnMut() -> Result<T, ListenError>) -> Result<
             Err(ListenError::AlreadyRunning { .. }) if Instant::now() < last_try => std::thread::sleep(PAUSE),
             result => return result,
         }
+    }
+}
+
+/// The lock anew, where its file is gone; none where it is held, by this daemon as a rule.
+fn lock_file(path: &Path) -> Result<Option<File>, ListenError> {
+    match lock(path) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(ListenError::AlreadyRunning { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -176,7 +233,7 @@ mod tests {
     async fn what_a_killed_daemon_had_forked_is_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("o.sock");
-        let Unix { listener, _lock: lock, .. } = Unix::bind(&path).unwrap();
+        let Unix { listener, lock, .. } = Unix::bind(&path).unwrap();
         drop(lock);
         let next = std::thread::spawn({
             let (path, runtime) = (path.clone(), tokio::runtime::Handle::current());
@@ -188,6 +245,37 @@ mod tests {
         listener.accept().await.unwrap();
         drop(listener);
         next.join().unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_socket_whose_file_is_gone_is_there_again_and_no_others_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run/o.sock");
+        let (unix, life) = (Unix::bind(&path).unwrap(), Life::default());
+        let running = tokio::spawn(unix.run(Router::new(), life.clone()));
+        let comes = async || {
+            let begun = Instant::now();
+            while UnixStream::connect(&path).await.is_err() {
+                assert!(begun.elapsed() < Duration::from_secs(5), "it is not there again");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        comes().await;
+        std::fs::remove_file(&path).unwrap();
+        comes().await;
+        assert_eq!(mode(&path), 0o600);
+        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        comes().await;
+        // What somebody else puts there stays.
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "text").unwrap();
+        tokio::time::sleep(LOOK_EVERY * 2).await;
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "text");
+        std::fs::remove_file(&path).unwrap();
+        comes().await;
+        life.stop.cancel();
+        running.await.unwrap();
+        assert!(!path.exists());
     }
 
     #[tokio::test]

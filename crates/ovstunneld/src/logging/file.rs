@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use tracing_appender::non_blocking::ErrorCounter;
 
-use super::line::bounded;
+use super::line::{bounded, single};
 use super::stderr::Stderr;
 use super::timestamp;
 use crate::config::{Log, LogFormat};
@@ -60,6 +60,8 @@ pub(super) struct Control {
     place: Mutex<Place>,
     all_to_stderr: AtomicBool,
     unwritten: AtomicU64,
+    /// Why the file cannot be written now.
+    trouble: Mutex<Option<String>>,
     dropped: OnceLock<ErrorCounter>,
 }
 
@@ -71,6 +73,7 @@ impl Control {
             place: Mutex::new(Place::of(kind, log)),
             all_to_stderr: AtomicBool::new(false),
             unwritten: AtomicU64::new(0),
+            trouble: Mutex::default(),
             dropped: OnceLock::new(),
         }
     }
@@ -97,6 +100,14 @@ impl Control {
 
     pub(super) fn all_to_stderr(&self) -> bool {
         self.all_to_stderr.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
     pub(super) fn lost_lines(&self) -> u64 {
@@ -287,11 +298,16 @@ impl Write for LogFile {
         } else if self.should_be_opened() {
             self.reopen();
         }
-        match self.line(&bounded(line)) {
-            Ok(()) => self.failing = false,
+        match self.line(&bounded(&single(line))) {
+            Ok(()) => {
+                if std::mem::take(&mut self.failing) {
+                    self.control.set_trouble(None);
+                }
+            }
             Err(e) => {
                 self.control.unwritten.fetch_add(1, Ordering::Relaxed);
                 if !std::mem::replace(&mut self.failing, true) {
+                    self.control.set_trouble(Some(format!("{}: {e}", self.place.path.display())));
                     let path = self.place.path.display();
                     self.stderr.complain(&format!("cannot write the log file {path}: {e}; lines are being lost"));
                 }

@@ -5,6 +5,20 @@ use std::borrow::Cow;
 /// Longest line, in bytes. What is said of a thousand bridges at once fits.
 const LONGEST: usize = 32 * 1024;
 
+/// A line of the log without breaks inside: what others say, as Open vSwitch in two lines, must not look like a line of ours.
+pub(super) fn single(line: &[u8]) -> Cow<'_, [u8]> {
+    let (text, end) = line.strip_suffix(b"\n").map_or((line, &b""[..]), |text| (text, &b"\n"[..]));
+    if !text.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+        return line.into();
+    }
+    let escaped = text.iter().flat_map(|byte| match byte {
+        b'\n' => b"\\n".as_slice(),
+        b'\r' => b"\\r",
+        other => std::slice::from_ref(other),
+    });
+    escaped.chain(end).copied().collect::<Vec<_>>().into()
+}
+
 /// The line, or its beginning with how much is left out; in JSON as an object of its own.
 pub(super) fn bounded(line: &[u8]) -> Cow<'_, [u8]> {
     if line.len() <= LONGEST {
@@ -31,6 +45,13 @@ pub(super) fn bounded(line: &[u8]) -> Cow<'_, [u8]> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+
+    #[test]
+    fn a_line_has_no_breaks_inside() {
+        assert_eq!(single(b"all well\n"), &b"all well\n"[..]);
+        assert_eq!(single(b"ERROR x: one\r\n2026 INFO two\n\n"), &b"ERROR x: one\\r\\n2026 INFO two\\n\n"[..]);
+        assert_eq!(single(b""), &b""[..]);
+    }
 
     #[test]
     fn a_line_that_is_too_long_is_cut_and_says_so() {

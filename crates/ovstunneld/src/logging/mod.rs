@@ -12,7 +12,7 @@ mod line;
 mod stderr;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
@@ -25,9 +25,12 @@ use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry, fmt as lines, reload};
 
-use crate::config::{Level, Log, LogFormat};
+use crate::config::{DEFAULT_PATH, Level, Log, LogFormat};
 use file::{Control, Kind, LogFile};
 use stderr::Stderr;
+
+/// Target of what is said when the daemon cannot run: standard error gets it in a sentence, not as a line of the log.
+pub const LAST_WORDS: &str = "ovstunneld::last_words";
 
 /// Lines that may wait for the disk; more are lost, and counted. The queue takes about 32 bytes a place.
 const WAITING_LINES: usize = 8192;
@@ -157,8 +160,10 @@ fn stderr_layer<S>(control: Arc<Control>) -> impl Layer<S>
 where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
 {
-    let wanted = DynFilterFn::new(move |about, _| *about.level() <= LevelFilter::WARN && !control.all_to_stderr())
-        .with_max_level_hint(LevelFilter::WARN);
+    let wanted = DynFilterFn::new(move |about, _| {
+        *about.level() <= LevelFilter::WARN && !control.all_to_stderr() && about.target() != LAST_WORDS
+    })
+    .with_max_level_hint(LevelFilter::WARN);
     lines::layer()
         .with_ansi(false)
         .with_timer(Utc)
@@ -215,6 +220,11 @@ impl Logging {
         self.sinks.iter().for_each(|sink| sink.control.ask_reopen());
     }
 
+    /// Why one of the files cannot be written now.
+    pub fn trouble(&self) -> Option<String> {
+        self.sinks.iter().find_map(|sink| sink.control.trouble())
+    }
+
     /// How many lines were lost since the start: not written, or dropped because too many waited.
     pub fn lost_lines(&self) -> u64 {
         self.sinks.iter().map(|sink| sink.control.lost_lines()).sum()
@@ -236,6 +246,21 @@ pub fn audit_file(log: &Log) -> Option<PathBuf> {
         name.push(ending);
     }
     Some(log.file.with_file_name(name))
+}
+
+/// Writes into the log why the daemon cannot run where its configuration cannot be read: into the file that it names, as far as
+/// that can be told, or for the configuration's usual place into the usual log.
+pub fn last_words(config: Option<&Path>, what: &str) {
+    let text = std::fs::read_to_string(config.unwrap_or(Path::new(DEFAULT_PATH))).unwrap_or_default();
+    let table = toml::from_str::<toml::Table>(&text).ok();
+    let log = table.as_ref().and_then(|table| table.get("log")?.as_table());
+    let named = log.and_then(|log| log.get("file")?.as_str()).map(PathBuf::from);
+    let usual = || config.is_none().then(|| Log::default().file);
+    let Some(file) = named.or_else(usual).filter(|file| file.is_absolute()) else { return };
+    let log = Log { file, ..Log::default() };
+    // It writes what waits when it goes.
+    let (dispatch, _writes) = build(&log);
+    tracing::dispatcher::with_default(&dispatch, || tracing::error!(target: LAST_WORDS, error = %what, "cannot run"));
 }
 
 /// Says on standard error why the daemon cannot run; in the journal as an error.

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::line::bounded;
+use super::line::{bounded, single};
 
 /// Priorities of sd-daemon(3).
 const ERROR: &str = "<3>";
@@ -33,12 +33,12 @@ impl Stderr {
     }
 
     fn with(self, priority: &'static str) -> Line {
-        Line(if self.is_journal { priority } else { "" })
+        Line { priority: if self.is_journal { priority } else { "" }, of_log: false }
     }
 
     /// Passes a line of the log on.
     pub(super) fn pass_on(self, line: &[u8]) -> io::Result<()> {
-        self.with(priority(line)).write_all(line)
+        Line { of_log: true, ..self.with(priority(line)) }.write_all(line)
     }
 
     /// Says something where the log itself is the trouble.
@@ -51,29 +51,36 @@ impl<'a> MakeWriter<'a> for Stderr {
     type Writer = Line;
 
     fn make_writer(&'a self) -> Line {
-        self.with(INFO)
+        Line { of_log: true, ..self.with(INFO) }
     }
 
     fn make_writer_for(&'a self, about: &Metadata<'_>) -> Line {
-        self.with(match *about.level() {
+        let line = self.with(match *about.level() {
             Level::ERROR => ERROR,
             Level::WARN => WARNING,
             Level::INFO => INFO,
             _ => DEBUG,
-        })
+        });
+        Line { of_log: true, ..line }
     }
 }
 
 /// Writes what it is given, each line of it with a priority in front.
 #[derive(Debug)]
-pub(super) struct Line(&'static str);
+pub(super) struct Line {
+    priority: &'static str,
+    /// It is one of the log, and has no breaks inside.
+    of_log: bool,
+}
 
 impl Write for Line {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        let bounded = bounded(text);
+        let single = if self.of_log { single(text) } else { text.into() };
+        let bounded = bounded(&single);
         let lines = bounded.split_inclusive(|byte| *byte == b'\n');
         // All at once, so that lines of several threads do not mix.
-        io::stderr().write_all(&lines.flat_map(|line| [self.0.as_bytes(), line]).collect::<Vec<_>>().concat())?;
+        io::stderr()
+            .write_all(&lines.flat_map(|line| [self.priority.as_bytes(), line]).collect::<Vec<_>>().concat())?;
         Ok(text.len())
     }
 

@@ -29,8 +29,11 @@ pub(super) async fn carry_out(
         return state.writer.plan(change).await.map(planned).map_err(failed);
     }
     let done = state.writer.change(change, id.to_string()).await.map_err(failed)?;
-    let outcome = describe::outcome(done.outcome);
-    answer(done).map(|response| Effect::of(outcome.as_str(), response))
+    let effect = Effect::new(describe::outcome(done.outcome).as_str()).with(&describe::changes(&done.changes));
+    answer(done).map(|mut response| {
+        response.extensions_mut().insert(effect);
+        response
+    })
 }
 
 async fn local_addresses(state: &State) -> Result<Vec<LocalAddress>, ApiError> {
@@ -70,7 +73,8 @@ pub(super) async fn put_bridge(
             _ => None,
         };
         let bridge = bridge.ok_or_else(|| gone(&done))?;
-        Ok((status(outcome), Json(BridgeAnswer { outcome, bridge })).into_response())
+        Ok((status(outcome), Json(BridgeAnswer { outcome, changes: describe::changes(&done.changes), bridge }))
+            .into_response())
     })
     .await
 }
@@ -145,7 +149,8 @@ pub(super) async fn delete_bridge(
 
 #[allow(clippy::unnecessary_wraps, reason = "the signature that `carry_out` takes")]
 pub(super) fn removed(done: Done) -> Result<Response, ApiError> {
-    Ok(Json(OutcomeAnswer { outcome: describe::outcome(done.outcome) }).into_response())
+    let (outcome, changes) = (describe::outcome(done.outcome), describe::changes(&done.changes));
+    Ok(Json(OutcomeAnswer { outcome, changes }).into_response())
 }
 
 /// Create a tunnel.
@@ -180,7 +185,8 @@ pub(super) async fn post_tunnel(
             _ => None,
         };
         let tunnel = tunnel.ok_or_else(|| gone(&done))?;
-        Ok((status(outcome), Json(TunnelAnswer { outcome, tunnel })).into_response())
+        Ok((status(outcome), Json(TunnelAnswer { outcome, changes: describe::changes(&done.changes), tunnel }))
+            .into_response())
     })
     .await
 }

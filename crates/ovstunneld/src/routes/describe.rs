@@ -6,8 +6,8 @@ use ovstunnel_api::{
     Bridge, Flows, FlowsState, Health, Ipv6Policy, Outcome, RefusedTunnel, Tier, Tunnel, TunnelState, Vif, Vpc,
 };
 use ovstunnel_core::{
-    DesiredBridge, DesiredTunnel, Facts, FlowChange, FlowsSeen, ObservedBridge, ObservedPort, Settings, TunnelHealth,
-    Witness, bridge_health, unplaced_vifs, wanted_flows,
+    Changed, DesiredBridge, DesiredTunnel, Facts, FlowChange, FlowsSeen, ObservedBridge, ObservedPort, Settings,
+    TunnelHealth, Witness, bridge_health, unplaced_vifs, wanted_flows,
 };
 
 use crate::health::Survey;
@@ -136,6 +136,17 @@ pub(super) fn tunnel(port: &ObservedPort) -> Option<Tunnel> {
         state,
         error,
     })
+}
+
+/// What was changed, on the wire.
+pub(crate) fn changes(changes: &[Changed]) -> Vec<ovstunnel_api::Changed> {
+    let told = |Changed { what, subject, before, after, .. }: &Changed| ovstunnel_api::Changed {
+        what: what.clone(),
+        subject: subject.clone(),
+        before: before.clone(),
+        after: after.clone(),
+    };
+    changes.iter().map(told).collect()
 }
 
 fn flows(record: &DesiredBridge, observed: &ObservedBridge, seen: &FlowsSeen, settings: &Settings) -> Flows {

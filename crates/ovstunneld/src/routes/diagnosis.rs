@@ -83,5 +83,6 @@ async fn now<'a>(state: &'a State, settings: &'a ovstunnel_core::Settings) -> No
         survey: state.surveyor.look_now().await,
         witnesses: &state.witnesses,
         lost_lines: state.logging.as_ref().map_or(0, |logging| logging.lost_lines()),
+        log_trouble: state.logging.as_ref().and_then(|logging| logging.trouble()),
     }
 }

@@ -65,5 +65,5 @@ async fn news(peer: &Peer, state: &State, vif: &str, query: &ChangeQuery) -> Res
     }
     let outcome = state.writer.vif(vif).await.map_err(failed)?;
     let outcome = describe::outcome(outcome);
-    Ok(Effect::of(outcome.as_str(), Json(OutcomeAnswer { outcome }).into_response()))
+    Ok(Effect::of(outcome.as_str(), Json(OutcomeAnswer { outcome, changes: Vec::new() }).into_response()))
 }

@@ -43,11 +43,30 @@ fn check(list: &[u8], authorities: &[CertificateDer<'_>]) -> Result<(), String> 
     if !namesakes.is_empty() && !namesakes.iter().any(|ca| list.verify_signature(ca.public_key()).is_ok()) {
         return Err(format!("is not signed by the authority {issuer} of client_ca, but by another of that name"));
     }
-    if namesakes.is_empty() {
-        tracing::warn!(issuer, "a list of revoked certificates is of none of the authorities in client_ca");
-    }
-    if list.next_update().is_some_and(|at| at.to_datetime() < OffsetDateTime::now_utc()) {
-        tracing::warn!(issuer, "a list of revoked certificates is past its next update; it still counts");
-    }
     Ok(())
+}
+
+/// What does not keep a list from being used.
+pub(super) fn concerns(file: &Path, authorities: &[CertificateDer<'_>], now: OffsetDateTime) -> Vec<String> {
+    // What cannot be read is told by whoever wants to use it.
+    let text = std::fs::read(file).unwrap_or_default();
+    let authorities: Vec<_> =
+        authorities.iter().filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1)).collect();
+    let mut concerns = Vec::new();
+    for list in CertificateRevocationListDer::pem_slice_iter(&text).flatten() {
+        let Ok((_, list)) = CertificateRevocationList::from_der(&list) else { continue };
+        let issuer = echo(&list.issuer().to_string());
+        if !authorities.iter().any(|ca| ca.subject() == list.issuer()) {
+            concerns.push(format!(
+                "the list of revoked certificates by {issuer} is of none of the authorities in client_ca"
+            ));
+        }
+        if let Some(at) = list.next_update().map(|at| at.to_datetime()).filter(|at| *at < now) {
+            let day = at.date();
+            concerns.push(format!(
+                "the list of revoked certificates by {issuer} is past its next update, {day}; it still counts"
+            ));
+        }
+    }
+    concerns
 }

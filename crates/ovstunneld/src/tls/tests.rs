@@ -74,7 +74,7 @@ fn each_bad_file_is_named_with_its_key_and_the_reason() {
         (
             |t| fs::write(&t.certificate, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap(),
             "certificate: ",
-            "BadEncoding",
+            "what is in it is damaged, or no X.509 certificate",
         ),
         (|t| fs::copy(&t.certificate, &t.key).map(drop).unwrap(), "key: ", "no PRIVATE KEY in it"),
         (

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ovstunnel_core::{
-    BridgeEdit, BridgeName, Change, DesiredTunnel, FlowsSeen, ObservedBridge, ObservedPort, Outcome, PortName,
+    BridgeEdit, BridgeName, Change, Changed, DesiredTunnel, FlowsSeen, ObservedBridge, ObservedPort, Outcome, PortName,
     Rejected, Settings, Step, UpdateVpc, VpcUpdate, ids,
 };
 use ovstunnel_ovs::{Command, CommitError};
@@ -17,6 +17,8 @@ use crate::lock::Busy;
 pub struct Done {
     /// What it did.
     pub outcome: Outcome,
+    /// What it changed, each thing with what it was before.
+    pub changes: Vec<Changed>,
     /// The bridge it worked on.
     pub bridge: BridgeName,
     /// What of it was in the switch right afterwards.
@@ -107,7 +109,7 @@ impl From<CommitError> for WriteError {
 
 /// The steps of a batch, by what they are about: each answer looks at its own and not at all of them.
 #[derive(Debug, Default)]
-pub(super) struct Parts<'a>(HashMap<&'a str, OnBridge<'a>>);
+pub(super) struct Parts<'a>(HashMap<&'a str, OnBridge<'a>>, HashMap<&'a str, Vec<&'a Changed>>);
 
 #[derive(Debug, Default)]
 struct OnBridge<'a> {
@@ -116,8 +118,9 @@ struct OnBridge<'a> {
 }
 
 impl<'a> Parts<'a> {
-    pub fn of(steps: &'a [Step]) -> Self {
+    pub fn of(steps: &'a [Step], changes: &'a [Changed]) -> Self {
         let mut parts = Parts::default();
+        changes.iter().for_each(|changed| parts.1.entry(&changed.bridge).or_default().push(changed));
         for step in steps {
             let bridge = parts.0.entry(step.bridge()).or_default();
             bridge.all.push(step);
@@ -130,6 +133,13 @@ impl<'a> Parts<'a> {
             bridge.ports.entry(port).or_default().push(step);
         }
         parts
+    }
+
+    /// What a change that was carried out changed: all on its bridge, or of its tunnel.
+    pub fn changes(&self, change: &Change, port: Option<&PortName>) -> Vec<Changed> {
+        let about = |changed: &&&Changed| port.is_none_or(|port| changed.subject == port.as_str());
+        let on_bridge = self.1.get(change.bridge().as_str()).into_iter().flatten();
+        on_bridge.filter(about).map(|&changed| changed.clone()).collect()
     }
 
     /// The steps that a change asked for: all on its bridge, or those of its tunnel.

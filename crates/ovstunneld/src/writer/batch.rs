@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use ovstunnel_core::{BridgeName, Change, DesiredBridge, Draft, Footprint, PortName, Rejected, Step};
+use ovstunnel_core::{BridgeName, Change, Changed, DesiredBridge, Draft, Footprint, PortName, Rejected, Step};
 
 use super::{Job, Message, Task};
 
@@ -21,6 +21,8 @@ pub(super) struct Drafted {
     pub results: Vec<Result<Option<PortName>, Rejected>>,
     /// What all of them together take.
     pub steps: Vec<Step>,
+    /// What those change of what is there now.
+    pub changes: Vec<Changed>,
     /// What each bridge that they touch is to be.
     pub desired: Desired,
 }
@@ -67,7 +69,9 @@ impl Task {
         self.switch.observer().read(|db| {
             let (view, mut draft) = (db.view(), Draft::with_memory(&self.memory));
             let results = changes.into_iter().map(|change| draft.apply(&view, &self.settings, change)).collect();
-            Drafted { results, steps: self.plan_draft(&draft), desired: draft.into_desired() }
+            let steps = self.plan_draft(&draft);
+            let changes = steps.iter().flat_map(|step| Changed::by(step, &view)).collect();
+            Drafted { results, steps, changes, desired: draft.into_desired() }
         })
     }
 

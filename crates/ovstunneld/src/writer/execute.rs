@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ovstunnel_core::{
-    BridgeEdit, BridgeName, Change, FlowsSeen, Phases, PortEdit, PortName, Rejected, Step, TunnelHealth, View, ids,
-    phases, visible,
+    BridgeEdit, BridgeName, Change, Changed, FlowsSeen, Phases, PortEdit, PortName, Rejected, Step, TunnelHealth, View,
+    ids, phases, visible,
 };
 use ovstunnel_ovs::CommitError;
 use tracing::Instrument;
@@ -95,7 +95,8 @@ impl Task {
         let refused = matches!(&effect.failed, Some(CommitError::Refused(_)));
         let jobs = batch.into_iter().zip(drafted.results);
         let (alone, done): (Vec<_>, Vec<_>) = jobs.partition(|(_, result)| refused && result.is_ok());
-        let answers = self.answers(done.iter().map(|(job, result)| (job, result.clone())), &drafted.steps, &effect);
+        let planned = (drafted.steps.as_slice(), drafted.changes.as_slice());
+        let answers = self.answers(done.iter().map(|(job, result)| (job, result.clone())), planned, &effect);
         for ((job, _), answer) in done.into_iter().zip(answers) {
             reply(job, answer, number);
         }
@@ -115,7 +116,7 @@ impl Task {
         let drafted = self.draft([&job.change]);
         let result = drafted.results.into_iter().next()?;
         (result.is_ok() && drafted.steps.is_empty()).then_some(())?;
-        let mut answer = self.answers([(job, result)], &[], &Effect::default()).pop()?;
+        let mut answer = self.answers([(job, result)], (&[], &[]), &Effect::default()).pop()?;
         if let Ok(Done { seen: Seen::Bridge(seen), .. }) = &mut answer {
             // It cannot be asked.
             seen.1 = FlowsSeen::Unknown;
@@ -134,7 +135,7 @@ impl Task {
             let effect = self.write_and_remember(&drafted.steps, drafted.desired, Refused::Go).await;
             let Some(error @ CommitError::Refused(_)) = effect.failed.clone() else {
                 let result = drafted.results.into_iter().next().unwrap_or(Ok(None));
-                let answer = self.answers([(job, result)], &drafted.steps, &effect).pop();
+                let answer = self.answers([(job, result)], (&drafted.steps, &drafted.changes), &effect).pop();
                 return answer.unwrap_or(Err(WriteError::Ended));
             };
             before = Some(drafted.steps);
@@ -319,10 +320,10 @@ impl Task {
     fn answers<'a>(
         &self,
         jobs: impl IntoIterator<Item = (&'a Job, Result<Option<PortName>, Rejected>)>,
-        steps: &[Step],
+        (steps, changes): (&[Step], &[Changed]),
         effect: &Effect,
     ) -> Vec<Result<Done, WriteError>> {
-        let parts = Parts::of(steps);
+        let parts = Parts::of(steps, changes);
         self.switch.observer().read(|db| {
             let view = db.view();
             let answer = |(job, result)| self.answer(&view, job, result, &parts, effect);
@@ -366,7 +367,8 @@ impl Task {
             ))),
             _ => {
                 let (outcome, seen) = (answer::outcome(&job.change, mine), self.seen(view, &job.change, port.as_ref()));
-                Ok(Done { outcome, bridge, seen, settings: Arc::clone(&self.settings) })
+                let changes = parts.changes(&job.change, port.as_ref());
+                Ok(Done { outcome, changes, bridge, seen, settings: Arc::clone(&self.settings) })
             }
         }
     }

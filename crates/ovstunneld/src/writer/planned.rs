@@ -14,7 +14,7 @@ impl Task {
         self.expect_settled()?;
         let drafted = self.draft([change]);
         let port = drafted.results.into_iter().next().unwrap_or(Ok(None))?;
-        let outcome = answer::outcome(change, answer::Parts::of(&drafted.steps).about(change, port.as_ref()));
+        let outcome = answer::outcome(change, answer::Parts::of(&drafted.steps, &[]).about(change, port.as_ref()));
         Ok(self.planned(outcome, drafted.steps))
     }
 

@@ -1,11 +1,27 @@
-//! A new bridge whose own device Open vSwitch refused, for example because a device of the host has its name: its row is
-//! there and its own port is not. It is taken away again. Must not touch a bridge that this change did not make.
+//! A new bridge whose own device Open vSwitch refused or did not make, for example because a device of the host has its name, or
+//! the kernel lacks the datapath: its row is there and its own port is not. It is taken away again. Must not touch a bridge that
+//! this change did not make.
 
 use ovstunnel_core::{BridgeName, ObservedPort, Step, TunnelHealth, View};
 use ovstunnel_ovs::CommitError;
 
 use super::Task;
 use super::execute::Effect;
+
+/// Where the kernel's modules are told that are loaded or built in.
+const MODULE: &str = "/sys/module/openvswitch";
+
+/// Why Open vSwitch has made no device for a bridge, as far as it can be told: it says so in its own log alone.
+fn without_device(datapath_type: &str) -> String {
+    let kernel = matches!(datapath_type, "" | "system");
+    match (kernel, std::path::Path::new(MODULE).exists()) {
+        (true, false) => format!(
+            "it made no device: the kernel has no module `openvswitch` loaded ({MODULE} is missing), which datapath_type \
+             '{datapath_type}' needs; `modprobe openvswitch`, a kernel that has it, or `[ovs] datapath_type = \"netdev\"`"
+        ),
+        _ => format!("it made no device for datapath_type '{datapath_type}'; ovs-vswitchd's log says why"),
+    }
+}
 
 impl Task {
     /// Takes away the new bridges that Open vSwitch refused, and notes its words.
@@ -39,6 +55,12 @@ impl Task {
                         let removal =
                             Step::DeleteBridge { bridge: spec.name.clone(), uuid: bridge.uuid, frees: vec![] };
                         Some(((spec.name.clone(), words), removal))
+                    }
+                    // It has taken up the whole configuration, and made no device.
+                    TunnelHealth::Pending => {
+                        let removal =
+                            Step::DeleteBridge { bridge: spec.name.clone(), uuid: bridge.uuid, frees: vec![] };
+                        Some(((spec.name.clone(), without_device(&spec.datapath_type)), removal))
                     }
                     _ => None,
                 }

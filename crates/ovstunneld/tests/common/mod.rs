@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+pub mod host;
+
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -41,6 +43,13 @@ pub struct Identity {
     serial: u64,
 }
 
+impl Identity {
+    /// One that was made elsewhere.
+    pub fn new(certificate: String, key: String) -> Self {
+        Identity { certificate, key, serial: 0 }
+    }
+}
+
 impl Authority {
     pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
@@ -73,7 +82,8 @@ impl Authority {
         self.sign(params)
     }
 
-    fn sign(&self, mut params: CertificateParams) -> Identity {
+    /// A certificate for everything that these settings say.
+    pub fn sign(&self, mut params: CertificateParams) -> Identity {
         static SERIAL: AtomicU64 = AtomicU64::new(1);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         params.serial_number = Some(serial.into());
@@ -135,6 +145,7 @@ pub fn prepare(dir: &Path, more: &str) -> Authority {
     std::fs::write(dir.join("ca.pem"), &ca.pem).unwrap();
     std::fs::write(dir.join("cert.pem"), &host.certificate).unwrap();
     std::fs::write(dir.join("key.pem"), &host.key).unwrap();
+    std::fs::set_permissions(dir.join("key.pem"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     // Never the Open vSwitch of the machine that the test runs on.
     let ovs = if more.contains("[ovs]") { String::new() } else { format!("[ovs]\nrundir = \"{}\"\n", dir.display()) };
     let config = format!(

@@ -4,7 +4,7 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use ovstunnel_core::{AclId, BridgeName, Cidr, GreKey, HostId, Learnt, Mac, NetworkUuid, PortName, RemoteIp, VpcId};
-use ovstunnel_ovs::fuzzing::{addresses, followed, no_flood, ports_told, tables, version, xe_map};
+use ovstunnel_ovs::fuzzing::{addresses, followed, no_flood, ports_told, tables, tunnel_ends, version, xe_map};
 use ovstunneld::fuzzing::peer;
 
 use crate::readable;
@@ -63,7 +63,7 @@ fn witness(text: &str) {
         assert!(hidden + foreign <= lines);
         assert!(!bare || hidden + foreign == 0, "{text:?}");
     }
-    assert!(ports_told(text) <= lines);
+    assert!(ports_told(text) <= lines && tunnel_ends(text) <= lines);
     let (fixed, fullest, moved) = addresses(text);
     assert!(fixed <= lines && fullest <= lines as u64);
     // One address can stand in two lines, on two ports.

@@ -143,6 +143,9 @@ fn tunnel_rows<'a>(page: &mut Page, tunnels: impl Iterator<Item = (Option<&'a st
 pub(in crate::cli) fn bridge_answer(answer: &BridgeAnswer) -> Page {
     let mut page = Page::new();
     page.line(format!("bridge {}: {}", answer.bridge.name, outcome_word(answer.outcome)));
+    // What is gone cannot be seen below.
+    let gone = answer.changes.iter().filter(|change| change.after.is_none());
+    gone.for_each(|change| page.line(format!("  {change}")));
     page.line("");
     write_bridge(&mut page, &answer.bridge);
     page

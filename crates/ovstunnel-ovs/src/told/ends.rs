@@ -1,0 +1,39 @@
+//! From where to where tunnels' packets come in, by the datapath's flows as `dpctl/dump-flows` prints them.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+/// The two addresses of each tunnel whose packets come in: that of the other host, and that of this one.
+pub(crate) fn parse(printed: &str) -> BTreeSet<(Ipv4Addr, Ipv4Addr)> {
+    printed.lines().filter_map(ends).collect()
+}
+
+fn ends(line: &str) -> Option<(Ipv4Addr, Ipv4Addr)> {
+    // What is sent has its addresses among the actions.
+    let matched = line.split("actions:").next()?;
+    let tunnel = matched.split_once("tunnel(")?.1;
+    let address = |key: &str| {
+        let value = tunnel.split([',', ')']).find_map(|part| part.strip_prefix(key))?;
+        value.split('/').next()?.parse().ok()
+    };
+    Some((address("src=")?, address("dst=")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_in_is_told_from_what_goes_out() {
+        let printed = "\
+flow-dump from the main thread:
+recirc_id(0),tunnel(tun_id=0x3e9,src=192.0.2.2,dst=192.0.2.101,flags(-df-csum+key)),in_port(2),eth(),eth_type(0x0806), packets:1, actions:4
+recirc_id(0),tunnel(tun_id=0x3e9,src=192.0.2.3/255.255.255.255,dst=192.0.2.1,ttl=0/0),in_port(2), packets:1, actions:drop
+recirc_id(0),in_port(4),eth(), packets:0, actions:set(tunnel(tun_id=0x3e9,src=192.0.2.9,dst=192.0.2.2,ttl=64)),2
+recirc_id(0),tunnel(tun_id=0x3e9),in_port(2), actions:drop
+";
+        let two = |text: [&str; 2]| (text[0].parse().unwrap(), text[1].parse().unwrap());
+        let expected = [two(["192.0.2.2", "192.0.2.101"]), two(["192.0.2.3", "192.0.2.1"])];
+        assert_eq!(parse(printed), expected.into());
+    }
+}
