@@ -18,7 +18,7 @@ use ovstunnel_e2e::{Cloud, Network, Node, NodeConfig, Old, Place, VpcCloud, plug
 use ovstunnel_lab::{Host, Signal, wait_until};
 
 /// For what comes with the next look, or with Open vSwitch's next statistics.
-const PATIENCE: Duration = Duration::from_secs(25);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The files of a host as its packages leave them.
 enum Layout {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 pub(super) type Packets = BTreeMap<Ipv4Addr, (u64, u64)>;
 
 /// How old a count must be, for nobody answers at once; and how old it may be.
-const YOUNGEST: Duration = Duration::from_secs(20);
+const YOUNGEST: Duration = Duration::from_secs(45);
 const OLDEST: Duration = Duration::from_secs(3600);
 
 /// Counts that are kept.
@@ -21,7 +21,7 @@ const KEPT: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Traffic(Mutex<VecDeque<(Instant, Packets)>>);
 
-/// What came and went since a count, and what had come and gone until then.
+/// What came and went since a count, and what had come and gone until the oldest one: what is quiet now may have been so then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Since {
     pub ago: Duration,
@@ -36,8 +36,9 @@ impl Traffic {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|(then, _)| at.duration_since(*then) <= OLDEST);
         let old_enough = |(then, _): &&(Instant, Packets)| at.duration_since(*then) >= YOUNGEST;
+        let last = kept.iter().rev().find(old_enough).zip(kept.front());
         let since =
-            kept.iter().rev().find(old_enough).map(|(then, before)| since(at.duration_since(*then), before, packets));
+            last.map(|((then, counted), (_, oldest))| since(at.duration_since(*then), counted, packets, oldest));
         // Who asks often pushes out nothing that is needed.
         if kept.back().is_none_or(|(then, _)| at.duration_since(*then) >= YOUNGEST) {
             kept.push_back((at, packets.clone()));
@@ -50,11 +51,11 @@ impl Traffic {
 }
 
 /// A tunnel that was made anew counts from nothing: of that nothing is said.
-fn since(ago: Duration, before: &Packets, now: &Packets) -> BTreeMap<Ipv4Addr, Since> {
+fn since(ago: Duration, counted: &Packets, now: &Packets, oldest: &Packets) -> BTreeMap<Ipv4Addr, Since> {
     let of = |(ip, (came, went)): (&Ipv4Addr, &(u64, u64))| {
-        let before = *before.get(ip)?;
-        let (came, went) = (came.checked_sub(before.0)?, went.checked_sub(before.1)?);
-        Some((*ip, Since { ago, came, went, before }))
+        let (last, before) = (counted.get(ip)?, oldest.get(ip).or_else(|| counted.get(ip))?);
+        let (came, went) = (came.checked_sub(last.0)?, went.checked_sub(last.1)?);
+        Some((*ip, Since { ago, came, went, before: *before }))
     };
     now.iter().filter_map(of).collect()
 }

@@ -43,6 +43,15 @@ fn a_request_marks_each_of_its_lines_at_any_level() {
     assert!(rest.contains("seen") && rest.contains("bridge=\"xapi1\""), "{rest}");
 }
 
+/// Some of Open vSwitch's errors are of two lines; the second would be taken for one of ours.
+#[test]
+fn what_others_say_in_two_lines_is_one_line_of_the_text() {
+    let said = "ovs-vsctl: x: database connection failed\n2026-01-02T03:04:05.678Z  INFO ovs: all is well";
+    let lines = logged("info", LogFormat::Text, |_| tracing::error!(error = %said, "{said}"));
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!(line.matches("failed\\n2026").count(), 2, "{line}");
+}
+
 #[test]
 fn json_lines_are_objects_with_the_request_in_them() {
     let lines = logged("info", LogFormat::Json, |_| {
