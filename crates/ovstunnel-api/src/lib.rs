@@ -82,6 +82,13 @@ pub struct OutcomeAnswer {
     pub changes: Vec<Changed>,
 }
 
+/// Answer to news of a VIF. What is mended follows from what the switch looks like, and is in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VifAnswer {
+    /// `updated` where rules had to be changed, or `unchanged`.
+    pub outcome: Outcome,
+}
+
 /// One thing that a request changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Changed {

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
-use ovstunnel_api::{OutcomeAnswer, Problem};
+use ovstunnel_api::{Problem, VifAnswer};
 
 use super::{ChangeQuery, State, describe, planned, problem, validate};
 use crate::audit::Effect;
@@ -16,7 +16,7 @@ use crate::writer::Vif;
 #[utoipa::path(put, path = "/v1/vifs/{vif}", tag = "vifs",
     params(("vif" = String, Path, description = "Name of the port, or xapi's UUID of the VIF"), ChangeQuery),
     responses(
-        (status = 200, description = "`updated` where rules had to be changed; with `dry_run` a `PlanAnswer`", body = OutcomeAnswer),
+        (status = 200, description = "`updated` where rules had to be changed; with `dry_run` a `PlanAnswer`", body = VifAnswer),
         (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: not over HTTPS", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`switch_unavailable`", body = Problem, content_type = "application/problem+json"),
@@ -35,7 +35,7 @@ pub(super) async fn put_vif(
 #[utoipa::path(delete, path = "/v1/vifs/{vif}", tag = "vifs",
     params(("vif" = String, Path, description = "Name of the port, or xapi's UUID of the VIF"), ChangeQuery),
     responses(
-        (status = 200, description = "`updated` where rules had to be changed; with `dry_run` a `PlanAnswer`", body = OutcomeAnswer),
+        (status = 200, description = "`updated` where rules had to be changed; with `dry_run` a `PlanAnswer`", body = VifAnswer),
         (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: not over HTTPS", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`switch_unavailable`", body = Problem, content_type = "application/problem+json"),
@@ -65,5 +65,5 @@ async fn news(peer: &Peer, state: &State, vif: &str, query: &ChangeQuery) -> Res
     }
     let outcome = state.writer.vif(vif).await.map_err(failed)?;
     let outcome = describe::outcome(outcome);
-    Ok(Effect::of(outcome.as_str(), Json(OutcomeAnswer { outcome, changes: Vec::new() }).into_response()))
+    Ok(Effect::of(outcome.as_str(), Json(VifAnswer { outcome }).into_response()))
 }
