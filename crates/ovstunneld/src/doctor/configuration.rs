@@ -41,9 +41,8 @@ pub(super) fn look(file: Option<&Path>, in_force: &Config, tls: Option<&TlsStore
 /// Why a start with this configuration would fail for its certificates.
 fn stops(new: &Config) -> Option<String> {
     match crate::daemon::check(new) {
-        Err(CheckError::Tls(error)) => Some(error.to_string()),
         Err(CheckError::Certificates(words)) => Some(words.join("; ").replace('\n', ":")),
-        Err(CheckError::Config(error)) => Some(error.to_string()),
+        Err(error) => Some(error.to_string()),
         Ok(_) => None,
     }
 }

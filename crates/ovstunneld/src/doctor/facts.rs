@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use ovstunnel_api::{Bridge, Tunnel, TunnelState};
 use ovstunnel_core::{DesiredBridge, DesiredTunnel, ObservedBridge, Trace, View};
-use ovstunnel_ovs::{Row, Rows};
+use ovstunnel_ovs::{DatapathPorts, Row, Rows};
 use serde_json::Value;
 use tokio::time::{Duration, Instant};
 
@@ -46,9 +46,15 @@ const PORTS: usize = 200;
 /// Each bridge with what the switch says of it now.
 pub(super) async fn with_flows(now: &Now<'_>, bridges: Vec<ObservedBridge>) -> Vec<Read> {
     let until = Instant::now() + FOLLOWED;
+    // Told of all bridges at once.
+    let ports = match now.switch.real() {
+        Some(real) => real.questions().datapath_ports().await.unwrap_or_default(),
+        None => BTreeMap::new(),
+    };
     let read = async |bridge: ObservedBridge| {
         let dump = now.switch.entry_flows(&bridge.name).await.map_err(|error| error.to_string());
-        let traces = tokio::time::timeout_at(until, astray(now, &bridge)).await.ok().flatten();
+        let astray = astray(now, &bridge, ports.get(&bridge.name));
+        let traces = tokio::time::timeout_at(until, astray).await.ok().flatten();
         Read { bridge, dump, traces }
     };
     let each: Vec<BoxFuture<'_, _>> = bridges.into_iter().map(|bridge| read(bridge).boxed()).collect();
@@ -56,17 +62,17 @@ pub(super) async fn with_flows(now: &Now<'_>, bridges: Vec<ObservedBridge>) -> V
 }
 
 /// Frames that go astray, each as often as it is followed: the mirror may have been behind the switch once.
-async fn astray(now: &Now<'_>, bridge: &ObservedBridge) -> Option<Vec<Trace>> {
-    let (real, desired) = (now.switch.real()?, DesiredBridge::from_record(bridge)?);
+async fn astray(now: &Now<'_>, bridge: &ObservedBridge, ports: Option<&DatapathPorts>) -> Option<Vec<Trace>> {
+    let (real, desired, ports) = (now.switch.real()?, DesiredBridge::from_record(bridge)?, ports?);
     if bridge.ports.len() > PORTS {
         return None;
     }
-    let follow = || witness::follow_all(real, bridge, &desired, now.settings);
-    let first = follow().await?;
+    let follow = || witness::follow_all(real, bridge, &desired, now.settings, ports);
+    let first = follow().await;
     if first.is_empty() {
         return Some(first);
     }
-    let second = follow().await?;
+    let second = follow().await;
     Some(second.into_iter().filter(|trace| first.contains(trace)).collect())
 }
 

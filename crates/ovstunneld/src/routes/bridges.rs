@@ -3,7 +3,9 @@
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use ovstunnel_api::{Bridge, BridgeAnswer, BridgeList, OutcomeAnswer, PostTunnel, Problem, PutBridge, TunnelAnswer};
+use ovstunnel_api::{
+    Bridge, BridgeAnswer, BridgeList, Changed, OutcomeAnswer, PostTunnel, Problem, PutBridge, TunnelAnswer,
+};
 use ovstunnel_core::{BridgeName, Change, PortName, View};
 
 use super::{ChangeQuery, State, describe, planned, problem, status, validate};
@@ -20,7 +22,7 @@ pub(super) async fn carry_out(
     change: Change,
     query: &ChangeQuery,
     id: RequestId,
-    answer: impl FnOnce(Done) -> Result<Response, ApiError>,
+    answer: impl FnOnce(Done, Vec<Changed>) -> Result<Response, ApiError>,
 ) -> Result<Response, ApiError> {
     let change = state.with_host(change).await.map_err(|error| ApiError::internal(chain(&error)))?;
     let bridge = change.bridge().clone();
@@ -29,8 +31,9 @@ pub(super) async fn carry_out(
         return state.writer.plan(change).await.map(planned).map_err(failed);
     }
     let done = state.writer.change(change, id.to_string()).await.map_err(failed)?;
-    let effect = Effect::new(describe::outcome(done.outcome).as_str()).with(&describe::changes(&done.changes));
-    answer(done).map(|mut response| {
+    let changes = describe::changes(&done.changes);
+    let effect = Effect::new(describe::outcome(done.outcome).as_str()).with(&changes);
+    answer(done, changes).map(|mut response| {
         response.extensions_mut().insert(effect);
         response
     })
@@ -66,15 +69,14 @@ pub(super) async fn put_bridge(
 ) -> Result<Response, ApiError> {
     let name: BridgeName = validate::text("bridge", &name)?;
     let change = validate::setup(name, &body, &local_addresses(&state).await?)?;
-    carry_out(&state, change, &query, id, |done| {
+    carry_out(&state, change, &query, id, |done, changes| {
         let outcome = describe::outcome(done.outcome);
         let bridge = match &done.seen {
             Seen::Bridge(seen) => state.describe_with(&seen.0, &seen.1, &done.settings),
             _ => None,
         };
         let bridge = bridge.ok_or_else(|| gone(&done))?;
-        Ok((status(outcome), Json(BridgeAnswer { outcome, changes: describe::changes(&done.changes), bridge }))
-            .into_response())
+        Ok((status(outcome), Json(BridgeAnswer { outcome, changes, bridge })).into_response())
     })
     .await
 }
@@ -148,9 +150,8 @@ pub(super) async fn delete_bridge(
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the signature that `carry_out` takes")]
-pub(super) fn removed(done: Done) -> Result<Response, ApiError> {
-    let (outcome, changes) = (describe::outcome(done.outcome), describe::changes(&done.changes));
-    Ok(Json(OutcomeAnswer { outcome, changes }).into_response())
+pub(super) fn removed(done: Done, changes: Vec<Changed>) -> Result<Response, ApiError> {
+    Ok(Json(OutcomeAnswer { outcome: describe::outcome(done.outcome), changes }).into_response())
 }
 
 /// Create a tunnel.
@@ -178,15 +179,14 @@ pub(super) async fn post_tunnel(
 ) -> Result<Response, ApiError> {
     let name: BridgeName = validate::text("bridge", &name)?;
     let change = validate::create_tunnel(name, &body, &local_addresses(&state).await?)?;
-    carry_out(&state, change, &query, id, |done| {
+    carry_out(&state, change, &query, id, |done, changes| {
         let outcome = describe::outcome(done.outcome);
         let tunnel = match &done.seen {
             Seen::Tunnel(port) => describe::tunnel(port),
             _ => None,
         };
         let tunnel = tunnel.ok_or_else(|| gone(&done))?;
-        Ok((status(outcome), Json(TunnelAnswer { outcome, changes: describe::changes(&done.changes), tunnel }))
-            .into_response())
+        Ok((status(outcome), Json(TunnelAnswer { outcome, changes, tunnel })).into_response())
     })
     .await
 }

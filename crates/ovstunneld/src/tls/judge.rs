@@ -68,8 +68,8 @@ impl Host {
         let first = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
         let own = first(&self.name);
         let named = |name: &String| {
-            let part = first(name);
-            part == own || (part == "*" && self.name.split_once('.').is_none_or(|(_, zone)| name[2..] == *zone))
+            let below_own = |below: &str| self.name.split_once('.').is_none_or(|(_, zone)| below == zone);
+            first(name) == own || name.strip_prefix("*.").is_some_and(below_own)
         };
         certificate.addresses.iter().any(|address| self.addresses.contains(address))
             || certificate.names.iter().any(named)
@@ -257,4 +257,24 @@ fn of_clients(file: &Path, seen: &Counts, authorities: &[Certificate]) -> Option
     let remedy =
         "put the certificate of that CA there, then `systemctl reload ovstunneld`, unless those were strangers";
     Some(warn("client_ca", file, reason, remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_host_is_known_by_its_first_name_and_below_a_wildcard_of_its_zone() {
+        let is_in = |host: &str, name: &str| {
+            let own = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+            Host { name: host.into(), ..Host::default() }.is_in(&form::read(own.cert.der()).unwrap())
+        };
+        assert!(is_in("h1.example.org", "h1.other.org") && is_in("h1.example.org", "*.example.org"));
+        assert!(is_in("h1", "*.example.org"), "its zone is not known");
+        // A star alone stands for no host.
+        for name in ["h2.example.org", "*.other.org", "*"] {
+            assert!(!is_in("h1.example.org", name), "{name}");
+        }
+    }
 }

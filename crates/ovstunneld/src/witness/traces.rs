@@ -59,13 +59,17 @@ pub(super) type Came = (Due, Option<Followed>, Option<Vec<Learnt>>);
 /// Follows a frame, on connections of its own: it shares a round of the main loop with what else is asked.
 pub(super) async fn follow(real: &RealSwitch, due: Option<Due>) -> Option<Came> {
     let due = due?;
-    let (mut one, mut other) = (real.lend(), real.lend());
-    let learnt = async { if due.learnt { Some(other.learnt(&due.bridge.name).await) } else { None } };
+    let (mut one, mut other) = (real.lend(), due.learnt.then(|| real.lend()));
+    let learnt = async {
+        match &mut other {
+            Some(other) => Some(other.learnt(&due.bridge.name).await),
+            None => None,
+        }
+    };
     let (followed, learnt) = tokio::join!(one.follow(&due.bridge.name, &due.frame, &due.ports), learnt);
     // One that has no answer may be to a switch that has ended.
     if followed.is_some() {
-        real.give_back(one);
-        real.give_back(other);
+        [Some(one), other].into_iter().flatten().for_each(|questions| real.give_back(questions));
     }
     Some((due, followed, learnt))
 }
@@ -185,22 +189,21 @@ impl Watch {
     }
 }
 
-/// Follows all frames of a bridge, and says which went astray; nothing where the switch does not say how its ports are numbered.
-/// Has no side effects.
+/// Follows all frames of a bridge, whose ports are numbered so, and says which went astray. Has no side effects.
 pub async fn follow_all(
     real: &RealSwitch,
     bridge: &ObservedBridge,
     desired: &DesiredBridge,
     settings: &Settings,
-) -> Option<Vec<Trace>> {
+    ports: &DatapathPorts,
+) -> Vec<Trace> {
     let mut questions = real.lend();
-    let ports = questions.datapath_ports().await?.remove(&bridge.name)?;
     let learnt = questions.learnt(&bridge.name).await;
     let mut astray = Vec::new();
     for frame in Frames::of(bridge, desired, settings, &learnt).all() {
-        let followed = questions.follow(&bridge.name, &frame, &ports).await;
+        let followed = questions.follow(&bridge.name, &frame, ports).await;
         astray.extend(followed.and_then(|followed| frame.judge(&followed)));
     }
     real.give_back(questions);
-    Some(astray)
+    astray
 }

@@ -109,18 +109,24 @@ impl From<CommitError> for WriteError {
 
 /// The steps of a batch, by what they are about: each answer looks at its own and not at all of them.
 #[derive(Debug, Default)]
-pub(super) struct Parts<'a>(HashMap<&'a str, OnBridge<'a>>, HashMap<&'a str, Vec<&'a Changed>>);
+pub(super) struct Parts<'a>(HashMap<&'a str, OnBridge<'a>>);
 
 #[derive(Debug, Default)]
 struct OnBridge<'a> {
     all: Vec<&'a Step>,
     ports: HashMap<String, Vec<&'a Step>>,
+    changes: Vec<&'a Changed>,
+    changes_of: HashMap<&'a str, Vec<&'a Changed>>,
 }
 
 impl<'a> Parts<'a> {
     pub fn of(steps: &'a [Step], changes: &'a [Changed]) -> Self {
         let mut parts = Parts::default();
-        changes.iter().for_each(|changed| parts.1.entry(&changed.bridge).or_default().push(changed));
+        for changed in changes {
+            let bridge = parts.0.entry(&changed.bridge).or_default();
+            bridge.changes.push(changed);
+            bridge.changes_of.entry(&changed.subject).or_default().push(changed);
+        }
         for step in steps {
             let bridge = parts.0.entry(step.bridge()).or_default();
             bridge.all.push(step);
@@ -137,9 +143,12 @@ impl<'a> Parts<'a> {
 
     /// What a change that was carried out changed: all on its bridge, or of its tunnel.
     pub fn changes(&self, change: &Change, port: Option<&PortName>) -> Vec<Changed> {
-        let about = |changed: &&&Changed| port.is_none_or(|port| changed.subject == port.as_str());
-        let on_bridge = self.1.get(change.bridge().as_str()).into_iter().flatten();
-        on_bridge.filter(about).map(|&changed| changed.clone()).collect()
+        let bridge = self.0.get(change.bridge().as_str());
+        let changes = match port {
+            None => bridge.map(|bridge| &bridge.changes),
+            Some(port) => bridge.and_then(|bridge| bridge.changes_of.get(port.as_str())),
+        };
+        changes.into_iter().flatten().map(|&changed| changed.clone()).collect()
     }
 
     /// The steps that a change asked for: all on its bridge, or those of its tunnel.
