@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use ovstunnel_api::{Code, Id, Ipv6Policy, Outcome, PostTunnel, TunnelState};
+use ovstunnel_api::{Bridge, Code, FlowsState, HealthState, Id, Ipv6Policy, Outcome, PostTunnel, TunnelState};
 use ovstunnel_e2e::{Cloud, Mode, Network, NodeConfig, Toolbox, tunnel_to, tunnels_to};
 use ovstunnel_lab::{DEADLINE, wait_until};
 
 /// Hosts at the other ends of a bridge's tunnels.
-fn ends(bridge: &ovstunnel_api::Bridge) -> Vec<&str> {
+fn ends(bridge: &Bridge) -> Vec<&str> {
     bridge.tunnels.iter().map(|tunnel| tunnel.to.as_str()).collect()
 }
 
@@ -35,8 +35,16 @@ fn two_complete_sets_at_the_same_instant_are_both_answered_and_one_of_them_stays
         // The one that found nothing was first, so the other's set is what stays.
         let last = if one.outcome == Outcome::Created { &two } else { &one };
         first_wins += usize::from(one.outcome == Outcome::Created);
-        let now = cloud.call(1, move |client| async move { client.bridge(&bridge).await })??;
-        assert_eq!(now, last.bridge);
+        // The flows that keep VMs from the ends of tunnels come a moment later.
+        let settled = wait_until("all flows to be there", DEADLINE, || {
+            let bridge = bridge.clone();
+            let now = cloud.call(1, move |client| async move { client.bridge(&bridge).await })??;
+            ensure!(now.flows.state == FlowsState::InSync && now.health.state == HealthState::Ok, "{now:?}");
+            Ok(now)
+        })?;
+        let Bridge { flows, health, .. } = last.bridge.clone();
+        ensure!(settled.flows.expected >= flows.expected, "{:?}, and {flows:?} before", settled.flows);
+        assert_eq!(Bridge { flows, health, ..settled }, last.bridge);
     }
     println!("the first was first {first_wins} times of 10");
     Ok(())
