@@ -67,6 +67,10 @@ pub(super) fn checked_tunnel(create: &CreateTunnel, bridge: &DesiredBridge) -> R
         _ => {}
     }
     let tunnel = DesiredTunnel::new(create.from.clone(), create.to.clone(), key, create.remote_ip);
+    // Where hosts may have got other ids, `from` says which one this is: such a request contradicts itself, not the bridge.
+    if create.renumbers {
+        not_to_itself("to", &tunnel)?;
+    }
     between_hosts("", &tunnel, bridge.host(), &bridge.name)?;
     not_to_itself("to", &tunnel)?;
     named(tunnel, create, bridge)

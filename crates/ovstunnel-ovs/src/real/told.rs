@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ovstunnel_core::{Followed, Frame, Learnt};
 
@@ -37,14 +37,15 @@ impl Counter {
     }
 }
 
-/// Connections that are kept for questions.
+/// Connections that are kept for questions, and for how long without one.
 const KEPT: usize = 64;
+const UNUSED: Duration = Duration::from_secs(30);
 
 /// What all questions of a switch share.
 #[derive(Debug, Default)]
 pub(super) struct Asking {
-    /// Connections that nobody asks on at this moment.
-    idle: Mutex<Vec<Questions>>,
+    /// Connections that nobody asks on at this moment, and since when; the one that was used last is the last.
+    idle: Mutex<Vec<(Instant, Questions)>>,
     /// What the switch cannot be asked.
     unknown: Unknown,
 }
@@ -157,15 +158,22 @@ impl RealSwitch {
     /// A connection for questions that is there already, or a new one. The switch takes ten new ones in a round of its main loop.
     pub fn lend(&self) -> Questions {
         let kept = self.asking.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        kept.unwrap_or_else(|| self.questions())
+        kept.map_or_else(|| self.questions(), |(_, questions)| questions)
     }
 
     /// Keeps a connection that has answered for the next question.
     pub fn give_back(&self, questions: Questions) {
         let mut idle = self.asking.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < KEPT {
-            idle.push(questions);
+            idle.push((Instant::now(), questions));
         }
+    }
+
+    /// Closes connections that were not used for a while: as many are made as were once needed at the same instant.
+    pub fn close_unused(&self) {
+        let mut idle = self.asking.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let unused = idle.partition_point(|(since, _)| since.elapsed() > UNUSED);
+        idle.drain(..unused);
     }
 
     /// The flow tables of a bridge, as they are printed.

@@ -143,6 +143,7 @@ impl Watch {
             tick.tick().await;
             self.seconds += 1;
             self.ask().await;
+            self.real.close_unused();
         }
     }
 
