@@ -126,6 +126,8 @@ fn the_configuration_is_good_and_shows_the_defaults() -> Result<()> {
     ensure!(all.tls.take().is_some(), "it shows no [tls]");
     // By default it is beside the log, wherever that is.
     assert_eq!(all.log.audit_file.take(), audit_file(&Config::default().log));
+    // There is none by default; it is shown with an address of documentation.
+    ensure!(all.tunnel.local_ip.take().is_some(), "it shows no local_ip");
     assert_eq!(all, Config::default(), "a key is shown with another value than its default");
 
     let reference = read("docs/operators-guide/configuration.md")?;

@@ -149,7 +149,7 @@ impl Watch {
 
     async fn ask(&mut self) {
         let health = self.real.health().borrow().clone();
-        if health.trouble().is_some() {
+        if health.trouble().is_some() || self.watched.repairing.now() {
             return;
         }
         if self.generation != health.generation {

@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, watch};
 use tracing::Span;
 
 use super::{
-    BEYOND, Done, FlowTable, Job, Looks, Message, Planned, PlannedTakeover, Progress, QUEUE, Report, Suspects,
-    TakenOver, Task, Tuned, Tuning, Unsettled, Vif, WriteError, announcer, retry, unplaced, vif,
+    BEYOND, Done, FlowTable, Job, Looks, Message, Planned, PlannedTakeover, Progress, QUEUE, Repairing, Report,
+    Suspects, TakenOver, Task, Tuned, Tuning, Unsettled, Vif, WriteError, announcer, retry, unplaced, vif,
 };
 use crate::lock::WriterLock;
 use crate::metrics::Metrics;
@@ -28,6 +28,7 @@ pub struct Writer {
     /// Within which each request is answered.
     pub(super) deadline: Duration,
     pub(super) suspects: Suspects,
+    pub(super) repairing: Repairing,
     pub(super) tuning: Arc<watch::Sender<Tuning>>,
 }
 
@@ -44,7 +45,7 @@ impl Writer {
         let (reconciled, reconciled_at) = watch::channel(None);
         let flows = FlowTable::default();
         let (looks, progress, unsettled) = (Looks::default(), Progress::default(), Unsettled::default());
-        let suspects = Suspects::default();
+        let (suspects, repairing) = (Suspects::default(), Repairing::default());
         let tuning = Tuning { settings: Arc::new(settings), interval };
         let deadline = switch.timeout() + BEYOND;
         let task = Task {
@@ -66,6 +67,7 @@ impl Writer {
             metrics,
             progress: progress.clone(),
             suspects: suspects.clone(),
+            repairing: repairing.clone(),
             lock,
             after_request: false,
         };
@@ -73,7 +75,9 @@ impl Writer {
         let running = tokio::spawn(task.run(tuned));
         let tuning = Arc::new(tuning);
         let reconciled = reconciled_at;
-        (Writer { queue, flows, reconciled, looks, progress, unsettled, deadline, suspects, tuning }, running)
+        let writer =
+            Writer { queue, flows, reconciled, looks, progress, unsettled, deadline, suspects, repairing, tuning };
+        (writer, running)
     }
 
     /// Has a change carried out. If the caller goes away meanwhile, it is carried out all the same.

@@ -44,7 +44,7 @@ pub use looks::{Look, Looks};
 pub use outcome::Unsettled;
 pub use progress::Progress;
 pub use repair::Report;
-pub(crate) use suspects::{Suspects, Suspicion, Watched, needed, ports_of_ours};
+pub(crate) use suspects::{Repairing, Suspects, Suspicion, Watched, needed, ports_of_ours};
 use ticket::Ticket;
 
 pub use takeover::{PlannedTakeover, TakenOver, TakeoverState};
@@ -136,6 +136,7 @@ struct Task {
     progress: Progress,
     /// Bridges of which the switch itself says that something was changed there.
     suspects: Suspects,
+    repairing: Repairing,
     lock: WriterLock,
     /// A request was the last thing that was done.
     after_request: bool,

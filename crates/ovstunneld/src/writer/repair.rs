@@ -62,6 +62,7 @@ impl Task {
                 return Report { failed: vec![busy.to_string()], ..Report::default() };
             }
         };
+        let _repairing = self.repairing.begin();
         self.flows.enter_generation(health.generation);
         let managed = self.managed();
         let reconciled = *self.reconciled.borrow();

@@ -5,6 +5,7 @@
 //! what is repaired follows from a look. Ports of others are not repaired: their configuration may be meant.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ovstunnel_core::{BridgeName, FlowsSeen, ObservedBridge, ObservedPort, PortConfig, View};
@@ -62,18 +63,51 @@ impl Suspects {
     }
 }
 
+/// Whether the writer is repairing many bridges at this moment. Clones share it.
+///
+/// What the switch is asked then takes rounds of its main loop from the writer, and its answer is out of date at once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Repairing(Arc<AtomicUsize>);
+
+impl Repairing {
+    /// It is, until what is returned is dropped.
+    pub(super) fn begin(&self) -> impl Drop + use<> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ending(Arc::clone(&self.0))
+    }
+
+    /// Whether it is.
+    pub fn now(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+struct Ending(Arc<AtomicUsize>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What whoever watches the switch needs of the writer, without keeping it from ending.
 #[derive(Clone, Debug)]
 pub(crate) struct Watched {
     pub flows: FlowTable,
     pub suspects: Suspects,
+    pub repairing: Repairing,
     pub tuning: watch::Receiver<Tuning>,
 }
 
 impl Writer {
     /// For whoever watches the switch.
     pub(crate) fn watched(&self) -> Watched {
-        Watched { flows: self.flows.clone(), suspects: self.suspects.clone(), tuning: self.tuning.subscribe() }
+        Watched {
+            flows: self.flows.clone(),
+            suspects: self.suspects.clone(),
+            repairing: self.repairing.clone(),
+            tuning: self.tuning.subscribe(),
+        }
     }
 }
 
@@ -88,6 +122,7 @@ impl Task {
         let Ok(_turn) = self.turn().await.inspect_err(|busy| tracing::warn!(%busy, "could not look")) else {
             return self.retry.failed();
         };
+        let _repairing = self.repairing.begin();
         self.repair_flows(&suspicion).instrument(tracing::error_span!("flows")).await;
         self.repair_ports(&suspicion).instrument(tracing::error_span!("ports")).await;
     }
@@ -205,6 +240,16 @@ mod tests {
         let all = PortConfig { no_flood: true, down: true, no_receive: true, no_forward: true };
         assert_eq!(needed(all, 3), ["flood", "up", "receive", "forward"]);
         assert_eq!(needed(all, LOCAL), ["flood", "receive", "forward"]);
+    }
+
+    #[test]
+    fn who_repairs_says_so_until_the_end() {
+        let repairing = Repairing::default();
+        let (outer, inner) = (repairing.begin(), repairing.clone().begin());
+        drop(inner);
+        assert!(repairing.now());
+        drop(outer);
+        assert!(!repairing.now());
     }
 
     #[tokio::test]
