@@ -31,8 +31,7 @@ type Act = fn(&Host) -> Result<()>;
 
 /// All of it.
 pub fn lines(cloud: &Cloud, node: &Node, networks: &[Network], scale: &Scale) -> Result<Vec<Line>> {
-    let mut lines = vec![one(node.host(), networks, scale)?, all(node, networks, scale)?];
-    lines.push(idle(node, scale)?);
+    let mut lines = vec![idle(node, scale)?, one(node.host(), networks, scale)?, all(node, networks, scale)?];
     lines.push(listing(cloud, node, scale)?);
     lines.push(hang(cloud, node, "ovs-vswitchd", [Host::pause_vswitchd, Host::resume_vswitchd], scale)?);
     lines.push(hang(cloud, node, "ovsdb-server", [Host::pause_ovsdb, Host::resume_ovsdb], scale)?);
@@ -108,6 +107,7 @@ fn idle(node: &Node, scale: &Scale) -> Result<Line> {
     let switch = [node.host().vswitchd_pid(), node.host().ovsdb_pid()];
     let switch: Vec<u32> = switch.into_iter().collect::<Option<_>>().context("the switch")?;
     let daemon = node.pid().context("the daemon")?;
+    settle(daemon, Duration::from_secs(scale.idle_seconds) / 3)?;
     node.signal(Signal::SIGSTOP)?;
     let without = used(&switch, scale);
     node.signal(Signal::SIGCONT)?;
@@ -116,6 +116,22 @@ fn idle(node: &Node, scale: &Scale) -> Result<Line> {
     let percent = 100.0 * (with - without).max(0.0);
     let line = Line::new("bridges", what, Unit::Percent, percent, 1);
     Ok(line.goal(Goal::at_most(percent, 1.0, "%", "of a core")))
+}
+
+/// Waits until the daemon has read back what it wrote: until it uses no less in a span than in the one before.
+fn settle(daemon: u32, span: Duration) -> Result<()> {
+    let start = Instant::now();
+    let mut before = f64::MAX;
+    while start.elapsed() < PATIENCE {
+        let from = cpu_seconds(daemon)?;
+        thread::sleep(span);
+        let now = cpu_seconds(daemon)? - from;
+        if now > before * 0.9 {
+            return Ok(());
+        }
+        before = now;
+    }
+    Ok(())
 }
 
 /// CPU seconds that processes use in a second, over the time that nothing happens.
