@@ -7,6 +7,7 @@ use clap::{Parser, ValueEnum};
 /// What is told after the options.
 const MORE: &str = "\
 scripts/bench --zone N drives a zone of N simulated hosts instead; --zone --help tells of it.
+scripts/bench --kernel measures on the kernel datapath, in a slow virtual machine: it tells of ratios only.
 scripts/bench --prepare only installs what is missing.
 
 Exit status:
@@ -32,7 +33,7 @@ pub struct Cli {
     #[arg(long, value_enum, value_name = "NAME")]
     pub only: Vec<Scenario>,
 
-    /// Write all that was measured to this file.
+    /// Write all that was measured to this file; `-` is standard output, in place of the table.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 
@@ -62,8 +63,10 @@ pub enum Scenario {
     Vif,
     /// How many flows there are.
     Flows,
-    /// Many bridges: a look at all of them, a restarted switch, memory.
+    /// Many bridges: a look at all of them, memory, what others break.
     Bridges,
+    /// Many bridges, and a switch that starts again.
+    Restart,
     /// Start, and a daemon that has nothing to do.
     Start,
     /// Packets from VM to VM.

@@ -2,10 +2,15 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use ovstunnel_lab::{Datapath, Switch};
+
 use crate::report::Machine;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 pub fn describe() -> Result<Machine> {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").context("/proc/cpuinfo")?;
@@ -25,7 +30,12 @@ pub fn describe() -> Result<Machine> {
             .and_then(|line| line.split(' ').next_back())
             .unwrap_or_default()
             .to_owned(),
-        datapath: "userspace (netdev)".to_owned(),
+        datapath: match Switch::from_environment()?.datapath() {
+            Datapath::Userspace => "userspace (netdev)",
+            Datapath::Kernel => "kernel (system)",
+        }
+        .to_owned(),
+        slow: ovstunnel_lab::unhurried(SECOND) > SECOND,
         build: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
         date: printed("date", &["--utc", "+%Y-%m-%d"])?.trim().to_owned(),
     })

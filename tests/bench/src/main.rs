@@ -70,6 +70,9 @@ fn run(cli: &Cli) -> Result<()> {
     };
     if let Some(file) = &cli.json {
         let text = serde_json::to_string_pretty(&report).context("the report as JSON")? + "\n";
+        if file.as_os_str() == "-" {
+            return std::io::stdout().write_all(text.as_bytes()).context("standard output");
+        }
         std::fs::write(file, text).with_context(|| file.display().to_string())?;
     }
     if let Some(folder) = &cli.out {

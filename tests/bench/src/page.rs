@@ -17,7 +17,8 @@ pub fn terminal(report: &Report) -> String {
     let mut table = Table::new();
     table.load_style(TableStyle::new().header_separator(comfy_table::LineStyle::none().fill('─').junction('─')));
     table.set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(header()).add_rows(report.lines.iter().map(|line| row(line, "\n")));
+    let (header, rows) = rows(report, "\n");
+    table.set_header(header).add_rows(rows);
     let mut text = format!("{}\n\n", machine(&report.machine));
     text.push_str(&table.lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>());
     text.push_str(&format!("\n{}\n", verdict(report)));
@@ -27,12 +28,35 @@ pub fn terminal(report: &Report) -> String {
 /// For the documentation.
 pub fn markdown(report: &Report) -> String {
     let mut text = format!("{}\n\n{}\n\n", machine(&report.machine), verdict(report));
-    let header = header();
+    let (header, rows) = rows(report, "<br>");
     text.push_str(&format!("| {} |\n|{}\n", header.join(" | "), "---|".repeat(header.len())));
-    for line in &report.lines {
-        text.push_str(&format!("| {} |\n", row(line, "<br>").join(" | ")));
+    for row in rows {
+        text.push_str(&format!("| {} |\n", row.join(" | ")));
     }
     text
+}
+
+/// The table's head and body.
+fn rows(report: &Report, new_line: &str) -> (Vec<String>, Vec<Vec<String>>) {
+    if report.machine.slow {
+        return (strings(["what", "beside", "of ovstunneld's time"]), ratios(report));
+    }
+    (header(), report.lines.iter().map(|line| row(line, new_line)).collect())
+}
+
+fn strings<const N: usize>(words: [&str; N]) -> Vec<String> {
+    words.map(str::to_owned).into()
+}
+
+/// Of a slow machine: how many times as long as the daemon others take.
+fn ratios(report: &Report) -> Vec<Vec<String>> {
+    let compared = report.lines.iter().flat_map(|line| line.beside.iter().map(move |beside| (line, beside)));
+    let row = |(line, beside): (&Line, &Beside)| {
+        let who = beside.note.clone().unwrap_or_else(|| beside.who.label().to_owned());
+        let times = if line.daemon.value > 0.0 { factor(beside.reading.value / line.daemon.value) } else { "?".into() };
+        vec![line.what.clone(), who, format!("{times} ×")]
+    };
+    compared.map(row).collect()
 }
 
 fn header() -> Vec<String> {
@@ -90,7 +114,7 @@ fn amount(value: f64, unit: Unit) -> String {
 }
 
 fn machine(machine: &Machine) -> String {
-    let Machine { cores, cpu, memory_mb, kernel, open_vswitch, datapath, build, date } = machine;
+    let Machine { cores, cpu, memory_mb, kernel, open_vswitch, datapath, build, date, slow: _ } = machine;
     format!(
         "{date}; {cores} cores, {cpu}, {memory_mb} MB of memory; Linux {kernel}; Open vSwitch {open_vswitch}, {datapath} \
          datapath; {build} build"
@@ -101,6 +125,11 @@ fn verdict(report: &Report) -> String {
     let goals = report.lines.iter().flat_map(|line| &line.goals);
     let (met, all) = (goals.clone().filter(|goal| goal.met).count(), goals.count());
     let minutes = report.seconds / 60.0;
+    if report.machine.slow {
+        return format!(
+            "A virtual machine without acceleration, ten times as slow: ratios only; measured in {minutes:.1} minutes."
+        );
+    }
     let quick = if report.quick { " This was a smoke run: its figures say nothing." } else { "" };
     format!("{met} of {all} goals are met; measured in {minutes:.1} minutes.{quick}")
 }
@@ -123,6 +152,19 @@ mod tests {
         assert_eq!(amount(0.0123, Unit::Seconds), "12.3 ms");
         assert_eq!(amount(1.234, Unit::Seconds), "1.23 s");
         assert_eq!(amount(12_345_678.0, Unit::Bytes), "12.3 MB");
+    }
+
+    #[test]
+    fn of_a_slow_machine_only_ratios_are_told() {
+        let line = Line::new("s", "one", Unit::Seconds, 0.01, 3).beside(Who::Command, 0.008, 3, None);
+        let alone = Line::new("s", "two", Unit::Seconds, 5.0, 1).goal(Goal::at_most(5.0, 1.0, "s", "at most"));
+        let text = r#"{"cores": 2, "cpu": "c", "memory_mb": 1, "kernel": "6.1", "open_vswitch": "3.1.0",
+            "datapath": "kernel (system)", "slow": true, "build": "release", "date": "2026-01-01"}"#;
+        let machine: Machine = serde_json::from_str(text).unwrap();
+        let report = Report { machine, quick: false, seconds: 60.0, lines: vec![line, alone], curves: vec![] };
+        let shown = markdown(&report);
+        assert!(shown.ends_with("|\n| one | bare command | 0.80 × |\n"), "{shown}");
+        assert!(!shown.contains("goals") && !shown.contains("ms"), "{shown}");
     }
 
     #[test]

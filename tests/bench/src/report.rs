@@ -25,6 +25,9 @@ pub struct Machine {
     pub kernel: String,
     pub open_vswitch: String,
     pub datapath: String,
+    /// A virtual machine without acceleration, where only ratios say something.
+    #[serde(default)]
+    pub slow: bool,
     /// `release` or `debug`: how the programs were built.
     pub build: String,
     pub date: String,

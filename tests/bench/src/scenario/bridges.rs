@@ -1,7 +1,6 @@
-//! Many bridges: what a look at all of them costs, when flows are back after a restart of the switch, and memory.
+//! Many bridges: what a look at all of them costs, and memory.
 
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -30,7 +29,7 @@ const AT_ONCE: usize = 50;
 pub(super) const FLOWS: usize = 8;
 
 /// How often each is measured.
-const ROUNDS: usize = 3;
+pub(super) const ROUNDS: usize = 3;
 
 pub fn run(scale: &Scale) -> Result<Found> {
     let cloud = Cloud::with_config("bridges", 1, config())?;
@@ -50,12 +49,11 @@ pub fn run(scale: &Scale) -> Result<Found> {
     let what = format!("memory with {tunnels} tunnels in the mirror, child processes counted");
     let memory = Line::new("bridges", what, Unit::Bytes, bytes, 1);
     lines.push(memory.goal(Goal::at_most(bytes / 1e6, 40.0, "MB", "resident")));
-    lines.push(restarts(&cloud, &node, &networks, scale)?);
     lines.extend(super::healing::lines(&cloud, &node, &networks, scale)?);
     Ok(Found { lines, curves: vec![] })
 }
 
-fn networks(scale: &Scale) -> Vec<Network> {
+pub(super) fn networks(scale: &Scale) -> Vec<Network> {
     let numbers = (0..scale.bridges).filter_map(|n| u32::try_from(n).ok());
     numbers.map(|n| Network::new(&format!("xapi{n}"), 1000 + n, scale.bridge_tunnels)).collect()
 }
@@ -66,7 +64,7 @@ pub(super) fn patient_client(node: &Node) -> Result<Client> {
 }
 
 /// Some networks at the same time, then the next: the daemon writes those of one time in one transaction.
-fn set_up(cloud: &Cloud, networks: &[Network]) -> Result<()> {
+pub(super) fn set_up(cloud: &Cloud, networks: &[Network]) -> Result<()> {
     networks.chunks(AT_ONCE).try_for_each(|some| set_up_at_once(cloud, some))
 }
 
@@ -85,7 +83,7 @@ fn set_up_at_once(cloud: &Cloud, networks: &[Network]) -> Result<()> {
 }
 
 /// That all is there: tunnels that are up, and flows.
-fn check(host: &Host, networks: &[Network]) -> Result<()> {
+pub(super) fn check(host: &Host, networks: &[Network]) -> Result<()> {
     let mut database = Database::connect(&host.rundir().join("db.sock"))?;
     for network in networks.iter().step_by(networks.len().div_ceil(20).max(1)) {
         rows::expect(&mut database, &network.bridge, &network.tunnels, false)?;
@@ -139,35 +137,6 @@ fn looks(cloud: &Cloud, node: &Node, pid: u32, scale: &Scale) -> Result<Vec<Line
     #[allow(clippy::cast_precision_loss)]
     let peak = Line::new("bridges", "the same: most memory at any moment", Unit::Bytes, most as f64, cpu.len());
     Ok(vec![line, wall, peak])
-}
-
-/// From the moment when a restarted switch has taken up its configuration to that when all flows are there.
-fn restarts(cloud: &Cloud, node: &Node, networks: &[Network], scale: &Scale) -> Result<Line> {
-    let mut times = Samples::default();
-    for round in 1..=ROUNDS.min(scale.rounds) {
-        crate::progress(&format!("a restart of the switch, round {round}"));
-        times.push(restart(cloud, node)?.as_secs_f64());
-        check(node.host(), networks)?;
-    }
-    let what = format!("flows of {} bridges back after a restart of ovs-vswitchd", grouped(scale.bridges));
-    let line = Line::new("bridges", what, Unit::Seconds, times.median(), times.len());
-    Ok(line.goal(Goal::at_most(times.max(), 2.0, "s", "at the longest")))
-}
-
-fn restart(cloud: &Cloud, node: &Node) -> Result<Duration> {
-    let (host, client) = (node.host(), node.local_client()?);
-    host.kill_vswitchd();
-    wait_for(cloud, &client, false)?;
-    let mut database = Database::connect(&host.rundir().join("db.sock"))?;
-    let (back, ready) = thread::scope(|scope| -> Result<(Instant, Instant)> {
-        // The first configuration that the new one takes up is one that the lab asks for.
-        let back = scope.spawn(move || database.wait_for_configuration().map(|()| Instant::now()));
-        let ready = scope.spawn(|| wait_for(cloud, &client, true).map(|()| Instant::now()));
-        host.start_vswitchd()?;
-        let joined = |_| anyhow!("a watcher panicked");
-        Ok((back.join().map_err(joined)??, ready.join().map_err(joined)??))
-    })?;
-    Ok(ready.saturating_duration_since(back))
 }
 
 /// Waits until the daemon answers that it is ready, or that it is not.

@@ -6,6 +6,7 @@ mod bridges;
 mod healing;
 mod network;
 mod programs;
+mod restart;
 mod start;
 mod traffic;
 mod tunnel;
@@ -26,6 +27,7 @@ pub fn run(scenario: Scenario, scale: &Scale) -> Result<Found> {
         Scenario::Vif => vif::run(scale),
         Scenario::Flows => vif::flows(scale),
         Scenario::Bridges => bridges::run(scale),
+        Scenario::Restart => restart::run(scale),
         Scenario::Start => start::run(scale),
         Scenario::Traffic => traffic::run(scale),
         Scenario::Programs => programs::run(scale),
