@@ -3,8 +3,10 @@
 //! What it does: counts and times as things happen, and takes stock of the switch at each question. What it must not do:
 //! have a label whose values come from outside (a bridge's name, an address): their number must stay small.
 
+mod process;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -12,12 +14,15 @@ use axum::response::Response;
 use ovstunnel_api::{Bridge, FlowsState, HealthState, TunnelState};
 use ovstunnel_core::{REQUIREMENTS, Reason};
 use ovstunnel_ovs::{Health, RunResult};
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+use self::process::ProcessCollector;
 
 /// Content type of the answer.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -82,6 +87,8 @@ pub struct Metrics(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     registry: Registry,
+    /// What has names without our prefix.
+    process: Registry,
     commands: Family<CommandLabels, Counter>,
     command_seconds: Family<ToolLabel, Histogram>,
     requests: Family<RequestLabels, Counter>,
@@ -90,6 +97,7 @@ struct Inner {
     batched_changes: Counter,
     batch_seconds: Histogram,
     looks: Counter,
+    last_look: Gauge<f64, std::sync::atomic::AtomicU64>,
     repairs: Family<ResultLabel, Counter>,
     connections_ended: Family<ReasonLabel, Counter>,
     stock: Stock,
@@ -135,6 +143,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut inner = Inner {
             registry: Registry::with_prefix("ovstunnel"),
+            process: Registry::default(),
             commands: Family::default(),
             command_seconds: Family::new_with_constructor(histogram),
             requests: Family::default(),
@@ -143,6 +152,7 @@ impl Default for Metrics {
             batched_changes: Counter::default(),
             batch_seconds: histogram(),
             looks: Counter::default(),
+            last_look: Gauge::default(),
             repairs: Family::default(),
             connections_ended: Family::default(),
             stock: Stock::default(),
@@ -154,7 +164,10 @@ impl Default for Metrics {
 
 impl Inner {
     fn register(&mut self) {
+        self.process.register_collector(Box::new(ProcessCollector));
         let r = &mut self.registry;
+        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        r.register("build", "Version of the running daemon", version);
         r.register("commands", "Commands run, by how they ended", self.commands.clone());
         let seconds = || Unit::Seconds;
         r.register_with_unit("command", "Duration of commands", seconds(), self.command_seconds.clone());
@@ -164,6 +177,8 @@ impl Inner {
         r.register("batched_changes", "Changes in those batches", self.batched_changes.clone());
         r.register_with_unit("batch", "Duration of batches", seconds(), self.batch_seconds.clone());
         r.register("reconciles", "Looks at everything", self.looks.clone());
+        let last = "End of the last look at everything since 1970; 0 before the first";
+        r.register_with_unit("last_reconcile_timestamp", last, seconds(), self.last_look.clone());
         r.register("repairs", "Steps of repair, by result", self.repairs.clone());
         let ended = "Connections that were refused or ended, by reason";
         r.register("connections_ended", ended, self.connections_ended.clone());
@@ -259,9 +274,11 @@ impl Metrics {
         self.0.batch_seconds.observe(took.as_secs_f64());
     }
 
-    /// Counts a look at everything.
+    /// Counts a look at everything, which ends now.
     pub fn look(&self) {
         self.0.looks.inc();
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.0.last_look.set(since_1970.as_secs_f64());
     }
 
     /// Counts steps of repair that were done and that failed.
@@ -280,7 +297,9 @@ impl Metrics {
         self.0.stock.take(bridges, around);
         let mut text = String::new();
         // Writing into a string does not fail.
-        let _ = prometheus_client::encoding::text::encode(&mut text, &self.0.registry);
+        let _ = text::encode_registry(&mut text, &self.0.registry)
+            .and_then(|()| text::encode_registry(&mut text, &self.0.process))
+            .and_then(|()| text::encode_eof(&mut text));
         text
     }
 }
@@ -351,7 +370,31 @@ mod tests {
         ] {
             assert!(text.lines().any(|there| there == line), "{line} is missing in\n{text}");
         }
+        let version = format!("ovstunnel_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+        assert!(text.contains(&version), "{text}");
         assert!(!text.contains("client_ca"), "a file that cannot be read has no time:\n{text}");
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn the_last_look_and_the_process_have_times_and_sizes_that_can_be() {
+        let value = |text: &str, name: &str| -> f64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.unwrap_or_else(|| panic!("{name} is missing in\n{text}")).parse().unwrap()
+        };
+        let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+        let (metrics, began) = (Metrics::default(), now());
+        let look = |text: &str| value(text, "ovstunnel_last_reconcile_timestamp_seconds");
+        assert_eq!(look(&metrics.text(&[], &around())), 0.0, "none yet");
+        metrics.look();
+        let text = metrics.text(&[], &around());
+        assert!((began..=now()).contains(&look(&text)), "{text}");
+        let start = value(&text, "process_start_time_seconds");
+        assert!((now() - 3600.0..=now() + 1.0).contains(&start), "a test runs for less than an hour: {start}");
+        assert!(value(&text, "process_cpu_seconds_total") < 3600.0);
+        let (resident, all) =
+            (value(&text, "process_resident_memory_bytes"), value(&text, "process_virtual_memory_bytes"));
+        assert!(1e6 < resident && resident < all, "{resident} of {all}");
+        assert!(value(&text, "process_open_fds") >= 3.0 && value(&text, "process_threads") >= 1.0);
     }
 }
