@@ -85,3 +85,28 @@ fn describe_refusals(description: &mut utoipa::openapi::OpenApi) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The file is for whoever writes a client without a daemon at hand, and for who reads a change: what it does to the API
+    /// stands in its difference.
+    #[test]
+    fn the_file_in_openapi_is_what_the_daemon_serves() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../openapi/ovstunneld-v1.json");
+        let served = serde_json::to_string_pretty(&description()).unwrap() + "\n";
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&file, &served).unwrap();
+        }
+        let there = std::fs::read_to_string(&file).unwrap_or_default();
+        let differs = served.lines().zip(there.lines()).enumerate().find(|(_, (new, old))| new != old);
+        assert!(
+            served == there,
+            "openapi/ovstunneld-v1.json is out of date; first difference: {differs:?}. \
+             UPDATE_DOCS=1 cargo test -p ovstunneld --lib openapi writes it"
+        );
+    }
+}
