@@ -9,6 +9,7 @@
 //! broadcast in the name of each VM here tells the others, which do the same. What it must not do: send what comes from a
 //! tunnel to a tunnel, or keep anything from being learnt that is not known yet (docs/adr/0012-take-over.md).
 
+use crate::cookie::temporary::LEARN_NOT;
 use crate::footbridge::{self, Learnt, packet};
 use crate::{ObservedBridge, ids};
 
@@ -16,7 +17,6 @@ use crate::{ObservedBridge, ids};
 const LIFETIME: u16 = 180;
 /// What is older is taught again, so that it outlives these flows.
 const OLD: u32 = 60;
-const COOKIE: &str = "cookie=0x6f76736200000002";
 /// A table that nobody else is known to use: which VM has which address.
 const TABLE: u8 = 251;
 const UNICAST: &str = "dl_dst=00:00:00:00:00:00/01:00:00:00:00:00";
@@ -44,7 +44,7 @@ impl Announcement {
         let number = || Some(bridge.ports.get(root)?.interface()?.openflow_port()?.to_string());
         let root = number().filter(|port| !announce_only && tunnels.contains(port));
         let behind: Vec<&Learnt> = learnt.iter().filter(|learnt| Some(&learnt.port) == root.as_ref()).collect();
-        let mut lines = vec![format!("flow delete {COOKIE}/-1")];
+        let mut lines = vec![format!("flow delete {LEARN_NOT}/-1")];
         if let Some(root) = root {
             lines.extend(learn_not(&root, &behind, &here));
         }
@@ -62,7 +62,7 @@ impl Announcement {
 /// Flows that hand frames from known addresses behind the root to VMs here, past NORMAL, which would learn from them.
 fn learn_not(root: &str, behind: &[&Learnt], here: &[&Learnt]) -> Vec<String> {
     let add = |table: u8, lifetime: u16, rest: String| {
-        format!("flow add {COOKIE},table={table},hard_timeout={lifetime},{rest}")
+        format!("flow add {LEARN_NOT},table={table},hard_timeout={lifetime},{rest}")
     };
     // The second table's flows end after those that lead to it.
     let later = LIFETIME + 5;

@@ -10,19 +10,16 @@
 
 use std::collections::BTreeSet;
 
+use crate::cookie::temporary::CARRY;
 use crate::{ObservedBridge, ObservedPort};
 
 /// Seconds after which Open vSwitch deletes them, whatever becomes of us.
 const LIFETIME: u8 = 5;
-const CARRY: &str = "cookie=0x6f76736200000001";
 /// What stands behind the two addresses of a frame that teaches: a type that nobody uses (IEEE 802, for local experiments).
 const REST: &str = "88b5";
 /// Bytes of the shortest frame.
 const SHORTEST: usize = 60;
 const GROUP: &str = "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00";
-
-/// The upper half of the cookie of these flows.
-pub(crate) const COOKIE: &str = "cookie=0x6f767362";
 
 /// The highest priority of these flows that is not below those of others which may decide otherwise.
 pub(crate) const PRIORITY: u16 = 1250;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::cookie::temporary;
 use crate::{ObservedBridge, Settings, footbridge};
 
 /// The highest number that an OpenFlow port of a device can have.
@@ -173,7 +174,7 @@ impl PluginTable {
             match PluginFlow::parse(line) {
                 Some(flow) if flow.fits(&roles) => drop(table.flows.insert(flow)),
                 Some(flow) => drop(table.doubtful.insert(flow)),
-                None if line.contains(footbridge::COOKIE) => {}
+                None if line.contains(temporary::ANY) => {}
                 None if line.parse::<crate::Flow>().is_ok_and(|flow| flow.cookie.is_ours()) => {}
                 None => {
                     table.others += 1;
