@@ -224,7 +224,7 @@ fn of_switch(rundir: &Path, ending: &str) -> PathBuf {
 }
 
 /// A folder that is for Open vSwitch to make.
-fn is_in_switchs_folder(path: &Path) -> bool {
+fn is_in_folder_of_switch(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(BESIDE_SWITCH))
 }
 
@@ -234,7 +234,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     let no_link = OFlag::O_NOFOLLOW.bits();
     let open = || File::options().append(true).create(true).mode(0o600).custom_flags(no_link).open(path);
     let file = match (open(), path.parent()) {
-        (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound && !is_in_switchs_folder(path) => {
+        (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound && !is_in_folder_of_switch(path) => {
             DirBuilder::new().mode(0o755).recursive(false).create(folder)?;
             open()?
         }
