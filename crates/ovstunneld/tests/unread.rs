@@ -92,7 +92,9 @@ async fn answers_that_nobody_reads_are_bounded_and_their_connections_end() {
     let honest = [127, 0, 0, 9].into();
     while connections.iter().any(|connection| !connection.is_finished()) {
         let answer = daemon.ask_from(honest, &identity, &request("GET /v1/bridges", &[], b"")).await.unwrap();
-        assert_eq!((answer.status, answer.body.len()), (200, size));
+        assert_eq!(answer.status, 200);
+        // `as_of` of each bridge loses the zeros at its end.
+        assert!(answer.body.len().abs_diff(size) < 5 * "000000000".len(), "{} of {size}", answer.body.len());
         most = most.max(daemon.memory());
         assert!(most < MEMORY, "{} MiB", most >> 20);
         assert!(started.elapsed() < 2 * UNREAD_TIMEOUT + PATIENCE, "they are kept");
