@@ -226,7 +226,7 @@ fn status_tells_monitoring_whether_all_is_well() {
     let well = FakeDaemon::answering(with(bridge()));
     let ran = run(&mut well.ctl("status"));
     assert_eq!(ran.status, 0, "{}", ran.err);
-    assert!(ran.out.contains("ready (") && ran.out.contains("3.1.0") && ran.out.contains("xapi12"), "{}", ran.out);
+    assert!(ran.out.contains("ready (") && ran.out.contains("3.1.0"), "{}", ran.out);
     let json: Value = serde_json::from_str(&run(&mut well.ctl("status --json")).out).unwrap();
     assert_eq!((&json["ready"], &json["bridges"]), (&ready, &json!([bridge()])));
 

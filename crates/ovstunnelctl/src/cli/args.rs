@@ -5,10 +5,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use ovstunnel_api::{Id, Ipv6Policy, PutTunnel};
+use clap::{Args, Parser, Subcommand};
 use reqwest::Url;
 
+use super::bridge_args::{BridgeCommand, TunnelCommand};
 use super::pki_args::PkiCommand;
 use super::values;
 
@@ -79,7 +79,7 @@ const REMOTE: &str = "Another host, over HTTPS (these four stand before the comm
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Show whether the daemon is ready, and a summary of what it manages.
-    Status,
+    Status(Status),
     /// Say what is wrong with this host, why, and what to do about it; also where the daemon does not answer.
     #[command(after_help = DOCTOR_HELP)]
     Doctor(Doctor),
@@ -155,6 +155,13 @@ Examples:
 The file is for its owner only and never overwrites one. Its texts have 24 MiB at most before they are packed; the longest are
 cut, with a marker. It works without the daemon, too.";
 
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct Status {
+    /// Read again each second, until it is interrupted.
+    #[arg(short, long)]
+    pub(super) watch: bool,
+}
+
 #[derive(Args, Debug)]
 pub(super) struct Doctor {
     /// Also have the daemon try a TCP connection to the API's port of each host to which tunnels go.
@@ -191,128 +198,6 @@ impl DaemonFiles {
     pub(super) fn as_ref(&self) -> super::doctor::Files<'_> {
         super::doctor::Files { config: &self.config, log: &self.log }
     }
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum BridgeCommand {
-    /// List the managed bridges.
-    List,
-    /// Show one managed bridge with its tunnels and VIFs.
-    Show {
-        /// Name of the bridge.
-        name: String,
-    },
-    /// Set a bridge up for a virtual network; make it, or adopt it where it is there. Repeating it is safe.
-    Setup(Setup),
-    /// Destroy a bridge. One that was adopted stays; its tunnels, and our marks and flows, go. It asks before one that was
-    /// adopted, or has more than one tunnel.
-    Destroy {
-        /// Name of the bridge.
-        name: String,
-        /// Show what would be done, and change nothing.
-        #[arg(long)]
-        dry_run: bool,
-        /// Do not ask before it: needed where there is no terminal to ask at.
-        #[arg(long, short)]
-        yes: bool,
-    },
-}
-
-#[derive(Args, Debug)]
-pub(super) struct Setup {
-    /// Name of the bridge.
-    pub(super) name: String,
-    /// GRE key of the network, 1 to 2147483647.
-    #[arg(long, allow_negative_numbers = true)]
-    pub(super) key: i64,
-    /// UUID of the network.
-    #[arg(long, value_name = "UUID")]
-    pub(super) network_uuid: Option<String>,
-    /// Id of this host in the management server.
-    #[arg(long, value_name = "ID", value_parser = values::id)]
-    pub(super) host_id: Option<Id>,
-    /// What to do with the network's IPv6; when not given, what the bridge or the daemon's configuration says.
-    #[arg(long, value_enum)]
-    pub(super) ipv6: Option<Ipv6>,
-    /// The port that may lead out of the network beside the tunnels, a NIC for example: on one host's bridge only, else it is
-    /// a loop. When not given, what the bridge has stays.
-    #[arg(long, value_name = "PORT")]
-    pub(super) uplink: Option<String>,
-    /// No port leads out of the network any more.
-    #[arg(long, conflicts_with = "uplink")]
-    pub(super) no_uplink: bool,
-    /// A tunnel to host TO at address IP, for example 2=192.0.2.12. Repeat it for each: they are the complete set, others
-    /// are removed. Without any, the tunnels stay as they are.
-    #[arg(long = "tunnel", value_name = "TO=IP", value_parser = values::tunnel)]
-    pub(super) tunnels: Vec<PutTunnel>,
-    /// The complete set of tunnels is empty: remove all.
-    #[arg(long, conflicts_with = "tunnels")]
-    pub(super) no_tunnels: bool,
-    /// Show what would be done, and change nothing.
-    #[arg(long)]
-    pub(super) dry_run: bool,
-    /// Do not ask before more than one tunnel is removed: needed where there is no terminal to ask at.
-    #[arg(long, short)]
-    pub(super) yes: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Ipv6 {
-    /// Drop all IPv6.
-    Drop,
-    /// Forward it like anything else.
-    Allow,
-}
-
-impl From<Ipv6> for Ipv6Policy {
-    fn from(word: Ipv6) -> Self {
-        match word {
-            Ipv6::Drop => Ipv6Policy::Drop,
-            Ipv6::Allow => Ipv6Policy::Allow,
-        }
-    }
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum TunnelCommand {
-    /// List tunnels.
-    List {
-        /// Only those of this bridge.
-        bridge: Option<String>,
-    },
-    /// Create a tunnel; the bridge's other tunnels stay. Repeating it is safe.
-    Create(Create),
-    /// Destroy a tunnel.
-    Destroy {
-        /// Name of the bridge.
-        bridge: String,
-        /// Name of the tunnel's port, as `tunnel list` shows it.
-        port: String,
-        /// Show what would be done, and change nothing.
-        #[arg(long)]
-        dry_run: bool,
-    },
-}
-
-#[derive(Args, Debug)]
-pub(super) struct Create {
-    /// Name of the bridge.
-    pub(super) bridge: String,
-    /// Id of this host.
-    #[arg(long, value_name = "ID", value_parser = values::id)]
-    pub(super) from: Id,
-    /// Id of the host at the other end.
-    #[arg(long, value_name = "ID", value_parser = values::id)]
-    pub(super) to: Id,
-    /// IPv4 address of the other end.
-    #[arg(long, value_name = "IP")]
-    pub(super) remote_ip: String,
-    /// GRE key; the bridge's own when not given.
-    #[arg(long, allow_negative_numbers = true)]
-    pub(super) key: Option<i64>,
-    /// Show what would be done, and change nothing.
-    #[arg(long)]
-    pub(super) dry_run: bool,
 }
 
 const TAKEOVER_EXAMPLES: &str = "\
@@ -353,6 +238,7 @@ pub(super) enum LogCommand {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::bridge_args::Setup;
     use clap::CommandFactory;
 
     #[test]

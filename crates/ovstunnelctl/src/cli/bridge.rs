@@ -1,30 +1,24 @@
-//! `bridge …` and `tunnel …`: from options to requests.
+//! `bridge …`: from options to requests.
 
-use ovstunnel_api::{PostTunnel, PutBridge, Tunnel};
-use serde::Serialize;
+use std::cmp::Reverse;
 
-use super::args::{BridgeCommand, Create, Setup, TunnelCommand};
-use super::show;
-use super::{Failure, Report, confirm};
-use crate::client::Client;
+use ovstunnel_api::{Bridge, BridgeList as Bridges, PutBridge};
 
-/// The JSON of `tunnel list`: the API's tunnels, each with the name of its bridge.
-#[derive(Debug, Serialize)]
-pub(super) struct TunnelList {
-    pub(super) tunnels: Vec<TunnelOfBridge>,
-}
-
-/// A tunnel of the API, and where it is.
-#[derive(Debug, Serialize)]
-pub(super) struct TunnelOfBridge {
-    pub(super) bridge: String,
-    #[serde(flatten)]
-    pub(super) tunnel: Tunnel,
-}
+use super::bridge_args::{BridgeCommand, BridgeList, BridgeOrder, Setup};
+use super::{Failure, Report, confirm, show, watch};
+use crate::client::{Client, ClientError};
 
 pub(super) async fn run(client: &Client, command: BridgeCommand, json: bool) -> Result<Report, Failure> {
     match command {
-        BridgeCommand::List => Report::new(json, &client.bridges().await?, |list| show::bridges(&list.bridges)),
+        BridgeCommand::List(list) => {
+            let view = list.listing.view(json)?;
+            watch::repeat(view.watch, async || {
+                let bridges = chosen(client, &list).await?;
+                let page = |list: &Bridges, wide| show::bridges(&list.bridges, wide, view.headers);
+                Report::list(view.format, &bridges, page, |list| list.bridges.iter().map(|b| b.name.clone()).collect())
+            })
+            .await
+        }
         BridgeCommand::Show { name } => Report::new(json, &client.bridge(&name).await?, show::bridge),
         BridgeCommand::Setup(setup) => set_up(client, setup, json).await,
         BridgeCommand::Destroy { name, dry_run: true, .. } => {
@@ -36,6 +30,23 @@ pub(super) async fn run(client: &Client, command: BridgeCommand, json: bool) -> 
             Report::new(json, &answer, |a| show::gone(&format!("bridge {name}"), a.outcome))
         }
     }
+}
+
+/// The bridges that were asked for, in the order that was asked for.
+async fn chosen(client: &Client, list: &BridgeList) -> Result<Bridges, ClientError> {
+    let mut all = client.bridges().await?;
+    let wanted = |b: &Bridge| list.state.is_empty() || list.state.iter().any(|state| state.is(b.health.state));
+    all.bridges.retain(wanted);
+    let bridges = &mut all.bridges;
+    // The daemon sorts by name, and each of these keeps the order of equals.
+    match list.sort {
+        BridgeOrder::Name => bridges.sort_by(|a, b| a.name.cmp(&b.name)),
+        BridgeOrder::Key => bridges.sort_by_key(|b| b.key.unwrap_or(u32::MAX)),
+        BridgeOrder::Tunnels => bridges.sort_by_key(|b| Reverse(b.tunnels.len())),
+        BridgeOrder::Vifs => bridges.sort_by_key(|b| Reverse(b.vifs.len())),
+        BridgeOrder::Health => bridges.sort_by_key(|b| Reverse(b.health.state)),
+    }
+    Ok(all)
 }
 
 async fn set_up(client: &Client, setup: Setup, json: bool) -> Result<Report, Failure> {
@@ -50,37 +61,4 @@ async fn set_up(client: &Client, setup: Setup, json: bool) -> Result<Report, Fai
         confirm::set_of_tunnels(client, &name, tunnels, yes).await?;
     }
     Report::new(json, &client.put_bridge(&name, &body).await?, show::bridge_answer)
-}
-
-pub(super) async fn run_tunnel(client: &Client, command: TunnelCommand, json: bool) -> Result<Report, Failure> {
-    match command {
-        TunnelCommand::List { bridge } => Report::new(json, &list(client, bridge).await?, show::tunnels),
-        TunnelCommand::Create(create) => create_tunnel(client, create, json).await,
-        TunnelCommand::Destroy { bridge, port, dry_run: true } => {
-            Report::new(json, &client.dry_run().delete_tunnel(&bridge, &port).await?, show::plan)
-        }
-        TunnelCommand::Destroy { bridge, port, dry_run: false } => {
-            let answer = client.delete_tunnel(&bridge, &port).await?;
-            Report::new(json, &answer, |a| show::gone(&format!("tunnel {port} of {bridge}"), a.outcome))
-        }
-    }
-}
-
-async fn list(client: &Client, bridge: Option<String>) -> Result<TunnelList, Failure> {
-    let bridges = match bridge {
-        Some(name) => vec![client.bridge(&name).await?],
-        None => client.bridges().await?.bridges,
-    };
-    let of = |name: String, tunnel| TunnelOfBridge { bridge: name, tunnel };
-    let tunnels = bridges.into_iter().flat_map(|b| b.tunnels.into_iter().map(move |t| of(b.name.clone(), t)));
-    Ok(TunnelList { tunnels: tunnels.collect() })
-}
-
-async fn create_tunnel(client: &Client, create: Create, json: bool) -> Result<Report, Failure> {
-    let Create { bridge, from, to, remote_ip, key, dry_run } = create;
-    let body = PostTunnel { from, to, remote_ip, key, network_uuid: None };
-    if dry_run {
-        return Report::new(json, &client.dry_run().post_tunnel(&bridge, &body).await?, show::plan);
-    }
-    Report::new(json, &client.post_tunnel(&bridge, &body).await?, |a| show::tunnel_answer(&bridge, a))
 }

@@ -31,6 +31,8 @@ pub(super) enum Failure {
     Runtime(#[source] io::Error),
     #[error("cannot write the answer as JSON")]
     Json(#[source] serde_json::Error),
+    #[error("cannot write the answer as YAML")]
+    Yaml(#[source] Box<dyn Error + Send + Sync>),
     #[error("cannot {action} {}", path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
     #[error("cannot write to standard output")]
@@ -82,7 +84,7 @@ impl Failure {
             Failure::Usage(_) => "usage",
             Failure::Declined => "declined",
             Failure::File { .. } => "file_failed",
-            Failure::Runtime(_) | Failure::Json(_) | Failure::Output(_) => "client_failed",
+            Failure::Runtime(_) | Failure::Json(_) | Failure::Yaml(_) | Failure::Output(_) => "client_failed",
         };
         let detail = match self.causes() {
             causes if causes.is_empty() => self.to_string(),

@@ -6,6 +6,7 @@
 
 mod args;
 mod bridge;
+mod bridge_args;
 mod certificates;
 mod confirm;
 mod connection;
@@ -14,13 +15,15 @@ mod failure;
 mod log;
 mod pki;
 mod pki_args;
+mod report;
 mod show;
 mod status;
 mod support;
 mod takeover;
+mod tunnel;
 mod values;
+mod watch;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
@@ -29,39 +32,15 @@ pub use args::Cli;
 use args::{Bundle, Command, Doctor};
 use doctor::Asking;
 use failure::Failure;
-use show::Page;
+use report::Report;
 
 use crate::client::{Client, Endpoint};
-
-/// What a command has to say, and its exit status: not 0 where it found something wrong.
-#[derive(Debug)]
-struct Report {
-    text: String,
-    status: u8,
-}
-
-impl Report {
-    /// `value` as JSON where that was asked for, else as a page for people.
-    fn new<T: serde::Serialize>(json: bool, value: &T, page: impl FnOnce(&T) -> Page) -> Result<Self, Failure> {
-        let text = if json { serde_json::to_string_pretty(value).map_err(Failure::Json)? } else { page(value).into() };
-        Ok(Report { text, status: 0 })
-    }
-
-    /// The same, found wrong where `wrong` says so.
-    fn wrong_if(self, wrong: bool) -> Self {
-        self.with_status(u8::from(wrong))
-    }
-
-    fn with_status(self, status: u8) -> Self {
-        Report { status, ..self }
-    }
-}
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.json;
-    match run(cli).and_then(|report| print(&report)) {
+    match run(cli).and_then(|report| report.print()) {
         Ok(status) => ExitCode::from(status),
         Err(Failure::Usage(text)) => usage(&text),
         Err(failure) => {
@@ -84,7 +63,7 @@ fn run(cli: Cli) -> Result<Report, Failure> {
 
 async fn ask(client: &Client, endpoint: &Endpoint, command: Command, json: bool) -> Result<Report, Failure> {
     match command {
-        Command::Status => status::run(client, json).await,
+        Command::Status(status) => status::run(client, status, json).await,
         Command::Doctor(Doctor { probe_peers, all, files }) => {
             let asking = Asking { client, endpoint, files: files.as_ref() };
             doctor::run(asking, probe_peers, all, json).await
@@ -94,7 +73,7 @@ async fn ask(client: &Client, endpoint: &Endpoint, command: Command, json: bool)
             support::run(asking, output.as_deref(), json).await
         }
         Command::Bridge(command) => bridge::run(client, command, json).await,
-        Command::Tunnel(command) => bridge::run_tunnel(client, command, json).await,
+        Command::Tunnel(command) => tunnel::run(client, command, json).await,
         Command::Interface { label } => Report::new(json, &client.interface(&label).await?, show::interface),
         Command::Reconcile { dry_run: true } => Report::new(json, &client.dry_run().reconcile().await?, show::plan),
         Command::Reconcile { dry_run: false } => {
@@ -113,15 +92,6 @@ async fn ask(client: &Client, endpoint: &Endpoint, command: Command, json: bool)
         }
         // Needs no daemon and was run before there was a client.
         Command::Pki(command) => pki::run(&command, json),
-    }
-}
-
-/// Writes all at once. A reader that went away (`| head`) is no error.
-fn print(report: &Report) -> Result<u8, Failure> {
-    let mut out = io::stdout().lock();
-    match writeln!(out, "{}", report.text.trim_end()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(e)),
-        _ => Ok(report.status),
     }
 }
 

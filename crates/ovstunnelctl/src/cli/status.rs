@@ -3,8 +3,7 @@
 use ovstunnel_api::{Bridge, FlowsState, HealthState, Ready, TunnelState};
 use serde::Serialize;
 
-use super::show;
-use super::{Failure, Report};
+use super::{Failure, Report, args, show, watch};
 use crate::client::{Client, ClientError};
 
 /// The JSON of `status`: the answers of `/readyz` and `/v1/bridges` in one.
@@ -42,7 +41,10 @@ impl Status {
     }
 }
 
-pub(super) async fn run(client: &Client, json: bool) -> Result<Report, Failure> {
-    let status = Status::ask(client).await?;
-    Ok(Report::new(json, &status, show::status)?.wrong_if(status.wrong()))
+pub(super) async fn run(client: &Client, args: args::Status, json: bool) -> Result<Report, Failure> {
+    watch::repeat(args.watch, async || {
+        let status = Status::ask(client).await?;
+        Ok(Report::new(json, &status, show::status)?.wrong_if(status.wrong()))
+    })
+    .await
 }

@@ -30,7 +30,7 @@ pub struct Canned {
     body: String,
 }
 
-/// A JSON answer.
+/// A JSON answer. Several to one line are given one after the other, and the last one from then on.
 pub fn canned(line: &'static str, status: u16, body: Value) -> Canned {
     Canned { line, status, body: body.to_string() }
 }
@@ -74,9 +74,16 @@ impl Script {
             assert_eq!(headers[header::CONTENT_TYPE], "application/json");
             serde_json::from_slice(body).unwrap()
         };
-        self.asked.lock().unwrap().push(Asked { line: format!("{method} {uri}"), body });
         let line = format!("{method} {}", uri.path());
-        match self.answers.iter().find(|a| a.line == line) {
+        let before = {
+            let mut asked = self.asked.lock().unwrap();
+            asked.push(Asked { line: format!("{method} {uri}"), body });
+            asked.iter().filter(|asked| asked.line.split('?').next() == Some(&line)).count() - 1
+        };
+        // Several answers to one line are given one after the other; the last one stays.
+        let mut answers = self.answers.iter().filter(|a| a.line == line);
+        let last = answers.clone().next_back();
+        match answers.nth(before).or(last) {
             Some(Canned { status: NEVER, .. }) => std::future::pending().await,
             Some(canned) => (StatusCode::from_u16(canned.status).unwrap(), canned.body.clone()).into_response(),
             None => (StatusCode::NOT_IMPLEMENTED, "the test has no answer for this").into_response(),

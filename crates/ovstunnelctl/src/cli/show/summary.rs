@@ -5,8 +5,8 @@ use ovstunnel_api::{
     Tunnel, TunnelState,
 };
 
-use super::Page;
 use super::things::bridge_rows;
+use super::{Page, Tone};
 use crate::cli::status::Status;
 
 /// `status`: what is there in numbers, then a table of the bridges.
@@ -28,26 +28,28 @@ pub(super) fn write_status(page: &mut Page, status: &Status) {
     pairs.push(("VIFs", bridges.iter().map(|b| b.vifs.len()).sum::<usize>().to_string()));
     pairs.push(("Flows", all_flows(bridges)));
     pairs.extend(status.ready.health.as_ref().map(|health| ("Health", health_word(health))));
-    pairs.push(("Last look", status.ready.last_reconcile.as_ref().map_or_else(|| "none yet".to_owned(), look)));
+    pairs.push((
+        "Last look",
+        status.ready.last_reconcile.as_ref().map_or_else(|| "none yet".to_owned(), |at| look(page, at)),
+    ));
     let repair = status.ready.last_repair.as_ref();
-    pairs.push(("Last repair", repair.map_or_else(|| "none".to_owned(), look)));
+    pairs.push(("Last repair", repair.map_or_else(|| "none".to_owned(), |at| look(page, at))));
     page.pairs(&pairs);
     // Beside the look that found it, or it would be said twice.
     repair.iter().flat_map(|look| &look.words).for_each(|words| page.line(format!("  {words}")));
     let reasons = status.ready.health.iter().flat_map(|health| &health.reasons);
     reasons.for_each(|reason| write_reason(page, reason));
-    status.ready.warnings.iter().for_each(|warning| page.line(format!("WARNING: {warning}")));
+    status.ready.warnings.iter().for_each(|warning| page.verdict(Tone::Warn, "WARNING:", &format!(" {warning}")));
     if !bridges.is_empty() {
         page.line("");
-        bridge_rows(page, bridges);
+        bridge_rows(page, bridges, false);
     }
 }
 
-/// `2026-05-01T03:12:07Z, the interval has passed: 2 differed, 1 NOT REPAIRED`
-fn look(look: &Look) -> String {
+/// `2026-05-01T03:12:07Z (5m ago), the interval has passed: 2 differed, 1 NOT REPAIRED`
+fn look(page: &Page, look: &Look) -> String {
     let Look { at, why, found, failed, .. } = look;
-    // To the second.
-    let at = at.split_once('.').map_or_else(|| at.clone(), |(seconds, _)| format!("{seconds}Z"));
+    let at = page.time(at);
     let found = if *found == 0 { "nothing differed".to_owned() } else { format!("{found} differed") };
     let failed = if *failed == 0 { String::new() } else { format!(", {failed} NOT REPAIRED") };
     format!("{at}, {why}: {found}{failed}")
@@ -58,9 +60,9 @@ pub(in crate::cli) fn diagnosis(answer: &DoctorAnswer, all: bool) -> Page {
     let mut page = Page::new();
     let (fine, bad): (Vec<&Finding>, Vec<&Finding>) = answer.findings.iter().partition(|f| f.level == Level::Ok);
     for Finding { check, level, subject, reason, remedy } in &bad {
-        let word = if *level == Level::Fail { "FAIL" } else { "WARN" };
+        let (tone, word) = if *level == Level::Fail { (Tone::Bad, "FAIL") } else { (Tone::Warn, "WARN") };
         let about = subject.as_ref().map(|subject| format!(" ({subject})")).unwrap_or_default();
-        page.line(format!("{word}  {check}{about}: {reason}"));
+        page.verdict(tone, word, &format!("  {check}{about}: {reason}"));
         remedy.iter().for_each(|remedy| page.line(format!("      remedy: {remedy}")));
     }
     if all {
@@ -100,11 +102,29 @@ pub(super) fn state_of_health(state: HealthState) -> &'static str {
     }
 }
 
+/// How a health stands out.
+pub(super) fn health_tone(state: HealthState) -> Tone {
+    match state {
+        HealthState::Ok => Tone::Plain,
+        HealthState::Degraded => Tone::Warn,
+        HealthState::Failed => Tone::Bad,
+    }
+}
+
+/// How a tunnel's state stands out.
+pub(super) fn tunnel_tone(state: TunnelState) -> Tone {
+    match state {
+        TunnelState::Up => Tone::Plain,
+        TunnelState::Pending => Tone::Warn,
+        TunnelState::Error => Tone::Bad,
+    }
+}
+
 /// A reason with its remedy, as `doctor` shows findings.
 pub(super) fn write_reason(page: &mut Page, reason: &Reason) {
     let Reason { what, subject, severity, evidence, remedy } = reason;
-    let word = if *severity == Severity::Failed { "FAIL" } else { "WARN" };
-    page.line(format!("{word}  {what} ({subject}): {evidence}"));
+    let (tone, word) = if *severity == Severity::Failed { (Tone::Bad, "FAIL") } else { (Tone::Warn, "WARN") };
+    page.verdict(tone, word, &format!("  {what} ({subject}): {evidence}"));
     page.line(format!("      remedy: {remedy}"));
 }
 

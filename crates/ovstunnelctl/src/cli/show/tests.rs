@@ -10,8 +10,8 @@ use super::summary::write_status;
 use super::takeover::{write_takeover, write_takeover_plan};
 use super::things::{write_bridge, write_tunnels};
 use super::*;
-use crate::cli::bridge::{TunnelList, TunnelOfBridge};
 use crate::cli::status::Status;
+use crate::cli::tunnel::{TunnelList, TunnelOfBridge};
 
 fn tunnel(to: u32, state: TunnelState) -> Tunnel {
     let error =
@@ -64,7 +64,7 @@ fn net(name: &str, key: u32, tunnels: Vec<Tunnel>, flows: FlowsState) -> Bridge 
 #[test]
 fn an_uplink_is_shown_where_there_is_one() {
     let mut net = net("xapi1", 1001, vec![], FlowsState::InSync);
-    let shown = |net: &Bridge| page(None, |p| write_bridge(p, net));
+    let shown = |net: &Bridge| page(|p| write_bridge(p, net));
     assert!(!shown(&net).contains("Uplink"));
     net.uplink = Some("eth1".to_owned());
     assert!(shown(&net).lines().any(|line| line.starts_with("Uplink") && line.ends_with("eth1")), "{}", shown(&net));
@@ -87,7 +87,7 @@ fn the_bridge_of_a_vpc_with_its_tiers() {
     };
     let bridge = net("xapi7", 1001, vec![tunnel(2, TunnelState::Up)], FlowsState::InSync);
     let bridge = Bridge { key: None, vpc: Some(vpc), ..bridge };
-    let text = page(Some(80), |p| write_bridge(p, &bridge));
+    let text = page(|p| write_bridge(p, &bridge));
     assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     insta::assert_snapshot!(text);
 }
@@ -116,21 +116,20 @@ fn status(ready: bool, bridges: Option<Vec<Bridge>>) -> Status {
     Status { daemon: "/run/ovstunnel/ovstunneld.sock".to_owned(), ready, bridges }
 }
 
-fn page(width: Option<u16>, write: impl FnOnce(&mut Page)) -> String {
-    let mut page = Page::of_width(width);
+/// A page of two minutes after the status was asked for.
+fn page(write: impl FnOnce(&mut Page)) -> String {
+    let mut page = Page::at(humantime::parse_rfc3339("2026-05-01T03:22:00Z").unwrap());
     write(&mut page);
     page.into()
 }
 
 #[test]
-fn status_fits_eighty_columns() {
+fn status_tells_of_what_is_wrong() {
     let up = net("xapi12", 1001, vec![tunnel(2, TunnelState::Up), tunnel(3, TunnelState::Error)], FlowsState::InSync);
     let wide = net("a-bridge-of-15c", 2_147_483_647, vec![tunnel(2, TunnelState::Up)], FlowsState::Drifted);
     let status = status(true, Some(vec![up, wide]));
     assert!(status.wrong());
-    let text = page(Some(80), |p| write_status(p, &status));
-    assert!(text.lines().all(|line| line.len() <= 80), "{text}");
-    insta::assert_snapshot!(text);
+    insta::assert_snapshot!(page(|p| write_status(p, &status)));
 }
 
 #[test]
@@ -163,7 +162,7 @@ fn each_finding_has_its_reason_and_its_remedy() {
 fn status_says_why_it_is_not_ready() {
     let status = status(false, None);
     assert!(status.wrong());
-    insta::assert_snapshot!(page(None, |p| write_status(p, &status)));
+    insta::assert_snapshot!(page(|p| write_status(p, &status)));
 }
 
 #[test]
@@ -171,23 +170,23 @@ fn what_is_not_known_yet_is_not_wrong() {
     let pending = net("br0", 7, vec![tunnel(2, TunnelState::Pending)], FlowsState::Unknown);
     let status = status(true, Some(vec![pending]));
     assert!(!status.wrong());
-    insta::assert_snapshot!(page(None, |p| write_status(p, &status)));
+    insta::assert_snapshot!(page(|p| write_status(p, &status)));
 }
 
 #[test]
 fn a_bridge_with_its_tunnels() {
     let bridge =
         net("xapi12", 1001, vec![tunnel(2, TunnelState::Up), tunnel(3, TunnelState::Error)], FlowsState::InSync);
-    insta::assert_snapshot!(page(Some(80), |p| write_bridge(p, &bridge)));
+    insta::assert_snapshot!(page(|p| write_bridge(p, &bridge)));
 }
 
 #[test]
-fn without_a_terminal_each_row_is_one_line() {
+fn each_row_is_one_line() {
     let tunnels = [tunnel(2, TunnelState::Up), tunnel(3, TunnelState::Pending)]
         .map(|tunnel| TunnelOfBridge { bridge: "a-bridge-of-15c".to_owned(), tunnel });
     let list = TunnelList { tunnels: tunnels.into() };
-    insta::assert_snapshot!(page(None, |p| write_tunnels(p, &list)));
-    insta::assert_snapshot!(page(None, |p| write_tunnels(p, &TunnelList { tunnels: Vec::new() })), @"No tunnels.");
+    insta::assert_snapshot!(page(|p| write_tunnels(p, &list, false)));
+    insta::assert_snapshot!(page(|p| write_tunnels(p, &TunnelList { tunnels: Vec::new() }, false)), @"No tunnels.");
 }
 
 #[test]
@@ -275,12 +274,12 @@ fn a_takeover_says_what_it_found_did_and_left() {
     root.spanning_tree = Some(tree(None));
     let bridges = vec![old_bridge("xapi12", TakeoverState::TakenOver), root];
     let answer = TakeoverAnswer { outcome: Outcome::Updated, bridges: bridges.clone() };
-    insta::assert_snapshot!(page(Some(80), |p| write_takeover(p, &answer)));
+    insta::assert_snapshot!(page(|p| write_takeover(p, &answer)));
     let changes = vec!["change bridge xapi12: stp_enable=false".to_owned()];
     let plan = PlanAnswer { dry_run: true, outcome: Outcome::Updated, changes, commands: vec![] };
-    insta::assert_snapshot!(page(Some(80), |p| write_takeover_plan(p, &TakeoverPlan { plan, bridges })));
+    insta::assert_snapshot!(page(|p| write_takeover_plan(p, &TakeoverPlan { plan, bridges })));
     let nothing = TakeoverAnswer { outcome: Outcome::Unchanged, bridges: vec![] };
-    insta::assert_snapshot!(page(None, |p| write_takeover(p, &nothing)), @"No bridge of the Python plugin was found.");
+    insta::assert_snapshot!(page(|p| write_takeover(p, &nothing)), @"No bridge of the Python plugin was found.");
 }
 
 #[test]

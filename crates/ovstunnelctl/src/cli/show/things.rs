@@ -2,40 +2,78 @@
 
 use ovstunnel_api::{
     Bridge, BridgeAnswer, Interface, Ipv6Policy, Outcome, PlanAnswer, PlannedCommand, ReconcileAnswer, Tier, Tunnel,
-    TunnelAnswer, Vpc,
+    TunnelAnswer, TunnelState, Vpc,
 };
 
-use super::summary::{counted, flows_word, health_word, state_of_health, state_word, with_states, write_reason};
-use super::{Page, quoted};
-use crate::cli::bridge::TunnelList;
+use super::summary::{
+    counted, flows_word, health_tone, health_word, state_of_health, state_word, tunnel_tone, with_states, write_reason,
+};
+use super::{Page, Row, quoted};
+use crate::cli::tunnel::TunnelList;
 
 /// `bridge list`.
-pub(in crate::cli) fn bridges(all: &[Bridge]) -> Page {
-    let mut page = Page::new();
-    if all.is_empty() {
-        page.line("No managed bridges.");
-    } else {
-        bridge_rows(&mut page, all);
-        let worst = all.iter().filter_map(|bridge| bridge.health.reasons.first());
-        worst.for_each(|reason| write_reason(&mut page, reason));
-    }
+pub(in crate::cli) fn bridges(all: &[Bridge], wide: bool, headers: bool) -> Page {
+    let mut page = Page::with_headers(headers);
+    write_bridges(&mut page, all, wide);
     page
 }
 
-pub(super) fn bridge_rows(page: &mut Page, all: &[Bridge]) {
+pub(super) fn write_bridges(page: &mut Page, all: &[Bridge], wide: bool) {
+    match (all.is_empty(), page.has_headers()) {
+        (true, true) => page.line("No managed bridges."),
+        (true, false) => {}
+        (false, _) => bridge_rows(page, all, wide),
+    }
+    if page.has_headers() && !wide {
+        let worst = all.iter().filter_map(|bridge| bridge.health.reasons.first());
+        worst.for_each(|reason| write_reason(page, reason));
+    }
+}
+
+/// With `wide`, the reason of a bridge's health stands in its row.
+pub(super) fn bridge_rows(page: &mut Page, all: &[Bridge], wide: bool) {
     let row = |b: &Bridge| {
-        vec![
+        let mut cells = vec![
             b.name.clone(),
             key_word(b),
             ipv6_word(b.ipv6).to_owned(),
-            with_states(b.tunnels.iter().map(|t| t.state)),
+            tunnels_word(b),
             b.vifs.len().to_string(),
             flows_word(&b.flows),
             state_of_health(b.health.state).to_owned(),
-        ]
+        ];
+        if wide {
+            let reason = b.health.reasons.first().map(|reason| format!("{}: {}", reason.what, reason.evidence));
+            let adopted = if b.adopted { "yes" } else { "no" };
+            cells.extend([
+                b.host_id.clone().unwrap_or_else(dash),
+                b.network_uuid.clone().unwrap_or_else(dash),
+                adopted.to_owned(),
+                b.uplink.clone().unwrap_or_else(dash),
+                reason.unwrap_or_else(dash),
+            ]);
+        }
+        Row { cells, tone: health_tone(b.health.state) }
     };
-    let header = ["BRIDGE", "KEY", "IPV6", "TUNNELS", "VIFS", "FLOWS", "HEALTH"];
-    page.table(&header, &[1, 4], all.iter().map(row).collect());
+    let all_columns = [
+        "BRIDGE", "KEY", "IPV6", "TUNNELS", "VIFS", "FLOWS", "HEALTH", "HOST ID", "NETWORK", "ADOPTED", "UPLINK",
+        "REASON",
+    ];
+    let header = if wide { &all_columns[..] } else { &all_columns[..7] };
+    page.table(header, &[1, 4], all.iter().map(row).collect());
+}
+
+/// `59`, `59 (2 pending, 1 ERROR)`: that the rest is up goes without saying.
+fn tunnels_word(bridge: &Bridge) -> String {
+    let total = bridge.tunnels.len();
+    let each = [TunnelState::Pending, TunnelState::Error].map(|state| {
+        let count = bridge.tunnels.iter().filter(|tunnel| tunnel.state == state).count();
+        (count > 0).then(|| format!("{count} {}", state_word(state)))
+    });
+    match each.into_iter().flatten().collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => total.to_string(),
+        words => format!("{total} ({words})"),
+    }
 }
 
 /// `bridge show`.
@@ -58,7 +96,7 @@ pub(super) fn write_bridge(page: &mut Page, bridge: &Bridge) {
         ("IPv6", ipv6_word(bridge.ipv6).to_owned()),
         ("Adopted", if bridge.adopted { "yes: destroy leaves the bridge itself" } else { "no" }.to_owned()),
         ("Flows", flows_word(&bridge.flows)),
-        ("Health", health_word(&bridge.health)),
+        ("Health", health_word(&bridge.health) + &as_of(page, bridge)),
         ("VIFs", listed(vifs.collect())),
         ("Other ports", listed(bridge.other_ports.clone())),
         ("Tunnels", with_states(bridge.tunnels.iter().map(|t| t.state))),
@@ -71,8 +109,13 @@ pub(super) fn write_bridge(page: &mut Page, bridge: &Bridge) {
     bridge.vpc.iter().for_each(|vpc| write_vpc(page, vpc));
     if !bridge.tunnels.is_empty() {
         page.line("");
-        tunnel_rows(page, bridge.tunnels.iter().map(|t| (None, t)));
+        tunnel_rows(page, bridge.tunnels.iter().map(|t| (None, t)), false);
     }
+}
+
+/// How old the knowledge of a bridge's health is.
+fn as_of(page: &Page, bridge: &Bridge) -> String {
+    bridge.health.as_of.as_ref().map(|at| format!(", as of {}", page.time(at))).unwrap_or_default()
 }
 
 /// The key of a bridge's network; a VPC has several.
@@ -104,37 +147,40 @@ fn write_vpc(page: &mut Page, vpc: &Vpc) {
 }
 
 /// `tunnel list`.
-pub(in crate::cli) fn tunnels(list: &TunnelList) -> Page {
-    let mut page = Page::new();
-    write_tunnels(&mut page, list);
+pub(in crate::cli) fn tunnels(list: &TunnelList, wide: bool, headers: bool) -> Page {
+    let mut page = Page::with_headers(headers);
+    write_tunnels(&mut page, list, wide);
     page
 }
 
-pub(super) fn write_tunnels(page: &mut Page, list: &TunnelList) {
-    if list.tunnels.is_empty() {
-        page.line("No tunnels.");
-    } else {
-        tunnel_rows(page, list.tunnels.iter().map(|t| (Some(t.bridge.as_str()), &t.tunnel)));
+pub(super) fn write_tunnels(page: &mut Page, list: &TunnelList, wide: bool) {
+    match (list.tunnels.is_empty(), page.has_headers()) {
+        (true, true) => page.line("No tunnels."),
+        (true, false) => {}
+        (false, _) => tunnel_rows(page, list.tunnels.iter().map(|t| (Some(t.bridge.as_str()), &t.tunnel)), wide),
     }
 }
 
-/// Open vSwitch's words are long and rare: they follow the table, so that it keeps its shape.
-fn tunnel_rows<'a>(page: &mut Page, tunnels: impl Iterator<Item = (Option<&'a str>, &'a Tunnel)> + Clone) {
+/// Open vSwitch's words are long and rare: they follow the table, so that it keeps its shape; with `wide` they are in it.
+fn tunnel_rows<'a>(page: &mut Page, tunnels: impl Iterator<Item = (Option<&'a str>, &'a Tunnel)> + Clone, wide: bool) {
     let with_bridge = tunnels.clone().any(|(bridge, _)| bridge.is_some());
     let names: &[&str] = if with_bridge { &["BRIDGE"] } else { &[] };
-    let header = [names, &["PORT", "FROM", "TO", "REMOTE IP", "KEY", "OFPORT", "STATE"]].concat();
+    let last: &[&str] = if wide { &["ERROR"] } else { &[] };
+    let header = [names, &["PORT", "FROM", "TO", "REMOTE IP", "KEY", "OFPORT", "STATE"], last].concat();
     let row = |(bridge, t): (Option<&str>, &Tunnel)| {
         let ofport = t.ofport.map_or_else(dash, |n| n.to_string());
         let state = state_word(t.state).to_owned();
         let cells =
             [t.port.clone(), t.from.clone(), t.to.clone(), t.remote_ip.clone(), t.key.to_string(), ofport, state];
-        bridge.map(str::to_owned).into_iter().chain(cells).collect()
+        let error = wide.then(|| t.error.clone().unwrap_or_else(dash));
+        let cells = bridge.map(str::to_owned).into_iter().chain(cells).chain(error).collect();
+        Row { cells, tone: tunnel_tone(t.state) }
     };
     let first = names.len();
     page.table(&header, &[first + 4, first + 5], tunnels.clone().map(row).collect());
-    for (_, tunnel) in tunnels {
-        if let Some(error) = &tunnel.error {
-            page.line(format!("{}: {error}", tunnel.port));
+    if page.has_headers() && !wide {
+        for (port, error) in tunnels.filter_map(|(_, tunnel)| Some((&tunnel.port, tunnel.error.as_ref()?))) {
+            page.line(format!("{port}: {error}"));
         }
     }
 }
@@ -156,7 +202,7 @@ pub(in crate::cli) fn tunnel_answer(bridge: &str, answer: &TunnelAnswer) -> Page
     let mut page = Page::new();
     page.line(format!("tunnel {} of {bridge}: {}", answer.tunnel.port, outcome_word(answer.outcome)));
     page.line("");
-    tunnel_rows(&mut page, std::iter::once((None, &answer.tunnel)));
+    tunnel_rows(&mut page, std::iter::once((None, &answer.tunnel)), false);
     page
 }
 

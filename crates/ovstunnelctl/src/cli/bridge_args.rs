@@ -1,0 +1,263 @@
+//! The command line of `bridge …` and `tunnel …`, and of lists in general.
+
+use clap::{Args, Subcommand, ValueEnum};
+use ovstunnel_api::{HealthState, Id, Ipv6Policy, PutTunnel, TunnelState};
+
+use super::Failure;
+use super::report::Format;
+use super::values;
+
+/// How a list is written.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct Listing {
+    /// Form of the list [default: table]. Whatever it is, a row is one line and a value is never cut.
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    output: Option<Format>,
+    /// The names alone, one a line: the same as --output name.
+    #[arg(short, long, conflicts_with = "output")]
+    quiet: bool,
+    /// Rows alone: no header, and nothing that explains them.
+    #[arg(long)]
+    no_headers: bool,
+    /// Read again each second, until it is interrupted.
+    #[arg(short, long)]
+    watch: bool,
+}
+
+/// The same, without what says it twice.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View {
+    pub(super) format: Format,
+    pub(super) headers: bool,
+    pub(super) watch: bool,
+}
+
+impl Listing {
+    /// What was asked for, together with the general `--json`.
+    ///
+    /// # Errors
+    /// When `--json` and another form are both there.
+    pub(super) fn view(self, json: bool) -> Result<View, Failure> {
+        let format = match (self.output, self.quiet, json) {
+            (None | Some(Format::Json), false, true) => Format::Json,
+            (_, _, true) => return Err(Failure::Usage("--json and another form of output: leave one out".to_owned())),
+            (_, true, false) => Format::Name,
+            (output, false, false) => output.unwrap_or_default(),
+        };
+        Ok(View { format, headers: !self.no_headers, watch: self.watch })
+    }
+}
+
+/// By what bridges are sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum BridgeOrder {
+    /// By name.
+    #[default]
+    Name,
+    /// By GRE key; a VPC's, which has several, last.
+    Key,
+    /// Those with most tunnels first.
+    Tunnels,
+    /// Those with most VIFs first.
+    Vifs,
+    /// The worst first.
+    Health,
+}
+
+/// By what tunnels are sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum TunnelOrder {
+    /// By name of the port.
+    Port,
+    /// By the host at the other end, numbers as numbers.
+    To,
+    /// By the address of the other end.
+    RemoteIp,
+    /// By GRE key.
+    Key,
+    /// Those in error first, then those that are pending.
+    State,
+}
+
+/// A bridge's health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum BridgeState {
+    Ok,
+    Degraded,
+    Failed,
+}
+
+impl BridgeState {
+    pub(super) fn is(self, state: HealthState) -> bool {
+        let own = match self {
+            BridgeState::Ok => HealthState::Ok,
+            BridgeState::Degraded => HealthState::Degraded,
+            BridgeState::Failed => HealthState::Failed,
+        };
+        own == state
+    }
+}
+
+/// A tunnel's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum TunnelStateWord {
+    Up,
+    Error,
+    Pending,
+}
+
+impl TunnelStateWord {
+    pub(super) fn is(self, state: TunnelState) -> bool {
+        let own = match self {
+            TunnelStateWord::Up => TunnelState::Up,
+            TunnelStateWord::Error => TunnelState::Error,
+            TunnelStateWord::Pending => TunnelState::Pending,
+        };
+        own == state
+    }
+}
+
+#[derive(Args, Debug)]
+pub(super) struct BridgeList {
+    /// Only those whose health is so; several may be named, separated by commas.
+    #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',')]
+    pub(super) state: Vec<BridgeState>,
+    /// What they are sorted by.
+    #[arg(long, value_enum, value_name = "COLUMN", default_value_t)]
+    pub(super) sort: BridgeOrder,
+    #[command(flatten)]
+    pub(super) listing: Listing,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct TunnelList {
+    /// Only those of this bridge.
+    pub(super) bridge: Option<String>,
+    /// Only those that are so; several may be named, separated by commas.
+    #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',')]
+    pub(super) state: Vec<TunnelStateWord>,
+    /// What they are sorted by [default: bridge and port].
+    #[arg(long, value_enum, value_name = "COLUMN")]
+    pub(super) sort: Option<TunnelOrder>,
+    #[command(flatten)]
+    pub(super) listing: Listing,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BridgeCommand {
+    /// List the managed bridges.
+    List(BridgeList),
+    /// Show one managed bridge with its tunnels and VIFs.
+    Show {
+        /// Name of the bridge.
+        name: String,
+    },
+    /// Set a bridge up for a virtual network; make it, or adopt it where it is there. Repeating it is safe.
+    Setup(Setup),
+    /// Destroy a bridge. One that was adopted stays; its tunnels, and our marks and flows, go. It asks before one that was
+    /// adopted, or has more than one tunnel.
+    Destroy {
+        /// Name of the bridge.
+        name: String,
+        /// Show what would be done, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask before it: needed where there is no terminal to ask at.
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Setup {
+    /// Name of the bridge.
+    pub(super) name: String,
+    /// GRE key of the network, 1 to 2147483647.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(super) key: i64,
+    /// UUID of the network.
+    #[arg(long, value_name = "UUID")]
+    pub(super) network_uuid: Option<String>,
+    /// Id of this host in the management server.
+    #[arg(long, value_name = "ID", value_parser = values::id)]
+    pub(super) host_id: Option<Id>,
+    /// What to do with the network's IPv6; when not given, what the bridge or the daemon's configuration says.
+    #[arg(long, value_enum)]
+    pub(super) ipv6: Option<Ipv6>,
+    /// The port that may lead out of the network beside the tunnels, a NIC for example: on one host's bridge only, else it is
+    /// a loop. When not given, what the bridge has stays.
+    #[arg(long, value_name = "PORT")]
+    pub(super) uplink: Option<String>,
+    /// No port leads out of the network any more.
+    #[arg(long, conflicts_with = "uplink")]
+    pub(super) no_uplink: bool,
+    /// A tunnel to host TO at address IP, for example 2=192.0.2.12. Repeat it for each: they are the complete set, others
+    /// are removed. Without any, the tunnels stay as they are.
+    #[arg(long = "tunnel", value_name = "TO=IP", value_parser = values::tunnel)]
+    pub(super) tunnels: Vec<PutTunnel>,
+    /// The complete set of tunnels is empty: remove all.
+    #[arg(long, conflicts_with = "tunnels")]
+    pub(super) no_tunnels: bool,
+    /// Show what would be done, and change nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Do not ask before more than one tunnel is removed: needed where there is no terminal to ask at.
+    #[arg(long, short)]
+    pub(super) yes: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Ipv6 {
+    /// Drop all IPv6.
+    Drop,
+    /// Forward it like anything else.
+    Allow,
+}
+
+impl From<Ipv6> for Ipv6Policy {
+    fn from(word: Ipv6) -> Self {
+        match word {
+            Ipv6::Drop => Ipv6Policy::Drop,
+            Ipv6::Allow => Ipv6Policy::Allow,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TunnelCommand {
+    /// List tunnels.
+    List(TunnelList),
+    /// Create a tunnel; the bridge's other tunnels stay. Repeating it is safe.
+    Create(Create),
+    /// Destroy a tunnel.
+    Destroy {
+        /// Name of the bridge.
+        bridge: String,
+        /// Name of the tunnel's port, as `tunnel list` shows it.
+        port: String,
+        /// Show what would be done, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Create {
+    /// Name of the bridge.
+    pub(super) bridge: String,
+    /// Id of this host.
+    #[arg(long, value_name = "ID", value_parser = values::id)]
+    pub(super) from: Id,
+    /// Id of the host at the other end.
+    #[arg(long, value_name = "ID", value_parser = values::id)]
+    pub(super) to: Id,
+    /// IPv4 address of the other end.
+    #[arg(long, value_name = "IP")]
+    pub(super) remote_ip: String,
+    /// GRE key; the bridge's own when not given.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(super) key: Option<i64>,
+    /// Show what would be done, and change nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
