@@ -77,6 +77,9 @@ impl Outcome {
 pub struct OutcomeAnswer {
     /// `removed`, or `unchanged` where nothing was there.
     pub outcome: Outcome,
+    /// Whether it was there. Both are a success: whoever has typed the name wants to know, whoever repeats a request does not.
+    #[serde(default)]
+    pub existed: bool,
     /// What was changed, each thing with what it was and what it is.
     #[serde(default)]
     pub changes: Vec<Changed>,

@@ -111,13 +111,64 @@ fn tunnel_commands_become_requests() {
     assert_eq!(asked(&format!("{create} --key 7"), post, answer), is(post, keyed));
     let delete = "DELETE /v1/bridges/xapi12/tunnels/t1001-1-2";
     assert_eq!(
-        asked("tunnel destroy xapi12 t1001-1-2", delete, json!({"outcome": "unchanged"})),
+        asked("tunnel destroy xapi12 t1001-1-2", delete, json!({"outcome": "removed", "existed": true})),
         is(delete, Value::Null)
     );
     let list = json!({"bridges": [bridge()]});
     assert_eq!(asked("tunnel list", "GET /v1/bridges", list), is("GET /v1/bridges", Value::Null));
     let show = "GET /v1/bridges/xapi12";
     assert_eq!(asked("tunnel list xapi12", show, bridge()), is(show, Value::Null));
+}
+
+/// A mistyped name is no success, although for the API it is one.
+#[test]
+fn what_is_not_there_is_not_removed() {
+    let lines = [
+        ("bridge destroy nope --yes", "DELETE /v1/bridges/nope"),
+        ("release nope --yes", "POST /v1/bridges/nope/release"),
+        ("tunnel destroy xapi12 t1", "DELETE /v1/bridges/xapi12/tunnels/t1"),
+    ];
+    let mut nothing = plan();
+    (nothing["outcome"], nothing["changes"], nothing["commands"]) = (json!("unchanged"), json!([]), json!([]));
+    for (args, line) in lines {
+        let answer = json!({"outcome": "unchanged", "existed": false, "changes": []});
+        let daemon = FakeDaemon::answering(vec![canned(line, 200, answer)]);
+        let ran = run(&mut daemon.ctl(args));
+        assert_eq!((ran.status, ran.out.as_str()), (1, ""), "{args}");
+        assert!(ran.err.contains("is not there") && ran.err.contains("--if-exists"), "{args}: {}", ran.err);
+        let ran = run(&mut daemon.ctl(&format!("{args} --json")));
+        let problem: Value = serde_json::from_str(&ran.err).unwrap();
+        assert_eq!((ran.status, &problem["code"]), (1, &json!("not_found")), "{args}");
+        let ran = run(&mut daemon.ctl(&format!("{args} --if-exists")));
+        assert_eq!((ran.status, ran.err.as_str()), (0, ""), "{args}");
+        assert!(ran.out.contains("unchanged"), "{args}: {}", ran.out);
+        let daemon = FakeDaemon::answering(vec![canned(line, 200, nothing.clone())]);
+        assert_eq!(run(&mut daemon.ctl(&format!("{args} --dry-run"))).status, 1, "{args}");
+        assert_eq!(run(&mut daemon.ctl(&format!("{args} --dry-run --if-exists"))).status, 0, "{args}");
+    }
+}
+
+/// A URL would leave the line feed out, and name another bridge.
+#[test]
+fn a_name_is_checked_before_a_url_is_made_of_it() {
+    let daemon = FakeDaemon::answering(Vec::new());
+    for args in [
+        ["bridge", "destroy", "n\n2", "--yes"],
+        ["bridge", "show", "\tn2", "--json"],
+        ["release", "n2\r", "--yes", "--json"],
+        ["tunnel", "destroy", "n2", "t1\n"],
+        ["interface", "eth\n0", "--json", "--json"],
+    ] {
+        let args = if args[3] == "--json" { &args[..3] } else { &args[..] };
+        let ran = run(daemon.ctl("").args(args));
+        assert_eq!((ran.status, ran.out.as_str()), (2, ""), "{args:?}: {}", ran.err);
+        assert!(
+            ran.err.contains("a bridge's name") || ran.err.contains("a port's name") || ran.err.contains("a name has"),
+            "{}",
+            ran.err
+        );
+    }
+    assert!(daemon.asked().is_empty(), "{:?}", daemon.asked());
 }
 
 #[test]
@@ -273,6 +324,10 @@ fn a_wrong_command_line_asks_nobody_and_exits_with_2() {
         "bridge setup br0 --key 1 --tunnel 192.0.2.12",
         "bridge setup br0 --key 1 --tunnel 2=192.0.2.12 --no-tunnels",
         "bridge destroy ..",
+        "bridge show a/b",
+        "bridge setup a-bridge-of-16ch --key 1",
+        "tunnel destroy xapi12 a/b",
+        "release -x",
         "interface .",
         "--timeout 0 status",
         "tunnel create br0",

@@ -70,9 +70,9 @@ async fn a_bridge_is_created_updated_left_and_removed() {
         change("tunnel", "t5-1-3", at(3), None),
         change("tunnel", "t5-1-4", at(4), None),
     ];
-    assert_eq!(sim.delete("xapi1").await.expect(200), json!({"outcome": "removed", "changes": gone}));
+    assert_eq!(sim.delete("xapi1").await.expect(200), json!({"outcome": "removed", "existed": true, "changes": gone}));
     sim.get("/v1/bridges/xapi1").await.problem(404, "not_found");
-    assert_eq!(sim.delete("xapi1").await.expect(200), json!({"outcome": "unchanged", "changes": []}));
+    assert_eq!(sim.delete("xapi1").await.expect(200), json!({"outcome": "unchanged", "existed": false, "changes": []}));
 }
 
 #[tokio::test]
@@ -95,8 +95,14 @@ async fn a_tunnel_is_created_updated_left_and_removed() {
     );
     let gone = sim.delete("xapi1/tunnels/t5-1-2").await.expect(200);
     assert_eq!((&gone["outcome"], &gone["changes"][0]["subject"]), (&json!("removed"), &json!("t5-1-2")));
-    assert_eq!(sim.delete("xapi1/tunnels/t5-1-2").await.expect(200), json!({"outcome": "unchanged", "changes": []}));
-    assert_eq!(sim.delete("nobridge/tunnels/t5-1-2").await.expect(200), json!({"outcome": "unchanged", "changes": []}));
+    assert_eq!(
+        sim.delete("xapi1/tunnels/t5-1-2").await.expect(200),
+        json!({"outcome": "unchanged", "existed": false, "changes": []})
+    );
+    assert_eq!(
+        sim.delete("nobridge/tunnels/t5-1-2").await.expect(200),
+        json!({"outcome": "unchanged", "existed": false, "changes": []})
+    );
 }
 
 /// All that is wrong with a request is told before anything is written.

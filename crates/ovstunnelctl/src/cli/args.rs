@@ -95,6 +95,7 @@ pub(super) enum Command {
     /// Show address and MTU of a network device: what a tunnel's end point is taken from.
     Interface {
         /// A device or a bridge; on XenServer and XCP-ng also the name-label of a network.
+        #[arg(value_parser = values::label)]
         label: String,
     },
     /// Compare the switch with the record and repair it now.
@@ -108,7 +109,7 @@ pub(super) enum Command {
     #[command(after_help = TAKEOVER_EXAMPLES)]
     Takeover {
         /// The bridges; all that are found when none is named.
-        #[arg(value_name = "BRIDGE")]
+        #[arg(value_name = "BRIDGE", value_parser = values::bridge)]
         bridges: Vec<String>,
         /// Show what would be done, and change nothing.
         #[arg(long)]
@@ -119,7 +120,7 @@ pub(super) enum Command {
     #[command(after_help = RELEASE_EXAMPLES)]
     Release {
         /// Name of the bridge.
-        #[arg(value_name = "BRIDGE")]
+        #[arg(value_name = "BRIDGE", value_parser = values::bridge)]
         name: String,
         /// Show what would be done, and change nothing.
         #[arg(long)]
@@ -127,6 +128,9 @@ pub(super) enum Command {
         /// Do not ask before it: needed where there is no terminal to ask at.
         #[arg(long, short)]
         yes: bool,
+        /// Succeed also where it is not there.
+        #[arg(long)]
+        if_exists: bool,
     },
     /// Show how the daemon's log is set, and set its level while it runs.
     #[command(subcommand)]

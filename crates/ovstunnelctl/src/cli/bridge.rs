@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use ovstunnel_api::{Bridge, BridgeList as Bridges, PutBridge};
 
 use super::bridge_args::{BridgeCommand, BridgeList, BridgeOrder, Setup};
+use super::removal::Removal;
 use super::{Failure, Report, confirm, show, watch};
 use crate::client::{Client, ClientError};
 
@@ -21,13 +22,13 @@ pub(super) async fn run(client: &Client, command: BridgeCommand, json: bool) -> 
         }
         BridgeCommand::Show { name } => Report::new(json, &client.bridge(&name).await?, show::bridge),
         BridgeCommand::Setup(setup) => set_up(client, setup, json).await,
-        BridgeCommand::Destroy { name, dry_run: true, .. } => {
-            Report::new(json, &client.dry_run().delete_bridge(&name).await?, show::plan)
-        }
-        BridgeCommand::Destroy { name, dry_run: false, yes } => {
+        BridgeCommand::Destroy { name, dry_run, yes, if_exists } => {
+            let removal = Removal { what: format!("bridge {name}"), if_exists, json };
+            if dry_run {
+                return removal.planned(&client.dry_run().delete_bridge(&name).await?);
+            }
             confirm::end_of_bridge(client, &name, yes).await?;
-            let answer = client.delete_bridge(&name).await?;
-            Report::new(json, &answer, |a| show::gone(&format!("bridge {name}"), a.outcome))
+            removal.done(&client.delete_bridge(&name).await?)
         }
     }
 }

@@ -132,6 +132,7 @@ pub(super) struct BridgeList {
 #[derive(Args, Debug)]
 pub(super) struct TunnelList {
     /// Only those of this bridge.
+    #[arg(value_parser = values::bridge)]
     pub(super) bridge: Option<String>,
     /// Only those that are so; several may be named, separated by commas.
     #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',')]
@@ -150,6 +151,7 @@ pub(super) enum BridgeCommand {
     /// Show one managed bridge with its tunnels and VIFs.
     Show {
         /// Name of the bridge.
+        #[arg(value_parser = values::bridge)]
         name: String,
     },
     /// Set a bridge up for a virtual network; make it, or adopt it where it is there. Repeating it is safe.
@@ -158,6 +160,7 @@ pub(super) enum BridgeCommand {
     /// adopted, or has more than one tunnel.
     Destroy {
         /// Name of the bridge.
+        #[arg(value_parser = values::bridge)]
         name: String,
         /// Show what would be done, and change nothing.
         #[arg(long)]
@@ -165,12 +168,16 @@ pub(super) enum BridgeCommand {
         /// Do not ask before it: needed where there is no terminal to ask at.
         #[arg(long, short)]
         yes: bool,
+        /// Succeed also where it is not there.
+        #[arg(long)]
+        if_exists: bool,
     },
 }
 
 #[derive(Args, Debug)]
 pub(super) struct Setup {
     /// Name of the bridge.
+    #[arg(value_parser = values::bridge)]
     pub(super) name: String,
     /// GRE key of the network, 1 to 2147483647.
     #[arg(long, allow_negative_numbers = true)]
@@ -232,18 +239,24 @@ pub(super) enum TunnelCommand {
     /// Destroy a tunnel.
     Destroy {
         /// Name of the bridge.
+        #[arg(value_parser = values::bridge)]
         bridge: String,
         /// Name of the tunnel's port, as `tunnel list` shows it.
+        #[arg(value_parser = values::port)]
         port: String,
         /// Show what would be done, and change nothing.
         #[arg(long)]
         dry_run: bool,
+        /// Succeed also where it is not there.
+        #[arg(long)]
+        if_exists: bool,
     },
 }
 
 #[derive(Args, Debug)]
 pub(super) struct Create {
     /// Name of the bridge.
+    #[arg(value_parser = values::bridge)]
     pub(super) bridge: String,
     /// Id of this host.
     #[arg(long, value_name = "ID", value_parser = values::id)]

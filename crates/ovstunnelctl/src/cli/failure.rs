@@ -25,6 +25,8 @@ pub(super) enum Failure {
     Pki(#[from] PkiError),
     #[error("{0}")]
     Usage(String),
+    #[error("{0} is not there, or not managed by ovstunnel; nothing was changed")]
+    NotThere(String),
     #[error("not confirmed; nothing was changed")]
     Declined,
     #[error("cannot start")]
@@ -82,6 +84,7 @@ impl Failure {
             Failure::Client(e) => e.code(),
             Failure::Pki(e) => e.code(),
             Failure::Usage(_) => "usage",
+            Failure::NotThere(_) => "not_found",
             Failure::Declined => "declined",
             Failure::File { .. } => "file_failed",
             Failure::Runtime(_) | Failure::Json(_) | Failure::Yaml(_) | Failure::Output(_) => "client_failed",
@@ -122,6 +125,10 @@ impl Failure {
         match self {
             Failure::Client(e) => e.hint(),
             Failure::Pki(e) => e.hint().map(str::to_owned),
+            Failure::NotThere(_) => Some(
+                "`ovstunnelctl bridge list` and `tunnel list` show what is there; with --if-exists this is a success"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

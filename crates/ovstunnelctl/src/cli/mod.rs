@@ -15,6 +15,7 @@ mod failure;
 mod log;
 mod pki;
 mod pki_args;
+mod removal;
 mod report;
 mod show;
 mod status;
@@ -32,6 +33,7 @@ pub use args::Cli;
 use args::{Bundle, Command, Doctor};
 use doctor::Asking;
 use failure::Failure;
+use removal::Removal;
 use report::Report;
 
 use crate::client::{Client, Endpoint};
@@ -82,13 +84,13 @@ async fn ask(client: &Client, endpoint: &Endpoint, command: Command, json: bool)
         }
         Command::Takeover { bridges, dry_run } => takeover::run(client, &bridges, dry_run, json).await,
         Command::Log(command) => log::run(client, command, json).await,
-        Command::Release { name, dry_run: true, .. } => {
-            Report::new(json, &client.dry_run().release_bridge(&name).await?, show::plan)
-        }
-        Command::Release { name, dry_run: false, yes } => {
+        Command::Release { name, dry_run, yes, if_exists } => {
+            let removal = Removal { what: format!("bridge {name}"), if_exists, json };
+            if dry_run {
+                return removal.planned(&client.dry_run().release_bridge(&name).await?);
+            }
             confirm::release(client, &name, yes).await?;
-            let answer = client.release_bridge(&name).await?;
-            Report::new(json, &answer, |a| show::released(&name, a.outcome))
+            removal.released(&name, &client.release_bridge(&name).await?)
         }
         // Needs no daemon and was run before there was a client.
         Command::Pki(command) => pki::run(&command, json),

@@ -6,6 +6,7 @@ use ovstunnel_api::{PostTunnel, Tunnel, TunnelState};
 use serde::Serialize;
 
 use super::bridge_args::{Create, TunnelCommand, TunnelList as Args, TunnelOrder};
+use super::removal::Removal;
 use super::{Failure, Report, show, watch};
 use crate::client::{Client, ClientError};
 
@@ -37,12 +38,12 @@ pub(super) async fn run(client: &Client, command: TunnelCommand, json: bool) -> 
             .await
         }
         TunnelCommand::Create(create) => create_tunnel(client, create, json).await,
-        TunnelCommand::Destroy { bridge, port, dry_run: true } => {
-            Report::new(json, &client.dry_run().delete_tunnel(&bridge, &port).await?, show::plan)
-        }
-        TunnelCommand::Destroy { bridge, port, dry_run: false } => {
-            let answer = client.delete_tunnel(&bridge, &port).await?;
-            Report::new(json, &answer, |a| show::gone(&format!("tunnel {port} of {bridge}"), a.outcome))
+        TunnelCommand::Destroy { bridge, port, dry_run, if_exists } => {
+            let removal = Removal { what: format!("tunnel {port} of {bridge}"), if_exists, json };
+            match dry_run {
+                true => removal.planned(&client.dry_run().delete_tunnel(&bridge, &port).await?),
+                false => removal.done(&client.delete_tunnel(&bridge, &port).await?),
+            }
         }
     }
 }

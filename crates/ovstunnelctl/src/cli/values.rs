@@ -25,6 +25,42 @@ pub(super) fn tunnel(text: &str) -> Result<PutTunnel, String> {
     }
 }
 
+/// Longest name of a network device, and so of a bridge: 15 bytes in Linux.
+const NAME_MAX: usize = 15;
+
+/// A bridge's name, by the daemon's rule: checked before a URL is made of it.
+pub(super) fn bridge(text: &str) -> Result<String, String> {
+    match text.len() <= NAME_MAX && plain(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "a bridge's name has 1 to {NAME_MAX} characters: letters, digits, '.', '_', '-', the first one a letter, a digit or '_'"
+        )),
+    }
+}
+
+/// The name of a tunnel's port. Those of the Python plugin may be longer than a device's.
+pub(super) fn port(text: &str) -> Result<String, String> {
+    match plain(text) {
+        true => Ok(text.to_owned()),
+        false => {
+            Err("a port's name has letters, digits, '.', '_', '-', the first one a letter, a digit or '_'".to_owned())
+        }
+    }
+}
+
+fn plain(name: &str) -> bool {
+    let first = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    name.starts_with(first) && name.chars().all(|c| first(c) || matches!(c, '.' | '-'))
+}
+
+/// The name of a device or network: any text that a line can show.
+pub(super) fn label(text: &str) -> Result<String, String> {
+    match text.is_empty() || text.chars().any(char::is_control) {
+        true => Err("a name has 1 character at least, and no control characters".to_owned()),
+        false => Ok(text.to_owned()),
+    }
+}
+
 /// A number of seconds, or a number with a unit; more than nothing.
 pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     let parsed = match text.parse::<u64>() {
@@ -63,6 +99,19 @@ mod tests {
         for bad in ["", "2", "=192.0.2.12", "2=", "="] {
             assert!(tunnel(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn names_are_those_that_the_daemon_takes() {
+        for good in ["xapi12", "_a", "9.x-y", "a-bridge-of-15c"] {
+            assert_eq!(bridge(good), Ok(good.to_owned()));
+        }
+        for bad in ["", ".", "..", "-a", "n\n2", "a b", "a/b", "a?x", "é", "a-bridge-of-16ch"] {
+            assert!(bridge(bad).is_err(), "{bad:?}");
+        }
+        assert!(port("t1001-a-name-of-a-host-that-is-long").is_ok());
+        assert!(port("n\t").is_err() && port("a/b").is_err());
+        assert!(label("Pool-wide eth0").is_ok() && label("n\n2").is_err() && label("").is_err());
     }
 
     #[test]

@@ -87,10 +87,12 @@ pub(super) fn readyz() -> Call {
     Call::new(Method::GET, &["readyz"])
 }
 
-/// Names that a URL cannot carry: an empty segment and the dot segments (also percent-encoded) make another path of it.
+/// Names that a URL cannot carry: an empty segment and the dot segments (also percent-encoded) make another path of it, and of
+/// control characters some are left out of a URL without a word, so that it names another thing.
 fn name<'a>(field: &'static str, value: &'a str) -> Result<&'a str, ClientError> {
     match value {
         "" | "." | ".." => Err(ClientError::Name { field, value: value.to_owned() }),
+        bad if bad.chars().any(char::is_control) => Err(ClientError::Name { field, value: value.to_owned() }),
         _ => Ok(value),
     }
 }
@@ -148,7 +150,7 @@ mod tests {
 
     #[test]
     fn names_that_would_change_the_route_are_refused() {
-        for bad in ["", ".", ".."] {
+        for bad in ["", ".", "..", "n\n2", "n\t", "\rn", "n\u{7f}"] {
             assert!(matches!(delete_bridge(bad), Err(ClientError::Name { field: "bridge", .. })), "{bad:?}");
             assert!(matches!(delete_tunnel("br0", bad), Err(ClientError::Name { field: "port", .. })), "{bad:?}");
         }

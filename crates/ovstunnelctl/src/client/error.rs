@@ -92,7 +92,7 @@ pub enum ClientError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// A name that no URL can carry.
-    #[error("`{value}` cannot be the name of a {field}")]
+    #[error("`{}` cannot be the name of a {field}", value.escape_default())]
     Name {
         /// What it was to name.
         field: &'static str,

@@ -6,7 +6,7 @@ use axum::{Extension, Json};
 use ovstunnel_api::{
     Bridge, BridgeAnswer, BridgeList, Changed, OutcomeAnswer, PostTunnel, Problem, PutBridge, TunnelAnswer,
 };
-use ovstunnel_core::{BridgeName, Change, PortName, View};
+use ovstunnel_core::{BridgeName, Change, Outcome, PortName, View};
 
 use super::{ChangeQuery, State, describe, planned, problem, status, validate};
 use crate::audit::Effect;
@@ -130,7 +130,7 @@ pub(super) async fn get_bridge(
 #[utoipa::path(delete, path = "/v1/bridges/{bridge}", tag = "bridges",
     params(("bridge" = String, Path, description = "Name of the bridge"), ChangeQuery),
     responses(
-        (status = 200, description = "Removed, or nothing was there", body = OutcomeAnswer),
+        (status = 200, description = "`removed`, or `unchanged` where nothing was there (`existed` is false)", body = OutcomeAnswer),
         (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`conflict`: not ours, or a VIF is still plugged", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`switch_refused`", body = Problem, content_type = "application/problem+json"),
@@ -151,7 +151,9 @@ pub(super) async fn delete_bridge(
 
 #[allow(clippy::unnecessary_wraps, reason = "the signature that `carry_out` takes")]
 pub(super) fn removed(done: Done, changes: Vec<Changed>) -> Result<Response, ApiError> {
-    Ok(Json(OutcomeAnswer { outcome: describe::outcome(done.outcome), changes }).into_response())
+    // Where it was there, at least its marks had to go.
+    let (outcome, existed) = (describe::outcome(done.outcome), done.outcome != Outcome::Unchanged);
+    Ok(Json(OutcomeAnswer { outcome, existed, changes }).into_response())
 }
 
 /// Create a tunnel.
@@ -199,7 +201,7 @@ pub(super) async fn post_tunnel(
         ChangeQuery,
     ),
     responses(
-        (status = 200, description = "Removed, or nothing was there", body = OutcomeAnswer),
+        (status = 200, description = "`removed`, or `unchanged` where nothing was there (`existed` is false)", body = OutcomeAnswer),
         (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`conflict`: bridge or port is not ours", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`switch_refused`", body = Problem, content_type = "application/problem+json"),

@@ -57,7 +57,7 @@ pub(super) async fn post_takeover(
 #[utoipa::path(post, path = "/v1/bridges/{bridge}/release", tag = "bridges",
     params(("bridge" = String, Path, description = "Name of the bridge"), ChangeQuery),
     responses(
-        (status = 200, description = "`removed`, or `unchanged` where nothing of ours was there; with `dry_run` a `PlanAnswer`", body = OutcomeAnswer),
+        (status = 200, description = "`removed`, or `unchanged` where nothing of ours was there (`existed` is false); with `dry_run` a `PlanAnswer`", body = OutcomeAnswer),
         (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`conflict`: its record is damaged", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`switch_refused`", body = Problem, content_type = "application/problem+json"),
