@@ -278,6 +278,9 @@ fn status_tells_monitoring_whether_all_is_well() {
     let ran = run(&mut well.ctl("status"));
     assert_eq!(ran.status, 0, "{}", ran.err);
     assert!(ran.out.contains("ready (") && ran.out.contains("3.1.0"), "{}", ran.out);
+    assert!(ran.out.contains("1 bridge is well") && !ran.out.contains("xapi12"), "{}", ran.out);
+    let all = run(&mut well.ctl("status --all")).out;
+    assert!(all.contains("xapi12") && !all.contains("--all"), "{all}");
     let json: Value = serde_json::from_str(&run(&mut well.ctl("status --json")).out).unwrap();
     assert_eq!((&json["ready"], &json["bridges"]), (&ready, &json!([bridge()])));
 

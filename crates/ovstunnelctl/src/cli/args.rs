@@ -78,7 +78,7 @@ const REMOTE: &str = "Another host, over HTTPS (these four stand before the comm
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Show whether the daemon is ready, and a summary of what it manages.
+    /// Show whether the daemon is ready, what it manages in numbers, and what of it needs attention.
     Status(Status),
     /// Say what is wrong with this host, why, and what to do about it; also where the daemon does not answer.
     #[command(after_help = DOCTOR_HELP)]
@@ -161,6 +161,9 @@ cut, with a marker. It works without the daemon, too.";
 
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct Status {
+    /// List all bridges, not only those that need attention.
+    #[arg(short, long)]
+    pub(super) all: bool,
     /// Read again each second, until it is interrupted.
     #[arg(short, long)]
     pub(super) watch: bool,

@@ -32,19 +32,26 @@ impl Status {
 
     /// Whether somebody has to look. What is only not known yet is not wrong.
     pub(super) fn wrong(&self) -> bool {
-        let bad = |b: &Bridge| {
-            let failed = b.health.state == HealthState::Failed || b.flows.state == FlowsState::Drifted;
-            failed || b.tunnels.iter().any(|t| t.state == TunnelState::Error)
-        };
         let host = self.ready.health.as_ref().is_some_and(|health| health.state == HealthState::Failed);
-        !self.ready.ready || host || self.bridges.as_ref().is_none_or(|all| all.iter().any(bad))
+        !self.ready.ready || host || self.bridges.as_ref().is_none_or(|all| all.iter().any(wrong))
     }
+}
+
+/// Whether something of a bridge is wrong.
+fn wrong(b: &Bridge) -> bool {
+    let failed = b.health.state == HealthState::Failed || b.flows.state == FlowsState::Drifted;
+    failed || b.tunnels.iter().any(|t| t.state == TunnelState::Error)
+}
+
+/// Whether somebody should look at a bridge: also where it works, but not as it should.
+pub(super) fn needs_attention(b: &Bridge) -> bool {
+    wrong(b) || b.health.state != HealthState::Ok
 }
 
 pub(super) async fn run(client: &Client, args: args::Status, json: bool) -> Result<Report, Failure> {
     watch::repeat(args.watch, async || {
         let status = Status::ask(client).await?;
-        Ok(Report::new(json, &status, show::status)?.wrong_if(status.wrong()))
+        Ok(Report::new(json, &status, |status| show::status(status, args.all))?.wrong_if(status.wrong()))
     })
     .await
 }

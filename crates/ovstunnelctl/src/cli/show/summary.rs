@@ -7,23 +7,24 @@ use ovstunnel_api::{
 
 use super::things::bridge_rows;
 use super::{Page, Tone};
-use crate::cli::status::Status;
+use crate::cli::status::{Status, needs_attention};
 
-/// `status`: what is there in numbers, then a table of the bridges.
-pub(in crate::cli) fn status(status: &Status) -> Page {
+/// `status`: what is there in numbers, then a table of the bridges that need attention, or of `all`.
+pub(in crate::cli) fn status(status: &Status, all: bool) -> Page {
     let mut page = Page::new();
-    write_status(&mut page, status);
+    write_status(&mut page, status, all);
     page
 }
 
-pub(super) fn write_status(page: &mut Page, status: &Status) {
+pub(super) fn write_status(page: &mut Page, status: &Status, all: bool) {
     let mut pairs = vec![
         ("Daemon", readiness(&status.ready, &status.daemon)),
         ("Open vSwitch", status.ready.ovs_version.clone().unwrap_or_else(|| "unknown".to_owned())),
     ];
     let Some(bridges) = &status.bridges else { return page.pairs(&pairs) };
     let tunnels: Vec<&Tunnel> = bridges.iter().flat_map(|b| &b.tunnels).collect();
-    pairs.push(("Bridges", bridges.len().to_string()));
+    let (attention, well): (Vec<&Bridge>, Vec<&Bridge>) = bridges.iter().partition(|bridge| needs_attention(bridge));
+    pairs.push(("Bridges", bridges_word(bridges.len(), attention.len())));
     pairs.push(("Tunnels", with_states(tunnels.iter().map(|t| t.state))));
     pairs.push(("VIFs", bridges.iter().map(|b| b.vifs.len()).sum::<usize>().to_string()));
     pairs.push(("Flows", all_flows(bridges)));
@@ -40,9 +41,27 @@ pub(super) fn write_status(page: &mut Page, status: &Status) {
     let reasons = status.ready.health.iter().flat_map(|health| &health.reasons);
     reasons.for_each(|reason| write_reason(page, reason));
     status.ready.warnings.iter().for_each(|warning| page.verdict(Tone::Warn, "WARNING:", &format!(" {warning}")));
-    if !bridges.is_empty() {
+    let shown = if all { bridges.iter().collect() } else { attention };
+    if !shown.is_empty() {
         page.line("");
-        bridge_rows(page, bridges, false);
+        bridge_rows(page, &shown, false);
+    }
+    if !all && !well.is_empty() {
+        page.line("");
+        page.line(format!(
+            "{} {} well: --all lists all.",
+            well.len(),
+            if well.len() == 1 { "bridge is" } else { "bridges are" }
+        ));
+    }
+}
+
+/// `12 (2 need attention)`
+fn bridges_word(all: usize, attention: usize) -> String {
+    match attention {
+        0 => all.to_string(),
+        1 => format!("{all} (1 needs attention)"),
+        several => format!("{all} ({several} need attention)"),
     }
 }
 

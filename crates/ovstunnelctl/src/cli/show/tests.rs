@@ -129,7 +129,23 @@ fn status_tells_of_what_is_wrong() {
     let wide = net("a-bridge-of-15c", 2_147_483_647, vec![tunnel(2, TunnelState::Up)], FlowsState::Drifted);
     let status = status(true, Some(vec![up, wide]));
     assert!(status.wrong());
-    insta::assert_snapshot!(page(|p| write_status(p, &status)));
+    insta::assert_snapshot!(page(|p| write_status(p, &status, false)));
+}
+
+#[test]
+fn status_lists_what_needs_attention_and_counts_the_rest() {
+    let well = |name: &str| net(name, 1, vec![tunnel(2, TunnelState::Up)], FlowsState::InSync);
+    let mut slow = well("degraded");
+    slow.health.state = HealthState::Degraded;
+    let status = status(true, Some(vec![well("a"), slow, well("b")]));
+    assert!(!status.wrong(), "it works");
+    let text = page(|p| write_status(p, &status, false));
+    assert!(text.contains("Bridges:       3 (1 needs attention)\n"), "{text}");
+    assert!(text.ends_with("\n2 bridges are well: --all lists all.\n"), "{text}");
+    let rows = |text: &str| text.lines().filter(|line| line.ends_with(" ok") || line.ends_with("degraded")).count();
+    assert_eq!(rows(&text), 1 + 1, "one bridge, and the health of the whole: {text}");
+    let all = page(|p| write_status(p, &status, true));
+    assert!(rows(&all) == 3 + 1 && !all.contains("--all"), "{all}");
 }
 
 #[test]
@@ -162,7 +178,7 @@ fn each_finding_has_its_reason_and_its_remedy() {
 fn status_says_why_it_is_not_ready() {
     let status = status(false, None);
     assert!(status.wrong());
-    insta::assert_snapshot!(page(|p| write_status(p, &status)));
+    insta::assert_snapshot!(page(|p| write_status(p, &status, false)));
 }
 
 #[test]
@@ -170,7 +186,7 @@ fn what_is_not_known_yet_is_not_wrong() {
     let pending = net("br0", 7, vec![tunnel(2, TunnelState::Pending)], FlowsState::Unknown);
     let status = status(true, Some(vec![pending]));
     assert!(!status.wrong());
-    insta::assert_snapshot!(page(|p| write_status(p, &status)));
+    insta::assert_snapshot!(page(|p| write_status(p, &status, false)));
 }
 
 #[test]

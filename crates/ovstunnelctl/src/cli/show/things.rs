@@ -22,7 +22,7 @@ pub(super) fn write_bridges(page: &mut Page, all: &[Bridge], wide: bool) {
     match (all.is_empty(), page.has_headers()) {
         (true, true) => page.line("No managed bridges."),
         (true, false) => {}
-        (false, _) => bridge_rows(page, all, wide),
+        (false, _) => bridge_rows(page, &all.iter().collect::<Vec<_>>(), wide),
     }
     if page.has_headers() && !wide {
         let worst = all.iter().filter_map(|bridge| bridge.health.reasons.first());
@@ -31,8 +31,8 @@ pub(super) fn write_bridges(page: &mut Page, all: &[Bridge], wide: bool) {
 }
 
 /// With `wide`, the reason of a bridge's health stands in its row.
-pub(super) fn bridge_rows(page: &mut Page, all: &[Bridge], wide: bool) {
-    let row = |b: &Bridge| {
+pub(super) fn bridge_rows(page: &mut Page, all: &[&Bridge], wide: bool) {
+    let row = |b: &&Bridge| {
         let mut cells = vec![
             b.name.clone(),
             key_word(b),
