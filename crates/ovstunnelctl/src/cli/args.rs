@@ -8,29 +8,15 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use reqwest::Url;
 
+use super::apply_args::{Apply, Edit, Export};
 use super::bridge_args::{BridgeCommand, TunnelCommand};
+use super::examples;
 use super::pki_args::PkiCommand;
 use super::values;
 
-const EXAMPLES: &str = "\
-Examples:
-  ovstunnelctl status
-  ovstunnelctl doctor
-  ovstunnelctl bridge setup xapi12 --key 1001 --host-id 1 --tunnel 2=192.0.2.12 --tunnel 3=192.0.2.13
-  ovstunnelctl bridge setup xapi12 --key 1001 --dry-run
-  ovstunnelctl tunnel create xapi12 --from 1 --to 4 --remote-ip 192.0.2.14
-  ovstunnelctl --json bridge list | jq '.bridges[].name'
-  ovstunnelctl --url https://host2:8443 --ca ca.crt --cert admin.crt --key admin.key status
-
-Exit status:
-  0  success
-  1  the daemon answered with an error, or something is wrong (status: not ready, a tunnel in error, flows drifted)
-  2  the command line is wrong, or the daemon cannot be reached or does not answer
-  doctor has its own: 0 nothing is wrong, 1 warnings, 2 failures";
-
 /// Operates ovstunneld: GRE tunnels between the Open vSwitch bridges of a cloud's hosts.
 #[derive(Debug, Parser)]
-#[command(name = "ovstunnelctl", version, after_help = EXAMPLES, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "ovstunnelctl", version, after_help = examples::ALL, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
     /// Print JSON: the API's own types on standard output, an error as a problem (RFC 9457) on standard error.
     #[arg(long, global = true, help_heading = GENERAL)]
@@ -81,10 +67,10 @@ pub(super) enum Command {
     /// Show whether the daemon is ready, what it manages in numbers, and what of it needs attention.
     Status(Status),
     /// Say what is wrong with this host, why, and what to do about it; also where the daemon does not answer.
-    #[command(after_help = DOCTOR_HELP)]
+    #[command(after_help = examples::DOCTOR)]
     Doctor(Doctor),
     /// Write one archive for a bug report: configuration, versions, rows and flows of our bridges, log, doctor; no keys.
-    #[command(after_help = BUNDLE_HELP)]
+    #[command(after_help = examples::SUPPORT_BUNDLE)]
     SupportBundle(Bundle),
     /// Show, set up and destroy the bridges of virtual networks.
     #[command(subcommand)]
@@ -92,6 +78,15 @@ pub(super) enum Command {
     /// Show, create and destroy single GRE tunnels.
     #[command(subcommand)]
     Tunnel(TunnelCommand),
+    /// Set several bridges up as files say, after showing what that changes. Repeating it is safe.
+    #[command(after_help = examples::APPLY)]
+    Apply(Apply),
+    /// Write bridges as YAML, or with --json as JSON, that `apply` reads.
+    #[command(after_help = examples::EXPORT)]
+    Export(Export),
+    /// Open a bridge in the editor (VISUAL, EDITOR, else vi), and apply what was changed.
+    #[command(after_help = examples::EDIT)]
+    Edit(Edit),
     /// Show address and MTU of a network device: what a tunnel's end point is taken from.
     Interface {
         /// A device or a bridge; on XenServer and XCP-ng also the name-label of a network.
@@ -106,7 +101,7 @@ pub(super) enum Command {
     },
     /// Take bridges over from CloudStack's Python plugin, on a running network: its marks and flows go, its bridges, tunnels
     /// and VIFs stay. Repeating it is safe.
-    #[command(after_help = TAKEOVER_EXAMPLES)]
+    #[command(after_help = examples::TAKEOVER)]
     Takeover {
         /// The bridges; all that are found when none is named.
         #[arg(value_name = "BRIDGE", value_parser = values::bridge)]
@@ -117,7 +112,7 @@ pub(super) enum Command {
     },
     /// Leave a plain bridge behind: its tunnels, and our marks and flows, go; the bridge, its VIFs and what is not ours stay.
     /// It asks before.
-    #[command(after_help = RELEASE_EXAMPLES)]
+    #[command(after_help = examples::RELEASE)]
     Release {
         /// Name of the bridge.
         #[arg(value_name = "BRIDGE", value_parser = values::bridge)]
@@ -139,25 +134,6 @@ pub(super) enum Command {
     #[command(subcommand)]
     Pki(PkiCommand),
 }
-
-const DOCTOR_HELP: &str = "\
-Examples:
-  ovstunnelctl doctor
-  ovstunnelctl doctor --probe-peers
-  ovstunnelctl --json doctor | jq -r '.findings[] | select(.level != \"ok\") | .check'
-
-Exit status, as monitoring takes it:
-  0  nothing is wrong
-  1  a warning: it works, but not as it should, or not for long
-  2  a failure: somebody has to act, or the daemon does not answer (also: the command line is wrong)";
-
-const BUNDLE_HELP: &str = "\
-Examples:
-  ovstunnelctl support-bundle
-  ovstunnelctl support-bundle -o /root/report.tar.gz
-
-The file is for its owner only and never overwrites one. Its texts have 24 MiB at most before they are packed; the longest are
-cut, with a marker. It works without the daemon, too.";
 
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct Status {
@@ -207,34 +183,10 @@ impl DaemonFiles {
     }
 }
 
-const TAKEOVER_EXAMPLES: &str = "\
-Examples:
-  ovstunnelctl takeover --dry-run
-  ovstunnelctl takeover
-  ovstunnelctl takeover xapi12 xapi13
-  ovstunnelctl --json takeover | jq '.bridges[] | select(.state == \"left\")'
-
-Exit status 1 also where a bridge was left as it is or the take-over of one failed.";
-
-const RELEASE_EXAMPLES: &str = "\
-Examples:
-  ovstunnelctl release xapi12 --dry-run
-  ovstunnelctl release xapi12 --yes
-
-VMs on the bridge reach each other as before, and no other host's. To remove a bridge: bridge destroy.";
-
-const LOG_EXAMPLES: &str = "\
-Examples:
-  ovstunnelctl log level
-  ovstunnelctl log level debug
-  ovstunnelctl log level info,ovstunnel_ovs=debug,ovstunneld::listen=trace
-
-A level that was set holds until the daemon reads its configuration again (SIGHUP, restart).";
-
 #[derive(Debug, Subcommand)]
 pub(super) enum LogCommand {
     /// Show the level of the log, or set it.
-    #[command(after_help = LOG_EXAMPLES)]
+    #[command(after_help = examples::LOG_LEVEL)]
     Level {
         /// off, error, warn, info, debug or trace; and after it, separated by commas, MODULE=LEVEL.
         #[arg(value_name = "DIRECTIVES")]

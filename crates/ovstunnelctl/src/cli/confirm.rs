@@ -21,10 +21,20 @@ pub(super) async fn set_of_tunnels(client: &Client, name: &str, new: &[PutTunnel
     }
     // Where nothing can be known of it, the request itself says why.
     let Ok(bridge) = client.bridge(name).await else { return Ok(()) };
+    removals(lost_tunnels(&bridge, new).as_slice(), yes)
+}
+
+/// The tunnels that a bridge loses with a new set of them, in words; none where it is not more than one.
+pub(super) fn lost_tunnels(bridge: &Bridge, new: &[PutTunnel]) -> Option<String> {
     let stays = |to: &str| new.iter().any(|tunnel| tunnel.to.to_string() == to);
-    let gone: Vec<&str> =
-        bridge.tunnels.iter().filter(|tunnel| !stays(&tunnel.to)).map(|tunnel| tunnel.port.as_str()).collect();
-    if gone.len() > 1 { ask(&format!("this removes {} of bridge {name}", counted(&gone))) } else { Ok(()) }
+    let gone = bridge.tunnels.iter().filter(|tunnel| !stays(&tunnel.to)).map(|tunnel| tunnel.port.as_str());
+    let gone: Vec<&str> = gone.collect();
+    (gone.len() > 1).then(|| format!("{} of bridge {}", counted(&gone), bridge.name))
+}
+
+/// Before all that goes, in words; where that is nothing, nobody is asked.
+pub(super) fn removals(words: &[String], yes: bool) -> Result<(), Failure> {
+    if yes || words.is_empty() { Ok(()) } else { ask(&format!("this removes {}", words.join("; "))) }
 }
 
 /// Before a bridge is destroyed.
@@ -48,7 +58,8 @@ pub(super) async fn release(client: &Client, name: &str, yes: bool) -> Result<()
     ask(&format!("this removes {}; the bridge stays and is nobody's", of_bridge(&bridge)))
 }
 
-fn of_bridge(bridge: &Bridge) -> String {
+/// All that goes with a bridge, in words.
+pub(super) fn of_bridge(bridge: &Bridge) -> String {
     let ports: Vec<&str> = bridge.tunnels.iter().map(|tunnel| tunnel.port.as_str()).collect();
     let adopted = if bridge.adopted { ", which was there before ovstunnel" } else { "" };
     format!("{} and our marks and flows of bridge {}{adopted}", counted(&ports), bridge.name)

@@ -27,6 +27,10 @@ pub(super) enum Failure {
     Usage(String),
     #[error("{0} is not there, or not managed by ovstunnel; nothing was changed")]
     NotThere(String),
+    #[error("{0}")]
+    Document(String),
+    #[error("the editor failed; nothing was changed")]
+    Editor(#[source] io::Error),
     #[error("not confirmed; nothing was changed")]
     Declined,
     #[error("cannot start")]
@@ -85,6 +89,8 @@ impl Failure {
             Failure::Pki(e) => e.code(),
             Failure::Usage(_) => "usage",
             Failure::NotThere(_) => "not_found",
+            Failure::Document(_) => "bad_document",
+            Failure::Editor(_) => "editor_failed",
             Failure::Declined => "declined",
             Failure::File { .. } => "file_failed",
             Failure::Runtime(_) | Failure::Json(_) | Failure::Yaml(_) | Failure::Output(_) => "client_failed",
@@ -125,6 +131,9 @@ impl Failure {
         match self {
             Failure::Client(e) => e.hint(),
             Failure::Pki(e) => e.hint().map(str::to_owned),
+            Failure::Document(_) => {
+                Some("`ovstunnelctl export` writes what `apply` reads; `apply --help` has an example".to_owned())
+            }
             Failure::NotThere(_) => Some(
                 "`ovstunnelctl bridge list` and `tunnel list` show what is there; with --if-exists this is a success"
                     .to_owned(),

@@ -4,6 +4,8 @@
 //! line is or the daemon cannot be reached (`doctor`: 1 warnings, 2 failures). What it must not do: decide anything that the
 //! daemon decides.
 
+mod apply;
+mod apply_args;
 mod args;
 mod bridge;
 mod bridge_args;
@@ -11,6 +13,7 @@ mod certificates;
 mod confirm;
 mod connection;
 mod doctor;
+mod examples;
 mod failure;
 mod log;
 mod pki;
@@ -76,6 +79,9 @@ async fn ask(client: &Client, endpoint: &Endpoint, command: Command, json: bool)
         }
         Command::Bridge(command) => bridge::run(client, command, json).await,
         Command::Tunnel(command) => tunnel::run(client, command, json).await,
+        Command::Apply(args) => apply::run(client, &args, json).await,
+        Command::Export(args) => apply::export(client, &args, json).await,
+        Command::Edit(args) => apply::edit(client, &args, json).await,
         Command::Interface { label } => Report::new(json, &client.interface(&label).await?, show::interface),
         Command::Reconcile { dry_run: true } => Report::new(json, &client.dry_run().reconcile().await?, show::plan),
         Command::Reconcile { dry_run: false } => {

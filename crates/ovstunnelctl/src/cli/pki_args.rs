@@ -5,21 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::values;
+use super::{examples, values};
 use crate::pki;
 
-const PKI_EXAMPLES: &str = "\
-Example:
-  ovstunnelctl pki init --dir pki
-  ovstunnelctl pki issue --dir pki --host host1 --address 192.0.2.11
-  ovstunnelctl pki issue --dir pki --client management
-  ovstunnelctl pki show pki
-  ovstunnelctl pki revoke --dir pki pki/management.crt
-
-No file is ever lost: `renew` keeps the old ones. Keep ca.key away from the hosts: they need only ca.crt and their own pair.";
-
 #[derive(Debug, Subcommand)]
-#[command(after_help = PKI_EXAMPLES)]
+#[command(after_help = examples::PKI)]
 pub(super) enum PkiCommand {
     /// Make a CA: ca.crt and ca.key.
     Init {
@@ -36,7 +26,7 @@ pub(super) enum PkiCommand {
     /// Issue a certificate from the CA: NAME.crt and NAME.key.
     Issue(Issue),
     /// Renew certificates for the same names, or the CA's own. The old files stay beside the new ones.
-    #[command(after_help = RENEW_HELP)]
+    #[command(after_help = examples::PKI_RENEW)]
     Renew(Renew),
     /// Show what certificates say: names, issuer, validity, key, fingerprint. Exit status 1 where one is not valid now.
     Show {
@@ -74,16 +64,6 @@ pub(super) struct Issue {
     #[arg(long, default_value_t = pki::LEAF_DAYS, value_parser = clap::value_parser!(u32).range(pki::LEAF_DAYS_ALLOWED))]
     pub(super) days: u32,
 }
-
-const RENEW_HELP: &str = "\
-Examples:
-  ovstunnelctl pki renew --dir pki host1 host2
-  ovstunnelctl pki renew --dir pki --due 60
-  ovstunnelctl pki renew --dir pki host1 --new-key
-  ovstunnelctl pki renew --dir pki --ca
-
-A certificate keeps its key: only NAME.crt changes, and NAME.key need not be in the directory. The CA always keeps its key,
-so all that it has issued stays good.";
 
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("which").required(true).args(["names", "due", "ca"]))]

@@ -1,0 +1,116 @@
+//! What stands below the options in each command's help: examples, and what they do not say.
+//!
+//! What it must not do: promise what is not there.
+
+pub(super) const ALL: &str = "\
+Examples:
+  ovstunnelctl status
+  ovstunnelctl doctor
+  ovstunnelctl bridge setup xapi12 --key 1001 --host-id 1 --tunnel 2=192.0.2.12 --tunnel 3=192.0.2.13
+  ovstunnelctl bridge setup xapi12 --key 1001 --dry-run
+  ovstunnelctl tunnel create xapi12 --from 1 --to 4 --remote-ip 192.0.2.14
+  ovstunnelctl --json bridge list | jq '.bridges[].name'
+  ovstunnelctl --url https://host2:8443 --ca ca.crt --cert admin.crt --key admin.key status
+
+Exit status:
+  0  success
+  1  the daemon answered with an error, or something is wrong (status: not ready, a tunnel in error, flows drifted)
+  2  the command line is wrong, or the daemon cannot be reached or does not answer
+  doctor has its own: 0 nothing is wrong, 1 warnings, 2 failures";
+
+pub(super) const DOCTOR: &str = "\
+Examples:
+  ovstunnelctl doctor
+  ovstunnelctl doctor --probe-peers
+  ovstunnelctl --json doctor | jq -r '.findings[] | select(.level != \"ok\") | .check'
+
+Exit status, as monitoring takes it:
+  0  nothing is wrong
+  1  a warning: it works, but not as it should, or not for long
+  2  a failure: somebody has to act, or the daemon does not answer (also: the command line is wrong)";
+
+pub(super) const SUPPORT_BUNDLE: &str = "\
+Examples:
+  ovstunnelctl support-bundle
+  ovstunnelctl support-bundle -o /root/report.tar.gz
+
+The file is for its owner only and never overwrites one. Its texts have 24 MiB at most before they are packed; the longest are
+cut, with a marker. It works without the daemon, too.";
+
+pub(super) const TAKEOVER: &str = "\
+Examples:
+  ovstunnelctl takeover --dry-run
+  ovstunnelctl takeover
+  ovstunnelctl takeover xapi12 xapi13
+  ovstunnelctl --json takeover | jq '.bridges[] | select(.state == \"left\")'
+
+Exit status 1 also where a bridge was left as it is or the take-over of one failed.";
+
+pub(super) const RELEASE: &str = "\
+Examples:
+  ovstunnelctl release xapi12 --dry-run
+  ovstunnelctl release xapi12 --yes
+
+VMs on the bridge reach each other as before, and no other host's. To remove a bridge: bridge destroy.";
+
+pub(super) const LOG_LEVEL: &str = "\
+Examples:
+  ovstunnelctl log level
+  ovstunnelctl log level debug
+  ovstunnelctl log level info,ovstunnel_ovs=debug,ovstunneld::listen=trace
+
+A level that was set holds until the daemon reads its configuration again (SIGHUP, restart).";
+
+pub(super) const PKI: &str = "\
+Example:
+  ovstunnelctl pki init --dir pki
+  ovstunnelctl pki issue --dir pki --host host1 --address 192.0.2.11
+  ovstunnelctl pki issue --dir pki --client management
+  ovstunnelctl pki show pki
+  ovstunnelctl pki revoke --dir pki pki/management.crt
+
+No file is ever lost: `renew` keeps the old ones. Keep ca.key away from the hosts: they need only ca.crt and their own pair.";
+
+pub(super) const PKI_RENEW: &str = "\
+Examples:
+  ovstunnelctl pki renew --dir pki host1 host2
+  ovstunnelctl pki renew --dir pki --due 60
+  ovstunnelctl pki renew --dir pki host1 --new-key
+  ovstunnelctl pki renew --dir pki --ca
+
+A certificate keeps its key: only NAME.crt changes, and NAME.key need not be in the directory. The CA always keeps its key,
+so all that it has issued stays good.";
+
+pub(super) const APPLY: &str = "\
+Examples:
+  ovstunnelctl apply -f bridges.yaml --dry-run
+  ovstunnelctl apply -f bridges/ --prune
+  ovstunnelctl export | ovstunnelctl --url https://host2:8443 apply -f -
+
+A file in YAML, which may have several documents, or in JSON:
+  bridges:
+    - name: xapi12
+      key: 1001
+      host_id: 1
+      ipv6: drop
+      tunnels:
+        - {to: 2, remote_ip: 192.0.2.12}
+        - {to: 3, remote_ip: 192.0.2.13}
+
+The fields are those of PUT /v1/bridges/{bridge}. What is left out stays as it is; `tunnels` is the complete set, others are removed;
+`uplink: null` ends the permission of an uplink. While the plan of one bridge is refused, nothing is changed.";
+
+pub(super) const EXPORT: &str = "\
+Examples:
+  ovstunnelctl export >bridges.yaml
+  ovstunnelctl export xapi12 xapi13
+  ovstunnelctl export --json | jq '.bridges | length'
+
+Bridges of VPCs are left out: their management server sets them up.";
+
+pub(super) const EDIT: &str = "\
+Examples:
+  ovstunnelctl edit xapi12
+  EDITOR=nano ovstunnelctl edit xapi12 --dry-run
+
+A text that is refused is kept, and it is said where.";
