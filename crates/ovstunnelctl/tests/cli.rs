@@ -349,7 +349,7 @@ fn a_wrong_command_line_asks_nobody_and_exits_with_2() {
     }
     assert!(daemon.asked().is_empty());
     let ran = run(ctl().args(["--url", "https://localhost:1", "--ca", "x", "status"]));
-    assert!(ran.status == 2 && ran.err.contains("--cert, --key"), "{}", ran.err);
+    assert!(ran.status == 2 && ran.err.contains("--cert, --client-key"), "{}", ran.err);
 }
 
 #[test]

@@ -180,8 +180,8 @@ fn files_that_are_of_no_use_are_named() {
         (status(&a.join("none"), &cert, &key), "--ca", "No such file"),
         (status(&key, &cert, &key), "--ca", "no certificate"),
         (status(&ca, &key, &key), "--cert", "no certificate"),
-        (status(&ca, &cert, &cert), "--key", "no private key"),
-        (status(&ca, &cert, &b.join("admin.key")), "--key", "KeyMismatch"),
+        (status(&ca, &cert, &cert), "--client-key", "no private key"),
+        (status(&ca, &cert, &b.join("admin.key")), "--client-key", "KeyMismatch"),
     ];
     for (ran, option, reason) in cases {
         assert_eq!(ran.status, 2);

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 
-use super::values;
+use super::{complete, values};
 
 #[derive(Args, Debug)]
 pub(super) struct Apply {
@@ -25,14 +26,14 @@ pub(super) struct Apply {
 #[derive(Args, Debug)]
 pub(super) struct Export {
     /// The bridges; all but those of VPCs when none is named.
-    #[arg(value_name = "BRIDGE", value_parser = values::bridge)]
+    #[arg(value_name = "BRIDGE", value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
     pub(super) bridges: Vec<String>,
 }
 
 #[derive(Args, Debug)]
 pub(super) struct Edit {
     /// Name of the bridge.
-    #[arg(value_parser = values::bridge)]
+    #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
     pub(super) bridge: String,
     /// Show what the edited text would do, and change nothing.
     #[arg(long)]

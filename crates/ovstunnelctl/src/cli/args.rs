@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::engine::ArgValueCandidates;
 use reqwest::Url;
 
 use super::apply_args::{Apply, Edit, Export};
 use super::bridge_args::{BridgeCommand, TunnelCommand};
+use super::complete::{self, Shell};
 use super::examples;
-use super::pki_args::PkiCommand;
+use super::pki_args::Pki;
 use super::values;
 
 /// Operates ovstunneld: GRE tunnels between the Open vSwitch bridges of a cloud's hosts.
@@ -33,7 +35,7 @@ pub struct Cli {
     pub(super) command: Command,
 }
 
-/// Which daemon is asked.
+/// Which daemon is asked: each of these may stand anywhere on the line.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Connection {
     /// The daemon's Unix socket; for root on the same host [default: /run/ovstunnel/ovstunneld.sock]
@@ -41,26 +43,35 @@ pub(super) struct Connection {
     #[arg(long, global = true, value_name = "PATH", help_heading = GENERAL)]
     pub(super) socket: Option<PathBuf>,
 
+    /// The daemon of another host, by its name in hosts.toml or its own; port 8443 unless the file says another [env:
+    /// OVSTUNNEL_HOST].
+    #[arg(long, global = true, value_name = "NAME", help_heading = REMOTE, add = ArgValueCandidates::new(complete::hosts))]
+    pub(super) host: Option<String>,
+
     /// The daemon of another host, as https://HOST:8443 [env: OVSTUNNEL_URL].
-    #[arg(long, conflicts_with = "socket", value_parser = crate::client::Endpoint::parse_url, help_heading = REMOTE)]
+    #[arg(long, global = true, value_parser = crate::client::Endpoint::parse_url, help_heading = REMOTE)]
     pub(super) url: Option<Url>,
 
     /// Certificate of the CA that the daemon's certificate must come from, PEM [env: OVSTUNNEL_CA].
-    #[arg(long, value_name = "FILE", help_heading = REMOTE)]
+    #[arg(long, global = true, value_name = "FILE", help_heading = REMOTE)]
     pub(super) ca: Option<PathBuf>,
 
     /// Client certificate, PEM [env: OVSTUNNEL_CERT].
-    #[arg(long, value_name = "FILE", help_heading = REMOTE)]
+    #[arg(long, global = true, value_name = "FILE", help_heading = REMOTE)]
     pub(super) cert: Option<PathBuf>,
 
     /// Private key of the client certificate, PEM [env: OVSTUNNEL_KEY].
-    #[arg(long, value_name = "FILE", help_heading = REMOTE)]
-    pub(super) key: Option<PathBuf>,
+    #[arg(long, global = true, value_name = "FILE", help_heading = REMOTE)]
+    pub(super) client_key: Option<PathBuf>,
+
+    /// What `--client-key` was called. Behind a command it is the GRE key.
+    #[arg(long = "key", hide = true, conflicts_with = "client_key")]
+    pub(super) old_key: Option<PathBuf>,
 }
 
 const GENERAL: &str = "General options";
 
-const REMOTE: &str = "Another host, over HTTPS (these four stand before the command)";
+const REMOTE: &str = "Another host, over HTTPS";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -104,7 +115,7 @@ pub(super) enum Command {
     #[command(after_help = examples::TAKEOVER)]
     Takeover {
         /// The bridges; all that are found when none is named.
-        #[arg(value_name = "BRIDGE", value_parser = values::bridge)]
+        #[arg(value_name = "BRIDGE", value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
         bridges: Vec<String>,
         /// Show what would be done, and change nothing.
         #[arg(long)]
@@ -115,7 +126,7 @@ pub(super) enum Command {
     #[command(after_help = examples::RELEASE)]
     Release {
         /// Name of the bridge.
-        #[arg(value_name = "BRIDGE", value_parser = values::bridge)]
+        #[arg(value_name = "BRIDGE", value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
         name: String,
         /// Show what would be done, and change nothing.
         #[arg(long)]
@@ -131,8 +142,37 @@ pub(super) enum Command {
     #[command(subcommand)]
     Log(LogCommand),
     /// Make the certificates for HTTPS: a CA, hosts' and clients' certificates.
-    #[command(subcommand)]
-    Pki(PkiCommand),
+    Pki(Pki),
+    /// Show the end of the daemon's log, on its own host; with --follow also what is added to it.
+    #[command(after_help = examples::LOGS)]
+    Logs(Logs),
+    /// Show the versions of this command, of the daemon, and of Open vSwitch.
+    #[command(after_help = examples::VERSION)]
+    Version {
+        /// Only of this command; asks no daemon.
+        #[arg(long)]
+        client: bool,
+    },
+    /// Write a script for a shell, with which it completes commands, options, and names of bridges and ports as they are now.
+    #[command(after_help = examples::COMPLETION)]
+    Completion {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Logs {
+    /// Go on with what is added, until it is interrupted.
+    #[arg(short, long)]
+    pub(super) follow: bool,
+    /// So many lines of the end.
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 100)]
+    pub(super) lines: usize,
+    /// The file [default: the one that the daemon names, else /var/log/ovstunnel.log].
+    #[arg(long, value_name = "FILE")]
+    pub(super) log: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Copy, Debug)]
@@ -209,8 +249,29 @@ mod tests {
     fn the_two_keys_do_not_meet() {
         let line = "ovstunnelctl --url https://h --ca a --cert b --key c bridge setup br0 --key 7";
         let cli = Cli::try_parse_from(line.split(' ')).unwrap();
-        assert_eq!(cli.connection.key, Some(PathBuf::from("c")));
+        assert_eq!(cli.connection.old_key, Some(PathBuf::from("c")));
         assert!(matches!(cli.command, Command::Bridge(BridgeCommand::Setup(Setup { key: 7, .. }))));
+    }
+
+    #[test]
+    fn the_connection_may_stand_anywhere() {
+        let lines = [
+            "ovstunnelctl --url https://h --ca a --cert b --client-key c bridge setup br0 --key 7",
+            "ovstunnelctl bridge --url https://h setup --ca a br0 --key 7 --cert b --client-key c",
+        ];
+        for line in lines {
+            let Connection { url, ca, cert, client_key, .. } = Cli::try_parse_from(line.split(' ')).unwrap().connection;
+            let path = |text: &str| Some(PathBuf::from(text));
+            assert!(url.is_some() && (ca, cert, client_key) == (path("a"), path("b"), path("c")), "{line}");
+        }
+    }
+
+    /// The host that a certificate is for is not one to be asked, and the CA to be renewed no file.
+    #[test]
+    fn pki_has_a_host_and_a_ca_of_its_own() {
+        let issue = Cli::try_parse_from("ovstunnelctl pki issue --dir d --host h".split(' ')).unwrap();
+        assert_eq!(issue.connection.host, None);
+        Cli::try_parse_from("ovstunnelctl pki renew --dir d --ca".split(' ')).unwrap();
     }
 
     #[test]

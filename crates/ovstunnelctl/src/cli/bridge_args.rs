@@ -1,11 +1,12 @@
 //! The command line of `bridge …` and `tunnel …`, and of lists in general.
 
 use clap::{Args, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCandidates;
 use ovstunnel_api::{HealthState, Id, Ipv6Policy, PutTunnel, TunnelState};
 
 use super::Failure;
 use super::report::Format;
-use super::values;
+use super::{complete, values};
 
 /// How a list is written.
 #[derive(Args, Clone, Copy, Debug)]
@@ -132,7 +133,7 @@ pub(super) struct BridgeList {
 #[derive(Args, Debug)]
 pub(super) struct TunnelList {
     /// Only those of this bridge.
-    #[arg(value_parser = values::bridge)]
+    #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
     pub(super) bridge: Option<String>,
     /// Only those that are so; several may be named, separated by commas.
     #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',')]
@@ -151,7 +152,7 @@ pub(super) enum BridgeCommand {
     /// Show one managed bridge with its tunnels and VIFs.
     Show {
         /// Name of the bridge.
-        #[arg(value_parser = values::bridge)]
+        #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
         name: String,
     },
     /// Set a bridge up for a virtual network; make it, or adopt it where it is there. Repeating it is safe.
@@ -160,7 +161,7 @@ pub(super) enum BridgeCommand {
     /// adopted, or has more than one tunnel.
     Destroy {
         /// Name of the bridge.
-        #[arg(value_parser = values::bridge)]
+        #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
         name: String,
         /// Show what would be done, and change nothing.
         #[arg(long)]
@@ -177,7 +178,7 @@ pub(super) enum BridgeCommand {
 #[derive(Args, Debug)]
 pub(super) struct Setup {
     /// Name of the bridge.
-    #[arg(value_parser = values::bridge)]
+    #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
     pub(super) name: String,
     /// GRE key of the network, 1 to 2147483647.
     #[arg(long, allow_negative_numbers = true)]
@@ -239,10 +240,10 @@ pub(super) enum TunnelCommand {
     /// Destroy a tunnel.
     Destroy {
         /// Name of the bridge.
-        #[arg(value_parser = values::bridge)]
+        #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
         bridge: String,
         /// Name of the tunnel's port, as `tunnel list` shows it.
-        #[arg(value_parser = values::port)]
+        #[arg(value_parser = values::port, add = ArgValueCandidates::new(complete::ports))]
         port: String,
         /// Show what would be done, and change nothing.
         #[arg(long)]
@@ -256,7 +257,7 @@ pub(super) enum TunnelCommand {
 #[derive(Args, Debug)]
 pub(super) struct Create {
     /// Name of the bridge.
-    #[arg(value_parser = values::bridge)]
+    #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
     pub(super) bridge: String,
     /// Id of this host.
     #[arg(long, value_name = "ID", value_parser = values::id)]

@@ -30,12 +30,12 @@ struct RenewedOne {
 }
 
 pub(super) fn renew(renew: &Renew, now: OffsetDateTime, json: bool) -> Result<Report, Failure> {
-    let renewed = match renew.ca {
+    let renewed = match renew.authority {
         true => vec![Authority::renew_authority(&renew.dir, renew.days.unwrap_or(pki::CA_DAYS), now)?],
         false => renew_leaves(renew, now)?,
     };
     let list = RenewedList { renewed: renewed.iter().map(told).collect() };
-    Report::new(json, &list, |list| renewed_page(list, renew.ca))
+    Report::new(json, &list, |list| renewed_page(list, renew.authority))
 }
 
 fn renew_leaves(renew: &Renew, now: OffsetDateTime) -> Result<Vec<Renewed>, Failure> {

@@ -5,48 +5,89 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use reqwest::Url;
+
 use super::args::Connection;
+use super::hosts::{Hosts, Known};
 use crate::client::{Endpoint, Identity};
 
-/// Decides between socket and URL, and completes the files of HTTPS. `env` looks a variable up; an empty one counts as
-/// not set. The error is a complaint about the command line.
+/// Decides between socket, URL and a host's name, and completes the files of HTTPS. `env` looks a variable up; an empty one counts
+/// as not set. The error is a complaint about the command line, the environment or the file of hosts.
 pub(super) fn resolve(args: &Connection, env: impl Fn(&str) -> Option<OsString>) -> Result<Endpoint, String> {
     let env = |name: &str| env(name).filter(|value| !value.is_empty());
-    if let Some(socket) = &args.socket {
-        return Ok(Endpoint::Unix(socket.clone()));
-    }
-    let url = match (&args.url, env("OVSTUNNEL_URL"), env("OVSTUNNEL_SOCKET")) {
-        (Some(url), _, _) => url.clone(),
-        (None, Some(_), Some(_)) => {
-            return Err(
-                "OVSTUNNEL_URL and OVSTUNNEL_SOCKET are both set; unset one, or give --url or --socket".to_owned()
-            );
+    match place(args, &env)? {
+        Place::Socket(socket) => Ok(Endpoint::Unix(socket)),
+        Place::Default if given(args) => {
+            let files = "--ca, --cert and --client-key are for HTTPS";
+            Err(format!("{files}: --url https://HOST:8443 or --host NAME is missing"))
         }
-        (None, Some(text), None) => {
-            Endpoint::parse_url(&text.to_string_lossy()).map_err(|e| format!("OVSTUNNEL_URL: {e}"))?
-        }
-        (None, None, socket) => return local(args, socket),
-    };
-    let file = |option: &Option<PathBuf>, name: &str| option.clone().or_else(|| env(name).map(PathBuf::from));
-    let files = (file(&args.ca, "OVSTUNNEL_CA"), file(&args.cert, "OVSTUNNEL_CERT"), file(&args.key, "OVSTUNNEL_KEY"));
-    match files {
-        (Some(ca), Some(cert), Some(key)) => Ok(Endpoint::Https { url, identity: Identity { ca, cert, key } }),
-        (ca, cert, key) => {
-            let given = [("--ca", ca), ("--cert", cert), ("--key", key)];
-            let missing: Vec<_> = given.iter().filter(|(_, file)| file.is_none()).map(|(option, _)| *option).collect();
-            Err(format!(
-                "HTTPS also needs {} (before the command), or the environment variables of the same names: OVSTUNNEL_CA, …",
-                missing.join(", ")
-            ))
-        }
+        Place::Default => Ok(Endpoint::default()),
+        Place::Url(url) => https(args, &env, Known { url, ca: None, cert: None, key: None }),
+        Place::Host(name) => https(args, &env, Hosts::load(&env)?.host(&name)?),
     }
 }
 
-fn local(args: &Connection, socket: Option<OsString>) -> Result<Endpoint, String> {
-    if args.ca.is_some() || args.cert.is_some() || args.key.is_some() {
-        return Err("--ca, --cert and --key are for HTTPS: --url https://HOST:8443 is missing".to_owned());
+/// Where the daemon is said to be.
+enum Place {
+    Socket(PathBuf),
+    Url(Url),
+    Host(String),
+    Default,
+}
+
+/// What the command line says, else what the environment says: one thing.
+fn place(args: &Connection, env: &impl Fn(&str) -> Option<OsString>) -> Result<Place, String> {
+    let one = |mut places: Vec<Place>, all: &str| match places.len() {
+        0 => Ok(None),
+        1 => Ok(places.pop()),
+        _ => Err(format!("more than one of {all} says where the daemon is; leave all but one out")),
+    };
+    let socket = args.socket.clone().map(Place::Socket);
+    let line = [socket, args.url.clone().map(Place::Url), args.host.clone().map(Place::Host)];
+    if let Some(place) = one(line.into_iter().flatten().collect(), "--socket, --url and --host")? {
+        return Ok(place);
     }
-    Ok(socket.map(|path| Endpoint::Unix(path.into())).unwrap_or_default())
+    let text = |name: &str| env(name).map(|value| value.to_string_lossy().into_owned());
+    let url = text("OVSTUNNEL_URL").map(|url| Endpoint::parse_url(&url).map_err(|e| format!("OVSTUNNEL_URL: {e}")));
+    let socket = env("OVSTUNNEL_SOCKET").map(|path| Place::Socket(path.into()));
+    let places = [socket, url.transpose()?.map(Place::Url), text("OVSTUNNEL_HOST").map(Place::Host)];
+    let place = one(places.into_iter().flatten().collect(), "OVSTUNNEL_SOCKET, OVSTUNNEL_URL and OVSTUNNEL_HOST")?;
+    Ok(match place {
+        // Files on the command line say that the socket of the environment is not meant.
+        Some(Place::Socket(_)) if given(args) => Place::Default,
+        place => place.unwrap_or(Place::Default),
+    })
+}
+
+/// Whether files of HTTPS are on the command line.
+fn given(args: &Connection) -> bool {
+    [&args.ca, &args.cert, &args.client_key, &args.old_key].iter().any(|file| file.is_some())
+}
+
+/// Completes the files: the command line before the environment before the file of hosts.
+fn https(args: &Connection, env: &impl Fn(&str) -> Option<OsString>, known: Known) -> Result<Endpoint, String> {
+    let file = |option: &Option<PathBuf>, name: &str, known: Option<PathBuf>| {
+        option.clone().or_else(|| env(name).map(PathBuf::from)).or(known)
+    };
+    let key = args.client_key.clone().or_else(|| args.old_key.clone());
+    let files = (
+        file(&args.ca, "OVSTUNNEL_CA", known.ca),
+        file(&args.cert, "OVSTUNNEL_CERT", known.cert),
+        file(&key, "OVSTUNNEL_KEY", known.key),
+    );
+    match files {
+        (Some(ca), Some(cert), Some(key)) => {
+            Ok(Endpoint::Https { url: known.url, identity: Identity { ca, cert, key } })
+        }
+        (ca, cert, key) => {
+            let given = [("--ca", ca), ("--cert", cert), ("--client-key", key)];
+            let missing: Vec<_> = given.iter().filter(|(_, file)| file.is_none()).map(|(option, _)| *option).collect();
+            let missing = missing.join(", ");
+            Err(format!(
+                "HTTPS also needs {missing}, or OVSTUNNEL_CA, OVSTUNNEL_CERT and OVSTUNNEL_KEY, or hosts.toml with `ca`, `cert` and `key`"
+            ))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -76,18 +117,40 @@ mod tests {
         assert_eq!(with(&https, &env).unwrap(), "https://host2:8443");
         env.push(("OVSTUNNEL_URL", "https://env"));
         assert_eq!(with(&socket, &env).unwrap(), "/x");
-        assert!(with(&none, &env).unwrap_err().contains("both set"));
+        assert!(with(&none, &env).unwrap_err().contains("more than one"));
         assert_eq!(with(&none, &[&FILES[..], &[("OVSTUNNEL_URL", "https://env")]].concat()).unwrap(), "https://env");
         assert_eq!(with(&none, &[("OVSTUNNEL_URL", "")]).unwrap(), crate::client::DEFAULT_SOCKET);
+    }
+
+    #[test]
+    fn a_host_is_in_the_file_or_called_by_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("hosts.toml");
+        std::fs::write(&file, "ca = 'a'\ncert = 'b'\nkey = 'c'\n[hosts.host2]\naddress = '192.0.2.2'\n").unwrap();
+        let hosts = ("OVSTUNNEL_HOSTS", file.to_str().unwrap());
+        let host = |name: &str| Connection { host: Some(name.to_owned()), ..Connection::default() };
+        assert_eq!(with(&host("host2"), &[hosts]).unwrap(), "https://192.0.2.2:8443");
+        assert_eq!(with(&host("other"), &[hosts]).unwrap(), "https://other:8443");
+        assert_eq!(
+            with(&Connection::default(), &[hosts, ("OVSTUNNEL_HOST", "host2")]).unwrap(),
+            "https://192.0.2.2:8443"
+        );
+        std::fs::write(&file, "[hosts.host2]\nadress = '192.0.2.2'\n").unwrap();
+        let error = with(&host("host2"), &[hosts]).unwrap_err();
+        assert!(error.contains("hosts.toml") && error.contains("adress") && !error.contains('\n'), "{error}");
+        assert!(with(&host("host2"), &[("OVSTUNNEL_HOSTS", "/none")]).unwrap_err().contains("/none"));
     }
 
     #[test]
     fn half_of_https_names_the_other_half() {
         let half = Connection { url: url(), ca: Some("a".into()), ..Connection::default() };
         let error = with(&half, &[]).unwrap_err();
-        assert!(error.contains("--cert, --key") && !error.contains("--ca"), "{error}");
-        let files = Connection { key: Some("c".into()), ..Connection::default() };
+        assert!(error.contains("--cert, --client-key,") && !error.contains("--ca"), "{error}");
+        let files = Connection { client_key: Some("c".into()), ..Connection::default() };
         assert!(with(&files, &[]).unwrap_err().contains("--url"));
+        assert!(with(&files, &[("OVSTUNNEL_SOCKET", "/x")]).unwrap_err().contains("--url"));
+        let both = Connection { url: url(), host: Some("h".into()), ..Connection::default() };
+        assert!(with(&both, &FILES).unwrap_err().contains("--socket, --url and --host"));
         assert!(with(&Connection::default(), &[("OVSTUNNEL_URL", "host")]).unwrap_err().starts_with("OVSTUNNEL_URL"));
     }
 }

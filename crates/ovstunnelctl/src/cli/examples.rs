@@ -10,7 +10,7 @@ Examples:
   ovstunnelctl bridge setup xapi12 --key 1001 --dry-run
   ovstunnelctl tunnel create xapi12 --from 1 --to 4 --remote-ip 192.0.2.14
   ovstunnelctl --json bridge list | jq '.bridges[].name'
-  ovstunnelctl --url https://host2:8443 --ca ca.crt --cert admin.crt --key admin.key status
+  ovstunnelctl --url https://host2:8443 --ca ca.crt --cert admin.crt --client-key admin.key status
 
 Exit status:
   0  success
@@ -114,3 +114,23 @@ Examples:
   EDITOR=nano ovstunnelctl edit xapi12 --dry-run
 
 A text that is refused is kept, and it is said where.";
+
+pub(super) const LOGS: &str = "\
+Examples:
+  ovstunnelctl logs
+  ovstunnelctl logs -n 20 --follow
+  ovstunnelctl logs --log /var/log/ovstunnel-audit.log";
+
+pub(super) const VERSION: &str = "\
+Examples:
+  ovstunnelctl version
+  ovstunnelctl version --json --host host2
+  ovstunnelctl version --client";
+
+pub(super) const COMPLETION: &str = "\
+Examples:
+  source <(ovstunnelctl completion bash)
+  ovstunnelctl completion zsh >~/.zfunc/_ovstunnelctl
+  ovstunnelctl completion fish >~/.config/fish/completions/ovstunnelctl.fish
+
+Write it again after an upgrade. Names are those of the daemon that the line means; where it does not answer, there are none.";

@@ -10,12 +10,15 @@ mod args;
 mod bridge;
 mod bridge_args;
 mod certificates;
+mod complete;
 mod confirm;
 mod connection;
 mod doctor;
 mod examples;
 mod failure;
+mod hosts;
 mod log;
+mod logs;
 mod pki;
 mod pki_args;
 mod removal;
@@ -26,6 +29,7 @@ mod support;
 mod takeover;
 mod tunnel;
 mod values;
+mod version;
 mod watch;
 
 use std::process::ExitCode;
@@ -43,6 +47,7 @@ use crate::client::{Client, Endpoint};
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    complete::answer();
     let cli = Cli::parse();
     let json = cli.json;
     match run(cli).and_then(|report| report.print()) {
@@ -56,8 +61,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<Report, Failure> {
-    if let Command::Pki(command) = &cli.command {
-        return pki::run(command, cli.json);
+    match &cli.command {
+        Command::Pki(pki) => return pki::run(&pki.command, cli.json),
+        Command::Completion { shell } => return complete::script(*shell).map(Report::raw),
+        Command::Version { client: true } => return version::client_alone(cli.json),
+        _ => {}
     }
     let endpoint = connection::resolve(&cli.connection, |name| std::env::var_os(name)).map_err(Failure::Usage)?;
     let client = Client::new(&endpoint, cli.timeout)?;
@@ -98,8 +106,11 @@ async fn ask(client: &Client, endpoint: &Endpoint, command: Command, json: bool)
             confirm::release(client, &name, yes).await?;
             removal.released(&name, &client.release_bridge(&name).await?)
         }
-        // Needs no daemon and was run before there was a client.
-        Command::Pki(command) => pki::run(&command, json),
+        Command::Logs(args) => logs::run(client, endpoint, &args).await,
+        Command::Version { .. } => version::run(client, json).await,
+        // They need no daemon and were run before there was a client.
+        Command::Pki(pki) => pki::run(&pki.command, json),
+        Command::Completion { shell } => complete::script(shell).map(Report::raw),
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) fn run(command: &PkiCommand, json: bool) -> Result<Report, Failure> {
 
 /// What was asked for; clap has seen to it that there is one of the two.
 fn leaf(issue: &Issue) -> Option<Leaf> {
-    let host = issue.host.clone().map(|name| (name, Role::Host { addresses: issue.addresses.clone() }));
+    let host = issue.for_host.clone().map(|name| (name, Role::Host { addresses: issue.addresses.clone() }));
     let (name, role) = host.or_else(|| issue.client.clone().map(|name| (name, Role::Client)))?;
     Some(Leaf { name, role, days: issue.days })
 }
@@ -121,7 +121,7 @@ fn issue_page(leaf: &Leaf, written: &Written, ca: &Path) -> Page {
         Role::Client => {
             page.line("Use it with:");
             page.line(format!(
-                "  ovstunnelctl --url https://HOST:8443 --ca {} --cert {} --key {} status",
+                "  ovstunnelctl --url https://HOST:8443 --ca {} --cert {} --client-key {} status",
                 path(ca),
                 path(&written.certificate),
                 path(&written.key)

@@ -4,12 +4,34 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use reqwest::Url;
 
 use super::{examples, values};
 use crate::pki;
 
-#[derive(Debug, Subcommand)]
+/// `pki` asks no daemon. The options that say which one are taken here and not passed on, since some of its commands have a --host
+/// or a --ca that means something else.
+#[derive(Args, Debug)]
 #[command(after_help = examples::PKI)]
+#[allow(dead_code, reason = "taken and not used")]
+pub(super) struct Pki {
+    #[arg(long, hide = true)]
+    socket: Option<PathBuf>,
+    #[arg(long, hide = true)]
+    host: Option<String>,
+    #[arg(long, hide = true, value_parser = crate::client::Endpoint::parse_url)]
+    url: Option<Url>,
+    #[arg(long, hide = true)]
+    ca: Option<PathBuf>,
+    #[arg(long, hide = true)]
+    cert: Option<PathBuf>,
+    #[arg(long, hide = true)]
+    client_key: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(super) command: PkiCommand,
+}
+
+#[derive(Debug, Subcommand)]
 pub(super) enum PkiCommand {
     /// Make a CA: ca.crt and ca.key.
     Init {
@@ -46,14 +68,14 @@ pub(super) enum PkiCommand {
 }
 
 #[derive(Args, Debug)]
-#[command(group = clap::ArgGroup::new("who").required(true).args(["host", "client"]))]
+#[command(group = clap::ArgGroup::new("who").required(true).args(["for_host", "client"]))]
 pub(super) struct Issue {
     /// Directory of the CA's files, and for the new ones.
     #[arg(long)]
     pub(super) dir: PathBuf,
     /// For the daemon on this host, which clients call by this DNS name (or address).
-    #[arg(long, value_name = "NAME")]
-    pub(super) host: Option<pki::Name>,
+    #[arg(long = "host", value_name = "NAME")]
+    pub(super) for_host: Option<pki::Name>,
     /// For a client of this name: a management server, an operator.
     #[arg(long, value_name = "NAME")]
     pub(super) client: Option<pki::Name>,
@@ -66,7 +88,7 @@ pub(super) struct Issue {
 }
 
 #[derive(Args, Debug)]
-#[command(group = clap::ArgGroup::new("which").required(true).args(["names", "due", "ca"]))]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["names", "due", "authority"]))]
 pub(super) struct Renew {
     /// Directory of the CA's files and of the certificates.
     #[arg(long)]
@@ -78,10 +100,10 @@ pub(super) struct Renew {
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(pki::LEAF_DAYS_ALLOWED))]
     pub(super) due: Option<u32>,
     /// The CA's own certificate.
-    #[arg(long)]
-    pub(super) ca: bool,
+    #[arg(long = "ca")]
+    pub(super) authority: bool,
     /// Make a new key, too: where the old one may be known to others.
-    #[arg(long, conflicts_with = "ca")]
+    #[arg(long, conflicts_with = "authority")]
     pub(super) new_key: bool,
     /// Lifetime from now on in days [default: 825, and 3650 for the CA]; never longer than the CA's.
     #[arg(long, value_parser = clap::value_parser!(u32).range(pki::CA_DAYS_ALLOWED))]

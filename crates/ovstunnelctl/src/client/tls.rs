@@ -24,8 +24,10 @@ pub(super) fn config(identity: Option<&Identity>) -> Result<ClientConfig, Client
     }
     let chain = certificates("--cert", &identity.cert)?;
     let key = PrivateKeyDer::from_pem_file(&identity.key)
-        .map_err(|e| ClientError::credentials("--key", &identity.key, PemFault::from(e)))?;
-    trusting(roots)?.with_client_auth_cert(chain, key).map_err(|e| ClientError::credentials("--key", &identity.key, e))
+        .map_err(|e| ClientError::credentials("--client-key", &identity.key, PemFault::from(e)))?;
+    trusting(roots)?
+        .with_client_auth_cert(chain, key)
+        .map_err(|e| ClientError::credentials("--client-key", &identity.key, e))
 }
 
 fn trusting(roots: RootCertStore) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, ClientError> {

@@ -130,7 +130,7 @@ pub fn runtime() -> Runtime {
 /// The built command, with nothing of the caller's environment that it listens to.
 pub fn ctl() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ovstunnelctl"));
-    for name in ["SOCKET", "URL", "CA", "CERT", "KEY"] {
+    for name in ["SOCKET", "URL", "HOST", "HOSTS", "CA", "CERT", "KEY"] {
         command.env_remove(format!("OVSTUNNEL_{name}"));
     }
     command
