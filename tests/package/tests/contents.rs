@@ -82,7 +82,13 @@ fn each_command_has_a_man_page_that_is_good() -> Result<()> {
     }
     let names: Vec<String> =
         pages.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
-    for name in ["ovstunneld.8.gz", "ovstunnelctl.1.gz", "ovstunnelctl-bridge-setup.1.gz", "ovstunnelctl-doctor.1.gz"] {
+    for name in [
+        "ovstunneld.8.gz",
+        "ovstunneld.toml.5.gz",
+        "ovstunnelctl.1.gz",
+        "ovstunnelctl-bridge-setup.1.gz",
+        "ovstunnelctl-doctor.1.gz",
+    ] {
         ensure!(names.iter().any(|there| there == name), "no {name} in {names:?}");
     }
     Ok(())

@@ -76,6 +76,7 @@ const REMOTE: &str = "Another host, over HTTPS";
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Show whether the daemon is ready, what it manages in numbers, and what of it needs attention.
+    #[command(after_help = examples::STATUS)]
     Status(Status),
     /// Say what is wrong with this host, why, and what to do about it; also where the daemon does not answer.
     #[command(after_help = examples::DOCTOR)]
@@ -99,12 +100,14 @@ pub(super) enum Command {
     #[command(after_help = examples::EDIT)]
     Edit(Edit),
     /// Show address and MTU of a network device: what a tunnel's end point is taken from.
+    #[command(after_help = examples::INTERFACE)]
     Interface {
         /// A device or a bridge; on XenServer and XCP-ng also the name-label of a network.
         #[arg(value_parser = values::label)]
         label: String,
     },
     /// Compare the switch with the record and repair it now.
+    #[command(after_help = examples::RECONCILE)]
     Reconcile {
         /// Show what would be done, and change nothing.
         #[arg(long)]

@@ -6,7 +6,7 @@ use ovstunnel_api::{HealthState, Id, Ipv6Policy, PutTunnel, TunnelState};
 
 use super::Failure;
 use super::report::Format;
-use super::{complete, values};
+use super::{complete, examples, values};
 
 /// How a list is written.
 #[derive(Args, Clone, Copy, Debug)]
@@ -148,17 +148,21 @@ pub(super) struct TunnelList {
 #[derive(Debug, Subcommand)]
 pub(super) enum BridgeCommand {
     /// List the managed bridges.
+    #[command(after_help = examples::BRIDGE_LIST)]
     List(BridgeList),
     /// Show one managed bridge with its tunnels and VIFs.
+    #[command(after_help = examples::BRIDGE_SHOW)]
     Show {
         /// Name of the bridge.
         #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
         name: String,
     },
     /// Set a bridge up for a virtual network; make it, or adopt it where it is there. Repeating it is safe.
+    #[command(after_help = examples::BRIDGE_SETUP)]
     Setup(Setup),
     /// Destroy a bridge. One that was adopted stays; its tunnels, and our marks and flows, go. It asks before one that was
     /// adopted, or has more than one tunnel.
+    #[command(after_help = examples::BRIDGE_DESTROY)]
     Destroy {
         /// Name of the bridge.
         #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
@@ -234,10 +238,13 @@ impl From<Ipv6> for Ipv6Policy {
 #[derive(Debug, Subcommand)]
 pub(super) enum TunnelCommand {
     /// List tunnels.
+    #[command(after_help = examples::TUNNEL_LIST)]
     List(TunnelList),
     /// Create a tunnel; the bridge's other tunnels stay. Repeating it is safe.
+    #[command(after_help = examples::TUNNEL_CREATE)]
     Create(Create),
     /// Destroy a tunnel.
+    #[command(after_help = examples::TUNNEL_DESTROY)]
     Destroy {
         /// Name of the bridge.
         #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]

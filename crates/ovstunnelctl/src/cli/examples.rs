@@ -134,3 +134,92 @@ Examples:
   ovstunnelctl completion fish >~/.config/fish/completions/ovstunnelctl.fish
 
 Write it again after an upgrade. Names are those of the daemon that the line means; where it does not answer, there are none.";
+
+pub(super) const STATUS: &str = "\
+Examples:
+  ovstunnelctl status
+  ovstunnelctl status --all
+  ovstunnelctl status --watch
+  ovstunnelctl status --json | jq -r '.bridges[] | select(.health.state != \"ok\") | .name'
+
+Exit status 1 where the daemon is not ready, or a bridge, its flows or a tunnel fail.";
+
+pub(super) const BRIDGE_LIST: &str = "\
+Examples:
+  ovstunnelctl bridge list --sort health
+  ovstunnelctl bridge list --state failed,degraded -o wide
+  ovstunnelctl bridge list -o json | jq '.bridges[].key'
+  ovstunnelctl bridge list -q | xargs -n 1 ovstunnelctl bridge show";
+
+pub(super) const BRIDGE_SHOW: &str = "\
+Examples:
+  ovstunnelctl bridge show xapi12
+  ovstunnelctl bridge show xapi12 --json | jq .health";
+
+pub(super) const BRIDGE_SETUP: &str = "\
+Examples:
+  ovstunnelctl bridge setup xapi12 --key 1001 --host-id 1 --tunnel 2=192.0.2.12 --tunnel 3=192.0.2.13
+  ovstunnelctl bridge setup xapi12 --key 1001 --no-tunnels --dry-run
+  ovstunnelctl bridge setup xapi12 --key 1001 --uplink eth1
+
+Several bridges at once: apply.";
+
+pub(super) const BRIDGE_DESTROY: &str = "\
+Examples:
+  ovstunnelctl bridge destroy xapi12 --dry-run
+  ovstunnelctl bridge destroy xapi12 --yes
+  ovstunnelctl bridge destroy xapi12 --yes --if-exists
+
+While a VIF is plugged it is refused. To leave a plain bridge behind, with its VIFs: release.";
+
+pub(super) const TUNNEL_LIST: &str = "\
+Examples:
+  ovstunnelctl tunnel list xapi12
+  ovstunnelctl tunnel list --state error -o wide
+  ovstunnelctl tunnel list --sort to --no-headers | awk '{print $5}'";
+
+pub(super) const TUNNEL_CREATE: &str = "\
+Examples:
+  ovstunnelctl tunnel create xapi12 --from 1 --to 4 --remote-ip 192.0.2.14
+  ovstunnelctl tunnel create xapi12 --from 1 --to 4 --remote-ip 192.0.2.14 --dry-run
+
+The complete set of tunnels: bridge setup, or apply.";
+
+pub(super) const TUNNEL_DESTROY: &str = "\
+Examples:
+  ovstunnelctl tunnel destroy xapi12 t1001-1-4
+  ovstunnelctl tunnel destroy xapi12 t1001-1-4 --if-exists";
+
+pub(super) const INTERFACE: &str = "\
+Examples:
+  ovstunnelctl interface eth0
+  ovstunnelctl interface 'Pool-wide network associated with eth0'
+  ovstunnelctl interface eth0 --json | jq .max_guest_mtu";
+
+pub(super) const RECONCILE: &str = "\
+Examples:
+  ovstunnelctl reconcile --dry-run
+  ovstunnelctl reconcile
+
+The daemon does so by itself at every interval. Exit status 1 where something could not be repaired.";
+
+pub(super) const PKI_INIT: &str = "\
+Examples:
+  ovstunnelctl pki init --dir pki
+  ovstunnelctl pki init --dir pki --name 'Example cloud' --days 1825";
+
+pub(super) const PKI_ISSUE: &str = "\
+Examples:
+  ovstunnelctl pki issue --dir pki --host host1 --address 192.0.2.11
+  ovstunnelctl pki issue --dir pki --client management --days 365";
+
+pub(super) const PKI_SHOW: &str = "\
+Examples:
+  ovstunnelctl pki show pki
+  ovstunnelctl pki show pki/host1.crt --json | jq '.certificates[0].days_left'";
+
+pub(super) const PKI_REVOKE: &str = "\
+Examples:
+  ovstunnelctl pki revoke --dir pki pki/management.crt
+
+Hosts take the list from the file that `client_crl` names, once it was copied there and the daemon was reloaded.";

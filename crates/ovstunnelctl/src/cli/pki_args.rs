@@ -34,6 +34,7 @@ pub(super) struct Pki {
 #[derive(Debug, Subcommand)]
 pub(super) enum PkiCommand {
     /// Make a CA: ca.crt and ca.key.
+    #[command(after_help = examples::PKI_INIT)]
     Init {
         /// Directory for the files; made, for its owner only, if it is not there.
         #[arg(long)]
@@ -46,17 +47,20 @@ pub(super) enum PkiCommand {
         days: u32,
     },
     /// Issue a certificate from the CA: NAME.crt and NAME.key.
+    #[command(after_help = examples::PKI_ISSUE)]
     Issue(Issue),
     /// Renew certificates for the same names, or the CA's own. The old files stay beside the new ones.
     #[command(after_help = examples::PKI_RENEW)]
     Renew(Renew),
     /// Show what certificates say: names, issuer, validity, key, fingerprint. Exit status 1 where one is not valid now.
+    #[command(after_help = examples::PKI_SHOW)]
     Show {
         /// Files, and directories of `.crt` and `.pem` files.
         #[arg(value_name = "PATH", required = true)]
         paths: Vec<PathBuf>,
     },
     /// Put a certificate on the CA's list of revoked ones, ca.crl, which hosts have as `client_crl`.
+    #[command(after_help = examples::PKI_REVOKE)]
     Revoke {
         /// Directory of the CA's files.
         #[arg(long)]

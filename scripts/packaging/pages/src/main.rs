@@ -1,16 +1,20 @@
 //! `ovstunnel-pages FOLDER`: writes the man pages and the shells' completions of our programs, for the packages.
 //!
-//! What it does: takes them from the same definitions that read the command lines, so that they cannot differ. What it must
-//! not do: be installed, or say anything of its own.
+//! What it does: takes them from the definitions that read the command lines, and from the configuration's reference, so that they
+//! cannot differ. What it must not do: be installed, or say of an option what the definitions do not say.
 
-use std::fs;
+mod configuration;
+mod sections;
+
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use clap_mangen::roff::Roff;
 
 /// Section of a daemon's man page; those of commands are in section 1.
 const DAEMONS: &str = "8";
@@ -37,9 +41,11 @@ fn write_all(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(&man)?;
     fs::create_dir_all(&completions)?;
     let (daemon, operator) = (ovstunneld::cli::Cli::command(), ovstunnelctl::cli::Cli::command());
-    Man::new(daemon.clone()).section(DAEMONS).generate_to(&man)?;
-    // One page for each command: `ovstunnelctl-bridge-show.1` and so on.
-    clap_mangen::generate_to(operator.clone(), &man)?;
+    write_page(daemon.clone(), DAEMONS, &sections::of_daemon(), &man)?;
+    let mut whole = operator.clone().disable_help_subcommand(true);
+    whole.build();
+    write_pages(&whole, &man)?;
+    configuration::page().to_writer(&mut File::create(man.join("ovstunneld.toml.5"))?)?;
     for mut command in [daemon, operator] {
         let name = command.get_name().to_owned();
         for shell in SHELLS {
@@ -47,4 +53,68 @@ fn write_all(folder: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// One page for each command: `ovstunnelctl-bridge-show.1` and so on.
+fn write_pages(command: &Command, folder: &Path) -> io::Result<()> {
+    command.get_subcommands().try_for_each(|sub| write_pages(sub, folder))?;
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name());
+    write_page(command.clone(), "1", &sections::of_command(name), folder)
+}
+
+/// A page, and what stands at its end.
+fn write_page(command: Command, section: &str, end: &Roff, folder: &Path) -> io::Result<()> {
+    let man = Man::new(command).section(section);
+    let mut file = File::create(folder.join(man.get_filename()))?;
+    man.render(&mut file)?;
+    end.to_writer(&mut file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_page_says_where_to_look_next() {
+        let folder = tempfile::tempdir().unwrap();
+        write_all(folder.path()).unwrap();
+        let page = |name: &str| fs::read_to_string(folder.path().join("man").join(name)).unwrap();
+        for section in ["FILES", "ENVIRONMENT", "\"SEE ALSO\""] {
+            for name in ["ovstunnelctl.1", "ovstunneld.8"] {
+                assert!(page(name).contains(&format!("\n.SH {section}\n")), "no {section} in {name}");
+            }
+        }
+        let mut pages = 0;
+        for file in fs::read_dir(folder.path().join("man")).unwrap() {
+            let name = file.unwrap().file_name().to_string_lossy().into_owned();
+            assert!(page(&name).contains("SEE ALSO"), "{name}");
+            pages += 1;
+        }
+        assert!(pages > 25, "{pages}");
+    }
+
+    #[test]
+    fn each_variable_and_each_key_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        write_all(folder.path()).unwrap();
+        let page = |name: &str| fs::read_to_string(folder.path().join("man").join(name)).unwrap();
+        let help = ovstunnelctl::cli::Cli::command().render_long_help().to_string();
+        let variables: Vec<&str> = help
+            .split(|c: char| !c.is_ascii_uppercase() && c != '_')
+            .filter(|word| word.starts_with("OVSTUNNEL_"))
+            .collect();
+        assert!(variables.len() >= 6, "{variables:?}");
+        for variable in variables {
+            assert!(page("ovstunnelctl.1").contains(&format!("\\fB{variable}\\fR")), "{variable}");
+        }
+        let reference = page("ovstunneld.toml.5");
+        for words in [".SH [api]", ".SH [[tls.clients]]", "\\fBlisten\\fR", "\\fBkey\\fR (", "\\fBvif_prefixes\\fR", "\\fBinterval\\fR"]
+        {
+            assert!(reference.contains(words), "no {words} in {reference}");
+        }
+        assert!(
+            !reference.contains('|') && !reference.contains("](") && !reference.contains('`'),
+            "no signs of Markdown"
+        );
+    }
 }
