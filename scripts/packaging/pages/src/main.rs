@@ -108,8 +108,14 @@ mod tests {
             assert!(page("ovstunnelctl.1").contains(&format!("\\fB{variable}\\fR")), "{variable}");
         }
         let reference = page("ovstunneld.toml.5");
-        for words in [".SH [api]", ".SH [[tls.clients]]", "\\fBlisten\\fR", "\\fBkey\\fR (", "\\fBvif_prefixes\\fR", "\\fBinterval\\fR"]
-        {
+        for words in [
+            ".SH [api]",
+            ".SH [[tls.clients]]",
+            "\\fBlisten\\fR",
+            "\\fBkey\\fR (",
+            "\\fBvif_prefixes\\fR",
+            "\\fBinterval\\fR",
+        ] {
             assert!(reference.contains(words), "no {words} in {reference}");
         }
         assert!(
