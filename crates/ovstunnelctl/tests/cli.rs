@@ -353,6 +353,22 @@ fn a_wrong_command_line_asks_nobody_and_exits_with_2() {
 }
 
 #[test]
+fn a_bad_number_is_told_in_words() {
+    let lines = [
+        ("bridge setup br0 --key x", "expected a whole number"),
+        ("tunnel create br0 --from 1 --to 2 --remote-ip 192.0.2.2 --key 1.5", "expected a whole number"),
+        ("logs -n many", "expected a whole number, not negative"),
+        ("pki issue --dir d --client c --days 826", "expected a whole number from 1 to 825"),
+        ("pki init --dir d --days ten", "expected a whole number from 1 to 7300"),
+    ];
+    for (args, words) in lines {
+        let ran = run(ctl().args(args.split(' ')));
+        assert_eq!((ran.status, ran.out.as_str()), (2, ""), "{args}");
+        assert!(ran.err.contains(words) && !ran.err.contains("digit"), "{args}: {}", ran.err);
+    }
+}
+
+#[test]
 fn help_and_version_are_there() {
     let ran = run(ctl().arg("--version"));
     assert_eq!((ran.status, ran.out.as_str()), (0, concat!("ovstunnelctl ", env!("CARGO_PKG_VERSION"), "\n")));

@@ -171,7 +171,7 @@ pub(super) struct Logs {
     #[arg(short, long)]
     pub(super) follow: bool,
     /// So many lines of the end.
-    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 100)]
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 100, value_parser = values::count)]
     pub(super) lines: usize,
     /// The file [default: the one that the daemon names, else /var/log/ovstunnel.log].
     #[arg(long, value_name = "FILE")]

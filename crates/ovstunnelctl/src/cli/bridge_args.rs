@@ -185,7 +185,7 @@ pub(super) struct Setup {
     #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
     pub(super) name: String,
     /// GRE key of the network, 1 to 2147483647.
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = values::whole)]
     pub(super) key: i64,
     /// UUID of the network.
     #[arg(long, value_name = "UUID")]
@@ -276,7 +276,7 @@ pub(super) struct Create {
     #[arg(long, value_name = "IP")]
     pub(super) remote_ip: String,
     /// GRE key; the bridge's own when not given.
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = values::whole)]
     pub(super) key: Option<i64>,
     /// Show what would be done, and change nothing.
     #[arg(long)]

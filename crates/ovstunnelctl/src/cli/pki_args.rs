@@ -43,7 +43,7 @@ pub(super) enum PkiCommand {
         #[arg(long, default_value = "ovstunnel CA", value_parser = values::common_name)]
         name: String,
         /// Lifetime in days.
-        #[arg(long, default_value_t = pki::CA_DAYS, value_parser = clap::value_parser!(u32).range(pki::CA_DAYS_ALLOWED))]
+        #[arg(long, default_value_t = pki::CA_DAYS, value_parser = values::within(pki::CA_DAYS_ALLOWED))]
         days: u32,
     },
     /// Issue a certificate from the CA: NAME.crt and NAME.key.
@@ -87,7 +87,7 @@ pub(super) struct Issue {
     #[arg(long = "address", value_name = "IP", conflicts_with = "client")]
     pub(super) addresses: Vec<IpAddr>,
     /// Lifetime in days, 825 at most; never longer than the CA's.
-    #[arg(long, default_value_t = pki::LEAF_DAYS, value_parser = clap::value_parser!(u32).range(pki::LEAF_DAYS_ALLOWED))]
+    #[arg(long, default_value_t = pki::LEAF_DAYS, value_parser = values::within(pki::LEAF_DAYS_ALLOWED))]
     pub(super) days: u32,
 }
 
@@ -101,7 +101,7 @@ pub(super) struct Renew {
     #[arg(value_name = "NAME")]
     pub(super) names: Vec<pki::Name>,
     /// All hosts' and clients' that run out within so many days.
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(pki::LEAF_DAYS_ALLOWED))]
+    #[arg(long, value_name = "DAYS", value_parser = values::within(pki::LEAF_DAYS_ALLOWED))]
     pub(super) due: Option<u32>,
     /// The CA's own certificate.
     #[arg(long = "ca")]
@@ -110,6 +110,6 @@ pub(super) struct Renew {
     #[arg(long, conflicts_with = "authority")]
     pub(super) new_key: bool,
     /// Lifetime from now on in days [default: 825, and 3650 for the CA]; never longer than the CA's.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(pki::CA_DAYS_ALLOWED))]
+    #[arg(long, value_parser = values::within(pki::CA_DAYS_ALLOWED))]
     pub(super) days: Option<u32>,
 }

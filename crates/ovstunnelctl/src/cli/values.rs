@@ -1,5 +1,6 @@
 //! Values of options, as far as their shape goes. Rules about keys, names and addresses are the daemon's.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ovstunnel_api::{Id, PutTunnel};
@@ -58,6 +59,25 @@ pub(super) fn label(text: &str) -> Result<String, String> {
     match text.is_empty() || text.chars().any(char::is_control) {
         true => Err("a name has 1 character at least, and no control characters".to_owned()),
         false => Ok(text.to_owned()),
+    }
+}
+
+/// A whole number; its range is the daemon's to judge.
+pub(super) fn whole(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| "expected a whole number".to_owned())
+}
+
+/// A number of things, 0 among them.
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "expected a whole number, not negative".to_owned())
+}
+
+/// A whole number of a range.
+pub(super) fn within(range: RangeInclusive<i64>) -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync {
+    move |text| {
+        let number = text.parse::<i64>().ok().filter(|number| range.contains(number));
+        let number = number.and_then(|number| u32::try_from(number).ok());
+        number.ok_or_else(|| format!("expected a whole number from {} to {}", range.start(), range.end()))
     }
 }
 

@@ -126,7 +126,7 @@ impl ClientError {
     pub(super) fn from_transport(error: &reqwest::Error, peer: &str, timeout: Duration) -> Self {
         let (peer, source) = (peer.to_owned(), Cause::innermost(error));
         if let Some(tls) = find::<rustls::Error>(error) {
-            return ClientError::Tls { peer, fault: TlsFault::of(tls), source: Cause(tls.to_string()) };
+            return ClientError::Tls { peer, fault: TlsFault::of(tls), source: Cause(super::tls::words(tls)) };
         }
         if error.is_connect() {
             let kind = find::<io::Error>(error).map(io::Error::kind);

@@ -27,7 +27,7 @@ pub(super) fn config(identity: Option<&Identity>) -> Result<ClientConfig, Client
         .map_err(|e| ClientError::credentials("--client-key", &identity.key, PemFault::from(e)))?;
     trusting(roots)?
         .with_client_auth_cert(chain, key)
-        .map_err(|e| ClientError::credentials("--client-key", &identity.key, e))
+        .map_err(|e| ClientError::credentials("--client-key", &identity.key, PemFault(words(&e))))
 }
 
 fn trusting(roots: RootCertStore) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, ClientError> {
@@ -59,6 +59,29 @@ impl From<rustls_pki_types::pem::Error> for PemFault {
             other => other.to_string(),
         })
     }
+}
+
+/// What went wrong, in words: some of the library's own are the names of its types.
+pub(super) fn words(error: &rustls::Error) -> String {
+    use CertificateError as E;
+    let text = match error {
+        rustls::Error::InconsistentKeys(_) => "the key does not belong to the certificate",
+        rustls::Error::InvalidCertificate(e) => match e {
+            E::UnknownIssuer => "the certificate is of an authority that is not trusted",
+            E::BadSignature => "the certificate was not signed by the authority that it names",
+            E::BadEncoding => "the certificate cannot be read",
+            E::Revoked => "the certificate was revoked",
+            E::InvalidPurpose | E::InvalidPurposeContext { .. } => "the certificate is not one for servers",
+            E::UnhandledCriticalExtension => "the certificate has a critical extension that is not known",
+            E::NotValidForName => "the certificate is for other names",
+            E::Expired => "the certificate has run out",
+            E::NotValidYet => "the certificate is not valid yet",
+            E::Other(cause) => return format!("the certificate cannot be used: {}", cause.0),
+            told => return told.to_string(),
+        },
+        told => return told.to_string(),
+    };
+    text.to_owned()
 }
 
 /// Why a handshake failed, as far as an operator can do something about it.
