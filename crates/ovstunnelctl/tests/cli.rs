@@ -148,6 +148,24 @@ fn what_is_not_there_is_not_removed() {
     }
 }
 
+#[test]
+fn a_vif_in_the_way_has_a_hint_of_its_own() {
+    let in_the_way = |what: &str| {
+        json!({
+            "type": "urn:ovstunnel:problem:conflict", "title": "Conflict", "status": 409, "code": "conflict",
+            "detail": "it is in the way", "in_the_way": what
+        })
+    };
+    for (what, hint) in [("vif1.0", "`ovstunnelctl release xapi12`"), ("xapi12", "`ovs-vsctl list-ports`")] {
+        let daemon = FakeDaemon::answering(vec![canned("DELETE /v1/bridges/xapi12", 409, in_the_way(what))]);
+        let ran = run(&mut daemon.ctl("bridge destroy xapi12 --yes"));
+        assert_eq!((ran.status, ran.out.as_str()), (1, ""));
+        assert!(ran.err.contains(&format!("in the way: {what}")) && ran.err.contains(hint), "{}", ran.err);
+        let ran = run(&mut daemon.ctl("bridge destroy xapi12 --yes --json"));
+        assert_eq!(serde_json::from_str::<Value>(&ran.err).unwrap(), in_the_way(what));
+    }
+}
+
 /// A URL would leave the line feed out, and name another bridge.
 #[test]
 fn a_name_is_checked_before_a_url_is_made_of_it() {

@@ -25,10 +25,12 @@ pub(super) async fn run(client: &Client, command: BridgeCommand, json: bool) -> 
         BridgeCommand::Destroy { name, dry_run, yes, if_exists } => {
             let removal = Removal { what: format!("bridge {name}"), if_exists, json };
             if dry_run {
-                return removal.planned(&client.dry_run().delete_bridge(&name).await?);
+                let plan = client.dry_run().delete_bridge(&name).await;
+                return removal.planned(&plan.map_err(|error| Failure::of_destroy(&name, error))?);
             }
             confirm::end_of_bridge(client, &name, yes).await?;
-            removal.done(&client.delete_bridge(&name).await?)
+            let answer = client.delete_bridge(&name).await;
+            removal.done(&answer.map_err(|error| Failure::of_destroy(&name, error))?)
         }
     }
 }

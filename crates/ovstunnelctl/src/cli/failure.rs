@@ -21,6 +21,9 @@ const CYAN: Style = AnsiColor::Cyan.on_default().bold();
 pub(super) enum Failure {
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// A bridge is not destroyed while this is on it.
+    #[error("{}", problem.title)]
+    Occupied { bridge: String, problem: Box<Problem> },
     #[error(transparent)]
     Pki(#[from] PkiError),
     #[error("{0}")]
@@ -58,6 +61,16 @@ struct LocalProblem<'a> {
 }
 
 impl Failure {
+    /// Why a bridge was not destroyed. Where a port on it is in the way, there is something else that can be done.
+    pub(super) fn of_destroy(bridge: &str, error: ClientError) -> Self {
+        match error {
+            ClientError::Problem(problem) if problem.in_the_way.as_ref().is_some_and(|port| port != bridge) => {
+                Failure::Occupied { bridge: bridge.to_owned(), problem }
+            }
+            other => Failure::Client(other),
+        }
+    }
+
     /// 1 where an answer came or no daemon was asked, 2 where there is none.
     pub(super) fn exit_status(&self) -> u8 {
         match self {
@@ -77,7 +90,9 @@ impl Failure {
 
     fn as_json(&self) -> String {
         let json = match self {
-            Failure::Client(ClientError::Problem(problem)) => serde_json::to_string_pretty(problem),
+            Failure::Client(ClientError::Problem(problem)) | Failure::Occupied { problem, .. } => {
+                serde_json::to_string_pretty(problem)
+            }
             _ => serde_json::to_string_pretty(&self.as_problem()),
         };
         json.unwrap_or_else(|e| e.to_string())
@@ -86,6 +101,7 @@ impl Failure {
     fn as_problem(&self) -> LocalProblem<'_> {
         let code = match self {
             Failure::Client(e) => e.code(),
+            Failure::Occupied { problem, .. } => problem.code.as_str(),
             Failure::Pki(e) => e.code(),
             Failure::Usage(_) => "usage",
             Failure::NotThere(_) => "not_found",
@@ -110,7 +126,7 @@ impl Failure {
 
     fn as_text(&self) -> String {
         let mut text = format!("{RED}Error:{RED:#} {}", printable(&self.to_string()));
-        if let Failure::Client(ClientError::Problem(problem)) = self {
+        if let Failure::Client(ClientError::Problem(problem)) | Failure::Occupied { problem, .. } = self {
             text.push_str(&problem_text(problem));
         }
         text.push('\n');
@@ -130,6 +146,9 @@ impl Failure {
     fn hint(&self) -> Option<String> {
         match self {
             Failure::Client(e) => e.hint(),
+            Failure::Occupied { bridge, .. } => {
+                Some(format!("to leave a plain bridge behind, with what is on it: `ovstunnelctl release {bridge}`"))
+            }
             Failure::Pki(e) => e.hint().map(str::to_owned),
             Failure::Document(_) => {
                 Some("`ovstunnelctl export` writes what `apply` reads; `apply --help` has an example".to_owned())
