@@ -5,5 +5,6 @@
 //! repeat the daemon's rules; a wrong value goes to the daemon, whose answer names field, rule and value.
 
 pub mod cli;
-pub mod client;
 pub mod pki;
+
+use ovstunnel_client as client;

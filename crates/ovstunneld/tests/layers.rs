@@ -10,16 +10,23 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Each crate of the product, with the crates of this workspace that it may use.
-const MAY_USE: [(&str, &[&str]); 5] = [
+const MAY_USE: [(&str, &[&str]); 6] = [
     ("ovstunnel-core", &[]),
     ("ovstunnel-ovs", &["ovstunnel-core"]),
     ("ovstunnel-api", &[]),
+    ("ovstunnel-client", &["ovstunnel-api"]),
     ("ovstunneld", &["ovstunnel-core", "ovstunnel-ovs", "ovstunnel-api"]),
-    ("ovstunnelctl", &["ovstunnel-api"]),
+    ("ovstunnelctl", &["ovstunnel-api", "ovstunnel-client"]),
 ];
 
 /// All that core may use of other people's crates: nothing that does I/O, knows the time or runs tasks.
 const CORE_USES: [&str; 7] = ["ipnet", "macaddr", "serde", "serde_json", "sha2", "thiserror", "uuid"];
+
+/// What must be nowhere in a crate's closure: all that it and those below it use, as the crate alone is built.
+const FREE_OF: [(&str, &[&str]); 2] = [
+    ("ovstunnel-client", &["clap", "axum", "ovstunnel-core", "ovstunnel-ovs"]),
+    ("ovstunnel-core", &["tokio"]),
+];
 
 /// The files that may run programs: the one for Open vSwitch, the VIF helper, which has the daemon's program look once where no
 /// daemon runs, and `edit`, which starts the operator's editor.
@@ -83,6 +90,29 @@ fn no_crate_uses_one_that_it_must_not() {
     crates.get_mut("ovstunnelctl").unwrap().1.push("ovstunnel-core".into());
     crates.get_mut("ovstunnel-core").unwrap().1.push("tokio".into());
     assert_eq!(breaches(&crates), ["ovstunnel-core -> tokio", "ovstunnelctl -> ovstunnel-core"]);
+}
+
+/// All crates that one is built with.
+fn closure(name: &str) -> Vec<String> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["tree", "--locked", "--package", name, "--edges", "normal", "--prefix", "none", "--format", "{p}"]);
+    let output = cargo.current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_is_built_for_a_crate_has_nothing_that_it_must_not() {
+    for (name, free_of) in FREE_OF {
+        let closure = closure(name);
+        assert!(closure.contains(&name.to_owned()) && closure.len() > 3, "{name}: {closure:?}");
+        for other in free_of {
+            assert!(!closure.contains(&(*other).to_owned()), "{name} is built with {other}");
+        }
+    }
+    // It would be seen.
+    assert!(closure("ovstunnelctl").contains(&"clap".to_owned()));
 }
 
 /// The Rust files in and under a folder.

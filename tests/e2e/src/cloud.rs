@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use ovstunnel_api::{BridgeAnswer, Id, Ipv6Policy, PutBridge, PutTunnel};
 use ovstunnel_lab::{Lab, Vm, VmSpec};
-use ovstunnelctl::client::Client;
+use ovstunnel_client::Client;
 use ovstunnelctl::pki::{Authority, Leaf, Role};
 use time::OffsetDateTime;
 

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use anyhow::{Context, Result, ensure};
 use ovstunnel_api::{Code, Id, PostTunnel, Problem, PutBridge, PutTunnel};
-use ovstunnelctl::client::ClientError;
+use ovstunnel_client::ClientError;
 
 /// The bridge of host id 1 with a tunnel to each of these hosts, host `n` at 192.0.2.`n`.
 pub fn tunnels_to(key: i64, hosts: &[u8]) -> PutBridge {

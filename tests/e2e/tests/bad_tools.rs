@@ -21,7 +21,7 @@ fn cloud(tag: &str, tools: &Toolbox) -> Result<Cloud> {
 fn put(
     cloud: &Cloud,
     hosts: &'static [u8],
-) -> Result<Result<ovstunnel_api::BridgeAnswer, ovstunnelctl::client::ClientError>> {
+) -> Result<Result<ovstunnel_api::BridgeAnswer, ovstunnel_client::ClientError>> {
     cloud.call(1, move |client| async move { client.put_bridge("xapi1", &tunnels_to(1001, hosts)).await })
 }
 

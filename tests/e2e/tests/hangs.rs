@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_api::{Code, FlowsState, Ipv6Policy, Level, Outcome};
 use ovstunnel_e2e::{Cloud, Network, NodeConfig, tunnel_to, tunnels_to};
 use ovstunnel_lab::{Host, wait_until};
-use ovstunnelctl::client::ClientError;
+use ovstunnel_client::ClientError;
 
 const SOON: Duration = Duration::from_secs(20);
 /// `[ovs] timeout`.

@@ -10,7 +10,7 @@ use ovstunnel_e2e::{
     Cloud, Mode, NodeConfig, Old, Toolbox, expect_state, flows_of_others, make_devices, tunnel_to, tunnels_to,
 };
 use ovstunnel_lab::{Host, wait_until};
-use ovstunnelctl::client::{Client, ClientError};
+use ovstunnel_client::{Client, ClientError};
 
 const VSCTL: &str = "ovs-vsctl";
 const OFCTL: &str = "ovs-ofctl";

@@ -55,7 +55,7 @@ fn body(key: i64) -> PutBridge {
     serde_json::from_value(serde_json::json!({"key": key, "host_id": 1})).expect("a body")
 }
 
-fn put(cloud: &Cloud, name: &str, body: PutBridge) -> Result<Result<Outcome, ovstunnelctl::client::ClientError>> {
+fn put(cloud: &Cloud, name: &str, body: PutBridge) -> Result<Result<Outcome, ovstunnel_client::ClientError>> {
     let name = name.to_owned();
     let answer = cloud.call(1, move |client| async move { client.put_bridge(&name, &body).await })?;
     Ok(answer.map(|answer| answer.outcome))
@@ -243,7 +243,7 @@ fn a_host_with_another_id_keeps_its_tunnels_and_loses_no_frame() -> Result<()> {
     };
     for (number, id) in [(1, "1"), (2, "2")] {
         set_up(number, id)?;
-        let client = move |client: ovstunnelctl::client::Client| async move {
+        let client = move |client: ovstunnel_client::Client| async move {
             let body = serde_json::json!({"key": 1001, "ipv6": "allow"});
             client.put_bridge("xapi1", &serde_json::from_value(body).expect("a body")).await
         };

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::engine::ArgValueCandidates;
-use reqwest::Url;
 
 use super::apply_args::{Apply, Edit, Export};
 use super::bridge_args::{BridgeCommand, TunnelCommand};
@@ -15,6 +14,7 @@ use super::complete::{self, Shell};
 use super::examples;
 use super::pki_args::Pki;
 use super::values;
+use crate::client::Url;
 
 /// Operates ovstunneld: GRE tunnels between the Open vSwitch bridges of a cloud's hosts.
 #[derive(Debug, Parser)]

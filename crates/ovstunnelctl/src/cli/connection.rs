@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use reqwest::Url;
+use crate::client::Url;
 
 use super::args::Connection;
 use super::hosts::{Hosts, Known};
@@ -99,7 +99,7 @@ mod tests {
         resolve(args, look).map(|endpoint| endpoint.to_string())
     }
 
-    fn url() -> Option<reqwest::Url> {
+    fn url() -> Option<crate::client::Url> {
         Some(Endpoint::parse_url("https://host2:8443").unwrap())
     }
 

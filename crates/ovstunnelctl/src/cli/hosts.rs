@@ -18,7 +18,7 @@ use std::fs;
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 
-use reqwest::Url;
+use crate::client::Url;
 use serde::Deserialize;
 
 use crate::client::Endpoint;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use reqwest::Url;
+use crate::client::Url;
 
 use super::{examples, values};
 use crate::pki;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ovstunnel_api::{ANSWERED_WITHIN, Code};
-use ovstunnelctl::client::{Client, ClientError, DEFAULT_SOCKET, Endpoint};
+use ovstunnel_client::{Client, ClientError, DEFAULT_SOCKET, Endpoint};
 
 use crate::request::Request;
 use crate::response::Response;

@@ -11,13 +11,10 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, ConfigBuilder, Ro
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::{ClientError, Identity};
+use crate::{Cause, ClientError, Identity};
 
-/// The configuration for `identity`; on a Unix socket (`None`) one that is never used, but that the HTTP client wants.
-pub(super) fn config(identity: Option<&Identity>) -> Result<ClientConfig, ClientError> {
-    let Some(identity) = identity else {
-        return Ok(trusting(RootCertStore::empty())?.with_no_client_auth());
-    };
+/// The configuration for `identity`.
+pub(super) fn config(identity: &Identity) -> Result<ClientConfig, ClientError> {
     let mut roots = RootCertStore::empty();
     for ca in certificates("--ca", &identity.ca)? {
         roots.add(ca).map_err(|e| ClientError::credentials("--ca", &identity.ca, e))?;
@@ -34,7 +31,7 @@ fn trusting(roots: RootCertStore) -> Result<ConfigBuilder<ClientConfig, WantsCli
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|e| ClientError::Setup { source: super::Cause::innermost(&e) })?;
+        .map_err(|e| ClientError::Setup { source: Cause::innermost(&e) })?;
     Ok(builder.with_root_certificates(roots))
 }
 

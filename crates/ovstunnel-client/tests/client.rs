@@ -2,13 +2,11 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 
-mod common;
-
 use std::time::Duration;
 
-use common::{FakeDaemon, NEVER, bridge, canned, foreign, plan, runtime, unavailable};
 use ovstunnel_api::{Code, Outcome, PutBridge};
-use ovstunnelctl::client::{Client, ClientError, DEFAULT_TIMEOUT, Endpoint};
+use ovstunnel_client::{Client, ClientError, DEFAULT_TIMEOUT, Endpoint};
+use ovstunnel_test_support::{FakeDaemon, NEVER, bridge, canned, foreign, plan, runtime, unavailable};
 use serde_json::{Value, json};
 
 fn client(daemon: &FakeDaemon, timeout: Duration) -> Client {

@@ -5,12 +5,14 @@
 
 use std::error::Error;
 use std::io;
+#[cfg(feature = "https")]
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ovstunnel_api::{Code, Problem};
 
-use super::TlsFault;
+#[cfg(feature = "https")]
+use crate::TlsFault;
 
 /// How much of an answer that is not ours is shown, in characters.
 const EXCERPT: usize = 200;
@@ -43,6 +45,7 @@ pub enum ClientError {
         source: Cause,
     },
     /// There is a connection, but no trust.
+    #[cfg(feature = "https")]
     #[error("no TLS with the daemon at {peer}")]
     Tls {
         /// URL.
@@ -82,6 +85,7 @@ pub enum ClientError {
         source: Option<serde_json::Error>,
     },
     /// A certificate or key file is of no use.
+    #[cfg(feature = "https")]
     #[error("cannot use {option} {}", path.display())]
     Credentials {
         /// The option that names the file.
@@ -108,6 +112,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    #[cfg(feature = "https")]
     pub(super) fn credentials(option: &'static str, path: &Path, source: impl Error + Send + Sync + 'static) -> Self {
         ClientError::Credentials { option, path: path.to_owned(), source: Box::new(source) }
     }
@@ -121,24 +126,21 @@ impl ClientError {
         ClientError::Unexpected { peer: peer.to_owned(), status, excerpt, source }
     }
 
-    /// Sorts an error of the HTTP client. TLS comes first: with TLS 1.3 a daemon's refusal of our certificate arrives
-    /// only after the handshake, so that it looks like a connection that broke.
-    pub(super) fn from_transport(error: &reqwest::Error, peer: &str, timeout: Duration) -> Self {
+    /// Sorts an error of the HTTP client, which was connecting or not. TLS comes first: with TLS 1.3 a daemon's refusal of
+    /// our certificate arrives only after the handshake, so that it looks like a connection that broke.
+    pub(super) fn from_transport(error: &(dyn Error + 'static), connecting: bool, peer: &str) -> Self {
         let (peer, source) = (peer.to_owned(), Cause::innermost(error));
+        #[cfg(feature = "https")]
         if let Some(tls) = find::<rustls::Error>(error) {
             return ClientError::Tls { peer, fault: TlsFault::of(tls), source: Cause(super::tls::words(tls)) };
         }
-        if error.is_connect() {
-            let kind = find::<io::Error>(error).map(io::Error::kind);
-            return ClientError::Unreachable { peer, kind, source };
+        match connecting {
+            true => {
+                let kind = find::<io::Error>(error).map(io::Error::kind);
+                ClientError::Unreachable { peer, kind, source }
+            }
+            false => ClientError::BrokenOff { peer, source },
         }
-        if error.is_timeout() {
-            return ClientError::NoAnswer { peer, timeout };
-        }
-        if error.is_builder() {
-            return ClientError::Setup { source };
-        }
-        ClientError::BrokenOff { peer, source }
     }
 
     /// The daemon's problem, where it is one.
@@ -159,10 +161,12 @@ impl ClientError {
         match self {
             ClientError::Problem(_) => "problem",
             ClientError::Unreachable { .. } => "daemon_unreachable",
+            #[cfg(feature = "https")]
             ClientError::Tls { .. } => "tls_failed",
             ClientError::NoAnswer { .. } => "no_answer",
             ClientError::BrokenOff { .. } => "connection_broken",
             ClientError::Unexpected { .. } => "unexpected_answer",
+            #[cfg(feature = "https")]
             ClientError::Credentials { .. } => "bad_credentials",
             ClientError::Name { .. } => "bad_name",
             ClientError::Setup { .. } => "client_failed",
@@ -174,6 +178,7 @@ impl ClientError {
         let text = match self {
             ClientError::Problem(problem) => return problem_hint(problem),
             ClientError::Unreachable { kind, peer, .. } => unreachable_hint(*kind, peer),
+            #[cfg(feature = "https")]
             ClientError::Tls { fault, .. } => fault.hint(),
             // With TLS 1.3 a refusal of our certificate comes after the handshake; where the daemon closes at once, only a
             // broken connection is left of it.
@@ -185,6 +190,7 @@ impl ClientError {
                 "whether a change took effect is not known; the same request can be sent again without harm"
             }
             ClientError::Unexpected { .. } => "is something else listening there, or a daemon of another version?",
+            #[cfg(feature = "https")]
             ClientError::Credentials { .. } => "`ovstunnelctl pki init` and `pki issue` make such files",
             ClientError::Name { .. } | ClientError::Setup { .. } => return None,
         };
@@ -245,6 +251,7 @@ fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
 mod tests {
     use super::*;
 
+    #[cfg(feature = "https")]
     #[test]
     fn the_cause_inside_an_io_error_is_found() {
         let outer = io::Error::other(io::Error::other(rustls::Error::NoCertificatesPresented));

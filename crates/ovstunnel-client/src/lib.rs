@@ -1,4 +1,4 @@
-//! A typed client of a daemon's API, for the command, the tests and the demo.
+//! A typed client of a daemon's API, for every program that asks one.
 //!
 //! What it does: one method for each route, on the Unix socket or over HTTPS; errors keep the daemon's [`Problem`] as it
 //! was. What it must not do: repeat a request (only the caller knows whether that is wanted), follow a redirect, use a
@@ -7,8 +7,13 @@
 mod call;
 mod endpoint;
 mod error;
+#[cfg(feature = "https")]
+mod https;
+#[cfg(feature = "https")]
 mod tls;
+mod transport;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ovstunnel_api::{
@@ -16,29 +21,27 @@ use ovstunnel_api::{
     PluginArguments, PostTunnel, Problem, PutBridge, PutLog, Ready, ReconcileAnswer, SupportAnswer, TakeoverAnswer,
     TakeoverPlan, TakeoverRequest, TunnelAnswer,
 };
-use reqwest::{StatusCode, Url, header, redirect};
+use http::StatusCode;
 use serde::de::DeserializeOwned;
 
 use call::Call;
-pub use endpoint::{DEFAULT_SOCKET, Endpoint, Identity};
+pub use endpoint::{DEFAULT_SOCKET, Endpoint};
+#[cfg(feature = "https")]
+pub use endpoint::Identity;
 pub use error::{Cause, ClientError};
+#[cfg(feature = "https")]
 pub use tls::TlsFault;
+use transport::Transport;
+#[cfg(feature = "https")]
+pub use url::Url;
 
 /// How long a request may take unless told otherwise: longer than the 30 s that the daemon gives its own commands, so
 /// that the daemon's explanation arrives before the client gives up.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// A host that does not answer at all is noticed earlier than one that works on an answer.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// A connection to one daemon. Cheap to clone; requests may run side by side.
 #[derive(Clone, Debug)]
-pub struct Client {
-    http: reqwest::Client,
-    base: Url,
-    peer: String,
-    timeout: Duration,
-}
+pub struct Client(Transport);
 
 impl Client {
     /// Gets ready to ask the daemon at `endpoint`; nothing is sent yet. `timeout` bounds each request as a whole.
@@ -46,24 +49,22 @@ impl Client {
     /// # Errors
     /// When a certificate or key file cannot be read or used.
     pub fn new(endpoint: &Endpoint, timeout: Duration) -> Result<Self, ClientError> {
-        let builder = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .user_agent(concat!("ovstunnelctl/", env!("CARGO_PKG_VERSION")))
-            .timeout(timeout)
-            .connect_timeout(timeout.min(CONNECT_TIMEOUT))
-            .tls_backend_preconfigured(tls::config(endpoint.identity())?);
-        let builder = match endpoint {
-            Endpoint::Unix(path) => builder.unix_socket(path.as_path()),
-            Endpoint::Https { .. } => builder.https_only(true),
-        };
-        let http = builder.build().map_err(|e| ClientError::Setup { source: Cause::innermost(&e) })?;
-        Ok(Client { http, base: endpoint.base(), peer: endpoint.to_string(), timeout })
+        match endpoint {
+            Endpoint::Unix(socket) => Ok(Client::unix(socket, timeout)),
+            #[cfg(feature = "https")]
+            Endpoint::Https { url, identity } => Ok(Client(https::transport(url, identity, timeout)?)),
+        }
+    }
+
+    /// Gets ready to ask the daemon of this host on its Unix socket. A program that asks in no other way has nothing of TLS
+    /// in it.
+    pub fn unix(socket: impl Into<PathBuf>, timeout: Duration) -> Self {
+        Client(Transport::unix(socket.into(), timeout))
     }
 
     /// Where the daemon is, for a person: the socket's path or the URL.
     pub fn peer(&self) -> &str {
-        &self.peer
+        self.0.peer()
     }
 
     /// The same changing requests, answered with their plan; nothing is changed.
@@ -151,13 +152,13 @@ impl Client {
 
     /// `GET /healthz`: the daemon is alive. The answer has no content that matters.
     pub async fn healthz(&self) -> Result<(), ClientError> {
-        let (status, body) = self.exchange(call::healthz()).await?;
+        let (status, body) = self.0.exchange(call::healthz()).await?;
         if status.is_success() { Ok(()) } else { Err(self.refused(status, &body)) }
     }
 
     /// `GET /readyz`: whether the switch can be reached and was reconciled. Not being ready is an answer, not an error.
     pub async fn readyz(&self) -> Result<Ready, ClientError> {
-        let (status, body) = self.exchange(call::readyz()).await?;
+        let (status, body) = self.0.exchange(call::readyz()).await?;
         // Not ready comes with status 503 and the same body, so that a load balancer understands it too.
         match serde_json::from_slice(&body) {
             Ok(ready) => Ok(ready),
@@ -167,24 +168,11 @@ impl Client {
     }
 
     async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, ClientError> {
-        let (status, body) = self.exchange(call).await?;
+        let (status, body) = self.0.exchange(call).await?;
         if !status.is_success() {
             return Err(self.refused(status, &body));
         }
         serde_json::from_slice(&body).map_err(|e| self.unexpected(status, &body, Some(e)))
-    }
-
-    async fn exchange(&self, call: Call) -> Result<(StatusCode, Vec<u8>), ClientError> {
-        let failed = |e: reqwest::Error| ClientError::from_transport(&e, &self.peer, self.timeout);
-        let mut request = self.http.request(call.method.clone(), call.url(&self.base));
-        request = request.header(header::ACCEPT, "application/json, application/problem+json");
-        if let Some(body) = call.body {
-            request = request.header(header::CONTENT_TYPE, "application/json").body(body);
-        }
-        let response = request.send().await.map_err(failed)?;
-        let status = response.status();
-        let body = response.bytes().await.map_err(failed)?;
-        Ok((status, body.to_vec()))
     }
 
     fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
@@ -195,7 +183,7 @@ impl Client {
     }
 
     fn unexpected(&self, status: StatusCode, body: &[u8], source: Option<serde_json::Error>) -> ClientError {
-        ClientError::unexpected(&self.peer, status.as_u16(), body, source)
+        ClientError::unexpected(self.peer(), status.as_u16(), body, source)
     }
 }
 

@@ -5,12 +5,14 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use reqwest::Url;
+#[cfg(feature = "https")]
+use url::Url;
 
 /// The daemon's Unix socket as configured unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/ovstunnel/ovstunneld.sock";
 
 /// The files of mutual TLS, all PEM.
+#[cfg(feature = "https")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Certificates of the CAs that the daemon's certificate must come from; no other CA is trusted.
@@ -27,6 +29,7 @@ pub enum Endpoint {
     /// The Unix socket, for root on the same host.
     Unix(PathBuf),
     /// HTTPS with a client certificate.
+    #[cfg(feature = "https")]
     Https {
         /// `https://host:port`.
         url: Url,
@@ -35,6 +38,7 @@ pub enum Endpoint {
     },
 }
 
+#[cfg(feature = "https")]
 impl Endpoint {
     /// Reads `https://host[:port]`.
     ///
@@ -53,23 +57,6 @@ impl Endpoint {
         }
         Ok(url)
     }
-
-    /// The URL below which the routes are. On the Unix socket its host is a word that nobody looks up.
-    pub(super) fn base(&self) -> Url {
-        match self {
-            Endpoint::Https { url, .. } => url.clone(),
-            // A constant that a test parses; there is no other way to write one.
-            #[allow(clippy::expect_used)]
-            Endpoint::Unix(_) => Url::parse("http://localhost/").expect("a valid URL"),
-        }
-    }
-
-    pub(super) fn identity(&self) -> Option<&Identity> {
-        match self {
-            Endpoint::Unix(_) => None,
-            Endpoint::Https { identity, .. } => Some(identity),
-        }
-    }
 }
 
 impl Default for Endpoint {
@@ -82,12 +69,13 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Endpoint::Unix(path) => write!(f, "{}", path.display()),
+            #[cfg(feature = "https")]
             Endpoint::Https { url, .. } => f.write_str(url.as_str().trim_end_matches('/')),
         }
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "https"))]
 mod tests {
     use super::*;
 
@@ -105,7 +93,6 @@ mod tests {
     #[test]
     fn an_endpoint_is_shown_as_an_operator_would_write_it() {
         assert_eq!(Endpoint::default().to_string(), DEFAULT_SOCKET);
-        assert_eq!(Endpoint::default().base().as_str(), "http://localhost/");
         let identity = Identity { ca: "a".into(), cert: "b".into(), key: "c".into() };
         let url = Endpoint::parse_url("https://host1:8443/").unwrap();
         assert_eq!(Endpoint::Https { url, identity }.to_string(), "https://host1:8443");

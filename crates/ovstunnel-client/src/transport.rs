@@ -1,0 +1,149 @@
+//! How a request gets to a daemon and its answer back: HTTP/1.1 over connections that are kept for the next request.
+//!
+//! What it does: connects to the Unix socket, or by whatever connects elsewhere; bounds connecting, and the exchange as a
+//! whole. What it must not do: know a route, or name what only HTTPS needs: a program that only asks on the Unix socket
+//! has nothing of TLS in it.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::{Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::rt::{Read, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::client::legacy::{Client as Http, Error};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::UnixStream;
+use tower_service::Service;
+
+use crate::call::Call;
+use crate::{Cause, ClientError};
+
+/// A host that does not answer at all is noticed earlier than one that works on an answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Who asks, as HTTP has it.
+const AGENT: &str = concat!("ovstunnel-client/", env!("CARGO_PKG_VERSION"));
+
+/// A connection of any kind.
+pub(crate) trait Stream: Read + Write + Connection + Send + Unpin {}
+
+impl<T: Read + Write + Connection + Send + Unpin> Stream for T {}
+
+impl Connection for Box<dyn Stream> {
+    fn connected(&self) -> Connected {
+        (**self).connected()
+    }
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<Box<dyn Stream>, BoxError>> + Send>>;
+
+/// Makes connections, each within a deadline.
+#[derive(Clone)]
+struct Connector {
+    connect: Arc<dyn Fn(Uri) -> Connecting + Send + Sync>,
+    deadline: Duration,
+}
+
+impl Service<Uri> for Connector {
+    type Response = Box<dyn Stream>;
+    type Error = BoxError;
+    type Future = Connecting;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, to: Uri) -> Connecting {
+        let connecting = tokio::time::timeout(self.deadline, (self.connect)(to));
+        Box::pin(async move {
+            let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "operation timed out").into());
+            connecting.await.unwrap_or_else(late)
+        })
+    }
+}
+
+/// The way to one daemon. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Transport {
+    http: Http<Connector, Full<Bytes>>,
+    /// What comes before the path: `http://localhost`.
+    base: String,
+    /// Where the daemon is, for a person.
+    peer: String,
+    timeout: Duration,
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").field("peer", &self.peer).field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+impl Transport {
+    /// By `connect`, for requests to `base`, a URL without a path.
+    pub(crate) fn new(
+        connect: impl Fn(Uri) -> Connecting + Send + Sync + 'static,
+        base: &str,
+        peer: String,
+        timeout: Duration,
+    ) -> Self {
+        let connector = Connector { connect: Arc::new(connect), deadline: timeout.min(CONNECT_TIMEOUT) };
+        let http = Http::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+        Transport { http, base: base.trim_end_matches('/').to_owned(), peer, timeout }
+    }
+
+    /// To the Unix socket of a daemon on this host. The host of its requests is a word that nobody looks up.
+    pub(crate) fn unix(socket: PathBuf, timeout: Duration) -> Self {
+        let peer = socket.display().to_string();
+        let connect = move |_| -> Connecting {
+            let socket = socket.clone();
+            Box::pin(async move {
+                let stream = UnixStream::connect(socket).await?;
+                Ok(Box::new(TokioIo::new(stream)) as Box<dyn Stream>)
+            })
+        };
+        Transport::new(connect, "http://localhost", peer, timeout)
+    }
+
+    pub(crate) fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    /// Sends a request, and waits for all of its answer.
+    pub(crate) async fn exchange(&self, call: Call) -> Result<(StatusCode, Bytes), ClientError> {
+        let request = self.request(call)?;
+        let exchange = async {
+            let failed = |error: Error| self.failed(&error, error.is_connect());
+            let response = self.http.request(request).await.map_err(failed)?;
+            let status = response.status();
+            let body = response.into_body().collect().await.map_err(|error| self.failed(&error, false))?;
+            Ok((status, body.to_bytes()))
+        };
+        let late = |_| Err(ClientError::NoAnswer { peer: self.peer.clone(), timeout: self.timeout });
+        tokio::time::timeout(self.timeout, exchange).await.unwrap_or_else(late)
+    }
+
+    fn request(&self, call: Call) -> Result<Request<Full<Bytes>>, ClientError> {
+        let mut request = Request::builder().method(call.method.clone()).uri(format!("{}{}", self.base, call.target()));
+        request = request.header(USER_AGENT, AGENT).header(ACCEPT, "application/json, application/problem+json");
+        if call.body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let body = Full::new(call.body.unwrap_or_default().into());
+        request.body(body).map_err(|e| ClientError::Setup { source: Cause::innermost(&e) })
+    }
+
+    fn failed(&self, error: &(dyn std::error::Error + 'static), connecting: bool) -> ClientError {
+        ClientError::from_transport(error, connecting, &self.peer)
+    }
+}
