@@ -162,7 +162,7 @@ fn a_bundle_is_not_made_over_the_network() {
     let pki = dir.path().join("pki");
     let file = |name: &str| pki.join(name).display().to_string();
     let now = time::OffsetDateTime::now_utc();
-    ovstunnelctl::pki::Authority::create(&pki, "ca", 1, now).unwrap();
+    ovstunnel_pki::Authority::create(&pki, "ca", 1, now).unwrap();
     let (crt, key) = (file("ca.crt"), file("ca.key"));
     let https = ["--url", "https://localhost:1", "--ca", &crt, "--cert", &crt, "--key", &key, "support-bundle"];
     let ran = run(ctl().args(https).current_dir(dir.path()));

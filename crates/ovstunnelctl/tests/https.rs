@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::serve::Listener;
 use common::{Ran, Script, canned, ctl, run, runtime};
-use ovstunnelctl::pki::{Authority, Leaf, Role};
+use ovstunnel_pki::{Authority, Leaf, Role};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;

@@ -333,7 +333,7 @@ fn show_tells_what_a_certificate_says() {
 fn show_says_what_has_run_out() {
     let dir = tempfile::tempdir().unwrap();
     let (old, file) = (time::OffsetDateTime::now_utc() - time::Duration::days(50), dir.path().join("ca.crt"));
-    ovstunnelctl::pki::Authority::create(dir.path(), "old", 40, old).unwrap();
+    ovstunnel_pki::Authority::create(dir.path(), "old", 40, old).unwrap();
     let ran = run(ctl().args(["pki", "show"]).arg(&file));
     assert!(ran.status == 1 && ran.out.contains("-10 (EXPIRED)"), "{}", ran.out);
 }

@@ -10,13 +10,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Each crate of the product, with the crates of this workspace that it may use.
-const MAY_USE: [(&str, &[&str]); 6] = [
+const MAY_USE: [(&str, &[&str]); 7] = [
     ("ovstunnel-core", &[]),
     ("ovstunnel-ovs", &["ovstunnel-core"]),
     ("ovstunnel-api", &[]),
     ("ovstunnel-client", &["ovstunnel-api"]),
+    ("ovstunnel-pki", &[]),
     ("ovstunneld", &["ovstunnel-core", "ovstunnel-ovs", "ovstunnel-api"]),
-    ("ovstunnelctl", &["ovstunnel-api", "ovstunnel-client"]),
+    ("ovstunnelctl", &["ovstunnel-api", "ovstunnel-client", "ovstunnel-pki"]),
 ];
 
 /// All that core may use of other people's crates: nothing that does I/O, knows the time or runs tasks.

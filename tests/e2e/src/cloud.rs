@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use ovstunnel_api::{BridgeAnswer, Id, Ipv6Policy, PutBridge, PutTunnel};
 use ovstunnel_lab::{Lab, Vm, VmSpec};
 use ovstunnel_client::Client;
-use ovstunnelctl::pki::{Authority, Leaf, Role};
+use ovstunnel_pki::{Authority, Leaf, Role};
 use time::OffsetDateTime;
 
 use crate::{Manager, Node, NodeConfig, underlay_flows};

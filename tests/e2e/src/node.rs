@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use ovstunnel_lab::{Daemon, Host, Signal, Switch, unhurried, wait_until};
 use ovstunnel_client::{Client, DEFAULT_TIMEOUT, Endpoint, Identity};
-use ovstunnelctl::pki::{Authority, Leaf, Role};
+use ovstunnel_pki::{Authority, Leaf, Role};
 use time::OffsetDateTime;
 
 use crate::{Pool, program};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail, ensure};
 use ovstunnel_api::{Code, Ipv6Policy, Outcome};
 use ovstunnel_e2e::{Body, Caller, Cloud, Network, Snapshot};
-use ovstunnelctl::pki::{Authority, Leaf, Role};
+use ovstunnel_pki::{Authority, Leaf, Role};
 use time::{Duration, OffsetDateTime};
 
 const BODY: Body<'static> = Body::Json(r#"{"key":5}"#);

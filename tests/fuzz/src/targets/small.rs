@@ -23,7 +23,7 @@ pub(crate) fn names(data: &[u8]) {
     again::<NetworkUuid>(&text, 36);
     again::<Mac>(&text, 17);
     again::<Cidr>(&text, 18);
-    again::<ovstunnelctl::pki::Name>(&text, 64);
+    again::<ovstunnel_pki::Name>(&text, 64);
 }
 
 fn again<T: FromStr<Err: Display> + Display + PartialEq + Debug>(text: &str, longest: usize) {

@@ -11,9 +11,9 @@ use time::{Duration, OffsetDateTime};
 use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::X509Certificate;
 
-use super::authority::ca_params;
-use super::files::{CERTIFICATE_MODE, KEY_MODE, Pair, Replacement, read};
-use super::{Authority, Leaf, Name, PkiError, SKEW, Written};
+use crate::authority::ca_params;
+use crate::files::{CERTIFICATE_MODE, KEY_MODE, Pair, Replacement, read};
+use crate::{Authority, Leaf, Name, PkiError, SKEW, Written};
 
 /// Whether a renewed certificate gets a new key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

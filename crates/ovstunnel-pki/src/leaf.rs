@@ -8,9 +8,9 @@ use rcgen::{
 use time::OffsetDateTime;
 use x509_parser::prelude::X509Certificate;
 
-use super::renew::common_name_of;
-use super::show::names;
-use super::{Name, SKEW};
+use crate::renew::common_name_of;
+use crate::show::names;
+use crate::{Name, SKEW};
 
 /// Whom a certificate is for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,9 +8,9 @@ use rcgen::{
 use time::{Duration, OffsetDateTime};
 use x509_parser::pem::parse_x509_pem;
 
-use super::files::{Pair, make_directory, read};
-use super::leaf::{common_name, serial};
-use super::{Leaf, PkiError, SKEW, Written};
+use crate::files::{Pair, make_directory, read};
+use crate::leaf::{common_name, serial};
+use crate::{Leaf, PkiError, SKEW, Written};
 
 /// Name of the CA's own files.
 const CA: &str = "ca";

@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::PkiError;
+use crate::PkiError;
 
 pub(super) const KEY_MODE: u32 = 0o600;
 pub(super) const CERTIFICATE_MODE: u32 = 0o644;

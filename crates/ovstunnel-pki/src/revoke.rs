@@ -13,8 +13,8 @@ use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use super::files::read;
-use super::{Authority, PkiError};
+use crate::files::read;
+use crate::{Authority, PkiError};
 
 /// Mode of the list: it is no secret.
 const MODE: u32 = 0o644;

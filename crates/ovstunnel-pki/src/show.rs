@@ -10,8 +10,8 @@ use x509_parser::pem::Pem;
 use x509_parser::prelude::X509Certificate;
 use x509_parser::public_key::PublicKey;
 
-use super::PkiError;
-use super::renew::common_name_of;
+use crate::PkiError;
+use crate::renew::common_name_of;
 
 /// Whom a certificate is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
