@@ -9,6 +9,9 @@ use anyhow::{Context, Result, ensure};
 /// Overrides the folder of the programs, for tests of an installed package.
 const BIN_DIR: &str = "OVSTUNNEL_BIN_DIR";
 
+/// The packages of the product's programs.
+const PACKAGES: [&str; 4] = ["ovstunneld", "ovstunnelctl", "ovstunnel-xapi", "ovstunnel-vif"];
+
 /// The path of one of our programs, built if need be.
 ///
 /// # Errors
@@ -36,7 +39,8 @@ fn folder() -> Result<PathBuf> {
 fn build(folder: &Path) -> Result<()> {
     let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--package", "ovstunneld", "--package", "ovstunnelctl", "--bins"]);
+    command.args(["build", "--quiet", "--bins"]);
+    command.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     if folder.ends_with("release") {
         command.arg("--release");

@@ -4,21 +4,10 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use dxr::{MethodCall, MethodResponse, Value};
+use ovstunnel_vif::news;
+use ovstunnel_xapi::{Request, Response};
 
 use crate::readable;
-
-// They are parts of programs, not of a library.
-#[allow(dead_code, reason = "parts of a program that are not all needed here")]
-#[path = "../../../../crates/ovstunnelctl/src/bin/ovstunnel-vif/news.rs"]
-mod news;
-#[path = "../../../../crates/ovstunnelctl/src/bin/ovstunnel/request.rs"]
-mod requests;
-#[allow(dead_code, reason = "parts of a program that are not all needed here")]
-#[path = "../../../../crates/ovstunnelctl/src/bin/ovstunnel/response.rs"]
-mod response;
-
-use requests::Request;
-use response::Response;
 
 /// A request that was read is read the same again from what a server would write of it; whatever comes is answered by XML
 /// that xapi can read, and that is not large.

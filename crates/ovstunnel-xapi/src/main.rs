@@ -3,15 +3,10 @@
 //! What it does: reads xapi's request from its only argument, has the daemon answer it, and prints the answer. What it must
 //! not do: know a function, end with anything but 0, print anything but one answer, or wait longer than its deadline.
 
-mod ask;
-mod request;
-mod response;
-
 use std::ffi::OsString;
 use std::io::Write;
 
-use request::Request;
-use response::Response;
+use ovstunnel_xapi::{Request, Response, daemon};
 
 const USAGE: &str = "usage: ovstunnel REQUEST
 The plugin ovstunnel for xapi: put it at /etc/xapi.d/plugins/ovstunnel. REQUEST is an XML-RPC methodCall as xapi makes it.
@@ -30,7 +25,7 @@ fn main() {
 
 fn respond(arguments: &[OsString]) -> Response {
     match Request::read(arguments) {
-        Ok(request) => ask::daemon(&request),
+        Ok(request) => daemon(&request),
         Err(unreadable) => Response::exception(&unreadable.function, "MalformedRequest", &unreadable.reason),
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ovstunnel_api::{ANSWERED_WITHIN, Code};
-use ovstunnel_client::{Client, ClientError, DEFAULT_SOCKET, Endpoint};
+use ovstunnel_client::{Client, ClientError, DEFAULT_SOCKET};
 
 use crate::request::Request;
 use crate::response::Response;
@@ -31,10 +31,8 @@ pub fn daemon(request: &Request) -> Response {
         Ok(runtime) => runtime,
         Err(error) => return Response::failed("UNAVAILABLE", &error.to_string()),
     };
-    let asked = runtime.block_on(async {
-        let client = Client::new(&Endpoint::Unix(socket), deadline)?;
-        client.plugin(&request.function, &request.arguments).await
-    });
+    let client = Client::unix(socket, deadline);
+    let asked = runtime.block_on(client.plugin(&request.function, &request.arguments));
     // Whatever a thread of the runtime still waits for.
     runtime.shutdown_background();
     match asked {

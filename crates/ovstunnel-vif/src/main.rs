@@ -4,16 +4,13 @@
 //! not do: wait long, end with anything but 0 (networking trouble never stops a VM), know what a rule is, or load anything
 //! that makes it start slowly: it runs for each event, so it uses the standard library only.
 
-mod news;
-mod report;
-mod tell;
-
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use news::{Call, Options};
+use ovstunnel_vif::news::{Call, Options};
+use ovstunnel_vif::{news, report, tell};
 
 const USAGE: &str = "usage: ovstunnel-vif [--socket PATH] [--daemon PROGRAM] [--config FILE] ACTION DEVICE
        ovstunnel-vif [...] -action ACTION -vifuuid UUID -vmuuid UUID

@@ -3,10 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 
-mod common;
-
 use assert_cmd::Command;
-use common::{FakeDaemon, canned, foreign, problem, run, unavailable};
+use ovstunnel_test_support::{FakeDaemon, canned, foreign, problem, run, unavailable};
 use serde_json::json;
 
 const CALL: &str = "<methodCall><methodName>create_tunnel</methodName><params><param><value>OpaqueRef:1</value></param><param>\
