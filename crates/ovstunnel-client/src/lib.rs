@@ -16,18 +16,18 @@ mod transport;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::StatusCode;
 use ovstunnel_api::{
     Bridge, BridgeAnswer, BridgeList, DoctorAnswer, Interface, LogAnswer, OutcomeAnswer, PlanAnswer, PluginAnswer,
     PluginArguments, PostTunnel, Problem, PutBridge, PutLog, Ready, ReconcileAnswer, SupportAnswer, TakeoverAnswer,
     TakeoverPlan, TakeoverRequest, TunnelAnswer,
 };
-use http::StatusCode;
 use serde::de::DeserializeOwned;
 
 use call::Call;
-pub use endpoint::{DEFAULT_SOCKET, Endpoint};
 #[cfg(feature = "https")]
 pub use endpoint::Identity;
+pub use endpoint::{DEFAULT_SOCKET, Endpoint};
 pub use error::{Cause, ClientError};
 #[cfg(feature = "https")]
 pub use tls::TlsFault;

@@ -10,15 +10,16 @@ use std::pin::pin;
 use axum::Router;
 use futures_util::FutureExt;
 use ovstunnel_api::Level;
+use ovstunnel_server::config::{ConfigError, Tls};
+use ovstunnel_server::listen::{GRACE, ListenError, Listeners};
+use ovstunnel_server::systemd;
+use ovstunnel_server::tls::TlsError;
+use ovstunnel_server::tls::judge::{Fault, Host, judge};
 use time::OffsetDateTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::{Config, ConfigError, Tls};
-use crate::listen::{GRACE, ListenError, Listeners};
-use crate::notify;
+use crate::config::Config;
 use crate::reload::Reloader;
-use crate::tls::TlsError;
-use crate::tls::judge::{Fault, Host, judge};
 
 /// Why the daemon could not run.
 #[derive(Debug, thiserror::Error)]
@@ -129,25 +130,26 @@ pub async fn run(
 ) -> Result<(), RunError> {
     // Before anything listens: from then on a signal is never lost, and never kills.
     let mut signals = Signals::new()?;
-    let listeners = Listeners::bind(config, reloader.access.tls()).await?;
+    let listeners = Listeners::bind(&config.api, reloader.access.tls()).await?;
     let https = listeners.https_address().map_or_else(|| "off".to_owned(), |a| a.to_string());
-    let serving = listeners.serve(&app, reloader.tuner.metrics());
+    let metrics = reloader.tuner.metrics();
+    let serving = listeners.serve(&app, move |reason| metrics.connection_ended(reason));
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, https, socket = %config.api.socket.display(), "serving");
     let mut settled = pin!(settled.fuse());
     loop {
         tokio::select! {
-            () = &mut settled => notify::ready(),
+            () = &mut settled => systemd::ready(),
             _ = signals.hangup.recv() => {
-                notify::reloading();
+                systemd::reloading();
                 reloader.reload();
-                notify::ready();
+                systemd::ready();
             }
             _ = signals.terminate.recv() => break tracing::info!("SIGTERM: finishing the requests in flight"),
             _ = signals.interrupt.recv() => break tracing::info!("SIGINT: finishing the requests in flight"),
         }
     }
-    notify::stopping();
+    systemd::stopping();
     serving.shutdown(GRACE).await;
     tracing::info!("ended");
     Ok(())

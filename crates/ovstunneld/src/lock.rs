@@ -6,14 +6,13 @@
 //! place for a file: all write the same, so a lock that is missing costs a command refused, not a wrong switch.
 
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File, Permissions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::fcntl::OFlag;
+use ovstunnel_server::lock_file;
 use tokio::time::Instant;
 
 use crate::config::Config;
@@ -228,28 +227,16 @@ fn is_in_folder_of_switch(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(BESIDE_SWITCH))
 }
 
-/// Opens a lock file, which is nobody's but root's to open: whoever can open it can hold the lock. Anew each time: whoever
-/// deletes it parts only those who hold it at that moment.
-pub(crate) fn open(path: &Path) -> io::Result<File> {
-    let no_link = OFlag::O_NOFOLLOW.bits();
-    let open = || File::options().append(true).create(true).mode(0o600).custom_flags(no_link).open(path);
-    let file = match (open(), path.parent()) {
-        (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound && !is_in_folder_of_switch(path) => {
-            DirBuilder::new().mode(0o755).recursive(false).create(folder)?;
-            open()?
-        }
-        (result, _) => result?,
-    };
-    // One of an older version, which everybody could open.
-    if file.metadata()?.permissions().mode() & 0o077 != 0 {
-        file.set_permissions(Permissions::from_mode(0o600))?;
-    }
-    Ok(file)
+/// Opens a lock file, in a folder that is made where it is not there, unless it is Open vSwitch's to make.
+fn open(path: &Path) -> io::Result<File> {
+    lock_file::open(path, !is_in_folder_of_switch(path))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     const LONG: Duration = Duration::from_secs(30);

@@ -1,17 +1,21 @@
 //! `ovstunneld`: reads the command line and the configuration, then runs the daemon. Must not do more than that.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use ovstunneld::access::Access;
+use ovstunnel_server::access::Access;
+use ovstunnel_server::logging::{self, Logging};
 use ovstunneld::cli::Cli;
-use ovstunneld::config::Config;
+use ovstunneld::config::{Config, DEFAULT_LOG, DEFAULT_PATH};
 use ovstunneld::lock::Seat;
-use ovstunneld::logging::Logging;
 use ovstunneld::reload::Reloader;
 use ovstunneld::service::Service;
-use ovstunneld::{daemon, logging, once};
+use ovstunneld::{daemon, once};
+
+/// By which it speaks on standard error, and the crate whose modules `[log] level` names.
+const PROGRAM: &str = "ovstunneld";
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -29,7 +33,7 @@ fn main() -> ExitCode {
     match start(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            logging::complain(&e.to_string());
+            logging::complain(PROGRAM, &e.to_string());
             ExitCode::FAILURE
         }
     }
@@ -39,7 +43,11 @@ fn start(cli: &Cli) -> Result<(), Failure> {
     let config = Config::load(cli.config.as_deref()).inspect_err(|error| {
         // Without a configuration there is no log yet; whoever looks for the reason looks there.
         if !cli.check {
-            logging::last_words(cli.config.as_deref(), &error.to_string());
+            let (file, usual) = match &cli.config {
+                Some(file) => (file.as_path(), None),
+                None => (Path::new(DEFAULT_PATH), Some(Path::new(DEFAULT_LOG))),
+            };
+            logging::last_words(PROGRAM, file, usual, &error.to_string());
         }
     })?;
     if cli.check {
@@ -48,7 +56,7 @@ fn start(cli: &Cli) -> Result<(), Failure> {
         checked.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
         return Ok(());
     }
-    let logging = Arc::new(logging::init(&config.log)?);
+    let logging = Arc::new(logging::init(PROGRAM, &config.log)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(BLOCKING_THREADS)
@@ -67,7 +75,7 @@ fn start(cli: &Cli) -> Result<(), Failure> {
 }
 
 async fn live(config: &Config, cli: &Cli, logging: Arc<Logging>) -> Result<(), Failure> {
-    let access = Access::open(config)?;
+    let access = Access::open(config.https().map(|(_, files)| files))?;
     daemon::tell_of_certificates(config);
     // Held to the end. Nobody shares a simulated switch.
     let _seat = if cli.simulate { None } else { Some(Seat::take(&config.ovs.rundir)?) };

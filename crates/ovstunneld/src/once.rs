@@ -6,13 +6,14 @@
 use std::time::Duration;
 
 use ovstunnel_ovs::{StartError, Switch};
+use ovstunnel_server::text::chain;
 
 use crate::config::Config;
 use crate::interfaces::Interfaces;
 use crate::lock::{Busy, Place, Turn, WriterLock};
 use crate::metrics::Metrics;
 use crate::writer::{WriteError, Writer};
-use crate::{problem, service, underlay};
+use crate::{service, underlay};
 
 /// No look at intervals.
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -68,7 +69,7 @@ async fn look(config: &Config, turn: &Turn) -> Result<(), OnceError> {
             match underlay::look(&Interfaces::kernel(), switch.observer()).await {
                 Ok(underlay) => underlay.into_iter().for_each(|underlay| writer.tuned().underlay(underlay)),
                 // Then the flows that guard it stay as they are.
-                Err(error) => tracing::warn!(error = problem::chain(&error), "the underlay is not known"),
+                Err(error) => tracing::warn!(error = chain(&error), "the underlay is not known"),
             }
             writer.clone().patient().reconcile().await.map_err(OnceError::from)
         }

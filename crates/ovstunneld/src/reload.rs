@@ -6,12 +6,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::access::Access;
+use ovstunnel_server::access::Access;
+use ovstunnel_server::logging::Logging;
+use ovstunnel_server::tls::{self, Loaded};
+
 use crate::config::Config;
 use crate::daemon::{self, CheckError};
-use crate::logging::Logging;
 use crate::service::Tuner;
-use crate::tls::{self, Loaded};
 
 /// All that a new configuration changes.
 #[derive(Debug)]

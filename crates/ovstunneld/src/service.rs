@@ -11,20 +11,24 @@ use axum::Router;
 use ovstunnel_api::{GRE_OVERHEAD, Interface};
 use ovstunnel_core::{Ipv6Policy, Settings};
 use ovstunnel_ovs::{CommandHook, RealSwitch, SimulatedSwitch, StartError, Switch, Tools};
+use ovstunnel_server::access::Access;
+use ovstunnel_server::logging::Logging;
+use ovstunnel_server::{middleware, systemd};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::access::Access;
 use crate::config::Config;
 use crate::doctor::Doctor;
 use crate::health::{Kept, Surveyor};
 use crate::interfaces::Interfaces;
 use crate::lock::WriterLock;
-use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::witness::{self, Witnesses};
 use crate::writer::Writer;
 use crate::xapi::Xapi;
-use crate::{edge, notify, routes, underlay};
+use crate::{routes, underlay};
+
+/// Beyond what one piece of the writer's work may take at most: a batch is two commands' deadlines and a read-back.
+const STUCK: Duration = Duration::from_secs(30);
 
 /// How long the writer may take to finish what it was given, once nobody asks any more.
 const FINISH: Duration = Duration::from_secs(40);
@@ -98,7 +102,13 @@ impl Service {
         let (router, running, writer, witnesses) =
             assemble_on(host, switch.clone(), settings(config), config.reconcile.interval);
         let witness = witness::start(&switch, &writer, witnesses);
-        let watchdog = notify::watchdog(writer.progress(), config.ovs.timeout);
+        let progress = writer.progress();
+        let limit = 4 * config.ovs.timeout + STUCK;
+        let watchdog = systemd::watchdog(
+            move || progress.busy_since(),
+            limit,
+            move || tracing::error!(limit_s = limit.as_secs(), "the writer does not get on; the watchdog is not fed"),
+        );
         let tuner = Tuner { switch, writer, doctor, metrics: counted };
         Ok((router, Service { running, watchdog, witness, counting, tuner }))
     }
@@ -181,7 +191,7 @@ fn assemble_on(
         witnesses: witnesses.clone(),
         host_health,
     };
-    (edge::wrap(routes::router(state), access), running, writer, witnesses)
+    (middleware::wrap(routes::router(state), access), running, writer, witnesses)
 }
 
 /// Open vSwitch as the configuration says.

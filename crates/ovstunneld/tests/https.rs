@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::{Authority, Daemon, Identity, PATIENCE, Session, client, exchange, request};
 use nix::sys::signal::Signal;
-use ovstunneld::listen::{MAX_HTTPS_BY_ADDRESS, MAX_HTTPS_CONNECTIONS, MAX_HTTPS_OPEN};
+use ovstunnel_server::listen::{MAX_HTTPS_BY_ADDRESS, MAX_HTTPS_CONNECTIONS, MAX_HTTPS_OPEN};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

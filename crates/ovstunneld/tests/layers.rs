@@ -10,13 +10,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Each crate of the product, with the crates of this workspace that it may use.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("ovstunnel-core", &[]),
     ("ovstunnel-ovs", &["ovstunnel-core"]),
     ("ovstunnel-api", &[]),
     ("ovstunnel-client", &["ovstunnel-api"]),
     ("ovstunnel-pki", &[]),
-    ("ovstunneld", &["ovstunnel-core", "ovstunnel-ovs", "ovstunnel-api"]),
+    ("ovstunnel-server", &["ovstunnel-api"]),
+    ("ovstunneld", &["ovstunnel-core", "ovstunnel-ovs", "ovstunnel-api", "ovstunnel-server"]),
     ("ovstunnelctl", &["ovstunnel-api", "ovstunnel-client", "ovstunnel-pki"]),
     ("ovstunnel-xapi", &["ovstunnel-api", "ovstunnel-client"]),
     ("ovstunnel-vif", &[]),
@@ -34,11 +35,8 @@ const FREE_OF: [(&str, &[&str]); 3] = [
 
 /// The files that may run programs: the one for Open vSwitch, the VIF helper, which has the daemon's program look once where no
 /// daemon runs, and `edit`, which starts the operator's editor.
-const RUN_PROGRAMS: [(&str, &str); 3] = [
-    ("ovstunnel-ovs", "src/runner.rs"),
-    ("ovstunnel-vif", "src/main.rs"),
-    ("ovstunnelctl", "src/cli/apply/edit.rs"),
-];
+const RUN_PROGRAMS: [(&str, &str); 3] =
+    [("ovstunnel-ovs", "src/runner.rs"), ("ovstunnel-vif", "src/main.rs"), ("ovstunnelctl", "src/cli/apply/edit.rs")];
 
 /// Lines of a file that a reader can still hold in the head.
 const LONGEST: usize = 450;

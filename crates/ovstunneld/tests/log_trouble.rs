@@ -64,7 +64,7 @@ fn where_there_can_be_no_file_lines_go_to_standard_error_until_there_can() {
     assert_eq!(told.matches("cannot open the log file").count(), 1, "{told}");
     fs::remove_dir(&file).unwrap();
     let text = until_told(&daemon, &file, AUDIT);
-    assert!(text.contains("WARN ovstunneld::logging: the log file can be opened again"), "{text}");
+    assert!(text.contains("WARN ovstunnel_server::logging: the log file can be opened again"), "{text}");
     assert_eq!(line(&daemon), 0);
 }
 
@@ -112,7 +112,7 @@ fn a_full_disk_loses_lines_and_nothing_else_and_how_many_is_told() {
         let text = until_told(&daemon, &disk.join("log"), "lost");
         let told = text.lines().find(|line| line.contains(" lost")).unwrap();
         let lost = line(&daemon);
-        assert!(told.ends_with(&format!("WARN ovstunneld::logging: {lost} lines were lost")), "{told}");
+        assert!(told.ends_with(&format!("WARN ovstunnel_server::logging: {lost} lines were lost")), "{told}");
         let last = line(&daemon);
         assert_eq!(last, lost, "no more are lost");
     };

@@ -100,7 +100,7 @@ async fn the_level_is_set_by_hand_until_the_next_sighup() {
     let log = get(&daemon, "/v1/log").await;
     assert_eq!((&log["level"], &log["format"], &log["lines_lost"]), (&json!("info"), &json!("text"), &json!(0)));
     assert_eq!((debug(), &log["max_size"]), (0, &json!(50 << 20)));
-    let level = "info,ovstunneld::edge=debug";
+    let level = "info,ovstunneld::middleware=debug";
     let set = send(&daemon, "PUT /v1/log", &json!({"level": level})).await;
     let set: Value = serde_json::from_str(&set.body).unwrap();
     assert_eq!((&set["level"], &set["configured_level"]), (&json!(level), &json!("info")));

@@ -9,10 +9,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use common::{answer, request};
-use ovstunneld::config::{Api, Config};
-use ovstunneld::edge;
-use ovstunneld::listen::{Listeners, Peer};
-use ovstunneld::metrics::Metrics;
+use ovstunnel_server::config::Api;
+use ovstunnel_server::listen::{Listeners, Peer};
+use ovstunnel_server::middleware;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
@@ -25,7 +24,7 @@ fn slow(entered: &Arc<Notify>, go_on: &Arc<Notify>) -> Router {
         go_on.notified().await;
         peer.to_string()
     };
-    edge::wrap(Router::new().route("/slow", get(handler)), None)
+    middleware::wrap(Router::new().route("/slow", get(handler)), None)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,9 +32,9 @@ async fn a_handler_has_the_grace_period_and_no_more() {
     for (told_in_time, all_finished) in [(true, true), (false, false)] {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("o.sock");
-        let config = Config { api: Api { listen: None, socket: socket.clone() }, ..Config::default() };
+        let api = Api { listen: None, socket: socket.clone() };
         let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let serving = Listeners::bind(&config, None).await.unwrap().serve(&slow(&entered, &go_on), Metrics::default());
+        let serving = Listeners::bind(&api, None).await.unwrap().serve(&slow(&entered, &go_on), |_| {});
         let mut client = UnixStream::connect(&socket).await.unwrap();
         client.write_all(&request("GET /slow", &[], b"")).await.unwrap();
         entered.notified().await;

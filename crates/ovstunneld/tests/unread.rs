@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use common::{Daemon, Identity, PATIENCE, Session, request};
-use ovstunneld::listen::UNREAD_TIMEOUT;
+use ovstunnel_server::listen::UNREAD_TIMEOUT;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;

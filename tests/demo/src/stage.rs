@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ovstunnel_api::{Bridge, FlowsState, Id, Ipv6Policy, Outcome, PostTunnel, PutBridge, PutTunnel};
+use ovstunnel_client::{Client, ClientError};
 use ovstunnel_e2e::{Cloud, Network, Plugin, Udev, network_uuid};
 use ovstunnel_lab::{Vm, unhurried};
-use ovstunnel_client::{Client, ClientError};
 
 use crate::plug;
 use crate::report::{Plug, Request};

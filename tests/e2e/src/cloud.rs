@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use ovstunnel_api::{BridgeAnswer, Id, Ipv6Policy, PutBridge, PutTunnel};
-use ovstunnel_lab::{Lab, Vm, VmSpec};
 use ovstunnel_client::Client;
+use ovstunnel_lab::{Lab, Vm, VmSpec};
 use ovstunnel_pki::{Authority, Leaf, Role};
 use time::OffsetDateTime;
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_api::{Code, FlowsState, Id, Ipv6Policy, PostTunnel, PutBridge, PutTunnel, TunnelState};
-use ovstunnel_lab::{Host, wait_until};
 use ovstunnel_client::{Client, ClientError};
+use ovstunnel_lab::{Host, wait_until};
 
 use crate::{Cloud, Network, exact_rules, make_devices};
 

@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use ovstunnel_lab::{Daemon, Host, Signal, Switch, unhurried, wait_until};
 use ovstunnel_client::{Client, DEFAULT_TIMEOUT, Endpoint, Identity};
+use ovstunnel_lab::{Daemon, Host, Signal, Switch, unhurried, wait_until};
 use ovstunnel_pki::{Authority, Leaf, Role};
 use time::OffsetDateTime;
 

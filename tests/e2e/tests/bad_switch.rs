@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_api::{Code, FlowsState, Ipv6Policy, Outcome, TunnelState};
+use ovstunnel_client::Client;
 use ovstunnel_e2e::{Cloud, Network, NodeConfig, Snapshot, database_file, problem, tunnel_to, tunnels_to};
 use ovstunnel_lab::wait_until;
-use ovstunnel_client::Client;
 
 const SOON: Duration = Duration::from_secs(20);
 

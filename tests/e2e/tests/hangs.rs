@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_api::{Code, FlowsState, Ipv6Policy, Level, Outcome};
+use ovstunnel_client::ClientError;
 use ovstunnel_e2e::{Cloud, Network, NodeConfig, tunnel_to, tunnels_to};
 use ovstunnel_lab::{Host, wait_until};
-use ovstunnel_client::ClientError;
 
 const SOON: Duration = Duration::from_secs(20);
 /// `[ovs] timeout`.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use ovstunnel_api::{Code, FlowsState, Ipv6Policy, PutBridge, TakeoverState};
+use ovstunnel_client::{Client, ClientError};
 use ovstunnel_e2e::{
     Cloud, Mode, NodeConfig, Old, Toolbox, expect_state, flows_of_others, make_devices, tunnel_to, tunnels_to,
 };
 use ovstunnel_lab::{Host, wait_until};
-use ovstunnel_client::{Client, ClientError};
 
 const VSCTL: &str = "ovs-vsctl";
 const OFCTL: &str = "ovs-ofctl";

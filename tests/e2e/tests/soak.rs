@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_api::{Code, Id, Ipv6Policy, Outcome, PostTunnel, PutBridge, PutTunnel};
+use ovstunnel_client::Client;
 use ovstunnel_e2e::{Cloud, Node, NodeConfig, make_devices};
 use ovstunnel_lab::wait_until;
-use ovstunnel_client::Client;
 
 /// Bridges that live at the same time.
 const WORKERS: usize = 8;

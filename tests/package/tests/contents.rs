@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ovstunnel_package::{Built, read, repository, script};
+use ovstunnel_server::logging::audit_file;
 use ovstunneld::config::Config;
-use ovstunneld::logging::audit_file;
 
 const PROGRAMS: [&str; 4] = ["ovstunneld", "ovstunnelctl", "ovstunnel", "ovstunnel-vif"];
 

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
 use crate::client::Url;
+use clap::{Args, Subcommand};
 
 use super::{examples, values};
 use crate::pki;

@@ -12,12 +12,13 @@ use syn::{Expr, ExprLit, Field, Item, ItemStruct, Lit, Meta, Type};
 
 use super::{Config, NEEDS_RESTART};
 
-const TYPES: &str = include_str!("mod.rs");
+/// The files with the types of all sections.
+const TYPES: [&str; 2] = [include_str!("mod.rs"), include_str!("../../../ovstunnel-server/src/config/mod.rs")];
 
 const HEAD: &str = "\
 # Configuration reference
 
-<!-- Made from the types in crates/ovstunneld/src/config. Change the comments there, then:
+<!-- Made from the types in crates/ovstunneld/src/config and crates/ovstunnel-server/src/config. Change the comments there, then:
      UPDATE_DOCS=1 cargo test -p ovstunneld --lib reference -->
 
 `/etc/ovstunnel/ovstunneld.toml`, in [TOML](https://toml.io); `ovstunneld --config FILE` reads another one. A missing file means the
@@ -29,7 +30,7 @@ keeps all that it had ([reload.md](reload.md)). `ovstunneld --check` tells befor
 
 /// The structs of the configuration by name.
 fn structs() -> Vec<ItemStruct> {
-    let items = syn::parse_file(TYPES).unwrap().items.into_iter();
+    let items = TYPES.into_iter().flat_map(|file| syn::parse_file(file).unwrap().items);
     items.filter_map(|item| if let Item::Struct(found) = item { Some(found) } else { None }).collect()
 }
 

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use ovstunnel_server::config::Tls;
 use serde_json::Value;
 
-use super::{Config, Ovs, Tls};
+use super::{Config, Ovs};
 
 /// Keys that hold for the life of the process. All others are taken up on SIGHUP.
 pub const NEEDS_RESTART: [&str; 9] = [

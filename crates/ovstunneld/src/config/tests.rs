@@ -1,6 +1,9 @@
 //! What an operator sees of good and bad configuration files.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+use bytesize::ByteSize;
+use ovstunnel_server::config::{LogFormat, Role, TlsClient};
+
 use super::*;
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -16,7 +19,7 @@ fn refusal(section: &str, line: &str) -> String {
 #[test]
 fn every_key_but_tls_has_a_default() {
     let config = parse("[api]\nlisten = \"off\"").unwrap();
-    assert_eq!(config, Config { api: Api { listen: None, ..Api::default() }, ..Config::default() });
+    assert_eq!(config, Config { api: Api { listen: None, ..default_api() }, ..Config::default() });
     assert_eq!(config.ovs.timeout, Duration::from_secs(30));
     assert_eq!(config.network.vif_prefixes, ["vif", "tap", "vnet"]);
     assert_eq!(Config::default().api.listen.unwrap().to_string(), "0.0.0.0:8443");
@@ -174,28 +177,10 @@ fn bad_values_are_refused_with_line_key_and_rule() {
 }
 
 #[test]
-fn a_bare_level_keeps_other_crates_quiet() {
-    let targets = Level::parse("debug,hyper=trace").unwrap().targets();
-    assert!(targets.would_enable("ovstunneld::listen", &tracing::Level::DEBUG));
-    assert!(!targets.would_enable("h2::codec", &tracing::Level::INFO));
-    assert!(targets.would_enable("h2::codec", &tracing::Level::WARN));
-    assert!(targets.would_enable("hyper::proto", &tracing::Level::TRACE));
-}
-
-#[test]
 fn a_client_is_listed_once() {
     let twice = r#"clients = [{name = "a", role = "viewer"}, {name = "a", role = "operator"}]"#;
     let error = refusal("tls", twice);
     assert!(error.starts_with("/etc/x.toml:") && error.contains("the name `a` is there twice"), "{error}");
-}
-
-#[test]
-fn who_did_what_is_logged_at_any_level_but_off_and_by_its_own() {
-    let told = |level: &str| Level::parse(level).unwrap().targets().would_enable(AUDIT, &tracing::Level::INFO);
-    assert_eq!(
-        ["error", "info", "debug", "off", "info,audit=off", "off,audit=info"].map(told),
-        [true, true, true, false, false, true]
-    );
 }
 
 #[test]

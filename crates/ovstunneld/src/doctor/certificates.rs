@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use ovstunnel_api::Finding;
+use ovstunnel_server::config::Tls;
+pub(crate) use ovstunnel_server::tls::Certificate;
+use ovstunnel_server::tls::judge::Fault;
+use ovstunnel_server::tls::unreadable;
 use time::OffsetDateTime;
 use x509_parser::pem::Pem;
 
 use super::finding::{About, fail, ok, or_ok};
-use crate::config::Tls;
-pub(crate) use crate::tls::form::Certificate;
-use crate::tls::form::unreadable;
-use crate::tls::judge::Fault;
 
 /// A file of certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use ovstunnel_api::Finding;
+use ovstunnel_server::tls::TlsStore;
 
 use super::finding::{About, fail, ok, warn};
 use crate::config::{Config, DEFAULT_PATH};
 use crate::daemon::CheckError;
-use crate::tls::TlsStore;
 
 /// What was looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

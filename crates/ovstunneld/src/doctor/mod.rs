@@ -33,6 +33,8 @@ use std::time::{Duration, Instant};
 use ovstunnel_api::{Bridge, DoctorAnswer, Finding, Level, Ready};
 use ovstunnel_core::{RemoteIp, Settings, View};
 use ovstunnel_ovs::{Rows, Switch};
+use ovstunnel_server::tls::TlsStore;
+use ovstunnel_server::tls::judge::{Host, judge};
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
@@ -43,8 +45,6 @@ pub(crate) use self::root::Root;
 use crate::config::{Config, XapiMode};
 use crate::health::Survey;
 use crate::interfaces::Interfaces;
-use crate::tls::TlsStore;
-use crate::tls::judge::{Host, judge};
 use crate::witness::Witnesses;
 
 /// Where the folder is told that stands for `/`: for tests only.
@@ -158,7 +158,7 @@ impl Doctor {
         findings.push(clock::check(self.started, Moment::now(), &clock::look(&self.root, log)));
         findings.extend(log::check(&log::look(
             log,
-            crate::logging::audit_file(&config.log),
+            ovstunnel_server::logging::audit_file(&config.log),
             now.lost_lines,
             now.log_trouble.clone(),
         )));
@@ -208,7 +208,7 @@ impl Doctor {
             Ok(devices) => {
                 findings.extend(addresses::check(&facts::on_bridges(&facts::datapaths(now), &now.bridges, devices)));
             }
-            Err(error) => findings.push(unread("device_address", &crate::problem::chain(&error))),
+            Err(error) => findings.push(unread("device_address", &ovstunnel_server::text::chain(&error))),
         }
         findings.extend(self.of_rows(now).await);
         if probe {
@@ -243,7 +243,7 @@ impl Doctor {
                 findings.extend(underlay::peers(&remotes));
                 findings.extend(underlay::mtu(&facts::vifs(&rows, &now.bridges), &remotes));
             }
-            Err(error) => findings.push(unread("tunnel_address", &crate::problem::chain(&error))),
+            Err(error) => findings.push(unread("tunnel_address", &ovstunnel_server::text::chain(&error))),
         }
         findings
     }

@@ -2,10 +2,10 @@
 //! plugin. On other hosts only what is there is judged.
 
 use ovstunnel_api::Finding;
+use ovstunnel_server::text::echo;
 
 use super::finding::{About, fail, ok, warn};
 use super::root::Root;
-use crate::problem::echo;
 
 /// Says which networking the host uses.
 const NETWORK_CONF: &str = "/etc/xensource/network.conf";

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use ovstunnel_core::{GreKey, Invalid, PortName};
+use ovstunnel_server::text::echo;
 
 use super::{Failure, Reason};
-use crate::problem::echo;
 
 /// The name that newer servers send instead of a plain network's GRE key, before that key.
 const PLAIN: &str = "OVSTunnel";

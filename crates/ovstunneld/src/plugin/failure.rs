@@ -4,8 +4,8 @@ use std::fmt;
 
 use ovstunnel_core::Rejected;
 use ovstunnel_ovs::Health;
+use ovstunnel_server::text::harmless;
 
-use crate::problem::harmless;
 use crate::writer::WriteError;
 
 /// Longest explanation, in characters: it goes into the management server's log and, often, into its database.

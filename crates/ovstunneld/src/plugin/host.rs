@@ -1,7 +1,8 @@
 //! What the management server asks about the host itself. Must not change anything.
 
+use ovstunnel_server::text::chain;
+
 use super::{Call, Failure, Reason};
-use crate::problem::chain;
 use crate::xapi::{Xapi, XapiError};
 
 /// `is_xcp`: `XCP` on XCP and XCP-ng, another word elsewhere.

@@ -19,12 +19,12 @@ use std::collections::BTreeMap;
 
 use ovstunnel_core::{BridgeName, Change, DesiredBridge, Mark, ObservedBridge, View, waits_for_takeover, was_released};
 
-use crate::edge::RequestId;
 use crate::routes::State;
 use crate::writer::Done;
 
 use arguments::Arguments;
 use failure::{Failure, Reason};
+use ovstunnel_server::middleware::RequestId;
 pub use turns::Turns;
 
 /// The functions that there are.
@@ -83,7 +83,8 @@ impl Call<'_> {
     /// Has the writer carry a change out.
     async fn change(&self, change: Change) -> Result<Done, Failure> {
         let change = self.state.with_host(change).await;
-        let change = change.map_err(|error| Failure::new(Reason::Unavailable, crate::problem::chain(&error)))?;
+        let change =
+            change.map_err(|error| Failure::new(Reason::Unavailable, ovstunnel_server::text::chain(&error)))?;
         let done = self.state.writer.change(change, self.id.to_string()).await;
         done.map_err(|error| Failure::of_write(error, &self.state.switch.health().borrow()))
     }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use ovstunnel_core::{
     BridgeName, Change, DesiredBridge, HostFacts, HostId, NetworkUuid, SetupVpc, UpdateVpc, Vpc, VpcUpdate,
 };
+use ovstunnel_server::text::echo;
 use serde_json::Value;
 
 use super::adopt::adopt;
 use super::arguments::NetworkKey;
 use super::{Arguments, Call, Failure, Reason, config};
-use crate::problem::echo;
 use crate::writer::Seen;
 use crate::xapi::NetworkKind;
 

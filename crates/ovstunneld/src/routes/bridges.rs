@@ -7,13 +7,14 @@ use ovstunnel_api::{
     Bridge, BridgeAnswer, BridgeList, Changed, OutcomeAnswer, PostTunnel, Problem, PutBridge, TunnelAnswer,
 };
 use ovstunnel_core::{BridgeName, Change, Outcome, PortName, View};
+use ovstunnel_server::audit::Effect;
+use ovstunnel_server::extract::{ValidJson, ValidPath, ValidQuery};
+use ovstunnel_server::middleware::RequestId;
+use ovstunnel_server::problem::ApiError;
+use ovstunnel_server::text::chain;
 
-use super::{ChangeQuery, State, describe, planned, problem, status, validate};
-use crate::audit::Effect;
-use crate::edge::RequestId;
-use crate::extract::{ValidJson, ValidPath, ValidQuery};
+use super::{ChangeQuery, State, describe, planned, problem, refusals, status, validate};
 use crate::interfaces::LocalAddress;
-use crate::problem::{ApiError, chain};
 use crate::writer::{Done, Seen};
 
 /// Has a change carried out or, in a dry run, planned, and makes the answer of a success.
@@ -83,7 +84,7 @@ pub(super) async fn put_bridge(
 
 /// Somebody else removed what was made before it could be looked at.
 fn gone(done: &Done) -> ApiError {
-    ApiError::outcome_unknown(format!(
+    refusals::outcome_unknown(format!(
         "bridge {} was set up ({}), and is gone again already",
         done.bridge, done.outcome
     ))

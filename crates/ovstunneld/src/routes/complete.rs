@@ -1,14 +1,14 @@
-//! What holds for every route, put into the description once it is collected: what a name may look like, what a dry run
-//! answers, the errors of the daemon's edge, the id in each answer.
+//! What holds for every route of the daemon, put into the description once it is collected: what a name may look like, and what
+//! a dry run answers.
 //!
 //! What it must not do: describe what one route alone does; that stands beside its handler.
 
-use utoipa::openapi::path::{Operation, Parameter, PathItem};
+use ovstunnel_server::openapi::operations;
+use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::response::Response;
 use utoipa::openapi::schema::{AnyOfBuilder, Object, ObjectBuilder, Schema, Type};
-use utoipa::openapi::{Content, Header, OpenApi, Ref, RefOr, Required};
+use utoipa::openapi::{OpenApi, Ref, RefOr, Required};
 
-use crate::edge::REQUEST_ID;
 use crate::plugin;
 
 /// Names of bridges and ports.
@@ -24,22 +24,11 @@ const NAME_OR_UUID: &str =
 /// Its body may be left out, and its plan says more than others.
 const TAKEOVER: &str = "/v1/takeover";
 
-/// What any request may be answered, whatever its route.
-const ANYWHERE: [(&str, &str); 3] = [
-    ("400", "`invalid_request`: the request cannot be understood, or its body did not arrive"),
-    ("413", "`too_large`: the body has more than 1 MiB"),
-    ("500", "`internal`: a fault of the daemon; its log says more"),
-];
-
 /// Completes the description of all routes.
 pub(super) fn complete(api: &mut OpenApi) {
     for (path, item) in &mut api.paths.paths {
         operations(item).for_each(|operation| complete_one(path, operation));
     }
-}
-
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten()
 }
 
 fn complete_one(path: &str, operation: &mut Operation) {
@@ -52,14 +41,9 @@ fn complete_one(path: &str, operation: &mut Operation) {
     if let (TAKEOVER, Some(RefOr::T(body))) = (path, &mut operation.request_body) {
         body.required = Some(Required::False);
     }
-    for (status, description) in ANYWHERE {
-        let problem = || RefOr::T(problem(description));
-        operation.responses.responses.entry(status.to_owned()).or_insert_with(problem);
-    }
     let plan = if path == TAKEOVER { "TakeoverPlan" } else { "PlanAnswer" };
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
-        response.headers.insert(REQUEST_ID.to_owned(), RefOr::T(request_id()));
         if has_dry_run && status == "200" {
             or_plan(response, plan);
         }
@@ -77,18 +61,6 @@ fn constrain(parameter: &mut Parameter) {
         _ => return,
     };
     parameter.schema = Some(schema.into());
-}
-
-fn problem(description: &str) -> Response {
-    let content = Content::new(Some(Ref::from_schema_name("Problem")));
-    Response::builder().description(description).content("application/problem+json", content).build()
-}
-
-fn request_id() -> Header {
-    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[A-Za-z0-9._-]{1,64}$"));
-    let mut header = Header::new(Schema::Object(text.build()));
-    header.description = Some("Under this id the log speaks of the request: the client's own, or a new one".to_owned());
-    header
 }
 
 /// With `dry_run` a success is a plan.

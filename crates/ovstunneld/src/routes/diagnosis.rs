@@ -5,14 +5,14 @@ use std::time::Duration;
 use axum::extract::State as Shared;
 use axum::{Extension, Json};
 use ovstunnel_api::{DoctorAnswer, Problem, SupportAnswer, SupportPart};
+use ovstunnel_server::extract::ValidQuery;
+use ovstunnel_server::listen::Peer;
+use ovstunnel_server::problem::ApiError;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use super::{State, host};
 use crate::doctor::Now;
-use crate::extract::ValidQuery;
-use crate::listen::Peer;
-use crate::problem::ApiError;
 use crate::support;
 
 /// How long the writer may take to say what it would change: a doctor answers also while that is stuck.

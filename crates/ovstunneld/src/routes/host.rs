@@ -7,14 +7,15 @@ use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use ovstunnel_api::{Health, HealthState, Interface, Problem, Ready, ReconcileAnswer, Severity};
+use ovstunnel_server::audit::Effect;
+use ovstunnel_server::extract::{ValidPath, ValidQuery};
+use ovstunnel_server::problem::ApiError;
+use ovstunnel_server::text::{chain, echo};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{ChangeQuery, State, planned, problem};
-use crate::audit::Effect;
-use crate::extract::{ValidPath, ValidQuery};
+use super::{ChangeQuery, State, planned, problem, refusals};
 use crate::metrics::{CONTENT_TYPE, Surroundings};
-use crate::problem::{ApiError, chain, echo};
 use crate::writer::Look;
 
 /// Who has been busy for so long is not ready. To delete 10,000 tunnels takes `ovs-vswitchd` 17 s.
@@ -42,7 +43,7 @@ pub(super) async fn get_interface(
     };
     let asked = xapi.bridge_of_label(&label).await;
     let bridge = asked.map_err(|error| {
-        ApiError::unavailable(format!("there is no device {shown}, and xapi does not answer: {}", chain(&error)))
+        refusals::unavailable(format!("there is no device {shown}, and xapi does not answer: {}", chain(&error)))
     })?;
     match bridge {
         None => Err(ApiError::not_found(format!("there is no device, bridge or network {shown}"))),
@@ -74,7 +75,7 @@ pub(super) async fn reconcile(
         return state.writer.plan_reconcile().await.map(planned).map_err(|error| problem(&state, "", error));
     }
     if let Some(reason) = state.switch.health().borrow().trouble() {
-        return Err(ApiError::unavailable(format!("Open vSwitch cannot be reached: {reason}; nothing was changed")));
+        return Err(refusals::unavailable(format!("Open vSwitch cannot be reached: {reason}; nothing was changed")));
     }
     let report = state.writer.reconcile().await.map_err(|error| problem(&state, "", error))?;
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);

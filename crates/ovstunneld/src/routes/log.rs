@@ -4,14 +4,15 @@ use axum::Json;
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use ovstunnel_api::{LogAnswer, Problem, PutLog};
+use ovstunnel_server::audit::Effect;
+use ovstunnel_server::config::{LEVELS, Level, LogFormat};
+use ovstunnel_server::extract::{ValidJson, ValidQuery};
+use ovstunnel_server::logging::Logging;
+use ovstunnel_server::problem::ApiError;
+use ovstunnel_server::text::chain;
 
 use super::State;
 use super::plugin::NoQuery;
-use crate::audit::Effect;
-use crate::config::{LEVELS, Level, LogFormat};
-use crate::extract::{ValidJson, ValidQuery};
-use crate::logging::Logging;
-use crate::problem::{ApiError, chain};
 
 /// How the log is set.
 #[utoipa::path(get, path = "/v1/log", tag = "host",

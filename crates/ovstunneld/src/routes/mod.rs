@@ -11,6 +11,7 @@ mod host;
 mod log;
 mod openapi;
 mod plugin;
+mod refusals;
 mod takeover;
 mod validate;
 mod vifs;
@@ -24,16 +25,16 @@ use axum::response::{IntoResponse, Response};
 use ovstunnel_api::{Health, Outcome, PlanAnswer, PlannedCommand};
 use ovstunnel_core::{BridgeName, FlowsSeen, ObservedBridge, ObservedPort, Settings, View};
 use ovstunnel_ovs::Switch;
+use ovstunnel_server::audit::Effect;
+use ovstunnel_server::logging::Logging;
+use ovstunnel_server::problem::ApiError;
 use serde::Deserialize;
 
-use crate::audit::Effect;
 use crate::doctor::Doctor;
 use crate::health::{Kept, Surveyor};
 use crate::interfaces::Interfaces;
-use crate::logging::Logging;
 use crate::metrics::{self, Metrics};
 use crate::plugin::Turns;
-use crate::problem::ApiError;
 use crate::witness::Witnesses;
 use crate::writer::{Planned, WriteError, Writer};
 use crate::xapi::Xapi;
@@ -149,7 +150,7 @@ impl State {
     fn expect_live(&self) -> Result<(), ApiError> {
         match &self.switch.health().borrow().database {
             Ok(()) => Ok(()),
-            Err(reason) => Err(ApiError::unavailable(format!("Open vSwitch cannot be reached: {reason}"))),
+            Err(reason) => Err(refusals::unavailable(format!("Open vSwitch cannot be reached: {reason}"))),
         }
     }
 }
@@ -192,14 +193,14 @@ fn problem(state: &State, bridge: &str, error: WriteError) -> ApiError {
         | WriteError::Unsettled(_)
         | WriteError::Late(_)
         | WriteError::Busy(_)
-        | WriteError::Ended => return ApiError::unavailable(detail),
-        WriteError::Refused(_) => return ApiError::refused(detail, vec![]),
+        | WriteError::Ended => return refusals::unavailable(detail),
+        WriteError::Refused(_) => return refusals::refused(detail, vec![]),
         WriteError::TunnelsRefused(refused) => {
             let words = refused.iter().map(|refusal| format!("{}: {}", refusal.tunnel.port(), refusal.words));
             let detail = format!("{detail}: {}", words.collect::<Vec<_>>().join("; "));
-            ApiError::refused(detail, refused.iter().map(describe::refusal).collect())
+            refusals::refused(detail, refused.iter().map(describe::refusal).collect())
         }
-        WriteError::Unknown(_) => ApiError::outcome_unknown(detail),
+        WriteError::Unknown(_) => refusals::outcome_unknown(detail),
     };
     problem.problem_mut().bridge = state.bridge(bridge).map(Box::new);
     problem

@@ -4,7 +4,6 @@
 use axum::routing::get;
 use axum::{Json, Router};
 use utoipa::OpenApi;
-use utoipa::openapi::{Content, Ref, ResponseBuilder};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
@@ -45,8 +44,8 @@ pub(super) fn description() -> utoipa::openapi::OpenApi {
     let mut router: OpenApiRouter<State> = OpenApiRouter::with_openapi(Description::openapi());
     each(|routes| router = std::mem::take(&mut router).routes(routes));
     let mut description = router.into_openapi();
-    describe_refusals(&mut description);
     complete::complete(&mut description);
+    ovstunnel_server::openapi::complete(&mut description);
     description
 }
 
@@ -68,22 +67,6 @@ fn each(mut take: impl FnMut(UtoipaMethodRouter<State>)) {
     take(routes!(host::readyz));
     take(routes!(host::metrics));
     take(routes!(log::get_log, log::put_log));
-}
-
-/// Over HTTPS each route answers so to whom it is not for; the edge does, for all of them.
-fn describe_refusals(description: &mut utoipa::openapi::OpenApi) {
-    let problem = Content::new(Some(Ref::from_schema_name("Problem")));
-    let forbidden = ResponseBuilder::new()
-        .description("`forbidden`: over HTTPS, to a client that has no role, or not the one for this")
-        .content("application/problem+json", problem)
-        .build();
-    for item in description.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
-        for operation in operations.into_iter().flatten() {
-            let responses = &mut operation.responses.responses;
-            responses.entry("403".to_owned()).or_insert_with(|| forbidden.clone().into());
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@ use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use ovstunnel_api::{PluginAnswer, PluginArguments, Problem};
+use ovstunnel_server::audit::Effect;
+use ovstunnel_server::extract::{ValidJson, ValidPath, ValidQuery};
+use ovstunnel_server::middleware::RequestId;
+use ovstunnel_server::problem::ApiError;
+use ovstunnel_server::text::echo;
 
 use super::State;
-use crate::audit::Effect;
-use crate::edge::RequestId;
-use crate::extract::{ValidJson, ValidPath, ValidQuery};
 use crate::plugin;
-use crate::problem::{ApiError, echo};
 
 /// Where there is no dry run, as in the plugin's contract, a caller who asks for one must not have the real thing.
 #[derive(Debug, serde::Deserialize)]

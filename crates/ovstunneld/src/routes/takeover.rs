@@ -8,12 +8,13 @@ use ovstunnel_api::{
     TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState,
 };
 use ovstunnel_core::{BridgeName, Change, DesiredBridge, View};
+use ovstunnel_server::audit::Effect;
+use ovstunnel_server::extract::{OptionalJson, ValidPath, ValidQuery};
+use ovstunnel_server::middleware::RequestId;
+use ovstunnel_server::problem::ApiError;
+use ovstunnel_server::text::chain;
 
 use super::{ChangeQuery, State, bridges, problem, validate};
-use crate::audit::Effect;
-use crate::edge::RequestId;
-use crate::extract::{OptionalJson, ValidPath, ValidQuery};
-use crate::problem::{ApiError, chain};
 use crate::writer::{self, TakenOver};
 
 /// Take bridges over from CloudStack's Python plugin: these, or all that are found.

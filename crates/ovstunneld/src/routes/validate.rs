@@ -9,9 +9,9 @@ use ovstunnel_api::{Id, PostTunnel, PutBridge};
 use ovstunnel_core::{
     BridgeName, Change, CreateTunnel, GreKey, HostFacts, Invalid, Ipv6Policy, RemoteIp, SetupBridge, TunnelSpec,
 };
+use ovstunnel_server::problem::ApiError;
 
 use crate::interfaces::{LocalAddress, not_another_host};
-use crate::problem::ApiError;
 
 /// Most tunnels in one request: a network of the largest zone has 1,999.
 const TUNNELS_MAX: usize = 10_000;

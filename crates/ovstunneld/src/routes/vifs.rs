@@ -4,12 +4,12 @@ use axum::Json;
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use ovstunnel_api::{Problem, VifAnswer};
+use ovstunnel_server::audit::Effect;
+use ovstunnel_server::extract::{ValidPath, ValidQuery};
+use ovstunnel_server::listen::Peer;
+use ovstunnel_server::problem::ApiError;
 
 use super::{ChangeQuery, State, describe, planned, problem, validate};
-use crate::audit::Effect;
-use crate::extract::{ValidPath, ValidQuery};
-use crate::listen::Peer;
-use crate::problem::ApiError;
 use crate::writer::Vif;
 
 /// A VIF came. The daemon sees its port by itself; this has it read the flows of the VIF's bridge again, too.

@@ -32,7 +32,7 @@ pub async fn parts(doctor: &Doctor, now: &Now<'_>) -> Vec<SupportPart> {
         part("routes.txt", routes(now).await),
         SupportPart { name: "log.txt".to_owned(), text: end(&doctor.config().log.file, PART) },
     ];
-    if let Some(audit) = crate::logging::audit_file(&doctor.config().log) {
+    if let Some(audit) = ovstunnel_server::logging::audit_file(&doctor.config().log) {
         parts.push(SupportPart { name: "audit.txt".to_owned(), text: end(&audit, PART) });
     }
     parts.extend(flows(now).await);
@@ -101,7 +101,7 @@ async fn routes(now: &Now<'_>) -> String {
             let each: String = routes.iter().map(|(ip, route)| format!("{ip}: {route:?}\n")).collect();
             format!("the way to each of {} other hosts\n{each}", routes.len())
         }
-        Err(error) => format!("cannot be read: {}\n", crate::problem::chain(&error)),
+        Err(error) => format!("cannot be read: {}\n", ovstunnel_server::text::chain(&error)),
     }
 }
 

@@ -8,11 +8,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ovstunnel_ovs::{Xe, XeError};
+use ovstunnel_server::seldom::Seldom;
+use ovstunnel_server::text::{chain, echo, words};
 use tokio::sync::Semaphore;
 
 use super::XapiError;
-use crate::problem::{chain, echo, words};
-use crate::seldom::Seldom;
 
 /// Questions that run `xe` at the same time, each up to twice.
 const AT_ONCE: usize = 2;

@@ -13,13 +13,13 @@ use std::sync::Arc;
 
 use ovstunnel_core::{BridgeName, DesiredBridge, HostId, NetworkUuid, View};
 use ovstunnel_ovs::{CommandHook, Observer, Xe, XeError};
+use ovstunnel_server::text::chain;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::config::{self, XapiMode};
 use crate::interfaces::{self, Interfaces};
-use crate::problem::chain;
 
 #[cfg(test)]
 pub(crate) use edit::budget;

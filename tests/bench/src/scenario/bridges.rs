@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use ovstunnel_client::{Client, Endpoint};
 use ovstunnel_e2e::{Cloud, Node};
 use ovstunnel_lab::{Host, wait_until};
-use ovstunnel_client::{Client, Endpoint};
 
 use crate::contender::daemon::network_body;
 use crate::database::Database;

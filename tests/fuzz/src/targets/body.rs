@@ -1,7 +1,7 @@
 //! The JSON bodies of the API.
 
 use ovstunnel_api::{PluginArguments, PostTunnel, PutBridge, TakeoverRequest};
-use ovstunneld::extract::from_json;
+use ovstunnel_server::extract::from_json;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use ovstunneld::config::{Config, ConfigError};
+use ovstunnel_server::config::ConfigError;
+use ovstunneld::config::Config;
 
 use crate::readable;
 

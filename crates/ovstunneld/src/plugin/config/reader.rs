@@ -3,10 +3,10 @@
 use std::str::FromStr;
 
 use ovstunnel_core::{Cidr, Invalid};
+use ovstunnel_server::text::echo;
 use serde_json::Value;
 
 use super::BadConfig;
-use crate::problem::echo;
 
 /// A part and its place: `vpc.tiers[0].cidr`.
 #[derive(Clone, Debug)]

@@ -1,0 +1,165 @@
+//! The audit: one line for each request that changes something or is refused to its client; of those of a client that is
+//! refused again and again, one a second.
+//!
+//! What it does: says who asked for what and what became of it, also where the client did not wait for the answer. What it
+//! must not do: speak of mere looks, or depend on the log level: only `off` and a level of its own silence it
+//! ([`AUDIT`]).
+
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::response::Response;
+use http::{Method, StatusCode};
+use ovstunnel_api::Changed;
+
+use crate::config::AUDIT;
+use crate::listen::Peer;
+use crate::problem::ApiError;
+use crate::seldom::Seldom;
+use crate::text::echo;
+
+/// What a change did, in a word, such as `created` or `unchanged`, and what it changed: an extension of its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effect {
+    word: String,
+    changes: Option<String>,
+}
+
+/// Changes that a line names; of more it says how many.
+const NAMED: usize = 30;
+
+impl Effect {
+    /// A word, or another text of the answer, which is shortened.
+    pub fn new(word: &str) -> Self {
+        Effect { word: echo(word), changes: None }
+    }
+
+    /// The same, with what was changed.
+    #[must_use]
+    pub fn with(mut self, changes: &[Changed]) -> Self {
+        // What was removed comes first: it is what somebody will look for.
+        let (removed, others): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.after.is_none());
+        let mut words: Vec<String> = removed.into_iter().chain(others).take(NAMED).map(ToString::to_string).collect();
+        if changes.len() > NAMED {
+            words.push(format!("and {} more", changes.len() - NAMED));
+        }
+        self.changes = (!words.is_empty()).then(|| words.join("; "));
+        self
+    }
+
+    /// The same answer, saying this of itself.
+    pub fn of(word: &str, mut response: Response) -> Response {
+        response.extensions_mut().insert(Effect::new(word));
+        response
+    }
+}
+
+/// A request under way. What is not answered when this goes is told as such.
+#[derive(Debug)]
+pub struct Audit {
+    peer: Option<Peer>,
+    method: Method,
+    path: String,
+    id: String,
+    started: Instant,
+    told: bool,
+}
+
+impl Audit {
+    /// A request begins; `path` is without its query.
+    pub fn begin(peer: Option<Peer>, method: &Method, path: &str, id: &str) -> Self {
+        let (method, path, id) = (method.clone(), path.to_owned(), id.to_owned());
+        Audit { peer, method, path, id, started: Instant::now(), told: false }
+    }
+
+    /// It is answered.
+    pub fn end(mut self, response: &Response) {
+        self.told = true;
+        let status = response.status();
+        if self.is_look() && status != StatusCode::FORBIDDEN {
+            return;
+        }
+        let effect = response.extensions().get::<Effect>();
+        let (effect, changes) = (effect.map(|effect| effect.word.as_str()), effect.and_then(|e| e.changes.as_deref()));
+        let error = response.extensions().get::<ApiError>();
+        let word = match status {
+            status if status.is_success() => "done",
+            StatusCode::FORBIDDEN => "refused",
+            _ => "failed",
+        };
+        // Whoever may do nothing must not push out what others did.
+        let left_out = match status {
+            StatusCode::FORBIDDEN => match refusal_of(&self.who()) {
+                Some(left_out) => left_out,
+                None => return,
+            },
+            _ => None,
+        };
+        let outcome = effect.or(error.map(|error| error.problem().code.as_str()));
+        self.tell(word, Some(status), left_out, outcome, changes);
+    }
+
+    fn is_look(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS)
+    }
+
+    fn who(&self) -> String {
+        match &self.peer {
+            Some(Peer::Certificate(certificate)) => certificate.name(),
+            Some(Peer::Root { .. }) => "root".to_owned(),
+            None => "?".to_owned(),
+        }
+    }
+
+    fn tell(
+        &self,
+        word: &str,
+        status: Option<StatusCode>,
+        left_out: Option<u64>,
+        outcome: Option<&str>,
+        changes: Option<&str>,
+    ) {
+        let (address, pid) = match &self.peer {
+            Some(Peer::Certificate(certificate)) => (Some(certificate.address), None),
+            Some(Peer::Root { pid }) => (None, *pid),
+            None => (None, None),
+        };
+        let who = self.who();
+        tracing::info!(
+            target: AUDIT,
+            parent: None,
+            who,
+            address = address.map(tracing::field::display),
+            pid,
+            method = %echo(self.method.as_str()),
+            path = self.path,
+            id = self.id,
+            status = status.map(|status| status.as_u16()),
+            outcome,
+            changes,
+            left_out,
+            ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "{word}"
+        );
+    }
+}
+
+/// Names whose refusals are counted apart; all others are counted together.
+const NAMES: usize = 256;
+
+/// Leave to tell of a refusal: of each client 100 at once, then one a second.
+fn refusal_of(who: &str) -> Option<Option<u64>> {
+    static REFUSED: LazyLock<Mutex<HashMap<String, Seldom>>> = LazyLock::new(Mutex::default);
+    let mut refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
+    let who = if refused.len() < NAMES || refused.contains_key(who) { who } else { "" };
+    refused.entry(who.to_owned()).or_insert_with(|| Seldom::new(100, Duration::from_secs(1))).may()
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        if !self.told && !self.is_look() {
+            self.tell("the client went away before the answer", None, None, None, None);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Who is at the other end of a connection.
+//!
+//! What it does: reads the names out of a client certificate that TLS has verified. What it must not do: verify one, or
+//! decide what its owner may do.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use rustls_pki_types::CertificateDer;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::problem::ApiError;
+use crate::text::echo;
+
+/// Who sent a request; an extension of each request, and an extractor for handlers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A process of root's, or of the user that the daemon runs as, over the Unix socket.
+    Root {
+        /// The process, where the kernel tells.
+        pid: Option<i32>,
+    },
+    /// The owner of a client certificate, over HTTPS.
+    Certificate(Arc<PeerCertificate>),
+}
+
+/// The names of a verified client certificate, and where its owner is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerCertificate {
+    /// Common names of the subject: one, as a rule.
+    pub common_names: Vec<String>,
+    /// Alternative names: DNS names, e-mail addresses, URIs.
+    pub names: Vec<String>,
+    /// Address and port of the client.
+    pub address: SocketAddr,
+    /// What of its names cannot be read: a role that goes by the other ones might be another.
+    pub unread: Option<&'static str>,
+    /// The certificate in DER, followed by those of intermediate authorities that the client sent.
+    pub chain: Vec<CertificateDer<'static>>,
+}
+
+impl PeerCertificate {
+    /// Reads the names from the first certificate, and notes what of them cannot be read.
+    pub(crate) fn read(chain: &[CertificateDer<'_>], address: SocketAddr) -> Self {
+        let own = chain.first().map(AsRef::as_ref).unwrap_or_default();
+        let chain = chain.iter().map(|der| der.clone().into_owned()).collect();
+        let mut peer = PeerCertificate { common_names: Vec::new(), names: Vec::new(), address, unread: None, chain };
+        let Ok((_, certificate)) = X509Certificate::from_der(own) else {
+            peer.unread = Some("the certificate");
+            return peer;
+        };
+        for name in certificate.subject().iter_common_name() {
+            match name.as_str() {
+                Ok(name) => peer.common_names.push(name.to_owned()),
+                Err(_) => peer.unread = Some("a common name"),
+            }
+        }
+        match certificate.subject_alternative_name() {
+            Ok(None) => {}
+            Ok(Some(names)) => names.value.general_names.iter().for_each(|name| match name {
+                GeneralName::DNSName(n) | GeneralName::RFC822Name(n) | GeneralName::URI(n) => {
+                    peer.names.push((*n).to_owned());
+                }
+                GeneralName::Invalid(..) => peer.unread = Some("an alternative name"),
+                _ => {}
+            }),
+            Err(_) => peer.unread = Some("its alternative names"),
+        }
+        peer
+    }
+
+    /// The name under which the log speaks of its owner, as it may be shown: the common name, all of them where there are
+    /// several, or else the first alternative name.
+    pub fn name(&self) -> String {
+        match self.common_names.as_slice() {
+            [] => echo(self.names.first().map_or("?", String::as_str)),
+            several => echo(&several.join(" + ")),
+        }
+    }
+
+    /// All names.
+    pub fn all_names(&self) -> impl Iterator<Item = &str> {
+        self.common_names.iter().chain(&self.names).map(String::as_str)
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::Root { .. } => f.write_str("root"),
+            Peer::Certificate(c) => write!(f, "{}@{}", c.name(), c.address),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parts.extensions.get().cloned().ok_or_else(|| ApiError::internal("the request has no peer"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use rcgen::{CertificateParams, DnType, DnValue, KeyPair};
+
+    use super::*;
+
+    #[test]
+    fn the_names_of_a_certificate_are_read_and_shown_safely() {
+        let mut params = CertificateParams::new(["manager.example".to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "man\nager");
+        let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let peer = PeerCertificate::read(&[der.der().clone()], "192.0.2.1:9".parse().unwrap());
+        assert_eq!((peer.common_names.as_slice(), peer.unread), (&["man\nager".to_owned()][..], None));
+        assert_eq!(peer.names, ["manager.example"]);
+        assert_eq!(Peer::Certificate(Arc::new(peer)).to_string(), r"man\nager@192.0.2.1:9");
+        let unread = PeerCertificate::read(&[b"junk".to_vec().into()], "192.0.2.1:9".parse().unwrap());
+        assert_eq!(unread.unread, Some("the certificate"));
+        assert_eq!(Peer::Certificate(Arc::new(unread)).to_string(), "?@192.0.2.1:9");
+    }
+    /// Else a certificate would be judged by the name that its owner has put first.
+    #[test]
+    fn all_common_names_are_read_and_one_that_cannot_be_is_noted() {
+        let read = |second: DnValue| {
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.distinguished_name.push(DnType::CommonName, "ops");
+            params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 3]), second);
+            let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+            PeerCertificate::read(&[der.der().clone()], "192.0.2.1:9".parse().unwrap())
+        };
+        let two = read(DnValue::Utf8String("graphs".to_owned()));
+        assert_eq!((two.common_names.as_slice(), two.unread), (&["ops".to_owned(), "graphs".to_owned()][..], None));
+        assert_eq!(two.name(), "ops + graphs");
+        assert_eq!(read(DnValue::BmpString("graphs".try_into().unwrap())).unread, Some("a common name"));
+    }
+}

@@ -1,0 +1,57 @@
+//! Tells systemd how a service is: started, ending, alive. Without systemd nothing happens.
+//!
+//! What it does: readiness, the state shown by `systemctl status`, and the watchdog, which is fed only while the work gets
+//! on. What it must not do: fail, or know what the work is; a service that cannot be watched still works.
+
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+use tokio::task::JoinHandle;
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd could not be told");
+    }
+}
+
+/// It serves requests, and has done what comes before the first of them.
+pub fn ready() {
+    tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
+}
+
+/// It reads its configuration again; [`ready`] says that it has.
+pub fn reloading() {
+    // Without the time systemd would take the reload for failed.
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        tell(&[NotifyState::Reloading, now]);
+    }
+}
+
+/// It finishes what it has.
+pub fn stopping() {
+    tell(&[NotifyState::Stopping, NotifyState::Status("finishing the requests in flight")]);
+}
+
+/// Feeds the watchdog, where there is one, for as long as the work gets on. `busy_since` tells since when whoever does it has
+/// been at one piece of work, which may take `limit` at most; where it takes longer, `stuck` is called, again and again.
+pub fn watchdog(
+    busy_since: impl Fn() -> Option<Instant> + Send + 'static,
+    limit: Duration,
+    stuck: impl Fn() + Send + 'static,
+) -> Option<JoinHandle<()>> {
+    let period = sd_notify::watchdog_enabled()?;
+    Some(tokio::spawn(async move {
+        let mut tick = tokio::time::interval(period / 3);
+        loop {
+            tick.tick().await;
+            match busy_since() {
+                Some(since) if is_stuck(since, limit) => stuck(),
+                _ => tell(&[NotifyState::Watchdog]),
+            }
+        }
+    }))
+}
+
+fn is_stuck(since: Instant, limit: Duration) -> bool {
+    since.elapsed() > limit
+}

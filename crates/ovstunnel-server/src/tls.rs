@@ -1,0 +1,252 @@
+//! TLS of the HTTPS listener: the certificate files, and the settings that every connection gets.
+//!
+//! What it does: reads the PEM files, demands a client certificate of one of the configured authorities that none of their
+//! lists revokes, and takes up changed files on request, keeping the old ones when the new ones are bad. What it must not
+//! do: decide what a client may do, or let anyone in without a certificate, by whatever setting.
+
+mod crl;
+mod form;
+pub mod judge;
+pub(crate) mod seen;
+
+use std::hash::{DefaultHasher, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::crypto::CryptoProvider;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::pem::{self, PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio::sync::watch;
+
+use crate::config::{Tls, TlsClient};
+use crate::text::{echo, words};
+pub use form::{Certificate, Usage, unreadable};
+pub(crate) use seen::Shown;
+use seen::Telling;
+pub use seen::{Counts, Refused, Seen};
+
+/// Why a certificate or key file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("[tls] {key}: {}: {reason}", file.display())]
+pub struct TlsError {
+    /// Key of the configuration that names the file.
+    pub key: &'static str,
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
+    /// What to do about it.
+    pub remedy: &'static str,
+}
+
+/// What `[tls]` says, its files read and found good.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    server: Arc<ServerConfig>,
+    verifier: Arc<dyn ClientCertVerifier>,
+    /// Who may do what.
+    pub clients: Arc<[TlsClient]>,
+    /// What was in the files, to see whether they are others now.
+    print: Prints,
+}
+
+impl Loaded {
+    /// Checks the certificate of a client whose connection is open already: since it was made, authorities, lists of
+    /// revoked certificates and the date may have changed.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn accepts(&self, chain: &[CertificateDer<'_>]) -> Result<(), String> {
+        let (own, others) = chain.split_first().ok_or("there is none")?;
+        let judged = self.verifier.verify_client_cert(own, others, UnixTime::now());
+        judged.map(drop).map_err(|error| seen::refused(own, &error).why)
+    }
+}
+
+/// The TLS settings in force, which can be replaced while connections go on.
+#[derive(Debug)]
+pub struct TlsStore {
+    current: watch::Sender<Loaded>,
+    /// Who has come since these settings are in force.
+    seen: Mutex<Arc<Seen>>,
+}
+
+impl TlsStore {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// When one cannot be read or used; names the file and the reason.
+    pub fn open(tls: &Tls) -> Result<Self, TlsError> {
+        Ok(TlsStore { current: watch::Sender::new(load(tls)?), seen: Mutex::default() })
+    }
+
+    /// Who has come since the files in force were read.
+    pub fn seen(&self) -> Arc<Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The keys of `[tls]` whose files are not what is in force.
+    pub fn changed(&self, files: &Tls) -> Vec<&'static str> {
+        let (now, then) = (prints(files), self.current.borrow().print);
+        now.into_iter().zip(then).filter(|(now, then)| now != then).map(|((key, _), _)| key).collect()
+    }
+
+    /// What is in force.
+    pub fn loaded(&self) -> Loaded {
+        self.current.borrow().clone()
+    }
+
+    /// What a new connection is to use.
+    pub fn current(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current.borrow().server)
+    }
+
+    /// Puts others in force. New connections use them; those that are open stay as they are, and each of their requests is
+    /// judged by them.
+    pub fn replace(&self, new: Loaded) {
+        let old = self.current.send_replace(new.clone());
+        if old.print != new.print {
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+        }
+    }
+}
+
+/// Each key of `[tls]` that names a file, with a sum of what is in it.
+type Prints = [(&'static str, Option<u64>); 4];
+
+/// What is in the files of `[tls]`, to be compared: no more than that can be told of it.
+fn prints(files: &Tls) -> Prints {
+    let of = |file: &Path| {
+        let mut sum = DefaultHasher::new();
+        sum.write(&std::fs::read(file).ok()?);
+        Some(sum.finish())
+    };
+    let list = files.client_crl.as_deref().and_then(of);
+    let Tls { certificate, key, client_ca, .. } = files;
+    [("certificate", of(certificate)), ("key", of(key)), ("client_ca", of(client_ca)), ("client_crl", list)]
+}
+
+/// Reads and checks the files.
+///
+/// # Errors
+/// As [`TlsStore::open`].
+pub fn load(files: &Tls) -> Result<Loaded, TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    // Before the files are read: one that changes meanwhile is told as changed.
+    let print = prints(files);
+    let key = certified_key(files, &provider)?;
+    let verifier = client_verifier(files, &provider)?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| refuse("certificate", &files.certificate, &e))?
+        .with_client_cert_verifier(Arc::new(Telling(Arc::clone(&verifier))))
+        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(key)));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // No resumption: each connection's certificate is checked against today's date and today's authorities.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Loaded { server: Arc::new(config), verifier, clients: files.clients.as_slice().into(), print })
+}
+
+/// Judges clients' certificates. A list of revoked ones counts beyond the date of its next update too: an old list is
+/// better than none, and better than locking everybody out.
+fn client_verifier(files: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let roots = Arc::new(client_authorities(&files.client_ca)?);
+    let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+    let Some(file) = &files.client_crl else {
+        return builder.build().map_err(|e| refuse("client_ca", &files.client_ca, &e));
+    };
+    let lists = crl::read(file, &certificates("client_ca", &files.client_ca)?)?;
+    let builder = builder.with_crls(lists).allow_unknown_revocation_status();
+    builder.build().map_err(|e| refuse("client_crl", file, &e))
+}
+
+fn refuse(key: &'static str, file: &Path, reason: &dyn std::fmt::Display) -> TlsError {
+    let remedy = match key {
+        "client_crl" => "put the list there that `ovstunnelctl pki revoke` makes, or another CRL of that CA in PEM",
+        "client_ca" => "put the CA's certificate there, in PEM: `ovstunnelctl pki init` makes it as ca.crt",
+        _ => "put a certificate for servers and its key there: `ovstunnelctl pki issue --host` makes both",
+    };
+    TlsError { key, file: file.to_owned(), reason: words(reason), remedy }
+}
+
+fn read(key: &'static str, file: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(file).map_err(|e| refuse(key, file, &e))
+}
+
+/// The certificates of a PEM file, at least one.
+fn certificates(key: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let text = read(key, file)?;
+    let found = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| refuse(key, file, &format!("not PEM: {e}")))?;
+    if found.is_empty() {
+        let reason = if text.trim_ascii().is_empty() { "is empty" } else { "no CERTIFICATE in it; is it PEM?" };
+        return Err(refuse(key, file, &reason));
+    }
+    Ok(found)
+}
+
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let text = read("key", file)?;
+    let shown = String::from_utf8_lossy(&text);
+    if shown.contains("ENCRYPTED") {
+        return Err(refuse("key", file, &"the private key is encrypted; the daemon cannot ask for a passphrase"));
+    }
+    PrivateKeyDer::from_pem_slice(&text).map_err(|e| match (e, labels(&shown).as_slice()) {
+        (pem::Error::NoItemsFound, []) => refuse("key", file, &"no PRIVATE KEY in it; is it PEM?"),
+        (pem::Error::NoItemsFound, labels) => {
+            refuse("key", file, &format!("no PRIVATE KEY in it, but {}", labels.join(", ")))
+        }
+        (e, _) => refuse("key", file, &format!("not PEM: {e}")),
+    })
+}
+
+/// What a PEM file says that is in it.
+fn labels(text: &str) -> Vec<String> {
+    let all = text.lines().filter_map(|line| line.strip_prefix("-----BEGIN ")?.strip_suffix("-----"));
+    all.take(3).map(echo).collect()
+}
+
+fn certified_key(files: &Tls, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+    let chain = certificates("certificate", &files.certificate)?;
+    for (n, der) in chain.iter().enumerate() {
+        let read = form::read(der);
+        if let Some(reason) = read.map_or_else(Some, |read| read.unusable().filter(|_| n == 0)) {
+            return Err(refuse("certificate", &files.certificate, &format!("certificate {}: {reason}", n + 1)));
+        }
+    }
+    let key = private_key(&files.key)?;
+    let strange = form::strange_private(key.secret_der());
+    CertifiedKey::from_der(chain, key, provider).map_err(|e| match (e, strange) {
+        (rustls::Error::InconsistentKeys(_), _) => {
+            refuse("key", &files.key, &format!("does not belong to the certificate in {}", files.certificate.display()))
+        }
+        (rustls::Error::InvalidCertificate(e), _) => refuse("certificate", &files.certificate, &seen::why(&e)),
+        (_, Some(kind)) => refuse(
+            "key",
+            &files.key,
+            &format!("a key of kind {kind}, which the TLS library does not take: use {}", form::TAKEN),
+        ),
+        (e, None) => {
+            refuse("key", &files.key, &format!("no key that the TLS library takes ({e}): use {}", form::TAKEN))
+        }
+    })
+}
+
+fn client_authorities(file: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for (n, certificate) in certificates("client_ca", file)?.into_iter().enumerate() {
+        let at = |reason: String| refuse("client_ca", file, &format!("certificate {}: {reason}", n + 1));
+        form::read(&certificate).map_err(at)?;
+        roots.add(certificate).map_err(|e| at(format!("no certificate that the TLS library takes ({e})")))?;
+    }
+    Ok(roots)
+}
+
+#[cfg(test)]
+mod tests;

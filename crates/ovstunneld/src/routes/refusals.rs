@@ -1,0 +1,37 @@
+//! The error answers that speak of the switch. Must not decide when they are given.
+
+use ovstunnel_api::{Code, Problem, RefusedTunnel};
+use ovstunnel_server::problem::ApiError;
+
+/// 422: Open vSwitch refused it, or these tunnels of it.
+pub(super) fn refused(detail: impl Into<String>, tunnels: Vec<RefusedTunnel>) -> ApiError {
+    Problem { refused: tunnels, ..Problem::new(Code::SwitchRefused, detail) }.into()
+}
+
+/// 503: the switch cannot be reached; nothing was changed.
+pub(super) fn unavailable(detail: impl Into<String>) -> ApiError {
+    ApiError::new(Code::SwitchUnavailable, detail)
+}
+
+/// 504: a deadline passed, and it is not known whether the change took effect.
+pub(super) fn outcome_unknown(detail: impl Into<String>) -> ApiError {
+    ApiError::new(Code::OutcomeUnknown, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_answers_with_its_status() {
+        let all = [
+            (refused("x", vec![]), 422, "switch_refused"),
+            (unavailable("x"), 503, "switch_unavailable"),
+            (outcome_unknown("x"), 504, "outcome_unknown"),
+        ];
+        for (error, status, code) in all {
+            let problem = error.problem();
+            assert_eq!((problem.status, problem.code.as_str()), (status, code));
+        }
+    }
+}
