@@ -3,17 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Changed, Health, Id, Outcome, Tunnel};
-
-/// What a network does with IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Ipv6Policy {
-    /// All IPv6 is dropped: the specification's default.
-    Drop,
-    /// IPv6 is forwarded like anything else.
-    Allow,
-}
+use crate::{Changed, Health, Id, Ipv6Policy, Outcome, Tunnel};
 
 /// Body of `PUT /v1/bridges/{bridge}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -25,7 +15,7 @@ pub struct PutBridge {
     pub key: i64,
     /// The network's UUID.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<crate::schema::NetworkUuid>)]
+    #[schema(value_type = Option<ovstunnel_types::NetworkUuid>)]
     pub network_uuid: Option<String>,
     /// Id of this host in the management server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,7 +40,7 @@ pub struct PutTunnel {
     /// Id of the host at the other end.
     pub to: Id,
     /// IPv4 address of the other end.
-    #[schema(value_type = crate::schema::RemoteIp)]
+    #[schema(value_type = ovstunnel_types::RemoteIp)]
     pub remote_ip: String,
     /// Id of this host; the bridge's `host_id` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

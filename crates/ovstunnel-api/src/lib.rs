@@ -2,7 +2,7 @@
 //!
 //! What it does: gives each JSON body a type, shared by the daemon, the command and the tests, and its description for
 //! `/openapi.json`. What it must not do: validate beyond JSON's own shape (the daemon does, so that each error names
-//! field, rule and value), perform I/O, or depend on any other crate of the workspace.
+//! field, rule and value), perform I/O, or know more of a value than `ovstunnel-types` does.
 
 mod bridge;
 mod doctor;
@@ -19,13 +19,12 @@ mod takeover;
 mod tunnel;
 mod whole;
 
-pub use bridge::{
-    Bridge, BridgeAnswer, BridgeList, Flows, FlowsState, Ipv6Policy, PutBridge, PutTunnel, Tier, Vif, Vpc,
-};
+pub use bridge::{Bridge, BridgeAnswer, BridgeList, Flows, FlowsState, PutBridge, PutTunnel, Tier, Vif, Vpc};
 pub use doctor::{DoctorAnswer, Finding, Level, SupportAnswer, SupportPart};
 pub use health::{Health, HealthState, Reason, Severity};
 pub use interface::Interface;
 pub use log::{LogAnswer, PutLog};
+pub use ovstunnel_types::{Ipv6Policy, Outcome};
 pub use plan::{PlanAnswer, PlannedCommand};
 pub use plugin::{PluginAnswer, PluginArguments};
 pub use problem::{Code, Problem, RefusedTunnel};
@@ -45,32 +44,6 @@ pub const GRE_OVERHEAD: u32 = 42;
 /// Within this the daemon answers every request, with the deadlines that it has by default, xapi's share included. Whoever waits
 /// for it waits longer, so that its own explanation comes first.
 pub const ANSWERED_WITHIN: Duration = Duration::from_secs(140);
-
-/// What a changing request did. The same request twice is a success; the second one says `unchanged`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It was not there and is there now.
-    Created,
-    /// It was there and differed.
-    Updated,
-    /// Nothing had to be done.
-    Unchanged,
-    /// It was there and is gone now.
-    Removed,
-}
-
-impl Outcome {
-    /// The word that stands in the JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Outcome::Created => "created",
-            Outcome::Updated => "updated",
-            Outcome::Unchanged => "unchanged",
-            Outcome::Removed => "removed",
-        }
-    }
-}
 
 /// Answer to a removal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

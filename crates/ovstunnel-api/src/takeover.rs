@@ -11,7 +11,7 @@ use crate::{Ipv6Policy, Outcome, PlanAnswer};
 pub struct TakeoverRequest {
     /// The bridges to take over; all that are found when absent or empty.
     #[serde(default)]
-    #[schema(value_type = Vec<crate::schema::BridgeName>)]
+    #[schema(value_type = Vec<ovstunnel_types::BridgeName>)]
     pub bridges: Vec<String>,
 }
 

@@ -17,7 +17,7 @@ pub enum Id {
     #[schema(value_type = crate::schema::HostNumber)]
     Number(u64),
     /// Any short text.
-    #[schema(value_type = crate::schema::HostId)]
+    #[schema(value_type = ovstunnel_types::HostId)]
     Text(String),
 }
 
@@ -75,7 +75,7 @@ pub struct PostTunnel {
     /// Id of the host at the other end.
     pub to: Id,
     /// IPv4 address of the other end.
-    #[schema(value_type = crate::schema::RemoteIp)]
+    #[schema(value_type = ovstunnel_types::RemoteIp)]
     pub remote_ip: String,
     /// GRE key, 1 to 2147483647; the bridge's own when absent.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::whole::optional")]
@@ -83,7 +83,7 @@ pub struct PostTunnel {
     pub key: Option<i64>,
     /// The network's UUID; must be the bridge's when both are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<crate::schema::NetworkUuid>)]
+    #[schema(value_type = Option<ovstunnel_types::NetworkUuid>)]
     pub network_uuid: Option<String>,
 }
 

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
-    BridgeKind, BridgeName, GreIdentity, GreKey, HostId, NetworkUuid, ObservedBridge, ObservedPort, PortName, RemoteIp,
-    Underlay, UplinkName,
+    BridgeKind, BridgeName, GreIdentity, GreKey, HostId, Ipv6Policy, NetworkUuid, ObservedBridge, ObservedPort,
+    PortName, RemoteIp, Underlay, UplinkName,
 };
 
 /// Keys of `external_ids` and `other_config`. Part of the public contract.
@@ -71,25 +71,6 @@ pub mod ids {
 
 /// Entries of a bridge's table of learnt addresses: a full one costs vswitchd a whole core (docs/ovs-facts.md).
 pub(crate) const MAC_TABLE_SIZE: &str = "50000";
-
-/// What a network does with IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Ipv6Policy {
-    /// Dropped, as specified.
-    Drop,
-    /// Forwarded like anything else.
-    Allow,
-}
-
-impl Ipv6Policy {
-    /// The word in the record.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Ipv6Policy::Drop => "drop",
-            Ipv6Policy::Allow => "allow",
-        }
-    }
-}
 
 /// What the host's configuration says about all networks.
 #[derive(Clone, Debug, PartialEq, Eq)]

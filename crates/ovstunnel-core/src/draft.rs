@@ -5,6 +5,7 @@
 
 mod rules;
 mod takeover;
+mod touched;
 mod twice;
 mod uplinks;
 mod vpc;
@@ -12,12 +13,13 @@ mod vpc;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rules::{checked_tunnel, complete_set, first_record, not_managed, of_another_kind, record};
+use touched::Touched;
 
 use crate::change::conflict;
 use crate::{
     BridgeKind, BridgeName, Change, CreateTunnel, DesiredBridge, DesiredTunnel, FlowsSeen, Footprint, GreIdentity,
-    Memory, ObservedBridge, ObservedPort, PluginFlow, PortName, Rejected, Settings, SetupBridge, Step, View, plan,
-    plan_bridge,
+    Mark, Memory, ObservedBridge, ObservedPort, PluginFlow, PortName, Rejected, Settings, SetupBridge, Step, View,
+    plan, plan_bridge,
 };
 
 pub use takeover::{finish_takeover, takeover_begun};
@@ -32,21 +34,6 @@ pub struct Draft<'m> {
     claims: HashMap<GreIdentity, (BridgeName, PortName)>,
     /// The port names that those tunnels take: there is one space of names for all bridges.
     names: HashMap<PortName, BridgeName>,
-}
-
-/// A touched bridge: what is there, and what must be there.
-#[derive(Clone, Debug)]
-struct Touched {
-    observed: Option<ObservedBridge>,
-    desired: Option<DesiredBridge>,
-    /// Left-overs of ours go although the bridge is not ours.
-    swept: bool,
-    /// What is not ours stays, whoever made the bridge.
-    released: bool,
-    /// Flows of the Python plugin that go; nothing where it is no take-over.
-    plugins: Option<BTreeSet<PluginFlow>>,
-    /// The port that leads to the root of STP's tree, at a take-over.
-    stp_root_port: Option<String>,
 }
 
 impl<'m> Draft<'m> {
@@ -385,6 +372,42 @@ impl<'m> Draft<'m> {
             }
             _ => {
                 desired.tunnels.remove(port);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Take-over and release: the two ways in which a bridge becomes ours, or nobody's, as it is.
+impl Draft<'_> {
+    /// Takes up a bridge of the plugin's as `desired`, or one that is ours already, to take away flows of the plugin's.
+    pub fn take_over(
+        &mut self,
+        view: &dyn View,
+        name: &BridgeName,
+        desired: Option<DesiredBridge>,
+        plugins: BTreeSet<PluginFlow>,
+    ) {
+        let touched = self.touched(view, name);
+        touched.desired = touched.desired.take().or(desired);
+        touched.plugins = Some(plugins);
+    }
+
+    /// Has a take-over keep by which port its bridge was in a spanning tree that ends with it.
+    pub fn keep_root_port(&mut self, view: &dyn View, name: &BridgeName, port: String) {
+        self.touched(view, name).stp_root_port = Some(port);
+    }
+
+    /// Takes a bridge out of our hands: what is not ours stays, the bridge and its VIFs too.
+    fn release(&mut self, view: &dyn View, name: &BridgeName) -> Result<(), Rejected> {
+        let touched = self.touched(view, name);
+        let Some(observed) = &touched.observed else { return Ok(()) };
+        match (touched.desired.is_some(), DesiredBridge::mark(observed)) {
+            (false, Mark::Damaged(_)) => Err(not_managed(name, observed)),
+            // It is a plain bridge already.
+            (false, _) => Ok(()),
+            (true, _) => {
+                (touched.desired, touched.released) = (None, true);
                 Ok(())
             }
         }

@@ -1,10 +1,9 @@
 //! What ovstunnel wants of a switch, what is there, and the difference between the two.
 //!
-//! What it does: validated names, keys and addresses; observed and desired state; typed flows; a request's effect on the
+//! What it does: observed and desired state; typed flows; a request's effect on the
 //! desired state; the plan, a pure function of desired and observed. What it must not do: I/O of any kind, clocks,
 //! randomness, or a dependency on an asynchronous runtime.
 
-mod address;
 mod adopt;
 mod announcement;
 mod change;
@@ -20,7 +19,6 @@ mod health;
 mod kind;
 mod memory;
 mod observed;
-mod outcome;
 mod plan;
 mod python_plugin;
 mod spanning_tree;
@@ -28,17 +26,15 @@ mod stages;
 mod step;
 mod underlay;
 mod uplink;
-mod value;
 mod visible;
 mod vpc;
 mod witness;
 
-pub use address::{Cidr, Mac};
 pub use announcement::Announcement;
 pub use change::{Change, CreateTunnel, Footprint, Rejected, SetupBridge, SetupVpc, TunnelSpec, UpdateVpc, VpcUpdate};
 pub use changed::Changed;
 pub use cookie::{Cookie, Purpose};
-pub use desired::{DesiredBridge, DesiredTunnel, Ipv6Policy, Mark, Settings, ids};
+pub use desired::{DesiredBridge, DesiredTunnel, Mark, Settings, ids};
 pub use draft::{Draft, finish_takeover, takeover_begun};
 pub use flow::{Action, Flow, FlowParseError, Ipv4Match, MacMatch, Match, PortMask};
 pub use flows::{FlowChange, FlowsSeen, bridge_flows, wanted_flows};
@@ -53,7 +49,9 @@ pub use memory::Memory;
 pub use observed::{
     FlowLimit, GreIdentity, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort, TunnelHealth, View, Vlan,
 };
-pub use outcome::Outcome;
+pub use ovstunnel_types::{
+    BridgeName, Cidr, GreKey, HostId, Invalid, Ipv6Policy, Mac, NetworkUuid, Outcome, PortName, RemoteIp,
+};
 pub use plan::plan_bridge;
 pub use python_plugin::{
     Finding, PluginFlow, PluginGroup, PluginTable, has_vpc_pipeline, survey, waits_for_takeover, was_released,
@@ -63,7 +61,6 @@ pub use stages::{Phases, phases, stages};
 pub use step::{BridgeEdit, BridgeSpec, FailMode, PortEdit, Step};
 pub use underlay::{TunnelEnd, Underlay};
 pub use uplink::{DeviceFacts, HostFacts, UplinkName, WayOut, carries_tunnels, undeclared_uplinks, way_out};
-pub use value::{BridgeName, GreKey, HostId, Invalid, NetworkUuid, PortName, RemoteIp};
 pub use visible::visible;
 pub use vpc::{
     AclId, AclItem, Applied, Direction, FLOWS_MAX, Nic, Policies, PortRange, Tier, TooLarge, Topology, Verdict, Vpc,

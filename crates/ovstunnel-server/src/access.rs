@@ -12,8 +12,8 @@ use http::Method;
 use crate::config::{Role, Tls, TlsClient};
 use crate::listen::{Peer, PeerCertificate};
 use crate::problem::ApiError;
-use crate::text::echo;
 use crate::tls::{Loaded, TlsError, TlsStore};
+use ovstunnel_types::text::echo;
 
 /// The judge of all requests. Cheap to clone.
 #[derive(Clone, Debug, Default)]

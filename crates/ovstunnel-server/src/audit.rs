@@ -17,7 +17,7 @@ use crate::config::AUDIT;
 use crate::listen::Peer;
 use crate::problem::ApiError;
 use crate::seldom::Seldom;
-use crate::text::echo;
+use ovstunnel_types::text::echo;
 
 /// What a change did, in a word, such as `created` or `unchanged`, and what it changed: an extension of its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

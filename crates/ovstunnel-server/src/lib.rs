@@ -18,5 +18,4 @@ pub mod openapi;
 pub mod problem;
 pub mod seldom;
 pub mod systemd;
-pub mod text;
 pub mod tls;

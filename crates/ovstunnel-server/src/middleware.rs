@@ -28,7 +28,7 @@ use crate::audit::Audit;
 use crate::listen::Peer;
 use crate::problem::ApiError;
 use crate::seldom::Seldom;
-use crate::text::{echo, harmless};
+use ovstunnel_types::text::{echo, harmless};
 
 /// The header with a request's id.
 pub const REQUEST_ID: &str = "x-request-id";

@@ -10,7 +10,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use ovstunnel_api::{Code, Problem};
 
-use crate::text::echo;
+use ovstunnel_types::text::echo;
 
 /// Content type of every error.
 pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");

@@ -23,8 +23,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio::sync::watch;
 
 use crate::config::{Tls, TlsClient};
-use crate::text::{echo, words};
 pub use form::{Certificate, Usage, unreadable};
+use ovstunnel_types::text::{echo, words};
 pub(crate) use seen::Shown;
 use seen::Telling;
 pub use seen::{Counts, Refused, Seen};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ovstunnel_api::{ANSWERED_WITHIN, Code};
 use ovstunnel_client::{Client, ClientError, DEFAULT_SOCKET};
+use ovstunnel_types::text::chain;
 
 use crate::request::Request;
 use crate::response::Response;
@@ -61,10 +62,4 @@ fn words(error: &ClientError) -> String {
         return problem.detail.clone();
     }
     chain(error)
-}
-
-/// An error with its sources.
-fn chain(error: &dyn std::error::Error) -> String {
-    let sources = std::iter::successors(error.source(), |source| source.source());
-    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }

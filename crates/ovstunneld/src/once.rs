@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use ovstunnel_ovs::{StartError, Switch};
-use ovstunnel_server::text::chain;
+use ovstunnel_types::text::chain;
 
 use crate::config::Config;
 use crate::interfaces::Interfaces;

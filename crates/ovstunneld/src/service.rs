@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use ovstunnel_api::{GRE_OVERHEAD, Interface};
-use ovstunnel_core::{Ipv6Policy, Settings};
+use ovstunnel_core::Settings;
 use ovstunnel_ovs::{CommandHook, RealSwitch, SimulatedSwitch, StartError, Switch, Tools};
 use ovstunnel_server::access::Access;
 use ovstunnel_server::logging::Logging;
@@ -224,10 +224,7 @@ fn hook(metrics: &Metrics) -> CommandHook {
 /// What the configuration says about networks.
 pub(crate) fn settings(config: &Config) -> Settings {
     Settings {
-        ipv6: match config.network.ipv6 {
-            ovstunnel_api::Ipv6Policy::Drop => Ipv6Policy::Drop,
-            ovstunnel_api::Ipv6Policy::Allow => Ipv6Policy::Allow,
-        },
+        ipv6: config.network.ipv6,
         vif_prefixes: config.network.vif_prefixes.clone(),
         vif_broadcast_pps: config.network.vif_broadcast_pps,
         datapath_type: config.ovs.datapath_type.clone(),

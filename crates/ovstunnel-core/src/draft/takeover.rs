@@ -1,52 +1,13 @@
-//! Take-over from the Python plugin, and release: the two ways in which a bridge becomes ours, or nobody's, as it is.
+//! What a take-over from the Python plugin adds to the plan of a bridge.
 //!
-//! What it does: takes a judged bridge into the draft, and puts what only a take-over does into its plan. What it must not
-//! do: judge (`plugin` does), or let a flow of the plugin's go in another moment than the one in which ours come.
+//! What it does: marks, the plugin's flows, and what ends it. What it must not do: judge (`plugin` does), know the draft, or
+//! let a flow of the plugin's go in another moment than the one in which ours come.
 
-use std::collections::BTreeSet;
-
-use super::{Draft, Touched, not_managed};
-use crate::{
-    BridgeEdit, BridgeName, DesiredBridge, FlowChange, Mark, ObservedBridge, PluginFlow, Rejected, Step, View, ids,
-};
+use super::touched::Touched;
+use crate::{BridgeEdit, BridgeName, FlowChange, ObservedBridge, Step, ids};
 
 /// The value of [`ids::TAKEOVER`].
 const BEGUN: &str = "begun";
-
-impl Draft<'_> {
-    /// Takes up a bridge of the plugin's as `desired`, or one that is ours already, to take away flows of the plugin's.
-    pub fn take_over(
-        &mut self,
-        view: &dyn View,
-        name: &BridgeName,
-        desired: Option<DesiredBridge>,
-        plugins: BTreeSet<PluginFlow>,
-    ) {
-        let touched = self.touched(view, name);
-        touched.desired = touched.desired.take().or(desired);
-        touched.plugins = Some(plugins);
-    }
-
-    /// Has a take-over keep by which port its bridge was in a spanning tree that ends with it.
-    pub fn keep_root_port(&mut self, view: &dyn View, name: &BridgeName, port: String) {
-        self.touched(view, name).stp_root_port = Some(port);
-    }
-
-    /// Takes a bridge out of our hands: what is not ours stays, the bridge and its VIFs too.
-    pub(super) fn release(&mut self, view: &dyn View, name: &BridgeName) -> Result<(), Rejected> {
-        let touched = self.touched(view, name);
-        let Some(observed) = &touched.observed else { return Ok(()) };
-        match (touched.desired.is_some(), DesiredBridge::mark(observed)) {
-            (false, Mark::Damaged(_)) => Err(not_managed(name, observed)),
-            // It is a plain bridge already.
-            (false, _) => Ok(()),
-            (true, _) => {
-                (touched.desired, touched.released) = (None, true);
-                Ok(())
-            }
-        }
-    }
-}
 
 /// Whether a take-over of a bridge was begun and may not have been finished.
 pub fn takeover_begun(bridge: &ObservedBridge) -> bool {

@@ -24,7 +24,7 @@ pub(crate) use record::{chunks, recorded_policies, recorded_topology, text_of_po
 pub use topology::{Nic, Tier, Topology};
 
 use crate::Invalid;
-use crate::value::is_plain_name;
+use ovstunnel_types::is_plain_name;
 
 /// Id of a VPC as the management server counts it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

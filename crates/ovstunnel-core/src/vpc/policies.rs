@@ -5,8 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::masks;
-use crate::value::is_plain_name;
 use crate::{Cidr, Invalid, NetworkUuid};
+use ovstunnel_types::is_plain_name;
 
 /// Most flows that the policies of a VPC may need: `ovs-vswitchd` takes this many in about a second.
 pub const FLOWS_MAX: usize = 50_000;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use crate::text::harmless;
+use ovstunnel_types::text::harmless;
 
 /// Characters of what is said of a bad value.
 const LONGEST: usize = 600;

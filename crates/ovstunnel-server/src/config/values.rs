@@ -12,7 +12,7 @@ use serde::Serializer;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
 use super::TlsClient;
-use crate::text::echo;
+use ovstunnel_types::text::echo;
 
 /// A value written as text, and the rule for it. `flag` reads a boolean where that is allowed too.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 use crate::problem::ApiError;
-use crate::text::echo;
+use ovstunnel_types::text::echo;
 
 /// The JSON body of a request.
 #[derive(Clone, Copy, Debug)]

@@ -22,9 +22,9 @@ use super::room::{Place, Room};
 use super::serve::{Terms, next, refuse, serve};
 use super::{HANDSHAKE_TIMEOUT, Life, ListenError, Peer, PeerCertificate};
 use crate::problem::ApiError;
-use crate::text::words;
 use crate::tls::seen::Refused;
 use crate::tls::{Shown, TlsStore};
+use ovstunnel_types::text::words;
 
 /// First byte of each TLS connection: a handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;

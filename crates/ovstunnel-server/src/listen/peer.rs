@@ -14,7 +14,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::problem::ApiError;
-use crate::text::echo;
+use ovstunnel_types::text::echo;
 
 /// Who sent a request; an extension of each request, and an extractor for handlers.
 #[derive(Clone, Debug, PartialEq, Eq)]

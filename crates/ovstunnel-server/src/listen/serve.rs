@@ -24,7 +24,7 @@ use super::refusals::Reason;
 use super::room::Place;
 use super::{HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, Life, Peer, UNREAD_TIMEOUT};
 use crate::problem::ApiError;
-use crate::text::words;
+use ovstunnel_types::text::words;
 
 /// Requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 64;

@@ -9,7 +9,7 @@ use log::{Log, Metadata, Record};
 use tracing_log::LogTracer;
 
 use crate::seldom::Seldom;
-use crate::text::words;
+use ovstunnel_types::text::words;
 
 /// Warnings at once, and the time for each one more.
 const WARNINGS: (u32, Duration) = (20, Duration::from_secs(10));

@@ -18,7 +18,7 @@ use ovstunnel_api::Code;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::problem::ApiError;
-use crate::text::echo;
+use ovstunnel_types::text::echo;
 
 /// Largest body of a request, in bytes.
 pub const BODY_LIMIT: usize = 1024 * 1024;

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
 use super::{TlsError, read as read_file, refuse};
-use crate::text::echo;
+use ovstunnel_types::text::echo;
 
 const KEY: &str = "client_crl";
 

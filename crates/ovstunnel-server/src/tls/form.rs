@@ -10,7 +10,7 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use crate::text::{echo, words};
+use ovstunnel_types::text::{echo, words};
 
 /// Kinds of keys that the TLS library takes.
 pub(super) const TAKEN: &str = "ECDSA P-256 or P-384, RSA of 2048 to 8192 bits, or Ed25519";

@@ -12,7 +12,7 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::form;
-use crate::text::words;
+use ovstunnel_types::text::words;
 
 tokio::task_local! {
     /// Where the verifier leaves word, for the connection whose handshake it is.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use humantime_serde::re::humantime;
 use ovstunnel_core::RemoteIp;
 use ovstunnel_server::config::values::{Text, text};
-use ovstunnel_server::text::echo;
+use ovstunnel_types::text::echo;
 use serde::de::{Deserializer, Error, Unexpected};
 use serde::{Deserialize, Serialize, Serializer};
 

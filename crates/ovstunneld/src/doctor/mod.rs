@@ -208,7 +208,7 @@ impl Doctor {
             Ok(devices) => {
                 findings.extend(addresses::check(&facts::on_bridges(&facts::datapaths(now), &now.bridges, devices)));
             }
-            Err(error) => findings.push(unread("device_address", &ovstunnel_server::text::chain(&error))),
+            Err(error) => findings.push(unread("device_address", &ovstunnel_types::text::chain(&error))),
         }
         findings.extend(self.of_rows(now).await);
         if probe {
@@ -243,7 +243,7 @@ impl Doctor {
                 findings.extend(underlay::peers(&remotes));
                 findings.extend(underlay::mtu(&facts::vifs(&rows, &now.bridges), &remotes));
             }
-            Err(error) => findings.push(unread("tunnel_address", &ovstunnel_server::text::chain(&error))),
+            Err(error) => findings.push(unread("tunnel_address", &ovstunnel_types::text::chain(&error))),
         }
         findings
     }

@@ -2,7 +2,7 @@
 //! plugin. On other hosts only what is there is judged.
 
 use ovstunnel_api::Finding;
-use ovstunnel_server::text::echo;
+use ovstunnel_types::text::echo;
 
 use super::finding::{About, fail, ok, warn};
 use super::root::Root;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use ovstunnel_core::{GreKey, Invalid, PortName};
-use ovstunnel_server::text::echo;
+use ovstunnel_types::text::echo;
 
 use super::{Failure, Reason};
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ovstunnel_core::Rejected;
 use ovstunnel_ovs::Health;
-use ovstunnel_server::text::harmless;
+use ovstunnel_types::text::harmless;
 
 use crate::writer::WriteError;
 

@@ -1,6 +1,6 @@
 //! What the management server asks about the host itself. Must not change anything.
 
-use ovstunnel_server::text::chain;
+use ovstunnel_types::text::chain;
 
 use super::{Call, Failure, Reason};
 use crate::xapi::{Xapi, XapiError};

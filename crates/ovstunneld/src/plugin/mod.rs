@@ -83,8 +83,7 @@ impl Call<'_> {
     /// Has the writer carry a change out.
     async fn change(&self, change: Change) -> Result<Done, Failure> {
         let change = self.state.with_host(change).await;
-        let change =
-            change.map_err(|error| Failure::new(Reason::Unavailable, ovstunnel_server::text::chain(&error)))?;
+        let change = change.map_err(|error| Failure::new(Reason::Unavailable, ovstunnel_types::text::chain(&error)))?;
         let done = self.state.writer.change(change, self.id.to_string()).await;
         done.map_err(|error| Failure::of_write(error, &self.state.switch.health().borrow()))
     }

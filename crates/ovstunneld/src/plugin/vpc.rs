@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ovstunnel_core::{
     BridgeName, Change, DesiredBridge, HostFacts, HostId, NetworkUuid, SetupVpc, UpdateVpc, Vpc, VpcUpdate,
 };
-use ovstunnel_server::text::echo;
+use ovstunnel_types::text::echo;
 use serde_json::Value;
 
 use super::adopt::adopt;

@@ -11,7 +11,7 @@ use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{ValidJson, ValidPath, ValidQuery};
 use ovstunnel_server::middleware::RequestId;
 use ovstunnel_server::problem::ApiError;
-use ovstunnel_server::text::chain;
+use ovstunnel_types::text::chain;
 
 use super::{ChangeQuery, State, describe, planned, problem, refusals, status, validate};
 use crate::interfaces::LocalAddress;
@@ -33,7 +33,7 @@ pub(super) async fn carry_out(
     }
     let done = state.writer.change(change, id.to_string()).await.map_err(failed)?;
     let changes = describe::changes(&done.changes);
-    let effect = Effect::new(describe::outcome(done.outcome).as_str()).with(&changes);
+    let effect = Effect::new(done.outcome.as_str()).with(&changes);
     answer(done, changes).map(|mut response| {
         response.extensions_mut().insert(effect);
         response
@@ -71,7 +71,7 @@ pub(super) async fn put_bridge(
     let name: BridgeName = validate::text("bridge", &name)?;
     let change = validate::setup(name, &body, &local_addresses(&state).await?)?;
     carry_out(&state, change, &query, id, |done, changes| {
-        let outcome = describe::outcome(done.outcome);
+        let outcome = done.outcome;
         let bridge = match &done.seen {
             Seen::Bridge(seen) => state.describe_with(&seen.0, &seen.1, &done.settings),
             _ => None,
@@ -153,7 +153,7 @@ pub(super) async fn delete_bridge(
 #[allow(clippy::unnecessary_wraps, reason = "the signature that `carry_out` takes")]
 pub(super) fn removed(done: Done, changes: Vec<Changed>) -> Result<Response, ApiError> {
     // Where it was there, at least its marks had to go.
-    let (outcome, existed) = (describe::outcome(done.outcome), done.outcome != Outcome::Unchanged);
+    let (outcome, existed) = (done.outcome, done.outcome != Outcome::Unchanged);
     Ok(Json(OutcomeAnswer { outcome, existed, changes }).into_response())
 }
 
@@ -183,7 +183,7 @@ pub(super) async fn post_tunnel(
     let name: BridgeName = validate::text("bridge", &name)?;
     let change = validate::create_tunnel(name, &body, &local_addresses(&state).await?)?;
     carry_out(&state, change, &query, id, |done, changes| {
-        let outcome = describe::outcome(done.outcome);
+        let outcome = done.outcome;
         let tunnel = match &done.seen {
             Seen::Tunnel(port) => describe::tunnel(port),
             _ => None,

@@ -4,22 +4,14 @@
 //! What it must not do: describe what one route alone does; that stands beside its handler.
 
 use ovstunnel_server::openapi::operations;
+use ovstunnel_types::{BridgeName, NetworkUuid, PortName};
+use utoipa::PartialSchema;
 use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::response::Response;
 use utoipa::openapi::schema::{AnyOfBuilder, Object, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{OpenApi, Ref, RefOr, Required};
 
 use crate::plugin;
-
-/// Names of bridges and ports.
-const NAME: &str = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,14}$";
-
-/// Names of ports: tunnels of the Python plugin may have longer ones.
-const PORT: &str = "^([A-Za-z0-9_][A-Za-z0-9._-]{0,14}|t[1-9][0-9]{0,8}(-[A-Za-z0-9_][A-Za-z0-9._]{0,19}){2})$";
-
-/// Names of ports, and UUIDs.
-const NAME_OR_UUID: &str =
-    "^([A-Za-z0-9_][A-Za-z0-9._-]{0,14}|[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})$";
 
 /// Its body may be left out, and its plan says more than others.
 const TAKEOVER: &str = "/v1/takeover";
@@ -54,13 +46,27 @@ fn complete_one(path: &str, operation: &mut Operation) {
 fn constrain(parameter: &mut Parameter) {
     let text = ObjectBuilder::new().schema_type(Type::String);
     let schema: Object = match parameter.name.as_str() {
-        "bridge" => text.pattern(Some(NAME)).build(),
-        "port" => text.pattern(Some(PORT)).build(),
-        "vif" => text.pattern(Some(NAME_OR_UUID)).build(),
+        "bridge" => text.pattern(pattern::<BridgeName>()).build(),
+        "port" => text.pattern(pattern::<PortName>()).build(),
+        "vif" => text.pattern(either(pattern::<BridgeName>(), pattern::<NetworkUuid>())).build(),
         "function" => text.enum_values(Some(plugin::FUNCTIONS)).build(),
         _ => return,
     };
     parameter.schema = Some(schema.into());
+}
+
+/// What a name may look like, by its own description.
+fn pattern<T: PartialSchema>() -> Option<String> {
+    match T::schema() {
+        RefOr::T(Schema::Object(object)) => object.pattern,
+        _ => None,
+    }
+}
+
+/// One of two patterns, each of which is for a whole text.
+fn either(one: Option<String>, other: Option<String>) -> Option<String> {
+    let inside = |pattern: &str| pattern.trim_start_matches('^').trim_end_matches('$').to_owned();
+    Some(format!("^({}|{})$", inside(&one?), inside(&other?)))
 }
 
 /// With `dry_run` a success is a plan.

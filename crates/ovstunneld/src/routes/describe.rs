@@ -2,9 +2,7 @@
 
 use std::time::SystemTime;
 
-use ovstunnel_api::{
-    Bridge, Flows, FlowsState, Health, Ipv6Policy, Outcome, RefusedTunnel, Tier, Tunnel, TunnelState, Vif, Vpc,
-};
+use ovstunnel_api::{Bridge, Flows, FlowsState, Health, RefusedTunnel, Tier, Tunnel, TunnelState, Vif, Vpc};
 use ovstunnel_core::{
     Changed, DesiredBridge, DesiredTunnel, Facts, FlowChange, FlowsSeen, ObservedBridge, ObservedPort, Settings,
     TunnelHealth, Witness, bridge_health, unplaced_vifs, wanted_flows,
@@ -12,15 +10,6 @@ use ovstunnel_core::{
 
 use crate::health::Survey;
 use crate::writer::Refusal;
-
-pub(super) fn outcome(outcome: ovstunnel_core::Outcome) -> Outcome {
-    match outcome {
-        ovstunnel_core::Outcome::Created => Outcome::Created,
-        ovstunnel_core::Outcome::Updated => Outcome::Updated,
-        ovstunnel_core::Outcome::Unchanged => Outcome::Unchanged,
-        ovstunnel_core::Outcome::Removed => Outcome::Removed,
-    }
-}
 
 pub(super) fn refusal(refusal: &Refusal) -> RefusedTunnel {
     RefusedTunnel {
@@ -59,10 +48,7 @@ pub(super) fn bridge(
         vpc: record.kind.vpc().map(|told| vpc(told, observed, settings)),
         network_uuid: record.network_uuid.map(|uuid| uuid.to_string()),
         host_id: record.host_id.as_ref().map(ToString::to_string),
-        ipv6: match record.ipv6 {
-            ovstunnel_core::Ipv6Policy::Drop => Ipv6Policy::Drop,
-            ovstunnel_core::Ipv6Policy::Allow => Ipv6Policy::Allow,
-        },
+        ipv6: record.ipv6,
         adopted: record.adopted,
         tunnels: observed.ports.values().filter_map(tunnel).collect(),
         vifs: observed.vifs(prefixes).map(vif).collect(),

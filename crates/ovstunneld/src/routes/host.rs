@@ -10,7 +10,7 @@ use ovstunnel_api::{Health, HealthState, Interface, Problem, Ready, ReconcileAns
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{ValidPath, ValidQuery};
 use ovstunnel_server::problem::ApiError;
-use ovstunnel_server::text::{chain, echo};
+use ovstunnel_types::text::{chain, echo};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 

@@ -9,7 +9,7 @@ use ovstunnel_server::config::{LEVELS, Level, LogFormat};
 use ovstunnel_server::extract::{ValidJson, ValidQuery};
 use ovstunnel_server::logging::Logging;
 use ovstunnel_server::problem::ApiError;
-use ovstunnel_server::text::chain;
+use ovstunnel_types::text::chain;
 
 use super::State;
 use super::plugin::NoQuery;

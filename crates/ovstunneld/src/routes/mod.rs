@@ -157,7 +157,7 @@ impl State {
 
 fn planned(plan: Planned) -> Response {
     let commands = plan.commands.into_iter().map(|command| PlannedCommand { argv: command.argv, stdin: command.stdin });
-    let outcome = describe::outcome(plan.outcome);
+    let outcome = plan.outcome;
     let answer = PlanAnswer { dry_run: true, outcome, changes: plan.changes, commands: commands.collect() };
     dry_run(outcome, axum::Json(answer).into_response())
 }

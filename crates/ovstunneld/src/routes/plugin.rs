@@ -8,7 +8,7 @@ use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{ValidJson, ValidPath, ValidQuery};
 use ovstunnel_server::middleware::RequestId;
 use ovstunnel_server::problem::ApiError;
-use ovstunnel_server::text::echo;
+use ovstunnel_types::text::echo;
 
 use super::State;
 use crate::plugin;

@@ -4,15 +4,15 @@ use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use ovstunnel_api::{
-    Ipv6Policy, Outcome, OutcomeAnswer, PlanAnswer, PlannedCommand, Problem, SpanningTree, TakeoverAnswer,
-    TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState,
+    Outcome, OutcomeAnswer, PlanAnswer, PlannedCommand, Problem, SpanningTree, TakeoverAnswer, TakeoverBridge,
+    TakeoverPlan, TakeoverRequest, TakeoverState,
 };
 use ovstunnel_core::{BridgeName, Change, DesiredBridge, View};
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{OptionalJson, ValidPath, ValidQuery};
 use ovstunnel_server::middleware::RequestId;
 use ovstunnel_server::problem::ApiError;
-use ovstunnel_server::text::chain;
+use ovstunnel_types::text::chain;
 
 use super::{ChangeQuery, State, bridges, problem, validate};
 use crate::writer::{self, TakenOver};
@@ -104,10 +104,7 @@ fn describe(taken: TakenOver) -> TakeoverBridge {
         },
         key: known.and_then(|bridge| Some(bridge.kind.key()?.get())),
         network_uuid: known.and_then(|bridge| bridge.network_uuid).map(|uuid| uuid.to_string()),
-        ipv6: known.map(|bridge| match bridge.ipv6 {
-            ovstunnel_core::Ipv6Policy::Drop => Ipv6Policy::Drop,
-            ovstunnel_core::Ipv6Policy::Allow => Ipv6Policy::Allow,
-        }),
+        ipv6: known.map(|bridge| bridge.ipv6),
         host_id: known.and_then(|bridge| bridge.host_id.as_ref()).map(ToString::to_string),
         tunnels: known.map(|bridge| bridge.tunnels.keys().map(ToString::to_string).collect()).unwrap_or_default(),
         bridge: taken.name,

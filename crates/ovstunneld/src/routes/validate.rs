@@ -6,9 +6,7 @@
 use std::str::FromStr;
 
 use ovstunnel_api::{Id, PostTunnel, PutBridge};
-use ovstunnel_core::{
-    BridgeName, Change, CreateTunnel, GreKey, HostFacts, Invalid, Ipv6Policy, RemoteIp, SetupBridge, TunnelSpec,
-};
+use ovstunnel_core::{BridgeName, Change, CreateTunnel, GreKey, HostFacts, Invalid, RemoteIp, SetupBridge, TunnelSpec};
 use ovstunnel_server::problem::ApiError;
 
 use crate::interfaces::{LocalAddress, not_another_host};
@@ -66,10 +64,7 @@ pub(super) fn setup(bridge: BridgeName, body: &PutBridge, local: &[LocalAddress]
         key: key(body.key)?,
         network_uuid: optional(body.network_uuid.as_ref(), |uuid| text("network_uuid", uuid))?,
         host_id: optional(body.host_id.as_ref(), |host| id("host_id", host))?,
-        ipv6: body.ipv6.map(|policy| match policy {
-            ovstunnel_api::Ipv6Policy::Drop => Ipv6Policy::Drop,
-            ovstunnel_api::Ipv6Policy::Allow => Ipv6Policy::Allow,
-        }),
+        ipv6: body.ipv6,
         uplink: optional(body.uplink.as_ref(), |uplink| optional(uplink.as_ref(), |name| text("uplink", name)))?,
         tunnels,
         host: HostFacts::default(),

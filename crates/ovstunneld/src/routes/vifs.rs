@@ -9,7 +9,7 @@ use ovstunnel_server::extract::{ValidPath, ValidQuery};
 use ovstunnel_server::listen::Peer;
 use ovstunnel_server::problem::ApiError;
 
-use super::{ChangeQuery, State, describe, planned, problem, validate};
+use super::{ChangeQuery, State, planned, problem, validate};
 use crate::writer::Vif;
 
 /// A VIF came. The daemon sees its port by itself; this has it read the flows of the VIF's bridge again, too.
@@ -64,6 +64,5 @@ async fn news(peer: &Peer, state: &State, vif: &str, query: &ChangeQuery) -> Res
         return state.writer.plan_vif(vif).await.map(planned).map_err(failed);
     }
     let outcome = state.writer.vif(vif).await.map_err(failed)?;
-    let outcome = describe::outcome(outcome);
     Ok(Effect::of(outcome.as_str(), Json(VifAnswer { outcome }).into_response()))
 }

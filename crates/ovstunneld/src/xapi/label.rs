@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ovstunnel_ovs::{Xe, XeError};
 use ovstunnel_server::seldom::Seldom;
-use ovstunnel_server::text::{chain, echo, words};
+use ovstunnel_types::text::{chain, echo, words};
 use tokio::sync::Semaphore;
 
 use super::XapiError;

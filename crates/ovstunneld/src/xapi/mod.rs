@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use ovstunnel_core::{BridgeName, DesiredBridge, HostId, NetworkUuid, View};
 use ovstunnel_ovs::{CommandHook, Observer, Xe, XeError};
-use ovstunnel_server::text::chain;
+use ovstunnel_types::text::chain;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 use uuid::Uuid;

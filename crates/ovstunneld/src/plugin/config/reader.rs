@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use ovstunnel_core::{Cidr, Invalid};
-use ovstunnel_server::text::echo;
+use ovstunnel_types::text::echo;
 use serde_json::Value;
 
 use super::BadConfig;

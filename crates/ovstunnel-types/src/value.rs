@@ -1,13 +1,15 @@
 //! Names, keys and addresses that are valid by construction.
 //!
 //! What it does: parses text and numbers at the edge, so that inside a bad name cannot exist. What it must not do: know
-//! of HTTP or JSON, or repair a value that breaks a rule.
+//! of HTTP, or repair a value that breaks a rule. What a rule looks like in the API's description stands beside it;
+//! `scripts/schemathesis` asks the daemon whether the two agree.
 
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Longest name of a network device in bytes (Linux `IFNAMSIZ` less the final NUL); OpenFlow cuts longer ones.
@@ -24,7 +26,8 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    pub(crate) fn new(rule: &'static str, value: impl Into<String>) -> Self {
+    /// A value that breaks this rule.
+    pub fn new(rule: &'static str, value: impl Into<String>) -> Self {
         Invalid { rule, value: value.into() }
     }
 }
@@ -63,14 +66,15 @@ macro_rules! text_value {
 const LONG_ID_MAX: usize = 20;
 
 /// The characters of a name: letters, digits, `.`, `_`, `-`; the first one a letter, a digit or `_`.
-pub(crate) fn is_plain_name(text: &str, max: usize) -> bool {
+pub fn is_plain_name(text: &str, max: usize) -> bool {
     let mut bytes = text.bytes();
     let first = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
     first && text.len() <= max && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
-/// Name of a bridge: 1 to 15 characters that Open vSwitch and Linux accept.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Name of a bridge, 1 to 15 characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(pattern = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,14}$", example = "xapi12")]
 pub struct BridgeName(String);
 text_value!(BridgeName);
 
@@ -95,7 +99,11 @@ impl FromStr for BridgeName {
 }
 
 /// Name of a port: the same rule as a bridge's name. The Python plugin's tunnels may have a longer one, of their form.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(
+    pattern = "^([A-Za-z0-9_][A-Za-z0-9._-]{0,14}|t[1-9][0-9]{0,8}(-[A-Za-z0-9_][A-Za-z0-9._]{0,19}){2})$",
+    example = "t1001-1-2"
+)]
 pub struct PortName(String);
 text_value!(PortName);
 
@@ -138,8 +146,9 @@ fn is_long_tunnel_name(text: &str) -> bool {
     key.parse::<GreKey>().is_ok() && [from, to].iter().all(|id| is_plain_name(id, LONG_ID_MAX))
 }
 
-/// Id of a host as the management server counts it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Id of a host as text, 1 to 64 characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(pattern = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$", example = "7")]
 pub struct HostId(String);
 text_value!(HostId);
 
@@ -155,8 +164,13 @@ impl FromStr for HostId {
     }
 }
 
-/// UUID of a network, lower case with hyphens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// UUID of a network, with hyphens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(
+    value_type = String,
+    pattern = "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$",
+    example = "6f1a9c3e-0b7d-4c58-9c11-3d0f2a5b7e90"
+)]
 pub struct NetworkUuid(Uuid);
 
 impl fmt::Display for NetworkUuid {
@@ -217,8 +231,13 @@ impl FromStr for GreKey {
     }
 }
 
-/// IPv4 address of another host: one that can be at the other end of a tunnel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// IPv4 address of a host: not of 0.0.0.0/8, not loopback, below 224.0.0.0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(
+    value_type = String,
+    pattern = "^([1-9]|[1-9][0-9]|1[013-9][0-9]|12[0-689]|2[01][0-9]|22[0-3])([.](25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}$",
+    example = "192.0.2.12"
+)]
 pub struct RemoteIp(Ipv4Addr);
 
 impl RemoteIp {
