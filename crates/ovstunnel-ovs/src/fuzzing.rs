@@ -87,7 +87,7 @@ pub fn no_flood(printed: &str) -> BTreeSet<u32> {
 pub fn tables(printed: &str) -> Option<(usize, usize, bool)> {
     let now = std::time::Instant::now();
     let tables = crate::Tables::parse(printed, (now, now))?;
-    Some((tables.hidden.len(), tables.foreign(&ovstunnel_core::FlowsSeen::none()).len(), tables.bare))
+    Some((tables.hidden.len(), tables.foreign(&ovstunnel_plan::FlowsSeen::none()).len(), tables.bare))
 }
 
 /// The ports of which `ovs-ofctl show` says something.
@@ -110,7 +110,7 @@ pub fn tunnel_ends(printed: &str) -> usize {
 }
 
 /// Where a frame came out, with the ports of the last bridge that the text itself tells of.
-pub fn followed(printed: &str) -> Option<ovstunnel_core::Followed> {
+pub fn followed(printed: &str) -> Option<ovstunnel_plan::Followed> {
     let ports = crate::DatapathPorts::parse(printed).into_values().next_back().unwrap_or_default();
     ports.followed(printed)
 }

@@ -2,7 +2,7 @@
 //!
 //! What it does: a live mirror of Open vSwitch's database; steps carried out as one `ovs-vsctl` transaction and one
 //! `ovs-ofctl` bundle for each bridge; a simulated switch with the same behaviour; xapi by `xe`. What it must not do: decide
-//! what the switch should look like (`ovstunnel-core` does), or write to the database by any other way than `ovs-vsctl`.
+//! what the switch should look like (`ovstunnel-plan` does), or write to the database by any other way than `ovs-vsctl`.
 
 mod control;
 pub mod fuzzing;

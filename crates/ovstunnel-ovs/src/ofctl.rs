@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ovstunnel_core::Cookie;
+use ovstunnel_plan::Cookie;
 
 use crate::Tools;
 

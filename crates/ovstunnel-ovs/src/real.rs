@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use ovstunnel_core::{
+use ovstunnel_plan::{
     Announcement, FlowChange, FlowsSeen, Footbridge, Learnt, ObservedBridge, ObservedInterface, Phases, SpanningTree,
     Step, phases, stages,
 };

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use compact_str::CompactString;
-use ovstunnel_core::{
+use ovstunnel_plan::{
     BridgeEdit, BridgeSpec, DesiredTunnel, FailMode, FlowChange, FlowsSeen, GreIdentity, PluginFlow, Step, View,
 };
 

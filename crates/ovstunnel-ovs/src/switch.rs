@@ -7,7 +7,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ovstunnel_core::{FlowChange, FlowsSeen, Footbridge, ObservedBridge, PluginTable, Settings, SpanningTree, Step};
+use ovstunnel_plan::{FlowChange, FlowsSeen, Footbridge, ObservedBridge, PluginTable, Settings, SpanningTree, Step};
 use tokio::sync::watch;
 
 use crate::{Observer, RealSwitch, Rows, SimulatedSwitch, Tables};

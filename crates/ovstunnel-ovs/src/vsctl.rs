@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 
-use ovstunnel_core::{BridgeEdit, BridgeSpec, DesiredTunnel, PortEdit, Step, ids};
+use ovstunnel_plan::{BridgeEdit, BridgeSpec, DesiredTunnel, PortEdit, Step, ids};
 
 /// Bytes of arguments at which a transaction is split: Linux allows 2 MB, pointers and environment included.
 const ARGUMENTS_MAX: usize = 1 << 20;

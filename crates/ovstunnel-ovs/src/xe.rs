@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ovstunnel_core::{BridgeName, NetworkUuid};
+use ovstunnel_plan::{BridgeName, NetworkUuid};
 use uuid::Uuid;
 
 use crate::real::{CommandHook, RunResult};

@@ -1,14 +1,14 @@
 //! What is known of the host, beside its switch, when a bridge is to become ours: its devices and by which of them tunnels leave.
 //!
-//! What it does: asks the kernel, by netlink and sysfs. What it must not do: judge (`ovstunnel-core` does), or look where
+//! What it does: asks the kernel, by netlink and sysfs. What it must not do: judge (`ovstunnel-plan` does), or look where
 //! nothing becomes ours.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use ovstunnel_core::{Change, DesiredBridge, DeviceFacts, HostFacts, Mark, ObservedBridge, View};
 use ovstunnel_ovs::Switch;
+use ovstunnel_plan::{Change, DesiredBridge, DeviceFacts, HostFacts, Mark, ObservedBridge, View};
 
 use crate::doctor::Root;
 use crate::interfaces::Error;

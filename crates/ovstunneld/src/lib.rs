@@ -2,7 +2,7 @@
 //!
 //! What it does: its configuration, routes, writer and doctor, start and end; `ovstunnel-server` has what it shares with other
 //! services. What it must not do: run a command (`ovstunnel-ovs` does) or decide what the switch is to look like
-//! (`ovstunnel-core` does).
+//! (`ovstunnel-plan` does).
 
 pub mod cli;
 pub mod config;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use axum::Router;
 use ovstunnel_api::{GRE_OVERHEAD, Interface};
-use ovstunnel_core::Settings;
 use ovstunnel_ovs::{CommandHook, RealSwitch, SimulatedSwitch, StartError, Switch, Tools};
+use ovstunnel_plan::Settings;
 use ovstunnel_server::access::Access;
 use ovstunnel_server::logging::Logging;
 use ovstunnel_server::{middleware, systemd};

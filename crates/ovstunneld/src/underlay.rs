@@ -9,8 +9,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ovstunnel_core::{Mac, TunnelEnd, Underlay};
 use ovstunnel_ovs::{Observer, TunnelAddresses};
+use ovstunnel_plan::{Mac, TunnelEnd, Underlay};
 use tokio::time::Instant;
 
 use crate::interfaces::{Device, Error, Interfaces, News, Route};

@@ -4,8 +4,8 @@
 #[path = "../../../tests/cases/runner.rs"]
 mod runner;
 
-use ovstunnel_core::Settings;
 use ovstunnel_ovs::{SimulatedSwitch, Switch};
+use ovstunnel_plan::Settings;
 
 fn others(switch: &SimulatedSwitch, command: &str) {
     match command.split_whitespace().collect::<Vec<_>>().as_slice() {

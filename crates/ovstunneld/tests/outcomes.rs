@@ -4,8 +4,8 @@
 
 mod sim;
 
-use ovstunnel_core::{FlowsSeen, View};
 use ovstunnel_ovs::{Becomes, Pace, SimulatedSwitch, Switch, Work};
+use ovstunnel_plan::{FlowsSeen, View};
 use serde_json::{Value, json};
 use sim::{Sim, ip, mesh, tunnel};
 

@@ -1,7 +1,7 @@
 //! The pages of docs/reference, and the tables of doctor.md, against the source: nothing is missing there, and nothing is there
 //! that is not in the source any more.
 //!
-//! The flows are compared in `ovstunnel-core`, the API in `routes`.
+//! The flows are compared in `ovstunnel-plan`, the API in `routes`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod reference_source;

@@ -301,7 +301,7 @@ async fn what_is_not_ours_is_as_it_was_after_everything() {
     let sim = Sim::over(switch.clone()).await;
     let seen = |name: &str| {
         let switch = ovstunnel_ovs::Switch::Simulated(switch.clone());
-        switch.observer().read(|db| ovstunnel_core::View::bridge(&db.view(), name))
+        switch.observer().read(|db| ovstunnel_plan::View::bridge(&db.view(), name))
     };
     let before = seen("xenbr0").unwrap();
     sim.put("xapi1", mesh(5, [2, 3])).await.expect(201);

@@ -5,9 +5,9 @@
 mod runner;
 
 use anyhow::Result;
-use ovstunnel_core::Settings;
 use ovstunnel_lab::{Host, Lab};
 use ovstunnel_ovs::{CommandHook, RealSwitch, Switch, Tools};
+use ovstunnel_plan::Settings;
 
 fn others(host: &Host, command: &str) -> Result<()> {
     let words: Vec<&str> = command.split_whitespace().collect();

@@ -4,10 +4,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use ovstunnel_core::{DesiredBridge, Settings, View, Witness};
 use ovstunnel_e2e::{NodeConfig, Picture, Place};
 use ovstunnel_lab::{Host, Kind, wait_until};
 use ovstunnel_ovs::{CommandHook, RealSwitch, Switch, Tools};
+use ovstunnel_plan::{DesiredBridge, Settings, View, Witness};
 use ovstunneld::lock::WriterLock;
 use ovstunneld::metrics::Metrics;
 use ovstunneld::witness::{self, Witnesses};
@@ -184,7 +184,7 @@ impl Inside {
     }
 
     /// Frames that go astray now, asked for as `doctor` does.
-    fn astray(&self) -> Result<Vec<ovstunnel_core::Trace>> {
+    fn astray(&self) -> Result<Vec<ovstunnel_plan::Trace>> {
         let bridge = self.switch.observer().read(|db| db.view().bridge("xapi1")).context("no bridge")?;
         let desired = DesiredBridge::from_record(&bridge).context("not ours")?;
         let real = self.switch.real().context("not real")?;
@@ -196,7 +196,7 @@ impl Inside {
     }
 }
 
-fn names_vif(traces: &[ovstunnel_core::Trace]) -> bool {
+fn names_vif(traces: &[ovstunnel_plan::Trace]) -> bool {
     traces.iter().any(|trace| trace.frame.starts_with("broadcast from t1001-") && trace.missing == ["vif1.0"])
 }
 

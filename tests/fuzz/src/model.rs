@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ovstunnel_core::{
+use ovstunnel_plan::{
     Action, BridgeKind, DesiredBridge, Flow, ObservedBridge, ObservedInterface, ObservedPort, Settings, bridge_flows,
 };
 

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use ovstunnel_api::{BridgeList, FlowsState};
-use ovstunnel_core::{DesiredTunnel, ObservedBridge, ObservedPort, TunnelHealth};
+use ovstunnel_plan::{DesiredTunnel, ObservedBridge, ObservedPort, TunnelHealth};
 use serde::Serialize;
 
 use crate::host::Host;

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use ovstunnel_core::{FlowChange, Step};
 use ovstunnel_ovs::Work;
+use ovstunnel_plan::{FlowChange, Step};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

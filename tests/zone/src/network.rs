@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ovstunnel_core::PortName;
+use ovstunnel_plan::PortName;
 use serde::Serialize;
 use tokio::time::Instant;
 

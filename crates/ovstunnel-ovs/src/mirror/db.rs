@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use compact_str::CompactString;
-use ovstunnel_core::Vlan;
+use ovstunnel_plan::Vlan;
 use uuid::Uuid;
 
 use super::tables::{
@@ -261,7 +261,7 @@ pub(crate) fn change_pairs(pairs: &mut Pairs, difference: Pairs) {
 
 #[cfg(test)]
 mod tests {
-    use ovstunnel_core::{TunnelHealth, View};
+    use ovstunnel_plan::{TunnelHealth, View};
 
     use super::*;
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use compact_str::CompactString;
-use ovstunnel_core::Vlan;
+use ovstunnel_plan::Vlan;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use uuid::Uuid;

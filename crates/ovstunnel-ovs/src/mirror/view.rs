@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
-use ovstunnel_core::{
+use ovstunnel_plan::{
     DesiredBridge, FlowLimit, GreIdentity, GreKey, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort,
     View, ids,
 };

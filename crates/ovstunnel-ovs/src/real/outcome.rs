@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use ovstunnel_core::{Step, visible};
+use ovstunnel_plan::{Step, visible};
 use tokio::time::Instant;
 
 use super::{Needs, RealSwitch, ended_well};

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ovstunnel_core::{Followed, Frame, Learnt};
+use ovstunnel_plan::{Followed, Frame, Learnt};
 
 use tokio::sync::watch;
 

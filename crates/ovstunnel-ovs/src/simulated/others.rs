@@ -3,7 +3,7 @@
 //! What it does: a small part of the tool's commands, so that a test's case can be told to a simulated switch and to a
 //! real one in the same words. What it must not do: be used by the daemon.
 
-use ovstunnel_core::Vlan;
+use ovstunnel_plan::Vlan;
 use uuid::Uuid;
 
 use super::SimulatedSwitch;

@@ -1,7 +1,7 @@
 //! Commands whose outcome is not known: killed half-way, or a database that does not answer. Must not tell what became of a
 //! transaction before somebody asks by a new connection.
 
-use ovstunnel_core::{FlowsSeen, Step};
+use ovstunnel_plan::{FlowsSeen, Step};
 
 use super::SimulatedSwitch;
 use crate::CommitError;
@@ -95,7 +95,7 @@ impl SimulatedSwitch {
         self.check_health()?;
         let state = self.state();
         let Some(FlowsSeen::Known { flows, .. }) = state.flows.get(bridge) else { return Ok(String::new()) };
-        let line = |flow: &ovstunnel_core::Flow| {
+        let line = |flow: &ovstunnel_plan::Flow| {
             let text = flow.to_string();
             let behind_cookie = text.split_once(',').map_or("", |(_, rest)| rest);
             format!("duration=0s, n_packets=0, n_bytes=0, {}\n", behind_cookie.replacen("table=", "table_id=", 1))

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ovstunnel_core::{FlowChange, Step};
+use ovstunnel_plan::{FlowChange, Step};
 
 /// What a command of a simulated switch is about to do.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 //! What it does: keeps rows and who owns them consistent, and notes which bridges were touched. What it must not do: refuse
 //! anything; what the real database refuses is checked before.
 
-use ovstunnel_core::{BridgeEdit, PortEdit};
+use ovstunnel_plan::{BridgeEdit, PortEdit};
 use uuid::Uuid;
 
 use crate::mirror::{BridgeRow, Db, InterfaceRow, Pairs, PortRow};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ovstunnel_core::PortConfig;
+use ovstunnel_plan::PortConfig;
 
 /// OpenFlow 1.0's number of the bridge's own port, as the database has it.
 const LOCAL: u32 = 65_534;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use ovstunnel_core::{Action, Flow, FlowsSeen, Match};
+use ovstunnel_plan::{Action, Flow, FlowsSeen, Match};
 
 use crate::FlowSign;
 

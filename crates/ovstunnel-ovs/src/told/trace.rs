@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use ovstunnel_core::{Followed, GreIdentity, Out};
+use ovstunnel_plan::{Followed, GreIdentity, Out};
 
 /// Lines that are kept as evidence, and characters of each.
 const LINES: usize = 4;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ovstunnel_api::Ipv6Policy;
-use ovstunnel_core::RemoteIp;
+use ovstunnel_plan::RemoteIp;
 use ovstunnel_server::config::values::path;
 use ovstunnel_server::config::{self, Api, ConfigError, Log, Tls};
 use serde::{Deserialize, Deserializer, Serialize};

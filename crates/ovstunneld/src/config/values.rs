@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use humantime_serde::re::humantime;
-use ovstunnel_core::RemoteIp;
+use ovstunnel_plan::RemoteIp;
 use ovstunnel_server::config::values::{Text, text};
 use ovstunnel_types::text::echo;
 use serde::de::{Deserializer, Error, Unexpected};

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use ovstunnel_api::{Bridge, Tunnel, TunnelState};
-use ovstunnel_core::{DesiredBridge, DesiredTunnel, ObservedBridge, Trace, View};
 use ovstunnel_ovs::{DatapathPorts, Row, Rows};
+use ovstunnel_plan::{DesiredBridge, DesiredTunnel, ObservedBridge, Trace, View};
 use serde_json::Value;
 use tokio::time::{Duration, Instant};
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use ovstunnel_api::{Finding, Level};
-use ovstunnel_core::{
+use ovstunnel_plan::{
     DesiredBridge, Facts, FlowsSeen, ObservedBridge, REQUIREMENTS, Reason, SeenBy, Severity, Trace, Witness,
     bridge_health,
 };

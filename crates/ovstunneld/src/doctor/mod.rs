@@ -31,8 +31,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use ovstunnel_api::{Bridge, DoctorAnswer, Finding, Level, Ready};
-use ovstunnel_core::{RemoteIp, Settings, View};
 use ovstunnel_ovs::{Rows, Switch};
+use ovstunnel_plan::{RemoteIp, Settings, View};
 use ovstunnel_server::tls::TlsStore;
 use ovstunnel_server::tls::judge::{Host, judge};
 use time::OffsetDateTime;

@@ -1,11 +1,11 @@
 //! Bridges of CloudStack's Python plugin that wait for their take-over, and what a storm on them would reach. Must not judge which
-//! bridges are the plugin's: `ovstunnel-core` does.
+//! bridges are the plugin's: `ovstunnel-plan` does.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use ovstunnel_api::Finding;
-use ovstunnel_core::{self as core, ObservedBridge, ObservedPort, Settings, survey, was_released};
+use ovstunnel_plan::{self as core, ObservedBridge, ObservedPort, Settings, survey, was_released};
 
 use super::finding::{About, fail, some, warn};
 
@@ -79,7 +79,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use ovstunnel_api::Level;
-    use ovstunnel_core::{ObservedInterface, ids};
+    use ovstunnel_plan::{ObservedInterface, ids};
 
     use super::*;
 

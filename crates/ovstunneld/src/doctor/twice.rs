@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ovstunnel_api::Finding;
-use ovstunnel_core::{DesiredBridge, DesiredTunnel, GreKey, HostId, ObservedBridge};
+use ovstunnel_plan::{DesiredBridge, DesiredTunnel, GreKey, HostId, ObservedBridge};
 
 use super::finding::{About, fail, ok, or_ok, some};
 
@@ -39,7 +39,7 @@ pub(super) fn check(bridges: &[ObservedBridge]) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use ovstunnel_api::Level;
-    use ovstunnel_core::{ObservedInterface, ObservedPort};
+    use ovstunnel_plan::{ObservedInterface, ObservedPort};
 
     use super::*;
 

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use ovstunnel_core::{
+use ovstunnel_ovs::Switch;
+use ovstunnel_plan::{
     Below, BelowBridge, DesiredBridge, HostFacts, ObservedBridge, Reason, Severity, View, Way, host_health,
 };
-use ovstunnel_ovs::Switch;
 
 use super::Kept;
 use crate::doctor::Root;

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use ovstunnel_api::{Health, HealthState, Severity};
-use ovstunnel_core::Reason;
+use ovstunnel_plan::Reason;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -12,8 +12,8 @@ fn reason(reason: &Reason) -> ovstunnel_api::Reason {
         what: reason.what.to_owned(),
         subject: reason.subject.clone(),
         severity: match reason.severity {
-            ovstunnel_core::Severity::Degraded => Severity::Degraded,
-            ovstunnel_core::Severity::Failed => Severity::Failed,
+            ovstunnel_plan::Severity::Degraded => Severity::Degraded,
+            ovstunnel_plan::Severity::Failed => Severity::Failed,
         },
         evidence: reason.evidence.clone(),
         remedy: reason.remedy.clone(),
@@ -24,8 +24,8 @@ fn reason(reason: &Reason) -> ovstunnel_api::Reason {
 pub(crate) fn told(reasons: &[Reason], as_of: Option<SystemTime>) -> Health {
     let state = match reasons.iter().map(|reason| reason.severity).max() {
         None => HealthState::Ok,
-        Some(ovstunnel_core::Severity::Degraded) => HealthState::Degraded,
-        Some(ovstunnel_core::Severity::Failed) => HealthState::Failed,
+        Some(ovstunnel_plan::Severity::Degraded) => HealthState::Degraded,
+        Some(ovstunnel_plan::Severity::Failed) => HealthState::Failed,
     };
     // A clock beyond the year 9999 has no such form.
     let as_of = as_of.and_then(|at| OffsetDateTime::from(at).format(&Rfc3339).ok());

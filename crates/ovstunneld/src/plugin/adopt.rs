@@ -3,7 +3,7 @@
 //! After a restart of the host xapi makes its bridges anew, without marks, while its network still says that this host was set
 //! up; then the server does not call set-up again. What it must not do: take up a bridge at which the Python plugin is at work.
 
-use ovstunnel_core::{
+use ovstunnel_plan::{
     BridgeName, Change, DesiredBridge, GreKey, HostFacts, HostId, Mark, SetupBridge, SetupVpc, VpcId,
 };
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use ovstunnel_core::{GreKey, Invalid, PortName};
+use ovstunnel_plan::{GreKey, Invalid, PortName};
 use ovstunnel_types::text::echo;
 
 use super::{Failure, Reason};
@@ -85,7 +85,7 @@ pub(super) fn port_of_long_name(name: &PortName) -> Option<PortName> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use ovstunnel_core::{BridgeName, HostId};
+    use ovstunnel_plan::{BridgeName, HostId};
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! A plain network's bridge: set up and destroyed. Must not fail a call because xapi does not answer.
 
-use ovstunnel_core::{BridgeName, Change, DesiredBridge, HostFacts, HostId, Mark, NetworkUuid, SetupBridge};
+use ovstunnel_plan::{BridgeName, Change, DesiredBridge, HostFacts, HostId, Mark, NetworkUuid, SetupBridge};
 
 use super::arguments::NetworkKey;
 use super::{Arguments, Call, Failure, Reason};

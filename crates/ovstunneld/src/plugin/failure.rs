@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use ovstunnel_core::Rejected;
 use ovstunnel_ovs::Health;
+use ovstunnel_plan::Rejected;
 use ovstunnel_types::text::harmless;
 
 use crate::writer::WriteError;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ovstunnel_core::{BridgeName, GreKey, HostId, NetworkUuid, Policies, PortName, RemoteIp, Topology};
+use ovstunnel_plan::{BridgeName, GreKey, HostId, NetworkUuid, Policies, PortName, RemoteIp, Topology};
 
 use super::arguments::{Arguments, NetworkKey};
 use super::config;

@@ -17,7 +17,7 @@ mod vpc;
 
 use std::collections::BTreeMap;
 
-use ovstunnel_core::{BridgeName, Change, DesiredBridge, Mark, ObservedBridge, View, waits_for_takeover, was_released};
+use ovstunnel_plan::{BridgeName, Change, DesiredBridge, Mark, ObservedBridge, View, waits_for_takeover, was_released};
 
 use crate::routes::State;
 use crate::writer::Done;
@@ -128,7 +128,7 @@ impl Call<'_> {
 
 /// The first GRE port of a bridge that is not a tunnel of ours.
 fn foreign_tunnel(bridge: &ObservedBridge) -> Option<&str> {
-    let gre = |port: &&ovstunnel_core::ObservedPort| port.interface().is_some_and(|interface| interface.kind == "gre");
+    let gre = |port: &&ovstunnel_plan::ObservedPort| port.interface().is_some_and(|interface| interface.kind == "gre");
     let ports = bridge.ports.values().filter(|port| !port.is_tunnel_of_ours());
     ports.filter(gre).map(|port| port.name.as_str()).next()
 }

@@ -1,6 +1,6 @@
 //! Tunnels, created and destroyed. Must not answer a name that the port does not have.
 
-use ovstunnel_core::{BridgeName, Change, CreateTunnel, DesiredBridge, GreKey, Mark, PortName, RemoteIp};
+use ovstunnel_plan::{BridgeName, Change, CreateTunnel, DesiredBridge, GreKey, Mark, PortName, RemoteIp};
 
 use super::adopt::adopt;
 use super::arguments::port_of_long_name;

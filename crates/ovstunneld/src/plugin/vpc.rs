@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ovstunnel_core::{
+use ovstunnel_plan::{
     BridgeName, Change, DesiredBridge, HostFacts, HostId, NetworkUuid, SetupVpc, UpdateVpc, Vpc, VpcUpdate,
 };
 use ovstunnel_types::text::echo;
@@ -73,7 +73,7 @@ async fn tell(
     let Seen::Bridge(seen) = &done.seen else { return Err(gone(&bridge)) };
     let recorded = DesiredBridge::from_record(&seen.0).and_then(|bridge| last(bridge.kind.vpc()?));
     match recorded {
-        Some(last) if last == sequence && done.outcome == ovstunnel_core::Outcome::Updated => {
+        Some(last) if last == sequence && done.outcome == ovstunnel_plan::Outcome::Updated => {
             Ok(format!("SUCCESS: {what} {sequence} of {bridge} was applied"))
         }
         Some(last) => Ok(format!("SUCCESS: {what} {sequence} of {bridge} was ignored, for {last} was applied before")),

@@ -6,7 +6,7 @@ use axum::{Extension, Json};
 use ovstunnel_api::{
     Bridge, BridgeAnswer, BridgeList, Changed, OutcomeAnswer, PostTunnel, Problem, PutBridge, TunnelAnswer,
 };
-use ovstunnel_core::{BridgeName, Change, Outcome, PortName, View};
+use ovstunnel_plan::{BridgeName, Change, Outcome, PortName, View};
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{ValidJson, ValidPath, ValidQuery};
 use ovstunnel_server::middleware::RequestId;

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use ovstunnel_api::{Bridge, Flows, FlowsState, Health, RefusedTunnel, Tier, Tunnel, TunnelState, Vif, Vpc};
-use ovstunnel_core::{
+use ovstunnel_plan::{
     Changed, DesiredBridge, DesiredTunnel, Facts, FlowChange, FlowsSeen, ObservedBridge, ObservedPort, Settings,
     TunnelHealth, Witness, bridge_health, unplaced_vifs, wanted_flows,
 };
@@ -80,10 +80,10 @@ fn health(
     crate::health::told(&reasons, known.as_of)
 }
 
-fn vpc(vpc: &ovstunnel_core::Vpc, observed: &ObservedBridge, settings: &Settings) -> Vpc {
+fn vpc(vpc: &ovstunnel_plan::Vpc, observed: &ObservedBridge, settings: &Settings) -> Vpc {
     let topology = vpc.topology.as_ref();
     let policies = vpc.policies.as_ref();
-    let tier = |tier: &ovstunnel_core::Tier| Tier {
+    let tier = |tier: &ovstunnel_plan::Tier| Tier {
         key: tier.key.get(),
         network_uuid: tier.network.to_string(),
         cidr: tier.cidr.to_string(),

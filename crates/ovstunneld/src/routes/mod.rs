@@ -23,8 +23,8 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use ovstunnel_api::{Health, Outcome, PlanAnswer, PlannedCommand};
-use ovstunnel_core::{BridgeName, FlowsSeen, ObservedBridge, ObservedPort, Settings, View};
 use ovstunnel_ovs::Switch;
+use ovstunnel_plan::{BridgeName, FlowsSeen, ObservedBridge, ObservedPort, Settings, View};
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::logging::Logging;
 use ovstunnel_server::problem::ApiError;
@@ -177,7 +177,7 @@ fn status(outcome: Outcome) -> StatusCode {
 
 /// An error of the writer on the wire, with the bridge as it is now where part of the request took effect.
 fn problem(state: &State, bridge: &str, error: WriteError) -> ApiError {
-    use ovstunnel_core::Rejected;
+    use ovstunnel_plan::Rejected;
     let detail = error.to_string();
     let mut problem = match error {
         WriteError::Rejected(Rejected::Invalid { field, rule, value }) => {

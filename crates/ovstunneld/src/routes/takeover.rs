@@ -7,7 +7,7 @@ use ovstunnel_api::{
     Outcome, OutcomeAnswer, PlanAnswer, PlannedCommand, Problem, SpanningTree, TakeoverAnswer, TakeoverBridge,
     TakeoverPlan, TakeoverRequest, TakeoverState,
 };
-use ovstunnel_core::{BridgeName, Change, DesiredBridge, View};
+use ovstunnel_plan::{BridgeName, Change, DesiredBridge, View};
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{OptionalJson, ValidPath, ValidQuery};
 use ovstunnel_server::middleware::RequestId;

@@ -6,7 +6,7 @@
 use std::str::FromStr;
 
 use ovstunnel_api::{Id, PostTunnel, PutBridge};
-use ovstunnel_core::{BridgeName, Change, CreateTunnel, GreKey, HostFacts, Invalid, RemoteIp, SetupBridge, TunnelSpec};
+use ovstunnel_plan::{BridgeName, Change, CreateTunnel, GreKey, HostFacts, Invalid, RemoteIp, SetupBridge, TunnelSpec};
 use ovstunnel_server::problem::ApiError;
 
 use crate::interfaces::{LocalAddress, not_another_host};

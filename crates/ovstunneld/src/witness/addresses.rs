@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use ovstunnel_core::AddressTable;
 use ovstunnel_ovs::{AddressCounts, Questions, RealSwitch, moved_between};
+use ovstunnel_plan::AddressTable;
 use uuid::Uuid;
 
 use super::{AT_ONCE, Managed, Watch, port_name};

@@ -14,8 +14,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use ovstunnel_core::{BridgeName, DesiredBridge, ObservedBridge, Settings, View, Witness};
 use ovstunnel_ovs::{Counter, Questions, RealSwitch, Switch, seconds};
+use ovstunnel_plan::{BridgeName, DesiredBridge, ObservedBridge, Settings, View, Witness};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -259,7 +259,7 @@ impl Watch {
 
 /// The name of a port with this OpenFlow number, as `fdb/show` prints it.
 fn port_name(bridge: &ObservedBridge, number: &str) -> String {
-    let numbered = |port: &&ovstunnel_core::ObservedPort| {
+    let numbered = |port: &&ovstunnel_plan::ObservedPort| {
         let number = number.parse().ok();
         number.is_some() && port.interfaces.iter().any(|interface| interface.openflow_port() == number)
     };

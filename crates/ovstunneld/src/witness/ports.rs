@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use futures_util::StreamExt;
-use ovstunnel_core::ObservedBridge;
 use ovstunnel_ovs::PortsTold;
+use ovstunnel_plan::ObservedBridge;
 use uuid::Uuid;
 
 use super::{Managed, Moved, Watch};
@@ -100,7 +100,7 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use ovstunnel_core::{ObservedInterface, ObservedPort, PortConfig};
+    use ovstunnel_plan::{ObservedInterface, ObservedPort, PortConfig};
 
     use super::*;
 

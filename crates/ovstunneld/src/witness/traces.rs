@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use ovstunnel_core::{DesiredBridge, Followed, Frame, Frames, Learnt, ObservedBridge, Settings, Trace};
 use ovstunnel_ovs::{DatapathPorts, RealSwitch};
+use ovstunnel_plan::{DesiredBridge, Followed, Frame, Frames, Learnt, ObservedBridge, Settings, Trace};
 use uuid::Uuid;
 
 use super::{Moved, Told, Watch};

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ovstunnel_core::{DesiredBridge, View, ids};
 use ovstunnel_ovs::Switch;
+use ovstunnel_plan::{DesiredBridge, View, ids};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ovstunnel_core::{
+use ovstunnel_ovs::{Command, CommitError};
+use ovstunnel_plan::{
     BridgeEdit, BridgeName, Change, Changed, DesiredTunnel, FlowsSeen, ObservedBridge, ObservedPort, Outcome, PortName,
     Rejected, Settings, Step, UpdateVpc, VpcUpdate, ids,
 };
-use ovstunnel_ovs::{Command, CommitError};
 
 use crate::lock::Busy;
 

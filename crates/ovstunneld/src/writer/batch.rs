@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use ovstunnel_core::{BridgeName, Change, Changed, DesiredBridge, Draft, Footprint, PortName, Rejected, Step};
+use ovstunnel_plan::{BridgeName, Change, Changed, DesiredBridge, Draft, Footprint, PortName, Rejected, Step};
 
 use super::{Job, Message, Task};
 

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ovstunnel_core::{
+use ovstunnel_ovs::CommitError;
+use ovstunnel_plan::{
     BridgeEdit, BridgeName, Change, Changed, FlowsSeen, Phases, PortEdit, PortName, Rejected, Step, TunnelHealth, View,
     ids, phases, visible,
 };
-use ovstunnel_ovs::CommitError;
 use tracing::Instrument;
 
 use super::answer::{self, Done, Parts, Refusal, Seen, WriteError};
@@ -309,7 +309,7 @@ impl Task {
                 let observed = bridges.entry(bridge.clone()).or_insert_with(|| view.bridge(bridge.as_str()));
                 let port = observed.as_ref()?.ports.get(port.as_str())?;
                 let TunnelHealth::Refused(words) = port.interface()?.health() else { return None };
-                let tunnel = ovstunnel_core::DesiredTunnel::from_record(port)?;
+                let tunnel = ovstunnel_plan::DesiredTunnel::from_record(port)?;
                 Some(Refusal { bridge: bridge.clone(), tunnel, words })
             });
             refused.collect()

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use ovstunnel_core::{FlowChange, FlowsSeen, View};
 use ovstunnel_ovs::CommitError;
+use ovstunnel_plan::{FlowChange, FlowsSeen, View};
 use tokio::time::Instant;
 use uuid::Uuid;
 

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use ovstunnel_core::FlowsSeen;
 use ovstunnel_ovs::FlowSign;
+use ovstunnel_plan::FlowsSeen;
 use uuid::Uuid;
 
 /// Our flows by bridge row, shared by the writer (who writes) and the handlers (who read).

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ovstunnel_core::{BridgeName, Change, HostFacts, Memory, Outcome, Settings};
 use ovstunnel_ovs::Switch;
+use ovstunnel_plan::{BridgeName, Change, HostFacts, Memory, Outcome, Settings};
 use tokio::sync::{mpsc, watch};
 use tracing::Span;
 

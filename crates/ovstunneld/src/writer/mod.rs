@@ -28,8 +28,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ovstunnel_core::{BridgeName, Change, HostFacts, Memory, Settings};
 use ovstunnel_ovs::Switch;
+use ovstunnel_plan::{BridgeName, Change, HostFacts, Memory, Settings};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{Instrument, Span};
 

@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use ovstunnel_core::{Step, stages, visible};
 use ovstunnel_ovs::CommitError;
+use ovstunnel_plan::{Step, stages, visible};
 use tokio::sync::watch;
 use tokio::time::Instant;
 

@@ -1,6 +1,6 @@
 //! What a change would do: plans that are not carried out. Must not change anything, or need a switch that answers.
 
-use ovstunnel_core::{Change, Outcome, Step};
+use ovstunnel_plan::{Change, Outcome, Step};
 
 use super::{Planned, Task, WriteError, answer};
 

@@ -2,8 +2,8 @@
 //! the kernel lacks the datapath: its row is there and its own port is not. It is taken away again. Must not touch a bridge that
 //! this change did not make.
 
-use ovstunnel_core::{BridgeName, ObservedPort, Step, TunnelHealth, View};
 use ovstunnel_ovs::CommitError;
+use ovstunnel_plan::{BridgeName, ObservedPort, Step, TunnelHealth, View};
 
 use super::Task;
 use super::execute::Effect;

@@ -8,10 +8,10 @@ use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use ovstunnel_core::{
+use ovstunnel_ovs::Db;
+use ovstunnel_plan::{
     BridgeName, DesiredBridge, Draft, FlowsSeen, Memory, ObservedBridge, Outcome, Step, TunnelHealth, View,
 };
-use ovstunnel_ovs::Db;
 use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ovstunnel_core::{BridgeName, FlowsSeen, ObservedBridge, ObservedPort, PortConfig, View};
 use ovstunnel_ovs::CommitError;
+use ovstunnel_plan::{BridgeName, FlowsSeen, ObservedBridge, ObservedPort, PortConfig, View};
 use tokio::sync::{Notify, watch};
 use tracing::Instrument;
 use uuid::Uuid;

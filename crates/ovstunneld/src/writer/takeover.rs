@@ -2,14 +2,14 @@
 //!
 //! What it does: bridge by bridge, judges what is there, marks and protects it in one transaction, changes the plugin's flows
 //! for ours in one bundle, and looks again until nothing is left to do. What it must not do: decide what is the plugin's
-//! (`ovstunnel-core` does), or change a bridge of which any part has to stay.
+//! (`ovstunnel-plan` does), or change a bridge of which any part has to stay.
 
-use ovstunnel_core::{
+use ovstunnel_ovs::{Command, Db};
+use ovstunnel_plan::{
     BridgeName, DesiredBridge, Draft, Finding, Footbridge, HostFacts, Ipv6Policy, ObservedBridge, PluginTable,
     Settings, SpanningTree, Step, View, carries_tunnels, finish_takeover, ids, survey, takeover_begun,
     undeclared_uplinks, was_released,
 };
-use ovstunnel_ovs::{Command, Db};
 use tracing::Instrument;
 
 use super::batch::Desired;
@@ -324,7 +324,7 @@ impl Task {
             taken.left.push(format!("{why} {port}, {past}"));
             return judged(taken, vec![], Desired::new());
         }
-        let stays = |flow: &ovstunnel_core::PluginFlow| {
+        let stays = |flow: &ovstunnel_plan::PluginFlow| {
             let matched = flow.to_string().replace("cookie=0x0/-1,table=0,", "");
             format!("flow {matched}: has the plugin's form, and not the ports that go with it")
         };

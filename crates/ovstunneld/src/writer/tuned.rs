@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use ovstunnel_core::{Settings, Underlay};
+use ovstunnel_plan::{Settings, Underlay};
 use tokio::sync::watch;
 
 use super::Tuning;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ovstunnel_core::{BridgeName, DesiredBridge, ObservedBridge, Settings, unplaced_vifs};
+use ovstunnel_plan::{BridgeName, DesiredBridge, ObservedBridge, Settings, unplaced_vifs};
 
 /// Those that were told, by bridge.
 #[derive(Debug, Default)]

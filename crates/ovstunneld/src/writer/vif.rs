@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ovstunnel_core::{BridgeName, DesiredBridge, ObservedBridge, Outcome, PortName, Step, View};
+use ovstunnel_plan::{BridgeName, DesiredBridge, ObservedBridge, Outcome, PortName, Step, View};
 use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 use uuid::Uuid;

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use backon::{ExponentialBuilder, Retryable};
-use ovstunnel_core::{HostId, NetworkUuid};
 use ovstunnel_ovs::{Xe, XeError};
+use ovstunnel_plan::{HostId, NetworkUuid};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 

@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ovstunnel_core::{BridgeName, DesiredBridge, HostId, NetworkUuid, View};
 use ovstunnel_ovs::{CommandHook, Observer, Xe, XeError};
+use ovstunnel_plan::{BridgeName, DesiredBridge, HostId, NetworkUuid, View};
 use ovstunnel_types::text::chain;
 use tokio::sync::Semaphore;
 use tracing::Instrument;

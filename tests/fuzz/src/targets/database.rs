@@ -1,7 +1,7 @@
 //! What `ovsdb-server` sends: a stream of JSON-RPC messages, the content of the database and its changes.
 
-use ovstunnel_core::{DesiredBridge, ObservedBridge, Settings, View, survey};
 use ovstunnel_ovs::fuzzing::{Mirror, messages};
+use ovstunnel_plan::{DesiredBridge, ObservedBridge, Settings, View, survey};
 
 use crate::model::flows_hold;
 

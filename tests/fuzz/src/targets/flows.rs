@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ovstunnel_core::{Cookie, Flow, FlowsSeen, PluginFlow, PluginTable, Settings};
+use ovstunnel_plan::{Cookie, Flow, FlowsSeen, PluginFlow, PluginTable, Settings};
 
 use crate::model;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ovstunnel_core::{
+use ovstunnel_plan::{
     Applied, BridgeKind, DesiredBridge, FLOWS_MAX, Ipv6Policy, Policies, Settings, Topology, Vpc, fits,
 };
 use ovstunneld::fuzzing;

@@ -3,8 +3,8 @@
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
-use ovstunnel_core::{AclId, BridgeName, Cidr, GreKey, HostId, Learnt, Mac, NetworkUuid, PortName, RemoteIp, VpcId};
 use ovstunnel_ovs::fuzzing::{addresses, followed, no_flood, ports_told, tables, tunnel_ends, version, xe_map};
+use ovstunnel_plan::{AclId, BridgeName, Cidr, GreKey, HostId, Learnt, Mac, NetworkUuid, PortName, RemoteIp, VpcId};
 use ovstunnel_server::fuzzing::peer;
 
 use crate::readable;

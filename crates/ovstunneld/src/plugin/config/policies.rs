@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::net::Ipv6Addr;
 
-use ovstunnel_core::{AclId, AclItem, Cidr, Direction, Policies, PortRange, Verdict};
+use ovstunnel_plan::{AclId, AclItem, Cidr, Direction, Policies, PortRange, Verdict};
 use serde_json::Value;
 
 use super::{BadConfig, Reader, vpc};

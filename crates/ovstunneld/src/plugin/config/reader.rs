@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use ovstunnel_core::{Cidr, Invalid};
+use ovstunnel_plan::{Cidr, Invalid};
 use ovstunnel_types::text::echo;
 use serde_json::Value;
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use ovstunnel_core::{GreKey, HostId, NetworkUuid, Nic, Tier, Topology};
+use ovstunnel_plan::{GreKey, HostId, NetworkUuid, Nic, Tier, Topology};
 use serde_json::Value;
 
 use super::{BadConfig, Reader, vpc};

@@ -6,7 +6,7 @@ mod model;
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{World, bridge_name, setup};
-use ovstunnel_core::*;
+use ovstunnel_plan::*;
 use proptest::prelude::*;
 
 const UUID: &str = "6f1a9c3e-0b7d-4c58-9c11-3d0f2a5b7e90";

@@ -4,7 +4,7 @@
 mod model;
 
 use model::{World, bridge_name, create, destroy_tunnel, setup};
-use ovstunnel_core::*;
+use ovstunnel_plan::*;
 
 /// Host ids and addresses of the tunnels that a bridge has, as the interfaces have them.
 fn tunnels(world: &World, bridge: &str) -> Vec<(String, String)> {

@@ -5,7 +5,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use ovstunnel_core::*;
+use ovstunnel_plan::*;
 
 use crate::model::{World, bridge_name};
 use crate::pipeline::{Ip, Packet};

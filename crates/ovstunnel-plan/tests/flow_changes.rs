@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use ovstunnel_core::*;
+use ovstunnel_plan::*;
 use proptest::prelude::*;
 
 fn any_flow() -> impl Strategy<Value = Flow> {

@@ -6,7 +6,7 @@ mod model;
 use std::collections::BTreeMap;
 
 use model::{World, bridge_name};
-use ovstunnel_core::*;
+use ovstunnel_plan::*;
 use proptest::prelude::*;
 
 const BRIDGES: [&str; 4] = ["b", "c", "foreign", "xapi9"];

@@ -6,7 +6,7 @@ mod pipeline;
 mod vpc_world;
 
 use model::World;
-use ovstunnel_core::*;
+use ovstunnel_plan::*;
 use pipeline::{Ip, Packet, run};
 use proptest::prelude::*;
 use vpc_world::*;

@@ -6,7 +6,7 @@ mod model;
 use std::collections::BTreeMap;
 
 use model::{World, bridge_name, create, setup};
-use ovstunnel_core::*;
+use ovstunnel_plan::*;
 use proptest::prelude::*;
 
 fn accepted(results: &[Result<Option<PortName>, Rejected>]) {

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use model::{World, setup};
-use ovstunnel_core::*;
+use ovstunnel_plan::*;
 use vpc_world::*;
 
 /// Table, priority, purpose or beginning of the cookie, all as text.

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use ovstunnel_core::{Action, Flow, Ipv4Match, Mac, MacMatch, Match};
+use ovstunnel_plan::{Action, Flow, Ipv4Match, Mac, MacMatch, Match};
 
 /// A packet on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use ovstunnel_core::*;
+use ovstunnel_plan::*;
 use uuid::Uuid;
 
 /// Bridges and flows; rows are numbered.

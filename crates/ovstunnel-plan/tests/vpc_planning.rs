@@ -6,7 +6,7 @@ mod pipeline;
 mod vpc_world;
 
 use model::{World, bridge_name, create, setup};
-use ovstunnel_core::*;
+use ovstunnel_plan::*;
 use vpc_world::*;
 
 /// The steps of one change, in order, as words for each.
