@@ -34,6 +34,9 @@ impl Host {
             // The socket is bound before.
             std::os::unix::net::UnixStream::connect(host.path().join("run/o.sock")).ok()
         });
+        wait_for("its log says so", || {
+            std::fs::read_to_string(host.path().join("log")).ok().filter(|text| text.contains("serving"))
+        });
         host
     }
 
