@@ -135,9 +135,9 @@ mod tests {
             with(&Connection::default(), &[hosts, ("OVSTUNNEL_HOST", "host2")]).unwrap(),
             "https://192.0.2.2:8443"
         );
-        std::fs::write(&file, "[hosts.host2]\nadress = '192.0.2.2'\n").unwrap();
+        std::fs::write(&file, "[hosts.host2]\nwhere = '192.0.2.2'\n").unwrap();
         let error = with(&host("host2"), &[hosts]).unwrap_err();
-        assert!(error.contains("hosts.toml") && error.contains("adress") && !error.contains('\n'), "{error}");
+        assert!(error.contains("hosts.toml") && error.contains("where") && !error.contains('\n'), "{error}");
         assert!(with(&host("host2"), &[("OVSTUNNEL_HOSTS", "/none")]).unwrap_err().contains("/none"));
     }
 

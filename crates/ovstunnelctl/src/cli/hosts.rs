@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_refused() {
-        assert!(toml::from_str::<Hosts>("adress = 'x'").is_err());
-        assert!(toml::from_str::<Hosts>("[hosts.a]\nadress = 'x'").is_err());
+        assert!(toml::from_str::<Hosts>("where = 'x'").is_err());
+        assert!(toml::from_str::<Hosts>("[hosts.a]\nwhere = 'x'").is_err());
     }
 }
