@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::Changed;
+
 /// Body of `POST /v1/plugin/{function}`: the arguments as xapi gives them, every value a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"bridge": "xapi12", "in_port": "t1001-1-2"}))]
@@ -16,4 +18,7 @@ pub struct PluginAnswer {
     /// `SUCCESS` with what belongs to it, `FAILURE:` with the reason, or what was asked for.
     #[schema(example = "SUCCESS:xapi12")]
     pub value: String,
+    /// What was changed, each thing with what it was before; also where the function failed after that.
+    #[serde(default)]
+    pub changes: Vec<Changed>,
 }

@@ -37,20 +37,33 @@ impl Effect {
 
     /// The same, with what was changed.
     #[must_use]
-    pub fn with(mut self, changes: &[Changed]) -> Self {
+    pub fn with(self, changes: &[Changed]) -> Self {
         // What was removed comes first: it is what somebody will look for.
         let (removed, others): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.after.is_none());
-        let mut words: Vec<String> = removed.into_iter().chain(others).take(NAMED).map(ToString::to_string).collect();
-        if changes.len() > NAMED {
-            words.push(format!("and {} more", changes.len() - NAMED));
+        self.with_words(removed.into_iter().chain(others))
+    }
+
+    /// The same, with what was changed in words.
+    #[must_use]
+    pub fn with_words<T: ToString>(mut self, changes: impl IntoIterator<Item = T>) -> Self {
+        let mut changes = changes.into_iter();
+        let mut words: Vec<String> = changes.by_ref().take(NAMED).map(|change| change.to_string()).collect();
+        let more = changes.count();
+        if more > 0 {
+            words.push(format!("and {more} more"));
         }
         self.changes = (!words.is_empty()).then(|| words.join("; "));
         self
     }
 
     /// The same answer, saying this of itself.
-    pub fn of(word: &str, mut response: Response) -> Response {
-        response.extensions_mut().insert(Effect::new(word));
+    pub fn of(word: &str, response: Response) -> Response {
+        Effect::new(word).on(response)
+    }
+
+    /// An answer that says this of itself.
+    pub fn on(self, mut response: Response) -> Response {
+        response.extensions_mut().insert(self);
         response
     }
 }
@@ -161,5 +174,19 @@ impl Drop for Audit {
         if !self.told && !self.is_look() {
             self.tell("the client went away before the answer", None, None, None, None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_changes_a_line_names_the_first_and_counts_the_others() {
+        let words: Vec<String> = (0..NAMED + 2).map(|n| format!("change {n}")).collect();
+        let changes = |words: &[String]| Effect::new("updated").with_words(words).changes;
+        assert_eq!(changes(&words[..2]).as_deref(), Some("change 0; change 1"));
+        assert!(changes(&words).is_some_and(|told| told.ends_with("change 29; and 2 more")));
+        assert_eq!(changes(&[]), None);
     }
 }

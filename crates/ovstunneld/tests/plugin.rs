@@ -12,7 +12,7 @@ const NETWORK: &str = "6f1a9c3e-0b7d-4c58-9c11-3d0f2a5b7e90";
 /// What a function returns.
 async fn call(sim: &Sim, function: &str, arguments: Value) -> String {
     let answer = sim.ask("POST", &format!("/v1/plugin/{function}"), Some(arguments)).await.expect(200);
-    assert_eq!(answer.as_object().unwrap().len(), 1, "{answer}");
+    assert_eq!(answer.as_object().unwrap().keys().collect::<Vec<_>>(), ["changes", "value"], "{answer}");
     answer["value"].as_str().unwrap().to_owned()
 }
 
@@ -23,6 +23,21 @@ async fn setup(sim: &Sim, bridge: &str, key: &str) -> String {
 
 fn tunnel(to: u32) -> Value {
     json!({"bridge": "xapi12", "remote_ip": ip(to), "key": "1001", "from": "1", "to": to.to_string()})
+}
+
+#[tokio::test]
+async fn what_a_call_changes_stands_beside_its_value() {
+    let sim = Sim::new().await;
+    setup(&sim, "xapi12", "1001").await;
+    let create = || sim.ask("POST", "/v1/plugin/create_tunnel", Some(tunnel(2)));
+    let subjects = |answer: &Value| {
+        let changes = answer["changes"].as_array().unwrap().iter();
+        changes.map(|change| format!("{} {}", change["what"], change["subject"])).collect::<Vec<_>>()
+    };
+    let first = create().await.expect(200);
+    assert!(subjects(&first).contains(&r#""tunnel" "t1001-1-2""#.to_owned()), "{first}");
+    let second = create().await.expect(200);
+    assert_eq!((&second["value"], subjects(&second)), (&json!("SUCCESS:t1001-1-2"), vec![]));
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use faults_table::{Fault, SWITCH};
-use ovstunnel_api::{DoctorAnswer, Finding, Ipv6Policy, Level, PutBridge};
+use ovstunnel_api::{DoctorAnswer, Finding, Ipv6Policy, Level, PluginArguments, PutBridge};
 use ovstunnel_e2e::{Cloud, Network, Node, NodeConfig, Old, Place, VpcCloud, plugin_sets_up, program};
 use ovstunnel_lab::{Host, Signal, wait_until};
 
@@ -274,6 +274,16 @@ fn what_was_changed_is_in_the_answer_and_in_the_audit() -> Result<()> {
     }
     let again = cloud.join(&network, 1, &[1])?;
     ensure!(again.changes.is_empty(), "{:?}", again.changes);
+    // The xapi plugin's answer is a word, and its changes stand beside it.
+    let (client, bridge) = (cloud.node(2)?.local_client()?, network.bridge.clone());
+    let arguments = [("bridge", bridge.as_str()), ("in_port", "t1001-2-3")];
+    let arguments = PluginArguments(arguments.map(|(name, value)| (name.into(), value.into())).into());
+    let answer = cloud.manager().run(async move { client.plugin("destroy_tunnel", &arguments).await })?;
+    let gone = answer.changes.iter().find(|change| change.subject == "t1001-2-3" && change.after.is_none());
+    ensure!(answer.value == "SUCCESS" && gone.is_some(), "{answer:?}");
+    let log = cloud.node(2)?.log();
+    let line = log.lines().rfind(|line| line.contains("audit: done")).context("no audit")?;
+    ensure!(line.contains("tunnel t1001-2-3 removed: host 3 at"), "{line}");
     Ok(())
 }
 

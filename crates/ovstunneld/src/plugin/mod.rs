@@ -16,8 +16,11 @@ mod turns;
 mod vpc;
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
-use ovstunnel_plan::{BridgeName, Change, DesiredBridge, Mark, ObservedBridge, View, waits_for_takeover, was_released};
+use ovstunnel_plan::{
+    BridgeName, Change, Changed, DesiredBridge, Mark, ObservedBridge, View, waits_for_takeover, was_released,
+};
 
 use crate::routes::State;
 use crate::writer::Done;
@@ -45,16 +48,20 @@ pub const FUNCTIONS: [&str; 9] = [
 struct Call<'a> {
     state: &'a State,
     id: &'a RequestId,
+    /// What it has changed so far.
+    changes: &'a Mutex<Vec<Changed>>,
 }
 
-/// Calls a function; nothing where there is none of that name. What it returns is what the management server gets.
+/// Calls a function; nothing where there is none of that name. It returns what the management server gets, and what was changed, also by
+/// a function that failed after that.
 pub async fn call(
     state: &State,
     id: &RequestId,
     function: &str,
     arguments: &BTreeMap<String, String>,
-) -> Option<String> {
-    let (call, arguments) = (Call { state, id }, Arguments::new(arguments));
+) -> Option<(String, Vec<Changed>)> {
+    let changes = Mutex::default();
+    let (call, arguments) = (Call { state, id, changes: &changes }, Arguments::new(arguments));
     let result = match function {
         "setup_ovs_bridge" => bridge::setup(call, arguments).await,
         "destroy_ovs_bridge" => bridge::destroy(call, arguments).await,
@@ -67,7 +74,7 @@ pub async fn call(
         "getLabel" => host::label(call).await,
         _ => return None,
     };
-    Some(match result {
+    let value = match result {
         Ok(value) => {
             tracing::info!(value, "the plugin answers");
             value
@@ -76,7 +83,8 @@ pub async fn call(
             tracing::warn!(value = %failure, "the plugin answers");
             failure.to_string()
         }
-    })
+    };
+    Some((value, changes.into_inner().unwrap_or_else(PoisonError::into_inner)))
 }
 
 impl Call<'_> {
@@ -85,6 +93,9 @@ impl Call<'_> {
         let change = self.state.with_host(change).await;
         let change = change.map_err(|error| Failure::new(Reason::Unavailable, ovstunnel_types::text::chain(&error)))?;
         let done = self.state.writer.change(change, self.id.to_string()).await;
+        if let Ok(done) = &done {
+            self.changes.lock().unwrap_or_else(PoisonError::into_inner).extend(done.changes.iter().cloned());
+        }
         done.map_err(|error| Failure::of_write(error, &self.state.switch.health().borrow()))
     }
 

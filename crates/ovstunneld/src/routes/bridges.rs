@@ -34,10 +34,7 @@ pub(super) async fn carry_out(
     let done = state.writer.change(change, id.to_string()).await.map_err(failed)?;
     let changes = describe::changes(&done.changes);
     let effect = Effect::new(done.outcome.as_str()).with(&changes);
-    answer(done, changes).map(|mut response| {
-        response.extensions_mut().insert(effect);
-        response
-    })
+    answer(done, changes).map(|response| effect.on(response))
 }
 
 async fn local_addresses(state: &State) -> Result<Vec<LocalAddress>, ApiError> {

@@ -10,7 +10,7 @@ use ovstunnel_server::middleware::RequestId;
 use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::text::echo;
 
-use super::State;
+use super::{State, describe};
 use crate::plugin;
 
 /// Where there is no dry run, as in the plugin's contract, a caller who asks for one must not have the real thing.
@@ -37,7 +37,8 @@ pub(super) async fn call(
     ValidJson(PluginArguments(arguments)): ValidJson<PluginArguments>,
 ) -> Result<Response, ApiError> {
     let unknown = || ApiError::not_found(format!("the plugin has no function {}", echo(&function)));
-    let value = plugin::call(&state, &id, &function, &arguments).await.ok_or_else(unknown)?;
-    let effect = Effect::new(&value);
-    Ok((Extension(effect), Json(PluginAnswer { value })).into_response())
+    let (value, changes) = plugin::call(&state, &id, &function, &arguments).await.ok_or_else(unknown)?;
+    let changes = describe::changes(&changes);
+    let effect = Effect::new(&value).with(&changes);
+    Ok(effect.on(Json(PluginAnswer { value, changes }).into_response()))
 }

@@ -41,8 +41,12 @@ pub(super) async fn post_takeover(
     if !query.dry_run {
         let taken = state.writer.take_over(names, host).await.map_err(failed)?;
         let outcome = outcome(&taken);
-        let answer = Json(TakeoverAnswer { outcome, bridges: described(taken) });
-        return Ok(Effect::of(outcome.as_str(), answer.into_response()));
+        let of_bridge = |bridge: &TakenOver| {
+            let of = |done: &String| format!("bridge {}: {done}", bridge.name);
+            bridge.done.iter().map(of).collect::<Vec<_>>()
+        };
+        let effect = Effect::new(outcome.as_str()).with_words(taken.iter().flat_map(of_bridge));
+        return Ok(effect.on(Json(TakeoverAnswer { outcome, bridges: described(taken) }).into_response()));
     }
     let plan = state.writer.plan_take_over(names, host).await.map_err(failed)?;
     let outcome = outcome(&plan.bridges);
