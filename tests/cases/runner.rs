@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use ovstunnel_ovs::Switch;
-use ovstunnel_plan::{Flow, FlowsSeen, ObservedBridge, ObservedPort, Settings, View};
+use ovstunnel_plan::{Flow, FlowsSeen, ObservedBridge, ObservedPort, Settings, TunnelEndpoint, View};
 use ovstunneld::interfaces::Interfaces;
 use ovstunneld::service::assemble;
 use serde_json::{Value, json};
@@ -105,8 +105,10 @@ async fn seen(switch: &Switch, name: &str) -> Value {
 }
 
 fn port_in_words(port: &ObservedPort) -> String {
-    let tunnel = port.interface().and_then(|interface| interface.gre_identity());
-    let tunnel = tunnel.map(|(remote, key)| format!("gre to {remote} with key {key}"));
+    let tunnel = port.interface().and_then(|interface| interface.tunnel_endpoint());
+    let tunnel = tunnel.map(|TunnelEndpoint { kind, remote_ip, key }| {
+        format!("{} to {remote_ip} with key {key}", kind.interface_type())
+    });
     let protected = port.protected.then(|| "protected".to_owned());
     tunnel.into_iter().chain(protected).collect::<Vec<_>>().join(", ")
 }

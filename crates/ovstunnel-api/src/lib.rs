@@ -34,12 +34,12 @@ pub use tunnel::{Id, PostTunnel, Tunnel, TunnelAnswer, TunnelState};
 
 use std::time::Duration;
 
+use ovstunnel_types::TunnelKind;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Bytes that GRE with a key adds to each Ethernet frame: outer IPv4 20, GRE 8, inner Ethernet 14.
-/// Source: `docs/ovs-facts.md`.
-pub const GRE_OVERHEAD: u32 = 42;
+/// Bytes that GRE with a key adds to each of a guest's packets.
+pub const GRE_OVERHEAD: u32 = TunnelKind::ONLY.overhead();
 
 /// Within this the daemon answers every request, with the deadlines that it has by default, xapi's share included. Whoever waits
 /// for it waits longer, so that its own explanation comes first.

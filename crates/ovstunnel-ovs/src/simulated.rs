@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use compact_str::CompactString;
 use ovstunnel_plan::{
-    BridgeEdit, BridgeSpec, DesiredTunnel, FailMode, FlowChange, FlowsSeen, GreIdentity, PluginFlow, Step, View,
+    BridgeEdit, BridgeSpec, DesiredTunnel, FailMode, FlowChange, FlowsSeen, PluginFlow, Step, TunnelEndpoint, View,
 };
 
 use crate::mirror::{Db, InterfaceRow, Observer, Pairs, PortRow};
@@ -30,7 +30,7 @@ struct State {
     /// Flows of others, as a dump prints them.
     others: BTreeMap<String, Vec<String>>,
     next_ofport: i64,
-    refused: HashSet<GreIdentity>,
+    refused: HashSet<TunnelEndpoint>,
     commits: u64,
     /// Bridges whose flows cannot be changed.
     no_flows: HashSet<String>,
@@ -100,13 +100,13 @@ impl SimulatedSwitch {
     }
 
     /// Has the switch refuse a tunnel from now on, as the real one does for reasons of its own.
-    pub fn refuse(&self, identity: GreIdentity) {
-        self.state().refused.insert(identity);
+    pub fn refuse(&self, endpoint: TunnelEndpoint) {
+        self.state().refused.insert(endpoint);
     }
 
     /// Has the switch take it again, once it is asked to look.
-    pub fn accept(&self, identity: GreIdentity) {
-        self.state().refused.remove(&identity);
+    pub fn accept(&self, endpoint: TunnelEndpoint) {
+        self.state().refused.remove(&endpoint);
     }
 
     /// Has the switch refuse changes of a bridge's flows, or take them again.
@@ -209,10 +209,10 @@ impl SimulatedSwitch {
         });
     }
 
-    fn apply(&self, db: &mut Db, taken: &mut HashSet<GreIdentity>, step: &Step) {
+    fn apply(&self, db: &mut Db, taken: &mut HashSet<TunnelEndpoint>, step: &Step) {
         // As strict as the real one can be: what a step frees is free for the next transaction, not for this one.
         let refused =
-            step.takes().is_some_and(|identity| !taken.insert(identity) || self.state().refused.contains(&identity));
+            step.takes().is_some_and(|endpoint| !taken.insert(endpoint) || self.state().refused.contains(&endpoint));
         match step {
             Step::CreateBridge(spec) => self.create_bridge(db, spec),
             Step::EditBridge { bridge, edits } => {
@@ -239,10 +239,10 @@ impl SimulatedSwitch {
     }
 
     /// Looks again at what was refused.
-    fn try_again(&self, db: &mut Db, taken: &mut HashSet<GreIdentity>) {
+    fn try_again(&self, db: &mut Db, taken: &mut HashSet<TunnelEndpoint>) {
         for interface in db.interfaces.values_mut().filter(|row| row.error.is_some()) {
-            let Some(identity) = identity(interface) else { continue };
-            if !self.state().refused.contains(&identity) && taken.insert(identity) {
+            let Some(endpoint) = endpoint(interface) else { continue };
+            if !self.state().refused.contains(&endpoint) && taken.insert(endpoint) {
                 report(interface, false, self.ofport());
             }
         }
@@ -273,7 +273,7 @@ impl SimulatedSwitch {
         let name = CompactString::from(tunnel.port().as_str());
         let mut interface = InterfaceRow {
             name: name.clone(),
-            kind: "gre".into(),
+            kind: tunnel.kind.interface_type().into(),
             options: sorted(tunnel.options()),
             ..InterfaceRow::default()
         };
@@ -328,15 +328,15 @@ impl SimulatedSwitch {
     }
 }
 
-/// The remote address and key of an interface.
-fn identity(row: &InterfaceRow) -> Option<GreIdentity> {
-    let text = |key: &str| row.options.iter().find(|(k, _)| **k == *key).map(|(_, value)| value.clone());
-    Some((text("remote_ip")?.parse().ok()?, text("key")?.parse().ok()?))
+/// Where an interface leads.
+fn endpoint(row: &InterfaceRow) -> Option<TunnelEndpoint> {
+    let option = |name: &str| row.options.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str());
+    TunnelEndpoint::of_interface(&row.kind, option)
 }
 
-/// The remote addresses and keys that interfaces have.
-fn tunnels_there(db: &Db) -> HashSet<GreIdentity> {
-    db.interfaces.values().filter(|row| row.kind == "gre" && row.error.is_none()).filter_map(identity).collect()
+/// Where the tunnels lead that are up.
+fn tunnels_there(db: &Db) -> HashSet<TunnelEndpoint> {
+    db.interfaces.values().filter(|row| row.error.is_none()).filter_map(endpoint).collect()
 }
 
 /// What the database refuses as a whole: names that exist already, rows that do not.

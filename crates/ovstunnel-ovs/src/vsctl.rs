@@ -88,7 +88,7 @@ impl Transaction {
 
     fn add_tunnel(&mut self, bridge: &str, tunnel: &DesiredTunnel) {
         let (n, name) = (self.row(), quoted(tunnel.port()));
-        let mut interface = vec![format!("name={name}"), "type=gre".into()];
+        let mut interface = vec![format!("name={name}"), format!("type={}", tunnel.kind.interface_type())];
         interface.extend(tunnel.options().iter().map(|(key, value)| pair("options", key, value)));
         self.push(words([&format!("--id=@i{n}"), "create", "Interface"], interface));
         let mut port = vec![format!("name={name}"), format!("interfaces=@i{n}"), "protected=true".into()];
@@ -127,7 +127,7 @@ impl Transaction {
                 PortEdit::Protect => self.set("Port", port, "protected=true".into()),
                 PortEdit::NoVlan => self.no_vlan(port),
                 PortEdit::SetAside => self.set("Interface", port, "type=null".into()),
-                PortEdit::MakeGre => self.set("Interface", port, "type=gre".into()),
+                PortEdit::MakeTunnel(kind) => self.set("Interface", port, format!("type={}", kind.interface_type())),
                 PortEdit::SetOption(key, value) => self.set("Interface", port, pair("options", key, value)),
                 PortEdit::DropOption(key) => self.drop_key("Interface", port, "options", key),
             }

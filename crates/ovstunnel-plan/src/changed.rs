@@ -139,9 +139,9 @@ fn of_port(edit: &PortEdit, there: &ObservedPort) -> Option<Told> {
         PortEdit::Protect => ("protected".to_owned(), Some(there.protected.to_string()), Some("true".to_owned())),
         PortEdit::NoVlan => ("vlan".to_owned(), Some(vlan(there)), None),
         PortEdit::SetAside => return None,
-        PortEdit::MakeGre => {
-            let kind = there.interface().map(|interface| interface.kind.clone())?;
-            (kind != "gre").then(|| ("type".to_owned(), Some(kind), Some("gre".to_owned())))?
+        PortEdit::MakeTunnel(kind) => {
+            let (before, after) = (there.interface()?.kind.clone(), kind.interface_type());
+            (before != after).then(|| ("type".to_owned(), Some(before), Some(after.to_owned())))?
         }
         PortEdit::SetOption(key, value) => (format!("options:{key}"), option(key), Some(value.clone())),
         PortEdit::DropOption(key) => (format!("options:{key}"), option(key), None),

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
-    BridgeKind, BridgeName, GreIdentity, GreKey, HostId, Ipv6Policy, NetworkUuid, ObservedBridge, ObservedPort,
-    PortName, RemoteIp, Underlay, UplinkName,
+    BridgeKind, BridgeName, GreKey, HostId, Ipv6Policy, NetworkUuid, ObservedBridge, ObservedPort, PortName, RemoteIp,
+    TunnelEndpoint, TunnelKind, Underlay, UplinkName,
 };
 
 /// Keys of `external_ids` and `other_config`. Part of the public contract.
@@ -115,7 +115,9 @@ pub struct DesiredTunnel {
     pub from: HostId,
     /// Id of the host at the other end.
     pub to: HostId,
-    /// GRE key.
+    /// Its kind.
+    pub kind: TunnelKind,
+    /// Key of its network.
     pub key: GreKey,
     /// Address of the other end.
     pub remote_ip: RemoteIp,
@@ -126,7 +128,8 @@ pub struct DesiredTunnel {
 impl DesiredTunnel {
     /// A tunnel that is not there yet.
     pub fn new(from: HostId, to: HostId, key: GreKey, remote_ip: RemoteIp) -> Self {
-        DesiredTunnel { name: PortName::tunnel(key, &from, &to), from, to, key, remote_ip, local_ip: None }
+        let (name, kind) = (PortName::tunnel(key, &from, &to), TunnelKind::ONLY);
+        DesiredTunnel { name, from, to, kind, key, remote_ip, local_ip: None }
     }
 
     /// The same with what the configuration says of all tunnels.
@@ -140,9 +143,9 @@ impl DesiredTunnel {
         self.name.clone()
     }
 
-    /// What makes it one tunnel to Open vSwitch.
-    pub fn identity(&self) -> GreIdentity {
-        (self.remote_ip.get(), self.key.get())
+    /// Where it leads: what makes it one tunnel to Open vSwitch.
+    pub fn endpoint(&self) -> TunnelEndpoint {
+        TunnelEndpoint { kind: self.kind, remote_ip: self.remote_ip.get(), key: self.key.get() }
     }
 
     /// The marks of its port.
@@ -159,9 +162,7 @@ impl DesiredTunnel {
 
     /// The options of its interface.
     pub fn options(&self) -> Vec<(&'static str, String)> {
-        let mut options = vec![("key", self.key.to_string()), ("remote_ip", self.remote_ip.to_string())];
-        options.extend(self.local_ip.as_ref().map(|ip| ("local_ip", ip.to_string())));
-        options
+        self.kind.options(self.key, self.remote_ip, self.local_ip)
     }
 
     /// The tunnel that a port's marks record; nothing where the port is not ours or its marks cannot be read.
@@ -178,6 +179,8 @@ impl DesiredTunnel {
             name: port.name.parse().ok()?,
             from: first_readable([port.external_ids.get(ids::FROM).map(String::as_str), named(1)])?,
             to: first_readable([port.external_ids.get(ids::TO).map(String::as_str), named(2)])?,
+            // No mark names the kind.
+            kind: TunnelKind::ONLY,
             key: first_readable([port.external_ids.get(ids::KEY).map(String::as_str), named(0)])?,
             remote_ip: first_readable([port.external_ids.get(ids::REMOTE_IP), options].map(|t| t.map(String::as_str)))?,
             local_ip: port.external_ids.get(ids::LOCAL_IP).and_then(|text| text.parse().ok()),

@@ -17,8 +17,8 @@ use touched::Touched;
 
 use crate::change::conflict;
 use crate::{
-    BridgeKind, BridgeName, Change, CreateTunnel, DesiredBridge, DesiredTunnel, FlowsSeen, Footprint, GreIdentity,
-    Mark, Memory, ObservedBridge, ObservedPort, PluginFlow, PortName, Rejected, Settings, SetupBridge, Step, View,
+    BridgeKind, BridgeName, Change, CreateTunnel, DesiredBridge, DesiredTunnel, FlowsSeen, Footprint, Mark, Memory,
+    ObservedBridge, ObservedPort, PluginFlow, PortName, Rejected, Settings, SetupBridge, Step, TunnelEndpoint, View,
     plan, plan_bridge,
 };
 
@@ -31,7 +31,7 @@ pub struct Draft<'m> {
     memory: Option<&'m Memory>,
     bridges: BTreeMap<BridgeName, Touched>,
     /// What tunnels that are new in this draft take.
-    claims: HashMap<GreIdentity, (BridgeName, PortName)>,
+    claims: HashMap<TunnelEndpoint, (BridgeName, PortName)>,
     /// The port names that those tunnels take: there is one space of names for all bridges.
     names: HashMap<PortName, BridgeName>,
 }
@@ -217,7 +217,7 @@ impl<'m> Draft<'m> {
     }
 
     fn claim(&mut self, bridge: &BridgeName, name: &PortName, tunnel: &DesiredTunnel) {
-        self.claims.insert(tunnel.identity(), (bridge.clone(), name.clone()));
+        self.claims.insert(tunnel.endpoint(), (bridge.clone(), name.clone()));
         self.names.insert(name.clone(), bridge.clone());
     }
 
@@ -265,16 +265,16 @@ impl<'m> Draft<'m> {
             );
             Err(conflict(format!("{bridge}/{port}"), detail))
         };
-        match self.claims.get(&tunnel.identity()) {
+        match self.claims.get(&tunnel.endpoint()) {
             Some((other, port)) if (other, port) != (&bridge.name, name) => {
                 return in_use(other.as_str(), port.as_str());
             }
             _ => {}
         }
-        let users = view.gre_users(tunnel.identity());
+        let users = view.endpoint_users(tunnel.endpoint());
         let stays = users.iter().find(|(other, port)| {
             (other.as_str(), port.as_str()) != (bridge.name.as_str(), name.as_str())
-                && !self.is_going(bridge, other, port, tunnel.identity())
+                && !self.is_going(bridge, other, port, tunnel.endpoint())
         });
         stays.map_or(Ok(()), |(other, port)| in_use(other, port))
     }
@@ -285,14 +285,14 @@ impl<'m> Draft<'m> {
     }
 
     /// Whether a port that is there now will be gone, or be another tunnel, once the draft is carried out.
-    fn is_going(&self, next: &DesiredBridge, bridge: &str, port: &str, identity: GreIdentity) -> bool {
+    fn is_going(&self, next: &DesiredBridge, bridge: &str, port: &str, identity: TunnelEndpoint) -> bool {
         if !self.observed_port(bridge, port).is_some_and(ObservedPort::is_tunnel_of_ours) {
             return false;
         }
         let touched = self.bridges.get(bridge);
         let desired = if bridge == next.name.as_str() { Some(next) } else { touched.and_then(|t| t.desired.as_ref()) };
         let keeps = desired.and_then(|bridge| bridge.tunnels.get(port));
-        keeps.is_none_or(|kept| kept.identity() != identity)
+        keeps.is_none_or(|kept| kept.endpoint() != identity)
     }
 
     fn destroy(

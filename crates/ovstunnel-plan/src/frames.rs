@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{DesiredBridge, GreIdentity, Ipv6Policy, Learnt, ObservedBridge, Settings, Trace};
+use crate::{DesiredBridge, Ipv6Policy, Learnt, ObservedBridge, Settings, Trace, TunnelEndpoint};
 
 /// Who sends the frames that are followed; no VM has it, and nothing learns it, for a trace has no side effects.
 const SENDER: &str = "02:00:00:00:00:01";
@@ -22,8 +22,8 @@ const ADDRESSES: usize = 64;
 pub enum Out {
     /// By an OpenFlow port.
     Port(u32),
-    /// By a tunnel to this address with this key.
-    Tunnel(GreIdentity),
+    /// By a tunnel that leads there.
+    Tunnel(TunnelEndpoint),
 }
 
 /// A frame, and where it must come out.
@@ -58,7 +58,8 @@ impl Frame {
         let mut counts: BTreeMap<&Out, usize> = BTreeMap::new();
         followed.outs.iter().for_each(|out| *counts.entry(out).or_default() += 1);
         let times = |out: &Out| counts.get(out).copied().unwrap_or_default();
-        let unresolved = |out: &Out| matches!(out, Out::Tunnel((ip, _)) if followed.unresolved.contains(ip));
+        let unresolved =
+            |out: &Out| matches!(out, Out::Tunnel(leads) if followed.unresolved.contains(&leads.remote_ip));
         let lost = self.must.iter().filter(|(_, out)| times(out) == 0 && !unresolved(out));
         let missing: Vec<String> = lost.map(|(name, _)| name.clone()).collect();
         let twice = self.must.iter().filter(|(_, out)| times(out) > 1).map(|(name, _)| format!("{name} (twice)"));
@@ -132,7 +133,7 @@ impl<'a> Frames<'a> {
 #[derive(Clone, Debug, Default)]
 struct Ends {
     vifs: Vec<(String, u32)>,
-    tunnels: Vec<(String, u32, GreIdentity)>,
+    tunnels: Vec<(String, u32, TunnelEndpoint)>,
 }
 
 impl Ends {
@@ -140,7 +141,7 @@ impl Ends {
         let vif = |port: &crate::ObservedPort| Some((port.name.clone(), port.interface()?.openflow_port()?));
         let tunnel = |port: &crate::ObservedPort| {
             let interface = port.interface().filter(|interface| interface.error.is_none())?;
-            Some((port.name.clone(), interface.openflow_port()?, interface.gre_identity()?))
+            Some((port.name.clone(), interface.openflow_port()?, interface.tunnel_endpoint()?))
         };
         let ours = bridge.ports.values().filter(|port| port.is_tunnel_of_ours());
         Ends {
@@ -171,8 +172,8 @@ impl Ends {
 
     /// A frame from the first tunnel that comes to every VIF and to no other tunnel.
     fn by_first_tunnel(&self) -> Option<Frame> {
-        let (name, port, (ip, key)) = self.tunnels.first()?;
-        let flow = format!("in_port={port},tun_id={key},tun_src={ip},dl_src={SENDER},{BROADCAST}");
+        let (name, port, TunnelEndpoint { remote_ip, key, .. }) = self.tunnels.first()?;
+        let flow = format!("in_port={port},tun_id={key},tun_src={remote_ip},dl_src={SENDER},{BROADCAST}");
         let must = self.vifs.iter().map(|(name, vif)| (name.clone(), Out::Port(*vif))).collect();
         let must_not = self.all_tunnels().collect();
         Some(Frame { words: format!("broadcast from {name}"), flow, must, must_not })
@@ -196,7 +197,7 @@ impl Ends {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BridgeKind, ObservedInterface, ObservedPort, ids};
+    use crate::{BridgeKind, ObservedInterface, ObservedPort, TunnelKind, ids};
 
     fn port(name: &str, ofport: i64, remote: Option<&str>) -> (String, ObservedPort) {
         let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -234,8 +235,13 @@ mod tests {
         Frames::of(&bridge, &desired, &Settings::default(), &learnt).all().collect()
     }
 
-    const A: Out = Out::Tunnel((std::net::Ipv4Addr::new(192, 0, 2, 2), 1001));
-    const B: Out = Out::Tunnel((std::net::Ipv4Addr::new(192, 0, 2, 3), 1001));
+    const fn tunnel_to(host: u8) -> Out {
+        let remote_ip = std::net::Ipv4Addr::new(192, 0, 2, host);
+        Out::Tunnel(TunnelEndpoint { kind: TunnelKind::Gre, remote_ip, key: 1001 })
+    }
+
+    const A: Out = tunnel_to(2);
+    const B: Out = tunnel_to(3);
     const LOCAL: Out = Out::Port(65534);
 
     fn judge(frame: &Frame, outs: &[Out]) -> Option<(Vec<String>, Vec<String>)> {

@@ -47,10 +47,11 @@ pub use health::{
 pub use kind::BridgeKind;
 pub use memory::Memory;
 pub use observed::{
-    FlowLimit, GreIdentity, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort, TunnelHealth, View, Vlan,
+    FlowLimit, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort, TunnelHealth, View, Vlan,
 };
 pub use ovstunnel_types::{
     BridgeName, Cidr, GreKey, HostId, Invalid, Ipv6Policy, Mac, NetworkUuid, Outcome, PortName, RemoteIp,
+    TunnelEndpoint, TunnelKind, tunnel_udp_port,
 };
 pub use plan::plan_bridge;
 pub use python_plugin::{

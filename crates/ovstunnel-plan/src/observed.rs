@@ -4,11 +4,11 @@
 //! the rows were read, or hold flows (they are not in the database).
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 
 use uuid::Uuid;
 
-use crate::GreKey;
+use crate::{GreKey, TunnelEndpoint, TunnelKind};
+use ovstunnel_types::is_tunnel_type;
 
 /// Largest OpenFlow port number that can be a device's; those above are the protocol's own (`OFPP_MAX`).
 const OFPORT_MAX: i64 = 0xff00;
@@ -51,9 +51,6 @@ pub enum TunnelHealth {
     Pending,
 }
 
-/// What makes two tunnels the same to Open vSwitch: only one of them can exist.
-pub type GreIdentity = (Ipv4Addr, u32);
-
 impl ObservedInterface {
     /// Whether it carries frames: `ofport` is a number and `error` is empty.
     pub fn health(&self) -> TunnelHealth {
@@ -72,12 +69,19 @@ impl ObservedInterface {
         self.ofport.filter(|port| (1..OFPORT_MAX).contains(port)).and_then(|port| u32::try_from(port).ok())
     }
 
-    /// The remote address and key, where it is a GRE tunnel with fixed ones.
-    pub fn gre_identity(&self) -> Option<GreIdentity> {
-        let key = self.options.get("key").or_else(|| self.options.get("in_key"));
-        let (remote, key) = (self.options.get("remote_ip")?, key?);
-        (self.kind == "gre").then_some(())?;
-        Some((remote.parse().ok()?, key.parse().ok()?))
+    /// Whether it is a tunnel, of whatever kind that Open vSwitch knows.
+    pub fn is_tunnel(&self) -> bool {
+        is_tunnel_type(&self.kind)
+    }
+
+    /// The kind of tunnel that it is, where it is one that ovstunnel makes too.
+    pub fn tunnel_kind(&self) -> Option<TunnelKind> {
+        TunnelKind::of_interface_type(&self.kind)
+    }
+
+    /// Where it leads, where it is a tunnel of a kind of ours with a fixed address and key.
+    pub fn tunnel_endpoint(&self) -> Option<TunnelEndpoint> {
+        TunnelEndpoint::of_interface(&self.kind, |name| self.options.get(name).map(String::as_str))
     }
 }
 
@@ -133,10 +137,21 @@ pub struct ObservedPort {
 
 impl ObservedPort {
     /// The tunnels that it keeps others from having: what it is, and what it is recorded to be.
-    pub fn gre_identities(&self) -> impl Iterator<Item = GreIdentity> + use<> {
-        let is = self.interface().and_then(ObservedInterface::gre_identity);
-        let recorded = crate::DesiredTunnel::from_record(self).map(|tunnel| tunnel.identity());
+    pub fn tunnel_endpoints(&self) -> impl Iterator<Item = TunnelEndpoint> + use<> {
+        let is = self.interface().and_then(ObservedInterface::tunnel_endpoint);
+        let recorded = crate::DesiredTunnel::from_record(self).map(|tunnel| tunnel.endpoint());
         is.into_iter().chain(recorded.filter(|recorded| is != Some(*recorded)))
+    }
+
+    /// Whether frames leave the host by it through a tunnel, whosever it is and of whatever kind that Open vSwitch knows. What
+    /// must hold between tunnels must hold for each of these.
+    pub fn is_tunnel(&self) -> bool {
+        self.interfaces.iter().any(ObservedInterface::is_tunnel)
+    }
+
+    /// Whether it is a tunnel of a kind that ovstunnel makes too, whosever it is. Marks tell ours: `is_tunnel_of_ours`.
+    pub fn is_tunnel_of_our_kind(&self) -> bool {
+        self.interface().is_some_and(|interface| interface.tunnel_kind().is_some())
     }
 
     /// Its interface, where it has exactly one.
@@ -211,7 +226,7 @@ pub trait View {
     /// The bridge that has a port of this name.
     fn bridge_of_port(&self, port: &str) -> Option<String>;
     /// The bridges and ports that have this tunnel, and those of ours that are recorded to have it.
-    fn gre_users(&self, identity: GreIdentity) -> Vec<(String, String)>;
+    fn endpoint_users(&self, identity: TunnelEndpoint) -> Vec<(String, String)>;
     /// The bridges of ours that have this key, a VPC's by its tiers.
     fn key_users(&self, key: GreKey) -> Vec<String>;
 }

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    BridgeEdit, BridgeName, BridgeSpec, Cookie, DesiredBridge, DesiredTunnel, FailMode, FlowChange, FlowsSeen,
-    GreIdentity, Mark, ObservedBridge, ObservedInterface, ObservedPort, PortEdit, Settings, Step, Vlan, adopt,
+    BridgeEdit, BridgeName, BridgeSpec, Cookie, DesiredBridge, DesiredTunnel, FailMode, FlowChange, FlowsSeen, Mark,
+    ObservedBridge, ObservedInterface, ObservedPort, PortEdit, Settings, Step, TunnelEndpoint, Vlan, adopt,
     bridge_flows, ids, wanted_flows,
 };
 
@@ -55,7 +55,7 @@ fn remove(observed: &ObservedBridge, flows: &FlowsSeen) -> Vec<Step> {
         return left.into_iter().chain(ours.map(|port| remove_tunnel(observed, port))).collect();
     }
     if !DesiredBridge::recorded_as_adopted(observed) {
-        let frees = observed.ports.values().filter_map(|port| port.interface()?.gre_identity()).collect();
+        let frees = observed.ports.values().filter_map(|port| port.interface()?.tunnel_endpoint()).collect();
         return vec![Step::DeleteBridge { bridge: name, uuid: observed.uuid, frees }];
     }
     release(&name, observed, flows)
@@ -161,10 +161,10 @@ fn tunnel_steps(desired: &DesiredBridge, observed: &ObservedBridge, settings: &S
         |port: &&ObservedPort| port.is_tunnel_of_ours() && !desired.tunnels.contains_key(port.name.as_str());
     steps.extend(observed.ports.values().filter(left_over).map(|port| remove_tunnel(observed, port)));
 
-    let held: BTreeMap<GreIdentity, &str> = observed
+    let held: BTreeMap<TunnelEndpoint, &str> = observed
         .ports
         .values()
-        .filter_map(|port| Some((port.interface()?.gre_identity()?, port.name.as_str())))
+        .filter_map(|port| Some((port.interface()?.tunnel_endpoint()?, port.name.as_str())))
         .collect();
     for (name, tunnel) in &desired.tunnels {
         let tunnel = &tunnel.by(settings);
@@ -174,7 +174,7 @@ fn tunnel_steps(desired: &DesiredBridge, observed: &ObservedBridge, settings: &S
         };
         let edits = tunnel_edits(tunnel, port);
         // Open vSwitch applies edits port by port: one whose new identity another port still has must make way first.
-        let taken = held.get(&tunnel.identity()).is_some_and(|holder| *holder != name.as_str());
+        let taken = held.get(&tunnel.endpoint()).is_some_and(|holder| *holder != name.as_str());
         if taken && !edits.is_empty() {
             steps.push(remove_tunnel(observed, port));
             steps.push(add(&desired.name, tunnel));
@@ -191,7 +191,7 @@ fn tunnel_steps(desired: &DesiredBridge, observed: &ObservedBridge, settings: &S
 /// when an edit takes them back then: the tunnel shows as up and is dead (docs/ovs-facts.md). So one whose record is not
 /// what it is, is set aside first; then it is looked at as a new one is, and an error is shown.
 fn edit(bridge: &DesiredBridge, tunnel: &DesiredTunnel, port: &ObservedPort, edits: Vec<PortEdit>) -> Vec<Step> {
-    let (before, after) = (port.interface().and_then(ObservedInterface::gre_identity), tunnel.identity());
+    let (before, after) = (port.interface().and_then(ObservedInterface::tunnel_endpoint), tunnel.endpoint());
     let step = |edits, frees, takes| Step::EditTunnel {
         bridge: bridge.name.clone(),
         port: tunnel.port(),
@@ -205,7 +205,8 @@ fn edit(bridge: &DesiredBridge, tunnel: &DesiredTunnel, port: &ObservedPort, edi
     if DesiredTunnel::from_record(port).as_ref() != Some(tunnel) {
         return vec![step(edits, before, Some(after))];
     }
-    let back = [PortEdit::MakeGre].into_iter().chain(edits.into_iter().filter(|edit| *edit != PortEdit::MakeGre));
+    let make = PortEdit::MakeTunnel(tunnel.kind);
+    let back = std::iter::once(make.clone()).chain(edits.into_iter().filter(|edit| *edit != make));
     vec![step(vec![PortEdit::SetAside], before, None), step(back.collect(), None, Some(after))]
 }
 
@@ -221,7 +222,7 @@ fn tunnel_edits(tunnel: &DesiredTunnel, port: &ObservedPort) -> Vec<PortEdit> {
     edits.extend((!port.protected).then_some(PortEdit::Protect));
     edits.extend((port.vlan != Vlan::default()).then_some(PortEdit::NoVlan));
     let Some(interface) = port.interface() else { return edits };
-    edits.extend((interface.kind != "gre").then_some(PortEdit::MakeGre));
+    edits.extend((interface.tunnel_kind() != Some(tunnel.kind)).then_some(PortEdit::MakeTunnel(tunnel.kind)));
     let options: BTreeMap<_, _> = tunnel.options().into_iter().collect();
     for key in interface.options.keys().filter(|key| !options.contains_key(key.as_str())) {
         edits.push(PortEdit::DropOption(key.clone()));
@@ -239,7 +240,7 @@ fn add(bridge: &BridgeName, tunnel: &DesiredTunnel) -> Step {
 }
 
 fn remove_tunnel(bridge: &ObservedBridge, port: &ObservedPort) -> Step {
-    let frees = port.interface().and_then(ObservedInterface::gre_identity);
+    let frees = port.interface().and_then(ObservedInterface::tunnel_endpoint);
     Step::RemoveTunnel { bridge: bridge.name.clone(), port: port.name.clone(), uuid: port.uuid, frees }
 }
 

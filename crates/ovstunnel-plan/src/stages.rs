@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::{FlowChange, GreIdentity, PortEdit, PortName, Step};
+use crate::{FlowChange, PortEdit, PortName, Step, TunnelEndpoint};
 
 /// Steps in the order in which they are carried out.
 #[derive(Debug, Default)]
@@ -58,7 +58,7 @@ pub fn stages(mut steps: Vec<Step>) -> Vec<Vec<Step>> {
 
 /// The steps that must make way for others of them, and those others.
 fn part(steps: Vec<Step>) -> (Vec<Step>, Vec<Step>) {
-    let takes: BTreeSet<GreIdentity> = steps.iter().filter_map(Step::takes).collect();
+    let takes: BTreeSet<TunnelEndpoint> = steps.iter().filter_map(Step::takes).collect();
     let added = |step: &Step| if let Step::AddTunnel { tunnel, .. } = step { Some(tunnel.port()) } else { None };
     let names: BTreeSet<PortName> = steps.iter().filter_map(added).collect();
     let makes_way = |step: &Step| {

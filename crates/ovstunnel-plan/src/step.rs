@@ -8,7 +8,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::{BridgeName, DesiredTunnel, FlowChange, GreIdentity, PortName, ids};
+use crate::{BridgeName, DesiredTunnel, FlowChange, PortName, TunnelEndpoint, TunnelKind, ids};
 
 /// All columns of a new bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,8 +84,8 @@ pub enum PortEdit {
     NoVlan,
     /// `type=null`: Open vSwitch lets go of it, and its row stays.
     SetAside,
-    /// `type=gre`
-    MakeGre,
+    /// `type=<that of this kind>`
+    MakeTunnel(TunnelKind),
     /// `options:<key>=<value>`
     SetOption(String, String),
     /// `options:<key>` goes.
@@ -111,7 +111,7 @@ pub enum Step {
         /// Its row.
         uuid: Uuid,
         /// The tunnels that go with it.
-        frees: Vec<GreIdentity>,
+        frees: Vec<TunnelEndpoint>,
     },
     /// A new tunnel, protected.
     AddTunnel {
@@ -129,9 +129,9 @@ pub enum Step {
         /// The changes, in order.
         edits: Vec<PortEdit>,
         /// What it was to Open vSwitch, where that changes.
-        frees: Option<GreIdentity>,
+        frees: Option<TunnelEndpoint>,
         /// What it will be, where that changes.
-        takes: Option<GreIdentity>,
+        takes: Option<TunnelEndpoint>,
     },
     /// A tunnel goes.
     RemoveTunnel {
@@ -142,7 +142,7 @@ pub enum Step {
         /// Its port's row.
         uuid: Uuid,
         /// What it was to Open vSwitch.
-        frees: Option<GreIdentity>,
+        frees: Option<TunnelEndpoint>,
     },
     /// Open vSwitch is to try once more what it could not do: any change of the database has it do so.
     TryAgain {
@@ -202,7 +202,7 @@ impl Step {
     }
 
     /// The tunnels that Open vSwitch can have again once it is done.
-    pub fn frees(&self) -> &[GreIdentity] {
+    pub fn frees(&self) -> &[TunnelEndpoint] {
         match self {
             Step::DeleteBridge { frees, .. } => frees,
             Step::RemoveTunnel { frees, .. } | Step::EditTunnel { frees, .. } => frees.as_slice(),
@@ -211,9 +211,9 @@ impl Step {
     }
 
     /// The tunnel that nothing else may be when it is done.
-    pub fn takes(&self) -> Option<GreIdentity> {
+    pub fn takes(&self) -> Option<TunnelEndpoint> {
         match self {
-            Step::AddTunnel { tunnel, .. } => Some(tunnel.identity()),
+            Step::AddTunnel { tunnel, .. } => Some(tunnel.endpoint()),
             Step::EditTunnel { takes, .. } => *takes,
             _ => None,
         }
@@ -277,7 +277,7 @@ impl fmt::Display for PortEdit {
             PortEdit::Protect => f.write_str("protected=true"),
             PortEdit::NoVlan => f.write_str("no tag, trunks, vlan_mode"),
             PortEdit::SetAside => f.write_str("type=null"),
-            PortEdit::MakeGre => f.write_str("type=gre"),
+            PortEdit::MakeTunnel(kind) => write!(f, "type={}", kind.interface_type()),
             PortEdit::SetOption(key, value) => write!(f, "options:{key}={value}"),
             PortEdit::DropOption(key) => write!(f, "no options:{key}"),
         }

@@ -8,11 +8,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use crate::flows::flow;
-use crate::{Cidr, Flow, FlowsSeen, Ipv4Match, Mac, MacMatch, Match, ObservedBridge, PortMask, Purpose, Settings};
+use ovstunnel_types::Carrier;
 
-/// IP protocols.
-const GRE: u8 = 47;
+use crate::flows::flow;
+use crate::{
+    Cidr, Flow, FlowsSeen, Ipv4Match, Mac, MacMatch, Match, ObservedBridge, PortMask, Purpose, Settings, TunnelKind,
+};
+
+/// IP protocol.
 const UDP: u8 = 17;
 
 /// Above xapi's own flows, which are at 4000 to 8000.
@@ -36,7 +39,7 @@ pub struct Underlay {
     pub ends: BTreeSet<TunnelEnd>,
     /// The host's other IPv4 addresses. Open vSwitch takes tunnels' packets apart at each of them.
     pub others: BTreeSet<TunnelEnd>,
-    /// UDP ports to which tunnels of other kinds than GRE send.
+    /// UDP ports to which tunnels send that are there, of whatever kind.
     pub udp_ports: BTreeSet<u16>,
     /// Ethernet addresses of the own devices of bridges, by name.
     pub own: BTreeMap<String, Mac>,
@@ -76,11 +79,15 @@ pub(crate) fn guard(name: &str, observed: Option<&ObservedBridge>, settings: &Se
     let others = underlay.others.iter().filter(|_| !ends.is_empty());
     let of_other = |other: &TunnelEnd| {
         let dst = Some(Cidr::host(other.address));
-        let gre = Ipv4Match { proto: Some(GRE), dst, ..Ipv4Match::default() };
-        let udp = |port: &u16| Ipv4Match { proto: Some(UDP), dst_port: Some(PortMask::exactly(*port)), ..gre };
+        let ip = |proto| Ipv4Match { proto: Some(proto), dst, ..Ipv4Match::default() };
+        let udp = |port| Ipv4Match { dst_port: Some(PortMask::exactly(port)), ..ip(UDP) };
+        let ours = TunnelKind::ALL.map(|kind| match kind.carrier() {
+            Carrier::Ip(protocol) => ip(protocol),
+            Carrier::Udp(port) => udp(port),
+        });
         let device = Some(MacMatch::Exactly(other.mac));
         let to = |ipv4| drop(u32::from(other.address), Match { dl_dst: device, ipv4: Some(ipv4), ..Match::default() });
-        std::iter::once(gre).chain(underlay.udp_ports.iter().map(udp)).map(to).collect::<Vec<_>>()
+        ours.into_iter().chain(underlay.udp_ports.iter().copied().map(udp)).map(to).collect::<Vec<_>>()
     };
     others.flat_map(of_other).chain(ends.iter().flat_map(|end| of_end(end))).collect()
 }

@@ -11,10 +11,6 @@ use std::str::FromStr;
 use crate::python_plugin::is_plugins_tunnel;
 use crate::{Invalid, ObservedBridge, ObservedPort, Settings, View};
 
-/// Types of Interface that are tunnels.
-const TUNNELS: [&str; 12] =
-    ["gre", "gre64", "ip6gre", "erspan", "ip6erspan", "vxlan", "geneve", "stt", "lisp", "gtpu", "bareudp", "srv6"];
-
 /// Longest name of a port that can be recorded as an uplink: no database has longer ones in earnest.
 const NAME_MAX: usize = 255;
 
@@ -111,7 +107,7 @@ pub fn way_out(bridge: &ObservedBridge, port: &ObservedPort, settings: &Settings
     match interface.kind.as_str() {
         "patch" => return Some(WayOut::Patch),
         "dpdk" => return Some(WayOut::Physical("dpdk".to_owned())),
-        kind if TUNNELS.contains(&kind) => {
+        kind if interface.is_tunnel() => {
             return (!is_plugins_tunnel(port)).then(|| WayOut::Tunnel(kind.to_owned()));
         }
         _ => {}

@@ -12,6 +12,8 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::TunnelKind;
+
 /// Longest name of a network device in bytes (Linux `IFNAMSIZ` less the final NUL); OpenFlow cuts longer ones.
 const NAME_MAX: usize = 15;
 
@@ -215,7 +217,7 @@ impl TryFrom<i64> for GreKey {
 
     fn try_from(number: i64) -> Result<Self, Invalid> {
         match u32::try_from(number) {
-            Ok(key) if (1..=i32::MAX as u32).contains(&key) => Ok(GreKey(key)),
+            Ok(key) if TunnelKind::Gre.keys().contains(&key) => Ok(GreKey(key)),
             _ => Err(Invalid::new(Self::RULE, number.to_string())),
         }
     }

@@ -5,7 +5,7 @@
 mod sim;
 
 use serde_json::{Value, json};
-use sim::{Sim, ip};
+use sim::{Sim, endpoint, ip};
 
 const NETWORK: &str = "6f1a9c3e-0b7d-4c58-9c11-3d0f2a5b7e90";
 
@@ -148,7 +148,7 @@ async fn tunnels_of_another_plugin_are_not_mixed_with_ours() {
 async fn what_the_switch_does_is_told_in_the_words_of_the_contract() {
     let sim = Sim::new().await;
     assert_eq!(setup(&sim, "xapi12", "OVSTunnel1001").await, "SUCCESS:xapi12");
-    sim.switch.refuse((ip(5).parse().unwrap(), 1001));
+    sim.switch.refuse(endpoint(5, 1001));
     let told = call(&sim, "create_tunnel", tunnel(5)).await;
     assert!(told.starts_with("FAILURE:VERIFY_INTERFACE_FAILED t1001-1-5: "), "{told}");
     assert_eq!(sim.bridge("xapi12").await["tunnels"], json!([]));

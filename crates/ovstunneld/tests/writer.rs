@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 use ovstunnel_ovs::SimulatedSwitch;
 use serde_json::{Value, json};
-use sim::{Sim, ip, mesh, tunnel};
+use sim::{Sim, endpoint, ip, mesh, tunnel};
 
 #[tokio::test]
 async fn two_hundred_requests_share_transactions_and_each_has_its_own_answer() {
@@ -88,7 +88,7 @@ async fn requests_for_one_thing_are_carried_out_in_their_order() {
 #[tokio::test]
 async fn refused_tunnels_are_taken_away_and_told_and_the_good_ones_stay() {
     let sim = Sim::new().await;
-    sim.switch.refuse((ip(3).parse().unwrap(), 5));
+    sim.switch.refuse(endpoint(3, 5));
     let problem = sim.put("xapi1", mesh(5, [2, 3, 4])).await.problem(422, "switch_refused");
     let refused = &problem["refused"];
     assert_eq!(refused.as_array().unwrap().len(), 1, "{problem}");
@@ -97,7 +97,7 @@ async fn refused_tunnels_are_taken_away_and_told_and_the_good_ones_stay() {
     assert_eq!(ports(&problem["bridge"]), ["t5-1-2", "t5-1-4"], "the answer shows what is there");
     assert_eq!(ports(&sim.bridge("xapi1").await), ["t5-1-2", "t5-1-4"]);
 
-    sim.switch.refuse((ip(6).parse().unwrap(), 5));
+    sim.switch.refuse(endpoint(6, 5));
     let (good, bad) = tokio::join!(sim.post("xapi1", tunnel(5)), sim.post("xapi1", tunnel(6)));
     assert_eq!(good.expect(201)["tunnel"]["state"], "up");
     let problem = bad.problem(422, "switch_refused");
@@ -191,8 +191,8 @@ async fn a_repair_that_open_vswitch_refuses_is_told_and_tried_again_until_it_suc
     let sim = Sim::new().await;
     sim.put("xapi1", mesh(5, [2, 3])).await.expect(201);
     let state = async || sim.bridge("xapi1").await["tunnels"][0]["state"].clone();
-    let identity = (ip(2).parse().unwrap(), 5);
-    sim.switch.refuse(identity);
+    let refused = endpoint(2, 5);
+    sim.switch.refuse(refused);
     sim.switch.vsctl("set Interface t5-1-2 options:remote_ip=203.0.113.9").unwrap();
     sim.until("a tunnel in error", async || state().await == "error").await;
     assert_eq!(ports(&sim.bridge("xapi1").await), ["t5-1-2", "t5-1-3"], "its row is the record");
@@ -210,7 +210,7 @@ async fn a_repair_that_open_vswitch_refuses_is_told_and_tried_again_until_it_suc
     let tries = sim.switch.commits() - before;
     assert!((1_000..2_000).contains(&tries), "{tries} tries in a day: one a minute, once the distance has grown");
     assert_eq!(state().await, "error");
-    sim.switch.accept(identity);
+    sim.switch.accept(refused);
     tokio::time::sleep(day).await;
     assert_eq!(state().await, "up");
     let at_rest = sim.switch.commits();

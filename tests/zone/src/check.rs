@@ -156,7 +156,7 @@ fn absent(zone: &Zone, network: &Network, host: usize, to: usize) -> Fault {
 
 fn wrong(network: &Network, to: usize, port: &ObservedPort) -> Option<&'static str> {
     let interface = port.interface()?;
-    let identity = interface.gre_identity().map(|(address, key)| (address.to_string(), key as usize));
+    let identity = interface.tunnel_endpoint().map(|leads| (leads.remote_ip.to_string(), leads.key as usize));
     if !port.protected {
         Some("its port is not protected: frames would circle")
     } else if !matches!(interface.health(), TunnelHealth::Up(_)) {

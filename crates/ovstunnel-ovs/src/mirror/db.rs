@@ -296,8 +296,10 @@ mod tests {
         let interface = bridge.ports["t1"].interface().unwrap();
         assert!(bridge.ports["t1"].protected);
         assert_eq!(interface.health(), TunnelHealth::Pending);
-        let identity = ("192.0.2.3".parse().unwrap(), 5);
-        assert_eq!(db.view().gre_users(identity), [("b1".to_owned(), "t1".to_owned())]);
+        assert_eq!(
+            db.view().endpoint_users(interface.tunnel_endpoint().unwrap()),
+            [("b1".to_owned(), "t1".to_owned())]
+        );
         assert_eq!((db.version.as_deref(), db.configurations()), (Some("3.1.0"), (2, 0)));
     }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
 use ovstunnel_plan::{
-    DesiredBridge, FlowLimit, GreIdentity, GreKey, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort,
-    View, ids,
+    DesiredBridge, FlowLimit, GreKey, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort, TunnelEndpoint,
+    TunnelKind, View, ids, tunnel_udp_port,
 };
 use uuid::Uuid;
 
@@ -24,18 +24,15 @@ pub struct TunnelAddresses {
     pub remotes: BTreeSet<Ipv4Addr>,
     /// Addresses of this end where they are fixed: `options:local_ip`.
     pub locals: BTreeSet<Ipv4Addr>,
-    /// UDP ports to which tunnels of other kinds send.
+    /// UDP ports to which tunnels send.
     pub udp_ports: BTreeSet<u16>,
 }
-
-/// The UDP port of a kind of tunnel where `options:dst_port` names none.
-const UDP_PORTS: [(&str, u16); 2] = [("vxlan", 4789), ("geneve", 6081)];
 
 /// A look at the mirror. Its indexes are made once they are worth it, so one view should serve one batch.
 #[derive(Debug)]
 pub struct SwitchView<'a> {
     db: &'a Db,
-    gre: Index<HashMap<GreIdentity, Vec<Uuid>>>,
+    endpoints: Index<HashMap<TunnelEndpoint, Vec<Uuid>>>,
     bridges: Index<HashMap<&'a str, Uuid>>,
     ports: Index<HashMap<&'a str, Uuid>>,
     keys: OnceCell<HashMap<GreKey, Vec<String>>>,
@@ -63,7 +60,13 @@ impl<T> Index<T> {
 impl Db {
     /// A look at the mirror.
     pub fn view(&self) -> SwitchView<'_> {
-        SwitchView { db: self, gre: Index::new(), bridges: Index::new(), ports: Index::new(), keys: OnceCell::new() }
+        SwitchView {
+            db: self,
+            endpoints: Index::new(),
+            bridges: Index::new(),
+            ports: Index::new(),
+            keys: OnceCell::new(),
+        }
     }
 
     /// The names of all bridges.
@@ -73,10 +76,10 @@ impl Db {
         names
     }
 
-    /// Addresses to which GRE tunnels go, whosever they are: one of each /24.
+    /// Addresses to which tunnels of a kind of ours go, whosever they are: one of each /24.
     pub fn remote_addresses(&self) -> Vec<Ipv4Addr> {
-        let gre = self.interfaces.values().filter(|row| row.kind == "gre");
-        let remotes = gre.filter_map(|row| row.options.iter().find(|(key, _)| key == "remote_ip"));
+        let tunnels = self.interfaces.values().filter(|row| row.is_of_our_kind());
+        let remotes = tunnels.filter_map(|row| row.options.iter().find(|(key, _)| key == "remote_ip"));
         let by_network: BTreeMap<u32, Ipv4Addr> =
             remotes.filter_map(|(_, ip)| ip.parse::<Ipv4Addr>().ok()).map(|ip| (ip.to_bits() >> 8, ip)).collect();
         by_network.into_values().collect()
@@ -92,7 +95,7 @@ impl Db {
                 Some(local) => drop(found.locals.insert(local)),
                 None => found.remotes.extend(address("remote_ip")),
             }
-            let usual = UDP_PORTS.iter().find(|(kind, _)| *kind == row.kind).map(|(_, port)| *port);
+            let usual = tunnel_udp_port(&row.kind);
             let port = |usual| option("dst_port").and_then(|port| port.parse().ok()).unwrap_or(usual);
             found.udp_ports.extend(usual.map(port));
         }
@@ -151,38 +154,44 @@ impl<'a> SwitchView<'a> {
         self.db.bridges.get(self.db.bridge_of.get(port)?)
     }
 
-    /// The ports that keep others from having this remote address and key.
-    fn gre_ports(&self, identity: GreIdentity) -> Vec<Uuid> {
-        match self.gre.get(|| self.all_gre_ports()) {
-            Some(index) => index.get(&identity).cloned().unwrap_or_default(),
+    /// The ports that keep others from leading there.
+    fn endpoint_ports(&self, endpoint: TunnelEndpoint) -> Vec<Uuid> {
+        match self.endpoints.get(|| self.all_endpoint_ports()) {
+            Some(index) => index.get(&endpoint).cloned().unwrap_or_default(),
             None => {
                 // An address has one text only.
-                let remote = identity.0.to_string();
+                let remote = endpoint.remote_ip.to_string();
                 let rows = self.db.ports.iter().filter(|(_, row)| row.mentions(&remote, self.db));
                 let users = rows.filter(|(uuid, row)| {
-                    observed_port(self.db, **uuid, row).gre_identities().any(|used| used == identity)
+                    observed_port(self.db, **uuid, row).tunnel_endpoints().any(|used| used == endpoint)
                 });
                 users.map(|(uuid, _)| *uuid).collect()
             }
         }
     }
 
-    fn all_gre_ports(&self) -> HashMap<GreIdentity, Vec<Uuid>> {
-        let mut users: HashMap<GreIdentity, Vec<Uuid>> = HashMap::new();
+    fn all_endpoint_ports(&self) -> HashMap<TunnelEndpoint, Vec<Uuid>> {
+        let mut users: HashMap<TunnelEndpoint, Vec<Uuid>> = HashMap::new();
         for (uuid, row) in &self.db.ports {
-            if row.may_be_gre(self.db) {
-                let identities = observed_port(self.db, *uuid, row).gre_identities();
-                identities.for_each(|identity| users.entry(identity).or_default().push(*uuid));
+            if row.may_be_tunnel(self.db) {
+                let endpoints = observed_port(self.db, *uuid, row).tunnel_endpoints();
+                endpoints.for_each(|endpoint| users.entry(endpoint).or_default().push(*uuid));
             }
         }
         users
     }
 }
 
+impl InterfaceRow {
+    fn is_of_our_kind(&self) -> bool {
+        TunnelKind::of_interface_type(&self.kind).is_some()
+    }
+}
+
 impl PortRow {
-    /// Whether it is a GRE tunnel or has marks that may say so: to look into no other port.
-    fn may_be_gre(&self, db: &Db) -> bool {
-        !self.external_ids.is_empty() || self.rows(db).any(|row| row.kind == "gre")
+    /// Whether it is a tunnel of a kind of ours or has marks that may say so: to look into no other port.
+    fn may_be_tunnel(&self, db: &Db) -> bool {
+        !self.external_ids.is_empty() || self.rows(db).any(InterfaceRow::is_of_our_kind)
     }
 
     /// Whether its marks or options have this text as a value.
@@ -218,9 +227,9 @@ impl View for SwitchView<'_> {
         self.owner(&self.port_uuid(port)?).map(|bridge| bridge.name.clone())
     }
 
-    fn gre_users(&self, identity: GreIdentity) -> Vec<(String, String)> {
+    fn endpoint_users(&self, endpoint: TunnelEndpoint) -> Vec<(String, String)> {
         let names = |uuid| Some((self.owner(&uuid)?.name.clone(), self.db.ports.get(&uuid)?.name.to_string()));
-        self.gre_ports(identity).into_iter().filter_map(names).collect()
+        self.endpoint_ports(endpoint).into_iter().filter_map(names).collect()
     }
 
     fn key_users(&self, key: GreKey) -> Vec<String> {
@@ -343,7 +352,9 @@ mod tests {
     fn few_questions_and_many_have_the_same_answers() {
         let db = db();
         let answers = |view: &SwitchView<'_>| {
-            let users = |ip: [u8; 4], key| view.gre_users((Ipv4Addr::from(ip), key));
+            let users = |ip: [u8; 4], key| {
+                view.endpoint_users(TunnelEndpoint { kind: TunnelKind::Gre, remote_ip: ip.into(), key })
+            };
             let ports = ["is", "vif", "none"].map(|port| view.bridge_of_port(port));
             let bridges = ["b1", "b2"].map(|name| view.bridge(name).map(|bridge| bridge.ports.len()));
             let users =
@@ -358,6 +369,8 @@ mod tests {
             assert_eq!(bridges, [Some(0), None]);
             assert_eq!(users, [used("is"), used("recorded"), used("recorded"), vec![]]);
         }
-        assert!(view.gre.made.get().is_some() && view.ports.made.get().is_some() && view.bridges.made.get().is_some());
+        assert!(
+            view.endpoints.made.get().is_some() && view.ports.made.get().is_some() && view.bridges.made.get().is_some()
+        );
     }
 }

@@ -1,9 +1,8 @@
 //! Where a frame came out, by what `ofproto/trace` prints. Must not guess: where something is not understood there is no answer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 
-use ovstunnel_plan::{Followed, GreIdentity, Out};
+use ovstunnel_plan::{Followed, Out, TunnelEndpoint, TunnelKind};
 
 /// Lines that are kept as evidence, and characters of each.
 const LINES: usize = 4;
@@ -56,7 +55,7 @@ impl DatapathPorts {
         Some(Followed { outs, flooded: printed.contains(", flooding"), unresolved, evidence: evidence(printed) })
     }
 
-    fn read(&self, actions: &str, tunnel: &mut Option<GreIdentity>, outs: &mut Vec<Out>) -> Option<()> {
+    fn read(&self, actions: &str, tunnel: &mut Option<TunnelEndpoint>, outs: &mut Vec<Out>) -> Option<()> {
         for action in at_top(actions)? {
             let (name, inner) = match action.split_once('(') {
                 Some((name, rest)) => (name, rest.strip_suffix(')')?),
@@ -74,7 +73,7 @@ impl DatapathPorts {
         Some(())
     }
 
-    fn output(&self, number: u32, tunnel: Option<GreIdentity>, outs: &mut Vec<Out>) -> Option<()> {
+    fn output(&self, number: u32, tunnel: Option<TunnelEndpoint>, outs: &mut Vec<Out>) -> Option<()> {
         match (self.ports.get(&number), self.tunnels.contains(&number), tunnel) {
             (Some(port), ..) => outs.push(Out::Port(*port)),
             (None, true, Some(tunnel)) => outs.push(Out::Tunnel(tunnel)),
@@ -119,22 +118,22 @@ fn value<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     Some(rest.split([',', ')', '(', '/']).next().unwrap_or(rest))
 }
 
-fn key(text: &str) -> Option<u32> {
-    u32::from_str_radix(text.strip_prefix("0x")?, 16).ok()
-}
-
 /// The tunnel of `tnl_push` (userspace): its outer header.
-fn pushed(inner: &str) -> Option<GreIdentity> {
+fn pushed(inner: &str) -> Option<TunnelEndpoint> {
     let (_, ip) = inner.split_once("ipv4(")?;
     let (ip, rest) = ip.split_once(')')?;
-    let address: Ipv4Addr = value(ip, "dst=")?.parse().ok()?;
-    Some((address, key(value(rest, "key=")?)?))
+    leads(value(ip, "dst=")?, value(rest, "key=")?)
 }
 
 /// The tunnel of `set(tunnel(…))` (kernel).
-fn set(inner: &str) -> Option<GreIdentity> {
-    let address = value(inner, ",dst=").or_else(|| value(inner, "(dst="))?.parse().ok()?;
-    Some((address, key(value(inner, "tun_id=")?)?))
+fn set(inner: &str) -> Option<TunnelEndpoint> {
+    leads(value(inner, ",dst=").or_else(|| value(inner, "(dst="))?, value(inner, "tun_id=")?)
+}
+
+/// Where a tunnel with this address and key leads. Of the kind the kernel's datapath says nothing.
+fn leads(remote: &str, key: &str) -> Option<TunnelEndpoint> {
+    let key = u32::from_str_radix(key.strip_prefix("0x")?, 16).ok()?;
+    Some(TunnelEndpoint { kind: TunnelKind::ONLY, remote_ip: remote.parse().ok()?, key })
 }
 
 /// The lines of the frame's own bridge that say what was done with it.
@@ -161,6 +160,8 @@ fn evidence(printed: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     /// Printed by 3.1.0, as all that follows.
@@ -197,8 +198,13 @@ bridge(\"xapi1\")
 Final flow: unchanged
 Megaflow: recirc_id=0,eth,in_port=4,dl_src=02:aa:00:00:00:01,dl_dst=ff:ff:ff:ff:ff:ff,dl_type=0x88b5
 ";
-    const A: Out = Out::Tunnel((Ipv4Addr::new(192, 0, 2, 2), 1001));
-    const B: Out = Out::Tunnel((Ipv4Addr::new(192, 0, 2, 3), 1001));
+    const fn tunnel_to(host: u8) -> Out {
+        let remote_ip = Ipv4Addr::new(192, 0, 2, host);
+        Out::Tunnel(TunnelEndpoint { kind: TunnelKind::Gre, remote_ip, key: 1001 })
+    }
+
+    const A: Out = tunnel_to(2);
+    const B: Out = tunnel_to(3);
 
     fn push(ip: &str) -> String {
         format!(

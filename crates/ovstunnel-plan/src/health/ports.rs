@@ -4,9 +4,6 @@
 use super::{Facts, Reason, by_itself, degraded, failed};
 use crate::{ObservedInterface, ObservedPort, TunnelHealth, Vlan, WayOut, undeclared_uplinks};
 
-/// Types of Interface that are tunnels of Open vSwitch.
-const TUNNELS: [&str; 7] = ["gre", "ip6gre", "erspan", "vxlan", "geneve", "stt", "lisp"];
-
 /// The smallest MTU that IPv6 permits: a VIF with less is hardly meant.
 const SMALLEST_MTU: u32 = 1280;
 
@@ -14,9 +11,8 @@ pub(super) fn reasons(facts: &Facts<'_>) -> Vec<Reason> {
     let bridge = facts.observed;
     let mut reasons = Vec::new();
     for port in bridge.ports.values() {
-        let is_tunnel = port.interfaces.iter().any(|interface| TUNNELS.contains(&interface.kind.as_str()));
         let (own, ours) = (port.name == bridge.name, port.is_tunnel_of_ours());
-        if !port.protected && (own || is_tunnel) {
+        if !port.protected && (own || port.is_tunnel()) {
             reasons.push(open(facts, port, own || ours));
         }
         reasons.extend(in_vlan(facts, port, ours || (own && !facts.desired.adopted)));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     BridgeKind, BridgeName, DesiredBridge, DesiredTunnel, GreKey, HostId, Mark, ObservedBridge, ObservedInterface,
-    ObservedPort, PortName, RemoteIp, Settings, TunnelHealth, ids,
+    ObservedPort, PortName, RemoteIp, Settings, TunnelHealth, TunnelKind, ids,
 };
 
 /// What newer management servers write before the key where the name of the network is asked for.
@@ -18,6 +18,9 @@ const VPC_PREFIX: &str = "OVS-DR-VPC-Bridge";
 const NETWORK_ID: &str = "cloudstack-network-id";
 /// Keys of `other_config` that the plugin writes on the bridge of a VPC.
 const VPC_MARKS: [&str; 2] = ["topology-update-sequence-number", "route-policy-update-sequence-number"];
+
+/// The kind of all tunnels of the plugin's.
+pub(super) const TUNNELS: TunnelKind = TunnelKind::Gre;
 
 /// Begins every mark of ours.
 const MARK: &str = "ovstunnel-";
@@ -112,13 +115,11 @@ fn judge(bridge: &ObservedBridge, settings: &Settings) -> Finding {
 
 /// Whether a port is a tunnel as the plugin makes them: those are taken over.
 pub(crate) fn is_plugins_tunnel(port: &ObservedPort) -> bool {
-    parts(&port.name).is_some() && port.interface().is_some_and(|interface| interface.kind == "gre")
+    parts(&port.name).is_some() && port.interface().and_then(ObservedInterface::tunnel_kind) == Some(TUNNELS)
 }
 
 fn has_tunnel(port: &ObservedPort) -> bool {
-    let is_tunnel =
-        |interface: &ObservedInterface| interface.kind.contains("gre") || interface.options.contains_key("remote_ip");
-    port.interfaces.iter().any(is_tunnel)
+    port.is_tunnel() || port.interfaces.iter().any(|interface| interface.options.contains_key("remote_ip"))
 }
 
 /// The bridge as one of ours, if each tunnel can be one of ours as it is.
@@ -166,8 +167,8 @@ fn parts(name: &str) -> Option<(&str, &str, &str)> {
 /// A tunnel as one of ours, or why it cannot be one as it is.
 fn read_tunnel(port: &ObservedPort, key: GreKey) -> Result<(PortName, DesiredTunnel), String> {
     let Some(interface) = port.interface() else { return Err("it has not exactly one interface".to_owned()) };
-    if interface.kind != "gre" {
-        return Err(format!("it is of type {:?}, not gre", interface.kind));
+    if interface.tunnel_kind() != Some(TUNNELS) {
+        return Err(format!("it is of type {:?}, not {}", interface.kind, TUNNELS.interface_type()));
     }
     let Some((named_key, from, to)) = parts(&port.name) else {
         return Err("its name is not t<key>-<from>-<to>".to_owned());
@@ -193,7 +194,8 @@ fn read_tunnel(port: &ObservedPort, key: GreKey) -> Result<(PortName, DesiredTun
     // The management server has stored the name and sends it when the tunnel is to go, so it stays, also where it is longer
     // than a new one's would be.
     let name: PortName = port.name.parse().map_err(|error| format!("its name {error}"))?;
-    let tunnel = DesiredTunnel { name: name.clone(), from: id(from)?, to: id(to)?, key, remote_ip, local_ip: None };
+    let (from, to) = (id(from)?, id(to)?);
+    let tunnel = DesiredTunnel { name: name.clone(), from, to, kind: TUNNELS, key, remote_ip, local_ip: None };
     if tunnel.from == tunnel.to {
         return Err("its name says that it leads to its own host".to_owned());
     }

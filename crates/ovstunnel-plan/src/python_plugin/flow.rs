@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::bridge::TUNNELS;
 use crate::cookie::temporary;
-use crate::{ObservedBridge, Settings, footbridge};
+use crate::{ObservedBridge, ObservedInterface, Settings, footbridge};
 
 /// The highest number that an OpenFlow port of a device can have.
 const OFPORT_MAX: u32 = 0xff00;
@@ -222,11 +223,12 @@ fn priority_of(line: &str) -> u16 {
 }
 
 fn roles(bridge: &ObservedBridge, settings: &Settings) -> BTreeMap<u32, Role> {
-    let of = |port: &crate::ObservedPort| match port.interface().is_some_and(|interface| interface.kind == "gre") {
-        true => Role::Tunnel,
-        false if bridge.is_vif(port, &settings.vif_prefixes) => Role::Vif,
-        false => Role::Other,
-    };
+    let of =
+        |port: &crate::ObservedPort| match port.interface().and_then(ObservedInterface::tunnel_kind) == Some(TUNNELS) {
+            true => Role::Tunnel,
+            false if bridge.is_vif(port, &settings.vif_prefixes) => Role::Vif,
+            false => Role::Other,
+        };
     let numbers = bridge.ports.values().flat_map(|port| {
         let role = of(port);
         port.interfaces.iter().filter_map(move |interface| Some((interface.openflow_port()?, role)))

@@ -36,9 +36,9 @@ impl View for World {
         self.bridges.values().find(|bridge| bridge.ports.contains_key(port)).map(|bridge| bridge.name.clone())
     }
 
-    fn gre_users(&self, identity: GreIdentity) -> Vec<(String, String)> {
+    fn endpoint_users(&self, identity: TunnelEndpoint) -> Vec<(String, String)> {
         let ports = self.bridges.values().flat_map(|bridge| bridge.ports.values().map(move |port| (bridge, port)));
-        let users = ports.filter(|(_, port)| port.gre_identities().any(|used| used == identity));
+        let users = ports.filter(|(_, port)| port.tunnel_endpoints().any(|used| used == identity));
         users.map(|(bridge, port)| (bridge.name.clone(), port.name.clone())).collect()
     }
 
@@ -147,7 +147,7 @@ impl World {
         let mut taken = std::collections::BTreeSet::new();
         for (name, identity) in newly_taken(self, stage) {
             let mut ports = self.bridges.values().flat_map(|bridge| bridge.ports.values());
-            let user = ports.find(|port| port.interface().and_then(|i| i.gre_identity()) == Some(identity));
+            let user = ports.find(|port| port.interface().and_then(|i| i.tunnel_endpoint()) == Some(identity));
             let user = user.map(|port| port.name.as_str()).filter(|user| *user != name);
             assert_eq!(user, None, "{identity:?} is taken in the stage in which it is freed: {stage:?}");
             assert!(taken.insert(identity), "{identity:?} is taken twice");
@@ -237,14 +237,14 @@ impl World {
 }
 
 /// Port name and identity of what the steps of a stage take anew.
-fn newly_taken(world: &World, stage: &[Step]) -> Vec<(String, GreIdentity)> {
+fn newly_taken(world: &World, stage: &[Step]) -> Vec<(String, TunnelEndpoint)> {
     let takes = stage.iter().filter_map(|step| match step {
-        Step::AddTunnel { tunnel, .. } => Some((tunnel.port().to_string(), tunnel.identity())),
+        Step::AddTunnel { tunnel, .. } => Some((tunnel.port().to_string(), tunnel.endpoint())),
         Step::EditTunnel { bridge, port, edits, .. } => {
             let mut port = world.bridges[bridge.as_str()].ports[port.as_str()].clone();
-            let before = port.interface().and_then(|i| i.gre_identity());
+            let before = port.interface().and_then(|i| i.tunnel_endpoint());
             edits.iter().for_each(|edit| edit_port(&mut port, edit));
-            let after = port.interface().and_then(|i| i.gre_identity());
+            let after = port.interface().and_then(|i| i.tunnel_endpoint());
             after.filter(|_| after != before).map(|identity| (port.name, identity))
         }
         _ => None,
@@ -259,7 +259,7 @@ fn edit_port(port: &mut ObservedPort, edit: &PortEdit) {
         PortEdit::Protect => port.protected = true,
         PortEdit::NoVlan => port.vlan = Vlan::default(),
         PortEdit::SetAside => port.interfaces.iter_mut().for_each(|i| i.kind = "null".into()),
-        PortEdit::MakeGre => port.interfaces.iter_mut().for_each(|i| i.kind = "gre".into()),
+        PortEdit::MakeTunnel(kind) => port.interfaces.iter_mut().for_each(|i| i.kind = kind.interface_type().into()),
         PortEdit::SetOption(key, value) => {
             port.interfaces.iter_mut().for_each(|i| drop(i.options.insert(key.clone(), value.clone())));
         }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ovstunnel_api::{Finding, Ready};
+use ovstunnel_types::{KernelModules, TunnelKind};
 
 use super::finding::{About, fail, ok, or_ok, warn};
 use super::root::Root;
@@ -97,14 +98,13 @@ pub(super) fn datapath(bridges: &[Datapath], gre_in_kernel: bool) -> Option<Find
     (needing && !gre_in_kernel).then(|| fail("datapath", reason, remedy))
 }
 
-/// Whether the kernel has GRE: loaded or built in, or among the modules that it can load.
+/// Whether the kernel has what makes our tunnels: loaded or built in, or among the modules that it can load.
 pub(super) fn gre_in_kernel(root: &Root) -> bool {
-    let loaded = ["gre", "ip_gre", "vport_gre"].iter().any(|module| root.has(&format!("sys/module/{module}")));
+    let KernelModules { names, files } = TunnelKind::ONLY.kernel_modules();
+    let loaded = names.iter().any(|module| root.has(&format!("sys/module/{module}")));
     let release = root.read("proc/sys/kernel/osrelease").unwrap_or_default();
     let lists = ["modules.dep", "modules.builtin"].map(|list| format!("lib/modules/{}/{list}", release.trim()));
-    let listed = |list: &String| {
-        root.whole(list).is_some_and(|text| text.contains("/ip_gre.ko") || text.contains("vport-gre.ko"))
-    };
+    let listed = |list: &String| root.whole(list).is_some_and(|text| files.iter().any(|file| text.contains(file)));
     loaded || lists.iter().any(listed)
 }
 

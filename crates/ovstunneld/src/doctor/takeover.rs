@@ -66,8 +66,7 @@ fn storms(bridge: &ObservedBridge) -> Option<Finding> {
 }
 
 fn unprotected(bridge: &ObservedBridge) -> impl Iterator<Item = &ObservedPort> {
-    let is_tunnel = |port: &&ObservedPort| port.interface().is_some_and(|interface| interface.kind == "gre");
-    bridge.ports.values().filter(is_tunnel).filter(|port| !port.protected)
+    bridge.ports.values().filter(|port| port.is_tunnel_of_our_kind() && !port.protected)
 }
 
 fn remote(port: &ObservedPort) -> Option<Ipv4Addr> {

@@ -137,9 +137,8 @@ impl Call<'_> {
     }
 }
 
-/// The first GRE port of a bridge that is not a tunnel of ours.
+/// The first tunnel of a bridge that is of our kind and not ours.
 fn foreign_tunnel(bridge: &ObservedBridge) -> Option<&str> {
-    let gre = |port: &&ovstunnel_plan::ObservedPort| port.interface().is_some_and(|interface| interface.kind == "gre");
-    let ports = bridge.ports.values().filter(|port| !port.is_tunnel_of_ours());
-    ports.filter(gre).map(|port| port.name.as_str()).next()
+    let mut ports = bridge.ports.values();
+    ports.find(|port| port.is_tunnel_of_our_kind() && !port.is_tunnel_of_ours()).map(|port| port.name.as_str())
 }

@@ -12,7 +12,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use ovstunnel_api::Interface;
 use ovstunnel_ovs::{SimulatedSwitch, Switch};
-use ovstunnel_plan::Settings;
+use ovstunnel_plan::{Settings, TunnelEndpoint, TunnelKind};
 use ovstunneld::interfaces::Interfaces;
 use ovstunneld::service::assemble;
 use serde_json::{Value, json};
@@ -158,6 +158,11 @@ pub fn member(n: u32) -> Value {
 /// Address of host `n`.
 pub fn ip(n: u32) -> String {
     format!("198.{}.{}.{}", 18 + n / 60_000, n / 240 % 250, 1 + n % 240)
+}
+
+/// Where a tunnel to host `n` leads.
+pub fn endpoint(n: u32, key: u32) -> TunnelEndpoint {
+    TunnelEndpoint { kind: TunnelKind::Gre, remote_ip: ip(n).parse().unwrap(), key }
 }
 
 /// A set-up with the tunnels to these hosts.
