@@ -72,6 +72,9 @@ fn of_take_over() -> BTreeSet<Place> {
     let number = |port: &str| bridge.ports[port].interface().unwrap().openflow_port().unwrap();
     let (tunnel, vif) = (number("t5-1-2"), number("vif1.0"));
     let learnt = Learnt::parse(&format!(" {tunnel} 0 02:00:00:00:00:01 3\n {vif} 0 02:00:00:00:00:02 3\n"));
+    let (name, interface) =
+        ("vx0".to_owned(), ObservedInterface { kind: "vxlan".into(), ofport: Some(99), ..Default::default() });
+    bridge.ports.insert(name.clone(), ObservedPort { name, interfaces: vec![interface], ..Default::default() });
     let carried = Footbridge::over(&bridge, &learnt).up();
     bridge.external_ids.insert(ids::STP_ROOT_PORT.into(), "t5-1-2".into());
     let announced = Announcement::of(&bridge, &learnt, false).unwrap().lines();
