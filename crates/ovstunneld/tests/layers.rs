@@ -44,6 +44,9 @@ const FREE_OF: [(&str, &[&str]); 4] = [
 const RUN_PROGRAMS: [(&str, &str); 3] =
     [("ovstunnel-ovs", "src/runner.rs"), ("ovstunnel-vif", "src/main.rs"), ("ovstunnelctl", "src/cli/apply/edit.rs")];
 
+/// The file that knows what the types of Interface are called that are tunnels of ours.
+const KNOWS_TUNNEL_KINDS: (&str, &str) = ("ovstunnel-types", "src/tunnel.rs");
+
 /// Lines of a file that a reader can still hold in the head.
 const LONGEST: usize = 450;
 
@@ -154,13 +157,30 @@ fn runs_programs(text: &str) -> bool {
         .any(|sign| text.contains(sign))
 }
 
+/// Crate and path of each file of the product of whose text something holds.
+fn files_where(holds: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (name, (folder, _)) in crates().iter().filter(|(name, _)| MAY_USE.iter().any(|(known, _)| known == name)) {
+        let files = sources(&folder.join("src")).into_iter().filter(|path| holds(&product_text(path)));
+        found.extend(files.map(|path| (name.clone(), path.strip_prefix(folder).unwrap().display().to_string())));
+    }
+    found
+}
+
+/// Whether a text names GRE's type of Interface, as a value or as what is written to the database.
+fn names_tunnel_type(text: &str) -> bool {
+    text.contains("\"gre\"") || text.contains("type=gre")
+}
+
+#[test]
+fn a_tunnels_type_of_interface_is_named_in_one_place() {
+    let (name, file) = KNOWS_TUNNEL_KINDS;
+    assert_eq!(files_where(names_tunnel_type), [(name.to_owned(), file.to_owned())]);
+}
+
 #[test]
 fn programs_are_run_in_one_place() {
-    let mut running = Vec::new();
-    for (name, (folder, _)) in crates().iter().filter(|(name, _)| MAY_USE.iter().any(|(known, _)| known == name)) {
-        let files = sources(&folder.join("src")).into_iter().filter(|path| runs_programs(&product_text(path)));
-        running.extend(files.map(|path| (name.clone(), path.strip_prefix(folder).unwrap().display().to_string())));
-    }
+    let mut running = files_where(runs_programs);
     let mut expected = RUN_PROGRAMS.map(|(name, file)| (name.to_owned(), file.to_owned()));
     running.sort();
     expected.sort();
