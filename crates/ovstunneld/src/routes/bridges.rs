@@ -8,7 +8,7 @@ use ovstunnel_api::{
 };
 use ovstunnel_plan::{BridgeName, Change, Outcome, PortName, View};
 use ovstunnel_server::audit::Effect;
-use ovstunnel_server::extract::{ValidJson, ValidPath, ValidQuery};
+use ovstunnel_server::extract::{NoQuery, ValidJson, ValidPath, ValidQuery};
 use ovstunnel_server::middleware::RequestId;
 use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::text::chain;
@@ -93,7 +93,7 @@ fn gone(done: &Done) -> ApiError {
         (status = 200, description = "What is there", body = BridgeList),
         (status = 503, description = "`switch_unavailable`", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(super) async fn list_bridges(Shared(state): Shared<State>) -> Result<Json<BridgeList>, ApiError> {
+pub(super) async fn list_bridges(Shared(state): Shared<State>, _: NoQuery) -> Result<Json<BridgeList>, ApiError> {
     state.expect_live()?;
     Ok(Json(BridgeList { bridges: state.bridges().await }))
 }
@@ -110,6 +110,7 @@ pub(super) async fn list_bridges(Shared(state): Shared<State>) -> Result<Json<Br
 pub(super) async fn get_bridge(
     Shared(state): Shared<State>,
     ValidPath(name): ValidPath<String>,
+    _: NoQuery,
 ) -> Result<Json<Bridge>, ApiError> {
     let name: BridgeName = validate::text("bridge", &name)?;
     state.expect_live()?;

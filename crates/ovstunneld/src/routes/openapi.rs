@@ -3,6 +3,7 @@
 
 use axum::routing::get;
 use axum::{Json, Router};
+use ovstunnel_server::extract::NoQuery;
 use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
@@ -37,7 +38,7 @@ pub(super) fn router() -> Router<State> {
             router = std::mem::take(&mut router).route(path, handlers.clone());
         }
     });
-    router.route("/openapi.json", get(async || Json(description())))
+    router.route("/openapi.json", get(async |_: NoQuery| Json(description())))
 }
 
 pub(super) fn description() -> utoipa::openapi::OpenApi {
