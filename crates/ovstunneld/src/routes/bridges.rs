@@ -3,9 +3,7 @@
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use ovstunnel_api::{
-    Bridge, BridgeAnswer, BridgeList, Changed, OutcomeAnswer, PostTunnel, Problem, PutBridge, TunnelAnswer,
-};
+use ovstunnel_api::{Bridge, BridgeAnswer, Changed, OutcomeAnswer, PostTunnel, Problem, PutBridge, TunnelAnswer};
 use ovstunnel_plan::{BridgeName, Change, Outcome, PortName, View};
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{NoQuery, ValidJson, ValidPath, ValidQuery};
@@ -85,17 +83,6 @@ fn gone(done: &Done) -> ApiError {
         "bridge {} was set up ({}), and is gone again already",
         done.bridge, done.outcome
     ))
-}
-
-/// All managed bridges.
-#[utoipa::path(get, path = "/v1/bridges", tag = "bridges",
-    responses(
-        (status = 200, description = "What is there", body = BridgeList),
-        (status = 503, description = "`switch_unavailable`", body = Problem, content_type = "application/problem+json"),
-    ))]
-pub(super) async fn list_bridges(Shared(state): Shared<State>, _: NoQuery) -> Result<Json<BridgeList>, ApiError> {
-    state.expect_live()?;
-    Ok(Json(BridgeList { bridges: state.bridges().await }))
 }
 
 /// One managed bridge.
