@@ -161,6 +161,20 @@ pub struct BridgeAnswer {
 /// Answer of `GET /v1/bridges`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BridgeList {
-    /// All managed bridges, by name.
+    /// The managed bridges that were asked for, by name.
     pub bridges: Vec<Bridge>,
+    /// Where there are more than `limit`: the `cursor` to ask for those with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Answer of `GET /v1/bridges` with `fields`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BridgeSelection {
+    /// Of each managed bridge that was asked for, by name, those of these fields that it has.
+    #[schema(value_type = Vec<Object>)]
+    pub bridges: Vec<serde_json::Map<String, serde_json::Value>>,
+    /// Where there are more than `limit`: the `cursor` to ask for those with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }

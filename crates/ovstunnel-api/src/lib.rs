@@ -19,7 +19,9 @@ mod takeover;
 mod tunnel;
 mod whole;
 
-pub use bridge::{Bridge, BridgeAnswer, BridgeList, Flows, FlowsState, PutBridge, PutTunnel, Tier, Vif, Vpc};
+pub use bridge::{
+    Bridge, BridgeAnswer, BridgeList, BridgeSelection, Flows, FlowsState, PutBridge, PutTunnel, Tier, Vif, Vpc,
+};
 pub use doctor::{DoctorAnswer, Finding, Level, SupportAnswer, SupportPart};
 pub use health::{Health, HealthState, Reason, Severity};
 pub use interface::Interface;

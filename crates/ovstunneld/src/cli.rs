@@ -21,7 +21,7 @@ pub struct Cli {
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Check the configuration and the certificate files that it names, say what is wrong, and exit
+    /// Check the configuration, the certificate files that it names and that the log can be written, say what is wrong, and exit
     #[arg(long)]
     pub check: bool,
 

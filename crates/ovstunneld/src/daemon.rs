@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use ovstunnel_api::Level;
 use ovstunnel_server::config::{ConfigError, Tls};
 use ovstunnel_server::listen::{GRACE, ListenError, Listeners};
+use ovstunnel_server::logging::place;
 use ovstunnel_server::systemd;
 use ovstunnel_server::tls::TlsError;
 use ovstunnel_server::tls::judge::{Fault, Host, judge};
@@ -44,6 +45,9 @@ pub enum CheckError {
     /// Certificates that clients will not take, or whose clients are all refused.
     #[error("{}", .0.join("\n"))]
     Certificates(Vec<String>),
+    /// Files of the log that cannot be written, after what else is wrong.
+    #[error("{}", .0.join("\n"))]
+    Log(Vec<String>),
 }
 
 /// A configuration that is good.
@@ -53,6 +57,23 @@ pub struct Checked {
     pub sentence: String,
     /// What may be meant so, or is bad later only.
     pub warnings: Vec<String>,
+}
+
+/// Checks what [`check`] does, and whether the log can be written: a start does not depend on that.
+///
+/// # Errors
+/// Names file, line or key, the reason and what to do about it.
+pub fn check_with_log(config: &Config) -> Result<Checked, CheckError> {
+    let (worse, warnings): (Vec<_>, Vec<_>) =
+        place::faults(&config.log).into_iter().partition(|fault| fault.level == Level::Fail);
+    let checked = check(config);
+    if !worse.is_empty() {
+        let others = checked.err().map(|error| error.to_string());
+        return Err(CheckError::Log(others.into_iter().chain(worse.iter().map(ToString::to_string)).collect()));
+    }
+    let mut checked = checked?;
+    checked.warnings.extend(warnings.iter().map(ToString::to_string));
+    Ok(checked)
 }
 
 /// Checks a configuration and the certificate files that it names.

@@ -51,7 +51,7 @@ fn start(cli: &Cli) -> Result<(), Failure> {
         }
     })?;
     if cli.check {
-        let checked = daemon::check(&config)?;
+        let checked = daemon::check_with_log(&config)?;
         println!("{}", checked.sentence);
         checked.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
         return Ok(());

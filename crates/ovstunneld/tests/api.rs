@@ -309,6 +309,37 @@ async fn the_description_is_of_all_routes_and_hangs_together() {
     }
 }
 
+/// A mistyped parameter must not be a request without it, whatever the route: `?dryrun=true` would remove a bridge.
+#[tokio::test]
+async fn every_route_refuses_parameters_that_it_does_not_know() {
+    let sim = Sim::new().await;
+    sim.put("b", mesh(5, [2])).await.expect(201);
+    let api = sim.get("/openapi.json").await.expect(200);
+    let (before, commits) = (timeless(&sim.bridge("b").await), sim.switch.commits());
+    let mut asked = vec![("get".to_owned(), "/openapi.json".to_owned(), Vec::new())];
+    for (path, methods) in api["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let known = parameters.iter().filter(|parameter| parameter["in"] == "query");
+            let known = known.map(|parameter| parameter["name"].as_str().unwrap().to_owned()).collect();
+            asked.push((method.clone(), path.clone(), known));
+        }
+    }
+    for (method, path, known) in asked {
+        let place = path.replace("{bridge}", "b").replace("{port}", "t5-1-2").replace("{label}", "eth0");
+        let place = place.replace("{vif}", "vif1.0").replace("{function}", "destroy_ovs_bridge");
+        let body = ["put", "post"].contains(&method.as_str()).then(|| json!({"bridge": "b"}));
+        let answer = sim.ask_as_root(&method.to_uppercase(), &format!("{place}?dryrun=true"), body).await;
+        let problem = answer.problem(400, "invalid_request");
+        assert_eq!(problem["field"], "dryrun", "{method} {path}: {problem}");
+        let rule = problem["rule"].as_str().unwrap();
+        assert!(rule.starts_with("is not known here; "), "{method} {path}: {rule}");
+        assert!(known.iter().all(|name: &String| rule.contains(&format!("`{name}`"))), "{method} {path}: {rule}");
+        assert_eq!(known.is_empty(), rule.ends_with("there are no parameters"), "{method} {path}: {rule}");
+    }
+    assert_eq!((timeless(&sim.bridge("b").await), sim.switch.commits()), (before, commits));
+}
+
 /// The descriptions of an answer's fields, checked against answers that were really given.
 #[tokio::test]
 async fn answers_have_the_fields_that_are_described() {

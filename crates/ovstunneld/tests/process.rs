@@ -3,10 +3,13 @@
 
 mod common;
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use common::{Daemon, answer, exchange, prepare, program, request};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
@@ -32,6 +35,74 @@ fn check_looks_at_the_configuration_and_at_the_certificates() {
     std::fs::write(dir.path().join("o.toml"), "[api]\nlisten = \"off\"\nsocket = 5\n").unwrap();
     let (status, _, stderr) = check();
     assert!(status == Some(1) && stderr.contains("o.toml:3:10: api.socket: "), "{stderr}");
+}
+
+#[test]
+fn check_looks_at_where_log_and_audit_are_written() {
+    let dir = tempfile::tempdir().unwrap();
+    prepare(dir.path(), "");
+    let config = dir.path().join("o.toml");
+    let good = std::fs::read_to_string(&config).unwrap();
+    let with = |log: &str| std::fs::write(&config, good.replace("[log]\n", &format!("[log]\n{log}\n"))).unwrap();
+    let check = || {
+        let _ = std::fs::remove_file(dir.path().join("stderr"));
+        let done = program(dir.path()).arg("--check").output().unwrap();
+        (done.status.code(), std::fs::read_to_string(dir.path().join("stderr")).unwrap())
+    };
+    assert_eq!(check().0, Some(0));
+    std::fs::write(dir.path().join("key.pem"), "x").unwrap();
+    with(&format!("audit_file = \"{}/nowhere/audit.log\"", dir.path().display()));
+    let (status, said) = check();
+    assert!(status == Some(1) && said.contains("[log] audit_file: "), "{said}");
+    assert!(said.contains("nowhere/audit.log: its folder must be there"), "{said}");
+    assert!(said.contains("key.pem: no PRIVATE KEY in it"), "both are told: {said}");
+}
+
+/// On disks of their own, which are seen by this thread and its children alone and go with them. Needs root.
+#[test]
+fn check_finds_a_full_and_a_read_only_file_system() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_owned();
+    let on_small_disk = move || {
+        unshare(CloneFlags::CLONE_NEWNS).expect("needs root");
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+        let disk = path.join("disk");
+        std::fs::create_dir(&disk).unwrap();
+        mount(Some("tmpfs"), &disk, Some("tmpfs"), MsFlags::empty(), Some("size=128k")).unwrap();
+        prepare(&path, "");
+        let config = std::fs::read_to_string(path.join("o.toml")).unwrap();
+        let log = path.join("log").display().to_string();
+        assert!(config.contains(&log), "{config}");
+        std::fs::write(path.join("o.toml"), config.replace(&log, &disk.join("log").display().to_string())).unwrap();
+        let check = || {
+            let _ = std::fs::remove_file(path.join("stderr"));
+            let status = program(&path).arg("--check").output().unwrap().status;
+            (status.code(), std::fs::read_to_string(path.join("stderr")).unwrap())
+        };
+        let (status, said) = check();
+        assert!(status == Some(0) && said.contains("warning: [log] file: ") && said.contains(" KiB left"), "{said}");
+        while std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(disk.join("ballast"))
+            .unwrap()
+            .write_all(&[0; 4096])
+            .is_ok()
+        {}
+        let (status, said) = check();
+        assert!(status == Some(1) && said.contains("its file system must have room: it is full"), "{said}");
+        assert_eq!(said.matches("[log]").count(), 1, "{said}");
+        mount(None::<&str>, &disk, None::<&str>, MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, None::<&str>).unwrap();
+        let (status, said) = check();
+        assert!(
+            status == Some(1)
+                && said.contains("its folder must be writable: ")
+                && said.contains("Read-only file system"),
+            "{said}"
+        );
+    };
+    // A namespace of mounts is a thread's own.
+    std::thread::spawn(on_small_disk).join().unwrap();
 }
 
 #[tokio::test]

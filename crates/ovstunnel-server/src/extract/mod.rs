@@ -28,6 +28,11 @@ pub struct OptionalJson<T>(pub Option<T>);
 #[derive(Clone, Copy, Debug)]
 pub struct ValidQuery<T>(pub T);
 
+/// That there are no parameters after the `?`: for routes that take none, so that who asks one for a dry run does not have the
+/// real thing, and who mistypes a filter does not have everything.
+#[derive(Clone, Copy, Debug)]
+pub struct NoQuery;
+
 /// The variable parts of the path, percent-decoded.
 #[derive(Clone, Copy, Debug)]
 pub struct ValidPath<T>(pub T);
@@ -111,6 +116,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for ValidQuery<T> 
             let path = e.path().clone();
             explain::query(&path, &e.into_inner().to_string(), pairs())
         })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        match form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).next() {
+            None => Ok(NoQuery),
+            Some((name, _)) => Err(ApiError::invalid(name, "is not known here; there are no parameters", None)),
+        }
     }
 }
 

@@ -138,5 +138,11 @@ async fn the_query_is_read_strictly() {
         assert_eq!(problem.rule.as_deref(), Some(rule), "{problem:?}");
         assert_eq!(problem.value.as_deref(), value, "{problem:?}");
     }
+    for (query, field) in [("dry_run=true", "dry_run"), ("=", "\"\""), ("a%0a=1", "a\\n")] {
+        let (mut parts, ()) = Request::builder().uri(format!("/x?{query}")).body(()).unwrap().into_parts();
+        let error = NoQuery::from_request_parts(&mut parts, &()).await.unwrap_err();
+        assert_eq!(error.problem().field.as_deref(), Some(field));
+        assert!(error.to_string().ends_with("there are no parameters"), "{error}");
+    }
     assert_eq!(asked("dryrun=true").await.unwrap_err().problem().field.as_deref(), Some("dryrun"));
 }

@@ -9,6 +9,7 @@
 mod file;
 mod library;
 mod line;
+pub mod place;
 mod stderr;
 
 use std::fmt;

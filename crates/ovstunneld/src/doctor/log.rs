@@ -5,11 +5,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use ovstunnel_api::Finding;
+use ovstunnel_server::logging::place::LITTLE;
 
 use super::finding::{About, fail, ok, or_ok, warn};
-
-/// Less free space than this is too little, in bytes.
-const LITTLE: u64 = 16 << 20;
 
 /// Whether a file can be opened for writing, without making it.
 type Open = Result<(), (ErrorKind, String)>;

@@ -3,12 +3,10 @@
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use ovstunnel_api::{
-    Bridge, BridgeAnswer, BridgeList, Changed, OutcomeAnswer, PostTunnel, Problem, PutBridge, TunnelAnswer,
-};
+use ovstunnel_api::{Bridge, BridgeAnswer, Changed, OutcomeAnswer, PostTunnel, Problem, PutBridge, TunnelAnswer};
 use ovstunnel_plan::{BridgeName, Change, Outcome, PortName, View};
 use ovstunnel_server::audit::Effect;
-use ovstunnel_server::extract::{ValidJson, ValidPath, ValidQuery};
+use ovstunnel_server::extract::{NoQuery, ValidJson, ValidPath, ValidQuery};
 use ovstunnel_server::middleware::RequestId;
 use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::text::chain;
@@ -87,17 +85,6 @@ fn gone(done: &Done) -> ApiError {
     ))
 }
 
-/// All managed bridges.
-#[utoipa::path(get, path = "/v1/bridges", tag = "bridges",
-    responses(
-        (status = 200, description = "What is there", body = BridgeList),
-        (status = 503, description = "`switch_unavailable`", body = Problem, content_type = "application/problem+json"),
-    ))]
-pub(super) async fn list_bridges(Shared(state): Shared<State>) -> Result<Json<BridgeList>, ApiError> {
-    state.expect_live()?;
-    Ok(Json(BridgeList { bridges: state.bridges().await }))
-}
-
 /// One managed bridge.
 #[utoipa::path(get, path = "/v1/bridges/{bridge}", tag = "bridges",
     params(("bridge" = String, Path, description = "Name of the bridge")),
@@ -110,6 +97,7 @@ pub(super) async fn list_bridges(Shared(state): Shared<State>) -> Result<Json<Br
 pub(super) async fn get_bridge(
     Shared(state): Shared<State>,
     ValidPath(name): ValidPath<String>,
+    _: NoQuery,
 ) -> Result<Json<Bridge>, ApiError> {
     let name: BridgeName = validate::text("bridge", &name)?;
     state.expect_live()?;

@@ -8,13 +8,20 @@ use ovstunnel_types::{BridgeName, NetworkUuid, PortName};
 use utoipa::PartialSchema;
 use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::response::Response;
-use utoipa::openapi::schema::{AnyOfBuilder, Object, ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, Object, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{OpenApi, Ref, RefOr, Required};
 
+use super::list;
 use crate::plugin;
 
 /// Its body may be left out, and its plan says more than others.
 const TAKEOVER: &str = "/v1/takeover";
+
+/// Its answer has another form where fields are named.
+const LIST: &str = "/v1/bridges";
+
+/// The largest GRE key.
+const LARGEST_KEY: usize = 2_147_483_647;
 
 /// Completes the description of all routes.
 pub(super) fn complete(api: &mut OpenApi) {
@@ -36,23 +43,42 @@ fn complete_one(path: &str, operation: &mut Operation) {
     let plan = if path == TAKEOVER { "TakeoverPlan" } else { "PlanAnswer" };
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
-        if has_dry_run && status == "200" {
-            or_plan(response, plan);
+        match status.as_str() {
+            "200" if has_dry_run => or_else(response, plan),
+            "200" if path == LIST => or_else(response, "BridgeSelection"),
+            _ => {}
         }
     }
 }
 
-/// Says what a variable part of a path may look like.
+/// Says what a variable part of a path, or a parameter, may look like.
 fn constrain(parameter: &mut Parameter) {
     let text = ObjectBuilder::new().schema_type(Type::String);
     let schema: Object = match parameter.name.as_str() {
         "bridge" => text.pattern(pattern::<BridgeName>()).build(),
         "port" => text.pattern(pattern::<PortName>()).build(),
         "vif" => text.pattern(either(pattern::<BridgeName>(), pattern::<NetworkUuid>())).build(),
+        "cursor" => text.pattern(pattern::<BridgeName>()).build(),
+        "vpc" => text.pattern(Some("^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$")).build(),
+        "limit" => whole_number(list::LIMIT),
+        "key" => whole_number(LARGEST_KEY),
+        "state" => return parameter.schema = Some(several(["ok", "degraded", "failed"])),
+        "fields" => return parameter.schema = Some(several(list::FIELDS)),
         "function" => text.enum_values(Some(plugin::FUNCTIONS)).build(),
         _ => return,
     };
     parameter.schema = Some(schema.into());
+}
+
+/// From 1 on.
+fn whole_number(largest: usize) -> Object {
+    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(largest)).build()
+}
+
+/// One or more of these words, separated by commas.
+fn several<const N: usize>(words: [&str; N]) -> RefOr<Schema> {
+    let word = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words));
+    ArrayBuilder::new().items(word).min_items(Some(1)).into()
 }
 
 /// What a name may look like, by its own description.
@@ -69,12 +95,12 @@ fn either(one: Option<String>, other: Option<String>) -> Option<String> {
     Some(format!("^({}|{})$", inside(&one?), inside(&other?)))
 }
 
-/// With `dry_run` a success is a plan.
-fn or_plan(response: &mut Response, plan: &str) {
+/// With a parameter a success has another form: a plan, say.
+fn or_else(response: &mut Response, other: &str) {
     for content in response.content.values_mut() {
         let RefOr::T(content) = content else { continue };
         if let Some(real) = content.schema.take() {
-            let either = AnyOfBuilder::new().item(real).item(Ref::from_schema_name(plan));
+            let either = AnyOfBuilder::new().item(real).item(Ref::from_schema_name(other));
             content.schema = Some(Schema::AnyOf(either.build()).into());
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::State as Shared;
 use axum::{Extension, Json};
 use ovstunnel_api::{DoctorAnswer, Problem, SupportAnswer, SupportPart};
-use ovstunnel_server::extract::ValidQuery;
+use ovstunnel_server::extract::{NoQuery, ValidQuery};
 use ovstunnel_server::listen::Peer;
 use ovstunnel_server::problem::ApiError;
 use serde::Deserialize;
@@ -54,7 +54,11 @@ pub(super) async fn get_doctor(
         (status = 200, description = "Named texts, each of at most 2 MiB", body = SupportAnswer),
         (status = 403, description = "`forbidden`: not over HTTPS", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(super) async fn get_support(peer: Peer, Shared(state): Shared<State>) -> Result<Json<SupportAnswer>, ApiError> {
+pub(super) async fn get_support(
+    peer: Peer,
+    Shared(state): Shared<State>,
+    _: NoQuery,
+) -> Result<Json<SupportAnswer>, ApiError> {
     if !matches!(peer, Peer::Root { .. }) {
         return Err(ApiError::forbidden("what a bug report needs is given on this host only, over the Unix socket"));
     }

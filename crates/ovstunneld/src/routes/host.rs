@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use ovstunnel_api::{Health, HealthState, Interface, Problem, Ready, ReconcileAnswer, Severity};
 use ovstunnel_server::audit::Effect;
-use ovstunnel_server::extract::{ValidPath, ValidQuery};
+use ovstunnel_server::extract::{NoQuery, ValidPath, ValidQuery};
 use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::text::{chain, echo};
 use time::OffsetDateTime;
@@ -33,6 +33,7 @@ const BUSY_FOR_LONG: Duration = Duration::from_secs(60);
 pub(super) async fn get_interface(
     Shared(state): Shared<State>,
     ValidPath(label): ValidPath<String>,
+    _: NoQuery,
 ) -> Result<Json<Interface>, ApiError> {
     if let Some(found) = device(&state, &label).await? {
         return Ok(Json(found));
@@ -93,7 +94,7 @@ pub(super) async fn reconcile(
 /// Whether the daemon is alive.
 #[utoipa::path(get, path = "/healthz", tag = "host",
     responses((status = 200, description = "It is", body = String, content_type = "text/plain")))]
-pub(super) async fn healthz() -> &'static str {
+pub(super) async fn healthz(_: NoQuery) -> &'static str {
     "ok\n"
 }
 
@@ -103,7 +104,7 @@ pub(super) async fn healthz() -> &'static str {
         (status = 200, description = "Ready", body = Ready),
         (status = 503, description = "Not ready, with the reason", body = Ready),
     ))]
-pub(super) async fn readyz(Shared(state): Shared<State>) -> (StatusCode, Json<Ready>) {
+pub(super) async fn readyz(Shared(state): Shared<State>, _: NoQuery) -> (StatusCode, Json<Ready>) {
     let ready = ready(&state).await;
     let status = if ready.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(ready))
@@ -191,7 +192,7 @@ fn warnings(state: &State, health: &ovstunnel_ovs::Health) -> Vec<String> {
 /// Counters, durations and a stock of the switch, for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "host",
     responses((status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text")))]
-pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
+pub(super) async fn metrics(Shared(state): Shared<State>, _: NoQuery) -> Response {
     ([(axum::http::header::CONTENT_TYPE, CONTENT_TYPE)], metrics_text(&state).await).into_response()
 }
 

@@ -6,18 +6,17 @@ use axum::response::{IntoResponse, Response};
 use ovstunnel_api::{LogAnswer, Problem, PutLog};
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::config::{LEVELS, Level, LogFormat};
-use ovstunnel_server::extract::{ValidJson, ValidQuery};
+use ovstunnel_server::extract::{NoQuery, ValidJson};
 use ovstunnel_server::logging::Logging;
 use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::text::chain;
 
 use super::State;
-use super::plugin::NoQuery;
 
 /// How the log is set.
 #[utoipa::path(get, path = "/v1/log", tag = "host",
     responses((status = 200, description = "Level, file, and what was lost", body = LogAnswer)))]
-pub(super) async fn get_log(Shared(state): Shared<State>) -> Result<Json<LogAnswer>, ApiError> {
+pub(super) async fn get_log(Shared(state): Shared<State>, _: NoQuery) -> Result<Json<LogAnswer>, ApiError> {
     Ok(Json(answer(logging(&state)?)))
 }
 
@@ -32,7 +31,7 @@ pub(super) async fn get_log(Shared(state): Shared<State>) -> Result<Json<LogAnsw
     ))]
 pub(super) async fn put_log(
     Shared(state): Shared<State>,
-    ValidQuery(NoQuery {}): ValidQuery<NoQuery>,
+    _: NoQuery,
     ValidJson(PutLog { level }): ValidJson<PutLog>,
 ) -> Result<Response, ApiError> {
     let rule = || format!("must be {LEVELS}, and after it, separated by commas, MODULE=LEVEL");

@@ -8,6 +8,7 @@ mod complete;
 mod describe;
 mod diagnosis;
 mod host;
+mod list;
 mod log;
 mod openapi;
 mod plugin;
@@ -82,16 +83,6 @@ pub(crate) struct ChangeQuery {
 }
 
 impl State {
-    /// All managed bridges as they are now.
-    async fn bridges(&self) -> Vec<ovstunnel_api::Bridge> {
-        self.surveyor.look().await;
-        self.switch.observer().read(|db| {
-            let view = db.view();
-            let all = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name));
-            all.filter_map(|observed| self.describe(&observed)).collect()
-        })
-    }
-
     /// A managed bridge as it is now.
     fn bridge(&self, name: &str) -> Option<ovstunnel_api::Bridge> {
         let observed = self.switch.observer().read(|db| db.view().bridge(name))?;

@@ -3,11 +3,12 @@
 
 use axum::routing::get;
 use axum::{Json, Router};
+use ovstunnel_server::extract::NoQuery;
 use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use super::{State, bridges, complete, diagnosis, host, log, plugin, takeover, vifs};
+use super::{State, bridges, complete, diagnosis, host, list, log, plugin, takeover, vifs};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -17,7 +18,7 @@ use super::{State, bridges, complete, diagnosis, host, log, plugin, takeover, vi
                        the same routes on a Unix socket for root. Errors are application/problem+json with a stable `code`; \
                        a path that is not here answers 404, a method that a path does not have 405 with `allow`."
     ),
-    components(schemas(ovstunnel_api::PlanAnswer, ovstunnel_api::TakeoverPlan)),
+    components(schemas(ovstunnel_api::BridgeSelection, ovstunnel_api::PlanAnswer, ovstunnel_api::TakeoverPlan)),
     tags(
         (name = "bridges", description = "A bridge for each virtual network"),
         (name = "tunnels", description = "GRE tunnels of a bridge to other hosts"),
@@ -37,7 +38,7 @@ pub(super) fn router() -> Router<State> {
             router = std::mem::take(&mut router).route(path, handlers.clone());
         }
     });
-    router.route("/openapi.json", get(async || Json(description())))
+    router.route("/openapi.json", get(async |_: NoQuery| Json(description())))
 }
 
 pub(super) fn description() -> utoipa::openapi::OpenApi {
@@ -51,7 +52,7 @@ pub(super) fn description() -> utoipa::openapi::OpenApi {
 
 /// Gives each route that there is, with what describes it.
 fn each(mut take: impl FnMut(UtoipaMethodRouter<State>)) {
-    take(routes!(bridges::list_bridges));
+    take(routes!(list::list_bridges));
     take(routes!(bridges::put_bridge, bridges::get_bridge, bridges::delete_bridge));
     take(routes!(takeover::release_bridge));
     take(routes!(bridges::post_tunnel));

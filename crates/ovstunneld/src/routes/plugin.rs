@@ -5,18 +5,13 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use ovstunnel_api::{PluginAnswer, PluginArguments, Problem};
 use ovstunnel_server::audit::Effect;
-use ovstunnel_server::extract::{ValidJson, ValidPath, ValidQuery};
+use ovstunnel_server::extract::{NoQuery, ValidJson, ValidPath};
 use ovstunnel_server::middleware::RequestId;
 use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::text::echo;
 
 use super::{State, describe};
 use crate::plugin;
-
-/// Where there is no dry run, as in the plugin's contract, a caller who asks for one must not have the real thing.
-#[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NoQuery {}
 
 /// Call a function of the xapi plugin. A function that is known answers 200, also where it fails: `FAILURE:` and the reason.
 #[utoipa::path(post, path = "/v1/plugin/{function}", tag = "plugin",
@@ -33,7 +28,7 @@ pub(super) async fn call(
     Shared(state): Shared<State>,
     Extension(id): Extension<RequestId>,
     ValidPath(function): ValidPath<String>,
-    ValidQuery(NoQuery {}): ValidQuery<NoQuery>,
+    _: NoQuery,
     ValidJson(PluginArguments(arguments)): ValidJson<PluginArguments>,
 ) -> Result<Response, ApiError> {
     let unknown = || ApiError::not_found(format!("the plugin has no function {}", echo(&function)));

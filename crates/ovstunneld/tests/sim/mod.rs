@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::Request;
+use axum::http::{Request, request};
 use ovstunnel_api::Interface;
 use ovstunnel_ovs::{SimulatedSwitch, Switch};
 use ovstunnel_plan::{Settings, TunnelEndpoint, TunnelKind};
+use ovstunnel_server::listen::Peer;
 use ovstunneld::interfaces::Interfaces;
 use ovstunneld::service::assemble;
 use serde_json::{Value, json};
@@ -89,7 +90,16 @@ impl Sim {
     }
 
     pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
-        let mut request = Request::builder().method(method).uri(path);
+        self.send(Request::builder().method(method).uri(path), body).await
+    }
+
+    /// As on the Unix socket.
+    pub async fn ask_as_root(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let root = Peer::Root { pid: None };
+        self.send(Request::builder().method(method).uri(path).extension(root), body).await
+    }
+
+    async fn send(&self, mut request: request::Builder, body: Option<Value>) -> Answer {
         if body.is_some() {
             request = request.header("content-type", "application/json");
         }
