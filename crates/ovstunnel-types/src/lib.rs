@@ -6,11 +6,13 @@
 
 mod address;
 mod ipv6;
+mod number;
 mod outcome;
 pub mod text;
 mod value;
 
 pub use address::{Cidr, Mac};
 pub use ipv6::Ipv6Policy;
+pub use number::{HostNumber, NetworkNumber};
 pub use outcome::Outcome;
 pub use value::{BridgeName, GreKey, HostId, Invalid, NetworkUuid, PortName, RemoteIp, is_plain_name};
