@@ -1,9 +1,11 @@
-//! A zone's half of ovstunnel, as far as it can be computed: which network has which GRE key.
+//! A zone's half of ovstunnel, as far as it can be computed: which network has which GRE key, and which hosts
+//! belong to it.
 //!
 //! What it does: pure functions and values, deterministic; whoever calls them gives the time and what was seen. What it must not
 //! do: I/O, read a clock, draw a random number, run tasks, know a database, a route or a switch.
 
 pub mod keys;
+pub mod membership;
 mod moment;
 
 pub use moment::Moment;
