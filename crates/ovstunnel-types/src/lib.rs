@@ -1,5 +1,5 @@
 //! What must mean the same in every program of ovstunnel: names, keys and addresses that are valid by construction, what a change
-//! did, what a network does with IPv6, and how text of others is shown.
+//! did, how a tunnel, flows or a bridge are, what a network does with IPv6, and how text of others is shown.
 //!
 //! What it does: each value knows its rule, and how it stands in JSON and in the API's description where it does. What it must
 //! not do: I/O, know a switch or a route, or have what one program alone needs.
@@ -8,6 +8,7 @@ mod address;
 mod ipv6;
 mod number;
 mod outcome;
+mod state;
 pub mod text;
 mod value;
 
@@ -15,4 +16,5 @@ pub use address::{Cidr, Mac};
 pub use ipv6::Ipv6Policy;
 pub use number::{HostNumber, NetworkNumber};
 pub use outcome::Outcome;
+pub use state::{FlowsState, HealthState, TunnelState};
 pub use value::{BridgeName, GreKey, HostId, Invalid, NetworkUuid, PortName, RemoteIp, is_plain_name};
