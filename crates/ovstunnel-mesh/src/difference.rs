@@ -6,7 +6,7 @@
 
 mod host;
 
-pub(crate) use host::refuse_taken_addresses;
+pub(crate) use host::{other_id, refuse_taken_addresses};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! A zone's half of ovstunnel, as far as it can be computed: which network has which GRE key, and which hosts
-//! belong to it, and which tunnels they must have, and what
-//! has to be sent to whom so that they do.
+//! belong to it, and which tunnels they must have, what has
+//! to be sent to whom so that they do, and whether a network is whole.
 //!
 //! What it does: pure functions and values, deterministic; whoever calls them gives the time and what was seen. What it must not
 //! do: I/O, read a clock, draw a random number, run tasks, know a database, a route or a switch.
@@ -13,6 +13,7 @@ pub mod membership;
 mod moment;
 pub mod observed;
 mod plan;
+pub mod proof;
 
 pub use brakes::{Brakes, Hold, Holds, Scope};
 pub use desired::{AddressTaken, DesiredTunnel, Endpoints, Mesh};
