@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Changed, Health, Id, Ipv6Policy, Outcome, Tunnel};
+use crate::{Changed, FlowsState, Health, Id, Ipv6Policy, Outcome, Tunnel};
 
 /// Body of `PUT /v1/bridges/{bridge}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -54,18 +54,6 @@ pub struct Vif {
     pub name: String,
     /// OpenFlow port number; absent while the device is not there.
     pub ofport: Option<u32>,
-}
-
-/// How the flows in the switch compare with those that the bridge must have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FlowsState {
-    /// Exactly the ones that must be there.
-    InSync,
-    /// Some are missing, changed or left over; the daemon is about to mend it.
-    Drifted,
-    /// Not read yet, for example because the switch has just come back.
-    Unknown,
 }
 
 /// Our flows on a bridge.

@@ -3,28 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// How it is altogether. The larger, the worse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum HealthState {
-    /// Nothing says that frames do not pass exactly once.
-    Ok,
-    /// It works, but not as it should, or not for all frames.
-    Degraded,
-    /// Frames of VMs are lost, doubled, or go where they must not.
-    Failed,
-}
-
-impl HealthState {
-    /// The word that stands in the JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            HealthState::Ok => "ok",
-            HealthState::Degraded => "degraded",
-            HealthState::Failed => "failed",
-        }
-    }
-}
+use crate::HealthState;
 
 /// How bad one reason is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]

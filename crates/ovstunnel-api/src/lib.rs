@@ -19,20 +19,18 @@ mod takeover;
 mod tunnel;
 mod whole;
 
-pub use bridge::{
-    Bridge, BridgeAnswer, BridgeList, BridgeSelection, Flows, FlowsState, PutBridge, PutTunnel, Tier, Vif, Vpc,
-};
+pub use bridge::{Bridge, BridgeAnswer, BridgeList, BridgeSelection, Flows, PutBridge, PutTunnel, Tier, Vif, Vpc};
 pub use doctor::{DoctorAnswer, Finding, Level, SupportAnswer, SupportPart};
-pub use health::{Health, HealthState, Reason, Severity};
+pub use health::{Health, Reason, Severity};
 pub use interface::Interface;
 pub use log::{LogAnswer, PutLog};
-pub use ovstunnel_types::{Ipv6Policy, Outcome};
+pub use ovstunnel_types::{FlowsState, HealthState, Ipv6Policy, Outcome, TunnelState};
 pub use plan::{PlanAnswer, PlannedCommand};
 pub use plugin::{PluginAnswer, PluginArguments};
 pub use problem::{Code, Problem, RefusedTunnel};
 pub use reconcile::{Look, Ready, ReconcileAnswer};
 pub use takeover::{SpanningTree, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState};
-pub use tunnel::{Id, PostTunnel, Tunnel, TunnelAnswer, TunnelState};
+pub use tunnel::{Id, PostTunnel, Tunnel, TunnelAnswer};
 
 use std::time::Duration;
 

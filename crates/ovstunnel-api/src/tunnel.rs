@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::whole::whole;
-use crate::{Changed, Outcome};
+use crate::{Changed, Outcome, TunnelState};
 
 /// A host's id as the management server counts it: text, or a number, which means its decimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
@@ -85,18 +85,6 @@ pub struct PostTunnel {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<ovstunnel_types::NetworkUuid>)]
     pub network_uuid: Option<String>,
-}
-
-/// Whether a tunnel carries frames, as read back from the switch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TunnelState {
-    /// `ofport` is a number and `error` is empty.
-    Up,
-    /// Open vSwitch refused it; `error` has its words.
-    Error,
-    /// Open vSwitch has not looked at it yet.
-    Pending,
 }
 
 /// One GRE tunnel of a bridge.

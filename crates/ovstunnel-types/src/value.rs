@@ -166,6 +166,13 @@ impl FromStr for HostId {
     }
 }
 
+impl From<crate::HostNumber> for HostId {
+    /// A number's digits are an id.
+    fn from(number: crate::HostNumber) -> Self {
+        HostId(number.to_string())
+    }
+}
+
 /// UUID of a network, with hyphens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
 #[schema(

@@ -1,0 +1,188 @@
+//! One host's part of the difference. Must not look at another host.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ovstunnel_types::{BridgeName, HostId, HostNumber, RemoteIp};
+
+use super::{Blocked, BridgeFate, Circumstances, Difference, HostDifference, Moved, Removal};
+use crate::observed::{Bridge, Host, Mode, Snapshot, Tunnel};
+use crate::{Mesh, id};
+
+/// Adds to what was found what differs on this host, or why it cannot be told or changed.
+pub(super) fn compare(
+    found: &mut Difference,
+    number: HostNumber,
+    host: &Host,
+    mesh: &Mesh,
+    left: &BTreeSet<HostNumber>,
+    with: &Circumstances,
+) {
+    let Some(snapshot) = &host.snapshot else {
+        found.blocked.push((number, Blocked::Silent));
+        return;
+    };
+    let bridges: Vec<&Bridge> = snapshot.bridges_of(mesh.key).collect();
+    let tunnels = |bridge: &&Bridge| bridge.tunnels.iter().filter(|tunnel| tunnel.key == mesh.key).count();
+    found.tunnels += bridges.iter().map(tunnels).sum::<usize>();
+    let stands = if mesh.has(number) { Stands::Member } else { Stands::of(number, left) };
+    let result = match (&bridges[..], stands) {
+        ([], Stands::Member) => create(number, host, snapshot, mesh, with).map(Some),
+        ([], _) | ([_], Stands::Unclear) => Ok(None),
+        ([bridge], Stands::Member) => Ok(Some(change(number, bridge, mesh, left, with))),
+        ([bridge], Stands::Left) => Ok(remove(number, bridge, mesh, with)),
+        (several, _) => Err(Blocked::SeveralBridges(several.iter().map(|bridge| bridge.name.clone()).collect())),
+    };
+    let mismatch = bridges.iter().find_map(|bridge| other_id(number, bridge));
+    match (mismatch, result) {
+        (Some(id), _) => found.blocked.push((number, Blocked::HostIdMismatch(id))),
+        (None, Err(blocked)) => found.blocked.push((number, blocked)),
+        (None, Ok(None)) => {}
+        (None, Ok(Some(difference))) if difference.is_empty() => {}
+        (None, Ok(Some(difference))) => {
+            let blocked = match (host.is_connected, host.mode) {
+                (false, _) => Some(Blocked::Silent),
+                (true, Mode::Observe) => Some(Blocked::Observed),
+                (true, Mode::Manage | Mode::Drain) => None,
+            };
+            let refused = refuse_taken_addresses(difference, &[], &mut |blocked| found.blocked.push((number, blocked)));
+            match blocked {
+                Some(blocked) => found.blocked.push((number, blocked)),
+                None => drop(found.hosts.insert(number, refused)),
+            }
+        }
+    }
+}
+
+/// How the host stands to the network.
+#[derive(Clone, Copy)]
+enum Stands {
+    Member,
+    Left,
+    Unclear,
+}
+
+impl Stands {
+    fn of(host: HostNumber, left: &BTreeSet<HostNumber>) -> Stands {
+        if left.contains(&host) { Stands::Left } else { Stands::Unclear }
+    }
+}
+
+/// The id that a bridge has of its host, where it is another host's.
+pub(crate) fn other_id(host: HostNumber, bridge: &Bridge) -> Option<HostId> {
+    bridge.host_id.clone().filter(|id| HostNumber::try_from(id).ok() != Some(host))
+}
+
+fn create(
+    number: HostNumber,
+    host: &Host,
+    snapshot: &Snapshot,
+    mesh: &Mesh,
+    with: &Circumstances,
+) -> Result<HostDifference, Blocked> {
+    let by_name = || format!("ovt{}", mesh.key).parse::<BridgeName>().ok().filter(|_| !host.has_xapi);
+    let bridge = with.asked.get(&number).cloned().or_else(by_name).ok_or(Blocked::BridgeMissing)?;
+    // A bridge of that name that is another network's is not ours to turn around.
+    if snapshot.bridges().iter().any(|other| other.name == bridge) {
+        return Err(Blocked::BridgeMissing);
+    }
+    let add = mesh.tunnels_of(number).map(|tunnel| (tunnel.to, tunnel.remote_ip)).collect();
+    Ok(HostDifference { is_new: true, add, ..nothing(bridge) })
+}
+
+fn nothing(bridge: BridgeName) -> HostDifference {
+    HostDifference {
+        bridge,
+        is_new: false,
+        is_vpc: false,
+        keep: BTreeMap::new(),
+        add: BTreeMap::new(),
+        change: BTreeMap::new(),
+        remove: Vec::new(),
+        fate: BridgeFate::Stays,
+        fits_a_set: true,
+    }
+}
+
+fn change(
+    number: HostNumber,
+    bridge: &Bridge,
+    mesh: &Mesh,
+    left: &BTreeSet<HostNumber>,
+    with: &Circumstances,
+) -> HostDifference {
+    let mut found = HostDifference { is_vpc: bridge.is_vpc(), ..nothing(bridge.name.clone()) };
+    let desired: BTreeMap<HostNumber, RemoteIp> = mesh.tunnels_of(number).map(|t| (t.to, t.remote_ip)).collect();
+    // Where a pair has two tunnels, the one with the right address counts, and it comes first.
+    let mut there: Vec<&Tunnel> = bridge.tunnels.iter().filter(|tunnel| tunnel.key == mesh.key).collect();
+    let is_right = |tunnel: &Tunnel| tunnel.peer().and_then(|to| desired.get(&to)) == Some(&tunnel.remote_ip);
+    there.sort_by_key(|tunnel| !is_right(tunnel));
+    let (mut met, mut peers) = (BTreeSet::new(), BTreeSet::new());
+    for tunnel in there {
+        let peer = tunnel.peer();
+        let is_second = !met.insert(&tunnel.to);
+        found.fits_a_set &= !is_second;
+        peers.extend(peer);
+        let gone = peer.filter(|to| left.contains(to));
+        let judged = peer.is_some_and(|to| mesh.has(to));
+        if gone.is_some() || peer == Some(number) || (is_second && judged) {
+            found.remove.push(removal(number, tunnel, gone, with));
+            continue;
+        }
+        match peer.and_then(|to| Some((to, *desired.get(&to)?))) {
+            Some((to, ip)) if ip != tunnel.remote_ip => {
+                found.change.insert(to, Moved { port: tunnel.port.clone(), from: tunnel.remote_ip, to: ip });
+            }
+            _ => drop(found.keep.insert(tunnel.to.clone(), tunnel.remote_ip)),
+        }
+    }
+    found.add = desired.into_iter().filter(|(to, _)| !peers.contains(to)).collect();
+    if found.is_vpc {
+        found.remove.clear();
+        found.change.clear();
+    }
+    found
+}
+
+fn removal(from: HostNumber, tunnel: &Tunnel, gone: Option<HostNumber>, with: &Circumstances) -> Removal {
+    Removal {
+        from,
+        to: tunnel.to.clone(),
+        port: tunnel.port.clone(),
+        remote_ip: tunnel.remote_ip,
+        because_left: gone,
+        is_named: gone.is_some_and(|host| with.named.contains(&host)),
+    }
+}
+
+/// A host that has left: its bridge goes with all tunnels. A VPC's stays: it is not one network's.
+fn remove(number: HostNumber, bridge: &Bridge, mesh: &Mesh, with: &Circumstances) -> Option<HostDifference> {
+    let of_network = bridge.tunnels.iter().filter(|tunnel| tunnel.key == mesh.key);
+    let remove = of_network.map(|tunnel| removal(number, tunnel, Some(number), with)).collect();
+    let fate = BridgeFate::Goes { is_named: with.named.contains(&number) };
+    let found = HostDifference { fate, remove, ..nothing(bridge.name.clone()) };
+    (!bridge.is_vpc()).then_some(found)
+}
+
+/// Takes out what Open vSwitch would refuse: two tunnels of one key to one address. The address of a tunnel that is to go, or that
+/// gets another one, is free by then. What cannot be changed stays as it is, which may take an address in turn.
+pub(crate) fn refuse_taken_addresses(
+    mut found: HostDifference,
+    stays: &[&Removal],
+    refused: &mut impl FnMut(Blocked),
+) -> HostDifference {
+    let mut taken: BTreeMap<RemoteIp, HostId> = found.keep.iter().map(|(to, ip)| (*ip, to.clone())).collect();
+    taken.extend(stays.iter().map(|removal| (removal.remote_ip, removal.to.clone())));
+    while let Some((to, moved)) = found.change.iter().find(|(_, moved)| taken.contains_key(&moved.to)) {
+        let (to, moved) = (*to, moved.clone());
+        found.change.remove(&to);
+        refused(Blocked::AddressInUse { to, by: taken[&moved.to].clone() });
+        found.keep.insert(id(to), moved.from);
+        taken.insert(moved.from, id(to));
+    }
+    found.add.retain(|to, ip| {
+        let by = taken.get(ip);
+        by.iter().for_each(|by| refused(Blocked::AddressInUse { to: *to, by: (*by).clone() }));
+        by.is_none()
+    });
+    found
+}

@@ -1,0 +1,144 @@
+//! What hosts say they have. Must not judge it.
+
+use std::collections::BTreeMap;
+
+use ovstunnel_types::{
+    BridgeName, FlowsState, GreKey, HealthState, HostId, HostNumber, Ipv6Policy, PortName, RemoteIp, TunnelState,
+};
+
+use crate::Moment;
+
+/// One tunnel of a bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// Name of its port.
+    pub port: PortName,
+    /// Id of the host at the other end, as the bridge records it. It may be no number of this zone.
+    pub to: HostId,
+    /// Address of the other end.
+    pub remote_ip: RemoteIp,
+    /// GRE key.
+    pub key: GreKey,
+    /// Whether the switch has it.
+    pub state: TunnelState,
+    /// Whether its port is protected: what comes in by a tunnel does not leave by it.
+    pub protected: bool,
+    /// Open vSwitch's own words, where it refused the tunnel.
+    pub error: Option<String>,
+}
+
+impl Tunnel {
+    /// The other end's number, where it is one.
+    pub fn peer(&self) -> Option<HostNumber> {
+        HostNumber::try_from(&self.to).ok()
+    }
+}
+
+/// Whose frames a bridge carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Carries {
+    /// One network's, by its key.
+    Network(GreKey),
+    /// Those of a distributed-routing VPC, with a key for each tier.
+    Vpc(Vec<GreKey>),
+}
+
+/// A managed bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bridge {
+    /// Its name.
+    pub name: BridgeName,
+    /// Whose frames it carries.
+    pub carries: Carries,
+    /// The id that it has of its host.
+    pub host_id: Option<HostId>,
+    /// What it does with IPv6.
+    pub ipv6: Ipv6Policy,
+    /// Its tunnels.
+    pub tunnels: Vec<Tunnel>,
+    /// How many VIFs are plugged on it.
+    pub vifs: usize,
+    /// Whether its flows are those that it must have.
+    pub flows: FlowsState,
+    /// Whether it carries its network's frames.
+    pub health: HealthState,
+    /// The first reason why it does not, in the daemon's words: evidence and remedy.
+    pub reason: Option<(String, String)>,
+}
+
+impl Bridge {
+    /// Whether it carries the frames of this key.
+    pub fn has_key(&self, key: GreKey) -> bool {
+        match &self.carries {
+            Carries::Network(own) => *own == key,
+            Carries::Vpc(tiers) => tiers.contains(&key),
+        }
+    }
+
+    /// Whether it is a VPC's.
+    pub fn is_vpc(&self) -> bool {
+        matches!(self.carries, Carries::Vpc(_))
+    }
+}
+
+/// All managed bridges of a host, as they were at one version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Which life of the daemon the version counts in.
+    pub instance: String,
+    /// Counts what has changed.
+    pub version: u64,
+    bridges: Vec<Bridge>,
+    by_key: BTreeMap<GreKey, Vec<usize>>,
+}
+
+impl Snapshot {
+    /// What a host has, completely.
+    pub fn new(instance: impl Into<String>, version: u64, bridges: Vec<Bridge>) -> Snapshot {
+        let mut by_key: BTreeMap<GreKey, Vec<usize>> = BTreeMap::new();
+        for (index, bridge) in bridges.iter().enumerate() {
+            let keys = match &bridge.carries {
+                Carries::Network(key) => std::slice::from_ref(key),
+                Carries::Vpc(tiers) => tiers,
+            };
+            keys.iter().for_each(|key| by_key.entry(*key).or_default().push(index));
+        }
+        Snapshot { instance: instance.into(), version, bridges, by_key }
+    }
+
+    /// All bridges.
+    pub fn bridges(&self) -> &[Bridge] {
+        &self.bridges
+    }
+
+    /// The bridges that carry the frames of this key: one, where all is well.
+    pub fn bridges_of(&self, key: GreKey) -> impl Iterator<Item = &Bridge> {
+        self.by_key.get(&key).into_iter().flatten().map(|index| &self.bridges[*index])
+    }
+}
+
+/// What may be done to a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It is kept as it must be.
+    Manage,
+    /// It is looked at, and never written to.
+    Observe,
+    /// It gets no new NIC; what it has is kept as it must be.
+    Drain,
+}
+
+/// A registered host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// What may be done to it.
+    pub mode: Mode,
+    /// Whether bridges are xapi's there, and not made by name.
+    pub has_xapi: bool,
+    /// What it said last, to whoever decides now; none until it has said everything once.
+    pub snapshot: Option<Snapshot>,
+    /// When it last gave a sign of life; from the beginning of the watch on, where it never did.
+    pub heard: Moment,
+    /// Whether it can be asked now.
+    pub is_connected: bool,
+}

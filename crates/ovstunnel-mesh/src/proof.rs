@@ -1,0 +1,247 @@
+//! Whether a network is whole: every frame reaches every host of it exactly once, as far as the hosts' own words can tell.
+//!
+//! What it does: judges a mesh by what its hosts said at named versions, and gives each reason against with place, evidence
+//! and remedy. What it must not do: take for proven what a host did not say, or judge what a probe would find.
+
+mod host;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use ovstunnel_types::{GreKey, HostNumber, Ipv6Policy, NetworkNumber};
+
+use crate::observed::Host;
+use crate::{Mesh, Moment};
+
+pub use host::HostProof;
+
+/// Most findings that a proof lists. It says how many there are.
+const LISTED: usize = 200;
+
+/// What is wrong. The first is the worst: what hides others comes before them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum What {
+    /// A host of the mesh is not registered.
+    HostUnknown,
+    /// A host has not said what it has.
+    HostUnseen,
+    /// A host does not answer, so what it said is old.
+    HostSilent,
+    /// The address at which a host's tunnels end is not known.
+    AddressUnknown,
+    /// A host has no bridge for the network.
+    BridgeMissing,
+    /// A host has several bridges with the network's key.
+    SeveralBridges,
+    /// A bridge has another host's id.
+    HostIdMismatch,
+    /// A tunnel is missing.
+    TunnelMissing,
+    /// A pair has two tunnels in one direction: frames arrive twice.
+    TunnelTwice,
+    /// A tunnel leads to an address that is not the other end's.
+    WrongAddress,
+    /// A tunnel of the network's bridge has another key.
+    WrongKey,
+    /// The switch does not have a tunnel.
+    TunnelDown,
+    /// A tunnel's port is not protected: what comes in by one tunnel leaves by another.
+    Unprotected,
+    /// A tunnel leads to a host that is not of the mesh.
+    TunnelTooMany,
+    /// The flows are not those that must be there.
+    FlowsNotInSync,
+    /// The daemon says that the bridge does not carry all frames.
+    Unhealthy,
+    /// Hosts do different things with IPv6, or not what the network says.
+    Ipv6Mixed,
+}
+
+impl What {
+    /// The stable word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            What::HostUnknown => "host_unknown",
+            What::HostUnseen => "host_unseen",
+            What::HostSilent => "host_silent",
+            What::AddressUnknown => "address_unknown",
+            What::BridgeMissing => "bridge_missing",
+            What::SeveralBridges => "several_bridges",
+            What::HostIdMismatch => "host_id_mismatch",
+            What::TunnelMissing => "tunnel_missing",
+            What::TunnelTwice => "tunnel_twice",
+            What::WrongAddress => "wrong_address",
+            What::WrongKey => "wrong_key",
+            What::TunnelDown => "tunnel_down",
+            What::Unprotected => "unprotected",
+            What::TunnelTooMany => "tunnel_too_many",
+            What::FlowsNotInSync => "flows_not_in_sync",
+            What::Unhealthy => "unhealthy",
+            What::Ipv6Mixed => "ipv6_mixed",
+        }
+    }
+}
+
+/// One reason why a network is not whole.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// What.
+    pub what: What,
+    /// The host on which it is.
+    pub host: HostNumber,
+    /// The other end, where it is about a tunnel.
+    pub to: Option<HostNumber>,
+    /// What was seen.
+    pub evidence: String,
+    /// What takes it away.
+    pub remedy: String,
+}
+
+/// From which of a host's pictures a proof was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenAt {
+    /// The host.
+    pub host: HostNumber,
+    /// Which life of its daemon.
+    pub instance: String,
+    /// The version in it.
+    pub version: u64,
+    /// How old the host's last sign of life is.
+    pub age: Duration,
+}
+
+/// A proof, or the reasons against one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The network.
+    pub network: NetworkNumber,
+    /// Its key.
+    pub key: GreKey,
+    /// The pictures that it rests on.
+    pub hosts: Vec<SeenAt>,
+    /// How many tunnels there must be, each direction for itself.
+    pub wanted: u64,
+    /// How many of them are there exactly once, with the right address and key, up and protected.
+    pub proven: u64,
+    /// What is wrong, the worst first; the first 200.
+    pub findings: Vec<Finding>,
+    /// How many findings there are.
+    pub found: usize,
+}
+
+impl Proof {
+    /// Whether the network is whole.
+    pub fn is_whole(&self) -> bool {
+        self.found == 0 && self.proven == self.wanted
+    }
+
+    /// The first reason why it is not.
+    pub fn reason(&self) -> Option<&Finding> {
+        self.findings.first()
+    }
+}
+
+/// Proves networks, and remembers of each host what cannot have changed: a host's part is looked at anew when its picture, its
+/// connection or the mesh is another one.
+#[derive(Clone, Debug, Default)]
+pub struct Prover {
+    remembered: BTreeMap<NetworkNumber, Remembered>,
+}
+
+#[derive(Clone, Debug)]
+struct Remembered {
+    mesh: Mesh,
+    hosts: BTreeMap<HostNumber, (host::Basis, HostProof)>,
+}
+
+impl Prover {
+    /// Nothing is remembered.
+    pub fn new() -> Prover {
+        Prover::default()
+    }
+
+    /// Forgets a network.
+    pub fn forget(&mut self, network: NetworkNumber) {
+        self.remembered.remove(&network);
+    }
+
+    /// Proves that a network is whole, or says why it is not. `hosts` are the registered ones; a picture with the same instance and version
+    /// as before must be the same picture.
+    pub fn prove(&mut self, mesh: &Mesh, hosts: &BTreeMap<HostNumber, Host>, now: Moment) -> Proof {
+        let fresh = || Remembered { mesh: mesh.clone(), hosts: BTreeMap::new() };
+        let remembered = self.remembered.entry(mesh.network).or_insert_with(fresh);
+        if remembered.mesh != *mesh {
+            *remembered = fresh();
+        }
+        // Those of which it is known that they are not of the mesh have nothing of it.
+        for number in mesh.members().chain(mesh.left()) {
+            let basis = host::Basis::of(hosts.get(&number));
+            if remembered.hosts.get(&number).is_none_or(|(before, _)| *before != basis) {
+                let part = HostProof::new(number, hosts.get(&number), mesh);
+                remembered.hosts.insert(number, (basis, part));
+            }
+        }
+        whole(mesh, remembered.hosts.values().map(|(_, part)| part), hosts, now)
+    }
+}
+
+/// Proves that a network is whole, or says why it is not, without remembering anything.
+pub fn prove(mesh: &Mesh, hosts: &BTreeMap<HostNumber, Host>, now: Moment) -> Proof {
+    Prover::new().prove(mesh, hosts, now)
+}
+
+/// All hosts' parts together, and what only all of them can tell.
+fn whole<'a>(
+    mesh: &Mesh,
+    parts: impl Iterator<Item = &'a HostProof>,
+    hosts: &BTreeMap<HostNumber, Host>,
+    now: Moment,
+) -> Proof {
+    let (mut proven, mut findings, mut policies) = (0, Vec::new(), Vec::new());
+    for part in parts {
+        proven += part.proven;
+        findings.extend(part.findings.iter());
+        policies.extend(part.ipv6.map(|policy| (part.host, policy)));
+    }
+    let mixed = ipv6_mixed(mesh, &policies);
+    findings.extend(mixed.iter());
+    findings.sort_by_key(|finding| (finding.what, finding.host, finding.to));
+    let seen = mesh.members().filter_map(|number| {
+        let host = hosts.get(&number)?;
+        let snapshot = host.snapshot.as_ref()?;
+        let age = now.since(host.heard);
+        Some(SeenAt { host: number, instance: snapshot.instance.clone(), version: snapshot.version, age })
+    });
+    Proof {
+        network: mesh.network,
+        key: mesh.key,
+        hosts: seen.collect(),
+        wanted: mesh.wanted(),
+        proven,
+        found: findings.len(),
+        findings: findings.into_iter().take(LISTED).cloned().collect(),
+    }
+}
+
+/// Hosts whose policy is not the network's, or, where it says nothing, not the one that most hosts have.
+fn ipv6_mixed(mesh: &Mesh, policies: &[(HostNumber, Ipv6Policy)]) -> Vec<Finding> {
+    let having = |policy| policies.iter().filter(|(_, other)| *other == policy).count();
+    let common = match having(Ipv6Policy::Allow) > having(Ipv6Policy::Drop) {
+        true => Ipv6Policy::Allow,
+        false => Ipv6Policy::Drop,
+    };
+    let right = mesh.ipv6.unwrap_or(common);
+    let says = if mesh.ipv6.is_some() { "the network says" } else { "the other hosts have" };
+    let others: BTreeSet<_> = policies.iter().filter(|(_, policy)| *policy != right).map(|(host, _)| *host).collect();
+    let finding = |host| {
+        let is = if right == Ipv6Policy::Drop { Ipv6Policy::Allow } else { Ipv6Policy::Drop };
+        Finding {
+            what: What::Ipv6Mixed,
+            host,
+            to: None,
+            evidence: format!("the bridge has the IPv6 policy {}; {says} {}", is.as_str(), right.as_str()),
+            remedy: "set `ipv6` of the network to the policy that is meant, drop or allow".to_owned(),
+        }
+    };
+    others.into_iter().map(finding).collect()
+}

@@ -1,0 +1,196 @@
+//! One host's part of a proof: its bridge and its tunnels. Must not look at another host's.
+
+use std::collections::BTreeMap;
+
+use ovstunnel_types::{FlowsState, HealthState, HostNumber, Ipv6Policy, RemoteIp, TunnelState};
+
+use super::{Finding, What};
+use crate::Mesh;
+use crate::difference::other_id;
+use crate::observed::{Bridge, Host, Tunnel};
+
+/// What a host's own words prove, and what they tell against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostProof {
+    /// The host.
+    pub host: HostNumber,
+    /// How many of its tunnels are as they must be.
+    pub proven: u64,
+    /// What its bridge does with IPv6.
+    pub ipv6: Option<Ipv6Policy>,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+}
+
+/// What a host's part rests on. The same basis has the same result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Basis {
+    is_registered: bool,
+    is_connected: bool,
+    seen: Option<(String, u64)>,
+}
+
+impl Basis {
+    pub(super) fn of(host: Option<&Host>) -> Basis {
+        let snapshot = host.and_then(|host| host.snapshot.as_ref());
+        Basis {
+            is_registered: host.is_some(),
+            is_connected: host.is_some_and(|host| host.is_connected),
+            seen: snapshot.map(|snapshot| (snapshot.instance.clone(), snapshot.version)),
+        }
+    }
+}
+
+impl HostProof {
+    /// Judges one host. Of one that has left, only that it has nothing of the network.
+    pub(super) fn new(number: HostNumber, host: Option<&Host>, mesh: &Mesh) -> HostProof {
+        let mut part = HostProof { host: number, proven: 0, ipv6: None, findings: Vec::new() };
+        if mesh.has(number) {
+            part.judge_member(host, mesh);
+        } else {
+            part.judge_left(host, mesh);
+        }
+        part
+    }
+
+    fn find(&mut self, what: What, to: Option<HostNumber>, evidence: String, remedy: &str) {
+        self.findings.push(Finding { what, host: self.host, to, evidence, remedy: remedy.to_owned() });
+    }
+
+    fn judge_member(&mut self, host: Option<&Host>, mesh: &Mesh) {
+        let Some(host) = host else {
+            let evidence = "a host of the network is not registered".to_owned();
+            return self.find(What::HostUnknown, None, evidence, "register it with the address of its daemon");
+        };
+        if !host.is_connected {
+            let evidence = "its daemon does not answer; what it said last is judged".to_owned();
+            self.find(What::HostSilent, None, evidence, "see whether the host and ovstunneld run, and can be reached");
+        }
+        let Some(snapshot) = &host.snapshot else {
+            let evidence = "it has not said yet what it has".to_owned();
+            return self.find(What::HostUnseen, None, evidence, "wait until it is connected");
+        };
+        if mesh.without_address().any(|other| other == self.host) {
+            let evidence = "the address at which its tunnels end is not known".to_owned();
+            self.find(
+                What::AddressUnknown,
+                None,
+                evidence,
+                "set the label of the host to an interface with an address",
+            );
+        }
+        let bridges: Vec<&Bridge> = snapshot.bridges_of(mesh.key).collect();
+        match &bridges[..] {
+            [] => {
+                let evidence = format!("no bridge has key {}", mesh.key);
+                self.find(What::BridgeMissing, None, evidence, "reconcile the network");
+            }
+            [bridge] => self.judge_bridge(bridge, mesh),
+            several => {
+                let names: Vec<&str> = several.iter().map(|bridge| bridge.name.as_str()).collect();
+                let evidence = format!("the bridges {} have key {}", names.join(", "), mesh.key);
+                self.find(What::SeveralBridges, None, evidence, "remove those on which no VM is");
+            }
+        }
+    }
+
+    fn judge_left(&mut self, host: Option<&Host>, mesh: &Mesh) {
+        let bridges = host.and_then(|host| host.snapshot.as_ref()).into_iter().flat_map(|s| s.bridges_of(mesh.key));
+        for bridge in bridges.filter(|bridge| !bridge.is_vpc()) {
+            for tunnel in bridge.tunnels.iter().filter(|tunnel| tunnel.key == mesh.key) {
+                let evidence =
+                    format!("the host is not of the mesh, and port {} leads to host {}", tunnel.port, tunnel.to);
+                self.find(What::TunnelTooMany, tunnel.peer(), evidence, "reconcile the network");
+            }
+        }
+    }
+
+    fn judge_bridge(&mut self, bridge: &Bridge, mesh: &Mesh) {
+        let name = &bridge.name;
+        self.ipv6 = Some(bridge.ipv6);
+        if let Some(id) = other_id(self.host, bridge) {
+            let evidence = format!("bridge {name} has the host id {id}");
+            self.find(
+                What::HostIdMismatch,
+                None,
+                evidence,
+                "register the host with that number, or mend the bridge's `host_id`",
+            );
+        }
+        match bridge.flows {
+            FlowsState::InSync => {}
+            FlowsState::Drifted | FlowsState::Unknown => {
+                let how = if bridge.flows == FlowsState::Drifted { "others than they must be" } else { "not known" };
+                let evidence = format!("the flows of bridge {name} are {how}");
+                self.find(What::FlowsNotInSync, None, evidence, "wait for the daemon's next look; else see its log");
+            }
+        }
+        if bridge.health != HealthState::Ok {
+            let (evidence, remedy) = match &bridge.reason {
+                Some((evidence, remedy)) => (format!("bridge {name}: {evidence}"), remedy.as_str()),
+                None => {
+                    (format!("bridge {name} is {}", bridge.health.as_str()), "run `ovstunnelctl doctor` on the host")
+                }
+            };
+            self.find(What::Unhealthy, None, evidence, remedy);
+        }
+        self.judge_tunnels(bridge, mesh);
+    }
+
+    /// Goes through tunnels and desired tunnels side by side, in the order of the other ends.
+    fn judge_tunnels(&mut self, bridge: &Bridge, mesh: &Mesh) {
+        let mut there: BTreeMap<Option<HostNumber>, Vec<&Tunnel>> = BTreeMap::new();
+        for tunnel in &bridge.tunnels {
+            // Of a VPC's bridge the other tiers' tunnels are others' to judge.
+            if tunnel.key == mesh.key || !bridge.is_vpc() {
+                there.entry(tunnel.peer()).or_default().push(tunnel);
+            }
+        }
+        for desired in mesh.tunnels_of(self.host) {
+            match there.remove(&Some(desired.to)).as_deref() {
+                None | Some([]) => {
+                    let evidence = format!("bridge {} has no tunnel to host {}", bridge.name, desired.to);
+                    self.find(What::TunnelMissing, Some(desired.to), evidence, "reconcile the network");
+                }
+                Some([tunnel]) => self.judge_tunnel(tunnel, desired.to, desired.remote_ip, mesh),
+                Some(several) => {
+                    let ports: Vec<&str> = several.iter().map(|tunnel| tunnel.port.as_str()).collect();
+                    let evidence = format!("the ports {} lead to host {}", ports.join(", "), desired.to);
+                    self.find(What::TunnelTwice, Some(desired.to), evidence, "reconcile the network");
+                }
+            }
+        }
+        for tunnel in there.into_values().flatten() {
+            // A member without a known address is said to be that.
+            if tunnel.peer().is_none_or(|to| !mesh.has(to) || to == self.host) {
+                let evidence = format!("port {} leads to host {}, {}", tunnel.port, tunnel.to, tunnel.remote_ip);
+                self.find(What::TunnelTooMany, tunnel.peer(), evidence, "register that host, or reconcile the network");
+            }
+        }
+    }
+
+    fn judge_tunnel(&mut self, tunnel: &Tunnel, to: HostNumber, ip: RemoteIp, mesh: &Mesh) {
+        let port = &tunnel.port;
+        let before = self.findings.len();
+        if tunnel.remote_ip != ip {
+            let evidence = format!("port {port} leads to {}; the address of host {to} is {ip}", tunnel.remote_ip);
+            self.find(What::WrongAddress, Some(to), evidence, "reconcile the network");
+        }
+        if tunnel.key != mesh.key {
+            let evidence = format!("port {port} has key {}; the network's is {}", tunnel.key, mesh.key);
+            self.find(What::WrongKey, Some(to), evidence, "remove the tunnel, then reconcile the network");
+        }
+        if tunnel.state != TunnelState::Up {
+            let why = tunnel.error.as_deref().unwrap_or("it has not looked at it yet");
+            let evidence = format!("Open vSwitch does not have port {port}: {why}");
+            self.find(What::TunnelDown, Some(to), evidence, "run `ovstunnelctl doctor` on the host");
+        }
+        if !tunnel.protected {
+            let evidence = format!("port {port} is not protected");
+            self.find(What::Unprotected, Some(to), evidence, "wait for the daemon's next look; else see its log");
+        }
+        if self.findings.len() == before {
+            self.proven += 1;
+        }
+    }
+}
