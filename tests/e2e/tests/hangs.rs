@@ -102,9 +102,9 @@ fn hangs(tag: &str, daemon: Daemon) -> Result<()> {
     let told = doctor.findings.iter().find(|finding| finding.check == "ready").context("no finding")?;
     ensure!(told.level == Level::Fail && told.reason.contains(daemon.name()), "{told:?}");
 
-    // Now it is known: at once, and nothing is changed.
+    // Now it is known: nothing is changed. What the writer had begun just before may take as long as a command may.
     for (what, answer, took) in requests(&cloud)? {
-        ensure!(took < Duration::from_secs(3), "{what} took {took:?}: {answer:?}");
+        ensure!(took < ANSWERED, "{what} took {took:?}: {answer:?}");
         let code = answer.as_ref().err().and_then(|error| Some(error.problem()?.code));
         let expected = (what != "a look" || daemon == Daemon::Database).then_some(Code::SwitchUnavailable);
         ensure!(code == expected, "{what}: {answer:?}");
