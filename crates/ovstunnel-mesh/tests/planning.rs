@@ -78,7 +78,7 @@ fn a_host_with_vifs_has_not_left_whatever_is_said() {
 }
 
 #[test]
-fn a_host_that_is_only_looked_at_or_silent_or_has_anothers_id_gets_nothing() {
+fn a_host_that_is_only_looked_at_or_silent_or_has_another_id_gets_nothing() {
     let mut zone = Zone::meshed(1..=3);
     zone.join(4);
     zone.hosts.get_mut(&1).unwrap().mode = Mode::Observe;
