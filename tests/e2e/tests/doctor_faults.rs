@@ -267,11 +267,14 @@ fn what_was_changed_is_in_the_answer_and_in_the_audit() -> Result<()> {
     for (port, before) in &expected {
         ensure!(gone.contains(&(port, before)), "{gone:?}");
     }
-    let log = cloud.node(1)?.log();
-    let line = log.lines().rfind(|line| line.contains("audit: done")).context("no audit")?;
-    for (port, before) in &expected {
-        ensure!(line.contains(&format!("tunnel {port} removed: {before}")), "{line}");
-    }
+    wait_until("the audit of the request", PATIENCE, || {
+        let log = cloud.node(1)?.log();
+        let line = log.lines().rfind(|line| line.contains("audit: done")).context("no audit")?;
+        for (port, before) in &expected {
+            ensure!(line.contains(&format!("tunnel {port} removed: {before}")), "{line}");
+        }
+        Ok(())
+    })?;
     let again = cloud.join(&network, 1, &[1])?;
     ensure!(again.changes.is_empty(), "{:?}", again.changes);
     // The xapi plugin's answer is a word, and its changes stand beside it.
@@ -281,10 +284,13 @@ fn what_was_changed_is_in_the_answer_and_in_the_audit() -> Result<()> {
     let answer = cloud.manager().run(async move { client.plugin("destroy_tunnel", &arguments).await })?;
     let gone = answer.changes.iter().find(|change| change.subject == "t1001-2-3" && change.after.is_none());
     ensure!(answer.value == "SUCCESS" && gone.is_some(), "{answer:?}");
-    let log = cloud.node(2)?.log();
-    let line = log.lines().rfind(|line| line.contains("audit: done")).context("no audit")?;
-    ensure!(line.contains("tunnel t1001-2-3 removed: host 3 at"), "{line}");
-    Ok(())
+    // The line is written while the answer is on its way.
+    wait_until("the audit of the plugin's call", PATIENCE, || {
+        let log = cloud.node(2)?.log();
+        let line = log.lines().rfind(|line| line.contains("audit: done")).context("no audit")?;
+        ensure!(line.contains("tunnel t1001-2-3 removed: host 3 at"), "{line}");
+        Ok(())
+    })
 }
 
 fn cloud_ip(cloud: &Cloud, number: usize) -> String {
