@@ -1,6 +1,7 @@
 //! Many bridges: what a look at all of them costs, and memory.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -27,6 +28,9 @@ const AT_ONCE: usize = 50;
 /// Flows of ours on a bridge that drops IPv6 and has no VIF: what forwards, the baseline, three for IPv6, and three that keep
 /// VMs from the end of the tunnels.
 pub(super) const FLOWS: usize = 8;
+
+/// The daemon's flows.
+pub(super) const OURS: &str = "cookie=0x6f76737400000000/0xffffffff00000000";
 
 /// How often each is measured.
 pub(super) const ROUNDS: usize = 3;
@@ -99,10 +103,24 @@ pub(super) fn check(host: &Host, networks: &[Network]) -> Result<()> {
     Ok(())
 }
 
+/// Where `ovs-ofctl` reaches a bridge.
+pub(super) fn management(host: &Host, bridge: &str) -> String {
+    format!("unix:{}/{bridge}.mgmt", host.rundir().display())
+}
+
+/// Works on each network, so many at a time: each command waits for a round of the main loop of `ovs-vswitchd`, and they share it.
+pub(super) fn each(networks: &[Network], at_once: usize, work: impl Fn(&Network) -> Result<()> + Sync) -> Result<()> {
+    let part = |networks: &[Network]| networks.iter().try_for_each(&work);
+    thread::scope(|scope| {
+        let parts = networks.chunks(networks.len().div_ceil(at_once).max(1));
+        let working: Vec<_> = parts.map(|networks| scope.spawn(move || part(networks))).collect();
+        working.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow!("a thread panicked"))?)
+    })
+}
+
 /// The number of our flows on a bridge, by a command like the daemon's.
 pub(super) fn dump(host: &Host, bridge: &str) -> Result<usize> {
-    let target = format!("unix:{}/{bridge}.mgmt", host.rundir().display());
-    let flows = host.ofctl(["--no-names", "dump-flows", &target, "cookie=0x6f76737400000000/0xffffffff00000000"])?;
+    let flows = host.ofctl(["--no-names", "dump-flows", &management(host, bridge), OURS])?;
     Ok(flows.lines().filter(|line| line.contains("actions=")).count())
 }
 

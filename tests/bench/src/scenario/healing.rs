@@ -5,11 +5,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use ovstunnel_e2e::{Cloud, Node};
 use ovstunnel_lab::{Host, Signal, wait_until};
 
-use super::bridges::{FLOWS, PATIENCE, dump, patient_client, wait_for};
+use super::bridges::{FLOWS, PATIENCE, dump, each, management, patient_client, wait_for};
 use crate::page::grouped;
 use crate::process::cpu_seconds;
 use crate::report::{Goal, Line, Unit};
@@ -43,18 +43,7 @@ fn rounds(scale: &Scale) -> usize {
 }
 
 fn delete(host: &Host, bridge: &str) -> Result<()> {
-    let target = format!("unix:{}/{bridge}.mgmt", host.rundir().display());
-    host.ofctl(["del-flows", &target]).map(drop)
-}
-
-/// Some at a time: each waits for a round of the main loop of `ovs-vswitchd`, and they share it.
-fn delete_all(host: &Host, networks: &[Network]) -> Result<()> {
-    let parts = networks.chunks(networks.len().div_ceil(AT_ONCE).max(1));
-    let part = |networks: &[Network]| networks.iter().try_for_each(|network| delete(host, &network.bridge));
-    thread::scope(|scope| {
-        let deleting: Vec<_> = parts.map(|networks| scope.spawn(move || part(networks))).collect();
-        deleting.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow!("a deletion panicked"))?)
-    })
+    host.ofctl(["del-flows", &management(host, bridge)]).map(drop)
 }
 
 /// Waits until these bridges have their flows again.
@@ -82,13 +71,13 @@ fn one(host: &Host, networks: &[Network], scale: &Scale) -> Result<Line> {
     Ok(line.goal(Goal::at_most(times.max(), 2.0, "s", "at the longest")))
 }
 
-/// The daemon is held while they are deleted, one after the other: so all are gone at once when it goes on.
+/// The daemon is held while they are deleted: so all are gone at once when it goes on.
 fn all(node: &Node, networks: &[Network], scale: &Scale) -> Result<Line> {
     let (host, mut times) = (node.host(), Samples::default());
     for round in 1..=rounds(scale) {
         crate::progress(&format!("the flows of all bridges are deleted, round {round}"));
         node.signal(Signal::SIGSTOP)?;
-        delete_all(host, networks)?;
+        each(networks, AT_ONCE, |network| delete(host, &network.bridge))?;
         let start = Instant::now();
         node.signal(Signal::SIGCONT)?;
         wait_for_flows(host, networks.iter().step_by(networks.len().div_ceil(SAMPLE).max(1)))?;

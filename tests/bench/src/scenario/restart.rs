@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_e2e::{Cloud, Node};
 use ovstunnel_lab::{Host, Signal};
 
-use super::bridges::{FLOWS, ROUNDS, check, dump, networks, set_up, wait_for};
+use super::bridges::{FLOWS, OURS, ROUNDS, check, dump, each, management, networks, set_up, wait_for};
 use crate::database::Database;
 use crate::ground::{config, lead_somewhere};
 use crate::page::grouped;
@@ -22,9 +22,6 @@ use crate::stats::Samples;
 
 /// Bare bundles at the same time: as many as the daemon runs.
 const AT_ONCE: usize = 64;
-
-/// The daemon's flows.
-const OURS: &str = "cookie=0x6f76737400000000/0xffffffff00000000";
 
 pub fn run(scale: &Scale) -> Result<Found> {
     let cloud = Cloud::with_config("restart", 1, config())?;
@@ -88,20 +85,12 @@ fn write_all(host: &Host, networks: &[Network], file: &str) -> Result<Duration> 
         host.ofctl(["del-flows", &management(host, &network.bridge), OURS])?;
     }
     let start = Instant::now();
-    let write = |network: &Network| host.ofctl(["--bundle", "add-flows", &management(host, &network.bridge), file]);
-    let part = |networks: &[Network]| networks.iter().try_for_each(|network| write(network).map(drop));
-    thread::scope(|scope| {
-        let parts = networks.chunks(networks.len().div_ceil(AT_ONCE).max(1));
-        let writing: Vec<_> = parts.map(|networks| scope.spawn(move || part(networks))).collect();
-        writing.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow!("a bundle panicked"))?)
-    })?;
+    let write =
+        |network: &Network| host.ofctl(["--bundle", "add-flows", &management(host, &network.bridge), file]).map(drop);
+    each(networks, AT_ONCE, write)?;
     let took = start.elapsed();
     for network in networks {
         ensure!(dump(host, &network.bridge)? == FLOWS, "{} has not all flows again", network.bridge);
     }
     Ok(took)
-}
-
-fn management(host: &Host, bridge: &str) -> String {
-    format!("unix:{}/{bridge}.mgmt", host.rundir().display())
 }
