@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::engine::ArgValueCandidates;
 
 use super::apply_args::{Apply, Edit, Export};
-use super::bridge_args::{BridgeCommand, TunnelCommand};
+use super::bridge_args::{BridgeCommand, EndOfBridge, TunnelCommand};
 use super::complete::{self, Shell};
 use super::examples;
 use super::pki_args::Pki;
@@ -127,20 +127,7 @@ pub(super) enum Command {
     /// Leave a plain bridge behind: its tunnels, and our marks and flows, go; the bridge, its VIFs and what is not ours stay.
     /// It asks before.
     #[command(after_help = examples::RELEASE)]
-    Release {
-        /// Name of the bridge.
-        #[arg(value_name = "BRIDGE", value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
-        name: String,
-        /// Show what would be done, and change nothing.
-        #[arg(long)]
-        dry_run: bool,
-        /// Do not ask before it: needed where there is no terminal to ask at.
-        #[arg(long, short)]
-        yes: bool,
-        /// Succeed also where it is not there.
-        #[arg(long)]
-        if_exists: bool,
-    },
+    Release(EndOfBridge),
     /// Show how the daemon's log is set, and set its level while it runs.
     #[command(subcommand)]
     Log(LogCommand),

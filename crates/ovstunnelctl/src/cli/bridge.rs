@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use ovstunnel_api::{Bridge, BridgeList as Bridges, PutBridge};
 
-use super::bridge_args::{BridgeCommand, BridgeList, BridgeOrder, Setup};
+use super::bridge_args::{BridgeCommand, BridgeList, BridgeOrder, EndOfBridge, Setup};
 use super::removal::Removal;
 use super::{Failure, Report, confirm, show, watch};
 use crate::client::{Client, ClientError};
@@ -22,7 +22,7 @@ pub(super) async fn run(client: &Client, command: BridgeCommand, json: bool) -> 
         }
         BridgeCommand::Show { name } => Report::new(json, &client.bridge(&name).await?, show::bridge),
         BridgeCommand::Setup(setup) => set_up(client, setup, json).await,
-        BridgeCommand::Destroy { name, dry_run, yes, if_exists } => {
+        BridgeCommand::Destroy(EndOfBridge { name, dry_run, yes, if_exists }) => {
             let removal = Removal { what: format!("bridge {name}"), if_exists, json };
             if dry_run {
                 let plan = client.dry_run().delete_bridge(&name).await;

@@ -163,20 +163,24 @@ pub(super) enum BridgeCommand {
     /// Destroy a bridge. One that was adopted stays; its tunnels, and our marks and flows, go. It asks before one that was
     /// adopted, or has more than one tunnel.
     #[command(after_help = examples::BRIDGE_DESTROY)]
-    Destroy {
-        /// Name of the bridge.
-        #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
-        name: String,
-        /// Show what would be done, and change nothing.
-        #[arg(long)]
-        dry_run: bool,
-        /// Do not ask before it: needed where there is no terminal to ask at.
-        #[arg(long, short)]
-        yes: bool,
-        /// Succeed also where it is not there.
-        #[arg(long)]
-        if_exists: bool,
-    },
+    Destroy(EndOfBridge),
+}
+
+/// What ends a bridge, or what is ours of it.
+#[derive(Args, Debug)]
+pub(super) struct EndOfBridge {
+    /// Name of the bridge.
+    #[arg(value_name = "BRIDGE", value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
+    pub(super) name: String,
+    /// Show what would be done, and change nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Do not ask before it: needed where there is no terminal to ask at.
+    #[arg(long, short)]
+    pub(super) yes: bool,
+    /// Succeed also where it is not there.
+    #[arg(long)]
+    pub(super) if_exists: bool,
 }
 
 #[derive(Args, Debug)]

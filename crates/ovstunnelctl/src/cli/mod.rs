@@ -38,6 +38,7 @@ use clap::{CommandFactory, Parser, error::ErrorKind};
 
 pub use args::Cli;
 use args::{Bundle, Command, Doctor};
+use bridge_args::EndOfBridge;
 use doctor::Asking;
 use failure::Failure;
 use removal::Removal;
@@ -98,7 +99,7 @@ async fn ask(client: &Client, endpoint: &Endpoint, command: Command, json: bool)
         }
         Command::Takeover { bridges, dry_run } => takeover::run(client, &bridges, dry_run, json).await,
         Command::Log(command) => log::run(client, command, json).await,
-        Command::Release { name, dry_run, yes, if_exists } => {
+        Command::Release(EndOfBridge { name, dry_run, yes, if_exists }) => {
             let removal = Removal { what: format!("bridge {name}"), if_exists, json };
             if dry_run {
                 return removal.planned(&client.dry_run().release_bridge(&name).await?);
