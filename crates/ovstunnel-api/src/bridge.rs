@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Changed, FlowsState, Health, Id, Ipv6Policy, Outcome, Tunnel};
+use crate::{Changed, Claim, FlowsState, Health, Id, Ipv6Policy, Outcome, Tunnel};
 
 /// Body of `PUT /v1/bridges/{bridge}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -132,6 +132,9 @@ pub struct Bridge {
     pub flows: Flows,
     /// Whether it carries its network's frames, and why not.
     pub health: Health,
+    /// The plugin's last call for it; absent where none is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
 }
 
 /// Answer of `PUT /v1/bridges/{bridge}`.

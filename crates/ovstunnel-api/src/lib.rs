@@ -17,6 +17,7 @@ mod reconcile;
 mod schema;
 mod takeover;
 mod tunnel;
+mod watch;
 mod whole;
 
 pub use bridge::{Bridge, BridgeAnswer, BridgeList, BridgeSelection, Flows, PutBridge, PutTunnel, Tier, Vif, Vpc};
@@ -31,6 +32,7 @@ pub use problem::{Code, Problem, RefusedTunnel};
 pub use reconcile::{Look, Ready, ReconcileAnswer};
 pub use takeover::{SpanningTree, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState};
 pub use tunnel::{Id, PostTunnel, Tunnel, TunnelAnswer};
+pub use watch::{BridgeGone, Claim, ClaimSays, NoPosition, Position, WatchEvent, WatchSnapshot};
 
 use std::time::Duration;
 

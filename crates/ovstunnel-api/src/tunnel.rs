@@ -104,9 +104,17 @@ pub struct Tunnel {
     pub ofport: Option<u32>,
     /// Up, in error, or not looked at yet.
     pub state: TunnelState,
+    /// Whether its port is protected: what comes in by a tunnel does not leave by it. A daemon that does not say so here says it in
+    /// the bridge's health.
+    #[serde(default = "protected")]
+    pub protected: bool,
     /// Open vSwitch's own words, when `state` is `error`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+fn protected() -> bool {
+    true
 }
 
 /// Answer of `POST /v1/bridges/{bridge}/tunnels`.

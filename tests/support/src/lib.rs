@@ -138,7 +138,10 @@ pub fn run(command: &mut Command) -> Ran {
 }
 
 pub fn tunnel() -> Value {
-    json!({"port": "t1001-1-2", "from": "1", "to": "2", "remote_ip": "192.0.2.12", "key": 1001, "ofport": 5, "state": "up"})
+    json!({
+        "port": "t1001-1-2", "from": "1", "to": "2", "remote_ip": "192.0.2.12", "key": 1001, "ofport": 5,
+        "state": "up", "protected": true,
+    })
 }
 
 pub fn bridge() -> Value {

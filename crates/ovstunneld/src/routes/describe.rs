@@ -56,6 +56,7 @@ pub(super) fn bridge(
         other_ports: others.map(|port| port.name.clone()).collect(),
         flows: flows(&record, observed, seen, settings),
         health: health(&record, observed, seen, settings, known),
+        claim: None,
     })
 }
 
@@ -120,6 +121,7 @@ pub(super) fn tunnel(port: &ObservedPort) -> Option<Tunnel> {
         key: record.key.get(),
         ofport,
         state,
+        protected: port.protected,
         error,
     })
 }

@@ -24,6 +24,7 @@ fn tunnel(to: u32, state: TunnelState) -> Tunnel {
         key: 1001,
         ofport: (state == TunnelState::Up).then_some(to + 3),
         state,
+        protected: true,
         error,
     }
 }
@@ -58,6 +59,7 @@ fn net(name: &str, key: u32, tunnels: Vec<Tunnel>, flows: FlowsState) -> Bridge 
             FlowsState::Drifted => &["fail_open", "vlan"],
             FlowsState::InSync | FlowsState::Unknown => &[],
         }),
+        claim: None,
     }
 }
 
