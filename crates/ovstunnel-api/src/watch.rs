@@ -31,9 +31,16 @@ impl fmt::Display for Position {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoPosition;
 
+impl NoPosition {
+    /// The rule that it breaks, as it reads on from a field's name.
+    pub fn rule(self) -> &'static str {
+        "must be <instance>-<version>, the id of an event of this watch"
+    }
+}
+
 impl fmt::Display for NoPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("expected <instance>-<version>, the id of an event of this watch")
+        f.write_str(self.rule())
     }
 }
 

@@ -100,6 +100,8 @@ struct Inner {
     last_look: Gauge<f64, std::sync::atomic::AtomicU64>,
     repairs: Family<ResultLabel, Counter>,
     connections_ended: Family<ReasonLabel, Counter>,
+    watchers: Gauge,
+    watchers_cut: Counter,
     stock: Stock,
 }
 
@@ -155,6 +157,8 @@ impl Default for Metrics {
             last_look: Gauge::default(),
             repairs: Family::default(),
             connections_ended: Family::default(),
+            watchers: Gauge::default(),
+            watchers_cut: Counter::default(),
             stock: Stock::default(),
         };
         inner.register();
@@ -182,6 +186,9 @@ impl Inner {
         r.register("repairs", "Steps of repair, by result", self.repairs.clone());
         let ended = "Connections that were refused or ended, by reason";
         r.register("connections_ended", ended, self.connections_ended.clone());
+        r.register("watchers", "Readers of GET /v1/watch", self.watchers.clone());
+        let cut = "Readers of GET /v1/watch that were ended because they were too far behind";
+        r.register("watchers_cut", cut, self.watchers_cut.clone());
         self.stock.register(r);
     }
 }
@@ -290,6 +297,16 @@ impl Metrics {
     /// Counts a connection that was refused or ended.
     pub fn connection_ended(&self, reason: &'static str) {
         self.0.connections_ended.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// So many watch now.
+    pub fn watchers(&self, count: usize) {
+        self.0.watchers.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Counts one who watched and was too far behind.
+    pub fn watcher_cut(&self) {
+        self.0.watchers_cut.inc();
     }
 
     /// Everything as text, with the stock of these bridges.

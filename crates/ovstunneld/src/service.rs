@@ -22,6 +22,7 @@ use crate::health::{Kept, Surveyor};
 use crate::interfaces::Interfaces;
 use crate::lock::WriterLock;
 use crate::metrics::Metrics;
+use crate::watch::{Hub, publish};
 use crate::witness::{self, Witnesses};
 use crate::writer::Writer;
 use crate::xapi::Xapi;
@@ -177,6 +178,7 @@ fn assemble_on(
     let interfaces = Arc::new(interfaces);
     tokio::spawn(underlay::follow(Arc::clone(&interfaces), switch.observer().clone(), writer.tuned()));
     let surveyor = Surveyor::new(switch.clone(), Arc::clone(&interfaces), doctor.root().clone());
+    let watch = Hub::new(metrics.clone());
     let (witnesses, host_health) = (Witnesses::default(), Kept::default());
     let state = routes::State {
         switch,
@@ -190,7 +192,9 @@ fn assemble_on(
         surveyor,
         witnesses: witnesses.clone(),
         host_health,
+        watch,
     };
+    tokio::spawn(publish(state.clone()));
     (middleware::wrap(routes::router(state), access), running, writer, witnesses)
 }
 

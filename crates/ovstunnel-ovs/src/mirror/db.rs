@@ -14,6 +14,9 @@ use super::tables::{
 };
 pub(crate) use super::tables::{BridgeRow, FlowTableRow, InterfaceRow, MirrorRow, Pairs, PortRow};
 
+/// Names of touched bridges that are kept for whoever tells of changes: of more it is told that it may be any.
+const MANY: usize = 4096;
+
 /// The mirrored part of the database.
 #[derive(Clone, Debug, Default)]
 pub struct Db {
@@ -25,6 +28,8 @@ pub struct Db {
     pub(crate) touched: BTreeSet<String>,
     /// The same for whoever asks the switch itself.
     pub(crate) touched_for_witness: BTreeSet<String>,
+    /// The same for whoever tells of changes; none where it may be any, and before it is first asked for.
+    pub(crate) touched_for_watch: Option<BTreeSet<String>>,
     /// The configuration that vswitchd was last asked to take up.
     pub(crate) next_cfg: i64,
     /// The configuration that vswitchd has taken up.
@@ -45,6 +50,9 @@ impl Db {
     pub(super) fn apply(&mut self, update: Update) {
         // A bridge that loses a port is told from the old owners, one that gains a port from the new ones.
         self.note_touched(&update);
+        if !(update.mirrors.is_empty() && update.flow_tables.is_empty()) {
+            self.touched_for_watch = None;
+        }
         for (uuid, row) in &update.root {
             self.apply_root(uuid, row);
         }
@@ -69,6 +77,12 @@ impl Db {
         let names = bridges.iter().chain(of_ports).filter_map(|uuid| Some(self.bridges.get(uuid)?.name.clone()));
         let names: BTreeSet<String> = names.collect();
         self.touched_for_witness.extend(names.iter().cloned());
+        if let Some(touched) = &mut self.touched_for_watch {
+            touched.extend(names.iter().cloned());
+            if touched.len() > MANY {
+                self.touched_for_watch = None;
+            }
+        }
         self.touched.extend(names);
     }
 

@@ -96,6 +96,17 @@ impl Observer {
         std::mem::take(&mut db.touched_for_witness)
     }
 
+    /// The same for whoever tells of changes; nothing where it may be any bridge.
+    pub fn take_touched_for_watch(&self) -> Option<BTreeSet<String>> {
+        let mut db = self.db.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        db.touched_for_watch.replace(BTreeSet::new())
+    }
+
+    /// From now on nobody asks for [`Observer::take_touched_for_watch`]: nothing is kept until somebody does again.
+    pub fn forget_touched_for_watch(&self) {
+        self.db.write().unwrap_or_else(std::sync::PoisonError::into_inner).touched_for_watch = None;
+    }
+
     /// Time since the mirror last heard of a change; since its start where it never did.
     pub fn age(&self) -> Duration {
         self.heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner).elapsed()

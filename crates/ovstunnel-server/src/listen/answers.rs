@@ -2,7 +2,8 @@
 //!
 //! What it does: keeps all of them within one budget of memory, those of each address within a share of it, and says when a
 //! connection's client has stopped to read. Where there is no room for the answer to a look, it is thrown away and made again
-//! when there is. What it must not do: ask for a change twice, or look into an answer.
+//! when there is. An answer that does not end by itself ([`Endless`]) goes out as it is made. What it must not do: ask for a
+//! change twice, or look into an answer.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -20,9 +21,11 @@ use http::{Method, Request, Response, response};
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use super::UNREAD_TIMEOUT;
+use super::endless::{Endless, Streamed};
 use super::room::{Asking, counted};
 
 /// Bytes that all unread answers together may take; one that is larger may go when there is no other.
@@ -35,7 +38,7 @@ const SHARE: u32 = 16 << 20;
 const NOT_COUNTED: usize = 1024;
 
 /// Bytes that are handed to a connection at once; in [`UNREAD_TIMEOUT`] it must have read as many.
-const CHUNK: usize = 64 << 10;
+pub(super) const CHUNK: usize = 64 << 10;
 
 /// How long an answer may wait for room.
 const WAIT: Duration = Duration::from_secs(60);
@@ -44,6 +47,7 @@ const WAIT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Answers {
     all: Arc<Semaphore>,
+    stop: CancellationToken,
     shares: Mutex<HashMap<IpAddr, Weak<Share>>>,
 }
 
@@ -69,6 +73,12 @@ pub(super) struct Outgoing {
     share: Arc<Share>,
     under_way: Mutex<UnderWay>,
     begun: Notify,
+    /// Answers under way that do not end by themselves.
+    pub(super) endless: AtomicUsize,
+    /// Ends those, when the daemon ends.
+    pub(super) stop: CancellationToken,
+    /// Ends the connection, when the reader of one is too far behind.
+    pub(super) cut: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -103,16 +113,23 @@ struct Chunk {
 
 impl Default for Answers {
     fn default() -> Self {
-        Answers { all: Arc::new(Semaphore::new(ALL as usize)), shares: Mutex::default() }
+        Answers::new(CancellationToken::new())
     }
 }
 
 impl Answers {
+    /// With `stop`, answers end that do not by themselves.
+    pub(super) fn new(stop: CancellationToken) -> Self {
+        Answers { all: Arc::new(Semaphore::new(ALL as usize)), stop, shares: Mutex::default() }
+    }
+
     /// For a connection from this address, or from this host, whose share is everything.
     pub(super) fn of(&self, address: Option<IpAddr>) -> Arc<Outgoing> {
         let share = address.map_or_else(|| Share::of(ALL), |address| self.share(counted(address)));
         let under_way = Mutex::new(UnderWay { answers: 0, moved: Instant::now() });
-        Outgoing { all: Arc::clone(&self.all), share, under_way, begun: Notify::new() }.into()
+        let (endless, cut) = (AtomicUsize::new(0), CancellationToken::new());
+        let (all, stop, begun) = (Arc::clone(&self.all), self.stop.clone(), Notify::new());
+        Outgoing { all, share, under_way, begun, endless, stop, cut }.into()
     }
 
     fn share(&self, address: IpAddr) -> Arc<Share> {
@@ -157,39 +174,49 @@ impl Outgoing {
         request: Request<Body>,
         asking: Option<Asking>,
     ) -> Result<Response<Body>, NoRoom> {
-        let (head, bytes, part) = match *request.method() {
+        let made = match *request.method() {
             Method::GET | Method::HEAD => {
                 let look = tokio::time::timeout(WAIT, self.look(&mut app, request));
                 look.await.ok().flatten().ok_or(NoRoom)?
             }
             // Without room it is told all the same: what it tells of is done, and its client is one that may do it.
-            _ => {
-                let (head, bytes) = whole(&mut app, request).await;
-                let part = self.take_now(bytes.len()).unwrap_or_default();
-                (head, bytes, part)
-            }
+            _ => match made(&mut app, request).await {
+                Made::Whole(head, bytes, _) => {
+                    let part = self.take_now(bytes.len()).unwrap_or_default();
+                    Made::Whole(head, bytes, part)
+                }
+                endless => endless,
+            },
         };
-        Ok(self.hold(head, bytes, part, asking))
+        Ok(match made {
+            Made::Whole(head, bytes, part) => self.hold(head, bytes, part, asking),
+            Made::Endless(response) => response.map(|body| Body::new(Streamed::new(body, Arc::clone(self), asking))),
+        })
     }
 
     /// The answer to a look, with the room for it.
-    async fn look(&self, app: &mut Router, request: Request<Body>) -> Option<(response::Parts, Bytes, Part)> {
+    async fn look(&self, app: &mut Router, request: Request<Body>) -> Option<Made> {
         let (parts, body) = request.into_parts();
         let _turn = match self.share.waiting.load(Ordering::Relaxed) {
             0 => None,
             _ => Some(self.share.turn.lock().await),
         };
         // From the making of an answer to here nothing waits: at a time there is one for each thread.
-        let (head, bytes) = whole(app, Request::from_parts(parts.clone(), body)).await;
+        let (head, bytes) = match made(app, Request::from_parts(parts.clone(), body)).await {
+            Made::Whole(head, bytes, _) => (head, bytes),
+            endless => return Some(endless),
+        };
         if let Some(part) = self.take_now(bytes.len()) {
-            return Some((head, bytes, part));
+            return Some(Made::Whole(head, bytes, part));
         }
         let size = bytes.len();
         drop((head, bytes));
         let _waiting = self.share.wait();
         let part = self.take(size).await?;
-        let (head, bytes) = whole(app, Request::from_parts(parts, Body::empty())).await;
-        Some((head, bytes, part))
+        Some(match made(app, Request::from_parts(parts, Body::empty())).await {
+            Made::Whole(head, bytes, _) => Made::Whole(head, bytes, part),
+            endless => endless,
+        })
     }
 
     /// How much of the share and of the whole an answer takes.
@@ -224,6 +251,13 @@ impl Outgoing {
         if bytes.is_empty() {
             return Response::from_parts(head, Body::empty());
         }
+        self.begin();
+        let unread = Arc::new(Unread { outgoing: Arc::clone(self), _part: part, _asking: asking });
+        Response::from_parts(head, Body::new(Rest { bytes, unread }))
+    }
+
+    /// There is one more that its client has to read.
+    pub(super) fn begin(&self) {
         let mut under_way = self.under_way();
         if under_way.answers == 0 {
             under_way.moved = Instant::now();
@@ -231,8 +265,22 @@ impl Outgoing {
         under_way.answers += 1;
         drop(under_way);
         self.begun.notify_one();
-        let unread = Arc::new(Unread { outgoing: Arc::clone(self), _part: part, _asking: asking });
-        Response::from_parts(head, Body::new(Rest { bytes, unread }))
+    }
+
+    /// One of those was read.
+    pub(super) fn end(&self) {
+        let mut under_way = self.under_way();
+        under_way.answers = under_way.answers.saturating_sub(1);
+        under_way.moved = Instant::now();
+    }
+
+    /// Ends a moment after the daemon is to end, where answers that do not end by themselves are still not read to their end.
+    pub(super) async fn is_held_up(&self, moment: Duration) {
+        self.stop.cancelled().await;
+        tokio::time::sleep(moment).await;
+        if self.endless.load(Ordering::Relaxed) == 0 {
+            std::future::pending::<()>().await;
+        }
     }
 
     fn under_way(&self) -> MutexGuard<'_, UnderWay> {
@@ -253,11 +301,20 @@ impl Outgoing {
     }
 }
 
-/// Head and body of an answer. Bodies are whole when they are made: reading one waits for nothing.
-async fn whole(app: &mut Router, request: Request<Body>) -> (response::Parts, Bytes) {
+/// An answer that was made.
+enum Made {
+    Whole(response::Parts, Bytes, Part),
+    Endless(Response<Body>),
+}
+
+/// An answer, without room as yet. But for the endless ones, bodies are whole when they are made: reading one waits for nothing.
+async fn made(app: &mut Router, request: Request<Body>) -> Made {
     let Ok(response) = app.call(request).await;
+    if response.extensions().get::<Endless>().is_some() {
+        return Made::Endless(response);
+    }
     let (head, body) = response.into_parts();
-    (head, axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default())
+    Made::Whole(head, axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default(), Part::new())
 }
 
 impl hyper::body::Body for Rest {
@@ -298,8 +355,6 @@ impl Drop for Chunk {
 
 impl Drop for Unread {
     fn drop(&mut self) {
-        let mut under_way = self.outgoing.under_way();
-        under_way.answers = under_way.answers.saturating_sub(1);
-        under_way.moved = Instant::now();
+        self.outgoing.end();
     }
 }

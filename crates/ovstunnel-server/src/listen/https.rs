@@ -56,7 +56,7 @@ impl Https {
     }
 
     pub(super) async fn run(self, app: Router, life: Life) {
-        let (room, answers) = (Arc::new(Room::default()), Answers::default());
+        let (room, answers) = (Arc::new(Room::default()), Answers::new(life.stop.clone()));
         let at_once = || std::future::ready(());
         while let Some(((stream, address), ())) = next(at_once(), &life, |cx| self.listener.poll_accept(cx)).await {
             let (place, gone) = room.enter(address.ip());

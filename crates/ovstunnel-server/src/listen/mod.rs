@@ -4,6 +4,7 @@
 //! ([`Peer`]), and ends gracefully. What it must not do: know any route, or let a connection cost anything for ever.
 
 mod answers;
+mod endless;
 mod expect;
 mod https;
 mod peer;
@@ -22,6 +23,7 @@ use axum::Router;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use endless::{Cut, Endless};
 pub use peer::{Peer, PeerCertificate};
 
 use crate::config::Api;

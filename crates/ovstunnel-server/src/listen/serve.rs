@@ -19,6 +19,7 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::answers::Outgoing;
+use super::endless::Cut;
 use super::expect;
 use super::refusals::Reason;
 use super::room::Place;
@@ -97,6 +98,7 @@ where
                 match expect::begun(request).await {
                     Ok(mut request) => {
                         request.extensions_mut().insert(peer);
+                        request.extensions_mut().insert(Cut::new(outgoing.cut.clone()));
                         outgoing.answer(app, request, asking).await
                     }
                     Err(refusal) => Ok(refusal),
@@ -123,6 +125,7 @@ where
         ended = connection.as_mut() => return note(ended),
         () = silent => return tracing::debug!("closed a connection: no request came in time"),
         () = stuck.as_mut() => return end_unread(life, &who),
+        () = outgoing.cut.cancelled() => return,
         () = life.kill.cancelled() => return,
         () = life.stop.cancelled() => None,
         () = displaced => Some(LAST_WORDS),
@@ -131,6 +134,7 @@ where
     tokio::select! {
         ended = connection => note(ended),
         () = stuck => end_unread(life, &who),
+        () = outgoing.is_held_up(LAST_WORDS) => {}
         () = life.kill.cancelled() => {}
         () = tokio::time::sleep(rest.unwrap_or(Duration::MAX)) => {}
     }

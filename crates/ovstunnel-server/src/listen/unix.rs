@@ -86,7 +86,7 @@ impl Unix {
     }
 
     pub(super) async fn run(mut self, app: Router, life: Life) {
-        let (room, answers) = (Arc::new(Semaphore::new(MAX_SOCKET_CONNECTIONS)), Answers::default());
+        let (room, answers) = (Arc::new(Semaphore::new(MAX_SOCKET_CONNECTIONS)), Answers::new(life.stop.clone()));
         let permit = || Arc::clone(&room).acquire_owned();
         let (mut looks, mut told) = (tokio::time::interval(LOOK_EVERY), None);
         loop {

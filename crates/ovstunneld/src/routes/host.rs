@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use ovstunnel_api::{Health, HealthState, Interface, Problem, Ready, ReconcileAnswer, Severity};
+use ovstunnel_api::{Bridge, Health, HealthState, Interface, Problem, Ready, ReconcileAnswer, Severity};
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{NoQuery, ValidPath, ValidQuery};
 use ovstunnel_server::problem::ApiError;
@@ -114,17 +114,15 @@ pub(super) async fn readyz(Shared(state): Shared<State>, _: NoQuery) -> (StatusC
 const REASONS: usize = 20;
 
 /// The health of the host: what concerns all tunnels, then the worst of the bridges.
-async fn host_health(state: &State) -> Health {
-    let bridges = state.bridges().await;
+fn host_health<'a>(state: &State, bridges: impl Iterator<Item = &'a Bridge>) -> Health {
     let survey = state.surveyor.latest();
     let as_of = state.writer.looks().last().map(|look| look.at);
     let mut health = crate::health::told(&survey.reasons, as_of);
     // What is told of the host is not said again of each bridge.
-    let of_bridges = bridges.into_iter().flat_map(|bridge| bridge.health.reasons);
+    let of_bridges = bridges.flat_map(|bridge| &bridge.health.reasons);
     let mut of_bridges: Vec<_> = of_bridges.filter(|reason| reason.what != "underlay").collect();
     of_bridges.sort_by_key(|reason| std::cmp::Reverse(reason.severity));
-    of_bridges.truncate(REASONS);
-    health.reasons.extend(of_bridges);
+    health.reasons.extend(of_bridges.into_iter().take(REASONS).cloned());
     health.state =
         health.reasons.iter().map(|reason| reason.severity).max().map_or(HealthState::Ok, |worst| match worst {
             Severity::Degraded => HealthState::Degraded,
@@ -133,11 +131,25 @@ async fn host_health(state: &State) -> Health {
     health
 }
 
+impl State {
+    /// The health of the host with these bridges, as those are told who watch.
+    pub(crate) fn health_of<'a>(&self, bridges: impl Iterator<Item = &'a Bridge>) -> Health {
+        let Some(reason) = self.switch.health().borrow().trouble().map(str::to_owned) else {
+            return host_health(self, bridges);
+        };
+        let evidence = format!("Open vSwitch cannot be reached: {reason}");
+        let remedy = "start it: `systemctl status openvswitch openvswitch-switch` says why it does not run".to_owned();
+        let (what, subject, severity) = ("openvswitch".to_owned(), "host".to_owned(), Severity::Failed);
+        let reasons = vec![ovstunnel_api::Reason { what, subject, severity, evidence, remedy }];
+        Health { state: HealthState::Failed, as_of: None, reasons }
+    }
+}
+
 /// Whether the daemon is ready, and what its last looks found.
 pub(super) async fn ready(state: &State) -> Ready {
     let reachable = state.switch.health().borrow().trouble().is_none();
     let told = match reachable {
-        true => (*state.host_health.get(async || Some(host_health(state).await)).await).clone(),
+        true => (*state.host_health.get(async || Some(host_health(state, state.bridges().await.iter()))).await).clone(),
         false => None,
     };
     let survey = state.surveyor.latest();

@@ -19,7 +19,7 @@ use super::State;
 pub(super) const LIMIT: usize = 1000;
 
 /// The fields that a bridge may have in an answer.
-pub(super) const FIELDS: [&str; 13] = [
+pub(super) const FIELDS: [&str; 14] = [
     "name",
     "key",
     "vpc",
@@ -33,6 +33,7 @@ pub(super) const FIELDS: [&str; 13] = [
     "other_ports",
     "flows",
     "health",
+    "claim",
 ];
 
 /// Which bridges, and what of them. What each parameter may be is described in [`super::complete`].

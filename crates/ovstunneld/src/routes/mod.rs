@@ -16,6 +16,7 @@ mod refusals;
 mod takeover;
 mod validate;
 mod vifs;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::health::{Kept, Surveyor};
 use crate::interfaces::Interfaces;
 use crate::metrics::{self, Metrics};
 use crate::plugin::Turns;
+use crate::watch::Hub;
 use crate::witness::Witnesses;
 use crate::writer::{Planned, WriteError, Writer};
 use crate::xapi::Xapi;
@@ -65,6 +67,8 @@ pub struct State {
     pub surveyor: Surveyor,
     /// The health of the host as it was last told.
     pub host_health: Kept<Option<Health>>,
+    /// Those who watch.
+    pub watch: Hub,
 }
 
 /// All routes, described in `/openapi.json`.
@@ -114,7 +118,7 @@ impl State {
     }
 
     /// A bridge of ours on the wire; nothing where it is not.
-    fn describe(&self, observed: &ObservedBridge) -> Option<ovstunnel_api::Bridge> {
+    pub(crate) fn describe(&self, observed: &ObservedBridge) -> Option<ovstunnel_api::Bridge> {
         // With vswitchd its flows are gone: what was read of them before says nothing.
         let seen = match self.switch.health().borrow().vswitchd {
             Ok(()) => self.writer.flows().get(observed.uuid),
@@ -135,6 +139,12 @@ impl State {
         let (witness, survey) = (told.map(|told| told.witness).unwrap_or_default(), self.surveyor.latest());
         let known = describe::Known { witness: &witness, survey: &survey, as_of };
         describe::bridge(observed, seen, &self.switch.effective(settings), &known)
+    }
+
+    /// What this daemon can do beyond version 1 of the API as it began.
+    pub(crate) fn capabilities(&self) -> Vec<String> {
+        let words = [Some("watch"), self.xapi.as_ref().map(|_| "xapi")];
+        words.into_iter().flatten().map(str::to_owned).collect()
     }
 
     /// That the mirror is the database's state and not a memory of it.

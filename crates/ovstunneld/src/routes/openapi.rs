@@ -8,7 +8,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use super::{State, bridges, complete, diagnosis, host, list, log, plugin, takeover, vifs};
+use super::{State, bridges, complete, diagnosis, host, list, log, plugin, takeover, vifs, watch};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,7 +18,9 @@ use super::{State, bridges, complete, diagnosis, host, list, log, plugin, takeov
                        the same routes on a Unix socket for root. Errors are application/problem+json with a stable `code`; \
                        a path that is not here answers 404, a method that a path does not have 405 with `allow`."
     ),
-    components(schemas(ovstunnel_api::BridgeSelection, ovstunnel_api::PlanAnswer, ovstunnel_api::TakeoverPlan)),
+    components(schemas(ovstunnel_api::BridgeSelection, ovstunnel_api::PlanAnswer, ovstunnel_api::TakeoverPlan,
+                       ovstunnel_api::WatchSnapshot,
+                       ovstunnel_api::BridgeGone)),
     tags(
         (name = "bridges", description = "A bridge for each virtual network"),
         (name = "tunnels", description = "GRE tunnels of a bridge to other hosts"),
@@ -67,6 +69,7 @@ fn each(mut take: impl FnMut(UtoipaMethodRouter<State>)) {
     take(routes!(host::healthz));
     take(routes!(host::readyz));
     take(routes!(host::metrics));
+    take(routes!(watch::watch));
     take(routes!(log::get_log, log::put_log));
 }
 

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::news::News;
 use crate::writer::{Suspicion, Watched, Writer};
 
 pub use traces::follow_all;
@@ -39,7 +40,7 @@ pub struct Told {
 
 /// What was told of all managed bridges, by their rows. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Witnesses(Arc<RwLock<Inner>>);
+pub struct Witnesses(Arc<RwLock<Inner>>, News);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -55,8 +56,21 @@ impl Witnesses {
         Some(Told { witness: inner.told.get(&bridge)?.clone(), as_of: inner.answered? })
     }
 
+    /// Word of the bridges of which something else was told than before.
+    pub(crate) fn news(&self) -> &News {
+        &self.1
+    }
+
     fn edit(&self, bridge: Uuid, change: impl FnOnce(&mut Witness)) {
-        change(self.0.write().unwrap_or_else(PoisonError::into_inner).told.entry(bridge).or_default());
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let known = inner.told.entry(bridge).or_default();
+        let before = known.clone();
+        change(known);
+        let is_news = *known != before;
+        drop(inner);
+        if is_news {
+            self.1.of(bridge);
+        }
     }
 
     fn answered(&self, at: SystemTime) {
@@ -72,6 +86,7 @@ impl Witnesses {
         let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if inner.generation != generation {
             *inner = Inner { generation, ..Inner::default() };
+            self.1.of_any();
         }
     }
 }

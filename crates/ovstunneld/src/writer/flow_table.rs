@@ -9,9 +9,11 @@ use ovstunnel_ovs::FlowSign;
 use ovstunnel_plan::FlowsSeen;
 use uuid::Uuid;
 
+use crate::news::News;
+
 /// Our flows by bridge row, shared by the writer (who writes) and the handlers (who read).
 #[derive(Clone, Debug, Default)]
-pub struct FlowTable(Arc<RwLock<Inner>>);
+pub struct FlowTable(Arc<RwLock<Inner>>, News);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -49,6 +51,11 @@ impl FlowTable {
         inner.seen.get(&bridge).map(|seen| seen.flows.clone()).unwrap_or_default()
     }
 
+    /// Word of the bridges of which other flows may be known than before.
+    pub(crate) fn news(&self) -> &News {
+        &self.1
+    }
+
     /// Remembers what was written or read.
     pub(super) fn set(&self, bridge: Uuid, flows: FlowsSeen) {
         self.set_signed(bridge, flows, None);
@@ -58,6 +65,7 @@ impl FlowTable {
     pub(super) fn set_signed(&self, bridge: Uuid, flows: FlowsSeen, sign: Option<FlowSign>) {
         let as_of = SystemTime::now();
         self.write(|inner| drop(inner.seen.insert(bridge, Seen { flows, sign, as_of })));
+        self.1.of(bridge);
     }
 
     /// Whether the tables are still those that were read last, by their sign. Where they are that is noted.
@@ -114,11 +122,16 @@ impl FlowTable {
 
     /// Forgets everything where `ovs-vswitchd` has started anew.
     pub(super) fn enter_generation(&self, generation: u64) {
+        let mut forgotten = false;
         self.write(|inner| {
             if inner.generation != generation {
+                forgotten = true;
                 *inner = Inner { generation, signs: inner.signs, ..Inner::default() };
             }
         });
+        if forgotten {
+            self.1.of_any();
+        }
     }
 
     /// Forgets everything where somebody else has written since; true where there was something to forget.
@@ -130,6 +143,9 @@ impl FlowTable {
                 *inner = Inner { generation: inner.generation, signs, ..Inner::default() };
             }
         });
+        if forgotten {
+            self.1.of_any();
+        }
         forgotten
     }
 

@@ -177,6 +177,11 @@ impl Writer {
         Tuned::new(Arc::clone(&self.tuning))
     }
 
+    /// What it goes by, now and from now on.
+    pub(crate) fn tuning(&self) -> watch::Receiver<Tuning> {
+        self.tuning.subscribe()
+    }
+
     /// Whether the writer gets on.
     pub fn progress(&self) -> Progress {
         self.progress.clone()

@@ -5,6 +5,8 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+pub mod watcher;
+
 use std::time::Duration;
 
 use axum::Router;

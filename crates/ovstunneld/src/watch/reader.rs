@@ -1,0 +1,78 @@
+//! One who watches. Must not take more of what there is than it can pass on.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use ovstunnel_api::WatchEvent;
+use tokio::sync::watch;
+use tokio::time::Interval;
+use tokio_util::sync::CancellationToken;
+
+use super::hub::Shared;
+use super::log;
+
+/// How often a reader is told that the daemon is there.
+const PING_EVERY: Duration = Duration::from_secs(2);
+
+/// Reads the changes after a version.
+#[derive(Debug)]
+pub struct Reader {
+    shared: Arc<Shared>,
+    id: u64,
+    version: u64,
+    read: Arc<AtomicU64>,
+    end: CancellationToken,
+    news: watch::Receiver<u64>,
+    ping: Interval,
+}
+
+impl Reader {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        id: u64,
+        version: u64,
+        read: Arc<AtomicU64>,
+        end: CancellationToken,
+        news: watch::Receiver<u64>,
+    ) -> Self {
+        let mut ping = tokio::time::interval(PING_EVERY);
+        ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        ping.reset();
+        Reader { shared, id, version, read, end, news, ping }
+    }
+
+    /// What is to be sent: `first`, then each change, and a word every 2 s. It ends where the reader is cut, or where what it lacks
+    /// is not there any more.
+    pub fn stream(self, first: Option<Bytes>) -> impl Stream<Item = Bytes> + Send + 'static {
+        let changes = futures_util::stream::unfold(self, async |mut reader| Some((reader.next().await?, reader)));
+        futures_util::stream::iter(first).chain(changes)
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if self.end.is_cancelled() {
+                return None;
+            }
+            self.news.borrow_and_update();
+            if let Some((text, end)) = self.shared.after(self.version).ok()? {
+                self.version += 1;
+                self.shared.has_read(&self.read, end);
+                return Some(text);
+            }
+            tokio::select! {
+                () = self.end.cancelled() => return None,
+                _ = self.news.changed() => {}
+                _ = self.ping.tick() => return Some(log::text(&WatchEvent::Ping, &self.shared.position(self.version))),
+            }
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.shared.leave(self.id);
+    }
+}
