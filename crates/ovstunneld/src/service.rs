@@ -54,6 +54,7 @@ pub struct Service {
 #[derive(Debug)]
 pub struct Tuner {
     switch: Switch,
+    watch: Hub,
     writer: Writer,
     doctor: Arc<Doctor>,
     metrics: Metrics,
@@ -70,6 +71,8 @@ impl Tuner {
         self.doctor.follow(config.clone());
         self.switch.limit_vifs(config.network.vif_broadcast_pps);
         self.writer.tune(settings(config), config.reconcile.interval);
+        // Who watches is judged anew, by what certificates and roles are now.
+        self.watch.end_all();
     }
 }
 
@@ -100,7 +103,7 @@ impl Service {
         let (access, logging) = (Some(access), Some(logging));
         let counted = metrics.clone();
         let host = Host { access, logging, metrics, lock, interfaces, xapi, doctor: doctor.clone() };
-        let (router, running, writer, witnesses) =
+        let (router, running, writer, witnesses, watch) =
             assemble_on(host, switch.clone(), settings(config), config.reconcile.interval);
         let witness = witness::start(&switch, &writer, witnesses);
         let progress = writer.progress();
@@ -110,7 +113,7 @@ impl Service {
             limit,
             move || tracing::error!(limit_s = limit.as_secs(), "the writer does not get on; the watchdog is not fed"),
         );
-        let tuner = Tuner { switch, writer, doctor, metrics: counted };
+        let tuner = Tuner { switch, watch, writer, doctor, metrics: counted };
         Ok((router, Service { running, watchdog, witness, counting, tuner }))
     }
 
@@ -172,7 +175,7 @@ fn assemble_on(
     switch: Switch,
     settings: Settings,
     interval: Duration,
-) -> (Router, JoinHandle<()>, Writer, Witnesses) {
+) -> (Router, JoinHandle<()>, Writer, Witnesses, Hub) {
     let Host { access, logging, metrics, lock, interfaces, xapi, doctor } = host;
     let (writer, running) = Writer::start(switch.clone(), settings, interval, metrics.clone(), lock);
     let interfaces = Arc::new(interfaces);
@@ -192,10 +195,10 @@ fn assemble_on(
         surveyor,
         witnesses: witnesses.clone(),
         host_health,
-        watch,
+        watch: watch.clone(),
     };
     tokio::spawn(publish(state.clone()));
-    (middleware::wrap(routes::router(state), access), running, writer, witnesses)
+    (middleware::wrap(routes::router(state), access), running, writer, witnesses, watch)
 }
 
 /// Open vSwitch as the configuration says.

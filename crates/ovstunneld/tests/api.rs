@@ -24,8 +24,8 @@ async fn a_bridge_is_created_updated_left_and_removed() {
         "name": "xapi1", "key": 5, "host_id": "1", "ipv6": "drop", "adopted": false, "vifs": [], "other_ports": [],
         "flows": {"state": "in_sync", "expected": 5, "installed": 5}, "health": {"state": "ok", "reasons": []},
         "tunnels": [
-            {"port": "t5-1-2", "from": "1", "to": "2", "remote_ip": sim::ip(2), "key": 5, "ofport": 1, "state": "up"},
-            {"port": "t5-1-3", "from": "1", "to": "3", "remote_ip": sim::ip(3), "key": 5, "ofport": 2, "state": "up"},
+            {"port": "t5-1-2", "from": "1", "to": "2", "remote_ip": sim::ip(2), "key": 5, "ofport": 1, "state": "up", "protected": true},
+            {"port": "t5-1-3", "from": "1", "to": "3", "remote_ip": sim::ip(3), "key": 5, "ofport": 2, "state": "up", "protected": true},
         ],
     });
     assert_eq!(timeless(&created["bridge"]), expected);
