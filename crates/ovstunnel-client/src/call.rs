@@ -25,6 +25,10 @@ pub(super) fn put_bridge(bridge: &str, body: &PutBridge) -> Result<Call, ClientE
     Call::new(Method::PUT, &["v1", "bridges", name("bridge", bridge)?]).json(body)
 }
 
+pub(super) fn watch() -> Call {
+    Call::new(Method::GET, &["v1", "watch"])
+}
+
 pub(super) fn bridges() -> Call {
     Call::new(Method::GET, &["v1", "bridges"])
 }

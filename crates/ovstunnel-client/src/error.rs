@@ -63,6 +63,14 @@ pub enum ClientError {
         /// The deadline.
         timeout: Duration,
     },
+    /// The daemon, which is watched, has sent nothing for too long.
+    #[error("no word from the daemon at {peer} for {}", humantime::format_duration(*.silence))]
+    Silent {
+        /// Socket or URL.
+        peer: String,
+        /// How long.
+        silence: Duration,
+    },
     /// The connection ended before the answer did. Whether a change took effect is not known.
     #[error("the connection to the daemon at {peer} broke before its answer was there")]
     BrokenOff {
@@ -164,6 +172,7 @@ impl ClientError {
             #[cfg(feature = "https")]
             ClientError::Tls { .. } => "tls_failed",
             ClientError::NoAnswer { .. } => "no_answer",
+            ClientError::Silent { .. } => "silent",
             ClientError::BrokenOff { .. } => "connection_broken",
             ClientError::Unexpected { .. } => "unexpected_answer",
             #[cfg(feature = "https")]
@@ -189,6 +198,7 @@ impl ClientError {
             ClientError::NoAnswer { .. } | ClientError::BrokenOff { .. } => {
                 "whether a change took effect is not known; the same request can be sent again without harm"
             }
+            ClientError::Silent { .. } => "the daemon hangs, or the network between the hosts is cut: ask again",
             ClientError::Unexpected { .. } => "is something else listening there, or a daemon of another version?",
             #[cfg(feature = "https")]
             ClientError::Credentials { .. } => "`ovstunnelctl pki init` and `pki issue` make such files",

@@ -31,7 +31,7 @@ pub(crate) fn transport(url: &Url, identity: &Identity, timeout: Duration) -> Re
     tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
     tcp.set_tcp_user_timeout(Some(GONE_AFTER));
     let builder = HttpsConnectorBuilder::new().with_tls_config(tls::config(identity)?);
-    let connector = builder.https_only().enable_http1().wrap_connector(tcp);
+    let connector = builder.https_only().enable_http1().enable_http2().wrap_connector(tcp);
     let connect = move |to: Uri| -> Connecting {
         // Each connection gets a connector of its own: a call needs one that it may change.
         let connecting = connector.clone().call(to);

@@ -12,6 +12,7 @@ mod https;
 #[cfg(feature = "https")]
 mod tls;
 mod transport;
+mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,8 +20,8 @@ use std::time::Duration;
 use http::StatusCode;
 use ovstunnel_api::{
     Bridge, BridgeAnswer, BridgeList, DoctorAnswer, Interface, LogAnswer, OutcomeAnswer, PlanAnswer, PluginAnswer,
-    PluginArguments, PostTunnel, Problem, PutBridge, PutLog, Ready, ReconcileAnswer, SupportAnswer, TakeoverAnswer,
-    TakeoverPlan, TakeoverRequest, TunnelAnswer,
+    PluginArguments, Position, PostTunnel, Problem, PutBridge, PutLog, Ready, ReconcileAnswer, SupportAnswer,
+    TakeoverAnswer, TakeoverPlan, TakeoverRequest, TunnelAnswer,
 };
 use serde::de::DeserializeOwned;
 
@@ -31,9 +32,10 @@ pub use endpoint::{DEFAULT_SOCKET, Endpoint};
 pub use error::{Cause, ClientError};
 #[cfg(feature = "https")]
 pub use tls::TlsFault;
-use transport::Transport;
+use transport::{Streamed, Transport};
 #[cfg(feature = "https")]
 pub use url::Url;
+pub use watch::{DEFAULT_SILENCE, Watch};
 
 /// How long a request may take unless told otherwise: longer than the 30 s that the daemon gives its own commands, so
 /// that the daemon's explanation arrives before the client gives up.
@@ -83,6 +85,15 @@ impl Client {
     /// `GET /v1/bridges`: all managed bridges.
     pub async fn bridges(&self) -> Result<BridgeList, ClientError> {
         self.ask(call::bridges()).await
+    }
+
+    /// `GET /v1/watch`: what is there, and then each change; after `last`, where the daemon still knows all changes since. The
+    /// client's time-out bounds the wait for the answer's beginning, [`Watch::with_silence`] that for each event.
+    pub async fn watch(&self, last: Option<&Position>) -> Result<Watch, ClientError> {
+        match self.0.stream(call::watch(), last.map(ToString::to_string)).await? {
+            Streamed::Body(body) => Ok(Watch::new(body, self.peer())),
+            Streamed::Refused(status, body) => Err(self.refused(status, &body)),
+        }
     }
 
     /// `GET /v1/bridges/{bridge}`: one managed bridge.

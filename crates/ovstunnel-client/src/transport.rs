@@ -1,4 +1,5 @@
-//! How a request gets to a daemon and its answer back: HTTP/1.1 over connections that are kept for the next request.
+//! How a request gets to a daemon and its answer back: HTTP/1.1, or HTTP/2 where TLS agrees on it, over connections that are
+//! kept for the next request.
 //!
 //! What it does: connects to the Unix socket, or by whatever connects elsewhere; bounds connecting, and the exchange as a
 //! whole. What it must not do: know a route, or name what only HTTPS needs: a program that only asks on the Unix socket
@@ -15,8 +16,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
-use http::{Request, StatusCode, Uri};
+use http::{HeaderValue, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::client::legacy::{Client as Http, Error};
@@ -72,6 +74,14 @@ impl Service<Uri> for Connector {
     }
 }
 
+/// The answer to a request for a stream.
+pub(crate) enum Streamed {
+    /// The stream.
+    Body(Incoming),
+    /// An error, whole.
+    Refused(StatusCode, Bytes),
+}
+
 /// The way to one daemon. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Transport {
@@ -121,7 +131,7 @@ impl Transport {
 
     /// Sends a request, and waits for all of its answer.
     pub(crate) async fn exchange(&self, call: Call) -> Result<(StatusCode, Bytes), ClientError> {
-        let request = self.request(call)?;
+        let request = self.request(call, "application/json, application/problem+json")?;
         let exchange = async {
             let failed = |error: Error| self.failed(&error, error.is_connect());
             let response = self.http.request(request).await.map_err(failed)?;
@@ -133,9 +143,33 @@ impl Transport {
         tokio::time::timeout(self.timeout, exchange).await.unwrap_or_else(late)
     }
 
-    fn request(&self, call: Call) -> Result<Request<Full<Bytes>>, ClientError> {
+    /// Sends a request, and waits for the head of its answer; the body comes as the daemon sends it, for as long as it takes.
+    ///
+    /// # Errors
+    /// Also where the answer is an error: its status and body are for the caller to read.
+    pub(crate) async fn stream(&self, call: Call, last: Option<String>) -> Result<Streamed, ClientError> {
+        let mut request = self.request(call, "text/event-stream, application/problem+json")?;
+        if let Some(last) = last {
+            let value = HeaderValue::try_from(last).map_err(|e| ClientError::Setup { source: Cause::innermost(&e) })?;
+            request.headers_mut().insert("last-event-id", value);
+        }
+        let exchange = async {
+            let failed = |error: Error| self.failed(&error, error.is_connect());
+            let response = self.http.request(request).await.map_err(failed)?;
+            let status = response.status();
+            if status.is_success() {
+                return Ok(Streamed::Body(response.into_body()));
+            }
+            let body = response.into_body().collect().await.map_err(|error| self.failed(&error, false))?;
+            Ok(Streamed::Refused(status, body.to_bytes()))
+        };
+        let late = |_| Err(ClientError::NoAnswer { peer: self.peer.clone(), timeout: self.timeout });
+        tokio::time::timeout(self.timeout, exchange).await.unwrap_or_else(late)
+    }
+
+    fn request(&self, call: Call, accept: &'static str) -> Result<Request<Full<Bytes>>, ClientError> {
         let mut request = Request::builder().method(call.method.clone()).uri(format!("{}{}", self.base, call.target()));
-        request = request.header(USER_AGENT, AGENT).header(ACCEPT, "application/json, application/problem+json");
+        request = request.header(USER_AGENT, AGENT).header(ACCEPT, accept);
         if call.body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }

@@ -7,7 +7,7 @@ mod common;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use common::{FakeDaemon, Ran, bridge, canned, run, tunnel, unavailable};
+use common::{Canned, FakeDaemon, Ran, bridge, canned, foreign, run, tunnel, unavailable};
 use serde_json::{Value, json};
 
 /// A bridge with a state of its health and tunnels to these hosts, the last one in error.
@@ -131,6 +131,31 @@ fn colour_is_for_terminals() {
     let daemon = daemon();
     let ran = run(daemon.ctl("bridge list").env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1"));
     assert!(!ran.out.contains('\u{1b}'), "{:?}", ran.out);
+}
+
+/// What the command writes of bridges where this is what the daemon answers to who watches: the first `lines` lines, and standard error.
+fn watched(watch: Canned, lines: usize) -> (Vec<String>, String) {
+    let list = |name: &str| canned("GET /v1/bridges", 200, json!({"bridges": [net(name, 1, "ok", &[])]}));
+    let daemon = FakeDaemon::answering(vec![watch, list("first"), list("second")]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ovstunnelctl"));
+    command.arg("--socket").arg(&daemon.socket).args(["bridge", "list", "--watch", "-q"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let written = BufReader::new(child.stdout.take().unwrap()).lines().take(lines).map(Result::unwrap).collect();
+    child.kill().unwrap();
+    (written, String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap())
+}
+
+#[test]
+fn a_change_that_the_daemon_tells_of_is_read_and_one_that_does_not_tell_is_asked() {
+    let gone = "event: bridge_gone\nid: 5f3a-2\ndata: {\"name\": \"third\", \"by_plugin\": false}\n\n";
+    assert_eq!(watched(foreign("GET /v1/watch", 200, gone), 2), (vec!["first".into(), "second".into()], String::new()));
+    let old = json!({
+        "type": "urn:ovstunnel:problem:not_found", "title": "Not found", "status": 404,
+        "detail": "there is no route /v1/watch", "code": "not_found"
+    });
+    let (written, said) = watched(canned("GET /v1/watch", 404, old), 2);
+    assert_eq!(written, ["first", "second"]);
+    assert_eq!(said, "This daemon does not tell of changes, as newer ones do; it is asked every 1 s.\n");
 }
 
 #[test]

@@ -170,7 +170,7 @@ pub(super) struct Status {
     /// List all bridges, not only those that need attention.
     #[arg(short, long)]
     pub(super) all: bool,
-    /// Read again each second, until it is interrupted.
+    /// Read again whenever something changes, until it is interrupted.
     #[arg(short, long)]
     pub(super) watch: bool,
 }

@@ -20,7 +20,7 @@ pub(super) struct Listing {
     /// Rows alone: no header, and nothing that explains them.
     #[arg(long)]
     no_headers: bool,
-    /// Read again each second, until it is interrupted.
+    /// Read again whenever something changes, until it is interrupted.
     #[arg(short, long)]
     watch: bool,
 }

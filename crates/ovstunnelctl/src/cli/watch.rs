@@ -1,4 +1,4 @@
-//! `--watch`: reads again and again, until it is interrupted.
+//! `--watch`: reads anew whenever something changes, until it is interrupted.
 //!
 //! What it does: at a terminal the new text takes the old one's place; elsewhere a text is written where it differs from the last
 //! one. What it must not do: end because the daemon is away for a moment; that is told, and it asks again.
@@ -6,20 +6,31 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use ovstunnel_api::{Code, Position, WatchEvent};
+
 use super::report::at_a_terminal;
 use super::{Failure, Report};
+use crate::client::{Client, ClientError, Watch};
 
-/// Between two readings.
+/// Between two readings where nothing tells of changes, and between two tries to be told.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Changes that come so close together are shown together.
+const TOGETHER: Duration = Duration::from_millis(100);
+
+/// As long as changes go on, they are shown at least so often; where there are none, what is no change of the host (how old
+/// something is) is read so often.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 
 /// Moves the cursor of a terminal to its first place and clears all that follows.
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
-/// Calls `read` once where `watching` is false, else every second.
+/// Calls `read` once where `watching` is false, else whenever something has changed on the daemon's host.
 ///
 /// # Errors
 /// When the first reading fails, so that a wrong name is told at once, or when nothing can be written.
 pub(super) async fn repeat(
+    client: &Client,
     watching: bool,
     mut read: impl AsyncFnMut() -> Result<Report, Failure>,
 ) -> Result<Report, Failure> {
@@ -28,13 +39,14 @@ pub(super) async fn repeat(
         return Ok(last);
     }
     let terminal = at_a_terminal();
+    let mut changes = Changes { client, watch: None, last: None, told_by_none: false };
     let mut written = last.write(if terminal { CLEAR } else { "" });
     loop {
         match written {
             // The reader went away (`| head`).
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Report::raw(String::new())),
             Err(error) => return Err(Failure::Output(error)),
-            Ok(()) => tokio::time::sleep(INTERVAL).await,
+            Ok(()) => changes.wait().await,
         }
         written = match read().await {
             Ok(report) if terminal => report.write(CLEAR),
@@ -46,6 +58,68 @@ pub(super) async fn repeat(
             Err(failure @ Failure::Client(_)) => told(&failure, terminal),
             Err(failure) => return Err(failure),
         };
+    }
+}
+
+/// What is told of changes.
+struct Changes<'a> {
+    client: &'a Client,
+    watch: Option<Watch>,
+    last: Option<Position>,
+    /// The daemon is of a version that does not tell.
+    told_by_none: bool,
+}
+
+impl Changes<'_> {
+    /// Waits until there may be something to read.
+    async fn wait(&mut self) {
+        if self.told_by_none || !self.is_there().await {
+            return tokio::time::sleep(INTERVAL).await;
+        }
+        let changed = async {
+            while self.next().await == Some(false) {}
+            let end = tokio::time::Instant::now() + AT_LEAST_EVERY;
+            while tokio::time::Instant::now() < end && self.changes_within(TOGETHER).await {}
+        };
+        drop(tokio::time::timeout(2 * AT_LEAST_EVERY, changed).await);
+        if self.watch.is_none() {
+            // It is away, or hangs: reading tells.
+            tokio::time::sleep(TOGETHER).await;
+        }
+    }
+
+    /// Begins to watch where that is not so.
+    async fn is_there(&mut self) -> bool {
+        if self.watch.is_none() {
+            match self.client.watch(self.last.as_ref()).await {
+                Ok(watch) => self.watch = Some(watch),
+                Err(ClientError::Problem(problem)) if problem.code == Code::NotFound => {
+                    let every = INTERVAL.as_secs();
+                    eprintln!("This daemon does not tell of changes, as newer ones do; it is asked every {every} s.");
+                    self.told_by_none = true;
+                }
+                Err(_) => {}
+            }
+        }
+        self.watch.is_some()
+    }
+
+    /// The next event: whether it tells of a change; nothing where the watch has ended.
+    async fn next(&mut self) -> Option<bool> {
+        match self.watch.as_mut()?.next().await {
+            Ok(Some((position, event))) => {
+                self.last = position.or(self.last.take());
+                Some(event != WatchEvent::Ping)
+            }
+            Ok(None) | Err(_) => {
+                self.watch = None;
+                None
+            }
+        }
+    }
+
+    async fn changes_within(&mut self, time: Duration) -> bool {
+        tokio::time::timeout(time, self.next()).await.is_ok_and(|event| event == Some(true))
     }
 }
 

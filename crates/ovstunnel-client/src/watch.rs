@@ -1,0 +1,74 @@
+//! The stream of what changes on a host, event by event.
+//!
+//! What it does: says when the daemon is silent, which sends something every 2 seconds. What it must not do: connect again, or keep
+//! what was told: only the caller knows what that is for.
+
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use hyper::body::Incoming;
+use ovstunnel_api::{Position, WatchEvent};
+use sse_stream::{Error, Sse, SseStream};
+
+use crate::{Cause, ClientError};
+
+/// How long a daemon may be silent unless told otherwise: three times as long as it is.
+pub const DEFAULT_SILENCE: Duration = Duration::from_secs(6);
+
+/// A daemon that is watched.
+pub struct Watch {
+    events: SseStream<Incoming>,
+    peer: String,
+    silence: Duration,
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("peer", &self.peer).field("silence", &self.silence).finish_non_exhaustive()
+    }
+}
+
+impl Watch {
+    pub(crate) fn new(body: Incoming, peer: &str) -> Self {
+        Watch { events: SseStream::new(body), peer: peer.to_owned(), silence: DEFAULT_SILENCE }
+    }
+
+    /// The same for a caller who takes so long a silence, and no longer, for the end.
+    #[must_use]
+    pub fn with_silence(self, silence: Duration) -> Self {
+        Watch { silence, ..self }
+    }
+
+    /// The next event, with the position after it: whoever begins again with that lacks nothing. Nothing where the daemon has ended
+    /// the stream, as it does when it ends or reads its configuration again. A call that is dropped loses no event.
+    ///
+    /// # Errors
+    /// [`ClientError::Silent`] where nothing has come for too long, [`ClientError::BrokenOff`] where the connection broke,
+    /// [`ClientError::Unexpected`] where what came is no event of a watch.
+    pub async fn next(&mut self) -> Result<Option<(Option<Position>, WatchEvent)>, ClientError> {
+        loop {
+            let silent = |_| ClientError::Silent { peer: self.peer.clone(), silence: self.silence };
+            let came = tokio::time::timeout(self.silence, self.events.next()).await.map_err(silent)?;
+            let Some(came) = came else { return Ok(None) };
+            if let Some(event) = self.read(came.map_err(|error| self.failed(&error))?)? {
+                return Ok(Some(event));
+            }
+        }
+    }
+
+    /// An event as it came; nothing where it is of a kind that is not known here.
+    fn read(&self, came: Sse) -> Result<Option<(Option<Position>, WatchEvent)>, ClientError> {
+        let (name, data) = (came.event.unwrap_or_default(), came.data.unwrap_or_default());
+        let bad = |error| ClientError::unexpected(&self.peer, 200, data.as_bytes(), Some(error));
+        let position = came.id.and_then(|id| id.parse().ok());
+        Ok(WatchEvent::read(&name, &data).map_err(bad)?.map(|event| (position, event)))
+    }
+
+    fn failed(&self, error: &Error) -> ClientError {
+        match error {
+            Error::Body(error) => ClientError::from_transport(&**error, false, &self.peer),
+            other => ClientError::BrokenOff { peer: self.peer.clone(), source: Cause::innermost(other) },
+        }
+    }
+}
