@@ -1,0 +1,157 @@
+//! The manager's database: what the zone remembers.
+//!
+//! What it does: rows and what can be asked and changed of them, over SQLite, MariaDB or PostgreSQL ([`Store::open`]) or in memory
+//! ([`Store::memory`], for tests and for the simulated zone). All say the same, errors included: one body of tests runs over them.
+//! What it must not do: decide anything. What a mesh should look like is computed elsewhere and never stands here; rows may follow
+//! a change of a switch and never precede it. It never touches a host.
+
+mod error;
+mod memory;
+mod rows;
+
+use std::sync::Arc;
+
+pub use error::{Result, StoreError};
+pub use memory::MemoryStore;
+pub use rows::{
+    EventFilter, EventPage, EventRow, HostMode, HostRow, InterfaceRow, Isolation, KeyRow, KeyState, LeaseRow,
+    NetworkRow, NewEvent, NewHost, NewInterface, NewNetwork, NewPhysicalNetwork, NicRow, PAGE_MAX, PhysicalNetworkRow,
+    RowState, StateWords, TunnelRow, Zone,
+};
+
+use ovstunnel_types::{GreKey, HostNumber, NetworkNumber};
+
+/// The manager's database. A clone is another handle of the same one.
+///
+/// A change is there as a whole or not at all, and a process that is killed after the answer has not lost it. Rows come in ascending
+/// order of their numbers, physical networks, NICs and settings by name. Whatever is named must be there ([`StoreError::NotFound`]), except where
+/// it is removed: then the answer is whether it was there.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// In memory.
+    Memory(Arc<MemoryStore>),
+}
+
+impl Store {
+    /// An empty database in memory, for a zone of this name.
+    pub fn memory(zone: &str) -> Store {
+        let zone = Zone { name: zone.to_owned(), uuid: uuid::Uuid::new_v4() };
+        MemoryStore::new(zone, memory::system_clock).into()
+    }
+}
+
+impl From<MemoryStore> for Store {
+    fn from(store: MemoryStore) -> Store {
+        Store::Memory(Arc::new(store))
+    }
+}
+
+/// What every kind of database has: one list, so that none can have less.
+macro_rules! calls {
+    ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $answer:ty;)*) => {
+        impl Store {
+            $($(#[$doc])*
+            pub async fn $name(&self, $($arg: $type),*) -> Result<$answer> {
+                match self {
+                    Store::Memory(store) => store.$name($($arg),*),
+                }
+            })*
+        }
+    };
+}
+
+calls! {
+    /// The zone that it is for.
+    zone() -> Zone;
+
+    /// All hosts.
+    hosts() -> Vec<HostRow>;
+    /// The host of this name.
+    host(name: &str) -> Option<HostRow>;
+    /// Registers a host, or changes the one of this name, and answers what stands there now. Its number and the time of its
+    /// registration stay; another number than it has, or one that another host has, is a [`StoreError::Conflict`]. Without a number it
+    /// gets the next one that nobody has and that was never given out.
+    put_host(host: &NewHost) -> HostRow;
+    /// Removes a host with its interfaces and with its rows of tunnels, from it and to it. A host with NICs is [`StoreError::InUse`].
+    delete_host(name: &str) -> bool;
+
+    /// All endpoints (`ovs_tunnel_interface`), without the lock row.
+    interfaces() -> Vec<InterfaceRow>;
+    /// Adds the endpoint of a host and label or changes it; doubles, which the table allows, go.
+    put_interface(interface: &NewInterface) -> InterfaceRow;
+    /// Removes a host's endpoints and answers how many there were.
+    delete_interfaces(host: HostNumber) -> u64;
+
+    /// All rows of a network (`ovs_tunnel_network`), by `from` and `to`, without the lock row. A mesh of n hosts has n·(n-1) of them: for a big
+    /// one ask host by host.
+    tunnel_rows(network: NetworkNumber) -> Vec<TunnelRow>;
+    /// The rows of a network that start at a host, by `to`.
+    tunnel_rows_from(network: NetworkNumber, from: HostNumber) -> Vec<TunnelRow>;
+    /// Makes the rows of a network that start at a host exactly these, in any order; others of them go. Unchanged rows keep their ids.
+    set_tunnel_rows(network: NetworkNumber, from: HostNumber, rows: &[TunnelRow]) -> ();
+    /// Removes all rows of a network and answers how many there were.
+    delete_tunnel_rows(network: NetworkNumber) -> u64;
+
+    /// All physical networks.
+    physical_networks() -> Vec<PhysicalNetworkRow>;
+    /// Adds a physical network, or changes the one of this name.
+    put_physical_network(network: &NewPhysicalNetwork) -> ();
+    /// Removes a physical network. One with networks is [`StoreError::InUse`].
+    delete_physical_network(name: &str) -> bool;
+
+    /// All networks.
+    networks() -> Vec<NetworkRow>;
+    /// The network of this name.
+    network(name: &str) -> Option<NetworkRow>;
+    /// Adds a network, or changes the one of this name, and answers what stands there now; numbers as with [`Store::put_host`]. Another
+    /// physical network than it has, or a key that another network has, is a [`StoreError::Conflict`].
+    put_network(network: &NewNetwork) -> NetworkRow;
+    /// Removes a network with its rows of tunnels. One with NICs is [`StoreError::InUse`].
+    delete_network(name: &str) -> bool;
+
+    /// A network's NICs.
+    nics(network: NetworkNumber) -> Vec<NicRow>;
+    /// The NICs on a host or moving to it, by network and id.
+    nics_on(host: HostNumber) -> Vec<NicRow>;
+    /// Adds a NIC, or changes the one of this id; its network and hosts must be there.
+    put_nic(nic: &NicRow) -> ();
+    /// Removes a NIC.
+    delete_nic(network: NetworkNumber, id: &str) -> bool;
+
+    /// All keys that are not free.
+    keys() -> Vec<KeyRow>;
+    /// Records what a key is used for; a second allocated key of a network is a [`StoreError::Conflict`].
+    put_key(key: &KeyRow) -> ();
+    /// Makes a key free.
+    delete_key(key: GreKey) -> bool;
+
+    /// Who leads or led, if anybody ever did.
+    lease() -> Option<LeaseRow>;
+    /// Takes the lease or renews it for so many milliseconds, unless another leader has it still, and answers who has it now. A new leader, and
+    /// one whose lease had run out, gets a new epoch, above `at_least` too.
+    take_lease(leader: &str, milliseconds: u32, at_least: u64) -> LeaseRow;
+    /// Ends the lease of this leader at once; answers whether it had it.
+    release_lease(leader: &str) -> bool;
+
+    /// Adds events, all or none, and answers their ids, which ascend.
+    append_events(events: &[NewEvent]) -> Vec<u64>;
+    /// The newest events that are asked for, at most `limit` and at most [`PAGE_MAX`]; with a cursor those older than it.
+    events(filter: &EventFilter, cursor: Option<u64>, limit: u32) -> EventPage;
+    /// Removes events that are older than this, in milliseconds since 1970, and answers how many there were.
+    purge_events(older_than: i64) -> u64;
+
+    /// All settings.
+    settings() -> Vec<(String, String)>;
+    /// A setting.
+    setting(name: &str) -> Option<String>;
+    /// Sets a setting, at most 65535 characters, or removes it.
+    set_setting(name: &str, value: Option<&str>) -> ();
+}
+
+impl Store {
+    /// Adds one event and answers its id.
+    pub async fn append_event(&self, event: NewEvent) -> Result<u64> {
+        let ids = self.append_events(&[event]).await?;
+        ids.first().copied().ok_or_else(|| StoreError::Corrupt { reason: "an event was added without an id".into() })
+    }
+}

@@ -1,0 +1,133 @@
+//! The database in memory: for tests, and for the simulated zone, whose clock stands still.
+//!
+//! What it does: all that a database does, to the letter of [`crate::Store`]. What it must not do: outlive its process; wait.
+
+mod act;
+mod inventory;
+mod tunnels;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ovstunnel_types::{GreKey, HostNumber, NetworkNumber};
+
+use crate::rows::Text;
+use crate::{
+    EventFilter, EventPage, EventRow, HostRow, InterfaceRow, KeyRow, LeaseRow, NetworkRow, NewEvent, NicRow, PAGE_MAX,
+    PhysicalNetworkRow, Result, StoreError, TunnelRow, Zone,
+};
+
+pub(crate) const SETTING: Text =
+    Text { field: "setting.value", rule: "must have at most 65535 characters, none of control", max: 65535 };
+
+/// Milliseconds since 1970 by the system's clock.
+pub(crate) fn system_clock() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A database in memory.
+pub struct MemoryStore {
+    zone: Zone,
+    clock: Box<dyn Fn() -> i64 + Send + Sync>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    away: Option<String>,
+    hosts: BTreeMap<HostNumber, HostRow>,
+    last_host: u64,
+    interfaces: BTreeMap<u64, InterfaceRow>,
+    last_interface: u64,
+    tunnels: BTreeMap<(NetworkNumber, HostNumber, HostNumber), TunnelRow>,
+    physical_networks: BTreeMap<String, PhysicalNetworkRow>,
+    networks: BTreeMap<NetworkNumber, NetworkRow>,
+    last_network: u64,
+    nics: BTreeMap<(NetworkNumber, String), NicRow>,
+    keys: BTreeMap<GreKey, KeyRow>,
+    lease: Option<LeaseRow>,
+    events: BTreeMap<u64, NewEvent>,
+    last_event: u64,
+    settings: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").field("zone", &self.zone).finish_non_exhaustive()
+    }
+}
+
+impl MemoryStore {
+    /// An empty one; `clock` tells milliseconds since 1970, for leases.
+    pub fn new(zone: Zone, clock: impl Fn() -> i64 + Send + Sync + 'static) -> MemoryStore {
+        MemoryStore { zone, clock: Box::new(clock), state: Mutex::default() }
+    }
+
+    /// From now on each call is [`StoreError::Unavailable`] for this reason; without one all is well again.
+    pub fn set_away(&self, reason: Option<&str>) {
+        self.lock().away = reason.map(str::to_owned);
+    }
+
+    /// A change never leaves the state half-made: it is checked first. So a panic of another thread does no harm.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> Result<MutexGuard<'_, State>> {
+        let state = self.lock();
+        match &state.away {
+            Some(reason) => Err(StoreError::Unavailable { reason: reason.clone() }),
+            None => Ok(state),
+        }
+    }
+
+    pub(crate) fn zone(&self) -> Result<Zone> {
+        self.state().map(|_| self.zone.clone())
+    }
+
+    pub(crate) fn append_events(&self, events: &[NewEvent]) -> Result<Vec<u64>> {
+        events.iter().try_for_each(NewEvent::check)?;
+        let mut state = self.state()?;
+        let first = state.last_event + 1;
+        state.last_event += events.len() as u64;
+        state.events.extend((first..).zip(events.iter().cloned()));
+        Ok((first..=state.last_event).collect())
+    }
+
+    pub(crate) fn events(&self, filter: &EventFilter, cursor: Option<u64>, limit: u32) -> Result<EventPage> {
+        let state = self.state()?;
+        let limit = limit.clamp(1, PAGE_MAX) as usize;
+        let older = state.events.range(..cursor.unwrap_or(u64::MAX)).rev().filter(|(_, event)| filter.matches(event));
+        let rows = older.take(limit + 1).map(|(id, event)| EventRow { id: *id, event: event.clone() });
+        Ok(EventPage::cut(rows.collect(), limit))
+    }
+
+    pub(crate) fn purge_events(&self, older_than: i64) -> Result<u64> {
+        let mut state = self.state()?;
+        let before = state.events.len();
+        state.events.retain(|_, event| event.at >= older_than);
+        Ok((before - state.events.len()) as u64)
+    }
+
+    pub(crate) fn settings(&self) -> Result<Vec<(String, String)>> {
+        Ok(self.state()?.settings.clone().into_iter().collect())
+    }
+
+    pub(crate) fn setting(&self, name: &str) -> Result<Option<String>> {
+        Ok(self.state()?.settings.get(name).cloned())
+    }
+
+    pub(crate) fn set_setting(&self, name: &str, value: Option<&str>) -> Result<()> {
+        crate::rows::keyed("setting.name", name)?;
+        SETTING.check_some(value)?;
+        let mut state = self.state()?;
+        match value {
+            Some(value) => state.settings.insert(name.to_owned(), value.to_owned()),
+            None => state.settings.remove(name),
+        };
+        Ok(())
+    }
+}
