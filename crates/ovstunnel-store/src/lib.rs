@@ -8,6 +8,7 @@
 mod error;
 mod memory;
 mod rows;
+mod sql;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ pub use rows::{
     NetworkRow, NewEvent, NewHost, NewInterface, NewNetwork, NewPhysicalNetwork, NicRow, PAGE_MAX, PhysicalNetworkRow,
     RowState, StateWords, TunnelRow, Zone,
 };
+pub use sql::{OpenOptions, SqlStore};
 
 use ovstunnel_types::{GreKey, HostNumber, NetworkNumber};
 
@@ -28,11 +30,28 @@ use ovstunnel_types::{GreKey, HostNumber, NetworkNumber};
 /// it is removed: then the answer is whether it was there.
 #[derive(Clone, Debug)]
 pub enum Store {
+    /// Of an engine.
+    Sql(Arc<SqlStore>),
     /// In memory.
     Memory(Arc<MemoryStore>),
 }
 
 impl Store {
+    /// Opens the database at this address, for the zone of this name: `sqlite:///PATH`, and with the crate's features
+    /// `mysql://…` and `postgres://…`. It is made if it is not there, and brought to this program's schema; one of a newer program
+    /// ([`StoreError::Newer`]), of another zone ([`StoreError::OtherZone`]) or in use by another manager ([`StoreError::Locked`], SQLite) is
+    /// refused and not changed.
+    pub async fn open(url: &str, zone: &str, options: OpenOptions) -> Result<Store> {
+        SqlStore::open(url, zone, options).await.map(|store| Store::Sql(Arc::new(store)))
+    }
+
+    /// Closes all connections once what runs has ended. The file of SQLite is free for others when the last clone is dropped.
+    pub async fn close(&self) {
+        if let Store::Sql(store) = self {
+            store.close().await;
+        }
+    }
+
     /// An empty database in memory, for a zone of this name.
     pub fn memory(zone: &str) -> Store {
         let zone = Zone { name: zone.to_owned(), uuid: uuid::Uuid::new_v4() };
@@ -53,6 +72,7 @@ macro_rules! calls {
             $($(#[$doc])*
             pub async fn $name(&self, $($arg: $type),*) -> Result<$answer> {
                 match self {
+                    Store::Sql(store) => store.$name($($arg),*).await,
                     Store::Memory(store) => store.$name($($arg),*),
                 }
             })*
@@ -144,7 +164,7 @@ calls! {
     settings() -> Vec<(String, String)>;
     /// A setting.
     setting(name: &str) -> Option<String>;
-    /// Sets a setting, at most 65535 characters, or removes it.
+    /// Sets a setting, at most 16383 characters, or removes it.
     set_setting(name: &str, value: Option<&str>) -> ();
 }
 

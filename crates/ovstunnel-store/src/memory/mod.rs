@@ -13,14 +13,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ovstunnel_types::{GreKey, HostNumber, NetworkNumber};
 
-use crate::rows::Text;
+use crate::rows::{SETTING, keyed};
 use crate::{
     EventFilter, EventPage, EventRow, HostRow, InterfaceRow, KeyRow, LeaseRow, NetworkRow, NewEvent, NicRow, PAGE_MAX,
     PhysicalNetworkRow, Result, StoreError, TunnelRow, Zone,
 };
-
-pub(crate) const SETTING: Text =
-    Text { field: "setting.value", rule: "must have at most 65535 characters, none of control", max: 65535 };
 
 /// Milliseconds since 1970 by the system's clock.
 pub(crate) fn system_clock() -> i64 {
@@ -121,7 +118,7 @@ impl MemoryStore {
     }
 
     pub(crate) fn set_setting(&self, name: &str, value: Option<&str>) -> Result<()> {
-        crate::rows::keyed("setting.name", name)?;
+        keyed("setting.name", name)?;
         SETTING.check_some(value)?;
         let mut state = self.state()?;
         match value {

@@ -19,6 +19,10 @@ pub(crate) struct Text {
 pub(crate) const NAME: usize = 63;
 const NAME_RULE: &str = "must have 1 to 63 characters: letters, digits, '.', '_', '-', and not be '.' or '..'";
 
+/// The value of a setting.
+pub(crate) const SETTING: Text =
+    Text { field: "setting.value", rule: "must have at most 16383 characters, none of control", max: 16383 };
+
 impl Text {
     /// Checks one text: no control characters (PostgreSQL takes no NUL), not longer than the column.
     pub(crate) fn check(self, text: &str) -> Result<()> {

@@ -32,9 +32,9 @@ pub struct NewEvent {
     pub actor: Option<String>,
     /// Id of the request that it was asked for by; at most 128 characters.
     pub request_id: Option<String>,
-    /// What was there before, as JSON; at most 65535 characters.
+    /// What was there before, as JSON; at most 16383 characters.
     pub before: Option<String>,
-    /// What was there after, as JSON; at most 65535 characters.
+    /// What was there after, as JSON; at most 16383 characters.
     pub after: Option<String>,
     /// The sentence for people; at most 4096 characters.
     pub text: String,
@@ -48,7 +48,7 @@ const ACTOR: Text = Text { field: "event.actor", rule: "must have at most 255 ch
 const REQUEST: Text =
     Text { field: "event.request_id", rule: "must have at most 128 characters, none of control", max: 128 };
 const JSON: Text =
-    Text { field: "event.before or after", rule: "must have at most 65535 characters, none of control", max: 65535 };
+    Text { field: "event.before or after", rule: "must have at most 16383 characters, none of control", max: 16383 };
 const TEXT: Text = Text { field: "event.text", rule: "must have at most 4096 characters, none of control", max: 4096 };
 
 impl NewEvent {

@@ -1,0 +1,221 @@
+//! NICs, keys and the lease, in SQL.
+//!
+//! What it does: their calls. What it must not do: allocate a key; decide who should lead.
+
+use std::collections::BTreeMap;
+
+use ovstunnel_types::{GreKey, HostNumber, NetworkNumber};
+use sea_query::{Condition, Expr, ExprTrait, LockType, Order, Query, SelectStatement};
+
+use super::SqlStore;
+use super::engine::{Kind, Row, Tx};
+use super::schema::{KEY, KEY_HOST, LEASE, NIC};
+use super::statements::{Fields, Int, ROWS, insert, update};
+use crate::{KeyRow, KeyState, LeaseRow, NicRow, Result, StoreError};
+
+fn select_nics() -> SelectStatement {
+    let columns = ["network", "id", "vm", "mac", "ip", "host", "moving_to"];
+    Query::select().columns(columns).from(NIC).to_owned()
+}
+
+pub(crate) fn nics_of(network: NetworkNumber) -> SelectStatement {
+    select_nics().and_where(Expr::col("network").eq(network.int())).to_owned()
+}
+
+pub(crate) fn nics_on(host: HostNumber) -> SelectStatement {
+    let its = |column: &'static str| Expr::col(column).eq(host.int());
+    select_nics().cond_where(Condition::any().add(its("host")).add(its("moving_to"))).to_owned()
+}
+
+pub(crate) fn nic_row(row: Row<'_>) -> Result<NicRow> {
+    Ok(NicRow {
+        network: row.number("network")?,
+        id: row.text("id")?,
+        vm: row.maybe_text("vm")?,
+        mac: row.maybe_parsed("mac")?,
+        ip: row.maybe_parsed("ip")?,
+        host: row.number("host")?,
+        moving_to: row.maybe_number("moving_to")?,
+    })
+}
+
+fn nic_fields(nic: &NicRow) -> Fields {
+    vec![
+        ("network", nic.network.int().into()),
+        ("id", nic.id.clone().into()),
+        ("vm", nic.vm.clone().into()),
+        ("mac", nic.mac.map(|mac| mac.to_string()).into()),
+        ("ip", nic.ip.map(|ip| ip.to_string()).into()),
+        ("host", nic.host.int().into()),
+        ("moving_to", nic.moving_to.map(Int::int).into()),
+    ]
+}
+
+/// Engines differ in the order of texts.
+fn in_order(mut nics: Vec<NicRow>) -> Vec<NicRow> {
+    nics.sort_by(|one, other| (one.network, &one.id).cmp(&(other.network, &other.id)));
+    nics
+}
+
+fn select_lease() -> SelectStatement {
+    Query::select().columns(["leader", "epoch", "until"]).from(LEASE).and_where(Expr::col("id").eq(1i64)).to_owned()
+}
+
+fn lease_row(row: Row<'_>) -> Result<LeaseRow> {
+    Ok(LeaseRow { leader: row.text("leader")?, epoch: row.count("epoch")?, until: row.int("until")? })
+}
+
+/// Milliseconds since 1970 by the database's clock: the one that all managers share.
+fn now(kind: Kind) -> SelectStatement {
+    let now = match kind {
+        Kind::Sqlite => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+        #[cfg(feature = "mysql")]
+        Kind::MySql => "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
+        #[cfg(feature = "postgres")]
+        Kind::Postgres => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+    };
+    Query::select().expr_as(Expr::cust(now), "now").to_owned()
+}
+
+impl Tx {
+    /// Time and lease; nobody else takes the lease until this transaction ends.
+    async fn lease(&mut self) -> Result<(i64, Option<LeaseRow>)> {
+        let row = self.first(select_lease().lock(LockType::Update), lease_row).await?;
+        let now = self.first(&now(self.kind()), |row| row.int("now")).await?;
+        let now = now.ok_or_else(|| StoreError::corrupt(LEASE, "now", "nothing"))?;
+        Ok((now, row.filter(|lease| lease.epoch > 0)))
+    }
+
+    async fn write_lease(&mut self, lease: &LeaseRow) -> Result<()> {
+        let leader = lease.leader.as_str().into();
+        let fields = vec![("leader", leader), ("epoch", lease.epoch.int().into()), ("until", lease.until.into())];
+        self.update(update(LEASE, fields).and_where(Expr::col("id").eq(1i64))).await.map(|_| ())
+    }
+
+    async fn delete_key(&mut self, key: GreKey) -> Result<bool> {
+        let of = |table| Query::delete().from_table(table).and_where(Expr::col("key").eq(key.int())).to_owned();
+        self.delete(&of(KEY_HOST)).await?;
+        Ok(self.delete(&of(KEY)).await? > 0)
+    }
+}
+
+impl SqlStore {
+    pub(crate) async fn nics(&self, network: NetworkNumber) -> Result<Vec<NicRow>> {
+        Ok(in_order(self.read().await?.all(&nics_of(network), nic_row).await?))
+    }
+
+    pub(crate) async fn nics_on(&self, host: HostNumber) -> Result<Vec<NicRow>> {
+        Ok(in_order(self.read().await?.all(&nics_on(host), nic_row).await?))
+    }
+
+    pub(crate) async fn put_nic(&self, nic: &NicRow) -> Result<()> {
+        nic.check()?;
+        let mut change = self.change().await?;
+        if !change.tx.has_network(nic.network).await? {
+            return Err(StoreError::not_found("network", nic.network));
+        }
+        for host in std::iter::once(nic.host).chain(nic.moving_to) {
+            if !change.tx.has_host(host).await? {
+                return Err(StoreError::not_found("host", host));
+            }
+        }
+        let its = || Expr::col("id").eq(nic.id.as_str());
+        let known = change.tx.first(nics_of(nic.network).and_where(its()), nic_row).await?;
+        if known.is_some() {
+            let mut statement = update(NIC, nic_fields(nic));
+            statement.and_where(Expr::col("network").eq(nic.network.int())).and_where(its());
+            change.tx.update(&statement).await?;
+        } else {
+            change.tx.insert(&insert(NIC, vec![nic_fields(nic)])?).await?;
+        }
+        change.commit().await
+    }
+
+    pub(crate) async fn delete_nic(&self, network: NetworkNumber, id: &str) -> Result<bool> {
+        let mut change = self.change().await?;
+        let mut statement = Query::delete();
+        statement.from_table(NIC).and_where(Expr::col("network").eq(network.int())).and_where(Expr::col("id").eq(id));
+        let gone = change.tx.delete(&statement).await? > 0;
+        change.commit().await?;
+        Ok(gone)
+    }
+
+    pub(crate) async fn keys(&self) -> Result<Vec<KeyRow>> {
+        let mut keys = Query::select();
+        keys.columns(["key", "state", "network", "since"]).from(KEY).order_by("key", Order::Asc);
+        let mut hosts = Query::select();
+        hosts.columns(["key", "host"]).from(KEY_HOST).order_by("key", Order::Asc).order_by("host", Order::Asc);
+        let mut tx = self.read().await?;
+        let mut of: BTreeMap<GreKey, Vec<HostNumber>> = BTreeMap::new();
+        let keys = tx.all(&keys, |row| {
+            let (key, state, network) = (row.key("key")?, row.parsed("state")?, row.maybe_number("network")?);
+            Ok(KeyRow { key, state, network, since: row.int("since")?, hosts: vec![] })
+        });
+        let mut keys = keys.await?;
+        for (key, host) in tx.all(&hosts, |row| Ok((row.key("key")?, row.number("host")?))).await? {
+            of.entry(key).or_default().push(host);
+        }
+        for key in &mut keys {
+            key.hosts = of.remove(&key.key).unwrap_or_default();
+        }
+        Ok(keys)
+    }
+
+    pub(crate) async fn put_key(&self, key: &KeyRow) -> Result<()> {
+        let mut change = self.change().await?;
+        if let (KeyState::Allocated, Some(network)) = (key.state, key.network) {
+            let mut others = Query::select();
+            others.column("key").from(KEY).and_where(Expr::col("network").eq(network.int()));
+            others.and_where(Expr::col("state").eq(key.state.as_str())).and_where(Expr::col("key").ne(key.key.int()));
+            if change.tx.first(&others, |_| Ok(())).await?.is_some() {
+                return Err(StoreError::conflict("key.network", network));
+            }
+        }
+        change.tx.delete_key(key.key).await?;
+        let number = || key.key.int().into();
+        let row = vec![
+            ("key", number()),
+            ("state", key.state.as_str().into()),
+            ("network", key.network.map(Int::int).into()),
+            ("since", key.since.into()),
+        ];
+        change.tx.insert(&insert(KEY, vec![row])?).await?;
+        let hosts = key.sorted().hosts;
+        for some in hosts.chunks(ROWS) {
+            let rows = some.iter().map(|host| vec![("key", number()), ("host", host.int().into())]);
+            change.tx.insert(&insert(KEY_HOST, rows.collect())?).await?;
+        }
+        change.commit().await
+    }
+
+    pub(crate) async fn delete_key(&self, key: GreKey) -> Result<bool> {
+        let mut change = self.change().await?;
+        let gone = change.tx.delete_key(key).await?;
+        change.commit().await?;
+        Ok(gone)
+    }
+
+    pub(crate) async fn lease(&self) -> Result<Option<LeaseRow>> {
+        let lease = self.read().await?.first(&select_lease(), lease_row).await?;
+        Ok(lease.filter(|lease| lease.epoch > 0))
+    }
+
+    pub(crate) async fn take_lease(&self, leader: &str, milliseconds: u32, at_least: u64) -> Result<LeaseRow> {
+        crate::rows::keyed("lease.leader", leader)?;
+        let mut change = self.change().await?;
+        let (now, known) = change.tx.lease().await?;
+        let lease = LeaseRow::taken(known.as_ref(), leader, now, milliseconds, at_least)?;
+        change.tx.write_lease(&lease).await?;
+        change.commit().await?;
+        Ok(lease)
+    }
+
+    pub(crate) async fn release_lease(&self, leader: &str) -> Result<bool> {
+        let mut change = self.change().await?;
+        let (now, known) = change.tx.lease().await?;
+        let Some(known) = known.filter(|lease| lease.leader == leader && lease.until > now) else { return Ok(false) };
+        change.tx.write_lease(&LeaseRow { until: now, ..known }).await?;
+        change.commit().await?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,185 @@
+//! The database as one: SQLite, and with the crate's features MariaDB, MySQL and PostgreSQL.
+//!
+//! What it does: opens it (schema, zone) and runs what [`crate::Store`] says, each change in one transaction. What it must not do:
+//! hold a statement that one of the engines does not have.
+
+mod act;
+mod engine;
+mod events;
+mod failure;
+mod file;
+mod hosts;
+mod networks;
+mod schema;
+mod settings;
+mod statements;
+mod tunnels;
+
+use sea_query::{Expr, ExprTrait, LockType, Query};
+use tokio::sync::{Mutex, MutexGuard};
+use uuid::Uuid;
+
+use crate::rows::next_free;
+use crate::{Result, StateWords, StoreError, Zone};
+use engine::{Pool, Tx};
+use statements::{Int, insert, update};
+
+/// How a database is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Which words are written for a tunnel's state (`[database] states`).
+    pub states: StateWords,
+}
+
+/// A database of an engine.
+#[derive(Debug)]
+pub struct SqlStore {
+    pool: Pool,
+    zone: Zone,
+    words: StateWords,
+    /// One change at a time in this process: no engine then has to refuse one for another of our own.
+    writes: Mutex<()>,
+    /// The lock on SQLite's file, for as long as this lives.
+    _file: Option<file::Held>,
+}
+
+/// A transaction that changes something.
+struct Change<'a> {
+    tx: Tx,
+    _turn: MutexGuard<'a, ()>,
+}
+
+const URL_RULE: &str = "must be sqlite:///PATH, with the path from the root";
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+const SERVER_RULE: &str = "must be an address of a database that can be read";
+
+impl SqlStore {
+    /// Opens a database, makes it if it is not there, and brings it to this program's schema.
+    pub(crate) async fn open(url: &str, zone: &str, options: OpenOptions) -> Result<SqlStore> {
+        crate::rows::keyed("zone", zone)?;
+        let (pool, held) = connect(url).await?;
+        let zone = match begin(&pool, zone).await {
+            Ok(zone) => zone,
+            Err(error) => {
+                pool.close().await;
+                return Err(error);
+            }
+        };
+        Ok(SqlStore { pool, zone, words: options.states, writes: Mutex::default(), _file: held })
+    }
+
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    pub(crate) async fn zone(&self) -> Result<Zone> {
+        Ok(self.zone.clone())
+    }
+
+    async fn read(&self) -> Result<Tx> {
+        self.pool.read().await
+    }
+
+    async fn change(&self) -> Result<Change<'_>> {
+        let turn = self.writes.lock().await;
+        Ok(Change { tx: self.pool.write().await?, _turn: turn })
+    }
+}
+
+impl Change<'_> {
+    async fn commit(self) -> Result<()> {
+        self.tx.commit().await
+    }
+}
+
+async fn connect(url: &str) -> Result<(Pool, Option<file::Held>)> {
+    match url.split_once("://").map(|(scheme, _)| scheme) {
+        Some("sqlite") => {
+            let path = url.strip_prefix("sqlite://").filter(|path| path.starts_with('/') && !path.contains(['?', '#']));
+            let path = path.ok_or_else(|| StoreError::invalid("[database] url", URL_RULE, url))?;
+            let (pool, held) = file::open(std::path::Path::new(path)).await?;
+            Ok((Pool::Sqlite(pool), Some(held)))
+        }
+        #[cfg(feature = "mysql")]
+        Some("mysql" | "mariadb") => {
+            let options: sqlx::mysql::MySqlConnectOptions =
+                url.parse().map_err(|_| StoreError::invalid("[database] url", SERVER_RULE, "(not shown)"))?;
+            let options = options.charset("utf8mb4").collation("utf8mb4_bin");
+            let pool = sqlx::mysql::MySqlPoolOptions::new().max_connections(file::CONNECTIONS);
+            let pool = pool.acquire_timeout(file::PATIENCE).connect_with(options).await;
+            Ok((Pool::MySql(pool.map_err(failure::store_error)?), None))
+        }
+        #[cfg(feature = "postgres")]
+        Some("postgres" | "postgresql") => {
+            let options: sqlx::postgres::PgConnectOptions =
+                url.parse().map_err(|_| StoreError::invalid("[database] url", SERVER_RULE, "(not shown)"))?;
+            let pool = sqlx::postgres::PgPoolOptions::new().max_connections(file::CONNECTIONS);
+            let pool = pool.acquire_timeout(file::PATIENCE).connect_with(options).await;
+            Ok((Pool::Postgres(pool.map_err(failure::store_error)?), None))
+        }
+        // An address of a server may have a password in it.
+        Some(scheme) => Err(StoreError::invalid("[database] url", URL_RULE, &format!("{scheme}://…"))),
+        None => Err(StoreError::invalid("[database] url", URL_RULE, url)),
+    }
+}
+
+/// Schema and zone, in one transaction.
+async fn begin(pool: &Pool, zone: &str) -> Result<Zone> {
+    let mut tx = pool.write().await?;
+    schema::migrate(&mut tx, crate::memory::system_clock() / 1000).await?;
+    let known = Query::select().columns(["name", "uuid"]).from(schema::ZONE).to_owned();
+    let known = tx.first(&known, |row| Ok(Zone { name: row.text("name")?, uuid: row.parsed("uuid")? })).await?;
+    let known = match known {
+        Some(known) if known.name == zone => known,
+        Some(known) => return Err(StoreError::OtherZone { found: known.name, wanted: zone.to_owned() }),
+        None => {
+            let made = Zone { name: zone.to_owned(), uuid: Uuid::new_v4() };
+            let uuid = made.uuid.hyphenated().to_string();
+            let row = vec![("id", 1i64.into()), ("name", zone.into()), ("uuid", uuid.into())];
+            tx.insert(&insert(schema::ZONE, vec![row])?).await?;
+            made
+        }
+    };
+    tx.commit().await?;
+    Ok(known)
+}
+
+impl Tx {
+    /// The last number that was given out for a kind of thing; nobody else gives one out until this transaction ends.
+    async fn last_given(&mut self, name: &'static str) -> Result<Option<u64>> {
+        let mut last = Query::select();
+        last.column("last").from(schema::COUNTER).and_where(Expr::col("name").eq(name)).lock(LockType::Update);
+        self.first(&last, |row| row.count("last")).await
+    }
+
+    async fn set_last_given(&mut self, name: &'static str, known: Option<u64>, last: u64) -> Result<()> {
+        let last = ("last", last.int().into());
+        match known {
+            Some(_) => {
+                let statement = update(schema::COUNTER, vec![last]).and_where(Expr::col("name").eq(name)).to_owned();
+                self.update(&statement).await.map(|_| ())
+            }
+            None => self.insert(&insert(schema::COUNTER, vec![vec![("name", name.into()), last]])?).await.map(|_| ()),
+        }
+    }
+
+    /// So many numbers that follow each other; answers the first.
+    async fn give(&mut self, name: &'static str, many: u64) -> Result<u64> {
+        let known = self.last_given(name).await?;
+        let last = known.unwrap_or_default();
+        self.set_last_given(name, known, last + many).await?;
+        Ok(last + 1)
+    }
+
+    /// The next number that nobody of a table has.
+    async fn give_free(&mut self, name: &'static str, table: &'static str) -> Result<u64> {
+        let known = self.last_given(name).await?;
+        let last = known.unwrap_or_default();
+        let mut taken = Query::select();
+        taken.column("number").from(table).and_where(Expr::col("number").gt(last.int()));
+        taken.order_by("number", sea_query::Order::Asc);
+        let next = next_free(last, self.all(&taken, |row| row.count("number")).await?);
+        self.set_last_given(name, known, next).await?;
+        Ok(next)
+    }
+}

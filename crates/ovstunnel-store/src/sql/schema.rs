@@ -1,0 +1,266 @@
+//! The tables, and how a database gets them.
+//!
+//! What it does: names of tables; migrations, numbered from 1, each of which leads from one schema to the next and is never
+//! changed once it was released. What it must not do: read or write what stands in the tables, but the lock rows.
+
+use sea_query::{ColumnDef, Expr, ForeignKey, Func, Index, IndexCreateStatement, Query, Table, TableCreateStatement};
+
+use super::engine::{Kind, Tx};
+use super::failure::store_error;
+use super::statements::insert;
+use crate::{Result, StoreError};
+
+pub(crate) const SCHEMA: &str = "ovstunnel_schema";
+pub(crate) const ZONE: &str = "ovstunnel_zone";
+pub(crate) const COUNTER: &str = "ovstunnel_counter";
+pub(crate) const HOST: &str = "ovstunnel_host";
+pub(crate) const PHYSICAL_NETWORK: &str = "ovstunnel_physical_network";
+pub(crate) const NETWORK: &str = "ovstunnel_network";
+pub(crate) const NIC: &str = "ovstunnel_nic";
+pub(crate) const KEY: &str = "ovstunnel_key";
+pub(crate) const KEY_HOST: &str = "ovstunnel_key_host";
+pub(crate) const LEASE: &str = "ovstunnel_lease";
+pub(crate) const EVENT: &str = "ovstunnel_event";
+pub(crate) const SETTING: &str = "ovstunnel_setting";
+/// The specification's own.
+pub(crate) const INTERFACE: &str = "ovs_tunnel_interface";
+/// The specification's own.
+pub(crate) const TUNNEL: &str = "ovs_tunnel_network";
+
+/// The last migration that this program has.
+pub(crate) const KNOWN: u32 = 1;
+
+/// Brings a database to the schema that this program knows; one of a newer program is refused and not touched.
+pub(crate) async fn migrate(tx: &mut Tx, now: i64) -> Result<()> {
+    let mut table = Table::create();
+    table.table(SCHEMA).if_not_exists().col(int("number").primary_key()).col(int("applied").not_null());
+    define(tx, created(tx.kind(), &mut table)).await?;
+    let last = Query::select().expr_as(Func::max(Expr::col("number")), "last").from(SCHEMA).to_owned();
+    let found = tx.first(&last, |row| row.maybe_int("last")).await?.flatten().unwrap_or_default();
+    let found = u32::try_from(found).unwrap_or(u32::MAX);
+    if found > KNOWN {
+        return Err(StoreError::Newer { found, known: KNOWN });
+    }
+    if found < 1 {
+        first(tx).await?;
+        applied(tx, 1, now).await?;
+    }
+    Ok(())
+}
+
+async fn applied(tx: &mut Tx, number: u32, now: i64) -> Result<()> {
+    let row = vec![("number", i64::from(number).into()), ("applied", now.into())];
+    tx.insert(&insert(SCHEMA, vec![row])?).await.map(|_| ())
+}
+
+async fn first(tx: &mut Tx) -> Result<()> {
+    let kind = tx.kind();
+    let mut tables = vec![zone(), counter(), host(), physical_network(), network(), nic(), key(), key_host()];
+    tables.extend([lease(), event(), setting(), interface(), tunnel()]);
+    for table in &mut tables {
+        define(tx, created(kind, table.if_not_exists())).await?;
+    }
+    for index in indexes() {
+        define(tx, indexed(kind, &index)).await?;
+    }
+    let zero = || sea_query::Value::from(0i64);
+    let text = |text: &str| sea_query::Value::from(text);
+    let lease = vec![("id", 1i64.into()), ("leader", text("")), ("epoch", zero()), ("until", zero())];
+    tx.insert(&insert(LEASE, vec![lease])?).await?;
+    // CloudStack takes for granted that these are the first rows; each query of the mesh skips them.
+    let addresses = ["ip", "netmask", "mac"].map(|column| (column, text("0")));
+    let row = addresses.into_iter().chain([("host_id", zero()), ("label", text("lock"))]).collect();
+    tx.insert(&insert(INTERFACE, vec![row])?).await?;
+    let numbers = ["from", "to", "network_id", "key"].map(|column| (column, zero()));
+    let row = numbers.into_iter().chain([("port_name", text("lock")), ("state", text("SUCCESS"))]).collect();
+    tx.insert(&insert(TUNNEL, vec![row])?).await.map(|_| ())
+}
+
+/// MySQL ends its transaction at each of these; so they may be run again after they were interrupted.
+async fn define(tx: &mut Tx, sql: String) -> Result<()> {
+    match tx.define(sql).await {
+        #[cfg(feature = "mysql")]
+        Err(sqlx::Error::Database(said)) if is_double_index(said.as_ref()) => Ok(()),
+        done => done.map_err(store_error),
+    }
+}
+
+/// MySQL has no IF NOT EXISTS for an index: ER_DUP_KEYNAME.
+#[cfg(feature = "mysql")]
+fn is_double_index(said: &dyn sqlx::error::DatabaseError) -> bool {
+    said.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().is_some_and(|said| said.number() == 1061)
+}
+
+/// The statement that makes a table. On MySQL names differ by case and texts have all of Unicode, as with the others.
+fn created(kind: Kind, table: &mut TableCreateStatement) -> String {
+    match kind {
+        Kind::Sqlite => table.to_string(sea_query::SqliteQueryBuilder),
+        #[cfg(feature = "mysql")]
+        Kind::MySql => table
+            .engine("InnoDB")
+            .character_set("utf8mb4")
+            .collate("utf8mb4_bin")
+            .to_string(sea_query::MysqlQueryBuilder),
+        #[cfg(feature = "postgres")]
+        Kind::Postgres => table.to_string(sea_query::PostgresQueryBuilder),
+    }
+}
+
+fn indexed(kind: Kind, index: &IndexCreateStatement) -> String {
+    match kind {
+        Kind::Sqlite => index.clone().if_not_exists().to_string(sea_query::SqliteQueryBuilder),
+        #[cfg(feature = "mysql")]
+        Kind::MySql => index.to_string(sea_query::MysqlQueryBuilder),
+        #[cfg(feature = "postgres")]
+        Kind::Postgres => index.clone().if_not_exists().to_string(sea_query::PostgresQueryBuilder),
+    }
+}
+
+fn int(name: &'static str) -> ColumnDef {
+    let mut column = ColumnDef::new(name);
+    column.big_integer();
+    column
+}
+
+fn text(name: &'static str, most: u32) -> ColumnDef {
+    let mut column = ColumnDef::new(name);
+    column.string_len(most);
+    column
+}
+
+fn long(name: &'static str) -> ColumnDef {
+    let mut column = ColumnDef::new(name);
+    column.text();
+    column
+}
+
+fn zone() -> TableCreateStatement {
+    let mut table = Table::create();
+    table.table(ZONE).col(int("id").primary_key()).col(text("name", 63).not_null()).col(text("uuid", 36).not_null());
+    table
+}
+
+/// Last numbers that were given out.
+fn counter() -> TableCreateStatement {
+    let mut table = Table::create();
+    table.table(COUNTER).col(text("name", 63).primary_key()).col(int("last").not_null());
+    table
+}
+
+fn host() -> TableCreateStatement {
+    let mut table = Table::create();
+    table.table(HOST).col(int("number").primary_key()).col(text("name", 63).not_null().unique_key());
+    table.col(text("api", 512).not_null()).col(text("rack", 63)).col(text("label", 45));
+    table.col(text("mode", 16).not_null()).col(int("registered").not_null());
+    table
+}
+
+fn physical_network() -> TableCreateStatement {
+    let mut table = Table::create();
+    table.table(PHYSICAL_NETWORK).col(text("name", 63).primary_key()).col(text("isolation", 16).not_null());
+    table.col(long("vnet").not_null()).col(text("label", 45)).col(text("label_xen", 45)).col(text("label_kvm", 45));
+    table
+}
+
+fn network() -> TableCreateStatement {
+    let mut table = Table::create();
+    table.table(NETWORK).col(int("number").primary_key()).col(text("name", 63).not_null().unique_key());
+    table.col(text("physical_network", 63).not_null()).col(int("key").unique_key()).col(text("ipv6", 16));
+    table.col(int("mtu")).col(int("created").not_null());
+    let lies_on = ForeignKey::create().from(NETWORK, "physical_network").to(PHYSICAL_NETWORK, "name").to_owned();
+    table.foreign_key(&mut lies_on.to_owned());
+    table
+}
+
+fn nic() -> TableCreateStatement {
+    let mut table = Table::create();
+    table.table(NIC).col(int("network").not_null()).col(text("id", 63).not_null()).col(text("vm", 255));
+    table.col(text("mac", 18)).col(text("ip", 45)).col(int("host").not_null()).col(int("moving_to"));
+    table.primary_key(Index::create().col("network").col("id"));
+    for (column, to) in [("network", NETWORK), ("host", HOST), ("moving_to", HOST)] {
+        table.foreign_key(ForeignKey::create().from(NIC, column).to(to, "number"));
+    }
+    table
+}
+
+fn key() -> TableCreateStatement {
+    let mut table = Table::create();
+    table.table(KEY).col(int("key").primary_key()).col(text("state", 16).not_null());
+    table.col(int("network")).col(int("since").not_null());
+    table
+}
+
+/// Hosts that may have a key.
+fn key_host() -> TableCreateStatement {
+    let mut table = Table::create();
+    table.table(KEY_HOST).col(int("key").not_null()).col(int("host").not_null());
+    table.primary_key(Index::create().col("key").col("host"));
+    table.foreign_key(ForeignKey::create().from(KEY_HOST, "key").to(KEY, "key"));
+    table
+}
+
+fn lease() -> TableCreateStatement {
+    let mut table = Table::create();
+    table.table(LEASE).col(int("id").primary_key()).col(text("leader", 63).not_null());
+    table.col(int("epoch").not_null()).col(int("until").not_null());
+    table
+}
+
+fn event() -> TableCreateStatement {
+    let mut table = Table::create();
+    table.table(EVENT).col(int("id").primary_key()).col(int("at").not_null()).col(text("kind", 63).not_null());
+    table.col(text("host", 63)).col(text("network", 63)).col(text("actor", 255)).col(text("request_id", 128));
+    table.col(long("before")).col(long("after")).col(long("text").not_null());
+    table
+}
+
+fn setting() -> TableCreateStatement {
+    let mut table = Table::create();
+    table.table(SETTING).col(text("name", 63).primary_key()).col(long("value").not_null());
+    table
+}
+
+/// As CloudStack has it, column for column: all but the id may be NULL, and doubles are possible.
+fn interface() -> TableCreateStatement {
+    let mut table = Table::create();
+    table.table(INTERFACE).col(int("id").auto_increment().primary_key());
+    table.col(text("ip", 16)).col(text("netmask", 16)).col(text("mac", 18)).col(int("host_id")).col(text("label", 45));
+    table
+}
+
+/// As CloudStack has it since 4.9: the id is the primary key.
+fn tunnel() -> TableCreateStatement {
+    let number = |name: &'static str| ColumnDef::new(name).big_unsigned().to_owned();
+    let mut table = Table::create();
+    table.table(TUNNEL).col(number("id").auto_increment().primary_key());
+    for name in ["from", "to", "network_id"] {
+        table.col(number(name).not_null());
+    }
+    table.col(ColumnDef::new("key").unsigned().not_null()).col(text("port_name", 32));
+    table.col(text("state", 16).not_null().default("FAILED"));
+    table
+}
+
+fn indexes() -> Vec<IndexCreateStatement> {
+    let index = |name: &str, table: &'static str, columns: &[&'static str]| {
+        let mut index = Index::create();
+        index.name(name).table(table);
+        for column in columns {
+            index.col(*column);
+        }
+        index
+    };
+    let mut indexes = vec![index("i_to_from_network_id", TUNNEL, &["to", "from", "network_id"]).unique().to_owned()];
+    indexes.push(index("ovstunnel_i_network_from_to", TUNNEL, &["network_id", "from", "to"]));
+    indexes.push(index("ovstunnel_i_from", TUNNEL, &["from"]));
+    indexes.push(index("ovstunnel_i_interface_host", INTERFACE, &["host_id"]));
+    indexes.push(index("ovstunnel_i_network_physical", NETWORK, &["physical_network"]));
+    indexes.push(index("ovstunnel_i_nic_host", NIC, &["host"]));
+    indexes.push(index("ovstunnel_i_nic_moving_to", NIC, &["moving_to"]));
+    indexes.push(index("ovstunnel_i_key_network", KEY, &["network"]));
+    indexes.push(index("ovstunnel_i_event_at", EVENT, &["at"]));
+    for (name, column) in [("kind", "kind"), ("host", "host"), ("network", "network"), ("actor", "actor")] {
+        indexes.push(index(&format!("ovstunnel_i_event_{name}"), EVENT, &[column, "id"]));
+    }
+    indexes
+}

@@ -1,0 +1,195 @@
+//! The specification's two tables, in SQL.
+//!
+//! What it does: their calls, each of which skips the lock row. What it must not do: touch a lock row.
+
+use std::collections::BTreeMap;
+
+use ovstunnel_types::{HostNumber, NetworkNumber};
+use sea_query::{Expr, ExprTrait, Order, Query, SelectStatement};
+
+use super::SqlStore;
+use super::engine::{Row, Tx};
+use super::schema::{INTERFACE, TUNNEL};
+use super::statements::{Fields, Int, ROWS, insert, update};
+use crate::{InterfaceRow, NewInterface, Result, RowState, StateWords, TunnelRow};
+
+/// What stands in the table until a host has told a port's name.
+const NO_PORT: &str = "[]";
+
+/// All endpoints. A lock row has host 0, whatever its id: 1, or 5 where CloudStack was upgraded from 3.0.
+fn select_interfaces() -> SelectStatement {
+    let mut select = Query::select();
+    select.columns(["id", "ip", "netmask", "mac", "host_id", "label"]).from(INTERFACE);
+    select.and_where(Expr::col("host_id").ne(0i64)).order_by("id", Order::Asc);
+    select
+}
+
+fn interface_row(row: Row<'_>) -> Result<InterfaceRow> {
+    Ok(InterfaceRow {
+        id: row.count("id")?,
+        host: row.number("host_id")?,
+        label: row.text("label")?,
+        ip: row.parsed("ip")?,
+        netmask: row.parsed("netmask")?,
+        mac: row.maybe_parsed("mac")?,
+    })
+}
+
+fn interface_fields(interface: &NewInterface) -> Fields {
+    vec![
+        ("ip", interface.ip.to_string().into()),
+        ("netmask", interface.netmask.to_string().into()),
+        ("mac", interface.mac.map(|mac| mac.to_string()).into()),
+        ("host_id", interface.host.int().into()),
+        ("label", interface.label.clone().into()),
+    ]
+}
+
+/// The rows of a network; the lock row is of none.
+fn select_tunnels(network: NetworkNumber) -> SelectStatement {
+    let mut select = Query::select();
+    select.columns(["id", "from", "to", "network_id", "key", "port_name", "state"]).from(TUNNEL);
+    select.and_where(Expr::col("network_id").eq(network.int()));
+    select.order_by("from", Order::Asc).order_by("to", Order::Asc);
+    select
+}
+
+fn select_tunnels_from(network: NetworkNumber, from: HostNumber) -> SelectStatement {
+    select_tunnels(network).and_where(Expr::col("from").eq(from.int())).to_owned()
+}
+
+fn tunnel_row(row: &Row<'_>) -> Result<TunnelRow> {
+    Ok(TunnelRow {
+        network: row.number("network_id")?,
+        from: row.number("from")?,
+        to: row.number("to")?,
+        key: row.key("key")?,
+        port_name: row.maybe_text("port_name")?.filter(|name| !name.is_empty() && name != NO_PORT),
+        state: RowState::read(&row.text("state")?),
+    })
+}
+
+fn tunnel_fields(row: &TunnelRow, words: StateWords) -> Fields {
+    vec![
+        ("from", row.from.int().into()),
+        ("to", row.to.int().into()),
+        ("network_id", row.network.int().into()),
+        ("key", row.key.int().into()),
+        ("port_name", row.port_name.clone().unwrap_or_else(|| NO_PORT.to_owned()).into()),
+        ("state", row.state.word(words).into()),
+    ]
+}
+
+impl Tx {
+    async fn delete_tunnels(&mut self, ids: &[u64]) -> Result<()> {
+        for some in ids.chunks(ROWS) {
+            let ids = some.iter().map(|id| id.int());
+            let mut statement = Query::delete();
+            statement.from_table(TUNNEL).and_where(Expr::col("id").is_in(ids));
+            self.delete(&statement).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_tunnels(
+        &mut self,
+        known: Vec<(u64, TunnelRow)>,
+        wanted: &[TunnelRow],
+        words: StateWords,
+    ) -> Result<()> {
+        let mut missing: BTreeMap<HostNumber, &TunnelRow> = wanted.iter().map(|row| (row.to, row)).collect();
+        let mut superfluous = Vec::new();
+        let mut other = Vec::new();
+        for (id, row) in known {
+            match missing.remove(&row.to) {
+                Some(wanted) if *wanted == row => {}
+                Some(wanted) => other.push((id, wanted)),
+                None => superfluous.push(id),
+            }
+        }
+        self.delete_tunnels(&superfluous).await?;
+        for (id, row) in other {
+            let mut statement = update(TUNNEL, tunnel_fields(row, words));
+            self.update(statement.and_where(Expr::col("id").eq(id.int()))).await?;
+        }
+        let missing: Vec<Fields> = missing.into_values().map(|row| tunnel_fields(row, words)).collect();
+        for some in missing.chunks(ROWS) {
+            self.insert(&insert(TUNNEL, some.to_vec())?).await?;
+        }
+        Ok(())
+    }
+}
+
+impl SqlStore {
+    pub(crate) async fn interfaces(&self) -> Result<Vec<InterfaceRow>> {
+        self.read().await?.all(&select_interfaces(), interface_row).await
+    }
+
+    pub(crate) async fn put_interface(&self, interface: &NewInterface) -> Result<InterfaceRow> {
+        interface.check()?;
+        let its = |column: &'static str| match column {
+            "label" => Expr::col("label").eq(interface.label.as_str()),
+            _ => Expr::col("host_id").eq(interface.host.int()),
+        };
+        let mut same = select_interfaces();
+        same.and_where(its("host_id")).and_where(its("label"));
+        let mut change = self.change().await?;
+        let known = change.tx.all(&same, |row| row.count("id")).await?;
+        let fields = interface_fields(interface);
+        match known.first() {
+            Some(id) => {
+                let mut doubles = Query::delete();
+                doubles.from_table(INTERFACE).and_where(its("host_id")).and_where(its("label"));
+                change.tx.delete(doubles.and_where(Expr::col("id").ne(id.int()))).await?;
+                let mut statement = update(INTERFACE, fields);
+                change.tx.update(statement.and_where(Expr::col("id").eq(id.int()))).await?;
+            }
+            None => {
+                change.tx.insert(&insert(INTERFACE, vec![fields])?).await?;
+            }
+        }
+        let row = change.tx.first(&same, interface_row).await?;
+        change.commit().await?;
+        row.ok_or_else(|| crate::StoreError::corrupt(INTERFACE, "host_id", interface.host))
+    }
+
+    pub(crate) async fn delete_interfaces(&self, host: HostNumber) -> Result<u64> {
+        let mut change = self.change().await?;
+        let mut statement = Query::delete();
+        statement.from_table(INTERFACE).and_where(Expr::col("host_id").eq(host.int()));
+        let gone = change.tx.delete(&statement).await?;
+        change.commit().await?;
+        Ok(gone)
+    }
+
+    pub(crate) async fn tunnel_rows(&self, network: NetworkNumber) -> Result<Vec<TunnelRow>> {
+        self.read().await?.all(&select_tunnels(network), |row| tunnel_row(&row)).await
+    }
+
+    pub(crate) async fn tunnel_rows_from(&self, network: NetworkNumber, from: HostNumber) -> Result<Vec<TunnelRow>> {
+        self.read().await?.all(&select_tunnels_from(network, from), |row| tunnel_row(&row)).await
+    }
+
+    pub(crate) async fn set_tunnel_rows(
+        &self,
+        network: NetworkNumber,
+        from: HostNumber,
+        rows: &[TunnelRow],
+    ) -> Result<()> {
+        TunnelRow::check_all(network, from, rows)?;
+        let known = select_tunnels_from(network, from);
+        let mut change = self.change().await?;
+        let known = change.tx.all(&known, |row| Ok((row.count("id")?, tunnel_row(&row)?))).await?;
+        change.tx.set_tunnels(known, rows, self.words).await?;
+        change.commit().await
+    }
+
+    pub(crate) async fn delete_tunnel_rows(&self, network: NetworkNumber) -> Result<u64> {
+        let mut change = self.change().await?;
+        let mut statement = Query::delete();
+        statement.from_table(TUNNEL).and_where(Expr::col("network_id").eq(network.int()));
+        let gone = change.tx.delete(&statement).await?;
+        change.commit().await?;
+        Ok(gone)
+    }
+}
