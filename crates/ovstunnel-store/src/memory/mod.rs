@@ -60,7 +60,9 @@ impl fmt::Debug for MemoryStore {
 impl MemoryStore {
     /// An empty one; `clock` tells milliseconds since 1970, for leases.
     pub fn new(zone: Zone, clock: impl Fn() -> i64 + Send + Sync + 'static) -> MemoryStore {
-        MemoryStore { zone, clock: Box::new(clock), state: Mutex::default() }
+        // Number 1 is the lock row's, where there is one.
+        let state = State { last_interface: 1, ..State::default() };
+        MemoryStore { zone, clock: Box::new(clock), state: Mutex::new(state) }
     }
 
     /// From now on each call is [`StoreError::Unavailable`] for this reason; without one all is well again.

@@ -15,7 +15,7 @@ use crate::{KeyRow, KeyState, LeaseRow, NicRow, Result, StoreError};
 
 fn select_nics() -> SelectStatement {
     let columns = ["network", "id", "vm", "mac", "ip", "host", "moving_to"];
-    Query::select().columns(columns).from(NIC).to_owned()
+    Query::select().columns(columns).from(NIC).order_by("network", Order::Asc).order_by("id", Order::Asc).to_owned()
 }
 
 pub(crate) fn nics_of(network: NetworkNumber) -> SelectStatement {

@@ -56,7 +56,7 @@ async fn applied(tx: &mut Tx, number: u32, now: i64) -> Result<()> {
 async fn first(tx: &mut Tx) -> Result<()> {
     let kind = tx.kind();
     let mut tables = vec![zone(), counter(), host(), physical_network(), network(), nic(), key(), key_host()];
-    tables.extend([lease(), event(), setting(), interface(), tunnel()]);
+    tables.extend([lease(), event(), setting(), interface(), tunnel(kind)]);
     for table in &mut tables {
         define(tx, created(kind, table.if_not_exists())).await?;
     }
@@ -228,15 +228,24 @@ fn interface() -> TableCreateStatement {
     table
 }
 
-/// As CloudStack has it since 4.9: the id is the primary key.
-fn tunnel() -> TableCreateStatement {
-    let number = |name: &'static str| ColumnDef::new(name).big_unsigned().to_owned();
+/// As CloudStack has it since 4.9: the id is the primary key. Only MySQL has unsigned numbers, as CloudStack's tables there.
+fn tunnel(kind: Kind) -> TableCreateStatement {
+    let number = |name: &'static str| match kind {
+        #[cfg(feature = "mysql")]
+        Kind::MySql => ColumnDef::new(name).big_unsigned().to_owned(),
+        _ => int(name),
+    };
     let mut table = Table::create();
     table.table(TUNNEL).col(number("id").auto_increment().primary_key());
     for name in ["from", "to", "network_id"] {
         table.col(number(name).not_null());
     }
-    table.col(ColumnDef::new("key").unsigned().not_null()).col(text("port_name", 32));
+    let key = match kind {
+        #[cfg(feature = "mysql")]
+        Kind::MySql => ColumnDef::new("key").unsigned().to_owned(),
+        _ => int("key"),
+    };
+    table.col(key.to_owned().not_null()).col(text("port_name", 32));
     table.col(text("state", 16).not_null().default("FAILED"));
     table
 }

@@ -101,3 +101,7 @@ pub fn tunnels_of(network: u64, from: u64, to: impl IntoIterator<Item = u64>) ->
 pub fn interface_of(host: u64, last: u8) -> ovstunnel_store::NewInterface {
     tunnels::interface(host, "guest", last)
 }
+
+pub fn event_of(at: i64, kind: &str) -> ovstunnel_store::NewEvent {
+    ovstunnel_store::NewEvent { text: "x".repeat(300), ..events::event(at, kind, "h1") }
+}
