@@ -94,6 +94,10 @@ fn a_full_disk_is_told_and_loses_nothing() {
         };
         assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
         assert!(error.to_string().contains("make space where it lies, nothing has been lost"), "{error}");
+        for _ in 0..8 {
+            let error = store.append_events(&many).await.unwrap_err();
+            assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+        }
         assert_eq!(store.hosts().await.unwrap(), [kept]);
         let newest = store.events(&Default::default(), None, 1).await.unwrap().events;
         assert_eq!(newest.first().map_or(0, |row| row.id), added);

@@ -50,12 +50,12 @@ pub(crate) fn keyed(field: &'static str, name: &str) -> Result<()> {
 /// The first number above the last one that was given out that nobody has. `taken` ascends and is above `last`. A number that was
 /// given out is not given out again, as rows of it may be left anywhere.
 pub(crate) fn next_free(last: u64, taken: impl IntoIterator<Item = u64>) -> u64 {
-    let mut next = last + 1;
+    let mut next = last.saturating_add(1);
     for number in taken {
         if number != next {
             break;
         }
-        next += 1;
+        next = next.saturating_add(1);
     }
     next
 }

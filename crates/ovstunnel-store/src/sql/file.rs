@@ -9,8 +9,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -21,6 +21,9 @@ use crate::{Result, StoreError};
 pub(crate) const CONNECTIONS: u32 = 4;
 /// How long one waits for a connection, or for a program that looks at the file.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the journal may keep of the disk after a big change, in bytes.
+const JOURNAL: &str = "67108864";
 
 /// The lock on a file, until it is dropped or the process ends, however it ends.
 #[derive(Debug)]
@@ -78,8 +81,17 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, Held)> {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(PATIENCE)
         .foreign_keys(true)
+        .pragma("journal_size_limit", JOURNAL)
         .disable_statement_logging();
     let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(2 * PATIENCE);
+    // SQLite ends a transaction itself when the disk is full, which sqlx does not see: such a connection would refuse all that
+    // follows. The ping comes after a rollback that is under way.
+    let pool = pool.after_release(|connection, _| {
+        Box::pin(async move {
+            connection.ping().await?;
+            Ok(!connection.is_in_transaction())
+        })
+    });
     // Connections stay: each is a thread and a few prepared statements.
     let pool = pool.idle_timeout(None).max_lifetime(None).connect_with(options).await.map_err(store_error)?;
     match sound(&pool).await {

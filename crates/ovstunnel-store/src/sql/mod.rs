@@ -123,10 +123,13 @@ async fn connect(url: &str) -> Result<(Pool, Option<file::Held>)> {
     }
 }
 
-/// Schema and zone, in one transaction.
+/// Schema and zone: tables, then what stands in them.
 async fn begin(pool: &Pool, zone: &str) -> Result<Zone> {
     let mut tx = pool.write().await?;
-    schema::migrate(&mut tx, crate::memory::system_clock() / 1000).await?;
+    let found = schema::tables(&mut tx).await?;
+    tx.commit().await?;
+    let mut tx = pool.write().await?;
+    schema::fill(&mut tx, found, crate::memory::system_clock() / 1000).await?;
     let known = Query::select().columns(["name", "uuid"]).from(schema::ZONE).to_owned();
     let known = tx.first(&known, |row| Ok(Zone { name: row.text("name")?, uuid: row.parsed("uuid")? })).await?;
     let known = match known {
@@ -146,40 +149,33 @@ async fn begin(pool: &Pool, zone: &str) -> Result<Zone> {
 
 impl Tx {
     /// The last number that was given out for a kind of thing; nobody else gives one out until this transaction ends.
-    async fn last_given(&mut self, name: &'static str) -> Result<Option<u64>> {
+    async fn last_given(&mut self, name: &'static str) -> Result<u64> {
         let mut last = Query::select();
         last.column("last").from(schema::COUNTER).and_where(Expr::col("name").eq(name)).lock(LockType::Update);
-        self.first(&last, |row| row.count("last")).await
+        let last = self.first(&last, |row| row.count("last")).await?;
+        last.ok_or_else(|| StoreError::corrupt(schema::COUNTER, "name", format!("no {name}")))
     }
 
-    async fn set_last_given(&mut self, name: &'static str, known: Option<u64>, last: u64) -> Result<()> {
-        let last = ("last", last.int().into());
-        match known {
-            Some(_) => {
-                let statement = update(schema::COUNTER, vec![last]).and_where(Expr::col("name").eq(name)).to_owned();
-                self.update(&statement).await.map(|_| ())
-            }
-            None => self.insert(&insert(schema::COUNTER, vec![vec![("name", name.into()), last]])?).await.map(|_| ()),
-        }
+    async fn set_last_given(&mut self, name: &'static str, last: u64) -> Result<()> {
+        let mut statement = update(schema::COUNTER, vec![("last", last.int().into())]);
+        self.update(statement.and_where(Expr::col("name").eq(name))).await.map(|_| ())
     }
 
     /// So many numbers that follow each other; answers the first.
     async fn give(&mut self, name: &'static str, many: u64) -> Result<u64> {
-        let known = self.last_given(name).await?;
-        let last = known.unwrap_or_default();
-        self.set_last_given(name, known, last + many).await?;
-        Ok(last + 1)
+        let last = self.last_given(name).await?;
+        self.set_last_given(name, last.saturating_add(many)).await?;
+        Ok(last.saturating_add(1))
     }
 
     /// The next number that nobody of a table has.
     async fn give_free(&mut self, name: &'static str, table: &'static str) -> Result<u64> {
-        let known = self.last_given(name).await?;
-        let last = known.unwrap_or_default();
+        let last = self.last_given(name).await?;
         let mut taken = Query::select();
         taken.column("number").from(table).and_where(Expr::col("number").gt(last.int()));
         taken.order_by("number", sea_query::Order::Asc);
         let next = next_free(last, self.all(&taken, |row| row.count("number")).await?);
-        self.set_last_given(name, known, next).await?;
+        self.set_last_given(name, next).await?;
         Ok(next)
     }
 }

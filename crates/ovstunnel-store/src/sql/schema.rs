@@ -27,14 +27,20 @@ pub(crate) const INTERFACE: &str = "ovs_tunnel_interface";
 /// The specification's own.
 pub(crate) const TUNNEL: &str = "ovs_tunnel_network";
 
+/// What numbers are given out of.
+const COUNTERS: [&str; 3] = ["event", "host", "network"];
+
 /// The last migration that this program has.
 pub(crate) const KNOWN: u32 = 1;
 
-/// Brings a database to the schema that this program knows; one of a newer program is refused and not touched.
-pub(crate) async fn migrate(tx: &mut Tx, now: i64) -> Result<()> {
+/// Makes the tables that are missing and answers the last migration that was done as a whole; a database of a newer program is
+/// refused and not touched. MySQL ends its transaction at each statement that makes a table, so these may be repeated after
+/// they were interrupted, and what stands in the tables follows in a transaction of its own ([`fill`]).
+pub(crate) async fn tables(tx: &mut Tx) -> Result<u32> {
+    let kind = tx.kind();
     let mut table = Table::create();
     table.table(SCHEMA).if_not_exists().col(int("number").primary_key()).col(int("applied").not_null());
-    define(tx, created(tx.kind(), &mut table)).await?;
+    define(tx, created(kind, &mut table)).await?;
     let last = Query::select().expr_as(Func::max(Expr::col("number")), "last").from(SCHEMA).to_owned();
     let found = tx.first(&last, |row| row.maybe_int("last")).await?.flatten().unwrap_or_default();
     let found = u32::try_from(found).unwrap_or(u32::MAX);
@@ -42,29 +48,27 @@ pub(crate) async fn migrate(tx: &mut Tx, now: i64) -> Result<()> {
         return Err(StoreError::Newer { found, known: KNOWN });
     }
     if found < 1 {
-        first(tx).await?;
-        applied(tx, 1, now).await?;
+        let mut tables = vec![zone(), counter(), host(), physical_network(), network(), nic(), key(), key_host()];
+        tables.extend([lease(), event(), setting(), interface(), tunnel(kind)]);
+        for table in &mut tables {
+            define(tx, created(kind, table.if_not_exists())).await?;
+        }
+        for index in indexes() {
+            define(tx, indexed(kind, &index)).await?;
+        }
     }
-    Ok(())
+    Ok(found)
 }
 
-async fn applied(tx: &mut Tx, number: u32, now: i64) -> Result<()> {
-    let row = vec![("number", i64::from(number).into()), ("applied", now.into())];
-    tx.insert(&insert(SCHEMA, vec![row])?).await.map(|_| ())
-}
-
-async fn first(tx: &mut Tx) -> Result<()> {
-    let kind = tx.kind();
-    let mut tables = vec![zone(), counter(), host(), physical_network(), network(), nic(), key(), key_host()];
-    tables.extend([lease(), event(), setting(), interface(), tunnel(kind)]);
-    for table in &mut tables {
-        define(tx, created(kind, table.if_not_exists())).await?;
-    }
-    for index in indexes() {
-        define(tx, indexed(kind, &index)).await?;
+/// Writes the rows that a database begins with, for what it has not had yet, and notes which schema it has now.
+pub(crate) async fn fill(tx: &mut Tx, found: u32, now: i64) -> Result<()> {
+    if found >= 1 {
+        return Ok(());
     }
     let zero = || sea_query::Value::from(0i64);
     let text = |text: &str| sea_query::Value::from(text);
+    let counters = COUNTERS.map(|name| vec![("name", text(name)), ("last", zero())]);
+    tx.insert(&insert(COUNTER, counters.into())?).await?;
     let lease = vec![("id", 1i64.into()), ("leader", text("")), ("epoch", zero()), ("until", zero())];
     tx.insert(&insert(LEASE, vec![lease])?).await?;
     // CloudStack takes for granted that these are the first rows; each query of the mesh skips them.
@@ -73,10 +77,11 @@ async fn first(tx: &mut Tx) -> Result<()> {
     tx.insert(&insert(INTERFACE, vec![row])?).await?;
     let numbers = ["from", "to", "network_id", "key"].map(|column| (column, zero()));
     let row = numbers.into_iter().chain([("port_name", text("lock")), ("state", text("SUCCESS"))]).collect();
-    tx.insert(&insert(TUNNEL, vec![row])?).await.map(|_| ())
+    tx.insert(&insert(TUNNEL, vec![row])?).await?;
+    let done = vec![("number", i64::from(KNOWN).into()), ("applied", now.into())];
+    tx.insert(&insert(SCHEMA, vec![done])?).await.map(|_| ())
 }
 
-/// MySQL ends its transaction at each of these; so they may be run again after they were interrupted.
 async fn define(tx: &mut Tx, sql: String) -> Result<()> {
     match tx.define(sql).await {
         #[cfg(feature = "mysql")]
