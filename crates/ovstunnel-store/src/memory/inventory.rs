@@ -76,7 +76,7 @@ impl MemoryStore {
         }
         state.hosts.remove(&number);
         state.interfaces.retain(|_, interface| interface.host != number);
-        state.tunnels.retain(|(_, from, to), _| *from != number && *to != number);
+        state.tunnels.retain(|_, row| row.from != number && row.to != number);
         Ok(true)
     }
 
@@ -134,7 +134,7 @@ impl MemoryStore {
             return Err(StoreError::InUse { what: "network", name: name.to_owned(), by: nic.described() });
         }
         state.networks.remove(&number);
-        state.tunnels.retain(|(network, _, _), _| *network != number);
+        state.drop_tunnels(number, None);
         Ok(true)
     }
 }

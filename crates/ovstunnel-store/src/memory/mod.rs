@@ -39,7 +39,8 @@ struct State {
     last_host: u64,
     interfaces: BTreeMap<u64, InterfaceRow>,
     last_interface: u64,
-    tunnels: BTreeMap<(NetworkNumber, HostNumber, HostNumber), TunnelRow>,
+    /// By network, from, to.
+    tunnels: BTreeMap<(u64, u64, u64), TunnelRow>,
     physical_networks: BTreeMap<String, PhysicalNetworkRow>,
     networks: BTreeMap<NetworkNumber, NetworkRow>,
     last_network: u64,

@@ -2,9 +2,11 @@
 //!
 //! What it does: their calls. What it must not do: have lock rows, which nobody could lock here.
 
+use std::ops::RangeInclusive;
+
 use ovstunnel_types::{HostNumber, NetworkNumber};
 
-use super::MemoryStore;
+use super::{MemoryStore, State};
 use crate::{InterfaceRow, NewInterface, Result, TunnelRow};
 
 impl MemoryStore {
@@ -32,27 +34,38 @@ impl MemoryStore {
     }
 
     pub(crate) fn tunnel_rows(&self, network: NetworkNumber) -> Result<Vec<TunnelRow>> {
-        let state = self.state()?;
-        Ok(state.tunnels.values().filter(|row| row.network == network).cloned().collect())
+        Ok(self.state()?.tunnels.range(of(network, None)).map(|(_, row)| row.clone()).collect())
     }
 
     pub(crate) fn tunnel_rows_from(&self, network: NetworkNumber, from: HostNumber) -> Result<Vec<TunnelRow>> {
-        let state = self.state()?;
-        Ok(state.tunnels.values().filter(|row| row.network == network && row.from == from).cloned().collect())
+        Ok(self.state()?.tunnels.range(of(network, Some(from))).map(|(_, row)| row.clone()).collect())
     }
 
     pub(crate) fn set_tunnel_rows(&self, network: NetworkNumber, from: HostNumber, rows: &[TunnelRow]) -> Result<()> {
         TunnelRow::check_all(network, from, rows)?;
         let mut state = self.state()?;
-        state.tunnels.retain(|_, row| row.network != network || row.from != from);
-        state.tunnels.extend(rows.iter().map(|row| ((network, from, row.to), row.clone())));
+        state.drop_tunnels(network, Some(from));
+        state.tunnels.extend(rows.iter().map(|row| ((network.get(), from.get(), row.to.get()), row.clone())));
         Ok(())
     }
 
     pub(crate) fn delete_tunnel_rows(&self, network: NetworkNumber) -> Result<u64> {
-        let mut state = self.state()?;
-        let before = state.tunnels.len();
-        state.tunnels.retain(|_, row| row.network != network);
-        Ok((before - state.tunnels.len()) as u64)
+        Ok(self.state()?.drop_tunnels(network, None))
+    }
+}
+
+/// The rows of a network, or those of it that start at one host.
+fn of(network: NetworkNumber, from: Option<HostNumber>) -> RangeInclusive<(u64, u64, u64)> {
+    let network = network.get();
+    let (first, last) = from.map_or((0, u64::MAX), |from| (from.get(), from.get()));
+    (network, first, 0)..=(network, last, u64::MAX)
+}
+
+impl State {
+    /// Removes these rows and answers how many there were.
+    pub(super) fn drop_tunnels(&mut self, network: NetworkNumber, from: Option<HostNumber>) -> u64 {
+        let keys: Vec<_> = self.tunnels.range(of(network, from)).map(|(key, _)| *key).collect();
+        keys.iter().for_each(|key| drop(self.tunnels.remove(key)));
+        keys.len() as u64
     }
 }
