@@ -8,6 +8,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use tower_service::Service;
 use url::Url;
 
+use crate::refused::{Noted, Refused};
 use crate::transport::{Connecting, Stream, Transport};
 use crate::{ClientError, Identity, tls};
 
@@ -32,11 +33,15 @@ pub(crate) fn transport(url: &Url, identity: &Identity, timeout: Duration) -> Re
     tcp.set_tcp_user_timeout(Some(GONE_AFTER));
     let builder = HttpsConnectorBuilder::new().with_tls_config(tls::config(identity)?);
     let connector = builder.https_only().enable_http1().enable_http2().wrap_connector(tcp);
+    let refused = Refused::default();
+    let noting = refused.clone();
     let connect = move |to: Uri| -> Connecting {
         // Each connection gets a connector of its own: a call needs one that it may change.
-        let connecting = connector.clone().call(to);
-        Box::pin(async move { Ok(Box::new(connecting.await?) as Box<dyn Stream>) })
+        let (connecting, refused) = (connector.clone().call(to), noting.clone());
+        Box::pin(async move { Ok(Box::new(Noted { stream: connecting.await?, refused }) as Box<dyn Stream>) })
     };
     let shown = url.as_str().trim_end_matches('/');
-    Ok(Transport::new(connect, shown, shown.to_owned(), timeout))
+    let mut transport = Transport::new(connect, shown, shown.to_owned(), timeout);
+    transport.refused = refused;
+    Ok(transport)
 }

@@ -10,6 +10,8 @@ mod error;
 #[cfg(feature = "https")]
 mod https;
 #[cfg(feature = "https")]
+mod refused;
+#[cfg(feature = "https")]
 mod tls;
 mod transport;
 mod watch;

@@ -91,6 +91,9 @@ pub(crate) struct Transport {
     /// Where the daemon is, for a person.
     peer: String,
     timeout: Duration,
+    /// What TLS said where HTTP does not pass it on.
+    #[cfg(feature = "https")]
+    pub(crate) refused: crate::refused::Refused,
 }
 
 impl fmt::Debug for Transport {
@@ -109,7 +112,14 @@ impl Transport {
     ) -> Self {
         let connector = Connector { connect: Arc::new(connect), deadline: timeout.min(CONNECT_TIMEOUT) };
         let http = Http::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
-        Transport { http, base: base.trim_end_matches('/').to_owned(), peer, timeout }
+        Transport {
+            http,
+            base: base.trim_end_matches('/').to_owned(),
+            peer,
+            timeout,
+            #[cfg(feature = "https")]
+            refused: Default::default(),
+        }
     }
 
     /// To the Unix socket of a daemon on this host. The host of its requests is a word that nobody looks up.
@@ -178,6 +188,13 @@ impl Transport {
     }
 
     fn failed(&self, error: &(dyn std::error::Error + 'static), connecting: bool) -> ClientError {
-        ClientError::from_transport(error, connecting, &self.peer)
+        let sorted = ClientError::from_transport(error, connecting, &self.peer);
+        #[cfg(feature = "https")]
+        if matches!(sorted, ClientError::BrokenOff { .. })
+            && let Some(tls) = self.refused.take()
+        {
+            return ClientError::from_transport(&tls, connecting, &self.peer);
+        }
+        sorted
     }
 }

@@ -50,7 +50,9 @@ impl TlsDaemon {
             canned("GET /readyz", 200, ready),
             canned("GET /v1/bridges", 200, json!({"bridges": []})),
         ]);
-        let config = server_config(own, clients);
+        let mut config = server_config(own, clients);
+        // As the daemon does.
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let runtime = runtime();
         let tcp = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = tcp.local_addr().unwrap();

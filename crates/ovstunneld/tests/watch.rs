@@ -81,7 +81,8 @@ async fn who_comes_back_gets_exactly_what_it_has_missed() {
     let sim = Sim::new().await;
     sim.put("b1", mesh(7, [2])).await.expect(201);
     let (mut here, mut away) = (Watcher::new(&sim).await, Watcher::new(&sim).await);
-    (here.until_it_knows_all(&sim).await, away.until_it_knows_all(&sim).await);
+    here.until_it_knows_all(&sim).await;
+    away.until_it_knows_all(&sim).await;
     let Watcher { last, bridges, health, .. } = away;
     let mut missed = Vec::new();
     for change in 0..3 {
@@ -181,7 +182,8 @@ async fn one_who_does_not_read_is_cut_and_others_go_on() {
     let sim = Sim::new().await;
     sim.put("b1", json!({"key": 7, "host_id": 1})).await.expect(201);
     let (mut slow, mut quick) = (Watcher::new(&sim).await, Watcher::new(&sim).await);
-    (slow.event().await.unwrap(), quick.event().await.unwrap());
+    slow.event().await.unwrap();
+    quick.event().await.unwrap();
     let cut = async || sim.get("/metrics").await.body.as_str().unwrap().contains("ovstunnel_watchers_cut_total 1");
     for round in 0..30u32 {
         let members: Vec<_> = (2..1002).map(|n| member(n + round * 1000)).collect();

@@ -78,7 +78,9 @@ impl Script {
         let line = format!("{method} {}", uri.path());
         let before = {
             let mut asked = self.asked.lock().unwrap();
-            asked.push(Asked { line: format!("{method} {uri}"), body });
+            // By HTTP/2 a URI has the host, too.
+            let target = uri.path_and_query().map_or("", |target| target.as_str());
+            asked.push(Asked { line: format!("{method} {target}"), body });
             asked.iter().filter(|asked| asked.line.split('?').next() == Some(&line)).count() - 1
         };
         // Several answers to one line are given one after the other; the last one stays.

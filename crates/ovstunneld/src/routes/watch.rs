@@ -29,7 +29,7 @@ const DESCRIBED_IN: Duration = Duration::from_secs(20);
 /// host's), and every 2 seconds `ping`. The `id` of each is a position: a request whose header `Last-Event-ID` names one goes on after it,
 /// where every change since is still known; else it begins with a snapshot.
 #[utoipa::path(get, path = "/v1/watch", tag = "host",
-    params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was read")),
+    params(("Last-Event-ID" = Option<String>, Header, pattern = r"^[A-Za-z0-9]{1,64}-[0-9]{1,19}$", description = "The id of the last event that was read")),
     responses(
         (status = 200, description = "Events, without end; the data of the first is a `WatchSnapshot`", body = String, content_type = "text/event-stream"),
         (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
