@@ -119,6 +119,8 @@ pub enum Change {
         /// Its port.
         port: PortName,
     },
+    /// A change that the plugin calls for, and its word to be recorded on the bridge with it.
+    Claimed(Box<Change>, String),
 }
 
 impl fmt::Display for Change {
@@ -143,6 +145,7 @@ impl fmt::Display for Change {
             Change::CreateTunnel(CreateTunnel { bridge, from, to, remote_ip, .. }) => {
                 write!(f, "create tunnel on bridge {bridge}, host {from} to host {to} at {remote_ip}")
             }
+            Change::Claimed(change, _) => change.fmt(f),
             Change::DestroyTunnel { bridge, port } => write!(f, "destroy tunnel {port} of bridge {bridge}"),
         }
     }
@@ -223,6 +226,15 @@ impl Change {
                 bridge
             }
             Change::CreateTunnel(create) => &create.bridge,
+            Change::Claimed(change, _) => change.bridge(),
+        }
+    }
+
+    /// The same without the plugin's word.
+    pub fn unclaimed(&self) -> &Change {
+        match self {
+            Change::Claimed(change, _) => change.unclaimed(),
+            change => change,
         }
     }
 }

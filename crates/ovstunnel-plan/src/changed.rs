@@ -1,7 +1,7 @@
 //! What steps change, as it is told afterwards: each thing with what it was and what it is.
 //!
 //! What it does: looks up, before the steps are carried out, what they will replace. What it must not do: say whether they were
-//! carried out, or show the chunks of a VPC's record.
+//! carried out, or show the chunks of a VPC's record, or who has called last.
 
 use crate::{BridgeEdit, DesiredTunnel, ObservedBridge, ObservedPort, PortEdit, Step, View, ids};
 
@@ -49,7 +49,7 @@ impl Changed {
             }
             Step::EditBridge { edits, .. } => {
                 let there = view.bare_bridge(name).unwrap_or_default();
-                let edits = edits.iter().filter(|edit| !edits_chunk(edit)).map(|edit| of_bridge(edit, &there));
+                let edits = edits.iter().filter(|edit| !is_untold(edit)).map(|edit| of_bridge(edit, &there));
                 edits.map(|(what, before, after)| one(&what, name, before, after)).collect()
             }
             Step::EditTunnel { port, edits, .. } => {
@@ -84,9 +84,9 @@ fn leads(port: &ObservedPort) -> String {
     DesiredTunnel::from_record(port).map_or_else(|| "there".to_owned(), |tunnel| tunnel_leads(&tunnel))
 }
 
-/// A VPC's record is long, and told by its number.
-fn edits_chunk(edit: &BridgeEdit) -> bool {
-    matches!(edit, BridgeEdit::SetId(key, _) | BridgeEdit::DropId(key) if ids::is_chunk(key))
+/// A VPC's record is long, and told by its number; the plugin's last word changes nothing of a network.
+fn is_untold(edit: &BridgeEdit) -> bool {
+    matches!(edit, BridgeEdit::SetId(key, _) | BridgeEdit::DropId(key) if ids::is_chunk(key) || key == ids::CLAIM)
 }
 
 type Told = (String, Option<String>, Option<String>);

@@ -42,6 +42,8 @@ pub mod ids {
     pub const RELEASED: &str = "ovstunnel-released";
     /// Bridge: the port that may lead out of its network beside the tunnels.
     pub const UPLINK: &str = "ovstunnel-uplink";
+    /// Bridge: the last word of the plugin on whether this host has VMs of the network.
+    pub const CLAIM: &str = "ovstunnel-claim";
     /// Tunnel port: id of this host.
     pub const FROM: &str = "ovstunnel-from";
     /// Tunnel port: id of the host at the other end.
@@ -228,6 +230,8 @@ pub struct DesiredBridge {
     pub adopted: bool,
     /// The port that may lead out of its network beside the tunnels.
     pub uplink: Option<UplinkName>,
+    /// The last word of the plugin on whether this host has VMs of the network, as whoever took it wrote it.
+    pub claim: Option<String>,
     /// Its tunnels by port name.
     pub tunnels: BTreeMap<PortName, DesiredTunnel>,
 }
@@ -244,6 +248,7 @@ impl DesiredBridge {
             ipv6: if id(ids::IPV6) == Some("allow") { Ipv6Policy::Allow } else { Ipv6Policy::Drop },
             adopted: Self::recorded_as_adopted(bridge),
             uplink: id(ids::UPLINK).and_then(|text| text.parse().ok()),
+            claim: id(ids::CLAIM).map(str::to_owned),
             tunnels: Self::recorded_tunnels(bridge),
         })
     }
@@ -283,6 +288,7 @@ impl DesiredBridge {
             (ids::ADOPTED, self.adopted.then(|| "true".to_owned())),
             (ids::RELEASED, None),
             (ids::UPLINK, self.uplink.as_ref().map(UplinkName::to_string)),
+            (ids::CLAIM, self.claim.clone()),
             (ids::XS_NETWORK_UUID, network),
         ];
         let marks = marks.into_iter().map(|(key, value)| (key.to_owned(), value));

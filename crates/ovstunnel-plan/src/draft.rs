@@ -98,6 +98,7 @@ impl<'m> Draft<'m> {
     /// A tunnel is named by its port, so that a creation and a removal of one tunnel are never in one batch.
     pub fn footprint(&mut self, view: &dyn View, change: &Change) -> Footprint {
         match change {
+            Change::Claimed(change, _) => self.footprint(view, change),
             Change::SetupBridge(_)
             | Change::SetupVpc(_)
             | Change::UpdateVpc(_)
@@ -138,6 +139,12 @@ impl<'m> Draft<'m> {
             Change::DestroyBridge(bridge, dead) => self.destroy(view, settings, bridge, dead).map(|()| None),
             Change::ReleaseBridge(bridge) => self.release(view, bridge).map(|()| None),
             Change::CreateTunnel(create) => self.create_tunnel(view, create).map(Some),
+            Change::Claimed(change, claim) => {
+                let port = self.apply(view, settings, change)?;
+                let touched = self.touched(view, change.bridge());
+                touched.desired.iter_mut().for_each(|bridge| bridge.claim = Some(claim.clone()));
+                Ok(port)
+            }
             Change::DestroyTunnel { bridge, port } => {
                 self.destroy_tunnel(view, bridge, port).map(|()| Some(port.clone()))
             }

@@ -229,6 +229,7 @@ mod tests {
             ipv6,
             adopted: false,
             uplink: None,
+            claim: None,
             tunnels: Default::default(),
         };
         let learnt = Learnt::parse(" port  VLAN  MAC                Age\n    3     0  02:bb:00:00:00:09    7\n");

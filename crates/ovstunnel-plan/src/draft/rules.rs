@@ -34,6 +34,7 @@ pub(super) fn first_record(
             DesiredBridge::mark(bridge) == Mark::Foreign || DesiredBridge::recorded_as_adopted(bridge)
         }),
         uplink: None,
+        claim: None,
         tunnels,
     }
 }

@@ -150,6 +150,7 @@ fn adopt(bridge: &ObservedBridge, key: GreKey, tunnels: &[&ObservedPort], settin
             ipv6: settings.ipv6,
             adopted: true,
             uplink: None,
+            claim: None,
             tunnels: adopted,
         })),
         _ => Finding::Left(reasons),

@@ -3,6 +3,7 @@
 use ovstunnel_plan::{BridgeName, Change, DesiredBridge, HostFacts, HostId, Mark, NetworkUuid, SetupBridge};
 
 use super::arguments::NetworkKey;
+use super::claim::{self, Says};
 use super::{Arguments, Call, Failure, Reason};
 use crate::writer::Seen;
 use crate::xapi::NetworkKind;
@@ -21,6 +22,7 @@ pub(super) async fn setup(call: Call<'_>, arguments: Arguments<'_>) -> Result<St
     let host: HostId = arguments.required("cs_host_id")?;
     let _alone = call.state.turns.alone(&bridge).await;
     call.expect_not_at_work(&bridge).await?;
+    call.state.watch.plugin_destroys_not(bridge.as_str());
     let setup = SetupBridge {
         bridge: bridge.clone(),
         key,
@@ -31,7 +33,7 @@ pub(super) async fn setup(call: Call<'_>, arguments: Arguments<'_>) -> Result<St
         tunnels: None,
         host: HostFacts::default(),
     };
-    let done = call.change(Change::SetupBridge(setup)).await?;
+    let done = call.change(Says::In.with(call, Change::SetupBridge(setup))).await?;
     if !matches!(done.seen, Seen::Bridge(_)) {
         return Err(Failure::new(Reason::NoBridge, format!("bridge {bridge} was set up, and is gone again already")));
     }
@@ -50,7 +52,16 @@ pub(super) async fn destroy(call: Call<'_>, arguments: Arguments<'_>) -> Result<
     let record = call.observed(&bridge).and_then(|observed| DesiredBridge::from_record(&observed));
     if !is_released(call, &bridge).await? {
         let dead = call.state.dead_vifs(&bridge).await;
-        call.change(Change::DestroyBridge(bridge.clone(), dead)).await?;
+        call.state.watch.plugin_destroys(bridge.as_str());
+        if let Err(failure) = call.change(Change::DestroyBridge(bridge.clone(), dead)).await {
+            call.state.watch.plugin_destroys_not(bridge.as_str());
+            if failure.is_in_the_way()
+                && let Err(error) = claim::left(call, &bridge).await
+            {
+                tracing::warn!(%bridge, %error, "that the plugin has no more use for the bridge is not recorded");
+            }
+            return Err(failure);
+        }
     }
     if let Some(xapi) = &call.state.xapi {
         xapi.note_left(&bridge, record, host, call.state.switch.observer()).await;

@@ -78,6 +78,11 @@ impl Failure {
         Failure { reason, words: words.into() }
     }
 
+    /// Whether something on the switch keeps the call from being carried out, and nothing was changed.
+    pub fn is_in_the_way(&self) -> bool {
+        self.reason == Reason::InTheWay
+    }
+
     /// Why the writer did not carry a change out. `health` is the switch's after it.
     pub fn of_write(error: WriteError, health: &Health) -> Self {
         let words = error.to_string();

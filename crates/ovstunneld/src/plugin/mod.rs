@@ -7,6 +7,7 @@
 mod adopt;
 mod arguments;
 mod bridge;
+pub(crate) mod claim;
 mod config;
 mod failure;
 pub(crate) mod fuzzing;

@@ -4,6 +4,7 @@ use ovstunnel_plan::{BridgeName, Change, CreateTunnel, DesiredBridge, GreKey, Ma
 
 use super::adopt::adopt;
 use super::arguments::port_of_long_name;
+use super::claim::Says;
 use super::{Arguments, Call, Failure, Reason};
 use crate::interfaces::not_another_host;
 use crate::writer::Seen;
@@ -26,7 +27,8 @@ pub(super) async fn create(call: Call<'_>, arguments: Arguments<'_>) -> Result<S
     };
     expect_another_host(call, create.remote_ip).await?;
     let _shared = adopt(call, &bridge, Some(key), Some(&create.from)).await?;
-    let done = call.change(Change::CreateTunnel(create)).await?;
+    let says = Says::Tunnel(create.to.clone());
+    let done = call.change(says.with(call, Change::CreateTunnel(create))).await?;
     match done.seen {
         Seen::Tunnel(port) => Ok(format!("SUCCESS:{}", port.name)),
         _ => {

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::adopt::adopt;
 use super::arguments::NetworkKey;
+use super::claim::Says;
 use super::{Arguments, Call, Failure, Reason, config};
 use crate::writer::Seen;
 use crate::xapi::NetworkKind;
@@ -29,9 +30,10 @@ pub(super) async fn setup(call: Call<'_>, arguments: Arguments<'_>) -> Answer {
     let host: HostId = arguments.required("cs_host_id")?;
     let _alone = call.state.turns.alone(&bridge).await;
     call.expect_not_at_work(&bridge).await?;
+    call.state.watch.plugin_destroys_not(bridge.as_str());
     let (network_uuid, host_id) = (Some(network), Some(host.clone()));
     let setup = SetupVpc { bridge: bridge.clone(), vpc, network_uuid, host_id, host: HostFacts::default() };
-    if !matches!(call.change(Change::SetupVpc(setup)).await?.seen, Seen::Bridge(_)) {
+    if !matches!(call.change(Says::In.with(call, Change::SetupVpc(setup))).await?.seen, Seen::Bridge(_)) {
         return Err(gone(&bridge));
     }
     if let Some(xapi) = &call.state.xapi {

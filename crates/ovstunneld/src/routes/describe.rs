@@ -56,7 +56,7 @@ pub(super) fn bridge(
         other_ports: others.map(|port| port.name.clone()).collect(),
         flows: flows(&record, observed, seen, settings),
         health: health(&record, observed, seen, settings, known),
-        claim: None,
+        claim: record.claim.as_deref().and_then(crate::plugin::claim::read),
     })
 }
 

@@ -143,7 +143,7 @@ impl State {
 
     /// What this daemon can do beyond version 1 of the API as it began.
     pub(crate) fn capabilities(&self) -> Vec<String> {
-        let words = [Some("watch"), self.xapi.as_ref().map(|_| "xapi")];
+        let words = [Some("watch"), Some("claims"), self.xapi.as_ref().map(|_| "xapi")];
         words.into_iter().flatten().map(str::to_owned).collect()
     }
 

@@ -165,6 +165,7 @@ impl<'a> Parts<'a> {
 /// What a change does, told from the steps that are about it.
 pub(super) fn outcome(change: &Change, steps: &[&Step]) -> Outcome {
     match change {
+        Change::Claimed(change, _) => outcome(change, steps),
         Change::SetupBridge(_) | Change::SetupVpc(_) => match steps.first() {
             Some(Step::CreateBridge(_)) => Outcome::Created,
             Some(_) => Outcome::Updated,

@@ -376,7 +376,7 @@ impl Task {
     /// What is in the switch of what a change made.
     fn seen(&self, view: &dyn View, change: &Change, port: Option<&PortName>) -> Seen {
         let name = change.bridge().as_str();
-        let seen = match (change, port) {
+        let seen = match (change.unclaimed(), port) {
             (Change::SetupBridge(_) | Change::SetupVpc(_) | Change::UpdateVpc(_), _) => {
                 view.bridge(name).map(|bridge| {
                     let flows = self.flows.get(bridge.uuid);

@@ -61,6 +61,7 @@ fn recorded(topology: Option<Topology>, policies: Option<Policies>) {
         ipv6: Ipv6Policy::Drop,
         adopted: false,
         uplink: None,
+        claim: None,
         tunnels: BTreeMap::new(),
     };
     let written = desired.external_ids().into_iter().filter_map(|(key, value)| Some((key, value?)));
