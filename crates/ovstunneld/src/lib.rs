@@ -21,6 +21,7 @@ pub mod reload;
 pub mod routes;
 pub mod service;
 pub mod support;
+mod timing;
 mod underlay;
 pub mod watch;
 pub mod witness;

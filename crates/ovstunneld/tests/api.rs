@@ -4,15 +4,49 @@
 mod sim;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Request;
+use ovstunnel_ovs::{Pace, SimulatedSwitch};
 use serde_json::{Value, json};
 use sim::{Sim, member, mesh, tunnel};
+use tower::ServiceExt;
 
 /// A bridge without how old the knowledge of its health is.
 fn timeless(bridge: &Value) -> Value {
     let mut bridge = bridge.clone();
     bridge["health"].as_object_mut().unwrap().remove("as_of");
     bridge
+}
+
+/// The parts of an answer's time, in milliseconds.
+async fn timing(sim: &Sim, method: &str, path: &str, body: Value) -> Vec<(String, f64)> {
+    let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+    let request = request.body(Body::from(body.to_string())).unwrap();
+    let response = sim.router.clone().oneshot(request).await.unwrap();
+    let Some(header) = response.headers().get("server-timing") else { return vec![] };
+    let parts = header.to_str().unwrap().split(", ").map(|part| part.split_once(";dur=").unwrap());
+    parts.map(|(name, ms)| (name.to_owned(), ms.parse().unwrap())).collect()
+}
+
+#[tokio::test]
+async fn a_change_says_how_long_each_part_took() {
+    // A command of the switch takes at least so long.
+    let takes = Duration::from_millis(50);
+    let sim = Sim::over(SimulatedSwitch::new().with_pace(Pace::new(move |_| takes))).await;
+    let put =
+        async |bridge: &str, key: u32| timing(&sim, "PUT", &format!("/v1/bridges/{bridge}"), json!({"key": key})).await;
+    let (first, second) = tokio::join!(put("b1", 7), put("b2", 8));
+    for timing in [first, second] {
+        let names: Vec<&str> = timing.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["queue", "switch", "total"]);
+        let (queue, switch, total) = (timing[0].1, timing[1].1, timing[2].1);
+        assert!(switch >= 50.0 && total + 0.2 >= queue + switch, "{timing:?}");
+    }
+    // A refusal too, and a look not.
+    assert_eq!(timing(&sim, "PUT", "/v1/bridges/b1", json!({"key": 8})).await.len(), 3);
+    assert!(timing(&sim, "GET", "/v1/bridges", Value::Null).await.is_empty());
 }
 
 #[tokio::test]

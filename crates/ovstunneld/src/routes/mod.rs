@@ -37,6 +37,7 @@ use crate::health::{Kept, Surveyor};
 use crate::interfaces::Interfaces;
 use crate::metrics::{self, Metrics};
 use crate::plugin::Turns;
+use crate::timing;
 use crate::watch::Hub;
 use crate::witness::Witnesses;
 use crate::writer::{Planned, WriteError, Writer};
@@ -74,7 +75,7 @@ pub struct State {
 /// All routes, described in `/openapi.json`.
 pub fn router(state: State) -> Router {
     let counted = axum::middleware::from_fn_with_state(state.metrics.clone(), metrics::measure);
-    openapi::router().with_state(state).route_layer(counted)
+    openapi::router().with_state(state).route_layer(axum::middleware::from_fn(timing::measure)).route_layer(counted)
 }
 
 /// `?dry_run=true` answers with the plan and changes nothing.

@@ -90,7 +90,9 @@ impl Task {
         };
         let many = batch.len() > 1;
         let drafted = self.draft(batch.iter().map(|job| &job.change));
+        let began = Instant::now();
         let effect = self.write_and_remember(&drafted.steps, drafted.desired, Refused::Go).await;
+        batch.iter().for_each(|job| job.ticket.worked(began));
         // Refused as a whole: it is not known whose fault it was, so each gets its own transaction.
         let refused = matches!(&effect.failed, Some(CommitError::Refused(_)));
         let jobs = batch.into_iter().zip(drafted.results);
@@ -102,7 +104,9 @@ impl Task {
         }
         for (job, _) in alone {
             let first = (!many).then_some(effect.failed.as_ref()).flatten();
+            let began = Instant::now();
             let answer = self.retry(&job, first.cloned()).await;
+            job.ticket.worked(began);
             reply(job, answer, number);
         }
     }

@@ -190,12 +190,17 @@ impl Task {
             None => {}
             Some(Message::Plan { change, reply }) => drop(reply.send(self.plan(&change))),
             Some(Message::Reconcile { span, ticket, reply }) if ticket.begin() => {
+                let began = Instant::now();
                 let report = self.reconcile_all("asked for").instrument(span).await;
+                ticket.worked(began);
                 drop(reply.send(Ok(report)));
             }
             Some(Message::PlanReconcile { reply }) => drop(reply.send(self.plan_repairs().await)),
             Some(Message::TakeOver { bridges, host, span, ticket, reply }) if ticket.begin() => {
-                drop(reply.send(self.take_over(&bridges, &host).instrument(span).await));
+                let began = Instant::now();
+                let taken = self.take_over(&bridges, &host).instrument(span).await;
+                ticket.worked(began);
+                drop(reply.send(taken));
                 self.switch_changed().await;
             }
             Some(Message::PlanTakeOver { bridges, host, reply }) => {

@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::{Message, WriteError, Writer};
+use crate::timing::Timing;
 
 /// What a request may take beyond the deadline of one command: that command's end must have the time to be told.
 pub const BEYOND: Duration = Duration::from_secs(1);
@@ -22,18 +23,35 @@ const BEGUN: u8 = 1;
 const GIVEN_UP: u8 = 2;
 
 /// Whether a request is still to be carried out. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Ticket(Arc<AtomicU8>);
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket {
+    state: Arc<AtomicU8>,
+    asked: Instant,
+    timing: Option<Arc<Timing>>,
+}
+
+impl Default for Ticket {
+    fn default() -> Self {
+        Ticket { state: Arc::default(), asked: Instant::now(), timing: Timing::of_request() }
+    }
+}
 
 impl Ticket {
     /// It is begun now; false where nobody waits for it any more.
     pub fn begin(&self) -> bool {
-        self.0.compare_exchange(WAITING, BEGUN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        let begun = self.state.compare_exchange(WAITING, BEGUN, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        self.timing.iter().for_each(|timing| timing.waited(self.asked.elapsed()));
+        begun
+    }
+
+    /// Tells the request that the switch has been at work for it since then.
+    pub fn worked(&self, since: Instant) {
+        self.timing.iter().for_each(|timing| timing.worked(since.elapsed()));
     }
 
     /// It is not to be carried out any more; false where it has begun.
     fn give_up(&self) -> bool {
-        self.0.compare_exchange(WAITING, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.state.compare_exchange(WAITING, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 
