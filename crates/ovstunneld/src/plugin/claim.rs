@@ -47,7 +47,7 @@ impl Says {
             (Says::Tunnel(_), ClaimSays::In) => true,
             (Says::In, ClaimSays::In) | (Says::Out, ClaimSays::Out) => fresh(AGAIN),
             (Says::Tunnel(peer), ClaimSays::Tunnel) => {
-                there.peer.as_deref() == Some(&peer.to_string()) && fresh(TUNNEL_AGAIN)
+                there.peer.as_deref() == Some(peer.as_ref()) && fresh(TUNNEL_AGAIN)
             }
             _ => false,
         });
