@@ -29,6 +29,8 @@ pub enum Code {
     Internal,
     /// 503: the switch cannot be reached; nothing was changed.
     SwitchUnavailable,
+    /// 503: what a manager needs, its database or a host, cannot be reached; nothing was changed. No daemon sends it.
+    Unavailable,
     /// 504: a deadline passed and it is not known whether the change took effect; ask again.
     OutcomeUnknown,
     /// A code of a newer daemon. Never sent: what a client makes of a word that it does not know; `status` still says
@@ -58,6 +60,7 @@ impl Code {
             Code::SwitchRefused => "switch_refused",
             Code::Internal => "internal",
             Code::SwitchUnavailable => "switch_unavailable",
+            Code::Unavailable => "unavailable",
             Code::OutcomeUnknown => "outcome_unknown",
             Code::Unknown => "unknown",
         }
@@ -75,7 +78,7 @@ impl Code {
             Code::UnsupportedMediaType => 415,
             Code::SwitchRefused => 422,
             Code::Internal | Code::Unknown => 500,
-            Code::SwitchUnavailable => 503,
+            Code::SwitchUnavailable | Code::Unavailable => 503,
             Code::OutcomeUnknown => 504,
         }
     }
@@ -93,6 +96,7 @@ impl Code {
             Code::SwitchRefused => "Refused by Open vSwitch",
             Code::Internal => "Internal error",
             Code::SwitchUnavailable => "Open vSwitch is unavailable",
+            Code::Unavailable => "Unavailable",
             Code::OutcomeUnknown => "Outcome unknown",
             Code::Unknown => "Unknown error",
         }
@@ -188,7 +192,7 @@ mod tests {
     fn every_code_is_written_as_it_is_read() {
         let schema = serde_json::to_value(<Code as utoipa::PartialSchema>::schema()).unwrap();
         let words: Vec<&str> = schema["enum"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
-        assert_eq!(words.len(), 11, "{words:?}");
+        assert_eq!(words.len(), 12, "{words:?}");
         for word in words {
             let code: Code = serde_json::from_value(word.into()).unwrap();
             assert_eq!((code.as_str(), code == Code::Unknown), (word, false));

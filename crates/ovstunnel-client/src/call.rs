@@ -2,6 +2,8 @@
 //!
 //! What it does: builds paths from names so that no name can change which route is meant. What it must not do: send.
 
+use std::borrow::Cow;
+
 use http::Method;
 use ovstunnel_api::{PluginArguments, PostTunnel, PutBridge, PutLog, TakeoverRequest};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -17,7 +19,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 pub(super) struct Call {
     pub(super) method: Method,
     path: String,
-    query: Option<&'static str>,
+    query: Option<Cow<'static, str>>,
     pub(super) body: Option<Vec<u8>>,
 }
 
@@ -71,7 +73,7 @@ pub(super) fn reconcile() -> Call {
 }
 
 pub(super) fn doctor(probe_peers: bool) -> Call {
-    let query = probe_peers.then_some("probe_peers=true");
+    let query = probe_peers.then_some("probe_peers=true".into());
     Call { query, ..Call::new(Method::GET, &["v1", "doctor"]) }
 }
 
@@ -106,12 +108,12 @@ fn name<'a>(field: &'static str, value: &'a str) -> Result<&'a str, ClientError>
 }
 
 impl Call {
-    fn new(method: Method, segments: &[&str]) -> Self {
+    pub(super) fn new(method: Method, segments: &[&str]) -> Self {
         let path = segments.iter().map(|segment| format!("/{}", utf8_percent_encode(segment, RESERVED))).collect();
         Call { method, path, query: None, body: None }
     }
 
-    fn json(mut self, body: &impl Serialize) -> Result<Self, ClientError> {
+    pub(super) fn json(mut self, body: &impl Serialize) -> Result<Self, ClientError> {
         let bytes = serde_json::to_vec(body).map_err(|e| ClientError::Setup { source: Cause::innermost(&e) })?;
         self.body = Some(bytes);
         Ok(self)
@@ -119,13 +121,30 @@ impl Call {
 
     /// The same request, asking for its plan only.
     pub(super) fn dry_run(mut self) -> Self {
-        self.query = Some("dry_run=true");
+        self.query = Some("dry_run=true".into());
+        self
+    }
+
+    /// A name that becomes a part of the path.
+    #[cfg(feature = "manager")]
+    pub(super) fn name<'a>(field: &'static str, value: &'a str) -> Result<&'a str, ClientError> {
+        name(field, value)
+    }
+
+    /// The same request with those of these parameters that have a value.
+    #[cfg(feature = "manager")]
+    pub(super) fn with_query(mut self, pairs: &[(&str, Option<String>)]) -> Self {
+        let pair = |(name, value): &(&str, Option<String>)| {
+            value.as_ref().map(|value| format!("{name}={}", utf8_percent_encode(value, RESERVED)))
+        };
+        let pairs: Vec<String> = pairs.iter().filter_map(pair).collect();
+        self.query = (!pairs.is_empty()).then(|| pairs.join("&").into());
         self
     }
 
     /// Path and query.
     pub(super) fn target(&self) -> String {
-        match self.query {
+        match &self.query {
             Some(query) => format!("{}?{query}", self.path),
             None => self.path.clone(),
         }

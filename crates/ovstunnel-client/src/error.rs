@@ -233,6 +233,7 @@ fn problem_hint(problem: &Problem) -> Option<String> {
             None => "look at what is there with `ovstunnelctl bridge list`",
         },
         Code::SwitchRefused => "what was refused was taken away again; Open vSwitch's own log may say more",
+        Code::Unavailable => "see what it says cannot be reached, and ask again",
         Code::SwitchUnavailable => "is Open vSwitch running? `systemctl status openvswitch openvswitch-switch`",
         Code::OutcomeUnknown => "look with `ovstunnelctl bridge show`; the same request can be sent again without harm",
         Code::Internal => "a fault of the daemon: /var/log/ovstunnel.log has more under the request's id",

@@ -9,6 +9,8 @@ mod endpoint;
 mod error;
 #[cfg(feature = "https")]
 mod https;
+#[cfg(feature = "manager")]
+mod manager;
 #[cfg(feature = "https")]
 mod refused;
 #[cfg(feature = "https")]
@@ -32,6 +34,8 @@ use call::Call;
 pub use endpoint::Identity;
 pub use endpoint::{DEFAULT_SOCKET, Endpoint};
 pub use error::{Cause, ClientError};
+#[cfg(feature = "manager")]
+pub use manager::{DEFAULT_MANAGER_SOCKET, EventsWanted, Manager, NetworksWanted};
 #[cfg(feature = "https")]
 pub use tls::TlsFault;
 use transport::{Streamed, Transport};
@@ -171,8 +175,12 @@ impl Client {
 
     /// `GET /readyz`: whether the switch can be reached and was reconciled. Not being ready is an answer, not an error.
     pub async fn readyz(&self) -> Result<Ready, ClientError> {
-        let (status, body) = self.0.exchange(call::readyz()).await?;
-        // Not ready comes with status 503 and the same body, so that a load balancer understands it too.
+        self.ask_with_any_status(call::readyz()).await
+    }
+
+    /// For an answer that is the same whatever its status: not ready comes with 503, so that a load balancer understands it too.
+    async fn ask_with_any_status<T: DeserializeOwned>(&self, call: Call) -> Result<T, ClientError> {
+        let (status, body) = self.0.exchange(call).await?;
         match serde_json::from_slice(&body) {
             Ok(ready) => Ok(ready),
             Err(e) if status.is_success() => Err(self.unexpected(status, &body, Some(e))),

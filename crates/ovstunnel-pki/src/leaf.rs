@@ -22,6 +22,11 @@ pub enum Role {
     },
     /// One who calls daemons: a management server, an operator.
     Client,
+    /// A zone's manager, which calls daemons and is called: a certificate for both, valid for its name and these addresses.
+    Manager {
+        /// Addresses under which clients call it, beside its name.
+        addresses: Vec<IpAddr>,
+    },
 }
 
 /// A certificate to be issued.
@@ -40,10 +45,12 @@ impl Leaf {
     pub(super) fn of(certificate: &X509Certificate<'_>, name: &Name, days: u32) -> Option<Leaf> {
         let usage = certificate.extended_key_usage().ok().flatten()?.value;
         let names = names(certificate);
+        let addresses = || names.iter().filter_map(|name| name.parse().ok()).collect();
         let role = match (usage.server_auth, usage.client_auth) {
-            (true, false) => Role::Host { addresses: names.iter().filter_map(|name| name.parse().ok()).collect() },
+            (true, false) => Role::Host { addresses: addresses() },
             (false, true) => Role::Client,
-            _ => return None,
+            (true, true) => Role::Manager { addresses: addresses() },
+            (false, false) => return None,
         };
         let leaf = Leaf { name: name.clone(), role, days };
         let same = common_name_of(certificate).as_deref() == Some(name.as_str()) && names == leaf.names();
@@ -52,7 +59,9 @@ impl Leaf {
 
     /// What the certificate is valid for, in words.
     pub(super) fn names(&self) -> Vec<String> {
-        let Role::Host { .. } = self.role else { return vec![self.name.to_string()] };
+        if self.role == Role::Client {
+            return vec![self.name.to_string()];
+        }
         let dns = self.name.address().is_none().then(|| self.name.to_string());
         dns.into_iter().chain(self.addresses().iter().map(ToString::to_string)).collect()
     }
@@ -69,16 +78,18 @@ impl Leaf {
         params.not_after = not_after;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![self.purpose()];
+        params.extended_key_usages = self.purposes();
         params.subject_alt_names = self.alternative_names()?;
         params.use_authority_key_identifier_extension = true;
         Ok(params)
     }
 
-    fn purpose(&self) -> ExtendedKeyUsagePurpose {
+    fn purposes(&self) -> Vec<ExtendedKeyUsagePurpose> {
+        use ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
         match self.role {
-            Role::Host { .. } => ExtendedKeyUsagePurpose::ServerAuth,
-            Role::Client => ExtendedKeyUsagePurpose::ClientAuth,
+            Role::Host { .. } => vec![ServerAuth],
+            Role::Client => vec![ClientAuth],
+            Role::Manager { .. } => vec![ServerAuth, ClientAuth],
         }
     }
 
@@ -86,15 +97,15 @@ impl Leaf {
     fn alternative_names(&self) -> Result<Vec<SanType>, rcgen::Error> {
         let addresses = self.addresses().into_iter().map(SanType::IpAddress);
         let dns = match (&self.role, self.name.address()) {
-            (Role::Host { .. }, Some(_)) => None,
+            (Role::Host { .. } | Role::Manager { .. }, Some(_)) => None,
             _ => Some(SanType::DnsName(self.name.as_str().try_into()?)),
         };
         Ok(dns.into_iter().chain(addresses).collect())
     }
 
-    /// All addresses of a host, its name included where that is one, each once.
+    /// All addresses of a host or manager, its name included where that is one, each once.
     fn addresses(&self) -> Vec<IpAddr> {
-        let Role::Host { addresses } = &self.role else { return Vec::new() };
+        let (Role::Host { addresses } | Role::Manager { addresses }) = &self.role else { return Vec::new() };
         let mut all = Vec::new();
         for address in self.name.address().iter().chain(addresses) {
             if !all.contains(address) {

@@ -22,7 +22,9 @@ pub enum Purpose {
     Host,
     /// A client's.
     Client,
-    /// Both, or neither.
+    /// A manager's: both.
+    Manager,
+    /// Neither.
     Other,
 }
 
@@ -33,6 +35,7 @@ impl Purpose {
             Purpose::Ca => "ca",
             Purpose::Host => "host",
             Purpose::Client => "client",
+            Purpose::Manager => "manager",
             Purpose::Other => "other",
         }
     }
@@ -131,6 +134,7 @@ fn purpose(certificate: &X509Certificate<'_>) -> Purpose {
         _ if certificate.is_ca() => Purpose::Ca,
         Some((true, false)) => Purpose::Host,
         Some((false, true)) => Purpose::Client,
+        Some((true, true)) => Purpose::Manager,
         _ => Purpose::Other,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! What it does: listeners for HTTPS with client certificates and for root's Unix socket ([`listen`], [`tls`]), what every
 //! request goes through ([`middleware`], [`access`], [`audit`]), the reading of requests and their refusal ([`extract`],
-//! [`problem`], [`openapi`]), the log ([`logging`]), systemd ([`systemd`]), and the configuration of all that ([`config`]).
+//! [`problem`], [`openapi`]), the log ([`logging`]), systemd ([`systemd`]), a life between signals ([`life`]), and the configuration of all that ([`config`]).
 //! What it must not do: know a route, a switch, or which program it is part of; each says its own name and defaults.
 
 pub mod access;
@@ -10,6 +10,7 @@ pub mod audit;
 pub mod config;
 pub mod extract;
 pub mod fuzzing;
+pub mod life;
 pub mod listen;
 pub mod lock_file;
 pub mod logging;

@@ -1,37 +1,20 @@
-//! The daemon's life: start, signals, end.
+//! What the daemon's configuration is checked for, and its life between signals ([`ovstunnel_server::life`]).
 //!
-//! What it does: binds the listeners, serves until SIGTERM or SIGINT, and has everything read again on SIGHUP. What it must
-//! not do: know any route, or exit the process: `main` does, after the log is written out.
+//! What it must not do: know any route, or exit the process: `main` does, after the log is written out.
 
-use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 
 use axum::Router;
-use futures_util::FutureExt;
 use ovstunnel_api::Level;
 use ovstunnel_server::config::{ConfigError, Tls};
-use ovstunnel_server::listen::{GRACE, ListenError, Listeners};
+use ovstunnel_server::life::{Life, RunError};
 use ovstunnel_server::logging::place;
-use ovstunnel_server::systemd;
 use ovstunnel_server::tls::TlsError;
 use ovstunnel_server::tls::judge::{Fault, Host, judge};
 use time::OffsetDateTime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
 use crate::reload::Reloader;
-
-/// Why the daemon could not run.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// A listener could not start.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// The signals cannot be waited for.
-    #[error("cannot wait for signals: {0}")]
-    Signals(#[source] io::Error),
-}
 
 /// What `--check` found wrong.
 #[derive(Debug, thiserror::Error)]
@@ -121,25 +104,8 @@ pub fn tell_of_certificates(config: &Config) {
     }
 }
 
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, RunError> {
-        let on = |kind| signal(kind).map_err(RunError::Signals);
-        Ok(Signals {
-            hangup: on(SignalKind::hangup())?,
-            terminate: on(SignalKind::terminate())?,
-            interrupt: on(SignalKind::interrupt())?,
-        })
-    }
-}
-
-/// Serves `app` until SIGTERM or SIGINT; then requests in flight have [`GRACE`] to finish. What the handlers use must
-/// live until this returns. That it has started is told once `settled` is over.
+/// Serves `app` until SIGTERM or SIGINT; then requests in flight have [`ovstunnel_server::listen::GRACE`] to finish. What the handlers
+/// use must live until this returns. That it has started is told once `settled` is over.
 ///
 /// # Errors
 /// When a listener cannot start; nothing was served then.
@@ -149,29 +115,14 @@ pub async fn run(
     app: Router,
     settled: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    // Before anything listens: from then on a signal is never lost, and never kills.
-    let mut signals = Signals::new()?;
-    let listeners = Listeners::bind(&config.api, reloader.access.tls()).await?;
-    let https = listeners.https_address().map_or_else(|| "off".to_owned(), |a| a.to_string());
     let metrics = reloader.tuner.metrics();
-    let serving = listeners.serve(&app, move |reason| metrics.connection_ended(reason));
-    let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, https, socket = %config.api.socket.display(), "serving");
-    let mut settled = pin!(settled.fuse());
-    loop {
-        tokio::select! {
-            () = &mut settled => systemd::ready(),
-            _ = signals.hangup.recv() => {
-                systemd::reloading();
-                reloader.reload();
-                systemd::ready();
-            }
-            _ = signals.terminate.recv() => break tracing::info!("SIGTERM: finishing the requests in flight"),
-            _ = signals.interrupt.recv() => break tracing::info!("SIGINT: finishing the requests in flight"),
-        }
-    }
-    systemd::stopping();
-    serving.shutdown(GRACE).await;
-    tracing::info!("ended");
-    Ok(())
+    let life = Life {
+        api: &config.api,
+        tls: reloader.access.tls(),
+        version: env!("CARGO_PKG_VERSION"),
+        settled,
+        count: move |reason| metrics.connection_ended(reason),
+        reload: || reloader.reload(),
+    };
+    life.run(app, || {}).await
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 const BIN_DIR: &str = "OVSTUNNEL_BIN_DIR";
 
 /// The packages of the product's programs.
-const PACKAGES: [&str; 4] = ["ovstunneld", "ovstunnelctl", "ovstunnel-xapi", "ovstunnel-vif"];
+const PACKAGES: [&str; 5] = ["ovstunneld", "ovstunnelctl", "ovstunnel-xapi", "ovstunnel-vif", "ovstunnel-manager"];
 
 /// The path of one of our programs, built if need be.
 ///

@@ -27,6 +27,7 @@ mod toolbox;
 mod udev;
 mod vifs;
 mod vpc;
+mod zone;
 
 pub use away::Away;
 pub use binaries::program;
@@ -51,3 +52,4 @@ pub use toolbox::{Mode, Toolbox};
 pub use udev::{Plugged, Udev};
 pub use vifs::{ask, expect_no_strays, make_devices, plug_all, remove_devices, unplug_all};
 pub use vpc::{VPC_BRIDGE, VpcCloud, address, gateway, open_policies, policies, tier_uuid, topology, whole_topology};
+pub use zone::Zone;

@@ -35,6 +35,14 @@ pub enum ConfigError {
         /// The key, what is wrong with it and what was expected.
         what: String,
     },
+    /// Values that are good each for itself and not together.
+    #[error("{}: {what}", file.display())]
+    Refused {
+        /// The file.
+        file: PathBuf,
+        /// The key, what is wrong with it and what to do.
+        what: String,
+    },
     /// HTTPS is on and there are no certificates.
     #[error(
         "{}: there is no [tls] section, and [api] listen is on ({listen}): name the PEM files as `certificate`, `key` and \

@@ -14,6 +14,7 @@ use super::complete::{self, Shell};
 use super::examples;
 use super::pki_args::Pki;
 use super::values;
+use super::zone::ZoneCommand;
 use crate::client::Url;
 
 /// Operates ovstunneld: GRE tunnels between the Open vSwitch bridges of a cloud's hosts.
@@ -38,8 +39,8 @@ pub struct Cli {
 /// Which daemon is asked: each of these may stand anywhere on the line.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Connection {
-    /// The daemon's Unix socket; for root on the same host [default: /run/ovstunnel/ovstunneld.sock]
-    /// [env: OVSTUNNEL_SOCKET].
+    /// The daemon's Unix socket; for root on the same host [default: /run/ovstunnel/ovstunneld.sock, for `zone` the manager's,
+    /// /run/ovstunnel/manager.sock] [env: OVSTUNNEL_SOCKET, for `zone` OVSTUNNEL_MANAGER_SOCKET].
     #[arg(long, global = true, value_name = "PATH", help_heading = GENERAL)]
     pub(super) socket: Option<PathBuf>,
 
@@ -48,7 +49,8 @@ pub(super) struct Connection {
     #[arg(long, global = true, value_name = "NAME", help_heading = REMOTE, add = ArgValueCandidates::new(complete::hosts))]
     pub(super) host: Option<String>,
 
-    /// The daemon of another host, as https://HOST:8443 [env: OVSTUNNEL_URL].
+    /// The daemon of another host, as https://HOST:8443, for `zone` the manager, as https://HOST:8444 [env: OVSTUNNEL_URL, for
+    /// `zone` OVSTUNNEL_MANAGER_URL].
     #[arg(long, global = true, value_parser = crate::client::Endpoint::parse_url, help_heading = REMOTE)]
     pub(super) url: Option<Url>,
 
@@ -131,6 +133,9 @@ pub(super) enum Command {
     /// Show how the daemon's log is set, and set its level while it runs.
     #[command(subcommand)]
     Log(LogCommand),
+    /// Ask the manager of the zone: which hosts there are, which networks are whole, and which are not.
+    #[command(subcommand)]
+    Zone(ZoneCommand),
     /// Make the certificates for HTTPS: a CA, hosts' and clients' certificates.
     Pki(Pki),
     /// Show the end of the daemon's log, on its own host; with --follow also what is added to it.

@@ -82,7 +82,8 @@ fn line() -> Vec<OsString> {
 fn ask() -> Vec<Bridge> {
     let half = Cli::command().ignore_errors(true).try_get_matches_from(line());
     let said = half.ok().and_then(|matches| Connection::from_arg_matches(&matches).ok()).unwrap_or_default();
-    let endpoint = connection::resolve(&said, |name| std::env::var_os(name)).unwrap_or_default();
+    let endpoint =
+        connection::resolve(connection::Asked::Daemon, &said, |name| std::env::var_os(name)).unwrap_or_default();
     let Ok(client) = Client::new(&endpoint, PATIENCE) else { return vec![] };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return vec![] };
     runtime.block_on(client.bridges()).map(|list| list.bridges).unwrap_or_default()

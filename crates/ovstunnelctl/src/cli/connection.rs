@@ -9,19 +9,49 @@ use crate::client::Url;
 
 use super::args::Connection;
 use super::hosts::{Hosts, Known};
-use crate::client::{Endpoint, Identity};
+use crate::client::{DEFAULT_MANAGER_SOCKET, Endpoint, Identity};
+
+/// Who is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// A host's daemon.
+    Daemon,
+    /// The zone's manager.
+    Manager,
+}
+
+impl Asked {
+    /// The variables that say where it is: socket, URL, name of a host.
+    fn variables(self) -> [&'static str; 3] {
+        match self {
+            Asked::Daemon => ["OVSTUNNEL_SOCKET", "OVSTUNNEL_URL", "OVSTUNNEL_HOST"],
+            Asked::Manager => ["OVSTUNNEL_MANAGER_SOCKET", "OVSTUNNEL_MANAGER_URL", "OVSTUNNEL_MANAGER_HOST"],
+        }
+    }
+
+    fn default(self) -> Endpoint {
+        match self {
+            Asked::Daemon => Endpoint::default(),
+            Asked::Manager => Endpoint::Unix(DEFAULT_MANAGER_SOCKET.into()),
+        }
+    }
+}
 
 /// Decides between socket, URL and a host's name, and completes the files of HTTPS. `env` looks a variable up; an empty one counts
 /// as not set. The error is a complaint about the command line, the environment or the file of hosts.
-pub(super) fn resolve(args: &Connection, env: impl Fn(&str) -> Option<OsString>) -> Result<Endpoint, String> {
+pub(super) fn resolve(
+    who: Asked,
+    args: &Connection,
+    env: impl Fn(&str) -> Option<OsString>,
+) -> Result<Endpoint, String> {
     let env = |name: &str| env(name).filter(|value| !value.is_empty());
-    match place(args, &env)? {
+    match place(who, args, &env)? {
         Place::Socket(socket) => Ok(Endpoint::Unix(socket)),
         Place::Default if given(args) => {
             let files = "--ca, --cert and --client-key are for HTTPS";
             Err(format!("{files}: --url https://HOST:8443 or --host NAME is missing"))
         }
-        Place::Default => Ok(Endpoint::default()),
+        Place::Default => Ok(who.default()),
         Place::Url(url) => https(args, &env, Known { url, ca: None, cert: None, key: None }),
         Place::Host(name) => https(args, &env, Hosts::load(&env)?.host(&name)?),
     }
@@ -36,7 +66,7 @@ enum Place {
 }
 
 /// What the command line says, else what the environment says: one thing.
-fn place(args: &Connection, env: &impl Fn(&str) -> Option<OsString>) -> Result<Place, String> {
+fn place(who: Asked, args: &Connection, env: &impl Fn(&str) -> Option<OsString>) -> Result<Place, String> {
     let one = |mut places: Vec<Place>, all: &str| match places.len() {
         0 => Ok(None),
         1 => Ok(places.pop()),
@@ -48,10 +78,12 @@ fn place(args: &Connection, env: &impl Fn(&str) -> Option<OsString>) -> Result<P
         return Ok(place);
     }
     let text = |name: &str| env(name).map(|value| value.to_string_lossy().into_owned());
-    let url = text("OVSTUNNEL_URL").map(|url| Endpoint::parse_url(&url).map_err(|e| format!("OVSTUNNEL_URL: {e}")));
-    let socket = env("OVSTUNNEL_SOCKET").map(|path| Place::Socket(path.into()));
-    let places = [socket, url.transpose()?.map(Place::Url), text("OVSTUNNEL_HOST").map(Place::Host)];
-    let place = one(places.into_iter().flatten().collect(), "OVSTUNNEL_SOCKET, OVSTUNNEL_URL and OVSTUNNEL_HOST")?;
+    let [socket_name, url_name, host_name] = who.variables();
+    let url = text(url_name).map(|url| Endpoint::parse_url(&url).map_err(|e| format!("{url_name}: {e}")));
+    let socket = env(socket_name).map(|path| Place::Socket(path.into()));
+    let places = [socket, url.transpose()?.map(Place::Url), text(host_name).map(Place::Host)];
+    let all = format!("{socket_name}, {url_name} and {host_name}");
+    let place = one(places.into_iter().flatten().collect(), &all)?;
     Ok(match place {
         // Files on the command line say that the socket of the environment is not meant.
         Some(Place::Socket(_)) if given(args) => Place::Default,
@@ -96,7 +128,7 @@ mod tests {
 
     fn with(args: &Connection, env: &[(&str, &str)]) -> Result<String, String> {
         let look = |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v));
-        resolve(args, look).map(|endpoint| endpoint.to_string())
+        resolve(Asked::Daemon, args, look).map(|endpoint| endpoint.to_string())
     }
 
     fn url() -> Option<crate::client::Url> {

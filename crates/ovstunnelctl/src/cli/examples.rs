@@ -223,3 +223,68 @@ Examples:
   ovstunnelctl pki revoke --dir pki pki/management.crt
 
 Hosts take the list from the file that `client_crl` names, once it was copied there and the daemon was reloaded.";
+
+pub(super) const ZONE_STATUS: &str = "\
+Examples:
+  ovstunnelctl zone status
+  ovstunnelctl zone status --watch
+  ovstunnelctl --url https://manager:8444 --ca ca.crt --cert admin.crt --client-key admin.key zone status
+
+Exit status, as monitoring takes it:
+  0  each network is whole, and nothing is wrong with any host
+  1  something is being changed, or a host works but not as it should
+  2  a network is not whole, or a host does not answer (also: the manager does not answer, the command line is wrong)";
+
+pub(super) const ZONE_HOSTS: &str = "\
+Examples:
+  ovstunnelctl zone hosts
+  ovstunnelctl zone hosts --state silent,degraded
+  ovstunnelctl zone hosts -o wide --watch";
+
+pub(super) const ZONE_HOST_ADD: &str = "\
+Examples:
+  ovstunnelctl zone host add h1 --api https://h1:8443
+  ovstunnelctl zone host add h2 --api https://192.0.2.12:8443 --number 2 --rack r7 --label cloudbr1
+  ovstunnelctl zone host add h3 --api https://h3:8443 --mode observe --dry-run";
+
+pub(super) const ZONE_NETWORKS: &str = "\
+Examples:
+  ovstunnelctl zone networks
+  ovstunnelctl zone networks --state broken --on h1
+  ovstunnelctl zone networks -q | while read n; do ovstunnelctl zone proof \"$n\"; done";
+
+pub(super) const ZONE_PROOF: &str = "\
+Examples:
+  ovstunnelctl zone proof key-1001
+  ovstunnelctl --json zone proof key-1001 > proof.json
+  ovstunnelctl zone proof --verify proof.json --ca ca.crt
+
+Exit status 1 where the network is not whole, or the file is not as it was signed.";
+
+pub(super) const ZONE_PLAN: &str = "\
+Examples:
+  ovstunnelctl zone plan key-1001
+  ovstunnelctl --json zone plan key-1001 | jq '.requests[] | .method + \" \" + .path'";
+
+pub(super) const ZONE_EVENTS: &str = "\
+Examples:
+  ovstunnelctl zone events
+  ovstunnelctl zone events --network key-1001 -n 10
+  ovstunnelctl zone events --kind host_silent --watch";
+
+pub(super) const ZONE_HOST_SHOW: &str = "\
+Example:
+  ovstunnelctl zone host show h1";
+
+pub(super) const ZONE_HOST_REMOVE: &str = "\
+Examples:
+  ovstunnelctl zone host remove h1
+  ovstunnelctl zone host remove h1 --if-exists";
+
+pub(super) const ZONE_HOST_RESYNC: &str = "\
+Example:
+  ovstunnelctl zone host resync h1";
+
+pub(super) const ZONE_NETWORK: &str = "\
+Example:
+  ovstunnelctl zone network key-1001";

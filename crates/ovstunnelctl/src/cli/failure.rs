@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Style};
-use ovstunnel_api::Problem;
+use ovstunnel_api::{Code, Problem};
 use serde::Serialize;
 
 use super::show::printable;
@@ -21,6 +21,9 @@ const CYAN: Style = AnsiColor::Cyan.on_default().bold();
 pub(super) enum Failure {
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The zone's manager was asked, not a daemon.
+    #[error(transparent)]
+    Manager(ClientError),
     /// A bridge is not destroyed while this is on it.
     #[error("{}", problem.title)]
     Occupied { bridge: String, problem: Box<Problem> },
@@ -74,7 +77,7 @@ impl Failure {
     /// 1 where an answer came or no daemon was asked, 2 where there is none.
     pub(super) fn exit_status(&self) -> u8 {
         match self {
-            Failure::Client(e) if !e.answered() => 2,
+            Failure::Client(e) | Failure::Manager(e) if !e.answered() => 2,
             Failure::Usage(_) => 2,
             _ => 1,
         }
@@ -90,9 +93,9 @@ impl Failure {
 
     fn as_json(&self) -> String {
         let json = match self {
-            Failure::Client(ClientError::Problem(problem)) | Failure::Occupied { problem, .. } => {
-                serde_json::to_string_pretty(problem)
-            }
+            Failure::Client(ClientError::Problem(problem))
+            | Failure::Manager(ClientError::Problem(problem))
+            | Failure::Occupied { problem, .. } => serde_json::to_string_pretty(problem),
             _ => serde_json::to_string_pretty(&self.as_problem()),
         };
         json.unwrap_or_else(|e| e.to_string())
@@ -100,7 +103,7 @@ impl Failure {
 
     fn as_problem(&self) -> LocalProblem<'_> {
         let code = match self {
-            Failure::Client(e) => e.code(),
+            Failure::Client(e) | Failure::Manager(e) => e.code(),
             Failure::Occupied { problem, .. } => problem.code.as_str(),
             Failure::Pki(e) => e.code(),
             Failure::Usage(_) => "usage",
@@ -126,7 +129,10 @@ impl Failure {
 
     fn as_text(&self) -> String {
         let mut text = format!("{RED}Error:{RED:#} {}", printable(&self.to_string()));
-        if let Failure::Client(ClientError::Problem(problem)) | Failure::Occupied { problem, .. } = self {
+        if let Failure::Client(ClientError::Problem(problem))
+        | Failure::Manager(ClientError::Problem(problem))
+        | Failure::Occupied { problem, .. } = self
+        {
             text.push_str(&problem_text(problem));
         }
         text.push('\n');
@@ -146,12 +152,16 @@ impl Failure {
     fn hint(&self) -> Option<String> {
         match self {
             Failure::Client(e) => e.hint(),
+            Failure::Manager(e) => hint_of_manager(e),
             Failure::Occupied { bridge, .. } => {
                 Some(format!("to leave a plain bridge behind, with what is on it: `ovstunnelctl release {bridge}`"))
             }
             Failure::Pki(e) => e.hint().map(str::to_owned),
             Failure::Document(_) => {
                 Some("`ovstunnelctl export` writes what `apply` reads; `apply --help` has an example".to_owned())
+            }
+            Failure::NotThere(what) if what.starts_with("host ") => {
+                Some("`ovstunnelctl zone hosts` shows what is there; with --if-exists this is a success".to_owned())
             }
             Failure::NotThere(_) => Some(
                 "`ovstunnelctl bridge list` and `tunnel list` show what is there; with --if-exists this is a success"
@@ -160,6 +170,23 @@ impl Failure {
             _ => None,
         }
     }
+}
+
+/// What helps where it was the manager that was asked.
+fn hint_of_manager(error: &ClientError) -> Option<String> {
+    let text = match error {
+        ClientError::Problem(problem) => match problem.code {
+            Code::NotFound => "`ovstunnelctl zone hosts` and `zone networks` show what is there",
+            Code::Conflict | Code::InvalidRequest | Code::TooLarge => return None,
+            Code::Internal => "a fault of the manager: /var/log/ovstunnel-manager.log has more under the request's id",
+            _ => return error.hint(),
+        },
+        ClientError::Unreachable { peer, .. } if !peer.starts_with("https:") => {
+            "is the manager running on this host? `systemctl status ovstunnel-manager`; elsewhere: --url https://HOST:8444"
+        }
+        _ => return error.hint(),
+    };
+    Some(text.to_owned())
 }
 
 /// What follows the title: the detail, and each thing that the daemon names, on a line of its own.
@@ -185,7 +212,7 @@ fn problem_text(problem: &Problem) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ovstunnel_api::{Code, RefusedTunnel};
+    use ovstunnel_api::RefusedTunnel;
 
     fn text(problem: Problem) -> String {
         let failure = Failure::Client(ClientError::Problem(Box::new(problem)));

@@ -31,6 +31,7 @@ mod tunnel;
 mod values;
 mod version;
 mod watch;
+mod zone;
 
 use std::process::ExitCode;
 
@@ -39,12 +40,14 @@ use clap::{CommandFactory, Parser, error::ErrorKind};
 pub use args::Cli;
 use args::{Bundle, Command, Doctor};
 use bridge_args::EndOfBridge;
+use connection::Asked;
 use doctor::Asking;
 use failure::Failure;
 use removal::Removal;
 use report::Report;
+use zone::{ProofArgs, ZoneCommand};
 
-use crate::client::{Client, Endpoint};
+use crate::client::{Client, Endpoint, Manager};
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
@@ -66,12 +69,20 @@ fn run(cli: Cli) -> Result<Report, Failure> {
         Command::Pki(pki) => return pki::run(&pki.command, cli.json),
         Command::Completion { shell } => return complete::script(*shell).map(Report::raw),
         Command::Version { client: true } => return version::client_alone(cli.json),
+        Command::Zone(ZoneCommand::Proof(ProofArgs { verify: Some(file), .. })) => {
+            return zone::verify(file, cli.connection.ca.as_ref(), cli.json);
+        }
         _ => {}
     }
-    let endpoint = connection::resolve(&cli.connection, |name| std::env::var_os(name)).map_err(Failure::Usage)?;
-    let client = Client::new(&endpoint, cli.timeout)?;
+    let who = if matches!(cli.command, Command::Zone(_)) { Asked::Manager } else { Asked::Daemon };
+    let endpoint = connection::resolve(who, &cli.connection, |name| std::env::var_os(name)).map_err(Failure::Usage)?;
     // One request after the other: one thread is enough, and starts fastest.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    if let Command::Zone(command) = cli.command {
+        let manager = Manager::new(&endpoint, cli.timeout)?;
+        return runtime.block_on(zone::run(&manager, command, cli.json));
+    }
+    let client = Client::new(&endpoint, cli.timeout)?;
     runtime.block_on(ask(&client, &endpoint, cli.command, cli.json))
 }
 
@@ -112,6 +123,7 @@ async fn ask(client: &Client, endpoint: &Endpoint, command: Command, json: bool)
         // They need no daemon and were run before there was a client.
         Command::Pki(pki) => pki::run(&pki.command, json),
         Command::Completion { shell } => complete::script(shell).map(Report::raw),
+        Command::Zone(_) => Err(Failure::Usage("the zone is the manager's".to_owned())),
     }
 }
 

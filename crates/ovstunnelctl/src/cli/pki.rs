@@ -58,7 +58,7 @@ pub(super) fn run(command: &PkiCommand, json: bool) -> Result<Report, Failure> {
         PkiCommand::Issue(issue) => {
             let authority = Authority::open(&issue.dir)?;
             let Some(leaf) = leaf(issue) else {
-                return Err(Failure::Usage("--host or --client is missing".to_owned()));
+                return Err(Failure::Usage("--host, --client or --manager is missing".to_owned()));
             };
             let written = authority.issue(&leaf, now)?;
             report(json, &written, authority.certificate(), || issue_page(&leaf, &written, authority.certificate()))
@@ -72,10 +72,12 @@ pub(super) fn run(command: &PkiCommand, json: bool) -> Result<Report, Failure> {
     }
 }
 
-/// What was asked for; clap has seen to it that there is one of the two.
+/// What was asked for; clap has seen to it that there is one of the three.
 fn leaf(issue: &Issue) -> Option<Leaf> {
     let host = issue.for_host.clone().map(|name| (name, Role::Host { addresses: issue.addresses.clone() }));
-    let (name, role) = host.or_else(|| issue.client.clone().map(|name| (name, Role::Client)))?;
+    let manager = || issue.manager.clone().map(|name| (name, Role::Manager { addresses: issue.addresses.clone() }));
+    let client = || issue.client.clone().map(|name| (name, Role::Client));
+    let (name, role) = host.or_else(manager).or_else(client)?;
     Some(Leaf { name, role, days: issue.days })
 }
 
@@ -105,6 +107,8 @@ fn init_page(written: &Written, dir: &Path) -> Page {
     page.line("Keep ca.key secret and away from the hosts. Next, for each host and each client:");
     page.line(format!("  ovstunnelctl pki issue --dir {} --host NAME --address IP", path(dir)));
     page.line(format!("  ovstunnelctl pki issue --dir {} --client NAME", path(dir)));
+    page.line("and where the zone has a manager:");
+    page.line(format!("  ovstunnelctl pki issue --dir {} --manager NAME --address IP", path(dir)));
     page
 }
 
@@ -118,6 +122,7 @@ fn issue_page(leaf: &Leaf, written: &Written, ca: &Path) -> Page {
     page.line("");
     match leaf.role {
         Role::Host { .. } => host_advice(&mut page, leaf),
+        Role::Manager { .. } => manager_advice(&mut page, leaf),
         Role::Client => {
             page.line("Use it with:");
             page.line(format!(
@@ -159,6 +164,17 @@ fn host_advice(page: &mut Page, leaf: &Leaf) {
     page.line(format!("certificate = \"/etc/ovstunnel/{name}.crt\""));
     page.line(format!("key = \"/etc/ovstunnel/{name}.key\""));
     page.line("client_ca = \"/etc/ovstunnel/ca.crt\"");
+}
+
+fn manager_advice(page: &mut Page, leaf: &Leaf) {
+    let name = &leaf.name;
+    page.line(format!("Copy {name}.crt, {name}.key and ca.crt to /etc/ovstunnel on the manager's machine, and put"));
+    page.line("into /etc/ovstunnel/manager.toml there:");
+    page.line("");
+    page.line("[hosts]");
+    page.line(format!("certificate = \"/etc/ovstunnel/{name}.crt\""));
+    page.line(format!("key = \"/etc/ovstunnel/{name}.key\""));
+    page.line("ca = \"/etc/ovstunnel/ca.crt\"");
 }
 
 fn wrote(page: &mut Page, written: &Written) {

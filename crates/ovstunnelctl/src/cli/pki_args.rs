@@ -72,7 +72,7 @@ pub(super) enum PkiCommand {
 }
 
 #[derive(Args, Debug)]
-#[command(group = clap::ArgGroup::new("who").required(true).args(["for_host", "client"]))]
+#[command(group = clap::ArgGroup::new("who").required(true).args(["for_host", "client", "manager"]))]
 pub(super) struct Issue {
     /// Directory of the CA's files, and for the new ones.
     #[arg(long)]
@@ -83,7 +83,10 @@ pub(super) struct Issue {
     /// For a client of this name: a management server, an operator.
     #[arg(long, value_name = "NAME")]
     pub(super) client: Option<pki::Name>,
-    /// An address by which clients call the host; may be repeated.
+    /// For the zone's manager, which calls the hosts' daemons and is called by this DNS name (or address).
+    #[arg(long, value_name = "NAME")]
+    pub(super) manager: Option<pki::Name>,
+    /// An address by which clients call the host or the manager; may be repeated.
     #[arg(long = "address", value_name = "IP", conflicts_with = "client")]
     pub(super) addresses: Vec<IpAddr>,
     /// Lifetime in days, 825 at most; never longer than the CA's.

@@ -25,12 +25,13 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 /// Moves the cursor of a terminal to its first place and clears all that follows.
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
-/// Calls `read` once where `watching` is false, else whenever something has changed on the daemon's host.
+/// Calls `read` once where `watching` is false, else whenever something has changed on the daemon's host, or every second where there
+/// is no daemon that tells of changes.
 ///
 /// # Errors
 /// When the first reading fails, so that a wrong name is told at once, or when nothing can be written.
 pub(super) async fn repeat(
-    client: &Client,
+    client: Option<&Client>,
     watching: bool,
     mut read: impl AsyncFnMut() -> Result<Report, Failure>,
 ) -> Result<Report, Failure> {
@@ -39,7 +40,7 @@ pub(super) async fn repeat(
         return Ok(last);
     }
     let terminal = at_a_terminal();
-    let mut changes = Changes { client, watch: None, last: None, told_by_none: false };
+    let mut changes = Changes { client, watch: None, last: None, told_by_none: client.is_none() };
     let mut written = last.write(if terminal { CLEAR } else { "" });
     loop {
         match written {
@@ -63,10 +64,10 @@ pub(super) async fn repeat(
 
 /// What is told of changes.
 struct Changes<'a> {
-    client: &'a Client,
+    client: Option<&'a Client>,
     watch: Option<Watch>,
     last: Option<Position>,
-    /// The daemon is of a version that does not tell.
+    /// There is no daemon, or it is of a version that does not tell.
     told_by_none: bool,
 }
 
@@ -90,8 +91,8 @@ impl Changes<'_> {
 
     /// Begins to watch where that is not so.
     async fn is_there(&mut self) -> bool {
-        if self.watch.is_none() {
-            match self.client.watch(self.last.as_ref()).await {
+        if let (None, Some(client)) = (&self.watch, self.client) {
+            match client.watch(self.last.as_ref()).await {
                 Ok(watch) => self.watch = Some(watch),
                 Err(ClientError::Problem(problem)) if problem.code == Code::NotFound => {
                     let every = INTERVAL.as_secs();

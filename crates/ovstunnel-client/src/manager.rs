@@ -1,0 +1,159 @@
+//! A typed client of a manager's API.
+//!
+//! What it does: one method for each route. What it must not do: what the daemon's client must not either.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::Method;
+use ovstunnel_manager_api::{
+    EventList, Host, HostAnswer, HostList, Network, NetworkList, NetworkPlan, Overview, Proof, PutHost, Ready,
+};
+use serde::de::DeserializeOwned;
+
+use crate::call::Call;
+use crate::{Client, ClientError, Endpoint};
+
+/// The manager's Unix socket as configured unless told otherwise.
+pub const DEFAULT_MANAGER_SOCKET: &str = "/run/ovstunnel/manager.sock";
+
+/// A connection to one manager. Cheap to clone; requests may run side by side.
+#[derive(Clone, Debug)]
+pub struct Manager(Client);
+
+/// Which networks are wanted, and which page of them.
+#[derive(Clone, Debug, Default)]
+pub struct NetworksWanted {
+    /// Only those in one of these states: `whole`, `settling`, `broken`.
+    pub states: Vec<String>,
+    /// Only those that this host has something of.
+    pub host: Option<String>,
+    /// From 1; the first page where there is none.
+    pub page: Option<u32>,
+    /// Networks of a page.
+    pub limit: Option<u32>,
+}
+
+/// Which events are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct EventsWanted {
+    /// So many at most.
+    pub limit: Option<u32>,
+    /// Only older ones.
+    pub before: Option<u64>,
+    /// Only those that concern this host.
+    pub host: Option<String>,
+    /// Only those that concern this network.
+    pub network: Option<String>,
+    /// Only those of this kind.
+    pub kind: Option<String>,
+}
+
+impl Manager {
+    /// Gets ready to ask the manager at `endpoint`; nothing is sent yet. `timeout` bounds each request as a whole.
+    ///
+    /// # Errors
+    /// When a certificate or key file cannot be read or used.
+    pub fn new(endpoint: &Endpoint, timeout: Duration) -> Result<Manager, ClientError> {
+        Ok(Manager(Client::new(endpoint, timeout)?))
+    }
+
+    /// The manager of this host, on its Unix socket.
+    pub fn unix(socket: impl Into<PathBuf>, timeout: Duration) -> Manager {
+        Manager(Client::unix(socket, timeout))
+    }
+
+    /// Where the manager is, for a person: the socket's path or the URL.
+    pub fn peer(&self) -> &str {
+        self.0.peer()
+    }
+
+    /// `GET /v1/overview`: the zone in a few numbers.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; this holds for each request below.
+    pub async fn overview(&self) -> Result<Overview, ClientError> {
+        self.get(&["v1", "overview"], &[]).await
+    }
+
+    /// `GET /v1/hosts`: the registered hosts.
+    pub async fn hosts(&self) -> Result<HostList, ClientError> {
+        self.get(&["v1", "hosts"], &[]).await
+    }
+
+    /// `GET /v1/hosts/{host}`.
+    pub async fn host(&self, name: &str) -> Result<Host, ClientError> {
+        self.get(&["v1", "hosts", Call::name("host", name)?], &[]).await
+    }
+
+    /// `PUT /v1/hosts/{host}`: registers it, or changes what is registered of it.
+    pub async fn put_host(&self, name: &str, body: &PutHost, dry_run: bool) -> Result<HostAnswer, ClientError> {
+        let call = Call::new(Method::PUT, &["v1", "hosts", Call::name("host", name)?]).json(body)?;
+        self.0.ask(if dry_run { call.dry_run() } else { call }).await
+    }
+
+    /// `DELETE /v1/hosts/{host}`: forgets it; nothing on it is changed.
+    pub async fn delete_host(&self, name: &str, dry_run: bool) -> Result<HostAnswer, ClientError> {
+        let call = Call::new(Method::DELETE, &["v1", "hosts", Call::name("host", name)?]);
+        self.0.ask(if dry_run { call.dry_run() } else { call }).await
+    }
+
+    /// `POST /v1/hosts/{host}/resync`: connects to it anew.
+    pub async fn resync_host(&self, name: &str) -> Result<Host, ClientError> {
+        self.0.ask(Call::new(Method::POST, &["v1", "hosts", Call::name("host", name)?, "resync"])).await
+    }
+
+    /// `GET /v1/networks`: the networks that are wanted, the worst first.
+    pub async fn networks(&self, wanted: &NetworksWanted) -> Result<NetworkList, ClientError> {
+        let states = Some(wanted.states.join(",")).filter(|states| !states.is_empty());
+        let text = |number: Option<u32>| number.map(|number| number.to_string());
+        let query = [
+            ("state", states),
+            ("host", wanted.host.clone()),
+            ("page", text(wanted.page)),
+            ("limit", text(wanted.limit)),
+        ];
+        self.get(&["v1", "networks"], &query).await
+    }
+
+    /// `GET /v1/networks/{network}`, with its hosts.
+    pub async fn network(&self, name: &str) -> Result<Network, ClientError> {
+        self.get(&["v1", "networks", Call::name("network", name)?], &[]).await
+    }
+
+    /// `GET /v1/networks/{network}/proof`.
+    pub async fn proof(&self, name: &str) -> Result<Proof, ClientError> {
+        self.get(&["v1", "networks", Call::name("network", name)?, "proof"], &[]).await
+    }
+
+    /// `POST /v1/networks/{network}/reconcile?dry_run=true`: what would be sent to whom.
+    pub async fn plan(&self, name: &str) -> Result<NetworkPlan, ClientError> {
+        let path = ["v1", "networks", Call::name("network", name)?, "reconcile"];
+        self.0.ask(Call::new(Method::POST, &path).dry_run()).await
+    }
+
+    /// `GET /v1/events`: the newest first.
+    pub async fn events(&self, wanted: &EventsWanted) -> Result<EventList, ClientError> {
+        let query = [
+            ("limit", wanted.limit.map(|limit| limit.to_string())),
+            ("before", wanted.before.map(|id| id.to_string())),
+            ("host", wanted.host.clone()),
+            ("network", wanted.network.clone()),
+            ("kind", wanted.kind.clone()),
+        ];
+        self.get(&["v1", "events"], &query).await
+    }
+
+    /// `GET /readyz`. Not being ready is an answer, not an error.
+    pub async fn readyz(&self) -> Result<Ready, ClientError> {
+        self.0.ask_with_any_status(Call::new(Method::GET, &["readyz"])).await
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, Option<String>)],
+    ) -> Result<T, ClientError> {
+        self.0.ask(Call::new(Method::GET, path).with_query(query)).await
+    }
+}

@@ -1,0 +1,147 @@
+//! Hosts of a zone: what is registered, and how each is.
+
+use ovstunnel_api::Outcome;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What may be done to a host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// It is kept as it must be, once the manager may act.
+    #[default]
+    Manage,
+    /// It is looked at, and never written to.
+    Observe,
+    /// It gets no new NIC; what it has is kept as it must be.
+    Drain,
+}
+
+impl Mode {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Manage => "manage",
+            Mode::Observe => "observe",
+            Mode::Drain => "drain",
+        }
+    }
+}
+
+/// Body of `PUT /v1/hosts/{host}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutHost {
+    /// Where the host's `ovstunneld` listens: `https://HOST:8443`.
+    pub api: String,
+    /// The host's number, which stands on its bridges as `host_id` and in the tunnels to it: CloudStack's id of the host. Where it is
+    /// absent, a new host gets the id that its bridges have, and one without bridges the next free number; a known one keeps its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    /// The rack it is in, for pictures and for faults that concern a rack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rack: Option<String>,
+    /// The device, bridge or network whose address the host's tunnels end at; `sdn.ovs.default_label` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// What may be done to it.
+    #[serde(default)]
+    pub mode: Mode,
+}
+
+/// How a host is, as far as the manager can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HostState {
+    /// It is connected, and nothing is wrong with it.
+    Ok,
+    /// It is connected, and something is wrong with it.
+    Degraded,
+    /// It was not heard of yet: the manager is connecting for the first time.
+    Connecting,
+    /// It does not answer; what it said last may have changed since.
+    Silent,
+}
+
+impl HostState {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HostState::Ok => "ok",
+            HostState::Degraded => "degraded",
+            HostState::Connecting => "connecting",
+            HostState::Silent => "silent",
+        }
+    }
+}
+
+/// One thing that is wrong with a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Trouble {
+    /// A stable word for programs, such as `host_silent`, `label_unknown`, `address_taken`, `host_id_mismatch`, `unhealthy`.
+    pub kind: String,
+    /// What was seen.
+    pub evidence: String,
+    /// What takes it away.
+    pub remedy: String,
+}
+
+/// A host of the zone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// Its number, as it stands on bridges and in tunnels.
+    pub number: u64,
+    /// Where its daemon listens.
+    pub api: String,
+    /// The rack it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rack: Option<String>,
+    /// Its own label, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// What may be done to it.
+    pub mode: Mode,
+    /// How it is.
+    pub state: HostState,
+    /// Seconds since its last sign of life; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age: Option<f64>,
+    /// Whether it tells of changes as they happen; otherwise it is asked every few seconds, since its daemon is too old for that.
+    pub watched: bool,
+    /// Version of its daemon, once it was heard of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daemon: Option<String>,
+    /// Address at which its tunnels end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
+    /// Largest MTU of a guest whose frames cross its tunnels in one piece, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_guest_mtu: Option<u32>,
+    /// How many managed bridges it has.
+    pub bridges: u32,
+    /// How many tunnels it has.
+    pub tunnels: u32,
+    /// How many VIFs are on its managed bridges.
+    pub vifs: u32,
+    /// What is wrong with it, the worst first.
+    pub troubles: Vec<Trouble>,
+}
+
+/// Answer of `PUT` and `DELETE /v1/hosts/{host}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HostAnswer {
+    /// What was done.
+    pub outcome: Outcome,
+    /// The host as it is registered; absent once it is removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Host>,
+}
+
+/// Answer of `GET /v1/hosts`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HostList {
+    /// The hosts that were asked for, by name.
+    pub hosts: Vec<Host>,
+}

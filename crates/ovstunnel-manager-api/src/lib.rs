@@ -1,0 +1,18 @@
+//! Request and answer types of the manager's HTTP API, version 1.
+//!
+//! What it does: gives each JSON body a type, shared by the manager, its client, the command and the tests. What it must not do:
+//! validate beyond JSON's own shape (the manager does, so that each error names field, rule and value), or perform I/O.
+
+mod event;
+mod host;
+mod network;
+mod overview;
+mod plan;
+mod proof;
+
+pub use event::{Event, EventList};
+pub use host::{Host, HostAnswer, HostList, HostState, Mode, PutHost, Trouble};
+pub use network::{Member, Network, NetworkList, NetworkState};
+pub use overview::{HostCount, NetworkCount, Overview, Ready, TunnelCount};
+pub use plan::{Blocked, NetworkPlan, PlannedRequest};
+pub use proof::{Finding, Proof, SeenAt, Signature, TunnelProof, hex};

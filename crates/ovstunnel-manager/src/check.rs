@@ -1,0 +1,74 @@
+//! `--check`: whether the manager could start, and what of it would not work.
+//!
+//! What it must not do: change anything, but for making a database where there is none.
+
+use ovstunnel_api::Level;
+use ovstunnel_server::logging::place;
+use ovstunnel_server::tls::judge::{Fault, Host, judge};
+use time::OffsetDateTime;
+
+use crate::config::Config;
+use crate::document::Signer;
+use crate::store;
+
+/// A configuration that is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// What it would do, in a sentence.
+    pub sentence: String,
+    /// What may be meant so, or is bad later only.
+    pub warnings: Vec<String>,
+}
+
+/// All that is wrong, a line for each.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct Bad(Vec<String>);
+
+/// Checks certificates, database and log.
+///
+/// # Errors
+/// Names all that keeps the manager from its work.
+pub async fn check(config: &Config) -> Result<Checked, Bad> {
+    let (mut bad, mut warnings) = (Vec::new(), Vec::new());
+    let mut sort = |level: Level, text: String| if level == Level::Fail { bad.push(text) } else { warnings.push(text) };
+    faults(config).iter().for_each(|fault| sort(fault.level, fault.to_string()));
+    place::faults(&config.log).iter().for_each(|fault| sort(fault.level, fault.to_string()));
+    match config.identity() {
+        Some(files) => {
+            if let Err(error) = Signer::open(files.certificate, files.key) {
+                bad.push(error.to_string());
+            }
+        }
+        None => warnings.push("no certificate, key and ca are named under [hosts]: no host can be asked".to_owned()),
+    }
+    let hosts = match store::open(config).await {
+        Ok(store) => store.hosts().await.map(|hosts| hosts.len()).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let hosts = hosts.map_err(|error| bad.push(format!("[database] url: {error}"))).unwrap_or_default();
+    if !bad.is_empty() {
+        return Err(Bad(bad));
+    }
+    let https = config.https().map_or_else(|| "off".to_owned(), |(listen, _)| format!("on {listen}"));
+    let (zone, socket) = (&config.zone, config.api.socket.display());
+    let sentence =
+        format!("the configuration is good: zone {zone}, {hosts} hosts, HTTPS {https}, Unix socket {socket}");
+    Ok(Checked { sentence, warnings })
+}
+
+fn faults(config: &Config) -> Vec<Fault> {
+    let Some((listen, files)) = config.https() else { return Vec::new() };
+    judge(&files, &Host::look(listen), None, OffsetDateTime::now_utc())
+}
+
+/// Says in the log what is wrong with the certificates of a manager that starts with them all the same.
+pub fn tell_of_certificates(config: &Config) {
+    for fault in faults(config) {
+        let (key, file, reason, remedy) = (fault.key, fault.file.display(), &fault.reason, &fault.remedy);
+        match fault.level {
+            Level::Fail => tracing::error!(key, %file, remedy, "certificate: {reason}"),
+            _ => tracing::warn!(key, %file, remedy, "certificate: {reason}"),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What of a configuration is taken, and how the rest is refused.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use super::*;
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, Path::new("manager.toml")).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_empty_file_means_the_defaults() {
+    let config = parse("").unwrap();
+    assert_eq!(config, Config::default());
+    assert_eq!(config.sdn.ovs.default_label, "cloud-public");
+    assert_eq!(config.https(), None);
+}
+
+#[test]
+fn the_three_files_of_hosts_serve_https_too() {
+    let config = parse("[hosts]\ncertificate = \"/c\"\nkey = \"/k\"\nca = \"/a\"\n").unwrap();
+    let (listen, tls) = config.https().unwrap();
+    assert_eq!((listen.port(), tls.certificate, tls.client_ca), (8444, "/c".into(), "/a".into()));
+}
+
+#[test]
+fn the_specification_s_keys_are_written_as_it_has_them() {
+    let config = parse("zone = \"dc1\"\nsdn.ovs.controller = false\nsdn.ovs.default_label = \"eth1\"\n").unwrap();
+    assert_eq!((config.zone.as_str(), config.sdn.ovs.default_label.as_str()), ("dc1", "eth1"));
+}
+
+#[test]
+fn a_bad_value_is_refused_by_name_with_the_rule() {
+    let cases = [
+        ("zone = \"a b\"", "zone", "1 to 63 characters"),
+        ("sdn.ovs.controller = true", "sdn.ovs.controller", "set it to false"),
+        ("sdn.ovs.default_label = \"\"", "sdn.ovs.default_label", "1 to 45 characters"),
+        ("[database]\nurl = \"mysql://x\"", "database.url", "sqlite://"),
+        ("[hosts]\ncertificate = \"/c\"", "hosts.key", "is needed too"),
+        ("[hosts]\nconcurrency = 0", "hosts.concurrency", "from 1 to 1024"),
+        ("[hosts]\ndead_after = \"1s\"", "hosts.dead_after", "from \"10s\""),
+        ("[events]\nkeep = \"1s\"", "events.keep", "from \"1h\""),
+        ("colour = 1", "colour", "unknown field"),
+    ];
+    for (text, key, rule) in cases {
+        let error = parse(text).unwrap_err();
+        assert!(error.contains(key) && error.contains(rule) && error.contains("manager.toml"), "{text}: {error}");
+    }
+}

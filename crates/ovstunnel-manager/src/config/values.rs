@@ -1,0 +1,71 @@
+//! The values of the manager's own sections that have rules of their own.
+//!
+//! What it does: turns one TOML value into its type, or says what was expected; the TOML reader adds the line. What it must not do:
+//! know which key a value belongs to.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use humantime_serde::re::humantime;
+use ovstunnel_server::config::values::{path, text};
+use ovstunnel_types::is_plain_name;
+use serde::de::{Deserialize, Deserializer, Error, Unexpected};
+
+/// Longest name of a zone, a host or a network.
+pub const NAME_MAX: usize = 63;
+
+/// Longest label of a device, bridge or network: what the specification's table takes.
+pub const LABEL_MAX: usize = 45;
+
+/// Whether a text can be a label.
+pub fn is_label(text: &str) -> bool {
+    (1..=LABEL_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
+pub(super) fn name<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    text(d, "a name: 1 to 63 characters of A-Z, a-z, 0-9, `.`, `_` and `-`", |t| {
+        is_plain_name(t, NAME_MAX).then(|| t.to_owned())
+    })
+}
+
+pub(super) fn label<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    text(d, "the name of a device, bridge or network: 1 to 45 characters, none of them a control character", |t| {
+        is_label(t).then(|| t.to_owned())
+    })
+}
+
+pub(super) fn some_path<'de, D: Deserializer<'de>>(d: D) -> Result<Option<PathBuf>, D::Error> {
+    path(d).map(Some)
+}
+
+pub(super) fn database<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    text(d, r#"sqlite:// and an absolute path, such as "sqlite:///var/lib/ovstunnel/manager.db""#, |t| {
+        let path = t.strip_prefix("sqlite://")?;
+        let good = path.starts_with('/') && !path.ends_with('/') && !path.contains(['\0', '?', '#', '%']);
+        good.then(|| t.to_owned())
+    })
+}
+
+pub(super) fn concurrency<'de, D: Deserializer<'de>>(d: D) -> Result<usize, D::Error> {
+    let number = i64::deserialize(d)?;
+    let good = usize::try_from(number).ok().filter(|number| (1..=1024).contains(number));
+    good.ok_or_else(|| D::Error::invalid_value(Unexpected::Signed(number), &"a whole number from 1 to 1024"))
+}
+
+fn duration(text: &str, least: Duration, most: Duration) -> Option<Duration> {
+    humantime::parse_duration(text).ok().filter(|d| (least..=most).contains(d))
+}
+
+const DAY: u64 = 86_400;
+
+pub(super) fn dead_after<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+    text(d, r#"a duration from "10s" to "1d", such as "10m""#, |t| {
+        duration(t, Duration::from_secs(10), Duration::from_secs(DAY))
+    })
+}
+
+pub(super) fn keep<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+    text(d, r#"a duration from "1h" to "10years", such as "30d""#, |t| {
+        duration(t, Duration::from_secs(3600), Duration::from_secs(3_660 * DAY))
+    })
+}

@@ -1,0 +1,114 @@
+//! The daemons of the hosts: one task for each host, which connects, listens and tells the zone.
+//!
+//! What it does: starts and ends these tasks as hosts are registered. What it must not do: let one host wait for another, but for its
+//! turn to connect.
+
+mod picture;
+mod watcher;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ovstunnel_client::{Client, ClientError, Endpoint, Identity};
+use ovstunnel_types::HostNumber;
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+
+use crate::zone::{Row, Zone};
+
+pub use picture::{Picture, Unreadable, worst};
+
+/// How long a request to a daemon may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The tasks of all hosts. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Hosts(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    zone: Zone,
+    identity: Option<Identity>,
+    default_label: String,
+    /// Who may connect now: so many at the same time.
+    turns: Arc<Semaphore>,
+    tasks: Mutex<BTreeMap<HostNumber, AbortHandle>>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let tasks = self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner);
+        tasks.values().for_each(AbortHandle::abort);
+    }
+}
+
+/// Why a daemon cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// There are no certificate files.
+    #[error("no certificate, key and ca are named under [hosts], and without them no daemon can be asked")]
+    NoIdentity,
+    /// Its address is no URL.
+    #[error("{0}")]
+    Url(String),
+    /// It cannot be reached, or refuses.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+impl AskError {
+    /// All of it in one line.
+    pub fn sentence(&self) -> String {
+        ovstunnel_types::text::chain(self)
+    }
+}
+
+impl Hosts {
+    /// No host yet.
+    pub fn new(zone: Zone, identity: Option<Identity>, default_label: String, concurrency: usize) -> Hosts {
+        let (turns, tasks) = (Arc::new(Semaphore::new(concurrency)), Mutex::default());
+        Hosts(Arc::new(Shared { zone, identity, default_label, turns, tasks }))
+    }
+
+    /// A client for the daemon at this address.
+    ///
+    /// # Errors
+    /// There are no certificate files, they cannot be used, or the address is none.
+    pub fn client(&self, api: &str) -> Result<Client, AskError> {
+        let identity = self.0.identity.clone().ok_or(AskError::NoIdentity)?;
+        let url = Endpoint::parse_url(api).map_err(AskError::Url)?;
+        Ok(Client::new(&Endpoint::Https { url, identity }, TIMEOUT)?)
+    }
+
+    /// Registers a host with the zone and listens to it; what listened to it before ends.
+    pub fn register(&self, row: Row) {
+        let number = row.number;
+        self.end(number);
+        self.0.zone.register(row.clone());
+        let client = match self.client(&row.api) {
+            Ok(client) => client,
+            Err(error) => return self.0.zone.silent(number, &error.sentence()),
+        };
+        let label = row.label.unwrap_or_else(|| self.0.default_label.clone());
+        let (zone, turns) = (self.0.zone.clone(), Arc::clone(&self.0.turns));
+        let task = tokio::spawn(watcher::Watcher { zone, number, client, label, turns }.run());
+        self.tasks(|tasks| tasks.insert(number, task.abort_handle()));
+    }
+
+    /// A host is no longer listened to, and no longer of the zone.
+    pub fn unregister(&self, number: HostNumber) {
+        self.end(number);
+        self.0.zone.unregister(number);
+    }
+
+    fn end(&self, number: HostNumber) {
+        if let Some(task) = self.tasks(|tasks| tasks.remove(&number)) {
+            task.abort();
+        }
+    }
+
+    fn tasks<T>(&self, change: impl FnOnce(&mut BTreeMap<HostNumber, AbortHandle>) -> T) -> T {
+        change(&mut self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,144 @@
+//! What a host's daemon says of its bridges, as values of the mesh.
+//!
+//! What it does: reads the wire's texts into types that are valid by construction, and says which of them are not. What it must not do:
+//! judge what is there.
+
+use std::collections::BTreeMap;
+
+use ovstunnel_api::{Bridge, Health, Tunnel};
+use ovstunnel_mesh::observed::{self, Carries, Snapshot};
+use ovstunnel_types::{GreKey, HealthState, Invalid};
+
+/// All that a host has said of its bridges, bridge by bridge.
+#[derive(Clone, Debug, Default)]
+pub struct Picture {
+    bridges: BTreeMap<String, observed::Bridge>,
+}
+
+/// A bridge that cannot be read: a daemon said what none of this version would.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("bridge {bridge}: {field} {rule}, not `{value}`")]
+pub struct Unreadable {
+    /// The bridge.
+    pub bridge: String,
+    /// What of it.
+    pub field: &'static str,
+    /// The rule that is broken.
+    pub rule: &'static str,
+    /// What was said.
+    pub value: String,
+}
+
+impl Picture {
+    /// Everything, anew.
+    ///
+    /// # Errors
+    /// A bridge cannot be read.
+    pub fn new(bridges: &[Bridge]) -> Result<Picture, Unreadable> {
+        let mut picture = Picture::default();
+        bridges.iter().try_for_each(|bridge| picture.put(bridge))?;
+        Ok(picture)
+    }
+
+    /// A bridge is new or has changed.
+    ///
+    /// # Errors
+    /// It cannot be read. The picture stays as it was.
+    pub fn put(&mut self, bridge: &Bridge) -> Result<(), Unreadable> {
+        let read = read(bridge)?;
+        self.bridges.insert(bridge.name.clone(), read);
+        Ok(())
+    }
+
+    /// A bridge is gone.
+    pub fn remove(&mut self, name: &str) {
+        self.bridges.remove(name);
+    }
+
+    /// All of it, as it is at this version.
+    pub fn at(&self, instance: &str, version: u64) -> Snapshot {
+        Snapshot::new(instance, version, self.bridges.values().cloned().collect())
+    }
+}
+
+fn read(bridge: &Bridge) -> Result<observed::Bridge, Unreadable> {
+    let bad = |field: &'static str| {
+        move |Invalid { rule, value }| Unreadable { bridge: bridge.name.clone(), field, rule, value }
+    };
+    let key = |key: u32| GreKey::try_from(i64::from(key)).map_err(bad("key"));
+    let carries = match (&bridge.vpc, bridge.key) {
+        (Some(vpc), _) => Carries::Vpc(vpc.tiers.iter().map(|tier| key(tier.key)).collect::<Result<_, _>>()?),
+        (None, Some(own)) => Carries::Network(key(own)?),
+        (None, None) => Carries::Vpc(Vec::new()),
+    };
+    let tunnel = |tunnel: &Tunnel| {
+        Ok(observed::Tunnel {
+            port: tunnel.port.parse().map_err(bad("port"))?,
+            to: tunnel.to.parse().map_err(bad("to"))?,
+            remote_ip: tunnel.remote_ip.parse().map_err(bad("remote_ip"))?,
+            key: key(tunnel.key)?,
+            state: tunnel.state,
+            protected: tunnel.protected,
+            error: tunnel.error.clone(),
+        })
+    };
+    Ok(observed::Bridge {
+        name: bridge.name.parse().map_err(bad("name"))?,
+        carries,
+        host_id: bridge.host_id.as_deref().map(str::parse).transpose().map_err(bad("host_id"))?,
+        ipv6: bridge.ipv6,
+        tunnels: bridge.tunnels.iter().map(tunnel).collect::<Result<_, _>>()?,
+        vifs: bridge.vifs.len(),
+        flows: bridge.flows.state,
+        health: bridge.health.state,
+        reason: worst(&bridge.health),
+    })
+}
+
+/// The first reason why not all is well: evidence and remedy.
+pub fn worst(health: &Health) -> Option<(String, String)> {
+    let reason = health.reasons.first().filter(|_| health.state != HealthState::Ok)?;
+    Some((format!("{}: {}", reason.subject, reason.evidence), reason.remedy.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use serde_json::json;
+
+    use super::*;
+
+    fn bridge(name: &str, host_id: &str) -> Bridge {
+        serde_json::from_value(json!({
+            "name": name, "key": 1001, "host_id": host_id, "ipv6": "drop", "adopted": false,
+            "tunnels": [{
+                "port": "t1001-1-2", "from": "1", "to": "2", "remote_ip": "192.0.2.2", "key": 1001, "ofport": 3, "state": "up",
+            }],
+            "vifs": [{"name": "vif1.0", "ofport": 1}], "other_ports": [],
+            "flows": {"state": "in_sync", "expected": 4, "installed": 4}, "health": {"state": "ok", "reasons": []},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_picture_follows_what_is_said() {
+        let mut picture = Picture::new(&[bridge("xapi1", "1"), bridge("xapi2", "1")]).unwrap();
+        let names = |picture: &Picture| {
+            picture.at("a", 1).bridges().iter().map(|bridge| bridge.name.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&picture), ["xapi1", "xapi2"]);
+        picture.remove("xapi1");
+        assert_eq!(names(&picture), ["xapi2"]);
+        let seen = &picture.at("a", 2).bridges()[0].clone();
+        assert_eq!((seen.vifs, seen.tunnels[0].peer().map(|peer| peer.get())), (1, Some(2)));
+        assert!(seen.tunnels[0].protected, "a daemon that does not say it has it in the bridge's health");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_and_changes_nothing() {
+        let mut picture = Picture::new(&[bridge("xapi1", "1")]).unwrap();
+        let error = picture.put(&bridge("xapi1", "a b")).unwrap_err();
+        assert!(error.to_string().starts_with("bridge xapi1: host_id must have"), "{error}");
+        assert_eq!(picture.at("a", 1).bridges()[0].host_id.as_ref().unwrap().as_str(), "1");
+    }
+}

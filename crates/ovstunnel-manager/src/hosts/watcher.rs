@@ -1,0 +1,230 @@
+//! What listens to one host: connects, takes its snapshot and each change, asks for the address of its tunnels, and begins again when
+//! the connection ends.
+//!
+//! What it must not do: write anything to the host, or give up.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use ovstunnel_api::{Position, WatchEvent, WatchSnapshot};
+use ovstunnel_client::{Client, ClientError, Watch};
+use ovstunnel_types::HostNumber;
+use ovstunnel_types::text::chain;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::Picture;
+use crate::zone::{EndpointFault, Told, Zone};
+
+/// A daemon gives a sign of life every 2 s. One that gives none for so long is taken for silent.
+const SILENT_AFTER: Duration = Duration::from_millis(3500);
+
+/// How long connecting may take, the first snapshot included.
+const CONNECTING: Duration = Duration::from_secs(10);
+
+/// How often a daemon is asked that cannot tell of changes by itself.
+const POLL: Duration = Duration::from_secs(2);
+
+/// How often a host is asked for the address of its tunnels.
+const ADDRESS: Duration = Duration::from_secs(5);
+
+/// The pauses between tries to connect: longer each time, and of a random length.
+fn pauses() -> ExponentialBuilder {
+    let (least, most) = (Duration::from_millis(200), Duration::from_secs(4));
+    ExponentialBuilder::default().with_min_delay(least).with_max_delay(most).with_jitter().without_max_times()
+}
+
+/// Why listening has ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("{}", chain(.0))]
+    Client(#[from] ClientError),
+    #[error("no sign of life for {} ms", SILENT_AFTER.as_millis())]
+    Silent,
+    #[error("it did not say what it has within {} s", CONNECTING.as_secs())]
+    Slow,
+    #[error("its daemon has ended the connection")]
+    Closed,
+    #[error("what it says cannot be read: {0}")]
+    Unreadable(#[from] super::Unreadable),
+    #[error("its daemon told a change before it said what it has")]
+    NoSnapshot,
+}
+
+pub(super) struct Watcher {
+    pub zone: Zone,
+    pub number: HostNumber,
+    pub client: Client,
+    pub label: String,
+    pub turns: Arc<Semaphore>,
+}
+
+impl Watcher {
+    /// Listens for ever.
+    pub async fn run(self) {
+        let mut pause = pauses().build();
+        loop {
+            let started = Instant::now();
+            let ended = self.listen().await;
+            self.zone.silent(self.number, &ended.to_string());
+            if started.elapsed() > CONNECTING {
+                pause = pauses().build();
+            }
+            tokio::time::sleep(pause.next().unwrap_or(Duration::from_secs(4))).await;
+        }
+    }
+
+    async fn listen(&self) -> Ended {
+        // The turn lasts until the host has said everything: that is what costs.
+        let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else { return Ended::Closed };
+        let deadline = Instant::now() + CONNECTING;
+        let watch = match tokio::time::timeout_at(deadline, self.client.watch(None)).await {
+            Err(_) => return Ended::Slow,
+            Ok(Ok(watch)) => watch,
+            Ok(Err(error)) if is_old(&error) => {
+                drop(turn);
+                return self.poll().await;
+            }
+            Ok(Err(error)) => return error.into(),
+        };
+        let connected = Notify::new();
+        // Side by side: a daemon that is slow to tell its address does not hold up what it says of its bridges.
+        tokio::select! {
+            ended = self.follow(watch, turn, deadline, &connected) => match ended {
+                Ok(never) => match never {},
+                Err(ended) => ended,
+            },
+            never = self.keep_address(&connected) => match never {},
+        }
+    }
+
+    async fn keep_address(&self, connected: &Notify) -> Infallible {
+        connected.notified().await;
+        let mut tick = tokio::time::interval(ADDRESS);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            self.ask_for_the_address().await;
+        }
+    }
+
+    async fn follow(
+        &self,
+        mut watch: Watch,
+        turn: OwnedSemaphorePermit,
+        deadline: Instant,
+        connected: &Notify,
+    ) -> Result<Infallible, Ended> {
+        let (mut turn, mut picture) = (Some(turn), None::<(Picture, Position)>);
+        let mut silent_at = deadline;
+        loop {
+            let late = || if picture.is_some() { Ended::Silent } else { Ended::Slow };
+            let event = tokio::time::timeout_at(silent_at, watch.next()).await.map_err(|_| late())??;
+            let (position, event) = event.ok_or(Ended::Closed)?;
+            silent_at = Instant::now() + SILENT_AFTER;
+            let at = position.or_else(|| picture.as_ref().map(|(_, at)| at.clone())).ok_or(Ended::NoSnapshot)?;
+            picture = Some(self.take(picture, at, event)?);
+            if turn.take().is_some() {
+                connected.notify_one();
+            }
+        }
+    }
+
+    /// Takes in an event.
+    fn take(
+        &self,
+        picture: Option<(Picture, Position)>,
+        at: Position,
+        event: WatchEvent,
+    ) -> Result<(Picture, Position), Ended> {
+        if let WatchEvent::Snapshot(snapshot) = event {
+            let picture = Picture::new(&snapshot.bridges)?;
+            self.zone.connected(self.number, told(*snapshot), picture.at(&at.instance, at.version));
+            return Ok((picture, at));
+        }
+        let (mut picture, _) = picture.ok_or(Ended::NoSnapshot)?;
+        match event {
+            WatchEvent::Bridge(bridge) => picture.put(&bridge)?,
+            WatchEvent::BridgeGone(gone) => picture.remove(&gone.name),
+            WatchEvent::Health(health) => {
+                self.zone.health(self.number, *health);
+                self.zone.alive(self.number);
+                return Ok((picture, at));
+            }
+            WatchEvent::Ping | WatchEvent::Snapshot(_) => {
+                self.zone.alive(self.number);
+                return Ok((picture, at));
+            }
+        }
+        self.zone.changed(self.number, picture.at(&at.instance, at.version));
+        Ok((picture, at))
+    }
+
+    /// Asks an old daemon again and again.
+    async fn poll(&self) -> Ended {
+        let mut before = None;
+        let mut version = 0;
+        let mut tick = tokio::time::interval(POLL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            match self.ask(&mut before, &mut version).await {
+                Ok(()) => self.ask_for_the_address().await,
+                Err(ended) => return ended,
+            }
+        }
+    }
+
+    async fn ask(&self, before: &mut Option<Vec<ovstunnel_api::Bridge>>, version: &mut u64) -> Result<(), Ended> {
+        let ready = self.client.readyz().await?;
+        let bridges = self.client.bridges().await?.bridges;
+        if before.as_ref() != Some(&bridges) {
+            *version += 1;
+            let told = Told {
+                daemon: Some(ready.version),
+                capabilities: Vec::new(),
+                health: ready.health.unwrap_or_else(unknown),
+                watched: false,
+            };
+            self.zone.connected(self.number, told, Picture::new(&bridges)?.at("polled", *version));
+            *before = Some(bridges);
+        }
+        self.zone.alive(self.number);
+        Ok(())
+    }
+
+    async fn ask_for_the_address(&self) {
+        let found = match self.client.interface(&self.label).await {
+            Ok(interface) if interface.ip.is_none() => {
+                let device = &interface.device;
+                Err(EndpointFault::NoAddress(format!(
+                    "{device}, which the label {} names, has no IPv4 address",
+                    self.label
+                )))
+            }
+            Ok(interface) => Ok(interface),
+            Err(ClientError::Problem(problem)) if problem.status == 404 => {
+                let what = format!("the label {} names no device, bridge or network of this host", self.label);
+                Err(EndpointFault::LabelUnknown(what))
+            }
+            Err(error) => Err(EndpointFault::NotAsked(chain(&error))),
+        };
+        self.zone.endpoint(self.number, found);
+    }
+}
+
+/// Whether a daemon has no watch: one of before there was any.
+fn is_old(error: &ClientError) -> bool {
+    matches!(error, ClientError::Problem(problem) if problem.status == 404)
+}
+
+fn unknown() -> ovstunnel_api::Health {
+    ovstunnel_api::Health { state: ovstunnel_types::HealthState::Ok, as_of: None, reasons: Vec::new() }
+}
+
+fn told(snapshot: WatchSnapshot) -> Told {
+    let WatchSnapshot { daemon, capabilities, health, .. } = snapshot;
+    Told { daemon: Some(daemon), capabilities, health, watched: true }
+}

@@ -1,0 +1,295 @@
+//! Hosts: registered, changed, removed, shown.
+
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use ovstunnel_api::{Changed, Outcome, Problem};
+use ovstunnel_client::Endpoint;
+use ovstunnel_manager_api::{Host, HostAnswer, HostList, HostState, PutHost};
+use ovstunnel_server::audit::Effect;
+use ovstunnel_server::extract::{NoQuery, ValidJson, ValidPath, ValidQuery};
+use ovstunnel_server::listen::Peer;
+use ovstunnel_server::problem::ApiError;
+use ovstunnel_types::{HostNumber, Outcome as Done};
+use serde::Deserialize;
+use serde::de::Deserializer;
+
+use super::{State, database, query};
+use crate::config::is_label;
+use crate::hosts::AskError;
+use crate::zone::Row;
+
+/// Which hosts.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct HostQuery {
+    /// Only hosts in this state, or in one of these, separated by commas.
+    #[serde(deserialize_with = "states")]
+    #[param(style = Form, explode = false, value_type = Option<Vec<HostState>>)]
+    state: Option<Vec<HostState>>,
+}
+
+fn states<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<HostState>>, D::Error> {
+    let all = [HostState::Ok, HostState::Degraded, HostState::Connecting, HostState::Silent];
+    query::words(from, &all.map(|state| (state.as_str(), state)))
+}
+
+/// A change, or what it would do.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ChangeQuery {
+    /// Answer what would be done, and change nothing.
+    dry_run: bool,
+}
+
+/// The registered hosts, by name.
+#[utoipa::path(get, path = "/v1/hosts", tag = "hosts", operation_id = "listHosts", params(HostQuery),
+    responses((status = 200, description = "The hosts", body = HostList)))]
+pub(super) async fn list_hosts(
+    Shared(state): Shared<State>,
+    ValidQuery(query): ValidQuery<HostQuery>,
+) -> Json<HostList> {
+    let mut hosts = state.zone.hosts();
+    hosts.retain(|host| query.state.as_ref().is_none_or(|states| states.contains(&host.state)));
+    Json(HostList { hosts })
+}
+
+/// One registered host.
+#[utoipa::path(get, path = "/v1/hosts/{host}", tag = "hosts", operation_id = "getHost",
+    params(("host" = String, Path, description = "Name of the host")),
+    responses(
+        (status = 200, description = "The host", body = Host),
+        (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn get_host(
+    Shared(state): Shared<State>,
+    ValidPath(name): ValidPath<String>,
+    _: NoQuery,
+) -> Result<Json<Host>, ApiError> {
+    find(&state, &name).map(Json)
+}
+
+fn find(state: &State, name: &str) -> Result<Host, ApiError> {
+    let name = query::name("host", name)?;
+    state.zone.host(name).ok_or_else(|| ApiError::not_found(format!("no host {name} is registered")))
+}
+
+/// Register a host, or change what is registered of it.
+#[utoipa::path(put, path = "/v1/hosts/{host}", tag = "hosts", operation_id = "putHost",
+    params(("host" = String, Path, description = "Name of the host"), ChangeQuery),
+    request_body = PutHost,
+    responses(
+        (status = 200, description = "`updated` or `unchanged`; with `dry_run` also `created`, and nothing was", body = HostAnswer),
+        (status = 201, description = "`created`", body = HostAnswer),
+        (status = 409, description = "`conflict`: its number or address is another host's", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: the database cannot be used, or the host cannot be asked for its number", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn put_host(
+    Shared(state): Shared<State>,
+    Extension(peer): Extension<Peer>,
+    ValidPath(name): ValidPath<String>,
+    ValidQuery(query): ValidQuery<ChangeQuery>,
+    ValidJson(body): ValidJson<PutHost>,
+) -> Result<Response, ApiError> {
+    let name = query::name("host", &name)?.to_owned();
+    check(&body)?;
+    // One registration after another: which number is free must not change meanwhile.
+    let _turn = state.records.turn().await;
+    let before = state.zone.host(&name);
+    let row = Row {
+        number: number(&state, &name, before.as_ref(), &body).await?,
+        name: name.clone(),
+        api: body.api.trim_end_matches('/').to_owned(),
+        rack: body.rack,
+        label: body.label,
+        mode: body.mode,
+    };
+    others(&state, &row)?;
+    let changes = changes(before.as_ref(), &row);
+    let outcome = match (&before, changes.is_empty()) {
+        (None, _) => Done::Created,
+        (Some(_), false) => Done::Updated,
+        (Some(_), true) => Done::Unchanged,
+    };
+    if query.dry_run {
+        let host = before;
+        return Ok(Effect::of(
+            &format!("dry run: {}", outcome.as_str()),
+            Json(HostAnswer { outcome, host }).into_response(),
+        ));
+    }
+    if outcome != Done::Unchanged {
+        state.records.put_host(&row, &peer.to_string(), outcome, &changes).await.map_err(|error| database(&error))?;
+        state.hosts.register(row);
+    }
+    let status = if outcome == Outcome::Created { StatusCode::CREATED } else { StatusCode::OK };
+    let answer = HostAnswer { outcome, host: state.zone.host(&name) };
+    Ok(Effect::new(outcome.as_str()).with(&changes).on((status, Json(answer)).into_response()))
+}
+
+/// Forget a host. Nothing on it is changed.
+#[utoipa::path(delete, path = "/v1/hosts/{host}", tag = "hosts", operation_id = "deleteHost",
+    params(("host" = String, Path, description = "Name of the host"), ChangeQuery),
+    responses(
+        (status = 200, description = "`removed`, or `unchanged` where none of that name was registered", body = HostAnswer),
+        (status = 503, description = "`unavailable`: the database cannot be used", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn delete_host(
+    Shared(state): Shared<State>,
+    Extension(peer): Extension<Peer>,
+    ValidPath(name): ValidPath<String>,
+    ValidQuery(query): ValidQuery<ChangeQuery>,
+) -> Result<Response, ApiError> {
+    let name = query::name("host", &name)?;
+    let _turn = state.records.turn().await;
+    let number = state.zone.number(name);
+    let outcome = if number.is_some() { Done::Removed } else { Done::Unchanged };
+    let answer = || Json(HostAnswer { outcome, host: None }).into_response();
+    if query.dry_run {
+        return Ok(Effect::of(&format!("dry run: {}", outcome.as_str()), answer()));
+    }
+    if let Some(number) = number {
+        state.records.delete_host(name, &peer.to_string()).await.map_err(|error| database(&error))?;
+        state.hosts.unregister(number);
+    }
+    Ok(Effect::of(outcome.as_str(), answer()))
+}
+
+/// Connect to a host anew, and take in everything that it has.
+#[utoipa::path(post, path = "/v1/hosts/{host}/resync", tag = "hosts", operation_id = "resyncHost",
+    params(("host" = String, Path, description = "Name of the host")),
+    responses(
+        (status = 200, description = "It is being connected to", body = Host),
+        (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn resync_host(
+    Shared(state): Shared<State>,
+    ValidPath(name): ValidPath<String>,
+    _: NoQuery,
+) -> Result<Response, ApiError> {
+    let _turn = state.records.turn().await;
+    let host = find(&state, &name)?;
+    state.hosts.register(row(&host).ok_or_else(|| ApiError::internal("the number of a registered host is none"))?);
+    Ok(Effect::of("resync", Json(find(&state, &name)?).into_response()))
+}
+
+fn row(host: &Host) -> Option<Row> {
+    let Host { name, number, api, rack, label, mode, .. } = host.clone();
+    Some(Row { number: HostNumber::try_from(number).ok()?, name, api, rack, label, mode })
+}
+
+fn check(body: &PutHost) -> Result<(), ApiError> {
+    Endpoint::parse_url(&body.api)
+        .map_err(|what| ApiError::invalid("api", format!("must be https://HOST:8443: {what}"), Some(&body.api)))?;
+    body.rack.as_deref().map(|rack| query::name("rack", rack)).transpose()?;
+    match body.label.as_deref().filter(|label| !is_label(label)) {
+        Some(bad) => {
+            let rule = "must be 1 to 45 characters, none of them a control character";
+            Err(ApiError::invalid("label", rule, Some(bad)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Which number a host gets.
+async fn number(state: &State, name: &str, before: Option<&Host>, body: &PutHost) -> Result<HostNumber, ApiError> {
+    let invalid = |bad: ovstunnel_types::Invalid| ApiError::invalid("number", bad.rule, Some(&bad.value));
+    let wanted = body.number.map(HostNumber::try_from).transpose().map_err(invalid)?;
+    if let Some(host) = before {
+        if wanted.is_some_and(|wanted| wanted.get() != host.number) {
+            let detail =
+                format!("host {name} has the number {}; delete it and register it anew for another", host.number);
+            return Err(ApiError::conflict(name, detail));
+        }
+        return HostNumber::try_from(host.number).map_err(invalid);
+    }
+    if let Some(wanted) = wanted {
+        return Ok(wanted);
+    }
+    // A host that has bridges has a number already.
+    let cannot = |what: String| {
+        let detail =
+            format!("host {name} cannot be asked for the number that its bridges have ({what}); give its `number`");
+        let mut problem = ApiError::new(ovstunnel_api::Code::Unavailable, detail);
+        problem.problem_mut().field = Some("number".to_owned());
+        problem
+    };
+    let client = state.hosts.client(&body.api).map_err(|error| cannot(error.sentence()))?;
+    let bridges = client.bridges().await.map_err(|error| cannot(AskError::from(error).sentence()))?.bridges;
+    let mut ids: Vec<&String> = bridges.iter().filter_map(|bridge| bridge.host_id.as_ref()).collect();
+    ids.sort();
+    ids.dedup();
+    match ids[..] {
+        [] => Ok(next_free(state)),
+        [id] => id.parse().map_err(|bad: ovstunnel_types::Invalid| {
+            let detail = format!("the bridges of host {name} have the host id {id}, which {}", bad.rule);
+            ApiError::conflict(id.clone(), detail)
+        }),
+        [first, second, ..] => {
+            let detail = format!("bridges of host {name} have the host ids {first} and {second}; give its `number`");
+            Err(ApiError::conflict(first.clone(), detail))
+        }
+    }
+}
+
+/// A number that stands nowhere in the zone.
+fn next_free(state: &State) -> HostNumber {
+    let one = || HostNumber::try_from(1).ok();
+    let next = match state.zone.largest_number() {
+        Some(largest) => HostNumber::try_from(largest.get() + 1).ok().or_else(|| {
+            // The largest of all is taken: the smallest one that is free.
+            let taken: Vec<u64> = state.zone.hosts().iter().map(|host| host.number).collect();
+            (1..).find(|number| !taken.contains(number)).and_then(|number| HostNumber::try_from(number).ok())
+        }),
+        None => one(),
+    };
+    // A zone does not have 2^63 hosts, and 1 is a number.
+    next.or_else(one).unwrap_or_else(|| unreachable!("1 is a number"))
+}
+
+/// That no other host has its number or its daemon.
+fn others(state: &State, row: &Row) -> Result<(), ApiError> {
+    for other in state.zone.hosts().iter().filter(|other| other.name != row.name) {
+        let what = if other.number == row.number.get() {
+            format!("number {}", row.number)
+        } else if other.api == row.api {
+            format!("the address {}", row.api)
+        } else {
+            continue;
+        };
+        return Err(ApiError::conflict(other.name.clone(), format!("host {} has {what} already", other.name)));
+    }
+    Ok(())
+}
+
+fn changes(before: Option<&Host>, row: &Row) -> Vec<Changed> {
+    let old = before.map(|host| {
+        [
+            Some(host.number.to_string()),
+            Some(host.api.clone()),
+            host.rack.clone(),
+            host.label.clone(),
+            Some(host.mode.as_str().to_owned()),
+        ]
+    });
+    let old = old.unwrap_or_default();
+    let new = [
+        ("number", Some(row.number.to_string())),
+        ("api", Some(row.api.clone())),
+        ("rack", row.rack.clone()),
+        ("label", row.label.clone()),
+        ("mode", Some(row.mode.as_str().to_owned())),
+    ];
+    let changed = old.into_iter().zip(new).filter(|(before, (_, after))| before != after);
+    let told = |(before, (what, after)): (Option<String>, (&str, Option<String>))| Changed {
+        what: what.to_owned(),
+        subject: row.name.clone(),
+        before,
+        after,
+    };
+    changed.map(told).collect()
+}

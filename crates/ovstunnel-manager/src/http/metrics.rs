@@ -1,0 +1,54 @@
+//! Numbers of the zone for Prometheus. Counts only: which pair or network is in the API, never in a label.
+
+use std::fmt::Write as _;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::State;
+
+/// What the text is.
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InState {
+    state: &'static str,
+}
+
+/// All of them, as they are now.
+pub(super) fn text(state: &State) -> String {
+    let (networks, hosts, tunnels) = state.zone.counts();
+    let mut registry = Registry::with_prefix("ovstunnel_manager");
+    let gauge = |registry: &mut Registry, name: &str, help: &str, values: &[(&'static str, u32)]| {
+        let family = Family::<InState, Gauge>::default();
+        for (state, value) in values {
+            family.get_or_create(&InState { state }).set(i64::from(*value));
+        }
+        registry.register(name, help, family);
+    };
+    let of_networks = [("whole", networks.whole), ("settling", networks.settling), ("broken", networks.broken)];
+    gauge(&mut registry, "networks", "Networks that hosts have bridges of, by state", &of_networks);
+    let of_hosts =
+        [("ok", hosts.ok), ("degraded", hosts.degraded), ("connecting", hosts.connecting), ("silent", hosts.silent)];
+    gauge(&mut registry, "hosts", "Registered hosts, by state", &of_hosts);
+    let plain = |registry: &mut Registry, name: &str, help: &str, value: u64| {
+        let gauge = Gauge::<i64>::default();
+        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        registry.register(name, help, gauge);
+    };
+    plain(&mut registry, "tunnels_wanted", "Tunnels that there must be, each direction for itself", tunnels.wanted);
+    plain(&mut registry, "tunnels_proven", "Tunnels that are as they must be, at both ends' word", tunnels.proven);
+    let age = Gauge::<f64, std::sync::atomic::AtomicU64>::default();
+    age.set(state.zone.age().unwrap_or_default());
+    let help = "Seconds since the sign of life of the connected host that was heard of longest ago";
+    registry.register("oldest_host_age_seconds", help, age);
+    let mut text = String::new();
+    if let Err(error) = encode(&mut text, &registry) {
+        // Writing into a text does not fail.
+        let _ = writeln!(text, "# {error}");
+    }
+    text
+}

@@ -1,0 +1,61 @@
+//! The routes of the API, version 1.
+//!
+//! What it does: takes a request apart, reads the zone or has the registration of hosts changed, and puts the answer on the wire. What
+//! it must not do: ask a host, but for the number of one that is being registered.
+
+mod events;
+mod hosts;
+mod metrics;
+mod networks;
+mod openapi;
+mod query;
+mod zone;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use ovstunnel_api::Code;
+use ovstunnel_server::problem::ApiError;
+use ovstunnel_store::StoreError;
+
+use crate::document::Signer;
+use crate::hosts::Hosts;
+use crate::records::Records;
+use crate::zone::Zone;
+
+/// What all handlers share.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The zone as its hosts tell of it.
+    pub zone: Zone,
+    /// What listens to the hosts.
+    pub hosts: Hosts,
+    /// The database.
+    pub records: Records,
+    /// Name and UUID of the zone.
+    pub identity: Arc<Identity>,
+    /// What signs proofs; none without a key.
+    pub signer: Option<Arc<Signer>>,
+    /// After how long a silent host is taken for dead.
+    pub dead_after: Duration,
+}
+
+/// Which zone this is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its name.
+    pub name: String,
+    /// Its UUID.
+    pub uuid: String,
+}
+
+/// All routes, described in `/openapi.json`.
+pub fn router(state: State) -> Router {
+    openapi::router().with_state(state)
+}
+
+/// 503: the database does not do what it must.
+fn database(error: &StoreError) -> ApiError {
+    ApiError::new(Code::Unavailable, format!("the database: {error}"))
+}

@@ -1,0 +1,225 @@
+//! Networks: what hosts have of them, whether they are whole, and what would make them so.
+
+use axum::Json;
+use axum::extract::State as Shared;
+use axum::response::{IntoResponse, Response};
+use ovstunnel_api::{PostTunnel, Problem, PutBridge, PutTunnel};
+use ovstunnel_manager_api::{Blocked, Network, NetworkList, NetworkPlan, NetworkState, PlannedRequest, Proof};
+use ovstunnel_mesh::difference::Blocked as Why;
+use ovstunnel_mesh::{Request, Sending};
+use ovstunnel_server::audit::Effect;
+use ovstunnel_server::extract::{NoQuery, ValidPath, ValidQuery};
+use ovstunnel_server::problem::ApiError;
+use ovstunnel_types::{GreKey, HostNumber};
+use serde::Deserialize;
+use serde::de::Deserializer;
+use serde_json::Value;
+
+use super::{State, query};
+use crate::document;
+use crate::zone::{Names, Page};
+
+/// Networks of a page where the request does not say.
+const USUAL: usize = 100;
+
+/// Which networks, and which page of them.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct NetworkQuery {
+    /// Only networks in this state, or in one of these, separated by commas.
+    #[serde(deserialize_with = "states")]
+    #[param(style = Form, explode = false, value_type = Option<Vec<NetworkState>>)]
+    state: Option<Vec<NetworkState>>,
+    /// Only networks that this host has something of.
+    host: Option<String>,
+    /// Which page, from 1.
+    #[serde(deserialize_with = "query::page")]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1_000_000)]
+    page: Option<usize>,
+    /// Networks of a page, 1 to 1000; 100 where it is absent.
+    #[serde(deserialize_with = "query::limit")]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
+fn states<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<NetworkState>>, D::Error> {
+    let all = [NetworkState::Whole, NetworkState::Settling, NetworkState::Broken];
+    query::words(from, &all.map(|state| (state.as_str(), state)))
+}
+
+/// The networks that hosts have bridges of, the worst first.
+#[utoipa::path(get, path = "/v1/networks", tag = "networks", operation_id = "listNetworks", params(NetworkQuery),
+    responses(
+        (status = 200, description = "A page of them", body = NetworkList),
+        (status = 404, description = "`not_found`: no such host", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn list_networks(
+    Shared(state): Shared<State>,
+    ValidQuery(query): ValidQuery<NetworkQuery>,
+) -> Result<Json<NetworkList>, ApiError> {
+    let number = |name: &str| {
+        let name = query::name("host", name)?;
+        state.zone.number(name).ok_or_else(|| ApiError::not_found(format!("no host {name} is registered")))
+    };
+    let host = query.host.as_deref().map(number).transpose()?;
+    let (page, limit) = (query.page.unwrap_or(1), query.limit.unwrap_or(USUAL));
+    let (networks, total) = state.zone.networks(&Page { states: query.state, host, page, limit });
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let next = (page.saturating_mul(limit) < total).then(|| count(page + 1));
+    Ok(Json(NetworkList { networks, total: count(total), next }))
+}
+
+fn key(state: &State, name: &str) -> Result<GreKey, ApiError> {
+    let name = query::name("network", name)?;
+    state.zone.key(name).ok_or_else(|| missing(name))
+}
+
+fn missing(name: &str) -> ApiError {
+    ApiError::not_found(format!("no host has a bridge of a network {name}; networks are named key-KEY"))
+}
+
+/// One network, with its hosts.
+#[utoipa::path(get, path = "/v1/networks/{network}", tag = "networks", operation_id = "getNetwork",
+    params(("network" = String, Path, description = "Name of the network")),
+    responses(
+        (status = 200, description = "The network", body = Network),
+        (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn get_network(
+    Shared(state): Shared<State>,
+    ValidPath(name): ValidPath<String>,
+    _: NoQuery,
+) -> Result<Json<Network>, ApiError> {
+    let key = key(&state, &name)?;
+    state.zone.network(key).map(Json).ok_or_else(|| missing(&name))
+}
+
+/// Whether a network is whole, by what its hosts have said by now, as a document.
+#[utoipa::path(get, path = "/v1/networks/{network}/proof", tag = "networks", operation_id = "getProof",
+    params(("network" = String, Path, description = "Name of the network")),
+    responses(
+        (status = 200, description = "The proof, or the reasons against it", body = Proof),
+        (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn get_proof(
+    Shared(state): Shared<State>,
+    ValidPath(name): ValidPath<String>,
+    _: NoQuery,
+) -> Result<Json<Proof>, ApiError> {
+    let key = key(&state, &name)?;
+    let proof = state.zone.proof(&state.identity.name, key).ok_or_else(|| missing(&name))?;
+    Ok(Json(document::complete(proof, state.signer.as_deref())))
+}
+
+/// Whether it is only to be planned.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ReconcileQuery {
+    /// Must be `true` in this version, which only looks: the answer is what would be sent to whom.
+    dry_run: bool,
+}
+
+/// What would be sent to which host to make a network whole.
+#[utoipa::path(post, path = "/v1/networks/{network}/reconcile", tag = "networks", operation_id = "reconcileNetwork",
+    params(("network" = String, Path, description = "Name of the network"), ReconcileQuery),
+    responses(
+        (status = 200, description = "The plan", body = NetworkPlan),
+        (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`: without `dry_run=true`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn reconcile(
+    Shared(state): Shared<State>,
+    ValidPath(name): ValidPath<String>,
+    ValidQuery(query): ValidQuery<ReconcileQuery>,
+) -> Result<Response, ApiError> {
+    let key = key(&state, &name)?;
+    if !query.dry_run {
+        let detail = "the manager changes no host: sdn.ovs.controller is off; ask with dry_run=true for the plan";
+        return Err(ApiError::conflict("sdn.ovs.controller", detail));
+    }
+    let (difference, plan, names) = state.zone.plan(key, state.dead_after).ok_or_else(|| missing(&name))?;
+    let stages = [("joins", &plan.joins), ("leaves", &plan.leaves), ("bridges", &plan.bridges)];
+    let requests = stages.into_iter().flat_map(|(stage, sendings)| {
+        let names = &names;
+        sendings.iter().map(move |sending| planned(stage, sending, names))
+    });
+    let blocked = difference
+        .blocked
+        .iter()
+        .map(|(host, why)| Blocked { host: named(&names, *host), reason: reason(why, &names) });
+    let answer = NetworkPlan {
+        dry_run: true,
+        network: name,
+        requests: requests.collect(),
+        blocked: blocked.collect(),
+        withheld: u32::try_from(plan.withheld.len()).unwrap_or(u32::MAX),
+    };
+    Ok(Effect::of("dry run", Json(answer).into_response()))
+}
+
+fn named(names: &Names, number: HostNumber) -> String {
+    names.get(&number).cloned().unwrap_or_else(|| number.to_string())
+}
+
+/// A request as it would be sent.
+fn planned(stage: &str, sending: &Sending, names: &Names) -> PlannedRequest {
+    let id = |number: HostNumber| ovstunnel_api::Id::Text(number.to_string());
+    let (method, path, body) = match &sending.request {
+        Request::PutBridge { bridge, key, ipv6, tunnels } => {
+            let tunnel = |(to, ip): (&ovstunnel_types::HostId, &ovstunnel_types::RemoteIp)| PutTunnel {
+                to: ovstunnel_api::Id::Text(to.to_string()),
+                remote_ip: ip.to_string(),
+                from: None,
+            };
+            let body = PutBridge {
+                key: i64::from(key.get()),
+                network_uuid: None,
+                host_id: Some(id(sending.host)),
+                ipv6: *ipv6,
+                uplink: None,
+                tunnels: Some(tunnels.iter().map(tunnel).collect()),
+            };
+            ("PUT", format!("/v1/bridges/{bridge}"), json(&body))
+        }
+        Request::PostTunnel { bridge, key, to, remote_ip } => {
+            let body = PostTunnel {
+                from: id(sending.host),
+                to: id(*to),
+                remote_ip: remote_ip.to_string(),
+                key: Some(i64::from(key.get())),
+                network_uuid: None,
+            };
+            ("POST", format!("/v1/bridges/{bridge}/tunnels"), json(&body))
+        }
+        Request::DeleteTunnel { bridge, port } => ("DELETE", format!("/v1/bridges/{bridge}/tunnels/{port}"), None),
+        Request::DeleteBridge { bridge } => ("DELETE", format!("/v1/bridges/{bridge}"), None),
+    };
+    PlannedRequest { host: named(names, sending.host), stage: stage.to_owned(), method: method.to_owned(), path, body }
+}
+
+fn json(body: &impl serde::Serialize) -> Option<Value> {
+    // A struct of texts and numbers: serde_json cannot fail on it.
+    serde_json::to_value(body).ok()
+}
+
+fn reason(why: &Why, names: &Names) -> String {
+    match why {
+        Why::Silent => "it does not answer".to_owned(),
+        Why::Observed => "it is only to be looked at: its mode is observe".to_owned(),
+        Why::SeveralBridges(bridges) => {
+            let bridges: Vec<&str> = bridges.iter().map(|bridge| bridge.as_str()).collect();
+            format!("several bridges have the network's key: {}", bridges.join(", "))
+        }
+        Why::HostIdMismatch(id) => format!("its bridge has the host id {id}, which is not its number"),
+        Why::BridgeMissing => {
+            "it has no bridge for the network, and on a host with xapi none is made by name".to_owned()
+        }
+        Why::HasVifs(vifs) => format!("it has left the network, and {vifs} VIFs are still plugged on its bridge"),
+        Why::AddressUnknown => "the address at which its tunnels end is not known".to_owned(),
+        Why::AddressInUse { to, by } => {
+            format!("its tunnel to host {by} has the address that one to {} needs", named(names, *to))
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The routes together with their description, `/openapi.json`. Must not describe what is not routed, nor route what is not
+//! described: both come from the same list.
+
+use axum::routing::get;
+use axum::{Json, Router};
+use ovstunnel_server::extract::NoQuery;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{State, events, hosts, networks, zone};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "ovstunnel-manager",
+        description = "The hosts and networks of a zone: which networks are whole, which are not, and why. HTTPS with client \
+                       certificates; the same routes on a Unix socket for root. Errors are application/problem+json with a stable \
+                       `code`; a path that is not here answers 404, a method that a path does not have 405 with `allow`."
+    ),
+    tags(
+        (name = "zone", description = "The zone as a whole"),
+        (name = "hosts", description = "The hosts of the zone"),
+        (name = "networks", description = "The networks that hosts have bridges of"),
+        (name = "manager", description = "The manager itself"),
+    )
+)]
+struct Description;
+
+/// All routes, and their description for who asks.
+pub(super) fn router() -> Router<State> {
+    let (router, _) = described().split_for_parts();
+    router.route("/openapi.json", get(async |_: NoQuery| Json(description())))
+}
+
+pub(super) fn description() -> utoipa::openapi::OpenApi {
+    let mut description = described().into_openapi();
+    ovstunnel_server::openapi::complete(&mut description);
+    description
+}
+
+fn described() -> OpenApiRouter<State> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(zone::get_overview))
+        .routes(routes!(hosts::list_hosts))
+        .routes(routes!(hosts::get_host, hosts::put_host, hosts::delete_host))
+        .routes(routes!(hosts::resync_host))
+        .routes(routes!(networks::list_networks))
+        .routes(routes!(networks::get_network))
+        .routes(routes!(networks::get_proof))
+        .routes(routes!(networks::reconcile))
+        .routes(routes!(events::list_events))
+        .routes(routes!(zone::healthz))
+        .routes(routes!(zone::readyz))
+        .routes(routes!(zone::metrics))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_file_in_openapi_is_what_the_manager_serves() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../openapi/ovstunnel-manager-v1.json");
+        let served = serde_json::to_string_pretty(&description()).unwrap() + "\n";
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&file, &served).unwrap();
+        }
+        let there = std::fs::read_to_string(&file).unwrap_or_default();
+        let differs = served.lines().zip(there.lines()).enumerate().find(|(_, (new, old))| new != old);
+        assert!(
+            served == there,
+            "openapi/ovstunnel-manager-v1.json is not what is served (first at {differs:?}); write it by \
+             UPDATE_DOCS=1 cargo test -p ovstunnel-manager --lib openapi"
+        );
+    }
+}

@@ -1,0 +1,60 @@
+//! The zone as a whole: its overview, and whether the manager works.
+
+use axum::Json;
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use ovstunnel_manager_api::{Overview, Ready};
+use ovstunnel_server::extract::NoQuery;
+
+use super::State;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The zone in a few numbers.
+#[utoipa::path(get, path = "/v1/overview", tag = "zone", operation_id = "getOverview",
+    responses((status = 200, description = "How many of what, in which state", body = Overview)))]
+pub(super) async fn get_overview(Shared(state): Shared<State>, _: NoQuery) -> Json<Overview> {
+    let (networks, hosts, tunnels) = state.zone.counts();
+    Json(Overview {
+        zone: state.identity.name.clone(),
+        uuid: state.identity.uuid.clone(),
+        version: VERSION.to_owned(),
+        controller: false,
+        networks,
+        hosts,
+        tunnels,
+        age: state.zone.age(),
+    })
+}
+
+/// The manager is alive.
+#[utoipa::path(get, path = "/healthz", tag = "manager", operation_id = "getHealth",
+    responses((status = 200, description = "It answers", body = String, content_type = "text/plain")))]
+pub(super) async fn healthz(_: NoQuery) -> &'static str {
+    "ok\n"
+}
+
+/// Whether what the manager says can be relied on.
+#[utoipa::path(get, path = "/readyz", tag = "manager", operation_id = "getReadiness",
+    responses(
+        (status = 200, description = "It can", body = Ready),
+        (status = 503, description = "It cannot yet, or the database cannot be used; see `reason`", body = Ready),
+    ))]
+pub(super) async fn readyz(Shared(state): Shared<State>, _: NoQuery) -> Response {
+    let (_, hosts, _) = state.zone.counts();
+    let database = state.records.check().await.err().map(|error| error.to_string());
+    let connecting = (hosts.connecting > 0)
+        .then(|| format!("{} of {} hosts have not been heard of yet", hosts.connecting, hosts.all));
+    let reason = database.or(connecting);
+    let (ready, version) = (reason.is_none(), VERSION.to_owned());
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Ready { ready, reason, version })).into_response()
+}
+
+/// Numbers for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "manager", operation_id = "getMetrics",
+    responses((status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text")))]
+pub(super) async fn metrics(Shared(state): Shared<State>, _: NoQuery) -> Response {
+    ([(axum::http::header::CONTENT_TYPE, super::metrics::CONTENT_TYPE)], super::metrics::text(&state)).into_response()
+}

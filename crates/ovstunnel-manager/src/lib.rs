@@ -1,0 +1,16 @@
+//! The manager of a zone: knows its hosts, watches each of them, and says which networks are whole.
+//!
+//! What it does: connects to the `ovstunneld` of each registered host, compares what they say, proves each network, and tells it over
+//! HTTPS and on a Unix socket. What it must not do: touch a switch, or write to a host: in this version it only looks.
+
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod document;
+pub mod hosts;
+pub mod http;
+pub mod records;
+pub mod reload;
+pub mod service;
+pub mod store;
+pub mod zone;

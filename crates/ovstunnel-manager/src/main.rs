@@ -1,0 +1,82 @@
+//! `ovstunnel-manager`: reads the command line and the configuration, then runs the manager. Must not do more than that.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use ovstunnel_manager::cli::Cli;
+use ovstunnel_manager::config::{Config, DEFAULT_LOG, DEFAULT_PATH};
+use ovstunnel_manager::reload::Reloader;
+use ovstunnel_manager::service::Service;
+use ovstunnel_manager::{check, store};
+use ovstunnel_server::access::Access;
+use ovstunnel_server::life::Life;
+use ovstunnel_server::logging::{self, Logging};
+
+/// By which it speaks on standard error, and the crate whose modules `[log] level` names.
+const PROGRAM: &str = "ovstunnel_manager";
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match start(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            logging::complain("ovstunnel-manager", &error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(cli: &Cli) -> Result<(), Failure> {
+    let config = Config::load(cli.config.as_deref()).inspect_err(|error| {
+        // Without a configuration there is no log yet; whoever looks for the reason looks there.
+        if !cli.check {
+            let (file, usual) = match &cli.config {
+                Some(file) => (file.as_path(), None),
+                None => (Path::new(DEFAULT_PATH), Some(Path::new(DEFAULT_LOG))),
+            };
+            logging::last_words("ovstunnel-manager", file, usual, &error.to_string());
+        }
+    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    if cli.check {
+        let checked = runtime.block_on(check::check(&config))?;
+        println!("{}", checked.sentence);
+        checked.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        return Ok(());
+    }
+    let logging = Arc::new(logging::init(PROGRAM, &config.log)?);
+    let ended = runtime.block_on(live(&config, Arc::clone(&logging)));
+    runtime.shutdown_background();
+    // Into the log too; standard error gets the sentence from `main`.
+    ended.inspect_err(|error| tracing::error!(target: logging::LAST_WORDS, %error, "cannot run"))
+}
+
+async fn live(config: &Config, logging: Arc<Logging>) -> Result<(), Failure> {
+    let https = config.https();
+    let access = Access::open(https.as_ref().map(|(_, files)| files))?;
+    if https.is_none() {
+        tracing::warn!(
+            socket = %config.api.socket.display(),
+            "HTTPS is off: neither [tls] nor certificate, key and ca under [hosts] are named; serving the Unix socket only"
+        );
+    }
+    check::tell_of_certificates(config);
+    let store = store::open(config).await?;
+    let (app, service) = Service::start(config, store, Some(access.clone())).await?;
+    let reloader = Reloader { files: https.map(|(_, files)| files), access: access.clone(), logging };
+    let life = Life {
+        api: &config.api,
+        tls: access.tls(),
+        version: env!("CARGO_PKG_VERSION"),
+        settled: std::future::ready(()),
+        count: |_| {},
+        reload: || reloader.reload(),
+    };
+    life.run(app, || {}).await?;
+    service.finish().await;
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! What the manager keeps: which hosts there are, at which address the tunnels of each end, and what has happened.
+//!
+//! What it does: has the database do it, in terms of the zone. What it must not do: keep what can be seen on the hosts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ovstunnel_api::{Changed, Interface, Outcome};
+use ovstunnel_manager_api::{Event, Mode};
+use ovstunnel_store::{EventFilter, HostMode, HostRow, NewEvent, NewHost, NewInterface, Store, StoreError};
+use ovstunnel_types::HostNumber;
+use time::OffsetDateTime;
+use tokio::sync::{Mutex, MutexGuard, mpsc};
+
+use crate::zone::{Fact, Happened, Row, written};
+
+/// Events that are written together at most.
+const TOGETHER: usize = 500;
+
+/// How long to wait before a database is tried again that did not take events.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// How often events are removed that are too old.
+const PURGE: Duration = Duration::from_secs(3600);
+
+/// The manager's records. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Records {
+    store: Store,
+    turn: Arc<Mutex<()>>,
+}
+
+/// Which events are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Only older ones than this.
+    pub before: Option<u64>,
+    /// Only those that concern this host.
+    pub host: Option<String>,
+    /// Only those that concern this network.
+    pub network: Option<String>,
+    /// Only those of this kind.
+    pub kind: Option<String>,
+    /// So many at most.
+    pub limit: usize,
+}
+
+impl Records {
+    /// Records in this database.
+    pub fn new(store: Store) -> Records {
+        Records { store, turn: Arc::default() }
+    }
+
+    /// Waits until nobody else changes what is registered.
+    pub async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// That the database answers.
+    ///
+    /// # Errors
+    /// It does not; this holds for each function below.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.store.zone().await.map(drop)
+    }
+
+    /// The registered hosts.
+    pub async fn hosts(&self) -> Result<Vec<Row>, StoreError> {
+        Ok(self.store.hosts().await?.into_iter().map(from_row).collect())
+    }
+
+    /// Registers a host or changes what is registered of it, and notes who did so.
+    pub async fn put_host(
+        &self,
+        row: &Row,
+        actor: &str,
+        outcome: Outcome,
+        changes: &[Changed],
+    ) -> Result<(), StoreError> {
+        let now = OffsetDateTime::now_utc();
+        self.store.put_host(&to_row(row, now)).await?;
+        let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        let (kind, verb) = match outcome {
+            Outcome::Created => ("host_added", "registered"),
+            _ => ("host_changed", "changed"),
+        };
+        let text = format!("host {} {verb}: {}", row.name, changes.join("; "));
+        self.note(now, kind, &row.name, actor, text).await
+    }
+
+    /// Forgets a host, and notes who had it forgotten.
+    pub async fn delete_host(&self, name: &str, actor: &str) -> Result<(), StoreError> {
+        self.store.delete_host(name).await?;
+        let text = format!("host {name} is no longer registered; nothing on it was changed");
+        self.note(OffsetDateTime::now_utc(), "host_removed", name, actor, text).await
+    }
+
+    async fn note(
+        &self,
+        at: OffsetDateTime,
+        kind: &'static str,
+        host: &str,
+        actor: &str,
+        text: String,
+    ) -> Result<(), StoreError> {
+        let (host, actor) = (Some(host.to_owned()), Some(actor.to_owned()));
+        let event = new_event(Happened { at, kind, host, network: None, actor, text });
+        self.store.append_event(event).await.map(drop)
+    }
+
+    /// The events that are wanted, the newest first.
+    pub async fn events(&self, wanted: Wanted) -> Result<Vec<Event>, StoreError> {
+        let Wanted { before, host, network, kind, limit } = wanted;
+        let filter = EventFilter { kind, host, network, ..EventFilter::default() };
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let page = self.store.events(&filter, before, limit).await?;
+        let event = |row: ovstunnel_store::EventRow| Event {
+            id: row.id,
+            at: at(row.event.at),
+            kind: row.event.kind,
+            host: row.event.host,
+            network: row.event.network,
+            actor: row.event.actor,
+            text: row.event.text,
+        };
+        Ok(page.events.into_iter().map(event).collect())
+    }
+
+    /// Writes down what is to be kept, for as long as anybody can tell. Where the database takes nothing, it is tried again.
+    pub async fn keep(self, mut facts: mpsc::Receiver<Fact>) {
+        let mut waiting = Vec::new();
+        while facts.recv_many(&mut waiting, TOGETHER).await > 0 {
+            let (mut events, mut endpoints) = (Vec::new(), Vec::new());
+            for fact in waiting.drain(..) {
+                match fact {
+                    Fact::Happened(happened) => events.push(new_event(happened)),
+                    Fact::Endpoint { host, interface } => endpoints.extend(new_interface(host, &interface)),
+                }
+            }
+            while let Err(error) = self.store.append_events(&events).await {
+                tracing::error!(%error, events = events.len(), "events cannot be written; trying again");
+                tokio::time::sleep(AGAIN).await;
+            }
+            for endpoint in endpoints {
+                // It is asked for again and again: the next time it may be kept.
+                if let Err(error) = self.store.put_interface(&endpoint).await {
+                    tracing::warn!(%error, host = %endpoint.host, "the address of a host's tunnels cannot be written");
+                }
+            }
+        }
+    }
+
+    /// Removes events that are older than this, again and again.
+    pub async fn forget_events(self, keep: Duration) {
+        let mut tick = tokio::time::interval(PURGE);
+        loop {
+            tick.tick().await;
+            let oldest = OffsetDateTime::now_utc() - keep;
+            match self.store.purge_events(milliseconds(oldest)).await {
+                Ok(0) => {}
+                Ok(gone) => tracing::info!(gone, "events that were too old are removed"),
+                Err(error) => tracing::warn!(%error, "events that are too old cannot be removed"),
+            }
+        }
+    }
+}
+
+fn milliseconds(at: OffsetDateTime) -> i64 {
+    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or_default()
+}
+
+fn at(milliseconds: i64) -> String {
+    let nanos = i128::from(milliseconds) * 1_000_000;
+    OffsetDateTime::from_unix_timestamp_nanos(nanos).map(written).unwrap_or_default()
+}
+
+/// Longest text of an event that the database takes.
+const TEXT_MAX: usize = 4096;
+
+fn new_event(happened: Happened) -> NewEvent {
+    let Happened { at, kind, host, network, actor, text } = happened;
+    // A host's daemon may say anything.
+    let text = text.chars().filter(|c| !c.is_control()).take(TEXT_MAX).collect();
+    NewEvent { at: milliseconds(at), kind: kind.to_owned(), host, network, actor, text, ..NewEvent::default() }
+}
+
+/// The row of `ovs_tunnel_interface`; none where there is no IPv4 address, which the table must have.
+fn new_interface(host: HostNumber, interface: &Interface) -> Option<NewInterface> {
+    Some(NewInterface {
+        host,
+        label: interface.label.clone(),
+        ip: interface.ip.as_ref()?.parse().ok()?,
+        netmask: interface.netmask.as_ref()?.parse().ok()?,
+        mac: interface.mac.as_ref().and_then(|mac| mac.parse().ok()),
+    })
+}
+
+fn from_row(row: HostRow) -> Row {
+    let HostRow { number, name, api, rack, label, mode, registered: _ } = row;
+    let mode = match mode {
+        HostMode::Manage => Mode::Manage,
+        HostMode::Observe => Mode::Observe,
+        HostMode::Drain => Mode::Drain,
+    };
+    Row { number, name, api, rack, label, mode }
+}
+
+fn to_row(row: &Row, now: OffsetDateTime) -> NewHost {
+    let Row { number, name, api, rack, label, mode } = row.clone();
+    let mode = match mode {
+        Mode::Manage => HostMode::Manage,
+        Mode::Observe => HostMode::Observe,
+        Mode::Drain => HostMode::Drain,
+    };
+    NewHost { number: Some(number), name, api, rack, label, mode, registered: now.unix_timestamp() }
+}

@@ -1,0 +1,79 @@
+//! Puts the manager's inner parts together: database, zone, hosts, routes.
+//!
+//! What it does: starts them from a configuration. What it must not do: listen, or handle signals.
+
+use std::sync::Arc;
+
+use axum::Router;
+use ovstunnel_client::Identity as Files;
+use ovstunnel_server::access::Access;
+use ovstunnel_server::middleware;
+use ovstunnel_store::{Store, StoreError};
+use tokio::task::JoinSet;
+
+use crate::config::Config;
+use crate::document::{Signer, SignerError};
+use crate::hosts::Hosts;
+use crate::http::{self, Identity, State};
+use crate::records::Records;
+use crate::zone::Zone;
+
+/// Why the manager cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database.
+    #[error("[database] url: {0}")]
+    Store(#[from] StoreError),
+    /// The key by which it signs proofs.
+    #[error("[hosts]: {0}")]
+    Signer(#[from] SignerError),
+}
+
+/// The running inner parts: they end when this goes.
+#[derive(Debug)]
+pub struct Service {
+    tasks: JoinSet<()>,
+}
+
+impl Service {
+    /// Starts everything behind the listeners, and gives the routes with all that each request goes through.
+    ///
+    /// # Errors
+    /// The database or a key cannot be used.
+    pub async fn start(config: &Config, store: Store, access: Option<Access>) -> Result<(Router, Service), StartError> {
+        let identity = store.zone().await?;
+        let files = config.identity();
+        let signer = files.map(|files| Signer::open(files.certificate, files.key)).transpose()?;
+        let own = files.map(|files| Files {
+            ca: files.ca.to_owned(),
+            cert: files.certificate.to_owned(),
+            key: files.key.to_owned(),
+        });
+        let (zone, happened) = Zone::new();
+        let label = config.sdn.ovs.default_label.clone();
+        let hosts = Hosts::new(zone.clone(), own, label, config.hosts.concurrency);
+        let records = Records::new(store);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(records.clone().keep(happened));
+        tasks.spawn(records.clone().forget_events(config.events.keep));
+        tasks.spawn(zone.clone().keep_proven());
+        let rows = records.hosts().await?;
+        tracing::info!(zone = identity.name, uuid = %identity.uuid, hosts = rows.len(), "the zone is watched; nothing is changed");
+        rows.into_iter().for_each(|row| hosts.register(row));
+        let identity = Identity { name: identity.name, uuid: identity.uuid.to_string() };
+        let state = State {
+            zone,
+            hosts,
+            records,
+            identity: Arc::new(identity),
+            signer: signer.map(Arc::new),
+            dead_after: config.hosts.dead_after,
+        };
+        Ok((middleware::wrap(http::router(state), access), Service { tasks }))
+    }
+
+    /// Ends what runs beside the requests.
+    pub async fn finish(mut self) {
+        self.tasks.shutdown().await;
+    }
+}

@@ -1,0 +1,267 @@
+//! The zone on the wire.
+//!
+//! What it must not do: change anything, or leave out the age of what it shows.
+
+use std::time::Duration;
+
+use ovstunnel_manager_api::{
+    Finding, Host, HostCount, HostState, Member, Network, NetworkCount, NetworkState, Proof, SeenAt, TunnelCount,
+    TunnelProof,
+};
+use ovstunnel_mesh::difference::Circumstances;
+use ovstunnel_mesh::observed::Bridge;
+use ovstunnel_mesh::{Holds, Moment, Plan, difference, plan, proof};
+use ovstunnel_types::{GreKey, HostNumber};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::network::{self, Known};
+use super::{Registered, SETTLING, State, Zone};
+
+/// Which networks are wanted, and which page of them.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Only those in one of these states.
+    pub states: Option<Vec<NetworkState>>,
+    /// Only those that this host has something of.
+    pub host: Option<HostNumber>,
+    /// From 1.
+    pub page: usize,
+    /// Networks of a page.
+    pub limit: usize,
+}
+
+/// A point in time as the API writes it.
+pub fn written(at: OffsetDateTime) -> String {
+    // A clock beyond the year 9999 has no such form.
+    at.format(&Rfc3339).unwrap_or_default()
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+fn seconds(age: Duration) -> f64 {
+    (age.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+impl State {
+    /// A host's name; its number where it is not registered.
+    pub(super) fn name_of(&self, number: HostNumber) -> String {
+        self.hosts.get(&number).map_or_else(|| number.to_string(), |host| host.row.name.clone())
+    }
+
+    fn bridges(&self, number: HostNumber) -> &[Bridge] {
+        let snapshot = self.seen.get(&number).and_then(|seen| seen.snapshot.as_ref());
+        snapshot.map(|snapshot| snapshot.bridges()).unwrap_or_default()
+    }
+
+    fn host(&self, host: &Registered, now: Moment) -> Host {
+        let (row, number) = (&host.row, host.row.number);
+        let bridges = self.bridges(number);
+        let troubles = host.troubles(bridges);
+        let seen = self.seen.get(&number).filter(|seen| seen.snapshot.is_some());
+        Host {
+            name: row.name.clone(),
+            number: number.get(),
+            api: row.api.clone(),
+            rack: row.rack.clone(),
+            label: row.label.clone(),
+            mode: row.mode,
+            state: host.state(&troubles),
+            age: seen.map(|seen| seconds(now.since(seen.heard))),
+            watched: host.told().is_some_and(|told| told.watched),
+            daemon: host.told().and_then(|told| told.daemon.clone()),
+            ip: host.interface().and_then(|interface| interface.ip.clone()),
+            max_guest_mtu: host.interface().map(|interface| interface.max_guest_mtu),
+            bridges: count(bridges.len()),
+            tunnels: count(bridges.iter().map(|bridge| bridge.tunnels.len()).sum()),
+            vifs: count(bridges.iter().map(|bridge| bridge.vifs).sum()),
+            troubles,
+        }
+    }
+
+    fn finding(&self, finding: &proof::Finding) -> Finding {
+        Finding {
+            what: finding.what.as_str().to_owned(),
+            host: self.name_of(finding.host),
+            to: finding.to.map(|to| self.name_of(to)),
+            evidence: finding.evidence.clone(),
+            remedy: finding.remedy.clone(),
+        }
+    }
+
+    fn network(&self, key: GreKey, known: &Known, now: Moment) -> Network {
+        let proof = &known.proof;
+        Network {
+            name: network::name(key),
+            key: key.get(),
+            state: state(known, now),
+            since: written(known.since),
+            hosts: count(known.mesh.size()),
+            wanted: proof.wanted,
+            proven: proof.proven,
+            reason: proof.reason().map(|reason| self.finding(reason)),
+            members: None,
+        }
+    }
+
+    fn member(&self, number: HostNumber, key: GreKey) -> Member {
+        let snapshot = self.seen.get(&number).and_then(|seen| seen.snapshot.as_ref());
+        let bridge = snapshot.and_then(|snapshot| snapshot.bridges_of(key).next());
+        let tunnels = bridge.map_or(0, |bridge| bridge.tunnels.iter().filter(|tunnel| tunnel.key == key).count());
+        Member {
+            host: self.name_of(number),
+            bridge: bridge.map(|bridge| bridge.name.to_string()),
+            vifs: count(bridge.map_or(0, |bridge| bridge.vifs)),
+            tunnels: count(tunnels),
+        }
+    }
+}
+
+fn state(known: &Known, now: Moment) -> NetworkState {
+    match (known.proof.is_whole(), now.since(known.since_moment) < SETTLING) {
+        (true, _) => NetworkState::Whole,
+        (false, true) => NetworkState::Settling,
+        (false, false) => NetworkState::Broken,
+    }
+}
+
+impl Zone {
+    /// The registered hosts, by name.
+    pub fn hosts(&self) -> Vec<Host> {
+        let (now, state) = (self.now(), self.state());
+        state.names.values().filter_map(|number| Some(state.host(state.hosts.get(number)?, now))).collect()
+    }
+
+    /// A host by its name.
+    pub fn host(&self, name: &str) -> Option<Host> {
+        let (now, state) = (self.now(), self.state());
+        let number = state.names.get(name)?;
+        Some(state.host(state.hosts.get(number)?, now))
+    }
+
+    /// A host's number by its name.
+    pub fn number(&self, name: &str) -> Option<HostNumber> {
+        self.state().names.get(name).copied()
+    }
+
+    /// The largest number that stands on a bridge or in a tunnel of the zone, or that a host is registered with.
+    pub fn largest_number(&self) -> Option<HostNumber> {
+        let state = self.state();
+        let bridges = state.seen.values().filter_map(|seen| seen.snapshot.as_ref()).flat_map(|s| s.bridges());
+        let peers = bridges.flat_map(|bridge| bridge.tunnels.iter().filter_map(|tunnel| tunnel.peer()));
+        peers.chain(state.hosts.keys().copied()).max()
+    }
+
+    /// How many networks and tunnels there are, by their state.
+    pub fn counts(&self) -> (NetworkCount, HostCount, TunnelCount) {
+        let (now, zone) = (self.now(), self.state());
+        let (mut networks, mut hosts, mut tunnels) =
+            (NetworkCount::default(), HostCount::default(), TunnelCount::default());
+        for known in zone.networks.values() {
+            networks.all += 1;
+            tunnels.wanted += known.proof.wanted;
+            tunnels.proven += known.proof.proven;
+            match state(known, now) {
+                NetworkState::Whole => networks.whole += 1,
+                NetworkState::Settling => networks.settling += 1,
+                NetworkState::Broken => networks.broken += 1,
+            }
+        }
+        for host in zone.hosts.values() {
+            hosts.all += 1;
+            match host.state(&host.troubles(zone.bridges(host.row.number))) {
+                HostState::Ok => hosts.ok += 1,
+                HostState::Degraded => hosts.degraded += 1,
+                HostState::Connecting => hosts.connecting += 1,
+                HostState::Silent => hosts.silent += 1,
+            }
+        }
+        (networks, hosts, tunnels)
+    }
+
+    /// How long ago the connected host gave a sign of life that did so longest ago, seconds.
+    pub fn age(&self) -> Option<f64> {
+        let (now, state) = (self.now(), self.state());
+        let connected = state.seen.values().filter(|seen| seen.is_connected);
+        connected.map(|seen| seen.heard).min().map(|heard| seconds(now.since(heard)))
+    }
+
+    /// The networks that are wanted, the worst first; how many there are on all pages.
+    pub fn networks(&self, page: &Page) -> (Vec<Network>, usize) {
+        let (now, zone) = (self.now(), self.state());
+        let wanted = |known: &Known| {
+            page.states.as_ref().is_none_or(|states| states.contains(&state(known, now)))
+                && page.host.is_none_or(|host| known.mesh.has(host))
+        };
+        let mut found: Vec<_> = zone.networks.iter().filter(|(_, known)| wanted(known)).collect();
+        found.sort_by_key(|(key, known)| (state(known, now), **key));
+        let total = found.len();
+        let first = (page.page - 1).saturating_mul(page.limit);
+        let shown = found.into_iter().skip(first).take(page.limit);
+        (shown.map(|(key, known)| zone.network(*key, known, now)).collect(), total)
+    }
+
+    /// A network's key by its name.
+    pub fn key(&self, name: &str) -> Option<GreKey> {
+        let key = name.strip_prefix("key-")?.parse().ok()?;
+        self.state().networks.contains_key(&key).then_some(key)
+    }
+
+    /// A network, with its hosts.
+    pub fn network(&self, key: GreKey) -> Option<Network> {
+        let (now, state) = (self.now(), self.state());
+        let known = state.networks.get(&key)?;
+        let mut network = state.network(key, known, now);
+        network.members = Some(known.mesh.members().map(|number| state.member(number, key)).collect());
+        Some(network)
+    }
+
+    /// A network's proof by what its hosts have said by now, without digest and signature.
+    pub fn proof(&self, zone: &str, key: GreKey) -> Option<Proof> {
+        let (at, now) = (OffsetDateTime::now_utc(), self.now());
+        let mut state = self.state();
+        state.changed.remove(&key);
+        if let Some(happened) = state.prove(key, at, now) {
+            self.tell(happened);
+        }
+        let known = state.networks.get(&key)?;
+        let proof = &known.proof;
+        let seen = proof.hosts.iter().map(|seen| SeenAt {
+            host: state.name_of(seen.host),
+            instance: seen.instance.clone(),
+            version: seen.version,
+            age: seconds(seen.age),
+        });
+        Some(Proof {
+            zone: zone.to_owned(),
+            network: network::name(key),
+            key: key.get(),
+            whole: proof.is_whole(),
+            reason: (!proof.is_whole()).then(|| state.sentence(proof)),
+            generation: known.generation,
+            at: written(at),
+            hosts: seen.collect(),
+            tunnels: TunnelProof { wanted: proof.wanted, proven: proof.proven },
+            findings: proof.findings.iter().map(|finding| state.finding(finding)).collect(),
+            found: count(proof.found),
+            digest: String::new(),
+            signature: None,
+        })
+    }
+
+    /// What would be sent to a network's hosts to make it whole, and what cannot be.
+    pub fn plan(&self, key: GreKey, dead_after: Duration) -> Option<(difference::Difference, Plan, Names)> {
+        let (now, state) = (self.now(), self.state());
+        let known = state.networks.get(&key)?;
+        let with = Circumstances { now, dead_after, ..Circumstances::default() };
+        let difference = difference::difference(&known.mesh, &state.seen, &with);
+        let plan = plan(&difference, &Holds::default());
+        let names = known.mesh.members().map(|number| (number, state.name_of(number))).collect();
+        Some((difference, plan, names))
+    }
+}
+
+/// Hosts' names by their numbers.
+pub type Names = std::collections::BTreeMap<HostNumber, String>;

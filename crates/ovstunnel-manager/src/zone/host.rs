@@ -1,0 +1,308 @@
+//! One registered host: what it said, and what is wrong with it. Must not know another host.
+
+use std::collections::BTreeSet;
+
+use ovstunnel_api::{Health, Interface};
+use ovstunnel_manager_api::{HostState, Mode, Trouble};
+use ovstunnel_mesh::Moment;
+use ovstunnel_mesh::observed::{self, Bridge, Carries, Snapshot};
+use ovstunnel_types::{GreKey, HealthState, HostId, HostNumber, RemoteIp};
+
+use super::State;
+
+/// What is registered of a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its number.
+    pub number: HostNumber,
+    /// Its name.
+    pub name: String,
+    /// Where its daemon listens.
+    pub api: String,
+    /// The rack it is in.
+    pub rack: Option<String>,
+    /// Its own label.
+    pub label: Option<String>,
+    /// What may be done to it.
+    pub mode: Mode,
+}
+
+/// What a daemon says of itself when it is connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Its version, where it says that.
+    pub daemon: Option<String>,
+    /// What it can do.
+    pub capabilities: Vec<String>,
+    /// Its host's health.
+    pub health: Health,
+    /// Whether it tells of changes as they happen.
+    pub watched: bool,
+}
+
+/// Why it is not known at which address a host's tunnels end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndpointFault {
+    /// Its label names nothing there.
+    LabelUnknown(String),
+    /// What it names has no IPv4 address.
+    NoAddress(String),
+    /// It could not be asked: what was known before still holds.
+    NotAsked(String),
+}
+
+/// A registered host.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    /// What is registered of it.
+    pub row: Row,
+    told: Option<Told>,
+    connection: Connection,
+    interface: Option<Interface>,
+    endpoint_trouble: Option<Trouble>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Connection {
+    /// It was not reached yet, and nothing says that it will not be.
+    Trying,
+    Up,
+    Down(String),
+}
+
+impl Registered {
+    fn new(row: Row) -> Registered {
+        Registered { row, told: None, connection: Connection::Trying, interface: None, endpoint_trouble: None }
+    }
+
+    /// Whether it can be asked now.
+    pub fn is_connected(&self) -> bool {
+        self.connection == Connection::Up
+    }
+
+    /// What its daemon said of itself when it was last connected.
+    pub fn told(&self) -> Option<&Told> {
+        self.told.as_ref()
+    }
+
+    /// The device at which its tunnels end.
+    pub fn interface(&self) -> Option<&Interface> {
+        self.interface.as_ref()
+    }
+
+    pub(super) fn connected(&mut self, told: Told) {
+        self.connection = Connection::Up;
+        self.told = Some(told);
+    }
+
+    pub(super) fn health(&mut self, health: Health) {
+        if let Some(told) = &mut self.told {
+            told.health = health;
+        }
+    }
+
+    /// Whether that is news.
+    pub(super) fn silent(&mut self, reason: &str) -> bool {
+        let was_down = matches!(self.connection, Connection::Down(_));
+        self.connection = Connection::Down(reason.to_owned());
+        !was_down
+    }
+
+    /// How it is, by what is wrong with it.
+    pub fn state(&self, troubles: &[Trouble]) -> HostState {
+        match (&self.connection, troubles) {
+            (Connection::Trying, _) => HostState::Connecting,
+            (Connection::Down(_), _) => HostState::Silent,
+            (Connection::Up, []) => HostState::Ok,
+            (Connection::Up, _) => HostState::Degraded,
+        }
+    }
+
+    /// What is wrong with it, the worst first. `bridges` are those that it has.
+    pub fn troubles(&self, bridges: &[Bridge]) -> Vec<Trouble> {
+        let trouble = |kind: &str, evidence: String, remedy: &str| Trouble {
+            kind: kind.to_owned(),
+            evidence,
+            remedy: remedy.to_owned(),
+        };
+        let silent = match &self.connection {
+            Connection::Down(reason) => Some(trouble(
+                "host_silent",
+                reason.clone(),
+                "see whether the host is up, ovstunneld runs there, and the manager's certificate is accepted",
+            )),
+            _ => None,
+        };
+        let own = HostId::from(self.row.number);
+        let other = bridges.iter().find(|bridge| bridge.host_id.as_ref().is_some_and(|id| *id != own));
+        let mismatch = other.and_then(|bridge| bridge.host_id.as_ref().map(|id| (bridge, id))).map(|(bridge, id)| {
+            trouble(
+                "host_id_mismatch",
+                format!("bridge {} has the host id {id}, and the host is registered as number {own}", bridge.name),
+                "register the host with the number that its bridges have",
+            )
+        });
+        let health = self.told.iter().flat_map(|told| {
+            let reasons = told.health.reasons.iter().filter(|_| told.health.state != HealthState::Ok);
+            reasons.map(|reason| Trouble {
+                kind: reason.what.clone(),
+                evidence: format!("{}: {}", reason.subject, reason.evidence),
+                remedy: reason.remedy.clone(),
+            })
+        });
+        silent.into_iter().chain(mismatch).chain(self.endpoint_trouble.clone()).chain(health).collect()
+    }
+}
+
+/// The keys of which a bridge carries frames.
+fn keys(bridge: &Bridge) -> &[GreKey] {
+    match &bridge.carries {
+        Carries::Network(key) => std::slice::from_ref(key),
+        Carries::Vpc(tiers) => tiers,
+    }
+}
+
+impl State {
+    pub(super) fn register(&mut self, row: Row, now: Moment) {
+        let number = row.number;
+        if let Some(before) = self.hosts.get(&number) {
+            self.names.remove(&before.row.name);
+        }
+        self.names.insert(row.name.clone(), number);
+        let mode = match row.mode {
+            Mode::Manage => observed::Mode::Manage,
+            Mode::Observe => observed::Mode::Observe,
+            Mode::Drain => observed::Mode::Drain,
+        };
+        let fresh = observed::Host { mode, has_xapi: false, snapshot: None, heard: now, is_connected: false };
+        self.seen.entry(number).or_insert(fresh).mode = mode;
+        match self.hosts.get_mut(&number) {
+            Some(host) => host.row = row,
+            None => drop(self.hosts.insert(number, Registered::new(row))),
+        }
+        self.changed_of(number);
+    }
+
+    pub(super) fn unregister(&mut self, number: HostNumber) {
+        self.changed_of(number);
+        self.replace(number, Snapshot::new("", 0, Vec::new()));
+        self.endpoints.remove(number);
+        self.seen.remove(&number);
+        if let Some(host) = self.hosts.remove(&number) {
+            self.names.remove(&host.row.name);
+        }
+    }
+
+    pub(super) fn seen_as(&mut self, number: HostNumber, change: impl FnOnce(&mut observed::Host)) {
+        if let Some(seen) = self.seen.get_mut(&number) {
+            change(seen);
+        }
+    }
+
+    /// Each network that the host is a part of has changed.
+    pub(super) fn changed_of(&mut self, number: HostNumber) {
+        let of_host = self.networks.iter().filter(|(_, known)| known.mesh.has(number));
+        let keys: Vec<GreKey> = of_host.map(|(key, _)| *key).collect();
+        self.changed.extend(keys);
+    }
+
+    /// What a host has now. Networks of which nothing has changed stay proven.
+    pub(super) fn replace(&mut self, number: HostNumber, new: Snapshot) {
+        let has_xapi = self.hosts.get(&number).and_then(Registered::told);
+        let has_xapi = has_xapi.is_some_and(|told| told.capabilities.iter().any(|word| word == "xapi"));
+        let Some(seen) = self.seen.get_mut(&number) else { return };
+        seen.has_xapi = has_xapi;
+        let old = seen.snapshot.take();
+        let old = old.as_ref().map(Snapshot::bridges).unwrap_or_default();
+        let (before, after): (BTreeSet<GreKey>, BTreeSet<GreKey>) =
+            (old.iter().flat_map(keys).copied().collect(), new.bridges().iter().flat_map(keys).copied().collect());
+        // Both are in the order of their names.
+        let same: BTreeSet<&str> = {
+            let by_name =
+                |bridges: &[Bridge], name: &str| bridges.binary_search_by(|bridge| bridge.name.as_str().cmp(name)).ok();
+            let is_same =
+                |bridge: &&Bridge| by_name(old, bridge.name.as_str()).is_some_and(|index| old[index] == **bridge);
+            new.bridges().iter().filter(is_same).map(|bridge| bridge.name.as_str()).collect()
+        };
+        let differ = old.iter().chain(new.bridges()).filter(|bridge| !same.contains(bridge.name.as_str()));
+        self.changed.extend(differ.flat_map(keys));
+        for key in before.difference(&after) {
+            if let Some(hosts) = self.with_key.get_mut(key) {
+                hosts.remove(&number);
+                if hosts.is_empty() {
+                    self.with_key.remove(key);
+                }
+            }
+        }
+        for key in after.difference(&before) {
+            self.with_key.entry(*key).or_default().insert(number);
+        }
+        seen.snapshot = Some(new);
+    }
+
+    /// Takes in at which address a host's tunnels end. Gives what is to be told of that: kind, name, sentence.
+    pub(super) fn endpoint(
+        &mut self,
+        number: HostNumber,
+        found: Result<Interface, EndpointFault>,
+    ) -> Option<(&'static str, String, String)> {
+        let name = self.hosts.get(&number)?.row.name.clone();
+        let (trouble, interface, moved) = match found {
+            Err(EndpointFault::NotAsked(_)) => return None,
+            Err(EndpointFault::LabelUnknown(evidence)) => (Some(("label_unknown", evidence)), None, None),
+            Err(EndpointFault::NoAddress(evidence)) => (Some(("no_address", evidence)), None, None),
+            Ok(interface) => match self.take_address(number, &interface) {
+                Ok(moved) => (None, Some(interface), moved),
+                Err((kind, evidence)) => (Some((kind, evidence)), Some(interface), None),
+            },
+        };
+        if trouble.is_some() && self.endpoints.of(number).is_some() {
+            self.endpoints.remove(number);
+            self.changed_of(number);
+        }
+        let host = self.hosts.get_mut(&number)?;
+        host.interface = interface;
+        let remedy = "set the host's `label` to the device, bridge or network whose address its tunnels end at";
+        let kind = |trouble: &Option<Trouble>| trouble.as_ref().map(|trouble| trouble.kind.clone());
+        let new =
+            trouble.map(|(kind, evidence)| Trouble { kind: kind.to_owned(), evidence, remedy: remedy.to_owned() });
+        let is_news = kind(&new) != kind(&host.endpoint_trouble);
+        host.endpoint_trouble.clone_from(&new);
+        match (new, moved) {
+            (Some(trouble), _) if is_news => {
+                Some(("endpoint_unknown", name.clone(), format!("host {name}: {}", trouble.evidence)))
+            }
+            (None, Some(text)) => Some(("address_changed", name, text)),
+            _ => None,
+        }
+    }
+
+    /// Gives a sentence where the address is another one than before.
+    fn take_address(
+        &mut self,
+        number: HostNumber,
+        interface: &Interface,
+    ) -> Result<Option<String>, (&'static str, String)> {
+        let device = &interface.device;
+        let ip = interface.ip.as_deref().unwrap_or_default();
+        let ip: RemoteIp =
+            ip.parse().map_err(|_| ("no_address", format!("{device} has no IPv4 address for tunnels")))?;
+        let is_new = self.endpoints.of(number).is_none_or(|before| before != ip);
+        let name = |state: &State, number| {
+            state.hosts.get(&number).map_or_else(|| format!("number {number}"), |host| host.row.name.clone())
+        };
+        match self.endpoints.set(number, ip) {
+            Ok(before) => {
+                if is_new {
+                    self.changed_of(number);
+                }
+                let name = name(self, number);
+                Ok(before.map(|before| format!("the address of host {name} is {ip} and was {before}")))
+            }
+            Err(taken) => {
+                let by = name(self, taken.taken_by);
+                Err(("address_taken", format!("{ip} on {device} is also the address of host {by}")))
+            }
+        }
+    }
+}

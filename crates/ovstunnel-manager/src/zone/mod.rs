@@ -1,0 +1,250 @@
+//! The zone as its hosts tell of it: who is registered, what each has said, and whether each network is whole.
+//!
+//! What it does: takes in what hosts say, finds out which networks that concerns, and proves these anew. What it must not do: ask a
+//! host, write to one, or keep anything in the database; what is to be kept is handed to whoever does ([`Fact`]).
+
+mod describe;
+mod host;
+mod network;
+mod sight;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ovstunnel_api::Interface;
+use ovstunnel_mesh::observed::Snapshot;
+use ovstunnel_mesh::proof::Prover;
+use ovstunnel_mesh::{Endpoints, Moment};
+use ovstunnel_types::{GreKey, HostNumber};
+use time::OffsetDateTime;
+use tokio::sync::{Notify, mpsc};
+
+pub use describe::{Names, Page, written};
+pub use host::{EndpointFault, Registered, Row, Told};
+use network::Known;
+
+/// Changes that come within this time are proven together.
+const COALESCE: Duration = Duration::from_millis(20);
+
+/// For how long a network that is not whole counts as one that is being changed.
+pub const SETTLING: Duration = Duration::from_secs(5);
+
+/// Events that may wait for the database; more are lost, and counted in the log.
+const EVENTS_WAITING: usize = 10_000;
+
+/// Something that has happened in the zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happened {
+    /// When.
+    pub at: OffsetDateTime,
+    /// A stable word.
+    pub kind: &'static str,
+    /// Name of the host that it concerns.
+    pub host: Option<String>,
+    /// Name of the network that it concerns.
+    pub network: Option<String>,
+    /// Who asked for it.
+    pub actor: Option<String>,
+    /// What happened, in a sentence.
+    pub text: String,
+}
+
+/// Something that is to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// It has happened.
+    Happened(Happened),
+    /// The tunnels of a host end here.
+    Endpoint {
+        /// The host.
+        host: HostNumber,
+        /// The device.
+        interface: Interface,
+    },
+}
+
+/// The zone. Cheap to clone; all clones are the same zone.
+#[derive(Clone, Debug)]
+pub struct Zone(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    wake: Notify,
+    origin: Instant,
+    facts: mpsc::Sender<Fact>,
+}
+
+/// All that is known of the zone.
+#[derive(Debug, Default)]
+struct State {
+    hosts: BTreeMap<HostNumber, Registered>,
+    /// The same hosts, as the mesh sees them.
+    seen: BTreeMap<HostNumber, ovstunnel_mesh::observed::Host>,
+    names: BTreeMap<String, HostNumber>,
+    endpoints: Endpoints,
+    /// Which hosts have a bridge with a key.
+    with_key: BTreeMap<GreKey, BTreeSet<HostNumber>>,
+    networks: BTreeMap<GreKey, Known>,
+    /// Networks of which something has changed since they were proven.
+    changed: BTreeSet<GreKey>,
+    prover: Prover,
+}
+
+impl Zone {
+    /// A zone without hosts, and what is to be kept of it.
+    pub fn new() -> (Zone, mpsc::Receiver<Fact>) {
+        let (facts, kept) = mpsc::channel(EVENTS_WAITING);
+        let shared = Shared { state: Mutex::default(), wake: Notify::new(), origin: Instant::now(), facts };
+        (Zone(Arc::new(shared)), kept)
+    }
+
+    /// Proves what has changed, again and again. Ends with the task that it runs in.
+    pub async fn keep_proven(self) {
+        loop {
+            self.0.wake.notified().await;
+            tokio::time::sleep(COALESCE).await;
+            self.prove_changed();
+        }
+    }
+
+    /// Proves what has changed since the last time, now.
+    pub fn prove_changed(&self) {
+        let (at, now) = (OffsetDateTime::now_utc(), self.now());
+        for happened in self.state().prove_changed(at, now) {
+            self.tell(happened);
+        }
+    }
+
+    /// Now, by the clock that does not jump.
+    pub fn now(&self) -> Moment {
+        Moment(self.0.origin.elapsed())
+    }
+
+    /// Tells whoever keeps events.
+    pub fn tell(&self, happened: Happened) {
+        let Happened { kind, host, network, text, .. } = &happened;
+        tracing::info!(event = kind, host, network, "{text}");
+        self.keep(Fact::Happened(happened));
+    }
+
+    fn keep(&self, fact: Fact) {
+        if self.0.facts.try_send(fact).is_err() {
+            tracing::error!(
+                "an event or an address is not kept: the database takes none, and {EVENTS_WAITING} wait for it"
+            );
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change is complete in itself, so what a panic leaves is good.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn happened(&self, kind: &'static str, host: &str, text: String) {
+        let (at, host) = (OffsetDateTime::now_utc(), Some(host.to_owned()));
+        self.tell(Happened { at, kind, host, network: None, actor: None, text });
+    }
+
+    /// A host is registered, or registered otherwise than before. A host with this number that has another name is replaced.
+    pub fn register(&self, row: Row) {
+        self.state().register(row, self.now());
+        self.0.wake.notify_one();
+    }
+
+    /// A host is no longer registered. Its bridges are no longer looked at.
+    pub fn unregister(&self, number: HostNumber) {
+        self.state().unregister(number);
+        self.0.wake.notify_one();
+    }
+
+    /// A host is connected, and has said everything.
+    pub fn connected(&self, number: HostNumber, told: Told, snapshot: Snapshot) {
+        let now = self.now();
+        let name = {
+            let mut state = self.state();
+            let Some(host) = state.hosts.get_mut(&number) else { return };
+            let is_new = !host.is_connected();
+            host.connected(told);
+            let name = is_new.then(|| host.row.name.clone());
+            state.seen_as(number, |seen| {
+                seen.heard = now;
+                seen.is_connected = true;
+            });
+            state.replace(number, snapshot);
+            if is_new {
+                state.changed_of(number);
+            }
+            name
+        };
+        if let Some(name) = name {
+            self.happened("host_connected", &name, format!("host {name} is connected"));
+        }
+        self.0.wake.notify_one();
+    }
+
+    /// Bridges of a host have changed.
+    pub fn changed(&self, number: HostNumber, snapshot: Snapshot) {
+        let now = self.now();
+        let mut state = self.state();
+        state.seen_as(number, |seen| seen.heard = now);
+        state.replace(number, snapshot);
+        drop(state);
+        self.0.wake.notify_one();
+    }
+
+    /// What a host says of itself has changed, but for its bridges.
+    pub fn health(&self, number: HostNumber, health: ovstunnel_api::Health) {
+        let mut state = self.state();
+        if let Some(host) = state.hosts.get_mut(&number) {
+            host.health(health);
+        }
+    }
+
+    /// A host has given a sign of life.
+    pub fn alive(&self, number: HostNumber) {
+        let now = self.now();
+        self.state().seen_as(number, |seen| seen.heard = now);
+    }
+
+    /// A host cannot be asked, for this reason.
+    pub fn silent(&self, number: HostNumber, reason: &str) {
+        let name = {
+            let mut state = self.state();
+            let Some(host) = state.hosts.get_mut(&number) else { return };
+            let is_news = host.silent(reason);
+            let name = is_news.then(|| host.row.name.clone());
+            state.seen_as(number, |seen| seen.is_connected = false);
+            if is_news {
+                state.changed_of(number);
+            }
+            name
+        };
+        if let Some(name) = name {
+            self.happened("host_silent", &name, format!("host {name} does not answer: {reason}"));
+        }
+        self.0.wake.notify_one();
+    }
+
+    /// At which address a host's tunnels end, or why that is not known.
+    pub fn endpoint(&self, number: HostNumber, found: Result<Interface, EndpointFault>) {
+        let told = {
+            let mut state = self.state();
+            let of_host = |state: &State| state.hosts.get(&number).and_then(|host| host.interface().cloned());
+            let before = of_host(&state);
+            let told = state.endpoint(number, found);
+            if let Some(interface) = of_host(&state).filter(|after| before.as_ref() != Some(after)) {
+                self.keep(Fact::Endpoint { host: number, interface });
+            }
+            told
+        };
+        if let Some((kind, name, text)) = told {
+            self.happened(kind, &name, text);
+        }
+        self.0.wake.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests;

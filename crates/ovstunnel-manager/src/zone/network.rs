@@ -1,0 +1,85 @@
+//! What is known of each network, and the pass that proves those of which something has changed.
+
+use ovstunnel_mesh::proof::Proof;
+use ovstunnel_mesh::{Mesh, Moment};
+use ovstunnel_types::{GreKey, NetworkNumber};
+use time::OffsetDateTime;
+
+use super::{Happened, State};
+
+/// A network that a host has something of.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub mesh: Mesh,
+    pub proof: Proof,
+    /// Counts the changes of the mesh.
+    pub generation: u64,
+    /// Since when it is whole, or is not.
+    pub since: OffsetDateTime,
+    /// The same, by the clock that does not jump.
+    pub since_moment: Moment,
+}
+
+/// The name of a network of which only the key is known.
+pub(super) fn name(key: GreKey) -> String {
+    format!("key-{key}")
+}
+
+impl State {
+    /// Proves each network of which something has changed. Gives what has happened.
+    pub(super) fn prove_changed(&mut self, at: OffsetDateTime, now: Moment) -> Vec<Happened> {
+        let changed = std::mem::take(&mut self.changed);
+        changed.into_iter().filter_map(|key| self.prove(key, at, now)).collect()
+    }
+
+    pub(super) fn prove(&mut self, key: GreKey, at: OffsetDateTime, now: Moment) -> Option<Happened> {
+        let hosts = self.sighted(key);
+        // A key is a number from 1 to 2^31-1. It stands for the network as long as that has no row of its own.
+        let number = NetworkNumber::try_from(u64::from(key.get())).ok()?;
+        let happened = |kind, text| Happened { at, kind, host: None, network: Some(name(key)), actor: None, text };
+        if hosts.is_empty() {
+            self.prover.forget(number);
+            let gone = self.networks.remove(&key);
+            return gone.map(|_| happened("network_gone", format!("no host has a bridge with key {key} any more")));
+        }
+        let mesh = Mesh::new(number, key, None, &hosts, &self.endpoints);
+        let proof = self.prover.prove(&mesh, &self.seen, now);
+        let before = self.networks.remove(&key);
+        let was_whole = before.as_ref().map(|known| known.proof.is_whole());
+        let first = before.as_ref().and_then(|known| known.proof.reason().cloned());
+        let (generation, since, since_moment) = match &before {
+            Some(known) => {
+                let generation = known.generation + u64::from(known.mesh != mesh);
+                match was_whole == Some(proof.is_whole()) {
+                    true => (generation, known.since, known.since_moment),
+                    false => (generation, at, now),
+                }
+            }
+            None => (1, at, now),
+        };
+        let told = match (was_whole, proof.is_whole()) {
+            (Some(true), true) => None,
+            (_, true) => Some(("network_whole", self.praise(&proof))),
+            // The same first reason is no news; another one is.
+            (Some(false), false) if proof.reason() == first.as_ref() => None,
+            (_, false) => Some(("network_not_whole", self.sentence(&proof))),
+        };
+        self.networks.insert(key, Known { mesh, proof, generation, since, since_moment });
+        told.map(|(kind, text)| happened(kind, text))
+    }
+
+    fn praise(&self, proof: &Proof) -> String {
+        format!("whole: {} tunnels among {} hosts", proof.proven, proof.hosts.len())
+    }
+
+    /// The first reason why a network is not whole, in a sentence.
+    pub(super) fn sentence(&self, proof: &Proof) -> String {
+        let Some(reason) = proof.reason() else {
+            return format!("{} of {} tunnels are proven", proof.proven, proof.wanted);
+        };
+        let (host, more) = (self.name_of(reason.host), proof.found - 1);
+        let to = reason.to.map(|to| format!(" to {}", self.name_of(to))).unwrap_or_default();
+        let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+        format!("{} on {host}{to}: {}{more}", reason.what.as_str(), reason.evidence)
+    }
+}

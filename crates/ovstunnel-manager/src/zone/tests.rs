@@ -1,0 +1,231 @@
+//! What the zone says after what its hosts have said.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use ovstunnel_api::{Bridge, Health};
+use ovstunnel_manager_api::{HostState, Mode, NetworkState};
+use serde_json::json;
+
+use super::*;
+use crate::hosts::Picture;
+
+fn number(n: u64) -> HostNumber {
+    HostNumber::try_from(n).unwrap()
+}
+
+fn row(n: u64) -> Row {
+    let (api, mode) = (format!("https://192.0.2.{n}:8443"), Mode::Manage);
+    Row { number: number(n), name: format!("h{n}"), api, rack: None, label: None, mode }
+}
+
+fn ok() -> Health {
+    serde_json::from_value(json!({"state": "ok", "reasons": []})).unwrap()
+}
+
+fn told() -> Told {
+    Told { daemon: Some("0.1.0".into()), capabilities: vec![], health: ok(), watched: true }
+}
+
+fn interface(ip: &str) -> Interface {
+    serde_json::from_value(json!({
+        "label": "x", "device": "eth1", "ip": ip, "netmask": "255.255.255.0", "mac": null, "mtu": 1500, "max_guest_mtu": 1458,
+    }))
+    .unwrap()
+}
+
+/// The bridge of the network with key 1001 on host `n`, with tunnels to these hosts.
+fn bridge(n: u64, to: &[u64]) -> Bridge {
+    let tunnels: Vec<_> = to
+        .iter()
+        .map(|to| {
+            json!({
+                "port": format!("t1001-{n}-{to}"), "from": n.to_string(), "to": to.to_string(),
+                "remote_ip": format!("192.0.2.{to}"), "key": 1001, "ofport": 10 + to, "state": "up", "protected": true,
+            })
+        })
+        .collect();
+    serde_json::from_value(json!({
+        "name": "xapi1", "key": 1001, "host_id": n.to_string(), "ipv6": "drop", "adopted": false, "tunnels": tunnels,
+        "vifs": [{"name": "vif1.0", "ofport": 1}], "other_ports": [],
+        "flows": {"state": "in_sync", "expected": 4, "installed": 4}, "health": {"state": "ok", "reasons": []},
+    }))
+    .unwrap()
+}
+
+struct Bench {
+    zone: Zone,
+    events: mpsc::Receiver<Fact>,
+    version: u64,
+}
+
+impl Bench {
+    /// A zone of three hosts with a mesh among them.
+    fn new() -> Bench {
+        let (zone, events) = Zone::new();
+        let mut bench = Bench { zone, events, version: 0 };
+        for n in 1..=3 {
+            bench.zone.register(row(n));
+            bench.zone.endpoint(number(n), Ok(interface(&format!("192.0.2.{n}"))));
+            let others: Vec<u64> = (1..=3).filter(|other| *other != n).collect();
+            bench.says(n, &[bridge(n, &others)]);
+        }
+        bench.zone.prove_changed();
+        bench.happened();
+        bench
+    }
+
+    fn says(&mut self, n: u64, bridges: &[Bridge]) {
+        self.version += 1;
+        let snapshot = Picture::new(bridges).unwrap().at("life", self.version);
+        self.zone.connected(number(n), told(), snapshot);
+    }
+
+    fn happened(&mut self) -> Vec<(&'static str, String)> {
+        let mut all = Vec::new();
+        while let Ok(fact) = self.events.try_recv() {
+            if let Fact::Happened(happened) = fact {
+                all.push((happened.kind, happened.text));
+            }
+        }
+        all
+    }
+
+    fn key(&self) -> GreKey {
+        self.zone.key("key-1001").unwrap()
+    }
+
+    /// The first reason why the network is not whole, once all is proven.
+    fn reason(&self) -> Option<String> {
+        self.zone.prove_changed();
+        self.zone.proof("dc1", self.key()).unwrap().reason
+    }
+}
+
+#[test]
+fn a_mesh_is_whole_when_each_pair_has_both_its_tunnels() {
+    let bench = Bench::new();
+    let (networks, hosts, tunnels) = bench.zone.counts();
+    assert_eq!((networks.all, networks.whole, tunnels.wanted, tunnels.proven), (1, 1, 6, 6));
+    assert_eq!((hosts.all, hosts.ok), (3, 3));
+    let proof = bench.zone.proof("dc1", bench.key()).unwrap();
+    assert!(proof.whole && proof.findings.is_empty(), "{proof:?}");
+    assert_eq!(proof.hosts.iter().map(|host| host.host.as_str()).collect::<Vec<_>>(), ["h1", "h2", "h3"]);
+}
+
+#[test]
+fn a_tunnel_that_is_gone_is_named_and_its_return_too() {
+    let mut bench = Bench::new();
+    bench.says(2, &[bridge(2, &[3])]);
+    assert_eq!(bench.reason().as_deref(), Some("tunnel_missing on h2 to h1: bridge xapi1 has no tunnel to host 1"));
+    let network = bench.zone.network(bench.key()).unwrap();
+    assert_eq!((network.state, network.wanted, network.proven), (NetworkState::Settling, 6, 5));
+    bench.says(2, &[bridge(2, &[1, 3])]);
+    assert_eq!(bench.reason(), None);
+    let kinds: Vec<_> = bench.happened().into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds, ["network_not_whole", "network_whole"]);
+}
+
+#[test]
+fn a_host_that_returns_with_an_empty_switch_is_still_of_the_mesh() {
+    let mut bench = Bench::new();
+    bench.says(3, &[]);
+    assert_eq!(bench.reason().as_deref(), Some("bridge_missing on h3: no bridge has key 1001"));
+    assert_eq!(bench.zone.network(bench.key()).unwrap().hosts, 3);
+    // Once nobody leads there it is not.
+    bench.says(1, &[bridge(1, &[2])]);
+    bench.says(2, &[bridge(2, &[1])]);
+    assert_eq!(bench.reason(), None);
+    assert_eq!(bench.zone.network(bench.key()).unwrap().hosts, 2);
+}
+
+#[test]
+fn a_silent_host_makes_its_networks_unproven_until_it_is_back() {
+    let mut bench = Bench::new();
+    bench.zone.silent(number(1), "connection refused");
+    bench.zone.silent(number(1), "connection refused");
+    assert!(bench.reason().unwrap().starts_with("host_silent on h1"), "{:?}", bench.reason());
+    let host = bench.zone.host("h1").unwrap();
+    assert_eq!((host.state, host.troubles[0].kind.as_str()), (HostState::Silent, "host_silent"));
+    bench.says(1, &[bridge(1, &[2, 3])]);
+    assert_eq!(bench.reason(), None);
+    let kinds: Vec<_> = bench.happened().into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds, ["host_silent", "network_not_whole", "host_connected", "network_whole"]);
+}
+
+#[test]
+fn a_changed_address_is_wrong_at_each_peer() {
+    let mut bench = Bench::new();
+    bench.zone.endpoint(number(2), Ok(interface("192.0.2.99")));
+    let reason = bench.reason().unwrap();
+    assert!(reason.contains("wrong_address on h1 to h2") && reason.contains("192.0.2.99"), "{reason}");
+    assert!(bench.happened().iter().any(|(kind, text)| *kind == "address_changed" && text.contains("was 192.0.2.2")));
+}
+
+#[test]
+fn one_address_on_two_hosts_is_refused_by_name() {
+    let bench = Bench::new();
+    bench.zone.endpoint(number(3), Ok(interface("192.0.2.1")));
+    let host = bench.zone.host("h3").unwrap();
+    assert_eq!(host.troubles[0].kind, "address_taken");
+    assert_eq!(host.troubles[0].evidence, "192.0.2.1 on eth1 is also the address of host h1");
+    assert_eq!(host.state, HostState::Degraded);
+    assert!(bench.reason().unwrap().starts_with("address_unknown on h3"));
+}
+
+#[test]
+fn a_label_that_names_nothing_is_told_once_and_ends() {
+    let mut bench = Bench::new();
+    let unknown = || Err(EndpointFault::LabelUnknown("the label x names no device".into()));
+    bench.zone.endpoint(number(3), unknown());
+    bench.zone.endpoint(number(3), unknown());
+    bench.zone.endpoint(number(3), Err(EndpointFault::NotAsked("busy".into())));
+    assert_eq!(bench.zone.host("h3").unwrap().troubles[0].kind, "label_unknown");
+    bench.zone.endpoint(number(3), Ok(interface("192.0.2.3")));
+    assert_eq!(bench.zone.host("h3").unwrap().troubles, []);
+    let told = bench.happened().into_iter().filter(|(kind, _)| *kind == "endpoint_unknown").count();
+    assert_eq!(told, 1);
+    assert_eq!(bench.reason(), None);
+}
+
+#[test]
+fn a_tunnel_to_a_host_that_nobody_registered_is_told() {
+    let bench = Bench::new();
+    bench.zone.unregister(number(3));
+    let reason = bench.reason().unwrap();
+    assert!(reason.starts_with("host_unknown on 3"), "{reason}");
+}
+
+#[test]
+fn a_network_ends_with_its_last_bridge() {
+    let mut bench = Bench::new();
+    (1..=3).for_each(|n| bench.says(n, &[]));
+    bench.zone.prove_changed();
+    assert_eq!(bench.zone.key("key-1001"), None);
+    assert_eq!(bench.zone.counts().0.all, 0);
+    assert!(bench.happened().iter().any(|(kind, _)| *kind == "network_gone"));
+}
+
+#[test]
+fn a_host_registered_with_another_number_than_its_bridges_have_is_told() {
+    let mut bench = Bench::new();
+    bench.says(1, &[bridge(7, &[2, 3])]);
+    assert!(bench.reason().unwrap().starts_with("host_id_mismatch on h1"), "{:?}", bench.reason());
+    assert_eq!(bench.zone.host("h1").unwrap().troubles[0].kind, "host_id_mismatch");
+}
+
+#[test]
+fn the_worst_networks_come_first_page_by_page() {
+    let mut bench = Bench::new();
+    let mut alone = bridge(1, &[]);
+    (alone.name, alone.key) = ("xapi0".into(), Some(7));
+    bench.says(1, &[alone, bridge(1, &[2, 3])]);
+    bench.says(2, &[bridge(2, &[3])]);
+    bench.zone.prove_changed();
+    let page = |page, states| {
+        let (networks, total) = bench.zone.networks(&Page { states, host: None, page, limit: 1 });
+        (networks.into_iter().map(|network| network.key).collect::<Vec<_>>(), total)
+    };
+    assert_eq!(page(1, None), (vec![1001], 2));
+    assert_eq!(page(2, None), (vec![7], 2));
+    assert_eq!(page(3, None), (vec![], 2));
+    assert_eq!(page(1, Some(vec![NetworkState::Whole])), (vec![7], 1));
+}

@@ -1,0 +1,234 @@
+//! The manager's API as a client sees it: hosts of the zone are daemons on simulated switches, asked over HTTPS.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ovstunnel_api::{Code, Id, Outcome, PutBridge, PutTunnel};
+use ovstunnel_client::{Client, ClientError, Endpoint, EventsWanted, Identity, Manager, NetworksWanted};
+use ovstunnel_manager::config::Config;
+use ovstunnel_manager::service::Service;
+use ovstunnel_manager_api::{HostState, Mode, PutHost};
+use ovstunnel_ovs::{SimulatedSwitch, Switch};
+use ovstunnel_pki::{Authority, Leaf, Role};
+use ovstunnel_server::access::Access;
+use ovstunnel_server::config::{Api, Tls};
+use ovstunnel_server::listen::{Listeners, Serving};
+use ovstunnel_server::middleware;
+use ovstunnel_store::Store;
+use time::OffsetDateTime;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+struct Host {
+    url: String,
+    client: Client,
+    _serving: Serving,
+}
+
+struct Bench {
+    dir: tempfile::TempDir,
+    manager: Manager,
+    _service: Service,
+    _serving: Serving,
+}
+
+fn identity(pki: &Path) -> Identity {
+    let file = |name: &str| pki.join(name);
+    Identity { ca: file("ca.crt"), cert: file("zone.crt"), key: file("zone.key") }
+}
+
+/// A daemon on a simulated switch, with the device `sim0` at this address.
+async fn host(dir: &Path, number: u8) -> Host {
+    let pki = dir.join("pki");
+    let interface = serde_json::from_value(serde_json::json!({
+        "label": "sim0", "device": "sim0", "ip": format!("192.0.2.{number}"), "netmask": "255.255.255.0",
+        "mac": format!("02:00:00:00:00:{number:02}"), "mtu": 1500, "max_guest_mtu": 1458,
+    }));
+    let interfaces = ovstunneld::interfaces::Interfaces::fixed(vec![interface.unwrap()]);
+    let settings = ovstunnel_plan::Settings::default();
+    let switch = Switch::Simulated(SimulatedSwitch::new());
+    let (app, _) = ovstunneld::service::assemble(switch, interfaces, settings, Duration::from_secs(3600));
+    let tls = Tls {
+        certificate: pki.join("host.crt"),
+        key: pki.join("host.key"),
+        client_ca: pki.join("ca.crt"),
+        client_crl: None,
+        clients: Vec::new(),
+    };
+    let access = Access::open(Some(&tls)).unwrap();
+    let socket: PathBuf = dir.join(format!("h{number}.sock"));
+    let api = Api { listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))), socket };
+    let listeners = Listeners::bind(&api, access.tls()).await.unwrap();
+    let url = format!("https://{}", listeners.https_address().unwrap());
+    let serving = listeners.serve(&middleware::wrap(app, Some(access)), |_| {});
+    let endpoint = Endpoint::Https { url: Endpoint::parse_url(&url).unwrap(), identity: identity(&pki) };
+    Host { url, client: Client::new(&endpoint, TIMEOUT).unwrap(), _serving: serving }
+}
+
+async fn bench() -> Bench {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = dir.path().join("pki");
+    let now = OffsetDateTime::now_utc();
+    Authority::create(&pki, "test", 90, now).unwrap();
+    let authority = Authority::open(&pki).unwrap();
+    let addresses = vec!["127.0.0.1".parse().unwrap()];
+    for (name, role) in [("zone", Role::Manager { addresses: addresses.clone() }), ("host", Role::Host { addresses })] {
+        authority.issue(&Leaf { name: name.parse().unwrap(), role, days: 90 }, now).unwrap();
+    }
+    let (at, files) = (dir.path().display(), pki.display());
+    let text = format!(
+        "zone = \"dc1\"\nsdn.ovs.default_label = \"sim0\"\n[api]\nlisten = \"off\"\nsocket = \"{at}/m.sock\"\n\
+         [hosts]\ncertificate = \"{files}/zone.crt\"\nkey = \"{files}/zone.key\"\nca = \"{files}/ca.crt\"\n",
+    );
+    let config = Config::parse(&text, Path::new("manager.toml")).unwrap();
+    let (app, service) = Service::start(&config, Store::memory("dc1"), Some(Access::default())).await.unwrap();
+    let serving = Listeners::bind(&config.api, None).await.unwrap().serve(&app, |_| {});
+    let manager = Manager::unix(dir.path().join("m.sock"), TIMEOUT);
+    Bench { dir, manager, _service: service, _serving: serving }
+}
+
+fn put(url: &str, number: Option<u64>) -> PutHost {
+    PutHost { api: url.to_owned(), number, rack: None, label: None, mode: Mode::Manage }
+}
+
+async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = ask().await {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < end, "waited for {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn set_up(host: &Host, own: u64, others: &[u64]) {
+    let tunnel = |to: &u64| PutTunnel { to: Id::Number(*to), remote_ip: format!("192.0.2.{to}"), from: None };
+    let body = PutBridge {
+        key: 1001,
+        network_uuid: None,
+        host_id: Some(Id::Number(own)),
+        ipv6: None,
+        uplink: None,
+        tunnels: Some(others.iter().map(tunnel).collect()),
+    };
+    host.client.put_bridge("xapi1", &body).await.unwrap();
+}
+
+fn refused<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> (Code, String) {
+    let problem = answer.unwrap_err();
+    let problem = problem.problem().expect("an answer");
+    (problem.code, problem.detail.clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_are_watched_and_their_networks_proved() {
+    let bench = bench().await;
+    let hosts = [host(bench.dir.path(), 1).await, host(bench.dir.path(), 2).await];
+    set_up(&hosts[0], 1, &[2]).await;
+    set_up(&hosts[1], 2, &[1]).await;
+    for (n, host) in hosts.iter().enumerate() {
+        // The number is the one that its bridges have.
+        let answer = bench.manager.put_host(&format!("h{}", n + 1), &put(&host.url, None), false).await.unwrap();
+        assert_eq!((answer.outcome, answer.host.unwrap().number), (Outcome::Created, n as u64 + 1));
+    }
+    until("the network to be whole", async || bench.manager.proof("key-1001").await.ok().filter(|proof| proof.whole))
+        .await;
+    let overview = bench.manager.overview().await.unwrap();
+    assert_eq!((overview.zone.as_str(), overview.tunnels.proven, overview.hosts.ok), ("dc1", 2, 2));
+    assert!(!overview.controller);
+
+    let proof = bench.manager.proof("key-1001").await.unwrap();
+    assert_eq!(proof.compute_digest(), proof.digest);
+    assert!(proof.signature.is_some());
+    hosts[0].client.delete_tunnel("xapi1", "t1001-1-2").await.unwrap();
+    let reason = until("the missing tunnel", async || bench.manager.proof("key-1001").await.unwrap().reason).await;
+    assert!(reason.starts_with("tunnel_missing on h1 to h2"), "{reason}");
+
+    let plan = bench.manager.plan("key-1001").await.unwrap();
+    assert_eq!(plan.requests.len(), 1, "{plan:?}");
+    let request = &plan.requests[0];
+    assert_eq!((request.host.as_str(), request.method.as_str()), ("h1", "PUT"));
+    assert_eq!(request.body.as_ref().unwrap()["tunnels"][0]["remote_ip"], "192.0.2.2");
+    // What was planned makes it whole, and nothing was sent before.
+    let body: PutBridge = serde_json::from_value(request.body.clone().unwrap()).unwrap();
+    hosts[0].client.put_bridge("xapi1", &body).await.unwrap();
+    until("the network to be whole again", async || {
+        bench.manager.proof("key-1001").await.ok().filter(|proof| proof.whole)
+    })
+    .await;
+    let wanted = EventsWanted { network: Some("key-1001".into()), ..EventsWanted::default() };
+    let kinds = until("the events", async || {
+        let events = bench.manager.events(&wanted).await.unwrap().events;
+        events.first().is_some_and(|event| event.kind == "network_whole").then_some(events)
+    })
+    .await;
+    assert!(kinds.iter().any(|event| event.text.contains("tunnel_missing on h1 to h2")), "{kinds:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_ends_is_silent_and_is_connected_to_again() {
+    let bench = bench().await;
+    let one = host(bench.dir.path(), 1).await;
+    bench.manager.put_host("h1", &put(&one.url, Some(1)), false).await.unwrap();
+    let state = async |wanted| {
+        until("the host's state", async || {
+            let host = bench.manager.host("h1").await.unwrap();
+            (host.state == wanted).then_some(host)
+        })
+        .await
+    };
+    state(HostState::Ok).await;
+    one._serving.shutdown(Duration::ZERO).await;
+    let silent = state(HostState::Silent).await;
+    assert_eq!(silent.troubles[0].kind, "host_silent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_registrations_name_field_and_rule_and_change_nothing() {
+    let bench = bench().await;
+    let one = host(bench.dir.path(), 1).await;
+    let m = &bench.manager;
+    let invalid = |answer| {
+        let (code, detail) = refused(answer);
+        assert_eq!(code, Code::InvalidRequest, "{detail}");
+        detail
+    };
+    assert!(
+        invalid(m.put_host("h1", &put("http://h1", Some(1)), false).await).starts_with("api must be https://HOST:8443")
+    );
+    assert!(invalid(m.put_host("h 1", &put(&one.url, Some(1)), false).await).starts_with("host must be 1 to 63"));
+    assert!(invalid(m.put_host("h1", &put(&one.url, Some(0)), false).await).starts_with("number must be"));
+    let rack = PutHost { rack: Some("a/b".into()), ..put(&one.url, Some(1)) };
+    assert!(invalid(m.put_host("h1", &rack, false).await).starts_with("rack must be"));
+    let label = PutHost { label: Some("x".repeat(46)), ..put(&one.url, Some(1)) };
+    assert!(invalid(m.put_host("h1", &label, false).await).starts_with("label must be 1 to 45"));
+    assert_eq!(m.hosts().await.unwrap().hosts, []);
+
+    // A dry run says what would be, and nothing is.
+    assert_eq!(m.put_host("h1", &put(&one.url, Some(1)), true).await.unwrap().outcome, Outcome::Created);
+    assert_eq!(m.hosts().await.unwrap().hosts, []);
+    assert_eq!(m.put_host("h1", &put(&one.url, Some(1)), false).await.unwrap().outcome, Outcome::Created);
+    assert_eq!(m.put_host("h1", &put(&one.url, Some(1)), false).await.unwrap().outcome, Outcome::Unchanged);
+    let (code, detail) = refused(m.put_host("h1", &put(&one.url, Some(7)), false).await);
+    assert_eq!((code, detail.contains("has the number 1")), (Code::Conflict, true), "{detail}");
+    let (code, detail) = refused(m.put_host("h2", &put(&one.url, Some(2)), false).await);
+    assert_eq!((code, detail.contains("host h1 has the address")), (Code::Conflict, true), "{detail}");
+    let (code, detail) = refused(m.put_host("h2", &put("https://192.0.2.9:8443", Some(1)), false).await);
+    assert_eq!((code, detail.contains("host h1 has number 1")), (Code::Conflict, true), "{detail}");
+    let (code, detail) = refused(m.put_host("h3", &put("https://127.0.0.1:1", None), false).await);
+    assert_eq!((code, detail.contains("give its `number`")), (Code::Unavailable, true), "{detail}");
+
+    assert_eq!(refused(m.host("h9").await).0, Code::NotFound);
+    assert_eq!(refused(m.proof("key-7").await).0, Code::NotFound);
+    let state = NetworksWanted { states: vec!["nice".into()], ..NetworksWanted::default() };
+    assert!(invalid(m.networks(&state).await.map(|_| panic!("an answer"))).starts_with("state must be"));
+    assert_eq!(m.delete_host("h9", false).await.unwrap().outcome, Outcome::Unchanged);
+    assert_eq!(m.delete_host("h1", true).await.unwrap().outcome, Outcome::Removed);
+    assert_eq!(m.hosts().await.unwrap().hosts.len(), 1);
+    assert_eq!(m.delete_host("h1", false).await.unwrap().outcome, Outcome::Removed);
+    assert_eq!(m.hosts().await.unwrap().hosts, []);
+}

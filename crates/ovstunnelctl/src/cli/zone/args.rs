@@ -1,0 +1,226 @@
+//! The command line of `zone …`: what is asked of the manager.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use ovstunnel_manager_api::{HostState, Mode, NetworkState};
+
+use crate::cli::bridge_args::Listing;
+use crate::cli::{examples, values};
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum ZoneCommand {
+    /// Show the zone in numbers, and what of it needs attention.
+    #[command(after_help = examples::ZONE_STATUS)]
+    Status {
+        /// Read again each second, until it is interrupted.
+        #[arg(short, long)]
+        watch: bool,
+    },
+    /// List the registered hosts.
+    #[command(after_help = examples::ZONE_HOSTS)]
+    Hosts(HostsArgs),
+    /// Register a host, show it, have it connected to anew, or forget it.
+    #[command(subcommand)]
+    Host(HostCommand),
+    /// List the networks that hosts have bridges of, the worst first.
+    #[command(after_help = examples::ZONE_NETWORKS)]
+    Networks(NetworksArgs),
+    /// Show a network with its hosts.
+    #[command(after_help = examples::ZONE_NETWORK)]
+    Network {
+        /// Its name, such as key-1001.
+        #[arg(value_parser = name)]
+        network: String,
+    },
+    /// Prove that a network is whole, or say why it is not; or check a proof that was written to a file.
+    #[command(after_help = examples::ZONE_PROOF)]
+    Proof(ProofArgs),
+    /// Show what would be sent to which host to make a network whole. Nothing is sent.
+    #[command(after_help = examples::ZONE_PLAN)]
+    Plan {
+        /// Its name, such as key-1001.
+        #[arg(value_parser = name)]
+        network: String,
+    },
+    /// List what has happened, the newest first.
+    #[command(after_help = examples::ZONE_EVENTS)]
+    Events(EventsArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum HostCommand {
+    /// Register a host. Nothing on it is changed. Repeating it is safe.
+    #[command(after_help = examples::ZONE_HOST_ADD)]
+    Add(AddHost),
+    /// Show a host, and what is wrong with it.
+    #[command(after_help = examples::ZONE_HOST_SHOW)]
+    Show {
+        /// Its name.
+        #[arg(value_parser = name)]
+        name: String,
+    },
+    /// Forget a host. Nothing on it is changed.
+    #[command(after_help = examples::ZONE_HOST_REMOVE)]
+    Remove {
+        /// Its name.
+        #[arg(value_parser = name)]
+        name: String,
+        /// It need not be registered.
+        #[arg(long)]
+        if_exists: bool,
+        /// Show what would be done, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Connect to a host anew, and take in everything that it has.
+    #[command(after_help = examples::ZONE_HOST_RESYNC)]
+    Resync {
+        /// Its name.
+        #[arg(value_parser = name)]
+        name: String,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct AddHost {
+    /// Its name: 1 to 63 letters, digits, '.', '_' and '-'.
+    #[arg(value_parser = name)]
+    pub(in crate::cli) name: String,
+    /// Where its ovstunneld listens: https://HOST:8443.
+    #[arg(long, value_name = "URL")]
+    pub(in crate::cli) api: String,
+    /// Its number: CloudStack's id of the host [default: the id that its bridges have, else the next free one].
+    #[arg(long)]
+    pub(in crate::cli) number: Option<u64>,
+    /// The rack it is in.
+    #[arg(long)]
+    pub(in crate::cli) rack: Option<String>,
+    /// The device, bridge or network whose address its tunnels end at [default: the manager's sdn.ovs.default_label].
+    #[arg(long, value_parser = values::label)]
+    pub(in crate::cli) label: Option<String>,
+    /// What may be done to it.
+    #[arg(long, value_enum, default_value_t = ModeWord::Manage)]
+    pub(in crate::cli) mode: ModeWord,
+    /// Show what would be done, and change nothing.
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
+}
+
+/// What may be done to a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum ModeWord {
+    /// It is kept as it must be, once the manager may act.
+    Manage,
+    /// It is looked at, and never written to.
+    Observe,
+    /// It gets no new NIC.
+    Drain,
+}
+
+impl From<ModeWord> for Mode {
+    fn from(word: ModeWord) -> Mode {
+        match word {
+            ModeWord::Manage => Mode::Manage,
+            ModeWord::Observe => Mode::Observe,
+            ModeWord::Drain => Mode::Drain,
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct HostsArgs {
+    /// Only those in this state; several may be named, separated by commas.
+    #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',')]
+    pub(in crate::cli) state: Vec<HostStateWord>,
+    #[command(flatten)]
+    pub(in crate::cli) listing: Listing,
+}
+
+/// How a host is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum HostStateWord {
+    Ok,
+    Degraded,
+    Connecting,
+    Silent,
+}
+
+impl HostStateWord {
+    pub(in crate::cli) fn is(self, state: HostState) -> bool {
+        let own = match self {
+            HostStateWord::Ok => HostState::Ok,
+            HostStateWord::Degraded => HostState::Degraded,
+            HostStateWord::Connecting => HostState::Connecting,
+            HostStateWord::Silent => HostState::Silent,
+        };
+        own == state
+    }
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct NetworksArgs {
+    /// Only those in this state; several may be named, separated by commas.
+    #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',')]
+    pub(in crate::cli) state: Vec<NetworkStateWord>,
+    /// Only those that this host has something of.
+    #[arg(long, value_name = "HOST", value_parser = name)]
+    pub(in crate::cli) on: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) listing: Listing,
+}
+
+/// How a network is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum NetworkStateWord {
+    Whole,
+    Settling,
+    Broken,
+}
+
+impl NetworkStateWord {
+    pub(in crate::cli) fn as_str(self) -> &'static str {
+        match self {
+            NetworkStateWord::Whole => NetworkState::Whole.as_str(),
+            NetworkStateWord::Settling => NetworkState::Settling.as_str(),
+            NetworkStateWord::Broken => NetworkState::Broken.as_str(),
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct ProofArgs {
+    /// Its name, such as key-1001; with --verify it may be left out.
+    #[arg(value_parser = name, required_unless_present = "verify")]
+    pub(in crate::cli) network: Option<String>,
+    /// Check a proof that was written with --json: digest and signature, and with --ca who signed it. Asks nobody.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) verify: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct EventsArgs {
+    /// Only those that concern this host.
+    #[arg(long, value_name = "HOST", value_parser = name)]
+    pub(in crate::cli) on: Option<String>,
+    /// Only those that concern this network.
+    #[arg(long, value_parser = name)]
+    pub(in crate::cli) network: Option<String>,
+    /// Only those of this kind, such as network_not_whole.
+    #[arg(long, value_parser = name)]
+    pub(in crate::cli) kind: Option<String>,
+    /// So many at most.
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(in crate::cli) limit: u32,
+    #[command(flatten)]
+    pub(in crate::cli) listing: Listing,
+}
+
+/// A name of the zone, by the manager's rule: checked before a URL is made of it.
+fn name(text: &str) -> Result<String, String> {
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    match plain && (1..=63).contains(&text.len()) && !matches!(text, "." | "..") {
+        true => Ok(text.to_owned()),
+        false => Err("a name has 1 to 63 characters: letters, digits, '.', '_' and '-'".to_owned()),
+    }
+}

@@ -1,0 +1,157 @@
+//! `zone …`: from options to requests to the manager.
+//!
+//! What it must not do: judge; what is whole and what is wrong the manager says.
+
+mod args;
+mod show;
+mod verify;
+
+use ovstunnel_api::Outcome;
+use ovstunnel_manager_api::{
+    EventList, Host, HostAnswer, HostList, HostState, NetworkList, NetworkState, Overview, PutHost,
+};
+use serde::Serialize;
+
+use super::{Failure, Report, watch};
+use crate::client::{ClientError, EventsWanted, Manager, NetworksWanted};
+
+use args::{AddHost, EventsArgs, HostCommand, HostsArgs, NetworksArgs};
+pub(super) use args::{ProofArgs, ZoneCommand};
+pub(super) use verify::verify;
+
+/// Networks and hosts that `status` lists.
+const LISTED: u32 = 20;
+
+/// Networks that are asked for at once.
+const PAGE: u32 = 1000;
+
+/// The JSON of `zone status`.
+#[derive(Debug, Serialize)]
+struct Status {
+    /// Socket or URL of the manager.
+    manager: String,
+    /// The answer of `/v1/overview`.
+    overview: Overview,
+    /// Networks that are not whole: the worst of them.
+    networks: NetworkList,
+    /// Hosts with which something is wrong.
+    hosts: Vec<Host>,
+}
+
+pub(super) async fn run(manager: &Manager, command: ZoneCommand, json: bool) -> Result<Report, Failure> {
+    // What helps with a daemon's errors does not with a manager's.
+    ask(manager, command, json).await.map_err(|failure| match failure {
+        Failure::Client(error) => Failure::Manager(error),
+        other => other,
+    })
+}
+
+async fn ask(manager: &Manager, command: ZoneCommand, json: bool) -> Result<Report, Failure> {
+    match command {
+        ZoneCommand::Status { watch } => status(manager, watch, json).await,
+        ZoneCommand::Hosts(args) => hosts(manager, args, json).await,
+        ZoneCommand::Host(command) => host(manager, command, json).await,
+        ZoneCommand::Networks(args) => networks(manager, args, json).await,
+        ZoneCommand::Network { network } => Report::new(json, &manager.network(&network).await?, show::network),
+        ZoneCommand::Proof(ProofArgs { network: Some(network), .. }) => {
+            let proof = manager.proof(&network).await?;
+            Ok(Report::new(json, &proof, show::proof)?.wrong_if(!proof.whole))
+        }
+        ZoneCommand::Proof(ProofArgs { network: None, .. }) => {
+            Err(Failure::Usage("the name of a network is missing".to_owned()))
+        }
+        ZoneCommand::Plan { network } => Report::new(json, &manager.plan(&network).await?, show::plan),
+        ZoneCommand::Events(args) => events(manager, args, json).await,
+    }
+}
+
+async fn status(manager: &Manager, watching: bool, json: bool) -> Result<Report, Failure> {
+    watch::repeat(None, watching, async || {
+        let states = [NetworkState::Broken, NetworkState::Settling].map(|state| state.as_str().to_owned());
+        let wanted = NetworksWanted { states: states.into(), limit: Some(LISTED), ..NetworksWanted::default() };
+        let (overview, networks) = (manager.overview().await?, manager.networks(&wanted).await?);
+        let mut hosts = manager.hosts().await?.hosts;
+        hosts.retain(|host| host.state != HostState::Ok);
+        let status = Status { manager: manager.peer().to_owned(), overview, networks, hosts };
+        let Overview { networks, hosts, .. } = &status.overview;
+        let code = match (networks.broken + hosts.silent, networks.settling + hosts.degraded + hosts.connecting) {
+            (0, 0) => 0,
+            (0, _) => 1,
+            _ => 2,
+        };
+        Ok(Report::new(json, &status, show::status)?.with_status(code))
+    })
+    .await
+}
+
+async fn hosts(manager: &Manager, args: HostsArgs, json: bool) -> Result<Report, Failure> {
+    let view = args.listing.view(json)?;
+    watch::repeat(None, view.watch, async || {
+        let mut list = manager.hosts().await?;
+        list.hosts.retain(|host| args.state.is_empty() || args.state.iter().any(|state| state.is(host.state)));
+        let page = |list: &HostList, wide| show::hosts(&list.hosts, wide, view.headers);
+        Report::list(view.format, &list, page, |list| list.hosts.iter().map(|host| host.name.clone()).collect())
+    })
+    .await
+}
+
+async fn host(manager: &Manager, command: HostCommand, json: bool) -> Result<Report, Failure> {
+    match command {
+        HostCommand::Add(AddHost { name, api, number, rack, label, mode, dry_run }) => {
+            let body = PutHost { api, number, rack, label, mode: mode.into() };
+            let answer = manager.put_host(&name, &body, dry_run).await?;
+            Report::new(json, &answer, |answer| show::registered(&name, answer, dry_run))
+        }
+        HostCommand::Show { name } => Report::new(json, &manager.host(&name).await?, show::host),
+        HostCommand::Remove { name, if_exists, dry_run } => {
+            let answer = manager.delete_host(&name, dry_run).await?;
+            if !was_there(&answer) && !if_exists {
+                return Err(Failure::NotThere(format!("host {name}")));
+            }
+            Report::new(json, &answer, |answer| show::removed(&name, answer, dry_run))
+        }
+        HostCommand::Resync { name } => Report::new(json, &manager.resync_host(&name).await?, show::host),
+    }
+}
+
+fn was_there(answer: &HostAnswer) -> bool {
+    answer.outcome == Outcome::Removed
+}
+
+/// All pages of the networks that are wanted.
+async fn all(manager: &Manager, wanted: &NetworksWanted) -> Result<NetworkList, ClientError> {
+    let mut wanted = NetworksWanted { limit: Some(PAGE), ..wanted.clone() };
+    let mut all = manager.networks(&wanted).await?;
+    while let Some(page) = all.next.take() {
+        wanted.page = Some(page);
+        let more = manager.networks(&wanted).await?;
+        all.networks.extend(more.networks);
+        all.next = more.next;
+    }
+    Ok(all)
+}
+
+async fn networks(manager: &Manager, args: NetworksArgs, json: bool) -> Result<Report, Failure> {
+    let view = args.listing.view(json)?;
+    let states = args.state.iter().map(|state| state.as_str().to_owned()).collect();
+    let wanted = NetworksWanted { states, host: args.on, ..NetworksWanted::default() };
+    watch::repeat(None, view.watch, async || {
+        let list = all(manager, &wanted).await?;
+        let page = |list: &NetworkList, wide| show::networks(&list.networks, wide, view.headers);
+        let names = |list: &NetworkList| list.networks.iter().map(|network| network.name.clone()).collect();
+        Report::list(view.format, &list, page, names)
+    })
+    .await
+}
+
+async fn events(manager: &Manager, args: EventsArgs, json: bool) -> Result<Report, Failure> {
+    let view = args.listing.view(json)?;
+    let EventsArgs { on: host, network, kind, limit, .. } = args;
+    let wanted = EventsWanted { limit: Some(limit), before: None, host, network, kind };
+    watch::repeat(None, view.watch, async || {
+        let list = manager.events(&wanted).await?;
+        let page = |list: &EventList, wide| show::events(&list.events, wide, view.headers);
+        Report::list(view.format, &list, page, |list| list.events.iter().map(|event| event.id.to_string()).collect())
+    })
+    .await
+}

@@ -1,0 +1,190 @@
+//! A zone's manager at the management server's place, over the hosts of a [`Cloud`].
+//!
+//! What it does: makes its certificate and configuration, starts, kills and asks it. What it must not do: know how it works inside.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use ovstunnel_client::{DEFAULT_TIMEOUT, Manager as Client};
+use ovstunnel_lab::{Daemon, unhurried, wait_until};
+use ovstunnel_manager_api::{HostState, Mode, Network, PutHost};
+use ovstunnel_pki::{Authority, Leaf, Role};
+use time::OffsetDateTime;
+
+use crate::{Cloud, program};
+
+/// The name of its certificate, by which the daemons know it.
+pub const NAME: &str = "zone";
+
+/// The device at which the lab's hosts have their tunnels.
+const LABEL: &str = "br-phy";
+
+/// How long it may take to start or to end, and hosts to be connected to.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The manager of a zone.
+#[derive(Debug)]
+pub struct Zone {
+    dir: PathBuf,
+    running: Mutex<Option<Daemon>>,
+}
+
+impl Zone {
+    /// A manager that knows no host yet.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn new(cloud: &Cloud) -> Result<Zone> {
+        let (pki, dir) = (cloud.pki(), cloud.lab().dir().join("zone"));
+        std::fs::create_dir_all(&dir)?;
+        let role = Role::Manager { addresses: vec![cloud.lab().fabric().ip().into()] };
+        let leaf = Leaf { name: NAME.parse().map_err(|e| anyhow!("{e}"))?, role, days: 90 };
+        Authority::open(pki)?.issue(&leaf, OffsetDateTime::now_utc())?;
+        let (at, files) = (dir.display(), pki.display());
+        let text = format!(
+            "zone = \"lab\"\nsdn.ovs.default_label = \"{LABEL}\"\n\
+             [database]\nurl = \"sqlite://{at}/manager.db\"\n\
+             [api]\nlisten = \"{}:8444\"\nsocket = \"{at}/manager.sock\"\n\
+             [hosts]\ncertificate = \"{files}/{NAME}.crt\"\nkey = \"{files}/{NAME}.key\"\nca = \"{files}/ca.crt\"\n\
+             [log]\nfile = \"{at}/manager.log\"\nlevel = \"debug\"\n",
+            cloud.lab().fabric().ip(),
+        );
+        std::fs::write(dir.join("manager.toml"), text)?;
+        let zone = Zone { dir, running: Mutex::new(None) };
+        zone.start(cloud)?;
+        Ok(zone)
+    }
+
+    /// Its folder: configuration, database, socket, log.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("manager.log")).unwrap_or_default()
+    }
+
+    /// Starts it, and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn start(&self, cloud: &Cloud) -> Result<()> {
+        let mut command = cloud.lab().fabric().command(program("ovstunnel-manager")?);
+        command.arg("--config").arg(self.dir.join("manager.toml"));
+        let daemon = Daemon::start("ovstunnel-manager", command, &self.dir.join("stderr"))?;
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(daemon);
+        wait_until("the manager to answer", DEADLINE, || {
+            if let Some(daemon) = self.running.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+                daemon.expect_running()?;
+            }
+            self.ask(cloud, |client| async move { client.overview().await }).map(drop)
+        })
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&self) {
+        if let Some(mut daemon) = self.running.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            daemon.kill();
+        }
+    }
+
+    /// Ends it with SIGTERM.
+    ///
+    /// # Errors
+    /// When it does not end, or not with status 0.
+    pub fn stop(&self) -> Result<()> {
+        let daemon = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let status = daemon.context("no manager runs")?.stop(DEADLINE)?;
+        ensure!(status.success(), "the manager ended with {status}");
+        Ok(())
+    }
+
+    /// Asks it on its Unix socket.
+    ///
+    /// # Errors
+    /// What it answers as an error.
+    pub fn ask<T, F>(&self, cloud: &Cloud, ask: impl FnOnce(Client) -> F + Send + 'static) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ovstunnel_client::ClientError>> + Send + 'static,
+    {
+        let client = Client::unix(self.dir.join("manager.sock"), unhurried(DEFAULT_TIMEOUT));
+        Ok(cloud.manager().run(async move { ask(client).await })?)
+    }
+
+    /// Registers a host of the cloud as `h<number>`, without saying its number, with another label where one is given.
+    ///
+    /// # Errors
+    /// When that is refused.
+    pub fn add_host(&self, cloud: &Cloud, number: usize, label: Option<&str>) -> Result<()> {
+        let (api, label) = (cloud.node(number)?.url(), label.map(str::to_owned));
+        let body = PutHost { api, number: None, rack: None, label, mode: Mode::Observe };
+        self.ask(cloud, move |client| async move { client.put_host(&format!("h{number}"), &body, false).await })?;
+        Ok(())
+    }
+
+    /// Registers all hosts of the cloud, and waits until each is connected and well.
+    ///
+    /// # Errors
+    /// When one is not.
+    pub fn add_all(&self, cloud: &Cloud) -> Result<()> {
+        (1..=cloud.nodes().len()).try_for_each(|number| self.add_host(cloud, number, None))?;
+        wait_until("all hosts to be connected", DEADLINE, || {
+            let hosts = self.ask(cloud, |client| async move { client.hosts().await })?.hosts;
+            let bad: Vec<_> = hosts.iter().filter(|host| host.state != HostState::Ok).collect();
+            ensure!(bad.is_empty(), "{bad:?}");
+            Ok(())
+        })
+    }
+
+    /// What it says of a network.
+    ///
+    /// # Errors
+    /// When it knows none of that name.
+    pub fn network(&self, cloud: &Cloud, name: &'static str) -> Result<Network> {
+        self.ask(cloud, move |client| async move { client.network(name).await })
+    }
+
+    /// Waits until it says that a network is whole.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn wait_until_whole(&self, cloud: &Cloud, name: &'static str) -> Result<()> {
+        wait_until(format!("{name} to be whole"), DEADLINE, || {
+            let proof = self.ask(cloud, move |client| async move { client.proof(name).await })?;
+            ensure!(proof.whole, "{:?}", proof.reason);
+            Ok(())
+        })
+    }
+
+    /// Waits until a proof has a finding of this kind on this host, and at this other end where one is given.
+    ///
+    /// # Errors
+    /// What it has instead.
+    pub fn wait_for_finding(
+        &self,
+        cloud: &Cloud,
+        name: &'static str,
+        wanted: (&str, &str, Option<&str>),
+    ) -> Result<()> {
+        let (what, host, to) = wanted;
+        wait_until(format!("{what} on {host} of {name}"), DEADLINE, || {
+            let proof = self.ask(cloud, move |client| async move { client.proof(name).await })?;
+            let is_it = |finding: &ovstunnel_manager_api::Finding| {
+                finding.what == what && finding.host == host && to.is_none_or(|to| finding.to.as_deref() == Some(to))
+            };
+            ensure!(!proof.whole, "it is whole");
+            ensure!(proof.findings.iter().any(is_it), "{:?}", proof.findings);
+            Ok(())
+        })
+    }
+}
+
+impl Drop for Zone {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
