@@ -11,7 +11,7 @@ use ovstunnel_package::{Built, read, repository, script};
 use ovstunnel_server::logging::audit_file;
 use ovstunneld::config::Config;
 
-const PROGRAMS: [&str; 4] = ["ovstunneld", "ovstunnelctl", "ovstunnel", "ovstunnel-vif"];
+const PROGRAMS: [&str; 5] = ["ovstunneld", "ovstunnelctl", "ovstunnel", "ovstunnel-vif", "ovstunnel-manager"];
 
 /// glibc of XenServer 8 and XCP-ng 8.3.
 const GLIBC: (u32, u32) = (2, 17);
@@ -84,6 +84,7 @@ fn each_command_has_a_man_page_that_is_good() -> Result<()> {
         pages.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
     for name in [
         "ovstunneld.8.gz",
+        "ovstunnel-manager.8.gz",
         "ovstunneld.toml.5.gz",
         "ovstunnelctl.1.gz",
         "ovstunnelctl-bridge-setup.1.gz",

@@ -46,3 +46,17 @@ fn a_bad_value_is_refused_by_name_with_the_rule() {
         assert!(error.contains(key) && error.contains(rule) && error.contains("manager.toml"), "{text}: {error}");
     }
 }
+
+/// Each key that the example shows is shown with its default, but for the files that have none.
+#[test]
+fn the_example_shows_each_key_with_its_default() {
+    let text = include_str!("../../../../examples/manager.toml");
+    assert_eq!(parse(text).unwrap(), Config::default(), "as it stands");
+    let shown = |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned();
+    let mut all = parse(&text.lines().map(shown).collect::<Vec<_>>().join("\n")).unwrap();
+    let default = Config::default();
+    for file in [&mut all.hosts.certificate, &mut all.hosts.key, &mut all.hosts.ca] {
+        assert!(file.take().is_some(), "it shows no file");
+    }
+    assert_eq!(all, default);
+}

@@ -42,6 +42,7 @@ fn write_all(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(&completions)?;
     let (daemon, operator) = (ovstunneld::cli::Cli::command(), ovstunnelctl::cli::Cli::command());
     write_page(daemon.clone(), DAEMONS, &sections::of_daemon(), &man)?;
+    write_page(ovstunnel_manager::cli::Cli::command(), DAEMONS, &sections::of_manager(), &man)?;
     let mut whole = operator.clone().disable_help_subcommand(true);
     whole.build();
     write_pages(&whole, &man)?;
@@ -80,7 +81,7 @@ mod tests {
         write_all(folder.path()).unwrap();
         let page = |name: &str| fs::read_to_string(folder.path().join("man").join(name)).unwrap();
         for section in ["FILES", "ENVIRONMENT", "\"SEE ALSO\""] {
-            for name in ["ovstunnelctl.1", "ovstunneld.8"] {
+            for name in ["ovstunnelctl.1", "ovstunneld.8", "ovstunnel-manager.8"] {
                 assert!(page(name).contains(&format!("\n.SH {section}\n")), "no {section} in {name}");
             }
         }

@@ -13,10 +13,13 @@ const SOCKET: (&str, &str) = ("/run/ovstunnel/ovstunneld.sock", "The daemon's Un
 const LOG: (&str, &str) = ("/var/log/ovstunnel.log", "The daemon's log; an older one beside it ends with .1.");
 
 /// What the operator's command listens to, in the order of precedence behind the command line.
-const VARIABLES: [(&str, &str); 12] = [
+const VARIABLES: [(&str, &str); 15] = [
     ("OVSTUNNEL_SOCKET", "Path of the daemon's Unix socket, as --socket."),
     ("OVSTUNNEL_HOST", "Name of a host, as --host."),
     ("OVSTUNNEL_URL", "URL of a daemon, as --url."),
+    ("OVSTUNNEL_MANAGER_SOCKET", "Path of the manager's Unix socket, for zone."),
+    ("OVSTUNNEL_MANAGER_HOST", "Name of the manager's machine, for zone."),
+    ("OVSTUNNEL_MANAGER_URL", "URL of the manager, for zone."),
     ("OVSTUNNEL_CA", "Certificate of the CA, as --ca."),
     ("OVSTUNNEL_CERT", "Client certificate, as --cert."),
     ("OVSTUNNEL_KEY", "Key of the client certificate, as --client-key."),
@@ -44,6 +47,21 @@ pub(super) fn of_command(name: &str) -> Roff {
     }
     let own = (name != OPERATOR).then_some((OPERATOR, "1"));
     see_also(&mut roff, own.into_iter().chain([("ovstunneld", "8"), ("ovstunneld.toml", "5"), ("ovs-vsctl", "8")]));
+    roff
+}
+
+/// For the manager's page.
+pub(super) fn of_manager() -> Roff {
+    let mut roff = Roff::new();
+    let files = [
+        ("/etc/ovstunnel/manager.toml", "The manager's configuration."),
+        ("/run/ovstunnel/manager.sock", "The manager's Unix socket, for root."),
+        ("/var/lib/ovstunnel/manager.db", "The zone: its hosts, and what has happened."),
+        ("/var/log/ovstunnel-manager.log", "The manager's log; an older one beside it ends with .1."),
+    ];
+    pairs(&mut roff, "FILES", &files);
+    pairs(&mut roff, "ENVIRONMENT", &[("NOTIFY_SOCKET", "Where systemd is told that it is ready, reloads or ends.")]);
+    see_also(&mut roff, [("ovstunnelctl", "1"), ("ovstunneld", "8")].into_iter());
     roff
 }
 
