@@ -8,6 +8,7 @@ use crate::{Changed, Claim, FlowsState, Health, Id, Ipv6Policy, Outcome, Tunnel}
 /// Body of `PUT /v1/bridges/{bridge}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!(crate::example::put_bridge()))]
 pub struct PutBridge {
     /// GRE key of the network, 1 to 2147483647.
     #[serde(deserialize_with = "crate::whole::required")]
@@ -36,6 +37,7 @@ pub struct PutBridge {
 /// One tunnel in the body of `PUT /v1/bridges/{bridge}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!(crate::example::put_tunnel()))]
 pub struct PutTunnel {
     /// Id of the host at the other end.
     pub to: Id,
@@ -49,6 +51,7 @@ pub struct PutTunnel {
 
 /// A VM's interface on the bridge: a port whose name starts with one of the configured prefixes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::vif()))]
 pub struct Vif {
     /// Name of the port.
     pub name: String,
@@ -58,6 +61,7 @@ pub struct Vif {
 
 /// Our flows on a bridge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::flows()))]
 pub struct Flows {
     /// Comparison of the two numbers' sets.
     pub state: FlowsState,
@@ -69,6 +73,7 @@ pub struct Flows {
 
 /// A tier of a VPC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::tier()))]
 pub struct Tier {
     /// GRE key of its tunnels.
     pub key: u32,
@@ -83,6 +88,7 @@ pub struct Tier {
 
 /// A distributed-routing VPC, as far as its bridge has been told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::vpc()))]
 pub struct Vpc {
     /// Its id.
     pub id: String,
@@ -100,6 +106,7 @@ pub struct Vpc {
 
 /// A managed bridge as it is in the switch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::bridge()))]
 pub struct Bridge {
     /// Name of the bridge.
     pub name: String,
@@ -139,6 +146,7 @@ pub struct Bridge {
 
 /// Answer of `PUT /v1/bridges/{bridge}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::bridge_answer()))]
 pub struct BridgeAnswer {
     /// What was done.
     pub outcome: Outcome,
@@ -151,6 +159,7 @@ pub struct BridgeAnswer {
 
 /// Answer of `GET /v1/bridges`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::bridge_list()))]
 pub struct BridgeList {
     /// The managed bridges that were asked for, by name.
     pub bridges: Vec<Bridge>,
@@ -161,6 +170,7 @@ pub struct BridgeList {
 
 /// Answer of `GET /v1/bridges` with `fields`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::bridge_selection()))]
 pub struct BridgeSelection {
     /// Of each managed bridge that was asked for, by name, those of these fields that it has.
     #[schema(value_type = Vec<Object>)]

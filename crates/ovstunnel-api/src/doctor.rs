@@ -17,6 +17,7 @@ pub enum Level {
 
 /// What one check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::finding()))]
 pub struct Finding {
     /// Which check: a stable word for programs, listed in the operator's guide.
     pub check: String,
@@ -34,6 +35,7 @@ pub struct Finding {
 
 /// Answer of `GET /v1/doctor`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::doctor_answer()))]
 pub struct DoctorAnswer {
     /// The worst level of all findings.
     pub level: Level,
@@ -45,6 +47,7 @@ pub struct DoctorAnswer {
 
 /// Answer of `GET /v1/support`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::support_answer()))]
 pub struct SupportAnswer {
     /// The parts, each of which becomes a file.
     pub parts: Vec<SupportPart>,
@@ -52,6 +55,7 @@ pub struct SupportAnswer {
 
 /// One text of a support bundle. No part has a key, a token or a password in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::support_part()))]
 pub struct SupportPart {
     /// A file name: letters, digits, `.`, `_` and `-`.
     pub name: String,

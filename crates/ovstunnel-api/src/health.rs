@@ -17,6 +17,7 @@ pub enum Severity {
 
 /// One reason why it is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::reason()))]
 pub struct Reason {
     /// Which requirement does not hold: a stable word for programs, listed in the operator's guide.
     pub what: String,
@@ -32,6 +33,7 @@ pub struct Reason {
 
 /// How a bridge or a host is, with the reasons, the worst first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::health()))]
 pub struct Health {
     /// The worst of the reasons, or `ok` where there is none.
     pub state: HealthState,

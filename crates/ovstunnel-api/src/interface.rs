@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 /// Answer of `GET /v1/interfaces/{label}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::interface()))]
 pub struct Interface {
     /// What was asked for.
     pub label: String,

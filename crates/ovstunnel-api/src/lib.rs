@@ -6,6 +6,7 @@
 
 mod bridge;
 mod doctor;
+mod example;
 mod health;
 mod interface;
 mod log;
@@ -49,6 +50,7 @@ pub const ANSWERED_WITHIN: Duration = Duration::from_secs(140);
 
 /// Answer to a removal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::outcome_answer()))]
 pub struct OutcomeAnswer {
     /// `removed`, or `unchanged` where nothing was there.
     pub outcome: Outcome,
@@ -62,6 +64,7 @@ pub struct OutcomeAnswer {
 
 /// Answer to news of a VIF. What is mended follows from what the switch looks like, and is in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::vif_answer()))]
 pub struct VifAnswer {
     /// `updated` where rules had to be changed, or `unchanged`.
     pub outcome: Outcome,
@@ -69,6 +72,7 @@ pub struct VifAnswer {
 
 /// One thing that a request changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::changed()))]
 pub struct Changed {
     /// `bridge` or `tunnel` as a whole, `flows`, or a property as Open vSwitch names it, such as `options:remote_ip`.
     pub what: String,

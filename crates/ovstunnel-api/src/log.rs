@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 /// How the log is set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::log_answer()))]
 pub struct LogAnswer {
     /// The level in force: a level, and after it, separated by commas, `MODULE=LEVEL`.
     pub level: String,
@@ -23,6 +24,7 @@ pub struct LogAnswer {
 /// Sets the level until the configuration is read again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!(crate::example::put_log()))]
 pub struct PutLog {
     /// `off`, `error`, `warn`, `info`, `debug` or `trace`, and after it, separated by commas, `MODULE=LEVEL`.
     #[schema(value_type = crate::schema::LogLevel)]

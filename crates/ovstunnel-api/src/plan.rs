@@ -7,6 +7,7 @@ use crate::Outcome;
 
 /// The plan of a changing request that was only asked about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::plan_answer()))]
 pub struct PlanAnswer {
     /// Always true: nothing was changed.
     pub dry_run: bool,
@@ -20,6 +21,7 @@ pub struct PlanAnswer {
 
 /// One command of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::planned_command()))]
 pub struct PlannedCommand {
     /// Program and arguments.
     pub argv: Vec<String>,

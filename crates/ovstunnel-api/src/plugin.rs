@@ -14,6 +14,7 @@ pub struct PluginArguments(pub BTreeMap<String, String>);
 
 /// Answer of a function that is known, also where it failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::plugin_answer()))]
 pub struct PluginAnswer {
     /// `SUCCESS` with what belongs to it, `FAILURE:` with the reason, or what was asked for.
     #[schema(example = "SUCCESS:xapi12")]

@@ -105,6 +105,7 @@ impl Code {
 
 /// A tunnel that Open vSwitch refused and that was taken away again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::refused_tunnel()))]
 pub struct RefusedTunnel {
     /// Name that its port had.
     pub port: String,
@@ -118,6 +119,7 @@ pub struct RefusedTunnel {
 
 /// An error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::problem()))]
 pub struct Problem {
     /// A URI that names the kind of error: `urn:ovstunnel:problem:` and the code.
     #[serde(rename = "type")]

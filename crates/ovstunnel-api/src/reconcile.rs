@@ -7,6 +7,7 @@ use crate::Health;
 
 /// Answer of `POST /v1/reconcile`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::reconcile_answer()))]
 pub struct ReconcileAnswer {
     /// Managed bridges that were looked at.
     pub bridges: u32,
@@ -22,6 +23,7 @@ pub struct ReconcileAnswer {
 
 /// A look at everything, or a repair of what somebody else has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::look()))]
 pub struct Look {
     /// When it ended: RFC 3339, UTC.
     pub at: String,
@@ -37,6 +39,7 @@ pub struct Look {
 
 /// Answer of `GET /readyz`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::ready()))]
 pub struct Ready {
     /// The switch can be reached and was reconciled, and its tunnels can carry something.
     pub ready: bool,

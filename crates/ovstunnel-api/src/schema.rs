@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 /// Id of a host as a number.
 #[derive(ToSchema)]
-#[schema(minimum = 0, maximum = 18_446_744_073_709_551_615_u64, format = "uint64")]
+#[schema(minimum = 0, maximum = 18_446_744_073_709_551_615_u64, format = "uint64", example = 1)]
 pub(crate) struct HostNumber(u64);
 
 /// Name of a port of the switch, 1 to 255 bytes.

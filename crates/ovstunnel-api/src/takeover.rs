@@ -8,6 +8,7 @@ use crate::{Ipv6Policy, Outcome, PlanAnswer};
 /// Body of `POST /v1/takeover`; it may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!(crate::example::takeover_request()))]
 pub struct TakeoverRequest {
     /// The bridges to take over; all that are found when absent or empty.
     #[serde(default)]
@@ -31,6 +32,7 @@ pub enum TakeoverState {
 
 /// One bridge in a take-over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::takeover_bridge()))]
 pub struct TakeoverBridge {
     /// Name of the bridge.
     pub bridge: String,
@@ -70,6 +72,7 @@ pub struct TakeoverBridge {
 
 /// The spanning tree of STP, as a bridge sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::spanning_tree()))]
 pub struct SpanningTree {
     /// Id of the bridge, such as `8000.42cd07800645`. Hosts are to be taken over from the highest id to the lowest, the root's.
     pub bridge_id: String,
@@ -82,6 +85,7 @@ pub struct SpanningTree {
 
 /// Answer of `POST /v1/takeover`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::takeover_answer()))]
 pub struct TakeoverAnswer {
     /// `updated`, or `unchanged` where nothing was done.
     pub outcome: Outcome,
@@ -91,6 +95,7 @@ pub struct TakeoverAnswer {
 
 /// Answer of `POST /v1/takeover?dry_run=true`: a plan, and the bridges as they were found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::takeover_plan()))]
 pub struct TakeoverPlan {
     /// The plan.
     #[serde(flatten)]

@@ -12,6 +12,7 @@ use crate::{Changed, Outcome, TunnelState};
 /// A host's id as the management server counts it: text, or a number, which means its decimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(untagged)]
+#[schema(example = json!(crate::example::id()))]
 pub enum Id {
     /// A number, as CloudStack uses.
     #[schema(value_type = crate::schema::HostNumber)]
@@ -69,6 +70,7 @@ impl Visitor<'_> for IdVisitor {
 /// Body of `POST /v1/bridges/{bridge}/tunnels`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!(crate::example::post_tunnel()))]
 pub struct PostTunnel {
     /// Id of the host on which this runs.
     pub from: Id,
@@ -89,6 +91,7 @@ pub struct PostTunnel {
 
 /// One GRE tunnel of a bridge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::tunnel()))]
 pub struct Tunnel {
     /// Name of the port in Open vSwitch.
     pub port: String,
@@ -119,6 +122,7 @@ fn protected() -> bool {
 
 /// Answer of `POST /v1/bridges/{bridge}/tunnels`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::tunnel_answer()))]
 pub struct TunnelAnswer {
     /// What was done.
     pub outcome: Outcome,

@@ -61,6 +61,7 @@ impl FromStr for Position {
 
 /// Event `snapshot`: everything, as it is at the event's position. What the reader knew before is void.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::watch_snapshot()))]
 pub struct WatchSnapshot {
     /// Version of the daemon.
     pub daemon: String,
@@ -84,6 +85,7 @@ pub struct WatchSnapshot {
 
 /// Event `bridge_gone`: a bridge is not managed any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::bridge_gone()))]
 pub struct BridgeGone {
     /// Its name.
     pub name: String,
@@ -106,6 +108,7 @@ pub enum ClaimSays {
 
 /// The last call of the plugin for a bridge, as `external_ids:ovstunnel-claim` keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::claim()))]
 pub struct Claim {
     /// What it says.
     pub says: ClaimSays,

@@ -1,10 +1,11 @@
 //! What every request goes through before and after its handler.
 //!
 //! What it does: gives each request an id that stands in the answer, in errors and on every line of the log; has it judged
-//! and audited; reads the body within limits of size and time; turns a panic, an unknown route or a wrong method into a
+//! and audited; reads the body within limits of size and time; compresses answers; turns a panic, an unknown route or a wrong method into a
 //! problem. What it must not do: know any route.
 
 mod body;
+mod compress;
 
 use std::any::Any;
 use std::fmt;
@@ -67,6 +68,7 @@ pub fn wrap(routes: Router, access: Option<Access>) -> Router {
         .layer(from_fn_with_state(body::Budget::default(), body::read))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(identify))
+        .layer(compress::layer())
 }
 
 /// Lets through who may. The body has been read: an answer before it would be lost on some clients.

@@ -20,4 +20,4 @@ pub use number::{HostNumber, NetworkNumber};
 pub use outcome::Outcome;
 pub use state::{FlowsState, HealthState, TunnelState};
 pub use tunnel::{Carrier, KernelModules, TunnelEndpoint, TunnelKind, is_tunnel_type, tunnel_udp_port};
-pub use value::{BridgeName, GreKey, HostId, Invalid, NetworkUuid, PortName, RemoteIp, is_plain_name};
+pub use value::{BridgeName, GreKey, HostId, Invalid, NAME_MAX, NetworkUuid, PortName, RemoteIp, is_plain_name};

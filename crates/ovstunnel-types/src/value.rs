@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::TunnelKind;
 
 /// Longest name of a network device in bytes (Linux `IFNAMSIZ` less the final NUL); OpenFlow cuts longer ones.
-const NAME_MAX: usize = 15;
+pub const NAME_MAX: usize = 15;
 
 /// A value that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

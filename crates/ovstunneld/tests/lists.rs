@@ -45,6 +45,9 @@ async fn pages_have_each_bridge_once_whatever_comes_and_goes_between_them() {
     assert_eq!((names(&last), last.get("next")), (vec!["b6", "b7"], None), "nothing comes after it");
     let none = list(&sim, "?cursor=zzz").await;
     assert_eq!((names(&none), none.get("next")), (vec![], None));
+    // No bridge may be called so, but a cursor may: the bridges after it are there.
+    sim.put("z", mesh(12, [])).await.expect(201);
+    assert_eq!(names(&list(&sim, "?cursor=ovs-system").await), ["z"]);
 }
 
 #[tokio::test]

@@ -20,6 +20,8 @@ fn app() -> Router {
             .route("/put", post(async |ValidJson(body): ValidJson<PutBridge>| body.key.to_string()))
             .route("/panic", get(async || -> &'static str { panic!("on purpose") }))
             .route("/library", get(async || (StatusCode::BAD_REQUEST, "plain words")))
+            .route("/large", get(async || "x".repeat(100_000)))
+            .route("/events", get(async || ([(CONTENT_TYPE, "text/event-stream")], "data: x\n\n".repeat(10_000))))
             .route("/own", get(async || (StatusCode::SERVICE_UNAVAILABLE, axum::Json(5)))),
         None,
     )
@@ -107,4 +109,36 @@ async fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
     let never = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
     let (headers, body) = problem(Request::post("/echo"), never).await;
     assert_eq!((&body["code"], headers[CONNECTION].to_str().unwrap()), (&"invalid_request".into(), "close"));
+}
+
+/// What encoding an answer has for who takes `accepted`, and its body as it was before.
+async fn encoded(path: &str, accepted: &str) -> (Option<String>, Vec<u8>) {
+    let request = Request::get(path).header("accept-encoding", accepted);
+    let (_, headers, body) = ask(request, Body::empty()).await;
+    let encoding = headers.get("content-encoding").map(|value| value.to_str().unwrap().to_owned());
+    let plain = match encoding.as_deref() {
+        Some("gzip") => std::io::read_to_string(flate2::read::GzDecoder::new(&body[..])).unwrap().into_bytes(),
+        Some("zstd") => zstd::decode_all(&body[..]).unwrap(),
+        Some(other) => panic!("{other}"),
+        None => body.to_vec(),
+    };
+    assert!(encoding.is_none() || body.len() < plain.len() / 10, "{} of {} bytes", body.len(), plain.len());
+    (encoding, plain)
+}
+
+#[tokio::test]
+async fn large_answers_are_compressed_for_who_asks() {
+    for (accepted, encoding) in [("gzip", Some("gzip")), ("zstd, gzip", Some("zstd")), ("br", None), ("", None)] {
+        let (got, body) = encoded("/large", accepted).await;
+        assert_eq!((got.as_deref(), body), (encoding, "x".repeat(100_000).into_bytes()), "{accepted:?}");
+    }
+    let (encoding, body) = encoded(&format!("/{}", "no".repeat(2000)), "gzip").await;
+    assert_eq!(encoding, None, "an error's explanation is short: {}", String::from_utf8_lossy(&body));
+}
+
+#[tokio::test]
+async fn events_and_tiny_answers_go_out_as_they_are() {
+    for path in ["/ok", "/events"] {
+        assert_eq!(encoded(path, "zstd, gzip").await.0, None, "{path}");
+    }
 }

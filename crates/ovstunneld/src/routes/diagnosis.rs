@@ -36,7 +36,7 @@ pub(super) struct DoctorQuery {
         (status = 200, description = "What each check found, the worst first", body = DoctorAnswer),
         (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(super) async fn get_doctor(
+pub(super) async fn get_findings(
     peer: Option<Extension<Peer>>,
     Shared(state): Shared<State>,
     ValidQuery(query): ValidQuery<DoctorQuery>,
@@ -54,7 +54,7 @@ pub(super) async fn get_doctor(
         (status = 200, description = "Named texts, each of at most 2 MiB", body = SupportAnswer),
         (status = 403, description = "`forbidden`: not over HTTPS", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(super) async fn get_support(
+pub(super) async fn get_support_parts(
     peer: Peer,
     Shared(state): Shared<State>,
     _: NoQuery,

@@ -68,7 +68,7 @@ async fn device(state: &State, name: &str) -> Result<Option<Interface>, ApiError
         (status = 200, description = "What was found and done; with `dry_run` a `PlanAnswer`", body = ReconcileAnswer),
         (status = 503, description = "`switch_unavailable`", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(super) async fn reconcile(
+pub(super) async fn reconcile_bridges(
     Shared(state): Shared<State>,
     ValidQuery(query): ValidQuery<ChangeQuery>,
 ) -> Result<Response, ApiError> {
@@ -94,7 +94,7 @@ pub(super) async fn reconcile(
 /// Whether the daemon is alive.
 #[utoipa::path(get, path = "/healthz", tag = "host",
     responses((status = 200, description = "It is", body = String, content_type = "text/plain")))]
-pub(super) async fn healthz(_: NoQuery) -> &'static str {
+pub(super) async fn get_liveness(_: NoQuery) -> &'static str {
     "ok\n"
 }
 
@@ -104,7 +104,7 @@ pub(super) async fn healthz(_: NoQuery) -> &'static str {
         (status = 200, description = "Ready", body = Ready),
         (status = 503, description = "Not ready, with the reason", body = Ready),
     ))]
-pub(super) async fn readyz(Shared(state): Shared<State>, _: NoQuery) -> (StatusCode, Json<Ready>) {
+pub(super) async fn get_readiness(Shared(state): Shared<State>, _: NoQuery) -> (StatusCode, Json<Ready>) {
     let ready = ready(&state).await;
     let status = if ready.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(ready))
@@ -204,7 +204,7 @@ fn warnings(state: &State, health: &ovstunnel_ovs::Health) -> Vec<String> {
 /// Counters, durations and a stock of the switch, for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "host",
     responses((status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text")))]
-pub(super) async fn metrics(Shared(state): Shared<State>, _: NoQuery) -> Response {
+pub(super) async fn get_metrics(Shared(state): Shared<State>, _: NoQuery) -> Response {
     ([(axum::http::header::CONTENT_TYPE, CONTENT_TYPE)], metrics_text(&state).await).into_response()
 }
 

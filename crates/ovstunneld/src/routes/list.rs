@@ -6,9 +6,10 @@ use axum::Json;
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use ovstunnel_api::{Bridge, BridgeList, BridgeSelection, HealthState, Problem};
-use ovstunnel_plan::{BridgeName, GreKey, View, VpcId};
+use ovstunnel_plan::{GreKey, View, VpcId};
 use ovstunnel_server::extract::ValidQuery;
 use ovstunnel_server::problem::ApiError;
+use ovstunnel_types::{NAME_MAX, is_plain_name};
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -47,8 +48,7 @@ pub(super) struct ListQuery {
     limit: Option<usize>,
     /// `next` of the answer before: those bridges whose names come after it.
     #[serde(deserialize_with = "cursor")]
-    #[param(value_type = Option<String>)]
-    cursor: Option<BridgeName>,
+    cursor: Option<String>,
     /// Only bridges whose health is this, or one of these, separated by commas.
     #[serde(deserialize_with = "states")]
     #[param(style = Form, explode = false, value_type = Option<Vec<String>>)]
@@ -83,8 +83,10 @@ fn limit<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> 
     read(from, "a whole number from 1 to 1000", parse)
 }
 
-fn cursor<'de, D: Deserializer<'de>>(from: D) -> Result<Option<BridgeName>, D::Error> {
-    read(from, "`next` of the answer before, which is a bridge's name", |text| text.parse().ok())
+/// Any name will do, of a bridge that is not there as well: what comes after it is what there is to say.
+fn cursor<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let name = |text: &str| is_plain_name(text, NAME_MAX).then(|| text.to_owned());
+    read(from, "`next` of the answer before, which is a bridge's name", name)
 }
 
 fn states<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<HealthState>>, D::Error> {
@@ -159,7 +161,7 @@ impl State {
     /// The first of those that are wanted, so many at most. No other is looked at longer than it takes to know that.
     async fn bridges_of(&self, query: &ListQuery, most: usize) -> Vec<Bridge> {
         self.surveyor.look().await;
-        let comes_after = |name: &String| query.cursor.as_ref().is_none_or(|cursor| name.as_str() > cursor.as_str());
+        let comes_after = |name: &String| query.cursor.as_ref().is_none_or(|cursor| name > cursor);
         self.switch.observer().read(|db| {
             let view = db.view();
             let names = db.bridge_names().into_iter().filter(comes_after);

@@ -16,7 +16,7 @@ use super::State;
 /// How the log is set.
 #[utoipa::path(get, path = "/v1/log", tag = "host",
     responses((status = 200, description = "Level, file, and what was lost", body = LogAnswer)))]
-pub(super) async fn get_log(Shared(state): Shared<State>, _: NoQuery) -> Result<Json<LogAnswer>, ApiError> {
+pub(super) async fn get_log_settings(Shared(state): Shared<State>, _: NoQuery) -> Result<Json<LogAnswer>, ApiError> {
     Ok(Json(answer(logging(&state)?)))
 }
 
@@ -29,7 +29,7 @@ pub(super) async fn get_log(Shared(state): Shared<State>, _: NoQuery) -> Result<
         (status = 413, description = "`too_large`", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(super) async fn put_log(
+pub(super) async fn put_log_level(
     Shared(state): Shared<State>,
     _: NoQuery,
     ValidJson(PutLog { level }): ValidJson<PutLog>,

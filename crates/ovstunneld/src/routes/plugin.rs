@@ -24,7 +24,7 @@ use crate::plugin;
         (status = 413, description = "`too_large`", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(super) async fn call(
+pub(super) async fn call_function(
     Shared(state): Shared<State>,
     Extension(id): Extension<RequestId>,
     ValidPath(function): ValidPath<String>,

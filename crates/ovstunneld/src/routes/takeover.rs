@@ -28,7 +28,7 @@ use crate::writer::{self, TakenOver};
         (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`switch_unavailable`", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(super) async fn post_takeover(
+pub(super) async fn take_over_bridges(
     Shared(state): Shared<State>,
     ValidQuery(query): ValidQuery<ChangeQuery>,
     OptionalJson(body): OptionalJson<TakeoverRequest>,

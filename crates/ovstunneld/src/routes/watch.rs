@@ -35,7 +35,7 @@ const DESCRIBED_IN: Duration = Duration::from_secs(20);
         (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`switch_unavailable`, or too many watch", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(super) async fn watch(
+pub(super) async fn watch_bridges(
     Shared(state): Shared<State>,
     connection: Option<Extension<Cut>>,
     headers: HeaderMap,
