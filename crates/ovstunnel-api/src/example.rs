@@ -159,7 +159,7 @@ pub(crate) fn vif_answer() -> VifAnswer {
 
 pub(crate) fn planned_command() -> PlannedCommand {
     let argv = ["/usr/bin/ovs-ofctl", "-O", "OpenFlow14", "--bundle", "add-flows", BRIDGE, "-"];
-    PlannedCommand { argv: argv.map(text).into(), stdin: some("delete cookie=0x6f76737400000000/0xffffffff00000000\n") }
+    PlannedCommand { argv: argv.map(text).into(), stdin: some("add table=0,priority=1,actions=NORMAL\n") }
 }
 
 pub(crate) fn plan_answer() -> PlanAnswer {
@@ -185,7 +185,7 @@ pub(crate) fn refused_tunnel() -> RefusedTunnel {
 }
 
 pub(crate) fn problem() -> Problem {
-    let mut problem = Problem::new(Code::InvalidRequest, "key must be a number from 1 to 2147483647, not `0`");
+    let mut problem = Problem::new(Code::InvalidRequest, "key must be a number from 1 to 2147483647; got `0`");
     problem.field = some("key");
     problem.rule = some("must be a number from 1 to 2147483647");
     problem.value = some("0");

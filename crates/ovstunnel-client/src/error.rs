@@ -223,6 +223,9 @@ fn unreachable_hint(kind: Option<io::ErrorKind>, peer: &str) -> &'static str {
 fn problem_hint(problem: &Problem) -> Option<String> {
     let text = match problem.code {
         Code::Forbidden => "this caller may not do that: use another client certificate, or the Unix socket as root",
+        Code::NotFound if problem.detail.contains(" device") => {
+            "`ip -brief address` on that host shows its devices; a network's name-label is known where xapi is"
+        }
         Code::NotFound => "`ovstunnelctl bridge list` and `tunnel list` show what is there",
         Code::Conflict => match &problem.in_the_way {
             Some(name) => {

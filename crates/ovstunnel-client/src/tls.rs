@@ -17,7 +17,7 @@ use crate::{Cause, ClientError, Identity};
 pub(super) fn config(identity: &Identity) -> Result<ClientConfig, ClientError> {
     let mut roots = RootCertStore::empty();
     for ca in certificates("--ca", &identity.ca)? {
-        roots.add(ca).map_err(|e| ClientError::credentials("--ca", &identity.ca, e))?;
+        roots.add(ca).map_err(|e| ClientError::credentials("--ca", &identity.ca, PemFault(words(&e))))?;
     }
     let chain = certificates("--cert", &identity.cert)?;
     let key = PrivateKeyDer::from_pem_file(&identity.key)
@@ -53,6 +53,14 @@ impl From<rustls_pki_types::pem::Error> for PemFault {
         PemFault(match error {
             Error::Io(e) => e.to_string(),
             Error::NoItemsFound => "no private key in it (expected PEM)".to_owned(),
+            // The library shows bytes as numbers.
+            Error::MissingSectionEnd { end_marker } => {
+                format!("no PEM: the line -----END {}----- is missing", String::from_utf8_lossy(&end_marker))
+            }
+            Error::IllegalSectionStart { .. } => {
+                "no PEM: a line that begins a section does not end in -----".to_owned()
+            }
+            Error::Base64Decode(_) => "no PEM: what is between BEGIN and END is not Base64".to_owned(),
             other => other.to_string(),
         })
     }
@@ -62,6 +70,8 @@ impl From<rustls_pki_types::pem::Error> for PemFault {
 pub(super) fn words(error: &rustls::Error) -> String {
     use CertificateError as E;
     let text = match error {
+        rustls::Error::General(told) => return told.clone(),
+        rustls::Error::AlertReceived(alert) => return format!("the daemon says: {}", spaced(&format!("{alert:?}"))),
         rustls::Error::InconsistentKeys(_) => "the key does not belong to the certificate",
         rustls::Error::InvalidCertificate(e) => match e {
             E::UnknownIssuer => "the certificate is of an authority that is not trusted",
@@ -71,14 +81,31 @@ pub(super) fn words(error: &rustls::Error) -> String {
             E::InvalidPurpose | E::InvalidPurposeContext { .. } => "the certificate is not one for servers",
             E::UnhandledCriticalExtension => "the certificate has a critical extension that is not known",
             E::NotValidForName => "the certificate is for other names",
-            E::Expired => "the certificate has run out",
+            E::Expired => "the certificate has expired",
             E::NotValidYet => "the certificate is not valid yet",
+            E::NotValidForNameContext { .. } => "the certificate is for other names",
+            E::ExpiredContext { .. } => "the certificate has expired",
+            E::NotValidYetContext { .. } => "the certificate is not valid yet",
             E::Other(cause) => return format!("the certificate cannot be used: {}", cause.0),
-            told => return told.to_string(),
+            _ => "the certificate cannot be used",
         },
         told => return told.to_string(),
     };
     text.to_owned()
+}
+
+/// A name of Rust's in words: `CertificateRequired` as `certificate required`.
+fn spaced(name: &str) -> String {
+    let mut text = String::new();
+    for (n, letter) in name.char_indices() {
+        let begins = letter.is_uppercase() && name[..n].ends_with(char::is_lowercase);
+        if begins {
+            text.push(' ');
+        }
+        let alone = name[n..].chars().nth(1).is_none_or(char::is_uppercase) || name[..n].ends_with(char::is_uppercase);
+        text.push(if alone { letter } else { letter.to_ascii_lowercase() });
+    }
+    text
 }
 
 /// Why a handshake failed, as far as an operator can do something about it.
@@ -170,7 +197,32 @@ impl TlsFault {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+
+    #[test]
+    fn no_names_of_types_are_told() {
+        for (error, told) in [
+            (
+                rustls::Error::AlertReceived(AlertDescription::CertificateRequired),
+                "the daemon says: certificate required",
+            ),
+            (rustls::Error::AlertReceived(AlertDescription::UnknownCA), "the daemon says: unknown CA"),
+            (rustls::Error::General("no key".into()), "no key"),
+            (CertificateError::UnknownRevocationStatus.into(), "the certificate cannot be used"),
+        ] {
+            assert_eq!(words(&error), told);
+        }
+        for (pem, told) in [
+            ("-----BEGIN CERTIFICATE-----\nMIIB\n", "the line -----END CERTIFICATE----- is missing"),
+            ("-----BEGIN CERTIFICATE---\nMIIB\n", "does not end in -----"),
+            ("-----BEGIN CERTIFICATE-----\nM!IB\n-----END CERTIFICATE-----\n", "is not Base64"),
+        ] {
+            let error = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap_err();
+            let fault = PemFault::from(error).to_string();
+            assert!(fault.starts_with("no PEM: ") && fault.ends_with(told), "{fault}");
+        }
+    }
 
     #[test]
     fn faults_are_told_apart() {

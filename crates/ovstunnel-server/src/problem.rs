@@ -33,7 +33,7 @@ impl ApiError {
             // JSON may have a field without a name.
             field.push_str("\"\"");
         }
-        let but = value.as_ref().map(|v| format!(", not `{v}`")).unwrap_or_default();
+        let but = value.as_ref().map(|v| format!("; got `{v}`")).unwrap_or_default();
         let mut problem = Problem::new(Code::InvalidRequest, format!("{field} {rule}{but}"));
         problem.field = Some(field);
         problem.rule = Some(cut(rule.to_string()));
@@ -134,7 +134,7 @@ mod tests {
     fn an_invalid_field_is_told_with_rule_and_value() {
         let error = ApiError::invalid("key", "must be a number from 1 to 2147483647", Some("0"));
         let problem = error.problem();
-        assert_eq!(problem.detail, "key must be a number from 1 to 2147483647, not `0`");
+        assert_eq!(problem.detail, "key must be a number from 1 to 2147483647; got `0`");
         assert_eq!((problem.field.as_deref(), problem.value.as_deref()), (Some("key"), Some("0")));
         assert_eq!(error.into_response().status(), 400);
         assert_eq!(ApiError::invalid("", "is not known here", None).problem().detail, "\"\" is not known here");

@@ -183,7 +183,7 @@ fn certificates(key: &'static str, file: &Path) -> Result<Vec<CertificateDer<'st
     let text = read(key, file)?;
     let found = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| refuse(key, file, &format!("not PEM: {e}")))?;
+        .map_err(|e| refuse(key, file, &not_pem(&e)))?;
     if found.is_empty() {
         let reason = if text.trim_ascii().is_empty() { "is empty" } else { "no CERTIFICATE in it; is it PEM?" };
         return Err(refuse(key, file, &reason));
@@ -202,8 +202,23 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
         (pem::Error::NoItemsFound, labels) => {
             refuse("key", file, &format!("no PRIVATE KEY in it, but {}", labels.join(", ")))
         }
-        (e, _) => refuse("key", file, &format!("not PEM: {e}")),
+        (e, _) => refuse("key", file, &not_pem(&e)),
     })
+}
+
+/// Why a file is not PEM. The library shows bytes as numbers.
+fn not_pem(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => {
+            format!("not PEM: the line -----END {}----- is missing", echo(&String::from_utf8_lossy(end_marker)))
+        }
+        pem::Error::IllegalSectionStart { line } => {
+            let line = String::from_utf8_lossy(line);
+            format!("not PEM: the line `{}` does not end in -----", echo(line.trim_end()))
+        }
+        pem::Error::Base64Decode(_) => "not PEM: what is between BEGIN and END is not Base64".to_owned(),
+        other => format!("not PEM: {other}"),
+    }
 }
 
 /// What a PEM file says that is in it.
@@ -232,9 +247,7 @@ fn certified_key(files: &Tls, provider: &CryptoProvider) -> Result<CertifiedKey,
             &files.key,
             &format!("a key of kind {kind}, which the TLS library does not take: use {}", form::TAKEN),
         ),
-        (e, None) => {
-            refuse("key", &files.key, &format!("no key that the TLS library takes ({e}): use {}", form::TAKEN))
-        }
+        (_, None) => refuse("key", &files.key, &format!("no key that the TLS library takes: use {}", form::TAKEN)),
     })
 }
 
@@ -243,7 +256,10 @@ fn client_authorities(file: &Path) -> Result<RootCertStore, TlsError> {
     for (n, certificate) in certificates("client_ca", file)?.into_iter().enumerate() {
         let at = |reason: String| refuse("client_ca", file, &format!("certificate {}: {reason}", n + 1));
         form::read(&certificate).map_err(at)?;
-        roots.add(certificate).map_err(|e| at(format!("no certificate that the TLS library takes ({e})")))?;
+        roots.add(certificate).map_err(|e| match e {
+            rustls::Error::InvalidCertificate(e) => at(seen::why(&e)),
+            _ => at("no certificate that the TLS library takes".to_owned()),
+        })?;
     }
     Ok(roots)
 }

@@ -237,7 +237,7 @@ fn a_problem_is_shown_with_all_that_it_names() {
     let daemon = FakeDaemon::answering(vec![canned("PUT /v1/bridges/xapi12", 400, problem())]);
     let ran = run(&mut daemon.ctl("bridge setup xapi12 --key 0"));
     assert_eq!((ran.status, ran.out.as_str()), (1, ""));
-    for part in ["Invalid request", "out of range", "field: key", "rule: 1 to 2147483647", "value: 0", "r-1"] {
+    for part in ["Invalid request", "out of range", "key", "rule: 1 to 2147483647", "value: 0", "r-1"] {
         assert!(ran.err.contains(part), "{part} in {}", ran.err);
     }
     assert!(!ran.err.contains('\u{1b}'), "no colour where there is no terminal");

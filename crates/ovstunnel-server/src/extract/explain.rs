@@ -93,6 +93,12 @@ fn in_words(expected: &str) -> String {
 fn other(message: &str) -> String {
     match message {
         "provided string was not `true` or `false`" => "must be true or false".to_owned(),
+        // What Rust says of a text that is no number.
+        "invalid digit found in string" | "cannot parse integer from empty string" => {
+            "must be a whole number".to_owned()
+        }
+        "number too large to fit in target type" => "must be a smaller number".to_owned(),
+        "number too small to fit in target type" => "must be a larger number".to_owned(),
         text => format!("is not right: {text}"),
     }
 }

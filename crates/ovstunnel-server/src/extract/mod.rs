@@ -6,6 +6,8 @@
 mod explain;
 
 use axum::body::Bytes;
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -137,7 +139,13 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for ValidPa
         match Path::from_request_parts(parts, state).await {
             Ok(Path(value)) => Ok(ValidPath(value)),
             Err(e) if e.status().is_server_error() => Err(ApiError::internal(e.body_text())),
-            Err(e) => Err(ApiError::new(Code::InvalidRequest, format!("the path: {}", echo(&e.body_text())))),
+            Err(PathRejection::FailedToDeserializePathParams(e)) => match e.kind() {
+                ErrorKind::InvalidUtf8InPathParam { key } => {
+                    Err(ApiError::invalid(key, "must be UTF-8, percent-encoded", None))
+                }
+                _ => Err(ApiError::invalid("the path", "cannot be understood", Some(parts.uri.path()))),
+            },
+            Err(_) => Err(ApiError::invalid("the path", "cannot be understood", Some(parts.uri.path()))),
         }
     }
 }

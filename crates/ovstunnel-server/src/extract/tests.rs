@@ -128,7 +128,9 @@ async fn the_query_is_read_strictly() {
     let cases = [
         ("dry_run=maybe%0a", "dry_run", "must be true or false", Some("maybe\\n")),
         ("dry_run", "dry_run", "must be true or false", Some("")),
-        ("n=300", "n", "is not right: number too large to fit in target type", Some("300")),
+        ("n=300", "n", "must be a smaller number", Some("300")),
+        ("n=x", "n", "must be a whole number", Some("x")),
+        ("n=", "n", "must be a whole number", Some("")),
         ("dry_run=true&dry_run=false", "dry_run", "may be given only once", None),
     ];
     for (query, field, rule, value) in cases {

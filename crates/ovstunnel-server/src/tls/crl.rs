@@ -10,7 +10,7 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use time::OffsetDateTime;
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
-use super::{TlsError, read as read_file, refuse};
+use super::{TlsError, not_pem, read as read_file, refuse};
 use ovstunnel_types::text::echo;
 
 const KEY: &str = "client_crl";
@@ -23,7 +23,7 @@ pub(super) fn read(
     let text = read_file(KEY, file)?;
     let lists = CertificateRevocationListDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| refuse(KEY, file, &format!("not PEM: {e}")))?;
+        .map_err(|e| refuse(KEY, file, &not_pem(&e)))?;
     if lists.is_empty() {
         let reason = if text.trim_ascii().is_empty() { "is empty" } else { "no X509 CRL in it; is it PEM?" };
         return Err(refuse(KEY, file, &reason));
@@ -35,7 +35,8 @@ pub(super) fn read(
 }
 
 fn check(list: &[u8], authorities: &[CertificateDer<'_>]) -> Result<(), String> {
-    let (_, list) = CertificateRevocationList::from_der(list).map_err(|e| e.to_string())?;
+    let (_, list) = CertificateRevocationList::from_der(list)
+        .map_err(|_| "it is no list of revoked certificates (X.509 CRL) that can be read".to_owned())?;
     let issuer = echo(&list.issuer().to_string());
     // rustls has read these already.
     let authorities = authorities.iter().filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1));

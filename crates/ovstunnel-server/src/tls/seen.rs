@@ -215,6 +215,12 @@ pub(super) fn why(error: &CertificateError) -> String {
         CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             format!("its issuer's key is of a kind that the TLS library does not take: use {}", form::TAKEN)
         }
-        other => words(other),
+        CertificateError::UnknownIssuer => "it is of an authority that is not in client_ca".into(),
+        CertificateError::UnknownRevocationStatus => "no list in client_crl says whether it is revoked".into(),
+        CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
+            "the list of its authority in client_crl is past its next update".into()
+        }
+        // The library's own names of what is left say nothing to an operator.
+        _ => "it cannot be used".into(),
     }
 }

@@ -189,17 +189,19 @@ fn hint_of_manager(error: &ClientError) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// What follows the title: the detail, and each thing that the daemon names, on a line of its own.
+/// What follows the title: the detail, and each thing that the daemon names, on a line of its own; what the detail says of field,
+/// rule and value is not said again.
 fn problem_text(problem: &Problem) -> String {
     let mut text = format!(" (HTTP {})\n  {}", problem.status, printable(&problem.detail));
+    let said = |value: &String| problem.detail.contains(value.as_str());
     let named = [
-        ("field", &problem.field),
-        ("rule", &problem.rule),
-        ("value", &problem.value),
-        ("in the way", &problem.in_the_way),
-        ("request id", &problem.request_id),
+        ("field", problem.field.as_ref().filter(|field| !said(field))),
+        ("rule", problem.rule.as_ref().filter(|rule| !said(rule))),
+        ("value", problem.value.as_ref().filter(|value| !said(value))),
+        ("in the way", problem.in_the_way.as_ref()),
+        ("request id", problem.request_id.as_ref()),
     ];
-    for (what, value) in named.into_iter().filter_map(|(what, value)| Some((what, value.as_ref()?))) {
+    for (what, value) in named.into_iter().filter_map(|(what, value)| Some((what, value?))) {
         let _ = write!(text, "\n  {what}: {}", printable(value));
     }
     for refused in &problem.refused {
@@ -228,9 +230,16 @@ mod tests {
         insta::assert_snapshot!(text(problem), @r"
         Error: Invalid request (HTTP 400)
           the key is out of range
-          field: key
           rule: 1 to 2147483647
           value: 0
+        ");
+        let mut problem = Problem::new(Code::InvalidRequest, "key must be more than 0; got `0`");
+        problem.field = Some("key".to_owned());
+        problem.rule = Some("must be more than 0".to_owned());
+        problem.value = Some("0".to_owned());
+        insta::assert_snapshot!(text(problem), @r"
+        Error: Invalid request (HTTP 400)
+          key must be more than 0; got `0`
         ");
     }
 

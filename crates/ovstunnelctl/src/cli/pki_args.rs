@@ -87,7 +87,7 @@ pub(super) struct Issue {
     #[arg(long, value_name = "NAME")]
     pub(super) manager: Option<pki::Name>,
     /// An address by which clients call the host or the manager; may be repeated.
-    #[arg(long = "address", value_name = "IP", conflicts_with = "client")]
+    #[arg(long = "address", value_name = "IP", conflicts_with = "client", value_parser = values::ip)]
     pub(super) addresses: Vec<IpAddr>,
     /// Lifetime in days, 825 at most; never longer than the CA's.
     #[arg(long, default_value_t = pki::LEAF_DAYS, value_parser = values::within(pki::LEAF_DAYS_ALLOWED))]

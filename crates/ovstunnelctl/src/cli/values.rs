@@ -1,5 +1,6 @@
 //! Values of options, as far as their shape goes. Rules about keys, names and addresses are the daemon's.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -85,9 +86,16 @@ pub(super) fn within(range: RangeInclusive<i64>) -> impl Fn(&str) -> Result<u32,
 pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     let parsed = match text.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => humantime::parse_duration(text).map_err(|e| format!("{e}; expected for example 40s, 500ms, 2m"))?,
+        Err(_) => humantime::parse_duration(text).map_err(|_| {
+            "expected a number of seconds, or a number with a unit, such as 500ms, 40s or 2m".to_owned()
+        })?,
     };
     if parsed.is_zero() { Err("expected more than 0".to_owned()) } else { Ok(parsed) }
+}
+
+/// An IP address.
+pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "expected an IPv4 or IPv6 address".to_owned())
 }
 
 /// The common name of a CA: what X.509 allows, and what a terminal can show.

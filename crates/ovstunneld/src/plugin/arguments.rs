@@ -43,7 +43,7 @@ impl<'a> Arguments<'a> {
         match self.text(name) {
             Some(text) => NetworkKey::parse(text).ok_or_else(|| {
                 let rule = format!("must be a GRE key from 1 to 2147483647, {PLAIN}<GRE key> or {VPC}<VPC id>");
-                Failure::new(Reason::InvalidArgument, format!("{name} {rule}, not `{}`", echo(text)))
+                Failure::new(Reason::InvalidArgument, format!("{name} {rule}; got `{}`", echo(text)))
             }),
             None => Err(Failure::new(Reason::InvalidArgument, format!("{name} is required"))),
         }
@@ -51,7 +51,7 @@ impl<'a> Arguments<'a> {
 }
 
 fn invalid(name: &str, error: &Invalid) -> Failure {
-    Failure::new(Reason::InvalidArgument, format!("{name} {}, not `{}`", error.rule, echo(&error.value)))
+    Failure::new(Reason::InvalidArgument, format!("{name} {}; got `{}`", error.rule, echo(&error.value)))
 }
 
 /// Which network a set-up is for. Servers up to 4.2 send the GRE key, newer ones the network's name.
@@ -135,7 +135,7 @@ mod tests {
         let missing = told(arguments.required::<BridgeName>("bridge").unwrap_err());
         assert_eq!(missing, "FAILURE:INVALID_ARGUMENT bridge is required");
         let wrong = told(arguments.required::<HostId>("to").unwrap_err());
-        assert!(wrong.starts_with("FAILURE:INVALID_ARGUMENT to must have") && wrong.ends_with("not `a b`"), "{wrong}");
+        assert!(wrong.starts_with("FAILURE:INVALID_ARGUMENT to must have") && wrong.ends_with("; got `a b`"), "{wrong}");
         let long = BTreeMap::from([("to".to_owned(), "x".repeat(65_536))]);
         let wrong = told(Arguments::new(&long).required::<HostId>("to").unwrap_err());
         assert!(wrong.len() < 500, "{wrong}");

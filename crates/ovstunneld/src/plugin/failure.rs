@@ -88,7 +88,7 @@ impl Failure {
         let words = error.to_string();
         match error {
             WriteError::Rejected(Rejected::Invalid { field, rule, value }) => {
-                Failure::new(Reason::InvalidArgument, format!("{field} {rule}, not `{value}`"))
+                Failure::new(Reason::InvalidArgument, format!("{field} {rule}; got `{value}`"))
             }
             WriteError::Rejected(Rejected::NotFound(what)) => Failure::new(Reason::NoBridge, what),
             WriteError::Rejected(Rejected::Conflict { detail, .. }) => Failure::new(Reason::InTheWay, detail),

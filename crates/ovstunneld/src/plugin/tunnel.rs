@@ -42,7 +42,7 @@ async fn expect_another_host(call: Call<'_>, remote: RemoteIp) -> Result<(), Fai
     let local = call.state.interfaces.local_addresses().await;
     let local = local.map_err(|error| Failure::new(Reason::Unavailable, ovstunnel_types::text::chain(&error)))?;
     match not_another_host(remote.get(), &local) {
-        Some(rule) => Err(Failure::new(Reason::InvalidArgument, format!("remote_ip {rule}, not `{remote}`"))),
+        Some(rule) => Err(Failure::new(Reason::InvalidArgument, format!("remote_ip {rule}; got `{remote}`"))),
         None => Ok(()),
     }
 }

@@ -225,7 +225,7 @@ mod tests {
         config["vpc"]["acls"][1]["aclitems"][0]["action"] = json!("deny");
         assert_eq!(
             policies(&config).unwrap_err().0,
-            "vpc.acls[1].id must not stand twice with different aclitems, not `a1`"
+            "vpc.acls[1].id must not stand twice with different aclitems; got `a1`"
         );
     }
 
@@ -234,30 +234,30 @@ mod tests {
         let told = |config: Value| policies(&config).unwrap_err().0;
         let place = "vpc.acls[0].aclitems[0].";
         for (field, value, error) in [
-            ("number", json!(64536), "number must be a whole number from 0 to 64535, not `64536`"),
-            ("number", json!("-1"), "number must be a whole number from 0 to 64535, not `-1`"),
-            ("action", json!("permit"), "action must be allow or deny, not `permit`"),
+            ("number", json!(64536), "number must be a whole number from 0 to 64535; got `64536`"),
+            ("number", json!("-1"), "number must be a whole number from 0 to 64535; got `-1`"),
+            ("action", json!("permit"), "action must be allow or deny; got `permit`"),
             ("direction", json!(null), "direction is required"),
             (
                 "protocol",
                 json!("gre"),
-                "protocol must be tcp, udp, icmp, all or a protocol number from 0 to 255, not `gre`",
+                "protocol must be tcp, udp, icmp, all or a protocol number from 0 to 255; got `gre`",
             ),
-            ("protocol", json!("icmp"), "sourceportstart must not stand where the protocol has no ports, not `80`"),
-            ("sourceportend", json!(79), "sourceportend must not be less than sourceportstart, 80, not `79`"),
-            ("sourceportend", json!("65536"), "sourceportend must be a port number from 0 to 65535, not `65536`"),
-            ("sourceportstart", json!(null), "sourceportend must not stand without sourceportstart, not `443`"),
-            ("sourcecidrs", json!([]), "sourcecidrs must have at least one network, not `a list`"),
+            ("protocol", json!("icmp"), "sourceportstart must not stand where the protocol has no ports; got `80`"),
+            ("sourceportend", json!(79), "sourceportend must not be less than sourceportstart, 80; got `79`"),
+            ("sourceportend", json!("65536"), "sourceportend must be a port number from 0 to 65535; got `65536`"),
+            ("sourceportstart", json!(null), "sourceportend must not stand without sourceportstart; got `443`"),
+            ("sourcecidrs", json!([]), "sourcecidrs must have at least one network; got `a list`"),
             (
                 "sourcecidrs",
                 json!(["10.1.1.1/33"]),
-                "sourcecidrs[0] must be an IPv4 network in CIDR notation, such as 10.1.1.0/24, not `10.1.1.1/33`",
+                "sourcecidrs[0] must be an IPv4 network in CIDR notation, such as 10.1.1.0/24; got `10.1.1.1/33`",
             ),
         ] {
             assert_eq!(told(changed(field, value)), format!("{place}{error}"));
         }
         let mut dangling = with_item(&good());
         dangling["vpc"]["tiers"][0]["aclid"] = json!("a2");
-        assert_eq!(told(dangling), "vpc.tiers[0].aclid must be the id of one of vpc.acls, not `a2`");
+        assert_eq!(told(dangling), "vpc.tiers[0].aclid must be the id of one of vpc.acls; got `a2`");
     }
 }

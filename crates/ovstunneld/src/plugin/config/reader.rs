@@ -84,6 +84,6 @@ impl<'a> Reader<'a> {
             Value::Array(_) => "a list".to_owned(),
             other => other.to_string(),
         };
-        BadConfig(format!("{place} {rule}, not `{value}`"))
+        BadConfig(format!("{place} {rule}; got `{value}`"))
     }
 }

@@ -117,16 +117,16 @@ mod tests {
         };
         let mut config = good();
         twice(&mut config);
-        assert_eq!(topology(&config).unwrap_err().0, "vpc.tiers[1].grekey must not stand twice, not `1001`");
+        assert_eq!(topology(&config).unwrap_err().0, "vpc.tiers[1].grekey must not stand twice; got `1001`");
         for (pointer, value, error) in [
             ("/vpc/cidr", json!("10.1.0.1/33"), "vpc.cidr must be an IPv4 network in CIDR notation"),
             ("/vpc/cidr", json!(null), "vpc.cidr is required"),
-            ("/vpc/tiers", json!({}), "vpc.tiers must be a list, not `an object`"),
+            ("/vpc/tiers", json!({}), "vpc.tiers must be a list; got `an object`"),
             ("/vpc/vms", json!(null), "vpc.vms is required"),
             (
                 "/vpc/tiers/0/grekey",
                 json!(0),
-                "vpc.tiers[0].grekey must be a whole number from 1 to 2147483647, not `0`",
+                "vpc.tiers[0].grekey must be a whole number from 1 to 2147483647; got `0`",
             ),
             ("/vpc/tiers/0/cidr", json!("x"), "vpc.tiers[0].cidr must be an IPv4 network"),
             (
@@ -138,16 +138,16 @@ mod tests {
             (
                 "/vpc/vms/0/nics/0/macaddress",
                 json!(true),
-                "vpc.vms[0].nics[0].macaddress must be a text or a number, not `true`",
+                "vpc.vms[0].nics[0].macaddress must be a text or a number; got `true`",
             ),
             ("/vpc/vms/0/hostid", json!("a b"), "vpc.vms[0].hostid must have 1 to 64 characters"),
-            ("/vpc", json!([]), "vpc must be an object, not `a list`"),
+            ("/vpc", json!([]), "vpc must be an object; got `a list`"),
         ] {
             let mut config = good();
             *config.pointer_mut(pointer).unwrap() = value;
             let told = topology(&config).unwrap_err().0;
             assert!(told.starts_with(error), "{told}");
         }
-        assert_eq!(topology(&json!([])).unwrap_err().0, "config must be an object, not `a list`");
+        assert_eq!(topology(&json!([])).unwrap_err().0, "config must be an object; got `a list`");
     }
 }
