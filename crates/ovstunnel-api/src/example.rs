@@ -222,7 +222,14 @@ pub(crate) fn put_log() -> PutLog {
 
 pub(crate) fn reconcile_answer() -> ReconcileAnswer {
     let words = [text("1 flow of xapi12 is missing")];
-    ReconcileAnswer { bridges: 1, tunnels: 1, found: words.into(), done: plan_answer().changes, failed: vec![] }
+    ReconcileAnswer {
+        bridges: 1,
+        tunnels: 1,
+        found: words.into(),
+        done: plan_answer().changes,
+        changes: vec![],
+        failed: vec![],
+    }
 }
 
 pub(crate) fn look() -> Look {
@@ -287,7 +294,13 @@ pub(crate) fn takeover_bridge() -> TakeoverBridge {
         other_flows: 0,
         spanning_tree: Some(spanning_tree()),
         announced: 1,
-        done: vec![text("mark xapi12 as managed, its network's key is 1001")],
+        done: vec![text("change bridge xapi12: stp_enable=false")],
+        changes: vec![Changed {
+            what: text("stp_enable"),
+            subject: text(BRIDGE),
+            before: some("true"),
+            after: some("false"),
+        }],
         left: vec![],
     }
 }

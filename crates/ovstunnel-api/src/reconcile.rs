@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Health;
+use crate::{Changed, Health};
 
 /// Answer of `POST /v1/reconcile`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -17,6 +17,9 @@ pub struct ReconcileAnswer {
     pub found: Vec<String>,
     /// What was done about it, in words; empty when nothing had to be done.
     pub done: Vec<String>,
+    /// What of that was changed, each thing with what it was and what it is.
+    #[serde(default)]
+    pub changes: Vec<Changed>,
     /// What could not be repaired, with the reason.
     pub failed: Vec<String>,
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Ipv6Policy, Outcome, PlanAnswer};
+use crate::{Changed, Ipv6Policy, Outcome, PlanAnswer};
 
 /// Body of `POST /v1/takeover`; it may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -66,6 +66,9 @@ pub struct TakeoverBridge {
     pub announced: u32,
     /// What was done, in words; in a dry run, what would be.
     pub done: Vec<String>,
+    /// What of that was changed, each thing with what it was and what it is; in a dry run, what it would be.
+    #[serde(default)]
+    pub changes: Vec<Changed>,
     /// What was left as it is, and why.
     pub left: Vec<String>,
 }

@@ -18,7 +18,7 @@ const ANYWHERE: [(&str, &str); 4] = [
     ("400", "`invalid_request`: the request cannot be understood, or its body did not arrive"),
     ("403", "`forbidden`: over HTTPS, to a client that has no role, or not the one for this"),
     ("413", "`too_large`: the body has more than 1 MiB"),
-    ("500", "`internal`: a fault of the program; its log says more, under the answer's `x-request-id`"),
+    ("500", "`internal`: a fault of the service; its log says more, under the answer's `x-request-id`"),
 ];
 
 /// Where a program is reached when nothing else is configured.

@@ -239,7 +239,9 @@ async fn a_dry_run_tells_all_and_changes_nothing() {
     sim.switch.lose_flows("xapi1");
     let plan = sim.ask("POST", "/v1/reconcile?dry_run=true", None).await.expect(200);
     assert_eq!((&plan["outcome"], plan["changes"].as_array().unwrap().len()), (&json!("updated"), 1), "{plan}");
-    sim.reconcile().await;
+    let mended = sim.reconcile().await;
+    let changes = mended["changes"].as_array().unwrap();
+    assert_eq!((changes.len(), &changes[0]["what"], &changes[0]["subject"]), (1, &json!("flows"), &json!("xapi1")));
     let after = timeless(&sim.bridge("xapi1").await);
     assert_eq!((after, sim.switch.commits()), (timeless(&before), written + 1), "only the look that mended");
 }

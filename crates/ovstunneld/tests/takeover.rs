@@ -55,6 +55,9 @@ async fn what_is_found_is_taken_over_once_and_a_dry_run_changes_nothing() {
     let bridge = &answer["bridges"][0];
     assert_eq!((&answer["outcome"], &bridge["state"]), (&json!("updated"), &json!("taken_over")));
     assert_eq!((&bridge["key"], &bridge["host_id"], &bridge["plugin_flows"]), (&json!(1001), &json!("1"), &json!(3)));
+    let stp = json!({"what": "stp_enable", "subject": "xapi1", "before": "true", "after": "false"});
+    assert!(bridge["changes"].as_array().unwrap().contains(&stp), "{bridge}");
+    assert!(plan["bridges"][0]["changes"].as_array().unwrap().contains(&stp), "{plan}");
     assert_eq!(switch.flows_of_others("xapi1"), [FOREIGN]);
     assert_eq!(switch.flows_of_others("xapi2").len(), 4, "only the named one");
     let seen = sim.bridge("xapi1").await;

@@ -14,7 +14,7 @@ use ovstunnel_types::text::{chain, echo};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{ChangeQuery, State, planned, problem, refusals};
+use super::{ChangeQuery, State, describe, planned, problem, refusals};
 use crate::metrics::{CONTENT_TYPE, Surroundings};
 use crate::writer::Look;
 
@@ -85,6 +85,7 @@ pub(super) async fn reconcile_bridges(
         tunnels: count(report.tunnels),
         found: report.found,
         done: report.done,
+        changes: describe::changes(&report.changes),
         failed: report.failed,
     };
     let effect = format!("{} found, {} done, {} failed", answer.found.len(), answer.done.len(), answer.failed.len());

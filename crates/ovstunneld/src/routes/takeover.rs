@@ -122,6 +122,7 @@ fn describe(taken: TakenOver) -> TakeoverBridge {
         }),
         announced: count(taken.announced),
         done: taken.done,
+        changes: super::describe::changes(&taken.changes),
         left: taken.left,
     }
 }

@@ -1,6 +1,6 @@
 //! What a change would do: plans that are not carried out. Must not change anything, or need a switch that answers.
 
-use ovstunnel_plan::{Change, Outcome, Step};
+use ovstunnel_plan::{Change, Changed, Outcome, Step};
 
 use super::{Planned, Task, WriteError, answer};
 
@@ -16,6 +16,11 @@ impl Task {
         let port = drafted.results.into_iter().next().unwrap_or(Ok(None))?;
         let outcome = answer::outcome(change, answer::Parts::of(&drafted.steps, &[]).about(change, port.as_ref()));
         Ok(self.planned(outcome, drafted.steps))
+    }
+
+    /// What each step changes of what is there now.
+    pub(super) fn changes_of(&self, steps: &[Step]) -> Vec<Vec<Changed>> {
+        self.switch.observer().read(|db| steps.iter().map(|step| Changed::by(step, &db.view())).collect())
     }
 
     pub(super) fn planned(&self, outcome: Outcome, steps: Vec<Step>) -> Planned {

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use ovstunnel_ovs::Db;
 use ovstunnel_plan::{
-    BridgeName, DesiredBridge, Draft, FlowsSeen, Memory, ObservedBridge, Outcome, Step, TunnelHealth, View,
+    BridgeName, Changed, DesiredBridge, Draft, FlowsSeen, Memory, ObservedBridge, Outcome, Step, TunnelHealth, View,
 };
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -36,6 +36,8 @@ pub struct Report {
     pub found: Vec<String>,
     /// What of that was done.
     pub done: Vec<String>,
+    /// What of that was changed, each thing with what it was and what it is.
+    pub changes: Vec<Changed>,
     /// What could not be done, with the reason.
     pub failed: Vec<String>,
 }
@@ -77,9 +79,12 @@ impl Task {
         let _ = self.read_flows_of_some(foreign.iter().map(|(name, uuid)| (name, uuid))).await;
         let Repairs { steps, tunnels, in_error, desired } = self.repairs_and_left_overs(&managed, &foreign);
         report.tunnels = tunnels;
+        let changes = self.changes_of(&steps);
         let effect = self.write_and_remember(&steps, desired, Refused::Stay).await;
         self.expect_health(in_error + effect.refused.len());
         tell(&mut report, &steps, &effect);
+        let carried_out = steps.iter().zip(changes).filter(|(step, _)| effect.failure_of(step).is_none());
+        report.changes = carried_out.flat_map(|(_, changes)| changes).collect();
         tell_take_overs(&mut report, self.finish_take_overs().await);
         self.metrics.look();
         self.metrics.repairs(report.done.len(), report.failed.len());
@@ -377,9 +382,10 @@ fn tunnels_in_error(bridge: &ObservedBridge) -> usize {
 
 /// Adds what became of take-overs that somebody had begun.
 fn tell_take_overs(report: &mut Report, bridges: Vec<TakenOver>) {
-    for TakenOver { name, state, done, left, .. } in bridges {
+    for TakenOver { name, state, done, changes, left, .. } in bridges {
         report.found.push(format!("the take-over of bridge {name} was not finished"));
         report.done.extend(done);
+        report.changes.extend(changes);
         if matches!(state, TakeoverState::Failed | TakeoverState::Left) {
             report.failed.push(format!("the take-over of bridge {name}: {}", left.join("; ")));
         }

@@ -6,7 +6,7 @@
 
 use ovstunnel_ovs::{Command, Db};
 use ovstunnel_plan::{
-    BridgeName, DesiredBridge, Draft, Finding, Footbridge, HostFacts, Ipv6Policy, ObservedBridge, PluginTable,
+    BridgeName, Changed, DesiredBridge, Draft, Finding, Footbridge, HostFacts, Ipv6Policy, ObservedBridge, PluginTable,
     Settings, SpanningTree, Step, View, carries_tunnels, finish_takeover, ids, survey, takeover_begun,
     undeclared_uplinks, was_released,
 };
@@ -52,6 +52,8 @@ pub struct TakenOver {
     pub announced: usize,
     /// What was done, in words, or would be.
     pub done: Vec<String>,
+    /// What of that was changed, each thing with what it was and what it is, or would be.
+    pub changes: Vec<Changed>,
     /// What was left as it is, and why.
     pub left: Vec<String>,
 }
@@ -113,6 +115,7 @@ impl Task {
                 planned.commands.extend(self.switch.commands(part));
             }
             taken.done = steps.iter().map(ToString::to_string).collect();
+            taken.changes = self.changes_of(&steps).concat();
             planned.bridges.push(taken);
         }
         planned.bridges.extend(self.released(wanted));
@@ -175,6 +178,7 @@ impl Task {
                 }
             };
             // Where that was known only afterwards, the next round plans the rest anew.
+            let changes = self.changes_of(&steps);
             let effect = self.write(&steps).await;
             self.remember(desired, &effect);
             // What is not known changes no flow: these end by themselves then.
@@ -194,6 +198,7 @@ impl Task {
                 effect.refused.iter().map(|r| format!("tunnel {}: Open vSwitch refused: {}", r.tunnel.port(), r.words));
             told.left.extend(refused);
             told.done.extend(steps.iter().map(ToString::to_string));
+            told.changes.extend(changes.concat());
         }
         let mut told = first.unwrap_or_else(|| nothing_of(name, TakeoverState::Failed, vec![]));
         told.state = TakeoverState::Failed;
@@ -378,6 +383,7 @@ fn nothing_of(name: &str, state: TakeoverState, left: Vec<String>) -> TakenOver 
         spanning_tree: None,
         announced: 0,
         done: vec![],
+        changes: vec![],
         left,
     }
 }

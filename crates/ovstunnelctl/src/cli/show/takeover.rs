@@ -50,6 +50,10 @@ fn write_bridges(page: &mut Page, bridges: &[TakeoverBridge], dry_run: bool) {
     page.table(&header, &[1, 2, 3, 4, 5], bridges.iter().map(row).collect());
     for bridge in bridges {
         let mut done = if dry_run { vec![] } else { bridge.done.clone() };
+        done.extend(bridge.changes.iter().map(|change| match dry_run {
+            true => format!("would change {change}"),
+            false => format!("changed {change}"),
+        }));
         done.extend(bridge.ipv6.filter(|_| bridge.state == TakeoverState::TakenOver).map(ipv6));
         done.extend(bridge.spanning_tree.as_ref().map(order));
         if bridge.announced > 0 {

@@ -1,9 +1,9 @@
 //! How answers look. The same pages at 80 columns and without a terminal.
 
 use ovstunnel_api::{
-    Bridge, DoctorAnswer, Finding, Flows, FlowsState, Health, HealthState, Interface, Ipv6Policy, Level, Look, Outcome,
-    PlanAnswer, PlannedCommand, Ready, Reason, ReconcileAnswer, Severity, SpanningTree, TakeoverAnswer, TakeoverBridge,
-    TakeoverPlan, TakeoverState, Tier, Tunnel, TunnelState, Vif, Vpc,
+    Bridge, Changed, DoctorAnswer, Finding, Flows, FlowsState, Health, HealthState, Interface, Ipv6Policy, Level, Look,
+    Outcome, PlanAnswer, PlannedCommand, Ready, Reason, ReconcileAnswer, Severity, SpanningTree, TakeoverAnswer,
+    TakeoverBridge, TakeoverPlan, TakeoverState, Tier, Tunnel, TunnelState, Vif, Vpc,
 };
 
 use super::summary::write_status;
@@ -246,6 +246,12 @@ fn reconcile_says_what_it_found_and_what_stays() {
     let dirty = ReconcileAnswer {
         found: vec!["br0: 1 flow is missing".to_owned()],
         done: vec!["br0: flows installed".to_owned()],
+        changes: vec![Changed {
+            what: "flows".to_owned(),
+            subject: "br0".to_owned(),
+            before: None,
+            after: Some("1 flow more".to_owned()),
+        }],
         failed: vec!["br1: t7-1-2: refused".to_owned()],
         ..clean
     };
@@ -266,6 +272,15 @@ fn tree(root_port: Option<&str>) -> SpanningTree {
     }
 }
 
+fn stp_off(bridge: &str) -> Changed {
+    Changed {
+        what: "stp_enable".to_owned(),
+        subject: bridge.to_owned(),
+        before: Some("true".to_owned()),
+        after: Some("false".to_owned()),
+    }
+}
+
 fn old_bridge(name: &str, state: TakeoverState) -> TakeoverBridge {
     let ours = state == TakeoverState::TakenOver;
     TakeoverBridge {
@@ -282,6 +297,7 @@ fn old_bridge(name: &str, state: TakeoverState) -> TakeoverBridge {
         spanning_tree: ours.then(|| tree(Some("t1001-1-2"))),
         announced: u32::from(ours),
         done: if ours { vec![format!("change bridge {name}: stp_enable=false")] } else { vec![] },
+        changes: if ours { vec![stp_off(name)] } else { vec![] },
         left: if ours { vec![] } else { vec!["bridge xapi14 has key 1001 too".to_owned()] },
     }
 }

@@ -243,7 +243,10 @@ pub(in crate::cli) fn reconcile(answer: &ReconcileAnswer) -> Page {
     if answer.found.is_empty() {
         page.line("Nothing differed from the record.");
     }
-    for (title, lines) in [("Found:", &answer.found), ("Done:", &answer.done), ("NOT REPAIRED:", &answer.failed)] {
+    let changes: Vec<String> = answer.changes.iter().map(ToString::to_string).collect();
+    for (title, lines) in
+        [("Found:", &answer.found), ("Done:", &answer.done), ("Changed:", &changes), ("NOT REPAIRED:", &answer.failed)]
+    {
         if !lines.is_empty() {
             page.line(title);
             lines.iter().for_each(|line| page.line(format!("  {line}")));
