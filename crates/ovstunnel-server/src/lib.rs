@@ -9,6 +9,7 @@ pub mod access;
 pub mod audit;
 pub mod config;
 pub mod extract;
+pub mod fault;
 pub mod fuzzing;
 pub mod life;
 pub mod listen;

@@ -86,7 +86,7 @@ async fn no_such_route(request: Request) -> ApiError {
 #[allow(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
 fn panicked(_: Box<dyn Any + Send>) -> Response {
     // The panic hook has logged message and place, under this request's id.
-    ApiError::internal("a fault of the daemon; its log says more under this request's id").into_response()
+    ApiError::internal("a fault of the service; its log says more under this request's id").into_response()
 }
 
 async fn identify(mut request: Request, next: Next) -> Response {
@@ -165,7 +165,7 @@ fn as_problem(response: Response, method: &Method, path: &str) -> Response {
             ApiError::new(Code::UnsupportedMediaType, "the content-type of the body must be application/json")
         }
         status if status.is_client_error() => ApiError::new(Code::InvalidRequest, "the request cannot be understood"),
-        _ => ApiError::internal("a fault of the daemon"),
+        _ => ApiError::internal("a fault of the service"),
     };
     let mut problem = error.into_response();
     // What the library knew, such as `allow` for a wrong method.

@@ -195,7 +195,7 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let text = read("key", file)?;
     let shown = String::from_utf8_lossy(&text);
     if shown.contains("ENCRYPTED") {
-        return Err(refuse("key", file, &"the private key is encrypted; the daemon cannot ask for a passphrase"));
+        return Err(refuse("key", file, &"the private key is encrypted; the service cannot ask for a passphrase"));
     }
     PrivateKeyDer::from_pem_slice(&text).map_err(|e| match (e, labels(&shown).as_slice()) {
         (pem::Error::NoItemsFound, []) => refuse("key", file, &"no PRIVATE KEY in it; is it PEM?"),

@@ -64,6 +64,27 @@ macro_rules! text_value {
     };
 }
 
+/// Implements what a value needs that is a text where it is written and sent: from an owned text, by its rule, and into one. With
+/// `#[serde(try_from = "String", into = "String")]` it is so in JSON.
+macro_rules! by_text {
+    ($type:ident) => {
+        impl TryFrom<String> for $type {
+            type Error = $crate::Invalid;
+
+            fn try_from(text: String) -> Result<Self, $crate::Invalid> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(value: $type) -> String {
+                value.to_string()
+            }
+        }
+    };
+}
+pub(crate) use by_text;
+
 /// Longest id of a host in a tunnel's long name: what a 64-bit number takes.
 const LONG_ID_MAX: usize = 20;
 

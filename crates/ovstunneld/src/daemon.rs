@@ -7,10 +7,11 @@ use std::net::SocketAddr;
 use axum::Router;
 use ovstunnel_api::Level;
 use ovstunnel_server::config::{ConfigError, Tls};
+use ovstunnel_server::fault::Fault;
 use ovstunnel_server::life::{Life, RunError};
 use ovstunnel_server::logging::place;
 use ovstunnel_server::tls::TlsError;
-use ovstunnel_server::tls::judge::{Fault, Host, judge};
+use ovstunnel_server::tls::judge::{Host, judge};
 use time::OffsetDateTime;
 
 use crate::config::Config;
@@ -41,6 +42,9 @@ pub struct Checked {
     /// What may be meant so, or is bad later only.
     pub warnings: Vec<String>,
 }
+
+/// The daemon's name for systemd, as operators give it to `systemctl`.
+pub(crate) const UNIT: &str = "ovstunneld";
 
 /// Checks what [`check`] does, and whether the log can be written: a start does not depend on that.
 ///
@@ -85,7 +89,7 @@ pub fn check(config: &Config) -> Result<Checked, CheckError> {
 /// # Errors
 /// Names all that is worse.
 pub(crate) fn certificates(listen: SocketAddr, files: &Tls) -> Result<Vec<String>, CheckError> {
-    let faults = judge(files, &Host::look(listen), None, OffsetDateTime::now_utc());
+    let faults = judge(files, &Host::look(listen), None, OffsetDateTime::now_utc(), UNIT);
     let (worse, warnings): (Vec<_>, Vec<_>) = faults.into_iter().partition(|fault| fault.level == Level::Fail);
     let told = |faults: Vec<Fault>| faults.iter().map(ToString::to_string).collect::<Vec<_>>();
     if worse.is_empty() { Ok(told(warnings)) } else { Err(CheckError::Certificates(told(worse))) }
@@ -95,7 +99,7 @@ pub(crate) fn certificates(listen: SocketAddr, files: &Tls) -> Result<Vec<String
 /// depend on them.
 pub fn tell_of_certificates(config: &Config) {
     let Some((listen, files)) = config.https() else { return };
-    for fault in judge(files, &Host::look(listen), None, OffsetDateTime::now_utc()) {
+    for fault in judge(files, &Host::look(listen), None, OffsetDateTime::now_utc(), UNIT) {
         let (key, file, reason, remedy) = (fault.key, fault.file.display(), &fault.reason, &fault.remedy);
         match fault.level {
             Level::Fail => tracing::error!(key, %file, remedy, "certificate: {reason}"),

@@ -196,6 +196,16 @@ fn a_tunnels_type_of_interface_is_named_in_one_place() {
     assert_eq!(files_where(names_tunnel_type), [(name.to_owned(), file.to_owned())]);
 }
 
+/// It is part of the manager, too: the names of a program, its unit and its files are told to it.
+#[test]
+fn the_service_kit_does_not_know_which_program_it_is_part_of() {
+    let kit = files_where(|text| {
+        text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains("ovstunneld"))
+    });
+    let kit: Vec<_> = kit.into_iter().filter(|(name, _)| name == "ovstunnel-server").collect();
+    assert_eq!(kit, []);
+}
+
 #[test]
 fn programs_are_run_in_one_place() {
     let mut running = files_where(runs_programs);

@@ -32,7 +32,7 @@ pub const AUDIT: &str = "audit";
 pub const LEVELS: &str = r#""off", "error", "warn", "info", "debug" or "trace""#;
 
 impl Level {
-    /// Reads `"info"` or `"info,ovstunneld::listen=debug"`. None when it is neither.
+    /// Reads `"info"` or `"info,ovstunnel_server=debug"`. None when it is neither.
     pub fn parse(text: &str) -> Option<Level> {
         let mut parts = text.split(',').map(|part| part.trim_matches(' '));
         let base = level(parts.next()?)?;
@@ -106,10 +106,9 @@ impl Serialize for Level {
 
 impl<'de> Deserialize<'de> for Level {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let level =
-            text(d, "a level, and after it levels of modules, such as \"info,ovstunneld::listen=debug\"", |t| {
-                Some((Level::parse(t), t.to_owned()))
-            })?;
+        let level = text(d, "a level, and after it levels of modules, such as \"info,ovstunnel_server=debug\"", |t| {
+            Some((Level::parse(t), t.to_owned()))
+        })?;
         level.0.ok_or_else(|| {
             let expected = format!("{LEVELS}, and after it, separated by commas, MODULE=LEVEL");
             D::Error::invalid_value(Unexpected::Str(&level.1), &expected.as_str())

@@ -111,10 +111,10 @@ pub struct Log {
     /// File, opened again on SIGHUP; its folder must be there.
     pub file: PathBuf,
     /// File that has the lines of the audit alone, so that no others push them out; the log has them too. None: beside the log,
-    /// as `ovstunnel-audit.log` beside `ovstunnel.log`, unless the log is a device or a pipe.
+    /// as `NAME-audit.log` beside `NAME.log`, unless the log is a device or a pipe.
     pub audit_file: Option<PathBuf>,
     /// `"off"`, `"error"`, `"warn"`, `"info"`, `"debug"` or `"trace"`, and after it, separated by commas, levels of single
-    /// modules: `"info,ovstunneld::listen=debug"`.
+    /// modules: `"info,ovstunnel_server=debug"`.
     pub level: Level,
     /// `"text"` or `"json"` (one object a line).
     pub format: LogFormat,

@@ -3,11 +3,10 @@
 //! What it does: looks at the files, their folders and their file systems. What it must not do: make, change or wait for
 //! anything: a check leaves no trace, and a pipe that nobody reads does not hold it up.
 
-use std::fmt;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::fcntl::OFlag;
 use nix::sys::statvfs::{FsFlags, statvfs};
@@ -16,30 +15,10 @@ use ovstunnel_api::Level;
 
 use super::audit_file;
 use crate::config::Log;
+use crate::fault::Fault;
 
 /// Less free space than this is too little, in bytes.
 pub const LITTLE: u64 = 16 << 20;
-
-/// Why lines of the log would be lost.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Key of `[log]`.
-    pub key: &'static str,
-    /// The file that it names, or stands for where it is left out.
-    pub file: PathBuf,
-    /// A warning where lines can be written still.
-    pub level: Level,
-    /// The rule, and what is there instead.
-    pub reason: String,
-    /// What to do about it.
-    pub remedy: &'static str,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "[log] {}: {}: {}\n  {}", self.key, self.file.display(), self.reason, self.remedy)
-    }
-}
 
 /// What keeps these files from being written; one fault of a folder or file system is told once, not of both files.
 pub fn faults(log: &Log) -> Vec<Fault> {
@@ -48,7 +27,7 @@ pub fn faults(log: &Log) -> Vec<Fault> {
     for (key, file) in files.into_iter().flatten() {
         let Some((level, reason, remedy)) = fault(&file) else { continue };
         if faults.iter().all(|told| told.reason != reason) {
-            faults.push(Fault { key, file, level, reason, remedy });
+            faults.push(Fault { section: "log", key, file, level, reason, remedy: remedy.to_owned() });
         }
     }
     faults
@@ -58,7 +37,7 @@ pub fn faults(log: &Log) -> Vec<Fault> {
 type Broken = (Level, String, &'static str);
 
 const ROOM: &str =
-    "make room, or name a file on another file system: the daemon runs without its log, but lines are lost";
+    "make room, or name a file on another file system: the service runs without its log, but lines are lost";
 
 fn fault(file: &Path) -> Option<Broken> {
     let folder = file.parent().unwrap_or(Path::new("/"));

@@ -1,13 +1,12 @@
 //! What is wrong with the files of `[tls]`, in words and with a remedy: for a check of the configuration, the start, a reload and a diagnosis.
 //!
-//! What it does: reads all of them as the daemon would, and looks at what TLS itself never says of its own certificate: whether
+//! What it does: reads all of them as the service would, and looks at what TLS itself never says of its own certificate: whether
 //! clients will take it. What it must not do: keep or show anything of a key, or refuse a start for what is no more than bad.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ovstunnel_api::Level;
 use rustls_pki_types::CertificateDer;
@@ -18,31 +17,13 @@ use super::form::{self, Certificate};
 use super::seen::Counts;
 use super::{TlsError, crl, load};
 use crate::config::Tls;
+use crate::fault::Fault;
 
 /// So many days before its end a certificate is spoken of.
 const SOON: i64 = 30;
 
-/// What is wrong with a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Key of `[tls]`.
-    pub key: &'static str,
-    /// The file that it names.
-    pub file: PathBuf,
-    /// A warning: it works, or may be meant so. Else clients are refused, or refuse this daemon.
-    pub level: Level,
-    /// What is wrong.
-    pub reason: String,
-    /// What to do about it.
-    pub remedy: String,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Fault { key, file, reason, remedy, .. } = self;
-        write!(f, "[tls] {key}: {}: {reason}\n  {remedy}", file.display())
-    }
-}
+/// The section that names the files.
+const SECTION: &str = "tls";
 
 /// How this host is called.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,28 +62,28 @@ impl Host {
     }
 }
 
-/// All that is wrong, the worst of each file first. `seen` are the clients of a daemon that runs.
-pub fn judge(files: &Tls, host: &Host, seen: Option<&Counts>, now: OffsetDateTime) -> Vec<Fault> {
+/// All that is wrong, the worst of each file first. `seen` are the clients of a service that runs, `unit` is its name for systemd.
+pub fn judge(files: &Tls, host: &Host, seen: Option<&Counts>, now: OffsetDateTime, unit: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut unread = BTreeSet::new();
     if let Err(TlsError { key, file, reason, remedy }) = load(files) {
         unread.insert(key);
-        faults.push(Fault { key, file, level: Level::Fail, reason, remedy: remedy.to_owned() });
+        faults.push(Fault { section: SECTION, key, file, level: Level::Fail, reason, remedy: remedy.to_owned() });
     }
     let read = |key: &'static str, file: &Path| -> Vec<Certificate> {
         // What cannot be read is told already, or else once what is told is mended.
         if unread.contains(key) { Vec::new() } else { of_file(file) }
     };
     let (own, authorities) = (read("certificate", &files.certificate), read("client_ca", &files.client_ca));
-    faults.extend(of_dates("certificate", &files.certificate, &own, now));
-    faults.extend(own.first().and_then(|own| of_own(&files.certificate, own, host, seen)));
+    faults.extend(of_dates("certificate", &files.certificate, &own, now, unit));
+    faults.extend(own.first().and_then(|own| of_own(&files.certificate, own, host, seen, unit)));
     faults.extend(of_chain(&files.certificate, &own));
     if !unread.contains("key") {
         faults.extend(of_key(&files.key));
     }
-    faults.extend(of_dates("client_ca", &files.client_ca, &authorities, now));
+    faults.extend(of_dates("client_ca", &files.client_ca, &authorities, now, unit));
     faults.extend(authorities.iter().filter_map(|one| of_authority(&files.client_ca, one)));
-    faults.extend(seen.and_then(|seen| of_clients(&files.client_ca, seen, &authorities)));
+    faults.extend(seen.and_then(|seen| of_clients(&files.client_ca, seen, &authorities, unit)));
     if let Some(file) = files.client_crl.as_ref().filter(|_| !unread.contains("client_crl")) {
         let concerns = crl::concerns(file, &ders(&files.client_ca), now);
         faults.extend(concerns.into_iter().map(|concern| {
@@ -122,7 +103,7 @@ fn of_file(file: &Path) -> Vec<Certificate> {
 }
 
 fn fault(key: &'static str, file: &Path, level: Level, reason: String, remedy: &str) -> Fault {
-    Fault { key, file: file.to_owned(), level, reason, remedy: remedy.to_owned() }
+    Fault { section: SECTION, key, file: file.to_owned(), level, reason, remedy: remedy.to_owned() }
 }
 
 fn fail(key: &'static str, file: &Path, reason: String, remedy: &str) -> Fault {
@@ -134,19 +115,18 @@ fn warn(key: &'static str, file: &Path, reason: String, remedy: &str) -> Fault {
 }
 
 /// Over, not begun, or over soon.
-fn of_dates(key: &'static str, file: &Path, all: &[Certificate], now: OffsetDateTime) -> Vec<Fault> {
-    let renew = match key {
-        "client_ca" => {
-            "`ovstunnelctl pki renew --ca` where the CA is; copy ca.crt to every host and client, then `systemctl reload ovstunneld`"
-        }
-        _ => "`ovstunnelctl pki renew` where the CA is; copy the new file here, then `systemctl reload ovstunneld`",
+fn of_dates(key: &'static str, file: &Path, all: &[Certificate], now: OffsetDateTime, unit: &str) -> Vec<Fault> {
+    let steps = match key {
+        "client_ca" => "`ovstunnelctl pki renew --ca` where the CA is; copy ca.crt to every host and client",
+        _ => "`ovstunnelctl pki renew` where the CA is; copy the new file here",
     };
+    let renew = format!("{steps}, then `systemctl reload {unit}`");
     let of = |one: &Certificate| {
         let left = (one.not_after - now).whole_days();
         let name = &one.subject;
         match one {
             _ if now > one.not_after => {
-                Some(fail(key, file, format!("{name} expired on {}", one.not_after.date()), renew))
+                Some(fail(key, file, format!("{name} expired on {}", one.not_after.date()), &renew))
             }
             _ if now < one.not_before => Some(fail(
                 key,
@@ -155,7 +135,7 @@ fn of_dates(key: &'static str, file: &Path, all: &[Certificate], now: OffsetDate
                 "if that time is past, set this host's clock (`timedatectl`, `chronyc tracking`); else wait, or issue it again",
             )),
             _ if left < SOON => {
-                Some(warn(key, file, format!("{name} expires in {left} days, on {}", one.not_after.date()), renew))
+                Some(warn(key, file, format!("{name} expires in {left} days, on {}", one.not_after.date()), &renew))
             }
             _ => None,
         }
@@ -163,11 +143,12 @@ fn of_dates(key: &'static str, file: &Path, all: &[Certificate], now: OffsetDate
     all.iter().filter_map(of).collect()
 }
 
-/// Whether clients will take this daemon's certificate.
-fn of_own(file: &Path, own: &Certificate, host: &Host, seen: Option<&Counts>) -> Option<Fault> {
+/// Whether clients will take this service's certificate.
+fn of_own(file: &Path, own: &Certificate, host: &Host, seen: Option<&Counts>, unit: &str) -> Option<Fault> {
     let Certificate { subject, names, addresses, usage, .. } = own;
-    let issue =
-        "issue one with `ovstunnelctl pki issue --host NAME --address ADDRESS`, then `systemctl reload ovstunneld`";
+    let issue = &format!(
+        "issue one with `ovstunnelctl pki issue --host NAME --address ADDRESS`, then `systemctl reload {unit}`"
+    );
     if !usage.serves() {
         let what = match usage.any() {
             true => "anyExtendedKeyUsage, which stands for no purpose: it lacks serverAuth",
@@ -176,7 +157,7 @@ fn of_own(file: &Path, own: &Certificate, host: &Host, seen: Option<&Counts>) ->
         return Some(fail(
             "certificate",
             file,
-            format!("the extended key usage of {subject} is {what}; clients will refuse this daemon"),
+            format!("the extended key usage of {subject} is {what}; clients will refuse this service"),
             issue,
         ));
     }
@@ -191,12 +172,12 @@ fn of_own(file: &Path, own: &Certificate, host: &Host, seen: Option<&Counts>) ->
     let all: Vec<String> = names.iter().cloned().chain(addresses.iter().map(ToString::to_string)).collect();
     if all.is_empty() {
         let reason = format!(
-            "{subject} has no alternative name (subjectAltName): clients do not go by the common name and will refuse this daemon"
+            "{subject} has no alternative name (subjectAltName): clients do not go by the common name and will refuse this service"
         );
         return Some(fail("certificate", file, reason, issue));
     }
     let reason = format!(
-        "{subject} is for {}, and neither the name of this host, {}, nor one of its addresses is among them: clients that come by those will refuse this daemon",
+        "{subject} is for {}, and neither the name of this host, {}, nor one of its addresses is among them: clients that come by those will refuse this service",
         called(&all),
         host.name
     );
@@ -251,7 +232,7 @@ fn of_authority(file: &Path, one: &Certificate) -> Option<Fault> {
 }
 
 /// Whether the authorities have signed any of those who came.
-fn of_clients(file: &Path, seen: &Counts, authorities: &[Certificate]) -> Option<Fault> {
+fn of_clients(file: &Path, seen: &Counts, authorities: &[Certificate], unit: &str) -> Option<Fault> {
     let (issuer, from) = seen.last.as_ref().filter(|_| seen.let_in == 0)?;
     let known: Vec<String> = authorities.iter().map(|one| one.subject.clone()).collect();
     let reason = format!(
@@ -260,8 +241,8 @@ fn of_clients(file: &Path, seen: &Counts, authorities: &[Certificate]) -> Option
         known.join("; ")
     );
     let remedy =
-        "put the certificate of that CA there, then `systemctl reload ovstunneld`, unless those were strangers";
-    Some(warn("client_ca", file, reason, remedy))
+        format!("put the certificate of that CA there, then `systemctl reload {unit}`, unless those were strangers");
+    Some(warn("client_ca", file, reason, &remedy))
 }
 
 #[cfg(test)]

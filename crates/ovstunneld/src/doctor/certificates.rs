@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use ovstunnel_api::Finding;
 use ovstunnel_server::config::Tls;
+use ovstunnel_server::fault::Fault;
 pub(crate) use ovstunnel_server::tls::Certificate;
-use ovstunnel_server::tls::judge::Fault;
 use ovstunnel_server::tls::unreadable;
 use time::OffsetDateTime;
 use x509_parser::pem::Pem;

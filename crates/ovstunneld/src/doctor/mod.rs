@@ -43,6 +43,7 @@ pub(crate) use self::facts::remote_addresses;
 use self::finding::warn;
 pub(crate) use self::root::Root;
 use crate::config::{Config, XapiMode};
+use crate::daemon::UNIT;
 use crate::health::Survey;
 use crate::interfaces::Interfaces;
 use crate::witness::Witnesses;
@@ -173,7 +174,7 @@ impl Doctor {
         let seen = self.tls.as_ref().map(|tls| tls.seen().counts());
         let faults = config
             .https()
-            .map_or_else(Vec::new, |(listen, files)| judge(files, &Host::look(listen), seen.as_ref(), now));
+            .map_or_else(Vec::new, |(listen, files)| judge(files, &Host::look(listen), seen.as_ref(), now, UNIT));
         certificates::check(&self.certificates(), &faults, now)
     }
 

@@ -135,7 +135,10 @@ mod tests {
         let missing = told(arguments.required::<BridgeName>("bridge").unwrap_err());
         assert_eq!(missing, "FAILURE:INVALID_ARGUMENT bridge is required");
         let wrong = told(arguments.required::<HostId>("to").unwrap_err());
-        assert!(wrong.starts_with("FAILURE:INVALID_ARGUMENT to must have") && wrong.ends_with("; got `a b`"), "{wrong}");
+        assert!(
+            wrong.starts_with("FAILURE:INVALID_ARGUMENT to must have") && wrong.ends_with("; got `a b`"),
+            "{wrong}"
+        );
         let long = BTreeMap::from([("to".to_owned(), "x".repeat(65_536))]);
         let wrong = told(Arguments::new(&long).required::<HostId>("to").unwrap_err());
         assert!(wrong.len() < 500, "{wrong}");
