@@ -5,11 +5,11 @@
 
 use crate::{
     Bridge, BridgeAnswer, BridgeGone, BridgeList, BridgeSelection, Changed, Claim, ClaimSays, Code, DoctorAnswer,
-    Finding, Flows, FlowsState, Health, HealthState, Id, Interface, Ipv6Policy, Level, LogAnswer, Look, Outcome,
+    Finding, Flows, FlowsState, Health, HealthState, Id, Interface, Ipv6Policy, Level, LogAnswer, Outcome,
     OutcomeAnswer, PlanAnswer, PlannedCommand, PluginAnswer, PostTunnel, Problem, PutBridge, PutLog, PutTunnel, Ready,
-    Reason, ReconcileAnswer, RefusedTunnel, Severity, SpanningTree, SupportAnswer, SupportPart, TakeoverAnswer,
-    TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState, Tier, Tunnel, TunnelAnswer, TunnelState, Vif,
-    VifAnswer, Vpc, WatchSnapshot,
+    Reason, ReconcileAnswer, ReconcileRun, RefusedTunnel, Severity, SpanningTree, SupportAnswer, SupportPart,
+    TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState, Tier, Tunnel, TunnelAnswer,
+    TunnelState, Vif, VifAnswer, Vpc, WatchSnapshot,
 };
 
 const BRIDGE: &str = "xapi12";
@@ -232,9 +232,9 @@ pub(crate) fn reconcile_answer() -> ReconcileAnswer {
     }
 }
 
-pub(crate) fn look() -> Look {
+pub(crate) fn reconcile_run() -> ReconcileRun {
     let words = vec![text("1 flow of xapi12 is missing")];
-    Look { at: text(AT), why: text("the interval"), found: 1, failed: 0, words }
+    ReconcileRun { at: text(AT), why: text("the interval"), found: 1, failed: 0, words }
 }
 
 pub(crate) fn ready() -> Ready {
@@ -243,7 +243,7 @@ pub(crate) fn ready() -> Ready {
         reason: None,
         ovs_version: some("3.1.0"),
         version: text("0.1.0"),
-        last_reconcile: Some(look()),
+        last_reconcile: Some(reconcile_run()),
         last_repair: None,
         health: Some(healthy()),
         warnings: vec![],

@@ -30,7 +30,7 @@ pub use ovstunnel_types::{FlowsState, HealthState, Ipv6Policy, Outcome, TunnelSt
 pub use plan::{PlanAnswer, PlannedCommand};
 pub use plugin::{PluginAnswer, PluginArguments};
 pub use problem::{Code, Problem, RefusedTunnel};
-pub use reconcile::{Look, Ready, ReconcileAnswer};
+pub use reconcile::{Ready, ReconcileAnswer, ReconcileRun};
 pub use takeover::{SpanningTree, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState};
 pub use tunnel::{Id, PostTunnel, Tunnel, TunnelAnswer};
 pub use watch::{BridgeGone, Claim, ClaimSays, NoPosition, Position, WatchEvent, WatchSnapshot};
@@ -62,7 +62,7 @@ pub struct OutcomeAnswer {
     pub changes: Vec<Changed>,
 }
 
-/// Answer to news of a VIF. What is mended follows from what the switch looks like, and is in the log.
+/// Answer to a VIF event. What is mended follows from what the switch looks like, and is in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!(crate::example::vif_answer()))]
 pub struct VifAnswer {

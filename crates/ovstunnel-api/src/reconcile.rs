@@ -1,4 +1,4 @@
-//! Looking and repairing, and readiness.
+//! Reconcile runs, and readiness.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -9,9 +9,9 @@ use crate::{Changed, Health};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!(crate::example::reconcile_answer()))]
 pub struct ReconcileAnswer {
-    /// Managed bridges that were looked at.
+    /// Managed bridges that were compared with their record.
     pub bridges: u32,
-    /// Tunnels that were looked at.
+    /// Tunnels that were compared with their record.
     pub tunnels: u32,
     /// What differed from the record, in words.
     pub found: Vec<String>,
@@ -24,10 +24,10 @@ pub struct ReconcileAnswer {
     pub failed: Vec<String>,
 }
 
-/// A look at everything, or a repair of what somebody else has changed.
+/// A reconcile run, or a repair of what somebody else has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(example = json!(crate::example::look()))]
-pub struct Look {
+#[schema(example = json!(crate::example::reconcile_run()))]
+pub struct ReconcileRun {
     /// When it ended: RFC 3339, UTC.
     pub at: String,
     /// What called for it, in words.
@@ -54,12 +54,12 @@ pub struct Ready {
     pub ovs_version: Option<String>,
     /// Version of the daemon.
     pub version: String,
-    /// The last look at everything; absent before the first.
+    /// The last reconcile run; absent before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_reconcile: Option<Look>,
+    pub last_reconcile: Option<ReconcileRun>,
     /// The last time that something had drifted; absent where nothing has since the daemon started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_repair: Option<Look>,
+    pub last_repair: Option<ReconcileRun>,
     /// Whether the tunnels and the managed bridges carry their networks' frames: reasons that concern the whole host first, then
     /// the worst of single bridges, twenty at most. Absent while the switch cannot be reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]

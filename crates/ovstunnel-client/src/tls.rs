@@ -115,13 +115,13 @@ pub enum TlsFault {
     UnknownDaemon,
     /// The daemon's certificate does not name the host in the URL.
     WrongName,
-    /// The daemon's certificate has run out or is not valid yet, by this host's clock.
+    /// The daemon's certificate has expired or is not valid yet, by this host's clock.
     DaemonOutOfTime,
     /// The daemon's certificate is not one for servers, or is broken.
     UnfitDaemon,
     /// The daemon does not accept our certificate.
     RefusedUs,
-    /// The daemon says that our certificate has run out.
+    /// The daemon says that our certificate has expired.
     WeOutOfTime,
     /// The other side does not speak TLS.
     NotTls,

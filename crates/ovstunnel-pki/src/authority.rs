@@ -72,7 +72,7 @@ impl Authority {
     /// Makes a key and a certificate for `leaf`, valid from `now`, and writes both beside the CA's.
     ///
     /// # Errors
-    /// When files of that name are there, the CA has run out, or the files cannot be written.
+    /// When files of that name are there, the CA has expired, or the files cannot be written.
     pub fn issue(&self, leaf: &Leaf, now: OffsetDateTime) -> Result<Written, PkiError> {
         self.must_be_valid(now)?;
         let pair = Pair::of(&self.dir, leaf.name.as_str());
@@ -98,7 +98,7 @@ impl Authority {
         }
     }
 
-    /// When a certificate runs out, and whether that is earlier than asked for: no later than its CA.
+    /// When a certificate expires, and whether that is earlier than asked for: no later than its CA.
     pub(super) fn end(&self, leaf: &Leaf, now: OffsetDateTime) -> (OffsetDateTime, bool) {
         let wanted = now + Duration::days(leaf.days.into());
         (wanted.min(self.not_after), self.not_after < wanted)
@@ -145,7 +145,7 @@ pub(super) fn ca_params(
     Ok(params)
 }
 
-/// That `pem` is a CA's certificate and `key` its key; answers when it runs out, or what it should have been.
+/// That `pem` is a CA's certificate and `key` its key; answers when it expires, or what it should have been.
 fn check(pem: &str, key: &KeyPair) -> Result<OffsetDateTime, &'static str> {
     const CERTIFICATE: &str = "a certificate (PEM)";
     let (_, block) = parse_x509_pem(pem.as_bytes()).map_err(|_| CERTIFICATE)?;

@@ -13,7 +13,7 @@ pub enum PkiError {
     #[error("no CA in {}", .0.display())]
     NoAuthority(PathBuf),
     /// The CA's time is over.
-    #[error("the CA {} ran out on {on}", path.display())]
+    #[error("the CA {} expired on {on}", path.display())]
     AuthorityExpired {
         /// The CA's certificate.
         path: PathBuf,

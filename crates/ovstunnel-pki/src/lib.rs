@@ -56,8 +56,8 @@ pub struct Written {
     pub names: Vec<String>,
     /// When it begins to be valid.
     pub not_before: OffsetDateTime,
-    /// When it runs out.
+    /// When it expires.
     pub not_after: OffsetDateTime,
-    /// True when it runs out earlier than asked for, together with its CA.
+    /// True when it expires earlier than asked for, together with its CA.
     pub shortened: bool,
 }

@@ -39,7 +39,7 @@ impl Authority {
     /// Renews the certificate of `name` in the CA's directory for `days` days from `now`.
     ///
     /// # Errors
-    /// When there is none, it is not of this CA or not as [`Authority::issue`] makes them, the CA has run out, or the files
+    /// When there is none, it is not of this CA or not as [`Authority::issue`] makes them, the CA has expired, or the files
     /// cannot be written.
     pub fn renew(&self, name: &Name, key: Key, days: u32, now: OffsetDateTime) -> Result<Renewed, PkiError> {
         self.must_be_valid(now)?;
@@ -80,7 +80,7 @@ impl Authority {
     }
 
     /// Renews the CA in `dir` itself. Its key stays, so that all it has issued stays good; hosts and clients need the new
-    /// certificate in the old one's place before that runs out.
+    /// certificate in the old one's place before that expires.
     ///
     /// # Errors
     /// As [`Authority::open`], and when the files cannot be written.

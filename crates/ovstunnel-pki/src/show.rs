@@ -60,7 +60,7 @@ pub struct Details {
     pub serial: String,
     /// When it begins to be valid.
     pub not_before: OffsetDateTime,
-    /// When it runs out.
+    /// When it expires.
     pub not_after: OffsetDateTime,
     /// Kind of its key: `ECDSA P-256`.
     pub key: String,
@@ -69,7 +69,7 @@ pub struct Details {
 }
 
 impl Details {
-    /// Whole days until it runs out; negative where it has.
+    /// Whole days until it expires; negative where it has.
     pub fn days_left(&self, now: OffsetDateTime) -> i64 {
         (self.not_after - now).whole_days()
     }

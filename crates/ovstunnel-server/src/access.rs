@@ -13,7 +13,7 @@ use crate::config::{Role, Tls, TlsClient};
 use crate::listen::{Peer, PeerCertificate};
 use crate::problem::ApiError;
 use crate::tls::{Loaded, TlsError, TlsStore};
-use ovstunnel_types::text::echo;
+use ovstunnel_types::text::excerpt;
 
 /// The judge of all requests. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +66,7 @@ fn judge(certificate: &PeerCertificate, tls: &Loaded, method: &Method) -> Result
         Some(Role::Viewer) if matches!(*method, Method::GET | Method::HEAD) => Ok(()),
         Some(Role::Viewer) => Err(ApiError::forbidden(format!(
             "{name} is a viewer in [[tls.clients]] and may only read: {} is for operators",
-            echo(method.as_str())
+            excerpt(method.as_str())
         ))),
         None => Err(ApiError::forbidden(format!(
             "none of the names in the client's certificate is in [[tls.clients]]: {}",
@@ -87,7 +87,7 @@ fn role(certificate: &PeerCertificate, clients: &[TlsClient]) -> Option<Role> {
 }
 
 fn names(certificate: &PeerCertificate) -> String {
-    let names: Vec<_> = certificate.all_names().take(5).map(echo).collect();
+    let names: Vec<_> = certificate.all_names().take(5).map(excerpt).collect();
     if names.is_empty() { "it has none".to_owned() } else { names.join(", ") }
 }
 

@@ -17,7 +17,7 @@ use crate::config::AUDIT;
 use crate::listen::Peer;
 use crate::problem::ApiError;
 use crate::seldom::Seldom;
-use ovstunnel_types::text::echo;
+use ovstunnel_types::text::excerpt;
 
 /// What a change did, in a word, such as `created` or `unchanged`, and what it changed: an extension of its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ const NAMED: usize = 30;
 impl Effect {
     /// A word, or another text of the answer, which is shortened.
     pub fn new(word: &str) -> Self {
-        Effect { word: echo(word), changes: None }
+        Effect { word: excerpt(word), changes: None }
     }
 
     /// The same, with what was changed.
@@ -145,7 +145,7 @@ impl Audit {
             who,
             address = address.map(tracing::field::display),
             pid,
-            method = %echo(self.method.as_str()),
+            method = %excerpt(self.method.as_str()),
             path = self.path,
             id = self.id,
             status = status.map(|status| status.as_u16()),

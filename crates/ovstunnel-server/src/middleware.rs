@@ -29,7 +29,7 @@ use crate::audit::Audit;
 use crate::listen::Peer;
 use crate::problem::ApiError;
 use crate::seldom::Seldom;
-use ovstunnel_types::text::{echo, harmless};
+use ovstunnel_types::text::{excerpt, sanitize};
 
 /// The header with a request's id.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -80,7 +80,7 @@ async fn judge(State(access): State<Access>, request: Request, next: Next) -> Re
 }
 
 async fn no_such_route(request: Request) -> ApiError {
-    ApiError::not_found(format!("there is no route {}", echo(request.uri().path())))
+    ApiError::not_found(format!("there is no route {}", excerpt(request.uri().path())))
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
@@ -91,7 +91,7 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
 
 async fn identify(mut request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers());
-    let (method, path) = (request.method().clone(), echo(request.uri().path()));
+    let (method, path) = (request.method().clone(), excerpt(request.uri().path()));
     // At the highest level, so that it marks warnings also where the log level is `warn`.
     let span = tracing::error_span!("request", %id, %method, %path);
     let peer = request.extensions().get::<Peer>().cloned();
@@ -139,7 +139,7 @@ fn report(response: &Response, method: &Method, peer: &str, took: Duration) {
         (true, _) => REFUSED_LOOKS.may(),
     };
     let Some(left_out) = leave else { return };
-    let error = response.extensions().get::<ApiError>().map(|e| harmless(&e.problem().detail, REASON));
+    let error = response.extensions().get::<ApiError>().map(|e| sanitize(&e.problem().detail, REASON));
     let error = error.map(tracing::field::display);
     if status >= 500 {
         tracing::error!(peer, status, ms, error, left_out, "answered");
@@ -158,7 +158,7 @@ fn as_problem(response: Response, method: &Method, path: &str) -> Response {
     let error = match status {
         StatusCode::NOT_FOUND => ApiError::not_found(format!("{path} does not exist")),
         StatusCode::METHOD_NOT_ALLOWED => {
-            ApiError::new(Code::MethodNotAllowed, format!("{path} has no method {}", echo(method.as_str())))
+            ApiError::new(Code::MethodNotAllowed, format!("{path} has no method {}", excerpt(method.as_str())))
         }
         StatusCode::PAYLOAD_TOO_LARGE => body::too_large(),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {

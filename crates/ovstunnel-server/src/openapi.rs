@@ -33,8 +33,8 @@ pub struct Reached {
 /// Name of the scheme by which a client shows who it is.
 const MUTUAL_TLS: &str = "mutualTLS";
 
-/// Completes the description of all routes. What a route says itself of one of these answers stays.
-pub fn complete(api: &mut OpenApi, reached: &Reached) {
+/// Adds to the description of all routes what holds for each. What a route says itself of one of these answers stays.
+pub fn add_common(api: &mut OpenApi, reached: &Reached) {
     access(api, reached);
     wrong_method(api);
     for operation in api.paths.paths.values_mut().flat_map(operations) {

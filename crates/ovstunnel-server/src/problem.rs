@@ -10,7 +10,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use ovstunnel_api::{Code, Problem};
 
-use ovstunnel_types::text::echo;
+use ovstunnel_types::text::excerpt;
 
 /// Content type of every error.
 pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -28,7 +28,7 @@ impl ApiError {
     /// 400: `field` breaks `rule`, which reads on from the field's name: "must be …". The value is shortened and escaped
     /// here; None where there is none.
     pub fn invalid(field: impl Display, rule: impl Display, value: Option<&str>) -> Self {
-        let (mut field, value) = (echo(&field.to_string()), value.map(echo));
+        let (mut field, value) = (excerpt(&field.to_string()), value.map(excerpt));
         if field.is_empty() {
             // JSON may have a field without a name.
             field.push_str("\"\"");

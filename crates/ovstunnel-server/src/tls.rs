@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 use crate::config::{Tls, TlsClient};
 pub use form::{Certificate, Usage, unreadable};
-use ovstunnel_types::text::{echo, words};
+use ovstunnel_types::text::{excerpt, message};
 pub(crate) use seen::Shown;
 use seen::Telling;
 pub use seen::{Counts, Refused, Seen};
@@ -171,7 +171,7 @@ fn refuse(key: &'static str, file: &Path, reason: &dyn std::fmt::Display) -> Tls
         "client_ca" => "put the CA's certificate there, in PEM: `ovstunnelctl pki init` makes it as ca.crt",
         _ => "put a certificate for servers and its key there: `ovstunnelctl pki issue --host` makes both",
     };
-    TlsError { key, file: file.to_owned(), reason: words(reason), remedy }
+    TlsError { key, file: file.to_owned(), reason: message(reason), remedy }
 }
 
 fn read(key: &'static str, file: &Path) -> Result<Vec<u8>, TlsError> {
@@ -210,11 +210,11 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
 fn not_pem(error: &pem::Error) -> String {
     match error {
         pem::Error::MissingSectionEnd { end_marker } => {
-            format!("not PEM: the line -----END {}----- is missing", echo(&String::from_utf8_lossy(end_marker)))
+            format!("not PEM: the line -----END {}----- is missing", excerpt(&String::from_utf8_lossy(end_marker)))
         }
         pem::Error::IllegalSectionStart { line } => {
             let line = String::from_utf8_lossy(line);
-            format!("not PEM: the line `{}` does not end in -----", echo(line.trim_end()))
+            format!("not PEM: the line `{}` does not end in -----", excerpt(line.trim_end()))
         }
         pem::Error::Base64Decode(_) => "not PEM: what is between BEGIN and END is not Base64".to_owned(),
         other => format!("not PEM: {other}"),
@@ -224,7 +224,7 @@ fn not_pem(error: &pem::Error) -> String {
 /// What a PEM file says that is in it.
 fn labels(text: &str) -> Vec<String> {
     let all = text.lines().filter_map(|line| line.strip_prefix("-----BEGIN ")?.strip_suffix("-----"));
-    all.take(3).map(echo).collect()
+    all.take(3).map(excerpt).collect()
 }
 
 fn certified_key(files: &Tls, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {

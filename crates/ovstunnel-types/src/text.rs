@@ -5,27 +5,27 @@
 use std::fmt::{self, Display};
 
 /// Characters of a client's value that an error shows.
-const SHOWN: usize = 100;
+const EXCERPT: usize = 100;
 
-/// Characters of others' words in a sentence of ours, where a value would have [`SHOWN`].
-const WORDS: usize = 400;
+/// Characters of others' words in a sentence of ours, where a value would have [`EXCERPT`].
+const MESSAGE: usize = 400;
 
 /// What somebody else says, such as a library of a client's bytes or a program on standard error: as [`echo`], but a
 /// sentence. What is beyond its end is not even put together.
-pub fn words(said: &dyn Display) -> String {
+pub fn message(said: &dyn Display) -> String {
     /// Takes text until there is enough.
     struct Beginning(String);
     impl fmt::Write for Beginning {
         fn write_str(&mut self, text: &str) -> fmt::Result {
-            self.0.extend(text.chars().take(WORDS + 1));
+            self.0.extend(text.chars().take(MESSAGE + 1));
             // No character has more than four bytes.
-            if self.0.len() > WORDS * 4 { Err(fmt::Error) } else { Ok(()) }
+            if self.0.len() > MESSAGE * 4 { Err(fmt::Error) } else { Ok(()) }
         }
     }
     let mut beginning = Beginning(String::new());
     // It fails where there is enough.
     let _ = fmt::Write::write_fmt(&mut beginning, format_args!("{said}"));
-    harmless(&beginning.0, WORDS)
+    sanitize(&beginning.0, MESSAGE)
 }
 
 /// An error with its sources.
@@ -36,12 +36,12 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 
 /// Text of a client as it may be shown: at most about 100 characters, control characters and those that change the
 /// direction of writing escaped.
-pub fn echo(text: &str) -> String {
-    harmless(text, SHOWN)
+pub fn excerpt(text: &str) -> String {
+    sanitize(text, EXCERPT)
 }
 
 /// Text of others with at most `longest` characters, escapes counted, and `…` where more was cut off.
-pub fn harmless(text: &str, longest: usize) -> String {
+pub fn sanitize(text: &str, longest: usize) -> String {
     let (mut shown, mut left) = (String::new(), longest);
     for c in text.chars() {
         let reorders =
@@ -73,18 +73,18 @@ mod tests {
                 }
             }
         }
-        let said = words(&Endless);
-        assert!(said.ends_with('…') && said.chars().count() == WORDS + 1, "{said}");
-        assert_eq!(words(&"x".repeat(100_000)).chars().count(), WORDS + 1);
-        assert_eq!(words(&"short\x1b"), "short\\u{1b}");
+        let said = message(&Endless);
+        assert!(said.ends_with('…') && said.chars().count() == MESSAGE + 1, "{said}");
+        assert_eq!(message(&"x".repeat(100_000)).chars().count(), MESSAGE + 1);
+        assert_eq!(message(&"short\x1b"), "short\\u{1b}");
     }
 
     #[test]
     fn a_clients_text_is_cut_and_escaped() {
-        assert_eq!(echo("a\nb\u{1b}[31m\u{202e}ü"), r"a\nb\u{1b}[31m\u{202e}ü");
-        assert_eq!(echo(&"é".repeat(101)), format!("{}…", "é".repeat(100)));
-        assert_eq!(echo(&"x".repeat(100)), "x".repeat(100));
+        assert_eq!(excerpt("a\nb\u{1b}[31m\u{202e}ü"), r"a\nb\u{1b}[31m\u{202e}ü");
+        assert_eq!(excerpt(&"é".repeat(101)), format!("{}…", "é".repeat(100)));
+        assert_eq!(excerpt(&"x".repeat(100)), "x".repeat(100));
         // Found by tests/fuzz: escapes made it six times as long.
-        assert_eq!(echo(&"\u{7f}".repeat(20)), format!("{}…", r"\u{7f}".repeat(16)));
+        assert_eq!(excerpt(&"\u{7f}".repeat(20)), format!("{}…", r"\u{7f}".repeat(16)));
     }
 }

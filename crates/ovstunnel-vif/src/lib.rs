@@ -2,6 +2,6 @@
 //!
 //! What it must not do: use anything but the standard library, or wait longer than its deadline.
 
-pub mod news;
+pub mod event;
 pub mod report;
 pub mod tell;

@@ -9,8 +9,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use ovstunnel_vif::news::{Call, Options};
-use ovstunnel_vif::{news, report, tell};
+use ovstunnel_vif::event::{Call, Options};
+use ovstunnel_vif::{event, report, tell};
 
 const USAGE: &str = "usage: ovstunnel-vif [--socket PATH] [--daemon PROGRAM] [--config FILE] ACTION DEVICE
        ovstunnel-vif [...] -action ACTION -vifuuid UUID -vmuuid UUID
@@ -22,12 +22,14 @@ const SYSTEMD: &str = "/run/systemd/system";
 
 fn main() {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match news::parse(&arguments) {
+    match event::parse(&arguments) {
         Ok((Call::Help, _)) => println!("{USAGE}"),
         Ok((Call::Nothing, _)) => {}
-        Ok((Call::Tell(news), options)) => {
-            if let Err(reason) = tell::tell(&options.socket, &news) {
-                report::warn(&format!("{news}: ovstunneld was not told ({reason}); `ovstunneld --once` looks instead"));
+        Ok((Call::Tell(event), options)) => {
+            if let Err(reason) = tell::tell(&options.socket, &event) {
+                report::warn(&format!(
+                    "{event}: ovstunneld was not told ({reason}); `ovstunneld --once` looks instead"
+                ));
                 look_instead(&options);
             }
         }

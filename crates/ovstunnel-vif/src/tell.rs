@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::news::News;
+use crate::event::VifEvent;
 
 /// For everything together: a daemon that works answers in some 10 ms, and udev handles no other event of the device
 /// meanwhile.
@@ -17,8 +17,8 @@ const DEADLINE: Duration = Duration::from_secs(2);
 const HEAD: &[u8] = b"HTTP/1.1 ";
 
 /// Tells the daemon; any answer of its is good, for then it knows. Says why there was none.
-pub fn tell(socket: &OsStr, news: &News) -> Result<(), String> {
-    let (request, socket) = (request(news), socket.to_owned());
+pub fn tell(socket: &OsStr, event: &VifEvent) -> Result<(), String> {
+    let (request, socket) = (request(event), socket.to_owned());
     let (done, answer) = mpsc::channel();
     // In a thread, since connecting to a Unix socket can block, and that has no deadline of its own. It ends with us.
     let asking = thread::Builder::new().spawn(move || done.send(ask(&socket, &request)));
@@ -29,7 +29,7 @@ pub fn tell(socket: &OsStr, news: &News) -> Result<(), String> {
     }
 }
 
-fn request(News { came, vif }: &News) -> String {
+fn request(VifEvent { came, vif }: &VifEvent) -> String {
     let method = if *came { "PUT" } else { "DELETE" };
     format!("{method} /v1/vifs/{vif} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
 }
@@ -60,8 +60,8 @@ mod tests {
         (dir, path)
     }
 
-    fn news() -> News {
-        News { came: true, vif: "vif1.0".into() }
+    fn event() -> VifEvent {
+        VifEvent { came: true, vif: "vif1.0".into() }
     }
 
     #[test]
@@ -75,7 +75,7 @@ mod tests {
             (&stream).write_all(b"HTTP/1.1 503 Service Unavailable\r\n\r\n").unwrap();
             head
         });
-        assert_eq!(tell(path.as_os_str(), &news()), Ok(()));
+        assert_eq!(tell(path.as_os_str(), &event()), Ok(()));
         let head = daemon.join().unwrap();
         assert_eq!(head, ["PUT /v1/vifs/vif1.0 HTTP/1.1", "host: localhost", "connection: close", "content-length: 0"]);
     }
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn no_daemon_a_mute_one_and_a_stranger_are_told_apart_in_time() {
         let (_dir, path) = socket();
-        let told = || tell(path.as_os_str(), &news()).unwrap_err();
+        let told = || tell(path.as_os_str(), &event()).unwrap_err();
         assert!(told().contains("No such file"), "{}", told());
         let listener = UnixListener::bind(&path).unwrap();
         let start = Instant::now();

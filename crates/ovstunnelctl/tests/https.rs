@@ -140,9 +140,9 @@ fn each_failure_has_its_hint() {
             TlsDaemon::new(ours, ours).status("localhost", ours, ours),
             "--host NAME --address IP",
         ),
-        ("its certificate ran out", TlsDaemon::new(old, ours).status("127.0.0.1", old, ours), "compare the clocks"),
+        ("its certificate expired", TlsDaemon::new(old, ours).status("127.0.0.1", old, ours), "compare the clocks"),
         ("a client of another CA", TlsDaemon::new(ours, ours).status("127.0.0.1", ours, theirs), "client_ca"),
-        ("ours ran out", TlsDaemon::new(ours, old).status("127.0.0.1", ours, old), "pki issue --client"),
+        ("ours expired", TlsDaemon::new(ours, old).status("127.0.0.1", ours, old), "pki issue --client"),
     ];
     for (what, ran, hint) in cases {
         assert_eq!((ran.status, ran.out.as_str()), (2, ""), "{what}");

@@ -25,7 +25,7 @@ pub struct Cli {
     #[arg(long)]
     pub check: bool,
 
-    /// Look at everything once, repair what differs, and exit: for when no daemon runs, and safe while one does
+    /// Do one reconcile run, repair what differs, and exit: for when no daemon runs, and safe while one does
     #[arg(long, conflicts_with_all = ["check", "simulate"])]
     pub once: bool,
 

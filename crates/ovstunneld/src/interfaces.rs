@@ -19,7 +19,7 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, Add
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use tokio::sync::Mutex;
 
-pub use devices::{Device, News};
+pub use devices::{Device, Monitor};
 pub use links::Links;
 pub use local::{LocalAddress, not_another_host};
 pub use route::{Neighbour, Route};

@@ -133,7 +133,7 @@ pub struct Surroundings {
     pub mirror_age: Duration,
     /// Lines that the log has lost since the daemon started.
     pub log_lines_lost: u64,
-    /// Keys of `[tls]`, and in how many seconds the first certificate of that file runs out; none where it cannot be read.
+    /// Keys of `[tls]`, and in how many seconds the first certificate of that file expires; none where it cannot be read.
     pub certificates: Vec<(&'static str, Option<f64>)>,
 }
 
@@ -181,7 +181,7 @@ impl Inner {
         r.register("batched_changes", "Changes in those batches", self.batched_changes.clone());
         r.register_with_unit("batch", "Duration of batches", seconds(), self.batch_seconds.clone());
         r.register("reconciles", "Looks at everything", self.looks.clone());
-        let last = "End of the last look at everything since 1970; 0 before the first";
+        let last = "End of the last reconcile run, in seconds since 1970; 0 before the first";
         r.register_with_unit("last_reconcile_timestamp", last, seconds(), self.last_look.clone());
         r.register("repairs", "Steps of repair, by result", self.repairs.clone());
         let ended = "Connections that were refused or ended, by reason";
@@ -207,7 +207,7 @@ impl Stock {
         let age = "Time since the mirror last heard of a change of the database";
         r.register_with_unit("mirror_age", age, Unit::Seconds, self.mirror_age.clone());
         r.register("log_lines_lost", "Lines that could not be written to the log", self.log_lines_lost.clone());
-        let expires = "Time until the first certificate of a file of [tls] runs out; negative where one has";
+        let expires = "Time until the first certificate of a file of [tls] expires; negative where one has";
         r.register_with_unit("certificate_expires_in", expires, Unit::Seconds, self.certificates.clone());
     }
 

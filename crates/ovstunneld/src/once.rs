@@ -79,7 +79,7 @@ async fn look(config: &Config, turn: &Turn) -> Result<(), OnceError> {
     drop(writer);
     let _ = running.await;
     let report = report?;
-    tracing::info!(bridges = report.bridges, tunnels = report.tunnels, "looked at everything once");
+    tracing::info!(bridges = report.bridges, tunnels = report.tunnels, "reconcile run done");
     match report.failed.is_empty() {
         true => Ok(()),
         false => Err(OnceError::Failed(report.failed.join("; "))),

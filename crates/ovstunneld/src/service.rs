@@ -111,7 +111,7 @@ impl Service {
         let watchdog = systemd::watchdog(
             move || progress.busy_since(),
             limit,
-            move || tracing::error!(limit_s = limit.as_secs(), "the writer does not get on; the watchdog is not fed"),
+            move || tracing::error!(limit_s = limit.as_secs(), "writer stalled; withholding watchdog keep-alive"),
         );
         let tuner = Tuner { switch, watch, writer, doctor, metrics: counted };
         Ok((router, Service { running, watchdog, witness, counting, tuner }))

@@ -2,7 +2,7 @@
 //!
 //! What it does: from the mirror it takes which tunnels there are, from the kernel by which device and from which address
 //! each goes; again whenever one of the two tells of a change. What it must not do: make the writer believe that something is
-//! gone because it could not be asked for, or take more than a small part of the processor, however fast news come.
+//! gone because it could not be asked for, or take more than a small part of the processor, however fast changes come.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,7 +13,7 @@ use ovstunnel_ovs::{Observer, TunnelAddresses};
 use ovstunnel_plan::{Mac, TunnelEnd, Underlay};
 use tokio::time::Instant;
 
-use crate::interfaces::{Device, Error, Interfaces, News, Route};
+use crate::interfaces::{Device, Error, Interfaces, Monitor, Route};
 use crate::writer::Tuned;
 
 /// The shortest time between two looks, and how often longer than a look the time until the next one is.
@@ -52,7 +52,7 @@ pub(crate) async fn follow(interfaces: Arc<Interfaces>, observer: Observer, writ
         let until = writer.clone();
         tokio::select! {
             () = until.ended() => {}
-            () = Follower { interfaces, observer, writer, ends: Ends::default(), news: None, said: false }.run() => {}
+            () = Follower { interfaces, observer, writer, ends: Ends::default(), monitor: None, said: false }.run() => {}
         }
     }
 }
@@ -62,7 +62,7 @@ struct Follower {
     observer: Observer,
     writer: Tuned,
     ends: Ends,
-    news: Option<News>,
+    monitor: Option<Monitor>,
     /// The log was told that the kernel cannot be asked.
     said: bool,
 }
@@ -81,10 +81,10 @@ impl Follower {
                 tokio::time::sleep(PAUSE.0.max(begun.elapsed().saturating_mul(PAUSE.1))).await;
             }
             tokio::select! {
-                there = next(&mut self.news) => {
+                there = next(&mut self.monitor) => {
                     due = true;
                     if !there {
-                        self.news = None;
+                        self.monitor = None;
                     }
                 }
                 Ok(()) = revision.changed() => {}
@@ -96,14 +96,14 @@ impl Follower {
 
     /// Looks, and tells the writer; false where it is to be done again.
     async fn look(&mut self, wanted: &Wanted) -> bool {
-        let news = match self.news.take() {
-            Some(news) => Ok(news),
+        let monitor = match self.monitor.take() {
+            Some(monitor) => Ok(monitor),
             // Before the look: nothing is missed between the two.
-            None => self.interfaces.news(),
+            None => self.interfaces.monitor(),
         };
-        let looked = match news {
-            Ok(news) => {
-                self.news = Some(news);
+        let looked = match monitor {
+            Ok(monitor) => {
+                self.monitor = Some(monitor);
                 self.ends.look(&self.interfaces, wanted).await
             }
             Err(error) => Err(error),
@@ -125,10 +125,10 @@ impl Follower {
     }
 }
 
-/// News, or nothing for ever where there are none.
-async fn next(news: &mut Option<News>) -> bool {
-    match news {
-        Some(news) => news.wait().await,
+/// The next change, or nothing for ever where there are none.
+async fn next(monitor: &mut Option<Monitor>) -> bool {
+    match monitor {
+        Some(monitor) => monitor.wait().await,
         None => std::future::pending().await,
     }
 }

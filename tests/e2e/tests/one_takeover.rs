@@ -1,4 +1,4 @@
-//! Take-over from the Python plugin under traffic and the way back, on each switch and each datapath: the short form of
+//! Take-over from the Python plugin under traffic and the rollback, on each switch and each datapath: the short form of
 //! `takeover`, which the slow machine of `scripts/kernel` has the time for. Must not count on the speed of anything.
 
 use anyhow::{Result, ensure};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use ovstunnel_types::text::harmless;
+use ovstunnel_types::text::sanitize;
 
 /// Characters of what is said of a bad value.
 const LONGEST: usize = 600;
@@ -77,7 +77,7 @@ pub fn read(file: &Path, may_be_missing: bool) -> Result<String, ConfigError> {
 pub fn parse<T: DeserializeOwned>(text: &str, file: &Path) -> Result<T, ConfigError> {
     let refuse = |e: toml::de::Error, key: &str| {
         let (line, column) = position(text, e.span().map_or(0, |span| span.start));
-        let message = harmless(&e.message().trim().replace('\n', ", "), LONGEST);
+        let message = sanitize(&e.message().trim().replace('\n', ", "), LONGEST);
         let what = if key.is_empty() || key == "." { message } else { format!("{key}: {message}") };
         ConfigError::Invalid { file: file.to_owned(), line, column, what }
     };

@@ -12,7 +12,7 @@ use serde::Serializer;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
 use super::TlsClient;
-use ovstunnel_types::text::echo;
+use ovstunnel_types::text::excerpt;
 
 /// A value written as text, and the rule for it. `flag` reads a boolean where that is allowed too.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ pub(super) fn clients<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<TlsClient>,
     }
     let twice = |(n, client): &(usize, &TlsClient)| clients[..*n].iter().any(|other| other.name == client.name);
     match clients.iter().enumerate().find(twice) {
-        Some((_, client)) => Err(D::Error::custom(format!("the name `{}` is there twice", echo(&client.name)))),
+        Some((_, client)) => Err(D::Error::custom(format!("the name `{}` is there twice", excerpt(&client.name)))),
         None => Ok(clients),
     }
 }

@@ -16,7 +16,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 use crate::problem::ApiError;
-use ovstunnel_types::text::echo;
+use ovstunnel_types::text::excerpt;
 
 /// The JSON body of a request.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +61,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
         }
         if !content_type.as_ref().is_some_and(|t| is_json(t.as_bytes())) {
             let got = content_type.map_or("there is none".to_owned(), |t| {
-                format!("it is `{}`", echo(&String::from_utf8_lossy(t.as_bytes())))
+                format!("it is `{}`", excerpt(&String::from_utf8_lossy(t.as_bytes())))
             });
             return Err(ApiError::new(
                 Code::UnsupportedMediaType,

@@ -24,7 +24,7 @@ use super::{HANDSHAKE_TIMEOUT, Life, ListenError, Peer, PeerCertificate};
 use crate::problem::ApiError;
 use crate::tls::seen::Refused;
 use crate::tls::{Shown, TlsStore};
-use ovstunnel_types::text::words;
+use ovstunnel_types::text::message;
 
 /// First byte of each TLS connection: a handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -133,7 +133,7 @@ async fn connection(client: Client, tls: &TlsStore, app: Router, life: &Life) {
                 Some(Refused { certificate, issuer, why, .. }) => {
                     tracing::info!(%address, certificate, issuer, why, left_out, "refused a TLS client");
                 }
-                None => tracing::info!(%address, error = words(&e), left_out, "refused a TLS client"),
+                None => tracing::info!(%address, error = message(&e), left_out, "refused a TLS client"),
             }
         }
         Err(_) => {

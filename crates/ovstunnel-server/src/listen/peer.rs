@@ -14,7 +14,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::problem::ApiError;
-use ovstunnel_types::text::echo;
+use ovstunnel_types::text::excerpt;
 
 /// Who sent a request; an extension of each request, and an extractor for handlers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,8 +77,8 @@ impl PeerCertificate {
     /// several, or else the first alternative name.
     pub fn name(&self) -> String {
         match self.common_names.as_slice() {
-            [] => echo(self.names.first().map_or("?", String::as_str)),
-            several => echo(&several.join(" + ")),
+            [] => excerpt(self.names.first().map_or("?", String::as_str)),
+            several => excerpt(&several.join(" + ")),
         }
     }
 

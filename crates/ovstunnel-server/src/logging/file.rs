@@ -214,7 +214,7 @@ impl LogFile {
         if !needed(self.size) {
             return Ok(());
         }
-        if let Err(e) = set_aside(&self.place.path, &open) {
+        if let Err(e) = rotate(&self.place.path, &open) {
             self.stderr.complain(&format!("cannot rename the full log file: {e}; it is emptied"));
             file.set_len(0)?;
             self.size = 0;
@@ -280,7 +280,7 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
 
 /// Gives the full file its older name, also where the log's name is a link to it. One that another process has begun anew
 /// already is left alone.
-fn set_aside(path: &Path, full: &Metadata) -> io::Result<()> {
+fn rotate(path: &Path, full: &Metadata) -> io::Result<()> {
     let real = std::fs::canonicalize(path)?;
     if !is_same(&std::fs::metadata(&real)?, full) {
         return Ok(());

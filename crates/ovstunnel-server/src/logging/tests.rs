@@ -233,7 +233,7 @@ fn a_link_stays_a_link_and_a_file_that_was_cut_is_not_full() {
 
 /// Whoever else writes has begun a new file: it must not be renamed as if it were the full one.
 #[test]
-fn a_file_that_another_has_begun_anew_is_not_set_aside() {
+fn a_file_that_another_has_begun_anew_is_not_rotated() {
     let dir = tempfile::tempdir().unwrap();
     let (path, mut log) = filled(dir.path(), 64);
     fs::rename(&path, dir.path().join("log.1")).unwrap();

@@ -18,7 +18,7 @@ use ovstunnel_api::Code;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::problem::ApiError;
-use ovstunnel_types::text::echo;
+use ovstunnel_types::text::excerpt;
 
 /// Largest body of a request, in bytes.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -86,7 +86,7 @@ async fn collect(holds_back: bool, body: Body, budget: &Budget) -> Result<Read, 
     let (mut bytes, mut part, mut seen) = (BytesMut::new(), None, 0u64);
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|e| {
-            ApiError::new(Code::InvalidRequest, format!("the body could not be read: {}", echo(&e.to_string())))
+            ApiError::new(Code::InvalidRequest, format!("the body could not be read: {}", excerpt(&e.to_string())))
         })?;
         seen = seen.saturating_add(chunk.len() as u64);
         if seen > DRAIN_LIMIT {

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
 use super::{TlsError, not_pem, read as read_file, refuse};
-use ovstunnel_types::text::echo;
+use ovstunnel_types::text::excerpt;
 
 const KEY: &str = "client_crl";
 
@@ -37,7 +37,7 @@ pub(super) fn read(
 fn check(list: &[u8], authorities: &[CertificateDer<'_>]) -> Result<(), String> {
     let (_, list) = CertificateRevocationList::from_der(list)
         .map_err(|_| "it is no list of revoked certificates (X.509 CRL) that can be read".to_owned())?;
-    let issuer = echo(&list.issuer().to_string());
+    let issuer = excerpt(&list.issuer().to_string());
     // rustls has read these already.
     let authorities = authorities.iter().filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1));
     let namesakes: Vec<_> = authorities.filter(|ca| ca.subject() == list.issuer()).collect();
@@ -56,7 +56,7 @@ pub(super) fn concerns(file: &Path, authorities: &[CertificateDer<'_>], now: Off
     let mut concerns = Vec::new();
     for list in CertificateRevocationListDer::pem_slice_iter(&text).flatten() {
         let Ok((_, list)) = CertificateRevocationList::from_der(&list) else { continue };
-        let issuer = echo(&list.issuer().to_string());
+        let issuer = excerpt(&list.issuer().to_string());
         if !authorities.iter().any(|ca| ca.subject() == list.issuer()) {
             concerns.push(format!(
                 "the list of revoked certificates by {issuer} is of none of the authorities in client_ca"

@@ -10,7 +10,7 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use ovstunnel_types::text::{echo, words};
+use ovstunnel_types::text::{excerpt, message};
 
 /// Kinds of keys that the TLS library takes.
 pub(super) const TAKEN: &str = "ECDSA P-256 or P-384, RSA of 2048 to 8192 bits, or Ed25519";
@@ -73,7 +73,7 @@ pub struct Certificate {
     pub issuer: String,
     /// When it begins to be valid.
     pub not_before: OffsetDateTime,
-    /// When it runs out.
+    /// When it expires.
     pub not_after: OffsetDateTime,
     /// What it is for.
     pub usage: Usage,
@@ -105,8 +105,8 @@ impl Certificate {
         let basic = parsed.basic_constraints().ok().flatten();
         let version_1 = parsed.version() != X509Version::V3;
         Certificate {
-            subject: echo(&parsed.subject().to_string()),
-            issuer: echo(&parsed.issuer().to_string()),
+            subject: excerpt(&parsed.subject().to_string()),
+            issuer: excerpt(&parsed.issuer().to_string()),
             not_before: parsed.validity().not_before.to_datetime(),
             not_after: parsed.validity().not_after.to_datetime(),
             usage: usage.map_or(Usage::Free, |usage| Usage::Named {
@@ -149,7 +149,7 @@ pub(super) fn read(der: &[u8]) -> Result<Certificate, String> {
 
 /// That what is in a PEM block cannot be read.
 pub fn unreadable(error: &dyn std::fmt::Display) -> String {
-    format!("what is in it is damaged, or no X.509 certificate ({})", words(error))
+    format!("what is in it is damaged, or no X.509 certificate ({})", message(error))
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {
@@ -170,7 +170,7 @@ fn strange(key: &SubjectPublicKeyInfo<'_>) -> Option<String> {
             match named(&oid) {
                 Some(P256 | P384 | ED25519) => None,
                 Some(other) => Some(other.to_owned()),
-                None => Some(format!("of a kind without a name here ({})", echo(&oid))),
+                None => Some(format!("of a kind without a name here ({})", excerpt(&oid))),
             }
         }
     }

@@ -23,7 +23,7 @@ struct RenewedOne {
     names: Vec<String>,
     /// RFC 3339, UTC.
     not_after: String,
-    /// It runs out together with its CA, earlier than asked for.
+    /// It expires together with its CA, earlier than asked for.
     shortened: bool,
     /// Where the old files are now.
     kept: Vec<String>,
@@ -55,7 +55,7 @@ fn renew_leaves(renew: &Renew, now: OffsetDateTime) -> Result<Vec<Renewed>, Fail
     Ok(names.iter().map(|name| authority.renew(name, key, days, now)).collect::<Result<_, _>>()?)
 }
 
-/// The names of those that run out within `due` days.
+/// The names of those that expire within `due` days.
 fn names_due(renew: &Renew, due: u32, now: OffsetDateTime) -> Result<Vec<Name>, Failure> {
     let all = pki::show(&renew.dir)?;
     let due = all.iter().filter(|one| one.purpose != Purpose::Ca && one.days_left(now) < i64::from(due));
@@ -89,7 +89,7 @@ fn renewed_page(list: &RenewedList, ca: bool) -> Page {
         }
         page.line(format!("Kept:    {}", one.kept.join(", ")));
         if one.shortened {
-            page.line("It runs out earlier than asked for: together with its CA.");
+            page.line("It expires earlier than asked for: together with its CA.");
         }
     }
     match (list.renewed.is_empty(), ca) {
@@ -127,7 +127,7 @@ struct ShownOne {
     not_before: String,
     /// RFC 3339, UTC.
     not_after: String,
-    /// Negative where it has run out.
+    /// Negative where it has expired.
     days_left: i64,
     /// `valid`, `expired` or `not yet valid`.
     state: &'static str,

@@ -117,7 +117,7 @@ fn issue_page(leaf: &Leaf, written: &Written, ca: &Path) -> Page {
     wrote(&mut page, written);
     page.line(format!("For:   {}", written.names.join(", ")));
     if written.shortened {
-        page.line("It runs out earlier than asked for: together with its CA.");
+        page.line("It expires earlier than asked for: together with its CA.");
     }
     page.line("");
     match leaf.role {

@@ -103,7 +103,7 @@ pub(super) struct Renew {
     /// Names of hosts and clients, as they were issued.
     #[arg(value_name = "NAME")]
     pub(super) names: Vec<pki::Name>,
-    /// All hosts' and clients' that run out within so many days.
+    /// All hosts' and clients' that expire within so many days.
     #[arg(long, value_name = "DAYS", value_parser = values::within(pki::LEAF_DAYS_ALLOWED))]
     pub(super) due: Option<u32>,
     /// The CA's own certificate.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use humantime_serde::re::humantime;
 use ovstunnel_plan::RemoteIp;
 use ovstunnel_server::config::values::{Text, text};
-use ovstunnel_types::text::echo;
+use ovstunnel_types::text::excerpt;
 use serde::de::{Deserializer, Error, Unexpected};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -28,7 +28,7 @@ pub(super) fn some_ip<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Remot
     let text = String::deserialize(from)?;
     let read = text
         .parse()
-        .map_err(|_| D::Error::invalid_value(Unexpected::Str(&echo(&text)), &"an IPv4 address of this host"))?;
+        .map_err(|_| D::Error::invalid_value(Unexpected::Str(&excerpt(&text)), &"an IPv4 address of this host"))?;
     Ok(Some(read))
 }
 

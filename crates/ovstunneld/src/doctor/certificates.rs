@@ -1,4 +1,4 @@
-//! The certificate files: when they run out, and what is wrong with them as a finding. Must not judge them itself.
+//! The certificate files: when they expire, and what is wrong with them as a finding. Must not judge them itself.
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ pub(crate) struct CertificateFile {
 }
 
 impl CertificateFile {
-    /// Seconds until the first of them runs out; negative where one has. None where there is none.
+    /// Seconds until the first of them expires; negative where one has. None where there is none.
     pub(crate) fn expires_in(&self, now: OffsetDateTime) -> Option<f64> {
         let ends = self.content.as_ref().ok()?.iter().map(|certificate| certificate.not_after);
         Some((ends.min()? - now).as_seconds_f64())

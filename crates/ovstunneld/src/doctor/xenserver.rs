@@ -2,7 +2,7 @@
 //! plugin. On other hosts only what is there is judged.
 
 use ovstunnel_api::Finding;
-use ovstunnel_types::text::echo;
+use ovstunnel_types::text::excerpt;
 
 use super::finding::{About, fail, ok, warn};
 use super::root::Root;
@@ -48,7 +48,7 @@ pub(super) struct Facts {
 pub(super) fn look(root: &Root) -> Facts {
     Facts {
         xenserver: root.has("/etc/xensource-inventory"),
-        network_conf: root.read(NETWORK_CONF).map(|text| echo(text.trim())),
+        network_conf: root.read(NETWORK_CONF).map(|text| excerpt(text.trim())),
         plugin: plugin(root),
         old_scripts: OLD_SCRIPTS.into_iter().filter(|script| root.has(script)).collect(),
     }

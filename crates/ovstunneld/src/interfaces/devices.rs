@@ -1,4 +1,4 @@
-//! All devices of the host with their addresses, and news of them. Must not keep what it was told.
+//! All devices of the host with their addresses, and a monitor of their changes. Must not keep what it was told.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -55,25 +55,25 @@ impl Interfaces {
         matches!(self.0, Source::Kernel(_))
     }
 
-    /// News of devices, IPv4 addresses and routes from now on.
+    /// Tells of changes of devices, IPv4 addresses and routes from now on.
     ///
     /// # Errors
     /// When the kernel cannot be asked for them.
-    pub fn news(&self) -> Result<News, Error> {
+    pub fn monitor(&self) -> Result<Monitor, Error> {
         let (connection, _, messages) = rtnetlink::new_multicast_connection(&GROUPS).map_err(Error::Open)?;
-        Ok(News { messages: messages.map(drop_message as fn(_)).boxed(), reader: tokio::spawn(connection) })
+        Ok(Monitor { messages: messages.map(drop_message as fn(_)).boxed(), reader: tokio::spawn(connection) })
     }
 }
 
 fn drop_message<A>(_: (NetlinkMessage<RouteNetlinkMessage>, A)) {}
 
 /// That something has changed; also where the kernel had more to tell than could be read.
-pub struct News {
+pub struct Monitor {
     messages: futures_util::stream::BoxStream<'static, ()>,
     reader: JoinHandle<()>,
 }
 
-impl News {
+impl Monitor {
     /// Waits for the next, and takes all others that are there with it; false where none will come any more.
     pub async fn wait(&mut self) -> bool {
         let first = self.messages.next().await.is_some();
@@ -82,7 +82,7 @@ impl News {
     }
 }
 
-impl Drop for News {
+impl Drop for Monitor {
     fn drop(&mut self) {
         self.reader.abort();
     }

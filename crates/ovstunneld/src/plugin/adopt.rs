@@ -54,7 +54,7 @@ async fn take_up(
         }),
         (None, None) => return Ok(()),
     };
-    tracing::info!(bridge = %setup.bridge(), "the bridge is not ours and was not set up; taking it up");
+    tracing::info!(bridge = %setup.bridge(), "the bridge is not managed and was not set up; adopting it");
     call.change(setup).await.map(drop)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use ovstunnel_plan::{GreKey, Invalid, PortName};
-use ovstunnel_types::text::echo;
+use ovstunnel_types::text::excerpt;
 
 use super::{Failure, Reason};
 
@@ -43,7 +43,7 @@ impl<'a> Arguments<'a> {
         match self.text(name) {
             Some(text) => NetworkKey::parse(text).ok_or_else(|| {
                 let rule = format!("must be a GRE key from 1 to 2147483647, {PLAIN}<GRE key> or {VPC}<VPC id>");
-                Failure::new(Reason::InvalidArgument, format!("{name} {rule}; got `{}`", echo(text)))
+                Failure::new(Reason::InvalidArgument, format!("{name} {rule}; got `{}`", excerpt(text)))
             }),
             None => Err(Failure::new(Reason::InvalidArgument, format!("{name} is required"))),
         }
@@ -51,7 +51,7 @@ impl<'a> Arguments<'a> {
 }
 
 fn invalid(name: &str, error: &Invalid) -> Failure {
-    Failure::new(Reason::InvalidArgument, format!("{name} {}; got `{}`", error.rule, echo(&error.value)))
+    Failure::new(Reason::InvalidArgument, format!("{name} {}; got `{}`", error.rule, excerpt(&error.value)))
 }
 
 /// Which network a set-up is for. Servers up to 4.2 send the GRE key, newer ones the network's name.

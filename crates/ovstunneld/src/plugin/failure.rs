@@ -4,7 +4,7 @@ use std::fmt;
 
 use ovstunnel_ovs::Health;
 use ovstunnel_plan::Rejected;
-use ovstunnel_types::text::harmless;
+use ovstunnel_types::text::sanitize;
 
 use crate::writer::WriteError;
 
@@ -124,7 +124,7 @@ impl fmt::Display for Failure {
         write!(f, "FAILURE:{}", self.reason.word())?;
         match self.words.is_empty() {
             true => Ok(()),
-            false => write!(f, " {}", harmless(&self.words, LONGEST)),
+            false => write!(f, " {}", sanitize(&self.words, LONGEST)),
         }
     }
 }

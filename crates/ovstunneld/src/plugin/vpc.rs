@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ovstunnel_plan::{
     BridgeName, Change, DesiredBridge, HostFacts, HostId, NetworkUuid, SetupVpc, UpdateVpc, Vpc, VpcUpdate,
 };
-use ovstunnel_types::text::echo;
+use ovstunnel_types::text::excerpt;
 use serde_json::Value;
 
 use super::adopt::adopt;
@@ -103,7 +103,7 @@ pub(super) fn sequence(arguments: Arguments<'_>) -> Result<u64, Failure> {
     let text = arguments.text("seq-no").ok_or_else(missing)?;
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits).ok_or_else(|| {
-        let words = format!("seq-no must be a whole number from 0 to {}; got `{}`", u64::MAX, echo(text));
+        let words = format!("seq-no must be a whole number from 0 to {}; got `{}`", u64::MAX, excerpt(text));
         Failure::new(Reason::InvalidArgument, words)
     })
 }

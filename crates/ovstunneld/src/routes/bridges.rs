@@ -11,7 +11,7 @@ use ovstunnel_server::middleware::RequestId;
 use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::text::chain;
 
-use super::{ChangeQuery, State, describe, planned, problem, refusals, status, validate};
+use super::{ChangeQuery, State, planned, problem, refusals, status, to_wire, validate};
 use crate::interfaces::LocalAddress;
 use crate::writer::{Done, Seen};
 
@@ -30,7 +30,7 @@ pub(super) async fn carry_out(
         return state.writer.plan(change).await.map(planned).map_err(failed);
     }
     let done = state.writer.change(change, id.to_string()).await.map_err(failed)?;
-    let changes = describe::changes(&done.changes);
+    let changes = to_wire::changes(&done.changes);
     let effect = Effect::new(done.outcome.as_str()).with(&changes);
     answer(done, changes).map(|response| effect.on(response))
 }
@@ -68,7 +68,7 @@ pub(super) async fn put_bridge(
     carry_out(&state, change, &query, id, |done, changes| {
         let outcome = done.outcome;
         let bridge = match &done.seen {
-            Seen::Bridge(seen) => state.describe_with(&seen.0, &seen.1, &done.settings),
+            Seen::Bridge(seen) => state.to_wire_with(&seen.0, &seen.1, &done.settings),
             _ => None,
         };
         let bridge = bridge.ok_or_else(|| gone(&done))?;
@@ -118,7 +118,7 @@ pub(super) async fn get_bridge(
     responses(
         (status = 200, description = "`removed`, or `unchanged` where nothing was there (`existed` is false)", body = OutcomeAnswer),
         (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`conflict`: not ours, or a VIF is still plugged", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`: not managed by ovstunnel, or a VIF is still plugged", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`switch_refused`", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`switch_unavailable`", body = Problem, content_type = "application/problem+json"),
         (status = 504, description = "`outcome_unknown`", body = Problem, content_type = "application/problem+json"),
@@ -170,7 +170,7 @@ pub(super) async fn post_tunnel(
     carry_out(&state, change, &query, id, |done, changes| {
         let outcome = done.outcome;
         let tunnel = match &done.seen {
-            Seen::Tunnel(port) => describe::tunnel(port),
+            Seen::Tunnel(port) => to_wire::tunnel(port),
             _ => None,
         };
         let tunnel = tunnel.ok_or_else(|| gone(&done))?;
@@ -189,7 +189,7 @@ pub(super) async fn post_tunnel(
     responses(
         (status = 200, description = "`removed`, or `unchanged` where nothing was there (`existed` is false)", body = OutcomeAnswer),
         (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`conflict`: bridge or port is not ours", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`: bridge or port is not managed by ovstunnel", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`switch_refused`", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`switch_unavailable`", body = Problem, content_type = "application/problem+json"),
         (status = 504, description = "`outcome_unknown`", body = Problem, content_type = "application/problem+json"),

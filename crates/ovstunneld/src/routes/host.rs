@@ -10,11 +10,11 @@ use ovstunnel_api::{Bridge, Health, HealthState, Interface, Problem, Ready, Reco
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{NoQuery, ValidPath, ValidQuery};
 use ovstunnel_server::problem::ApiError;
-use ovstunnel_types::text::{chain, echo};
+use ovstunnel_types::text::{chain, excerpt};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{ChangeQuery, State, describe, planned, problem, refusals};
+use super::{ChangeQuery, State, planned, problem, refusals, to_wire};
 use crate::metrics::{CONTENT_TYPE, Surroundings};
 use crate::writer::Look;
 
@@ -38,7 +38,7 @@ pub(super) async fn get_interface(
     if let Some(found) = device(&state, &label).await? {
         return Ok(Json(found));
     }
-    let shown = echo(&label);
+    let shown = excerpt(&label);
     let Some(xapi) = &state.xapi else {
         return Err(ApiError::not_found(format!("there is no device or bridge {shown}")));
     };
@@ -51,7 +51,7 @@ pub(super) async fn get_interface(
         Some(bridge) => {
             let found = device(&state, &bridge).await?;
             let absent =
-                || ApiError::not_found(format!("the bridge {} of network {shown} is not there", echo(&bridge)));
+                || ApiError::not_found(format!("the bridge {} of network {shown} is not there", excerpt(&bridge)));
             Ok(Json(Interface { label, ..found.ok_or_else(absent)? }))
         }
     }
@@ -61,7 +61,7 @@ async fn device(state: &State, name: &str) -> Result<Option<Interface>, ApiError
     state.interfaces.by_label(name).await.map_err(|error| ApiError::internal(chain(&error)))
 }
 
-/// Look at every managed bridge and repair it now.
+/// Reconcile every managed bridge now.
 #[utoipa::path(post, path = "/v1/reconcile", tag = "host",
     params(ChangeQuery),
     responses(
@@ -85,7 +85,7 @@ pub(super) async fn reconcile_bridges(
         tunnels: count(report.tunnels),
         found: report.found,
         done: report.done,
-        changes: describe::changes(&report.changes),
+        changes: to_wire::changes(&report.changes),
         failed: report.failed,
     };
     let effect = format!("{} found, {} done, {} failed", answer.found.len(), answer.done.len(), answer.failed.len());
@@ -180,11 +180,11 @@ fn too_busy(health: &ovstunnel_ovs::Health) -> Option<String> {
 }
 
 /// A look on the wire.
-fn look(look: Look) -> ovstunnel_api::Look {
+fn look(look: Look) -> ovstunnel_api::ReconcileRun {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     // A clock beyond the year 9999 has no such form.
     let at = OffsetDateTime::from(look.at).format(&Rfc3339).unwrap_or_default();
-    ovstunnel_api::Look {
+    ovstunnel_api::ReconcileRun {
         at,
         why: look.why.to_owned(),
         found: count(look.found),

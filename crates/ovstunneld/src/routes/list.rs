@@ -37,7 +37,7 @@ pub(super) const FIELDS: [&str; 14] = [
     "claim",
 ];
 
-/// Which bridges, and what of them. What each parameter may be is described in [`super::complete`].
+/// Which bridges, and what of them. What each parameter may be is described in [`super::fixups`].
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
@@ -165,7 +165,7 @@ impl State {
         self.switch.observer().read(|db| {
             let view = db.view();
             let names = db.bridge_names().into_iter().filter(comes_after);
-            let bridges = names.filter_map(|name| self.describe(&view.bridge(&name)?));
+            let bridges = names.filter_map(|name| self.to_wire(&view.bridge(&name)?));
             bridges.filter(|bridge| query.wants(bridge)).take(most).collect()
         })
     }

@@ -4,9 +4,8 @@
 //! it must not do: run commands, or change anything itself.
 
 mod bridges;
-mod complete;
-mod describe;
 mod diagnosis;
+mod fixups;
 mod host;
 mod list;
 mod log;
@@ -14,6 +13,7 @@ mod openapi;
 mod plugin;
 mod refusals;
 mod takeover;
+mod to_wire;
 mod validate;
 mod vifs;
 mod watch;
@@ -91,7 +91,7 @@ impl State {
     /// A managed bridge as it is now.
     fn bridge(&self, name: &str) -> Option<ovstunnel_api::Bridge> {
         let observed = self.switch.observer().read(|db| db.view().bridge(name))?;
-        self.describe(&observed)
+        self.to_wire(&observed)
     }
 
     /// VIFs of a bridge whose devices the kernel does not have any more. Open vSwitch keeps their rows, and on a datapath in user
@@ -119,17 +119,17 @@ impl State {
     }
 
     /// A bridge of ours on the wire; nothing where it is not.
-    pub(crate) fn describe(&self, observed: &ObservedBridge) -> Option<ovstunnel_api::Bridge> {
+    pub(crate) fn to_wire(&self, observed: &ObservedBridge) -> Option<ovstunnel_api::Bridge> {
         // With vswitchd its flows are gone: what was read of them before says nothing.
         let seen = match self.switch.health().borrow().vswitchd {
             Ok(()) => self.writer.flows().get(observed.uuid),
             Err(_) => FlowsSeen::Unknown,
         };
-        self.describe_with(observed, &seen, &self.writer.settings())
+        self.to_wire_with(observed, &seen, &self.writer.settings())
     }
 
     /// The same, where it was just read what its flows are, by these settings.
-    fn describe_with(
+    fn to_wire_with(
         &self,
         observed: &ObservedBridge,
         seen: &FlowsSeen,
@@ -138,8 +138,8 @@ impl State {
         let told = self.witnesses.get(observed.uuid);
         let as_of = told.as_ref().map(|told| told.as_of).or_else(|| self.writer.looks().last().map(|look| look.at));
         let (witness, survey) = (told.map(|told| told.witness).unwrap_or_default(), self.surveyor.latest());
-        let known = describe::Known { witness: &witness, survey: &survey, as_of };
-        describe::bridge(observed, seen, &self.switch.effective(settings), &known)
+        let known = to_wire::Known { witness: &witness, survey: &survey, as_of };
+        to_wire::bridge(observed, seen, &self.switch.effective(settings), &known)
     }
 
     /// What this daemon can do beyond version 1 of the API as it began.
@@ -200,7 +200,7 @@ fn problem(state: &State, bridge: &str, error: WriteError) -> ApiError {
         WriteError::TunnelsRefused(refused) => {
             let words = refused.iter().map(|refusal| format!("{}: {}", refusal.tunnel.port(), refusal.words));
             let detail = format!("{detail}: {}", words.collect::<Vec<_>>().join("; "));
-            refusals::refused(detail, refused.iter().map(describe::refusal).collect())
+            refusals::refused(detail, refused.iter().map(to_wire::refusal).collect())
         }
         WriteError::Unknown(_) => refusals::outcome_unknown(detail),
     };

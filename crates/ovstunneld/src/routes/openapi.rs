@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use super::{State, bridges, complete, diagnosis, host, list, log, plugin, takeover, vifs, watch};
+use super::{State, bridges, diagnosis, fixups, host, list, log, plugin, takeover, vifs, watch};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,7 +25,7 @@ use super::{State, bridges, complete, diagnosis, host, list, log, plugin, takeov
     tags(
         (name = "bridges", description = "A bridge for each virtual network"),
         (name = "tunnels", description = "GRE tunnels of a bridge to other hosts"),
-        (name = "vifs", description = "News of VMs' interfaces, on the Unix socket only"),
+        (name = "vifs", description = "Events of VMs' interfaces (VIFs), on the Unix socket only"),
         (name = "plugin", description = "The functions of the xapi plugin"),
         (name = "host", description = "The host and the daemon"),
     )
@@ -51,8 +51,8 @@ pub(super) fn description() -> utoipa::openapi::OpenApi {
     let mut router: OpenApiRouter<State> = OpenApiRouter::with_openapi(Description::openapi());
     each(|routes| router = std::mem::take(&mut router).routes(routes));
     let mut description = router.into_openapi();
-    complete::complete(&mut description);
-    ovstunnel_server::openapi::complete(&mut description, &REACHED);
+    fixups::apply(&mut description);
+    ovstunnel_server::openapi::add_common(&mut description, &REACHED);
     description
 }
 

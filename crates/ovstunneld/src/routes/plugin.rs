@@ -8,9 +8,9 @@ use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{NoQuery, ValidJson, ValidPath};
 use ovstunnel_server::middleware::RequestId;
 use ovstunnel_server::problem::ApiError;
-use ovstunnel_types::text::echo;
+use ovstunnel_types::text::excerpt;
 
-use super::{State, describe};
+use super::{State, to_wire};
 use crate::plugin;
 
 /// Call a function of the xapi plugin. A function that is known answers 200, also where it fails: `FAILURE:` and the reason.
@@ -31,9 +31,9 @@ pub(super) async fn call_function(
     _: NoQuery,
     ValidJson(PluginArguments(arguments)): ValidJson<PluginArguments>,
 ) -> Result<Response, ApiError> {
-    let unknown = || ApiError::not_found(format!("the plugin has no function {}", echo(&function)));
+    let unknown = || ApiError::not_found(format!("the plugin has no function {}", excerpt(&function)));
     let (value, changes) = plugin::call(&state, &id, &function, &arguments).await.ok_or_else(unknown)?;
-    let changes = describe::changes(&changes);
+    let changes = to_wire::changes(&changes);
     let effect = Effect::new(&value).with(&changes);
     Ok(effect.on(Json(PluginAnswer { value, changes }).into_response()))
 }

@@ -122,7 +122,7 @@ fn describe(taken: TakenOver) -> TakeoverBridge {
         }),
         announced: count(taken.announced),
         done: taken.done,
-        changes: super::describe::changes(&taken.changes),
+        changes: super::to_wire::changes(&taken.changes),
         left: taken.left,
     }
 }

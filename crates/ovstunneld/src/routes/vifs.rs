@@ -1,4 +1,4 @@
-//! News of VIFs, from this host only: what udev and the hypervisor's hook tell by `ovstunnel-vif`.
+//! VIF events, from this host only: what udev and the hypervisor's hook tell by `ovstunnel-vif`.
 
 use axum::Json;
 use axum::extract::State as Shared;
@@ -28,7 +28,7 @@ pub(super) async fn put_vif(
     ValidPath(vif): ValidPath<String>,
     ValidQuery(query): ValidQuery<ChangeQuery>,
 ) -> Result<Response, ApiError> {
-    news(&peer, &state, &vif, &query).await
+    vif_event(&peer, &state, &vif, &query).await
 }
 
 /// A VIF went. The daemon sees that its port is gone by itself, and takes its rules away.
@@ -47,13 +47,13 @@ pub(super) async fn delete_vif(
     ValidPath(vif): ValidPath<String>,
     ValidQuery(query): ValidQuery<ChangeQuery>,
 ) -> Result<Response, ApiError> {
-    news(&peer, &state, &vif, &query).await
+    vif_event(&peer, &state, &vif, &query).await
 }
 
 /// Both are the same to the writer: it looks, and what it does follows from what it sees.
-async fn news(peer: &Peer, state: &State, vif: &str, query: &ChangeQuery) -> Result<Response, ApiError> {
+async fn vif_event(peer: &Peer, state: &State, vif: &str, query: &ChangeQuery) -> Result<Response, ApiError> {
     if !matches!(peer, Peer::Root { .. }) {
-        return Err(ApiError::forbidden("news of VIFs are taken from this host only, over the Unix socket"));
+        return Err(ApiError::forbidden("VIF events are taken from this host only, over the Unix socket"));
     }
     let vif = match uuid::Uuid::try_parse(vif) {
         Ok(uuid) => Vif::Uuid(uuid),

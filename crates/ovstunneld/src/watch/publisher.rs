@@ -167,7 +167,7 @@ impl<'a> Publisher<'a> {
             });
             let described = |name: String| {
                 let observed = view.bridge(&name);
-                let bridge = observed.and_then(|observed| Some((observed.uuid, state.describe(&observed)?)));
+                let bridge = observed.and_then(|observed| Some((observed.uuid, state.to_wire(&observed)?)));
                 (name, bridge)
             };
             names.into_iter().map(described).collect()

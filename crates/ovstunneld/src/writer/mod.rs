@@ -269,7 +269,7 @@ impl Task {
         }
         turn.file().into_iter().for_each(|file| self.switch.keep_open(file));
         if self.flows.enter_turn(turn.signs()) {
-            tracing::info!("another ovstunneld has written; looking at everything");
+            tracing::info!("another ovstunneld has written; starting a reconcile run");
             self.retry.failed();
         }
         Ok(turn)

@@ -155,7 +155,7 @@ impl Task {
         if self.switch.health().borrow().trouble().is_some() || !self.switch.observer().has_caught_up(connection) {
             return;
         }
-        tracing::warn!("what became of the change is in the mirror now; looking at everything");
+        tracing::warn!("what became of the change is in the mirror now; starting a reconcile run");
         self.unsettled.set(None);
         self.settling.succeeded();
         drop(self.reconcile_all("the outcome of a change has become known").await);

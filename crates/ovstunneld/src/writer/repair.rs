@@ -128,7 +128,7 @@ impl Task {
         if touched.is_empty() {
             return;
         }
-        let Ok(_turn) = self.turn().await.inspect_err(|busy| tracing::warn!(%busy, "could not follow")) else {
+        let Ok(_turn) = self.turn().await.inspect_err(|busy| tracing::warn!(%busy, "repair postponed")) else {
             return self.retry.failed();
         };
         let repairs = self.repairs(&touched);
@@ -142,7 +142,7 @@ impl Task {
         if health.trouble().is_some() || *self.reconciled.borrow() != Some(health.generation) {
             return;
         }
-        let Ok(_turn) = self.turn().await.inspect_err(|busy| tracing::warn!(%busy, "could not follow")) else {
+        let Ok(_turn) = self.turn().await.inspect_err(|busy| tracing::warn!(%busy, "repair postponed")) else {
             return self.retry.failed();
         };
         let managed = self.managed();
@@ -168,7 +168,7 @@ impl Task {
         }
         let changed = async {
             let words: Vec<String> = steps.iter().map(ToString::to_string).collect();
-            tracing::info!(changes = ?words, "the switch has changed; following it");
+            tracing::info!(changes = ?words, "the switch has changed; repairing the bridges concerned");
             self.write_and_remember(steps, desired, Refused::Stay).await
         };
         let effect = changed.instrument(tracing::error_span!("follow")).await;
@@ -180,7 +180,7 @@ impl Task {
             self.looks.repaired("the switch has changed", &report);
         }
         if let Some(error) = &effect.failed {
-            tracing::error!(%error, "could not follow a change of the switch; it is tried again");
+            tracing::error!(%error, "could not repair after a change of the switch; it is tried again");
             self.retry.failed();
         }
         effect

@@ -119,7 +119,7 @@ impl Task {
         if self.switch.health().borrow().trouble().is_some() || suspicion == Suspicion::default() {
             return;
         }
-        let Ok(_turn) = self.turn().await.inspect_err(|busy| tracing::warn!(%busy, "could not look")) else {
+        let Ok(_turn) = self.turn().await.inspect_err(|busy| tracing::warn!(%busy, "check of flows postponed")) else {
             return self.retry.failed();
         };
         let _repairing = self.repairing.begin();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ovstunnel_ovs::{Xe, XeError};
 use ovstunnel_server::seldom::Seldom;
-use ovstunnel_types::text::{chain, echo, words};
+use ovstunnel_types::text::{chain, excerpt, message};
 use tokio::sync::Semaphore;
 
 use super::XapiError;
@@ -52,11 +52,11 @@ impl Labels {
         if let Some(said) = self.remembered(label) {
             return said.map_err(XapiError::Said);
         }
-        let said = self.ask(xe, label).await.map_err(|error| words(&chain(&error)));
+        let said = self.ask(xe, label).await.map_err(|error| message(&chain(&error)));
         if let Err(error) = &said
             && let Some(left_out) = self.failures.may()
         {
-            tracing::warn!(label = echo(label), error, left_out, "xapi does not tell which bridge a network has");
+            tracing::warn!(label = excerpt(label), error, left_out, "xapi does not tell which bridge a network has");
         }
         self.remember(label, said.clone());
         drop(turn);
@@ -69,7 +69,7 @@ impl Labels {
             [] => Ok(None),
             several => {
                 if let Some(left_out) = self.failures.may() {
-                    let (label, networks) = (echo(label), several.len());
+                    let (label, networks) = (excerpt(label), several.len());
                     tracing::warn!(label, networks, left_out, "several networks of xapi have the same name-label");
                 }
                 Ok(None)

@@ -101,7 +101,7 @@ impl Host {
         assert!(found == level && text.contains(words), "{check} {level} {words}: {text}");
     }
 
-    /// The metric that says when a certificate file runs out.
+    /// The metric that says when a certificate file expires.
     pub async fn seconds(&self, file: &str) -> Option<f64> {
         let name = format!("ovstunnel_certificate_expires_in_seconds{{file=\"{file}\"}} ");
         self.get("/metrics").await.body.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok())

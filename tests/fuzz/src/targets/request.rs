@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use dxr::{MethodCall, MethodResponse, Value};
-use ovstunnel_vif::news;
+use ovstunnel_vif::event;
 use ovstunnel_xapi::{Request, Response};
 
 use crate::readable;
@@ -47,11 +47,11 @@ fn written_again(request: &Request) {
 /// A name that gets through is one that can stand in a request's path; a refusal is one line.
 pub(crate) fn vif(data: &[u8]) {
     let arguments: Vec<OsString> = data.split(|b| *b == 0).map(|word| OsString::from_vec(word.to_vec())).collect();
-    match news::parse(&arguments) {
-        Ok((news::Call::Tell(news), _)) => {
+    match event::parse(&arguments) {
+        Ok((event::Call::Tell(event), _)) => {
             let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-            let first = news.vif.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
-            assert!(first && news.vif.len() <= 36 && news.vif.bytes().all(plain), "{news}");
+            let first = event.vif.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+            assert!(first && event.vif.len() <= 36 && event.vif.bytes().all(plain), "{event}");
         }
         Ok(_) => {}
         Err(refused) => readable(&refused, 800),

@@ -1,8 +1,8 @@
 //! The summary of `status`, and the words for states that it shares with the tables.
 
 use ovstunnel_api::{
-    Bridge, DoctorAnswer, Finding, Flows, FlowsState, Health, HealthState, Level, Look, Ready, Reason, Severity,
-    Tunnel, TunnelState,
+    Bridge, DoctorAnswer, Finding, Flows, FlowsState, Health, HealthState, Level, Ready, Reason, ReconcileRun,
+    Severity, Tunnel, TunnelState,
 };
 
 use super::things::bridge_rows;
@@ -66,8 +66,8 @@ fn bridges_word(all: usize, attention: usize) -> String {
 }
 
 /// `2026-05-01T03:12:07Z (5m ago), the interval has passed: 2 differed, 1 NOT REPAIRED`
-fn look(page: &Page, look: &Look) -> String {
-    let Look { at, why, found, failed, .. } = look;
+fn look(page: &Page, look: &ReconcileRun) -> String {
+    let ReconcileRun { at, why, found, failed, .. } = look;
     let at = page.time(at);
     let found = if *found == 0 { "nothing differed".to_owned() } else { format!("{found} differed") };
     let failed = if *failed == 0 { String::new() } else { format!(", {failed} NOT REPAIRED") };

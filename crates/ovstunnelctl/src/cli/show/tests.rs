@@ -1,9 +1,9 @@
 //! How answers look. The same pages at 80 columns and without a terminal.
 
 use ovstunnel_api::{
-    Bridge, Changed, DoctorAnswer, Finding, Flows, FlowsState, Health, HealthState, Interface, Ipv6Policy, Level, Look,
-    Outcome, PlanAnswer, PlannedCommand, Ready, Reason, ReconcileAnswer, Severity, SpanningTree, TakeoverAnswer,
-    TakeoverBridge, TakeoverPlan, TakeoverState, Tier, Tunnel, TunnelState, Vif, Vpc,
+    Bridge, Changed, DoctorAnswer, Finding, Flows, FlowsState, Health, HealthState, Interface, Ipv6Policy, Level,
+    Outcome, PlanAnswer, PlannedCommand, Ready, Reason, ReconcileAnswer, ReconcileRun, Severity, SpanningTree,
+    TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverState, Tier, Tunnel, TunnelState, Vif, Vpc,
 };
 
 use super::summary::write_status;
@@ -96,7 +96,7 @@ fn the_bridge_of_a_vpc_with_its_tiers() {
 
 fn status(ready: bool, bridges: Option<Vec<Bridge>>) -> Status {
     let reason = (!ready).then(|| "ovs-vswitchd does not answer".to_owned());
-    let look = |at: &str, why: &str, words: &[&str]| Look {
+    let look = |at: &str, why: &str, words: &[&str]| ReconcileRun {
         at: at.to_owned(),
         why: why.to_owned(),
         found: u32::try_from(words.len()).unwrap(),

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use ovstunnel_plan::{Cidr, Invalid};
-use ovstunnel_types::text::echo;
+use ovstunnel_types::text::excerpt;
 use serde_json::Value;
 
 use super::BadConfig;
@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
         let text = self.text()?;
         let (network, had_host_bits) = Cidr::masked(&text).map_err(|error| self.bad(error.rule))?;
         if had_host_bits {
-            tracing::debug!(%network, "{} is {}: the bits behind its prefix are left out", self.place, echo(&text));
+            tracing::debug!(%network, "{} is {}: the bits behind its prefix are left out", self.place, excerpt(&text));
         }
         Ok(network)
     }
@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
     pub fn bad(&self, rule: &str) -> BadConfig {
         let place = if self.place.is_empty() { "config" } else { &self.place };
         let value = match self.value {
-            Value::String(text) => echo(text).to_string(),
+            Value::String(text) => excerpt(text).to_string(),
             Value::Object(_) => "an object".to_owned(),
             Value::Array(_) => "a list".to_owned(),
             other => other.to_string(),

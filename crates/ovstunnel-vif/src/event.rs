@@ -11,7 +11,7 @@ const NAME_MAX: usize = 15;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Call {
     /// Tell the daemon.
-    Tell(News),
+    Tell(VifEvent),
     /// The action says nothing about a VIF's coming or going.
     Nothing,
     /// Explain the usage.
@@ -20,14 +20,14 @@ pub enum Call {
 
 /// A VIF came or went.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct News {
+pub struct VifEvent {
     /// It came; else it went.
     pub came: bool,
     /// Name of its port, or its UUID in xapi. Only letters, digits, `.`, `_` and `-`, the first one none of the last three.
     pub vif: String,
 }
 
-impl fmt::Display for News {
+impl fmt::Display for VifEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.vif, if self.came { "came" } else { "went" })
     }
@@ -87,8 +87,8 @@ struct Hook {
 /// itself hotplug elsewhere.
 fn call(action: &OsStr, vif: String) -> Result<Call, String> {
     match action.to_str() {
-        Some("online" | "add" | "move" | "plug") => Ok(Call::Tell(News { came: true, vif })),
-        Some("offline" | "remove" | "unplug") => Ok(Call::Tell(News { came: false, vif })),
+        Some("online" | "add" | "move" | "plug") => Ok(Call::Tell(VifEvent { came: true, vif })),
+        Some("offline" | "remove" | "unplug") => Ok(Call::Tell(VifEvent { came: false, vif })),
         Some("change" | "bind" | "unbind") => Ok(Call::Nothing),
         _ => Err(format!("{} is no action", shown(action))),
     }
@@ -135,7 +135,7 @@ mod tests {
     fn told(arguments: &[&str]) -> Result<String, String> {
         let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
         match parse(&arguments)?.0 {
-            Call::Tell(news) => Ok(news.to_string()),
+            Call::Tell(event) => Ok(event.to_string()),
             other => Ok(format!("{other:?}")),
         }
     }

@@ -23,14 +23,14 @@ const LIST: &str = "/v1/bridges";
 /// The largest GRE key.
 const LARGEST_KEY: usize = 2_147_483_647;
 
-/// Completes the description of all routes.
-pub(super) fn complete(api: &mut OpenApi) {
+/// Applies them to the description of all routes.
+pub(super) fn apply(api: &mut OpenApi) {
     for (path, item) in &mut api.paths.paths {
-        operations(item).for_each(|operation| complete_one(path, operation));
+        operations(item).for_each(|operation| fix(path, operation));
     }
 }
 
-fn complete_one(path: &str, operation: &mut Operation) {
+fn fix(path: &str, operation: &mut Operation) {
     let mut has_dry_run = false;
     for parameter in operation.parameters.iter_mut().flatten() {
         let RefOr::T(parameter) = parameter else { continue };
