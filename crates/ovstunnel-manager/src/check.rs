@@ -3,13 +3,17 @@
 //! What it must not do: change anything, but for making a database where there is none.
 
 use ovstunnel_api::Level;
+use ovstunnel_server::fault::Fault;
 use ovstunnel_server::logging::place;
-use ovstunnel_server::tls::judge::{Fault, Host, judge};
+use ovstunnel_server::tls::judge::{Host, judge};
 use time::OffsetDateTime;
 
 use crate::config::Config;
 use crate::document::Signer;
 use crate::store;
+
+/// The manager's unit, for remedies.
+const UNIT: &str = "ovstunnel-manager";
 
 /// A configuration that is good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +63,7 @@ pub async fn check(config: &Config) -> Result<Checked, Bad> {
 
 fn faults(config: &Config) -> Vec<Fault> {
     let Some((listen, files)) = config.https() else { return Vec::new() };
-    judge(&files, &Host::look(listen), None, OffsetDateTime::now_utc())
+    judge(&files, &Host::look(listen), None, OffsetDateTime::now_utc(), UNIT)
 }
 
 /// Says in the log what is wrong with the certificates of a manager that starts with them all the same.

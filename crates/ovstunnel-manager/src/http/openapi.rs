@@ -4,6 +4,7 @@
 use axum::routing::get;
 use axum::{Json, Router};
 use ovstunnel_server::extract::NoQuery;
+use ovstunnel_server::openapi::Reached;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -27,6 +28,9 @@ use super::{State, events, hosts, networks, zone};
 )]
 struct Description;
 
+/// Where the manager is reached by default.
+const REACHED: Reached = Reached { port: 8444, socket: "/run/ovstunnel/manager.sock" };
+
 /// All routes, and their description for who asks.
 pub(super) fn router() -> Router<State> {
     let (router, _) = described().split_for_parts();
@@ -35,7 +39,7 @@ pub(super) fn router() -> Router<State> {
 
 pub(super) fn description() -> utoipa::openapi::OpenApi {
     let mut description = described().into_openapi();
-    ovstunnel_server::openapi::complete(&mut description);
+    ovstunnel_server::openapi::add_common(&mut description, &REACHED);
     description
 }
 
