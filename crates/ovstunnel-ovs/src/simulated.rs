@@ -38,6 +38,8 @@ struct State {
     ignored_flows: HashSet<String>,
     /// The database takes nothing.
     no_commits: bool,
+    /// There are no meters.
+    no_meters: bool,
     outcomes: outcomes::Outcomes,
     /// Columns that the mirror does not have: table, row, column.
     columns: listed::Columns,
@@ -292,6 +294,10 @@ impl SimulatedSwitch {
         let mut state = self.state();
         if state.no_flows.contains(bridge) {
             return Err(CommitError::Refused("OFPT_ERROR (OF1.4)".into()));
+        }
+        if state.no_meters && !change.meters_needed().is_empty() {
+            drop(state);
+            return Err(self.without_meters());
         }
         if state.ignored_flows.contains(bridge) {
             return Ok(());

@@ -7,7 +7,10 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ovstunnel_plan::{FlowChange, FlowsSeen, Footbridge, ObservedBridge, PluginTable, Settings, SpanningTree, Step};
+use ovstunnel_plan::{
+    Capabilities, EffectiveSettings, FlowChange, FlowsSeen, Footbridge, ObservedBridge, PluginTable, Settings,
+    SpanningTree, Step,
+};
 use tokio::sync::watch;
 
 use crate::{Observer, RealSwitch, Rows, SimulatedSwitch, Tables};
@@ -172,13 +175,10 @@ impl Switch {
         }
     }
 
-    /// The settings, as far as this switch can follow them.
-    pub fn effective(&self, settings: &Settings) -> Settings {
-        let mut settings = settings.clone();
-        if self.health().borrow().no_meters.is_some() {
-            settings.vif_broadcast_pps = 0;
-        }
-        settings
+    /// The settings as this switch can honour them, as far as is known by now.
+    pub fn effective(&self, settings: &Settings) -> EffectiveSettings {
+        let meters = self.health().borrow().no_meters.is_none();
+        EffectiveSettings::of(settings, Capabilities { meters })
     }
 
     /// Carries out all steps but those on flows, in one transaction, and returns once vswitchd has taken them up.

@@ -17,9 +17,9 @@ use touched::Touched;
 
 use crate::change::conflict;
 use crate::{
-    BridgeKind, BridgeName, Change, CreateTunnel, DesiredBridge, DesiredTunnel, FlowsSeen, Footprint, Mark, Memory,
-    ObservedBridge, ObservedPort, PluginFlow, PortName, Rejected, Settings, SetupBridge, Step, TunnelEndpoint, View,
-    plan, plan_bridge,
+    BridgeKind, BridgeName, Change, CreateTunnel, DesiredBridge, DesiredTunnel, EffectiveSettings, FlowsSeen,
+    Footprint, Mark, Memory, ObservedBridge, ObservedPort, PluginFlow, PortName, Rejected, Settings, SetupBridge, Step,
+    TunnelEndpoint, View, plan, plan_bridge,
 };
 
 pub use takeover::{finish_takeover, takeover_begun};
@@ -63,7 +63,7 @@ impl<'m> Draft<'m> {
     }
 
     /// The steps from what is there to what must be there; `flows` says what is known of a bridge's flows.
-    pub fn steps(&self, settings: &Settings, flows: impl Fn(&ObservedBridge) -> FlowsSeen) -> Vec<Step> {
+    pub fn steps(&self, settings: &EffectiveSettings, flows: impl Fn(&ObservedBridge) -> FlowsSeen) -> Vec<Step> {
         let plan = self.bridges.iter().flat_map(|(name, touched)| {
             let (observed, desired) = (touched.observed.as_ref(), touched.desired.as_ref());
             // A bridge that is neither ours nor to become ours was only looked at.

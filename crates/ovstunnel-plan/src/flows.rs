@@ -10,12 +10,16 @@ use crate::python_plugin::has_vpc_pipeline;
 use crate::underlay;
 use crate::vpc::vpc_flows;
 use crate::{
-    Action, BridgeKind, Cookie, DesiredBridge, Flow, GreKey, Ipv6Policy, MacMatch, Match, ObservedBridge, PluginFlow,
-    Purpose, Settings,
+    Action, BridgeKind, Cookie, DesiredBridge, EffectiveSettings, Flow, GreKey, Ipv6Policy, MacMatch, Match,
+    ObservedBridge, PluginFlow, Purpose, Settings,
 };
 
 /// The flows that a bridge must have, given the ports that are on it.
-pub fn bridge_flows(desired: &DesiredBridge, observed: Option<&ObservedBridge>, settings: &Settings) -> BTreeSet<Flow> {
+pub fn bridge_flows(
+    desired: &DesiredBridge,
+    observed: Option<&ObservedBridge>,
+    settings: &EffectiveSettings,
+) -> BTreeSet<Flow> {
     let mut flows = match &desired.kind {
         BridgeKind::Network(key) => network_flows(*key, desired, observed, settings),
         BridgeKind::Vpc(vpc) => vpc_flows(desired, vpc, observed, settings),
@@ -30,7 +34,7 @@ pub fn wanted_flows(
     desired: &DesiredBridge,
     observed: &ObservedBridge,
     seen: &FlowsSeen,
-    settings: &Settings,
+    settings: &EffectiveSettings,
 ) -> BTreeSet<Flow> {
     let mut flows = bridge_flows(desired, Some(observed), settings);
     flows.extend(underlay::kept(seen, settings));
@@ -42,7 +46,7 @@ fn network_flows(
     key: GreKey,
     desired: &DesiredBridge,
     observed: Option<&ObservedBridge>,
-    settings: &Settings,
+    settings: &EffectiveSettings,
 ) -> BTreeSet<Flow> {
     let from_tunnels = Match { tun_id: Some(key.get().into()), dl_dst: Some(MacMatch::Group), ..Match::default() };
     let vif_ports: BTreeSet<u32> = observed

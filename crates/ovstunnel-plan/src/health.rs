@@ -13,7 +13,7 @@ mod underlay;
 
 use std::collections::BTreeMap;
 
-use crate::{DesiredBridge, FlowsSeen, HostFacts, ObservedBridge, Settings, Witness};
+use crate::{DesiredBridge, EffectiveSettings, FlowsSeen, HostFacts, ObservedBridge, Witness};
 
 pub use requirements::{REQUIREMENTS, Repaired, Requirement, SeenBy};
 pub use underlay::{Below, BelowBridge, Way, host_health};
@@ -54,7 +54,7 @@ pub struct Facts<'a> {
     /// What the switch itself tells.
     pub witness: &'a Witness,
     /// The host's settings, as far as the switch can follow them.
-    pub settings: &'a Settings,
+    pub settings: &'a EffectiveSettings,
     /// Devices that are ports of a Linux bridge, each with the bridge's name.
     pub linux_bridges: &'a BTreeMap<String, String>,
     /// What its ports' devices are.

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    BridgeEdit, BridgeName, BridgeSpec, Cookie, DesiredBridge, DesiredTunnel, FailMode, FlowChange, FlowsSeen, Mark,
-    ObservedBridge, ObservedInterface, ObservedPort, PortEdit, Settings, Step, TunnelEndpoint, Vlan, adopt,
+    BridgeEdit, BridgeName, BridgeSpec, Cookie, DesiredBridge, DesiredTunnel, EffectiveSettings, FailMode, FlowChange,
+    FlowsSeen, Mark, ObservedBridge, ObservedInterface, ObservedPort, PortEdit, Step, TunnelEndpoint, Vlan, adopt,
     bridge_flows, ids, wanted_flows,
 };
 
@@ -18,7 +18,7 @@ pub fn plan_bridge(
     desired: Option<&DesiredBridge>,
     observed: Option<&ObservedBridge>,
     flows: &FlowsSeen,
-    settings: &Settings,
+    settings: &EffectiveSettings,
 ) -> Vec<Step> {
     match (desired, observed) {
         (None, None) => vec![],
@@ -28,7 +28,7 @@ pub fn plan_bridge(
     }
 }
 
-fn create(desired: &DesiredBridge, settings: &Settings) -> Vec<Step> {
+fn create(desired: &DesiredBridge, settings: &EffectiveSettings) -> Vec<Step> {
     let spec = BridgeSpec {
         name: desired.name.clone(),
         datapath_type: settings.datapath_type.clone(),
@@ -83,7 +83,12 @@ pub(crate) fn release(name: &BridgeName, observed: &ObservedBridge, flows: &Flow
     flows.into_iter().chain(ours.map(|port| remove_tunnel(observed, port))).chain(marks).collect()
 }
 
-fn change(desired: &DesiredBridge, observed: &ObservedBridge, flows: &FlowsSeen, settings: &Settings) -> Vec<Step> {
+fn change(
+    desired: &DesiredBridge,
+    observed: &ObservedBridge,
+    flows: &FlowsSeen,
+    settings: &EffectiveSettings,
+) -> Vec<Step> {
     let edits = bridge_edits(desired, observed);
     // Open vSwitch deletes all flows of a bridge whose `fail_mode` becomes another one (docs/ovs-facts.md).
     let flushed = edits.iter().any(|edit| matches!(edit, BridgeEdit::FailMode(_)));
@@ -155,7 +160,7 @@ fn bridge_edits(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<Bridg
 }
 
 /// Over the union of the tunnels that must be there and those of ours that are.
-fn tunnel_steps(desired: &DesiredBridge, observed: &ObservedBridge, settings: &Settings) -> Vec<Step> {
+fn tunnel_steps(desired: &DesiredBridge, observed: &ObservedBridge, settings: &EffectiveSettings) -> Vec<Step> {
     let mut steps = Vec::new();
     let left_over =
         |port: &&ObservedPort| port.is_tunnel_of_ours() && !desired.tunnels.contains_key(port.name.as_str());

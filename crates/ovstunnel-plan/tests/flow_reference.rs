@@ -42,7 +42,11 @@ fn place(flow: &Flow) -> Place {
 
 fn flows_of(world: &World, bridge: &str) -> BTreeSet<Flow> {
     let observed = &world.bridges[bridge];
-    bridge_flows(&DesiredBridge::from_record(observed).unwrap(), Some(observed), &settings())
+    bridge_flows(
+        &DesiredBridge::from_record(observed).unwrap(),
+        Some(observed),
+        &EffectiveSettings::of(&settings(), Capabilities::ALL),
+    )
 }
 
 fn network() -> World {

@@ -188,7 +188,7 @@ fn who_remembers_puts_back_what_others_took_away() {
     bridge.other_config.clear();
     let mut draft = Draft::with_memory(&memory);
     draft.touch(&world, &bridge_name("b"));
-    world.carry_out(draft.steps(&Settings::default(), |_| FlowsSeen::Unknown));
+    world.carry_out(draft.steps(&EffectiveSettings::default(), |_| FlowsSeen::Unknown));
     assert_eq!(world.shape(), before);
 
     // Another bridge of that name is not the one that is remembered.
@@ -196,7 +196,7 @@ fn who_remembers_puts_back_what_others_took_away() {
     world.bridges.get_mut("b").unwrap().external_ids.clear();
     let mut draft = Draft::with_memory(&memory);
     draft.touch(&world, &bridge_name("b"));
-    assert_eq!(draft.steps(&Settings::default(), |_| FlowsSeen::Unknown), []);
+    assert_eq!(draft.steps(&EffectiveSettings::default(), |_| FlowsSeen::Unknown), []);
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn left_overs_on_a_bridge_that_is_not_ours_any_more_are_swept() {
     bridge.other_config.clear();
     let mut draft = Draft::default();
     draft.sweep(&world, &bridge_name("b"));
-    world.carry_out(draft.steps(&Settings::default(), |_| seen.clone()));
+    world.carry_out(draft.steps(&EffectiveSettings::default(), |_| seen.clone()));
     assert_eq!(world.bridges["b"].ports.keys().collect::<Vec<_>>(), ["b"], "its own port stays");
     assert_eq!(world.flows["b"], FlowsSeen::none());
 }

@@ -57,6 +57,18 @@ impl SimulatedSwitch {
         state.ignored_flows.extend(ignore.then(|| bridge.to_owned()));
     }
 
+    /// Has the switch refuse meters, as an old kernel's datapath does.
+    pub fn refuse_meters(&self) {
+        self.state().no_meters = true;
+    }
+
+    /// A meter is refused, and remembered to be.
+    pub(super) fn without_meters(&self) -> CommitError {
+        let words = "OFPT_ERROR (OF1.4) (xid=0x2): OFPMMFC_OUT_OF_METERS".to_owned();
+        self.observer.set_health(|health| health.no_meters = Some(words.clone()));
+        CommitError::Refused(words)
+    }
+
     pub(crate) fn database_answers(&self) -> Result<(), CommitError> {
         self.check_health()?;
         match self.state().outcomes.silent {

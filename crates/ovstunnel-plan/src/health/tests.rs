@@ -47,7 +47,7 @@ fn network() -> ObservedBridge {
 
 /// The reasons of a bridge whose flows are those that it must have.
 fn reasons_of(bridge: &ObservedBridge, witness: &Witness, linux_bridges: &BTreeMap<String, String>) -> Vec<Reason> {
-    let (desired, settings) = (DesiredBridge::from_record(bridge).unwrap(), Settings::default());
+    let (desired, settings) = (DesiredBridge::from_record(bridge).unwrap(), EffectiveSettings::default());
     let flows = FlowsSeen::exactly(bridge_flows(&desired, Some(bridge), &settings));
     let facts = Facts {
         desired: &desired,
@@ -266,7 +266,7 @@ fn a_flow_of_others_is_taken_away_by_the_command_that_is_told() {
 
 #[test]
 fn what_differs_from_the_record_is_said_with_what_is_due() {
-    let (bridge, settings) = (network(), Settings::default());
+    let (bridge, settings) = (network(), EffectiveSettings::default());
     let desired = DesiredBridge::from_record(&bridge).unwrap();
     let (witness, none) = (Witness::default(), BTreeMap::new());
     let judged = |flows: &FlowsSeen| {

@@ -19,7 +19,9 @@ use sha2::{Digest, Sha256};
 use super::acl::guard;
 use super::layout::{Layout, TierPorts, Way};
 use super::{Nic, Vpc};
-use crate::{Action, Cidr, Cookie, DesiredBridge, Flow, Ipv4Match, MacMatch, Match, ObservedBridge, Purpose, Settings};
+use crate::{
+    Action, Cidr, Cookie, DesiredBridge, EffectiveSettings, Flow, Ipv4Match, MacMatch, Match, ObservedBridge, Purpose,
+};
 
 pub(super) const CLASSIFY: u8 = 0;
 pub(super) const SWITCH: u8 = 1;
@@ -51,7 +53,7 @@ pub(crate) fn vpc_flows(
     desired: &DesiredBridge,
     vpc: &Vpc,
     observed: Option<&ObservedBridge>,
-    settings: &Settings,
+    settings: &EffectiveSettings,
 ) -> BTreeSet<Flow> {
     let mut pipeline = Pipeline::default();
     ends(&mut pipeline);
@@ -98,7 +100,13 @@ fn from_tunnels(pipeline: &mut Pipeline, tier: &TierPorts<'_>) {
     pipeline.add((CLASSIFY, 1000), cookie, any, enter(tier, SWITCH));
 }
 
-fn from_vif(pipeline: &mut Pipeline, layout: &Layout<'_>, tier: &TierPorts<'_>, vif: u32, settings: &Settings) {
+fn from_vif(
+    pipeline: &mut Pipeline,
+    layout: &Layout<'_>,
+    tier: &TierPorts<'_>,
+    vif: u32,
+    settings: &EffectiveSettings,
+) {
     let cookie = Cookie::new(Purpose::VpcVif, vif);
     let any = Match { in_port: Some(vif), ..Match::default() };
     let group = Match { dl_dst: Some(MacMatch::Group), ..any };

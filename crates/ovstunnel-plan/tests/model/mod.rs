@@ -92,7 +92,8 @@ impl World {
 
     /// What a draft takes, as the daemon plans it.
     pub fn plan(&self, draft: &Draft, settings: &Settings) -> Vec<Step> {
-        draft.steps(settings, |bridge| self.flows.get(&bridge.name).cloned().unwrap_or_default())
+        let settings = EffectiveSettings::of(settings, Capabilities::ALL);
+        draft.steps(&settings, |bridge| self.flows.get(&bridge.name).cloned().unwrap_or_default())
     }
 
     /// Applies changes as one draft and carries its plan out; says what became of each.

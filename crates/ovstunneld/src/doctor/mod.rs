@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 
 use ovstunnel_api::{Bridge, DoctorAnswer, Finding, Level, Ready};
 use ovstunnel_ovs::{Rows, Switch};
-use ovstunnel_plan::{RemoteIp, Settings, View};
+use ovstunnel_plan::{EffectiveSettings, RemoteIp, View};
 use ovstunnel_server::tls::TlsStore;
 use ovstunnel_server::tls::judge::{Host, judge};
 use time::OffsetDateTime;
@@ -77,7 +77,7 @@ pub struct Now<'a> {
     /// The host's devices.
     pub interfaces: &'a Interfaces,
     /// What is configured about networks, as far as the switch can follow it.
-    pub settings: &'a Settings,
+    pub settings: &'a EffectiveSettings,
     /// The managed bridges, as they are told.
     pub bridges: Vec<Bridge>,
     /// What a look would change now, in words; or why that is not known.

@@ -72,7 +72,7 @@ pub(super) async fn get_support_parts(
     Ok(Json(SupportAnswer { parts }))
 }
 
-async fn now<'a>(state: &'a State, settings: &'a ovstunnel_plan::Settings) -> Now<'a> {
+async fn now<'a>(state: &'a State, settings: &'a ovstunnel_plan::EffectiveSettings) -> Now<'a> {
     let pending = match tokio::time::timeout(PATIENCE, state.writer.plan_reconcile()).await {
         Ok(planned) => planned.map(|plan| plan.changes).map_err(|error| error.to_string()),
         Err(_) => Err(format!("the writer has not answered within {} s", PATIENCE.as_secs())),

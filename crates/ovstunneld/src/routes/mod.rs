@@ -26,7 +26,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use ovstunnel_api::{Health, Outcome, PlanAnswer, PlannedCommand};
 use ovstunnel_ovs::Switch;
-use ovstunnel_plan::{BridgeName, FlowsSeen, ObservedBridge, ObservedPort, Settings, View};
+use ovstunnel_plan::{BridgeName, EffectiveSettings, FlowsSeen, ObservedBridge, ObservedPort, View};
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::logging::Logging;
 use ovstunnel_server::problem::ApiError;
@@ -125,7 +125,7 @@ impl State {
             Ok(()) => self.writer.flows().get(observed.uuid),
             Err(_) => FlowsSeen::Unknown,
         };
-        self.to_wire_with(observed, &seen, &self.writer.settings())
+        self.to_wire_with(observed, &seen, &self.switch.effective(&self.writer.settings()))
     }
 
     /// The same, where it was just read what its flows are, by these settings.
@@ -133,13 +133,13 @@ impl State {
         &self,
         observed: &ObservedBridge,
         seen: &FlowsSeen,
-        settings: &Settings,
+        settings: &EffectiveSettings,
     ) -> Option<ovstunnel_api::Bridge> {
         let told = self.witnesses.get(observed.uuid);
         let as_of = told.as_ref().map(|told| told.as_of).or_else(|| self.writer.looks().last().map(|look| look.at));
         let (witness, survey) = (told.map(|told| told.witness).unwrap_or_default(), self.surveyor.latest());
         let known = to_wire::Known { witness: &witness, survey: &survey, as_of };
-        to_wire::bridge(observed, seen, &self.switch.effective(settings), &known)
+        to_wire::bridge(observed, seen, settings, &known)
     }
 
     /// What this daemon can do beyond version 1 of the API as it began.

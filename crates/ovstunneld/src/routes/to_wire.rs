@@ -4,8 +4,8 @@ use std::time::SystemTime;
 
 use ovstunnel_api::{Bridge, Flows, FlowsState, Health, RefusedTunnel, Tier, Tunnel, TunnelState, Vif, Vpc};
 use ovstunnel_plan::{
-    Changed, DesiredBridge, DesiredTunnel, Facts, FlowChange, FlowsSeen, ObservedBridge, ObservedPort, Settings,
-    TunnelHealth, Witness, bridge_health, unplaced_vifs, wanted_flows,
+    Changed, DesiredBridge, DesiredTunnel, EffectiveSettings, Facts, FlowChange, FlowsSeen, ObservedBridge,
+    ObservedPort, TunnelHealth, Witness, bridge_health, unplaced_vifs, wanted_flows,
 };
 
 use crate::health::Survey;
@@ -35,7 +35,7 @@ pub(super) struct Known<'a> {
 pub(super) fn bridge(
     observed: &ObservedBridge,
     seen: &FlowsSeen,
-    settings: &Settings,
+    settings: &EffectiveSettings,
     known: &Known<'_>,
 ) -> Option<Bridge> {
     let record = DesiredBridge::from_record(observed)?;
@@ -64,7 +64,7 @@ fn health(
     record: &DesiredBridge,
     observed: &ObservedBridge,
     seen: &FlowsSeen,
-    settings: &Settings,
+    settings: &EffectiveSettings,
     known: &Known<'_>,
 ) -> Health {
     let facts = Facts {
@@ -81,7 +81,7 @@ fn health(
     crate::health::told(&reasons, known.as_of)
 }
 
-fn vpc(vpc: &ovstunnel_plan::Vpc, observed: &ObservedBridge, settings: &Settings) -> Vpc {
+fn vpc(vpc: &ovstunnel_plan::Vpc, observed: &ObservedBridge, settings: &EffectiveSettings) -> Vpc {
     let topology = vpc.topology.as_ref();
     let policies = vpc.policies.as_ref();
     let tier = |tier: &ovstunnel_plan::Tier| Tier {
@@ -137,7 +137,7 @@ pub(crate) fn changes(changes: &[Changed]) -> Vec<ovstunnel_api::Changed> {
     changes.iter().map(told).collect()
 }
 
-fn flows(record: &DesiredBridge, observed: &ObservedBridge, seen: &FlowsSeen, settings: &Settings) -> Flows {
+fn flows(record: &DesiredBridge, observed: &ObservedBridge, seen: &FlowsSeen, settings: &EffectiveSettings) -> Flows {
     let expected = wanted_flows(record, observed, seen, settings);
     let state = match (seen, FlowChange::between(&expected, seen)) {
         (FlowsSeen::Unknown, _) => FlowsState::Unknown,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ovstunnel_ovs::{Command, CommitError};
 use ovstunnel_plan::{
-    BridgeEdit, BridgeName, Change, Changed, DesiredTunnel, FlowsSeen, ObservedBridge, ObservedPort, Outcome, PortName,
-    Rejected, Settings, Step, UpdateVpc, VpcUpdate, ids,
+    BridgeEdit, BridgeName, Change, Changed, DesiredTunnel, EffectiveSettings, FlowsSeen, ObservedBridge, ObservedPort,
+    Outcome, PortName, Rejected, Step, UpdateVpc, VpcUpdate, ids,
 };
 
 use crate::lock::Busy;
@@ -23,8 +23,8 @@ pub struct Done {
     pub bridge: BridgeName,
     /// What of it was in the switch right afterwards.
     pub seen: Seen,
-    /// By which it was planned: what follows from news since then is on its way.
-    pub settings: Arc<Settings>,
+    /// By which it is to be judged, as the switch can honour them: what follows from news since then is on its way.
+    pub settings: Arc<EffectiveSettings>,
 }
 
 /// What could be seen after a change, before any other was begun.

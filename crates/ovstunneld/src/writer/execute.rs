@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use ovstunnel_ovs::CommitError;
 use ovstunnel_plan::{
-    BridgeEdit, BridgeName, Change, Changed, FlowsSeen, Phases, PortEdit, PortName, Rejected, Step, TunnelHealth, View,
-    ids, phases, visible,
+    BridgeEdit, BridgeName, Change, Changed, EffectiveSettings, FlowsSeen, Phases, PortEdit, PortName, Rejected, Step,
+    TunnelHealth, View, ids, phases, visible,
 };
 use tracing::Instrument;
 
@@ -328,9 +328,10 @@ impl Task {
         effect: &Effect,
     ) -> Vec<Result<Done, WriteError>> {
         let parts = Parts::of(steps, changes);
+        let settings = Arc::new(self.switch.effective(&self.settings));
         self.switch.observer().read(|db| {
             let view = db.view();
-            let answer = |(job, result)| self.answer(&view, job, result, &parts, effect);
+            let answer = |(job, result)| self.answer(&view, job, result, &parts, (effect, &settings));
             jobs.into_iter().map(answer).collect()
         })
     }
@@ -341,7 +342,7 @@ impl Task {
         job: &Job,
         result: Result<Option<PortName>, Rejected>,
         parts: &Parts<'_>,
-        effect: &Effect,
+        (effect, settings): (&Effect, &Arc<EffectiveSettings>),
     ) -> Result<Done, WriteError> {
         let port = result?;
         let bridge = job.change.bridge().clone();
@@ -372,7 +373,7 @@ impl Task {
             _ => {
                 let (outcome, seen) = (answer::outcome(&job.change, mine), self.seen(view, &job.change, port.as_ref()));
                 let changes = parts.changes(&job.change, port.as_ref());
-                Ok(Done { outcome, changes, bridge, seen, settings: Arc::clone(&self.settings) })
+                Ok(Done { outcome, changes, bridge, seen, settings: Arc::clone(settings) })
             }
         }
     }

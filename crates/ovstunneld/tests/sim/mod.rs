@@ -71,6 +71,11 @@ impl Sim {
 
     /// A daemon that has just been started.
     pub fn start(switch: SimulatedSwitch) -> Self {
+        Self::start_with(switch, Settings::default())
+    }
+
+    /// The same, configured so.
+    pub fn start_with(switch: SimulatedSwitch, settings: Settings) -> Self {
         let device = Interface {
             label: "eth0".into(),
             device: "eth0".into(),
@@ -83,7 +88,7 @@ impl Sim {
         let devices = Interfaces::fixed(vec![device]);
         // Looks only happen when something calls for them.
         let interval = Duration::from_secs(100_000);
-        let (router, writer) = assemble(Switch::Simulated(switch.clone()), devices, Settings::default(), interval);
+        let (router, writer) = assemble(Switch::Simulated(switch.clone()), devices, settings, interval);
         Sim { switch, router, writer }
     }
 
