@@ -4,6 +4,7 @@
 //! `ovs-ofctl` bundle for each bridge; a simulated switch with the same behaviour; xapi by `xe`. What it must not do: decide
 //! what the switch should look like (`ovstunnel-plan` does), or write to the database by any other way than `ovs-vsctl`.
 
+mod commands;
 mod control;
 pub mod fuzzing;
 mod mirror;
@@ -19,6 +20,7 @@ mod told;
 mod vsctl;
 mod xe;
 
+pub use commands::{Command, PrintedPlan};
 pub use mirror::{Db, Observer, SwitchView, TunnelAddresses};
 pub use real::{CommandHook, Counter, Questions, RealSwitch, RunResult, Tools};
 pub use rows::{Row, Rows};
@@ -26,6 +28,6 @@ pub use runner::{Finished, RunError};
 pub use seconds::seconds;
 pub use sign::FlowSign;
 pub use simulated::{Becomes, Pace, SimulatedSwitch, Work};
-pub use switch::{Command, CommitError, Health, StartError, Switch};
+pub use switch::{CommitError, Health, StartError, Switch};
 pub use told::{AddressCounts, DatapathPorts, PortsTold, Tables, moved_between};
 pub use xe::{Xe, XeError};

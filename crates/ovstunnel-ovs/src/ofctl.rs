@@ -46,9 +46,9 @@ pub(crate) fn show(tools: &Tools, bridge: &str) -> Vec<String> {
 
 /// Arguments that set whether a port is flooded to: `flood` or `no-flood`. Only OpenFlow 1.0 has this setting; a newer one
 /// takes it without a word and does nothing.
-pub(crate) fn mod_port(tools: &Tools, bridge: &str, port: u32, how: &str) -> Vec<String> {
+pub(crate) fn mod_port(tools: &Tools, bridge: &str, port: &str, how: &str) -> Vec<String> {
     let mut args = with_protocols(tools, "OpenFlow10");
-    args.extend(["mod-port".into(), target(tools, bridge), port.to_string(), how.into()]);
+    args.extend(["mod-port".into(), target(tools, bridge), port.into(), how.into()]);
     args
 }
 

@@ -7,22 +7,21 @@ mod outcome;
 mod told;
 mod unknown;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use ovstunnel_plan::{
-    Announcement, FlowChange, FlowsSeen, Footbridge, Learnt, ObservedBridge, ObservedInterface, Phases, SpanningTree,
-    Step, phases, stages,
-};
+use ovstunnel_plan::{Announcement, FlowChange, FlowsSeen, Footbridge, Learnt, ObservedBridge, SpanningTree};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::commands::{FlowCommands, flood_ports};
 use crate::mirror::{Observer, follow_database, follow_vswitchd};
 use crate::runner::{Bounds, Finished, RunError, run};
 use crate::vsctl::{self, Failure};
@@ -64,45 +63,28 @@ impl Default for Tools {
 }
 
 impl Tools {
-    fn program(&self, name: &str) -> PathBuf {
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.bin_dir.join(name)
     }
 
-    fn vsctl_options(&self) -> [String; 3] {
+    pub(crate) fn vsctl_options(&self) -> [String; 3] {
         let timeout = format!("--timeout={}", self.timeout.as_secs().max(1));
         ["--no-syslog".into(), timeout, format!("--db=unix:{}/db.sock", self.rundir.display())]
-    }
-
-    /// The commands that carry out the steps, in order.
-    pub(crate) fn commands(&self, steps: &[Step]) -> Vec<Command> {
-        let argv = |name: &str, args: Vec<String>| {
-            [self.program(name).display().to_string()].into_iter().chain(args).collect::<Vec<_>>()
-        };
-        let bundle = |(bridge, change): (&str, &FlowChange)| {
-            let args = ofctl::bundle(self, bridge);
-            Command { argv: argv("ovs-ofctl", args), stdin: Some(change.bundle()) }
-        };
-        let transaction = |args: Vec<String>| {
-            let args = self.vsctl_options().into_iter().chain(["--".into()]).chain(args).collect();
-            Command { argv: argv("ovs-vsctl", args), stdin: None }
-        };
-        let Phases { before, database, after } = phases(steps);
-        let stages = stages(database.into_iter().cloned().collect());
-        let transactions: Vec<_> = stages.iter().flat_map(vsctl::transactions).map(transaction).collect();
-        before.into_iter().map(bundle).chain(transactions).chain(after.into_iter().map(bundle)).collect()
     }
 
     async fn run(
         &self,
         hook: &CommandHook,
         kept: Option<&File>,
-        (name, args, stdin): (&str, &[String], &str),
+        command: &Command,
         in_vain: impl Future<Output = String>,
     ) -> Result<Finished, RunError> {
-        let (program, started) = (self.program(name), Instant::now());
+        let (name, started) = (command.name(), Instant::now());
+        let (program, args) = command.argv.split_first().map_or(("", &[][..]), |(program, args)| (program, args));
         let env = [("OVS_RUNDIR", self.rundir.as_os_str() as &OsStr)];
         let bounds = Bounds { deadline: self.timeout + GRACE, in_vain, kept };
-        let result = run(&program, args, &env, stdin, bounds).await;
+        let stdin = command.stdin.as_deref().unwrap_or_default();
+        let result = run(Path::new(program), args, &env, stdin, bounds).await;
         hook.tell(name, RunResult::of(&result), started.elapsed());
         match &result {
             Ok(finished) => tracing::debug!(
@@ -191,8 +173,9 @@ pub struct RealSwitch {
 impl RealSwitch {
     /// Begins to follow the switch. It need not be there yet; one that is too old is refused.
     pub async fn start(mut tools: Tools, hook: CommandHook) -> Result<Self, StartError> {
-        let asked = ["--version".to_owned()];
-        let printed = tools.run(&hook, None, ("ovs-vsctl", &asked, ""), std::future::pending()).await.ok();
+        let argv = vec![tools.program("ovs-vsctl").display().to_string(), "--version".to_owned()];
+        let asked = Command { argv, stdin: None };
+        let printed = tools.run(&hook, None, &asked, std::future::pending()).await.ok();
         let version = printed.and_then(|finished| vsctl::parse_version(&finished.stdout));
         let shown = version.map(|(major, minor)| format!("{major}.{minor}"));
         if let Some(found) = shown.clone().filter(|_| version < Some((2, 7))) {
@@ -235,9 +218,9 @@ impl RealSwitch {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
     }
 
-    async fn run(&self, name: &str, args: &[String], stdin: &str, needs: Needs) -> Result<Finished, RunError> {
+    async fn run(&self, command: &Command, needs: Needs) -> Result<Finished, RunError> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.tools.run(&self.hook, kept.as_deref(), (name, args, stdin), self.gone(needs)).await
+        self.tools.run(&self.hook, kept.as_deref(), command, self.gone(needs)).await
     }
 
     /// Waits until something is gone without which a command waits in vain; gives the reason. The tools do not notice that.
@@ -268,41 +251,49 @@ impl RealSwitch {
 
     pub(crate) async fn change_flows(&self, bridge: &str, change: &FlowChange) -> Result<(), CommitError> {
         self.check_health()?;
-        for meter in change.meters_needed() {
-            self.set_meter(bridge, meter).await?;
+        let FlowCommands { meters, bundle, freed } = self.tools.flow_commands(bridge, change, self.pps());
+        for (meter, add) in meters {
+            self.set_meter(bridge, meter, &add).await?;
         }
-        self.bundle(bridge, &change.bundle()).await?;
-        for meter in change.meters_freed() {
-            let args = ofctl::del_meter(&self.tools, bridge, meter);
+        self.ofctl(&bundle).await?;
+        for command in freed {
             // One that is left over limits nothing, and is set anew before it is used again.
-            let _ = self.run("ovs-ofctl", &args, "", Needs::Vswitchd).await;
+            let _ = self.run(&command, Needs::Vswitchd).await;
         }
         Ok(())
     }
 
     /// Changes flows of a bridge by a bundle's lines.
-    pub(crate) async fn bundle(&self, bridge: &str, lines: &str) -> Result<(), CommitError> {
-        let args = ofctl::bundle(&self.tools, bridge);
-        self.ofctl(&args, lines).await.map(drop)
+    pub(crate) async fn bundle(&self, bridge: &str, lines: String) -> Result<(), CommitError> {
+        self.ofctl(&self.tools.bundle(bridge, lines)).await.map(drop)
     }
 
-    async fn ofctl(&self, args: &[String], stdin: &str) -> Result<Finished, CommitError> {
-        ended_well(self.run("ovs-ofctl", args, stdin, Needs::Vswitchd).await, connection_failed)
+    async fn ofctl(&self, command: &Command) -> Result<Finished, CommitError> {
+        ended_well(self.run(command, Needs::Vswitchd).await, connection_failed)
+    }
+
+    /// Rate of the meters that are made from now on.
+    pub(crate) fn pps(&self) -> u32 {
+        self.pps.load(Ordering::Relaxed)
     }
 
     pub(crate) async fn lay_footbridge(&self, bridge: &ObservedBridge) -> Result<Footbridge, CommitError> {
-        let footbridge = Footbridge::over(bridge, &self.learnt(bridge).await?);
-        self.bundle(&bridge.name, &footbridge.up()).await?;
+        let footbridge = self.footbridge(bridge).await?;
+        self.ofctl(&self.tools.lay(&bridge.name, &footbridge)).await?;
         Ok(footbridge)
     }
 
+    /// The temporary flows for a bridge, with the addresses that it has learnt by now.
+    pub(crate) async fn footbridge(&self, bridge: &ObservedBridge) -> Result<Footbridge, CommitError> {
+        Ok(Footbridge::over(bridge, &self.learnt(bridge).await?))
+    }
+
     pub(crate) async fn lift_footbridge(&self, bridge: &str, footbridge: &Footbridge) -> Result<(), CommitError> {
-        let args = ofctl::bundle_with_packets(&self.tools, bridge);
-        match self.ofctl(&args, &footbridge.teach_and_down()).await {
+        match self.ofctl(&self.tools.lift(bridge, footbridge)).await {
             Ok(_) => Ok(()),
             Err(error) => {
                 tracing::warn!(bridge, %error, "the bridge has to learn addresses anew; frames may come twice meanwhile");
-                self.bundle(bridge, &Footbridge::down()).await
+                self.bundle(bridge, Footbridge::down()).await
             }
         }
     }
@@ -329,39 +320,39 @@ impl RealSwitch {
         let learnt = self.learnt(bridge).await?;
         let Some(announcement) = Announcement::of(bridge, &learnt, announce_only) else { return Ok(0) };
         let args = ofctl::bundle_with_packets(&self.tools, &bridge.name);
-        self.ofctl(&args, &announcement.lines()).await?;
+        self.ofctl(&self.tools.ofctl(args, Some(announcement.lines()))).await?;
         Ok(announcement.addresses)
     }
 
-    /// Only a change of the setting has Open vSwitch look at a port again, so it is switched off and on.
+    /// Has all ports but those that somebody has excepted flooded to again.
     pub(crate) async fn flood_again(&self, bridge: &ObservedBridge) -> Result<(), CommitError> {
         self.check_health()?;
-        let shown = self.ofctl(&ofctl::show(&self.tools, &bridge.name), "").await?;
-        let excepted = ofctl::parse_no_flood(&shown.stdout);
-        let interfaces = bridge.ports.values().flat_map(|port| &port.interfaces);
-        let ports = interfaces.filter_map(ObservedInterface::openflow_port).filter(|port| !excepted.contains(port));
+        let excepted = self.excepted(&bridge.name).await?;
+        let ports = flood_ports(bridge).filter(|port| !excepted.contains(port));
         let ports: Vec<BoxFuture<'_, _>> = ports.map(|port| self.flood_to_again(&bridge.name, port).boxed()).collect();
         let all: Vec<Result<(), CommitError>> =
             futures_util::stream::iter(ports).buffer_unordered(PORTS_AT_ONCE).collect().await;
         all.into_iter().collect()
     }
 
+    /// The ports that somebody has excepted from flooding.
+    pub(crate) async fn excepted(&self, bridge: &str) -> Result<BTreeSet<u32>, CommitError> {
+        Ok(ofctl::parse_no_flood(&self.ofctl(&self.tools.show(bridge)).await?.stdout))
+    }
+
     async fn flood_to_again(&self, bridge: &str, port: u32) -> Result<(), CommitError> {
-        for how in ["no-flood", "flood"] {
-            self.set_port(bridge, port, how).await?;
+        for command in self.tools.flood_to(bridge, &port.to_string()) {
+            self.ofctl(&command).await?;
         }
         Ok(())
     }
 
     /// Makes a meter, or sets the one that is there. A switch that has no meters is remembered as such.
-    async fn set_meter(&self, bridge: &str, meter: u32) -> Result<(), CommitError> {
-        let pps = self.pps.load(Ordering::Relaxed);
-        let args = |verb| ofctl::set_meter(verb, &self.tools, bridge, (meter, pps));
-        let added = ended_well(self.run("ovs-ofctl", &args("add-meter"), "", Needs::Vswitchd).await, connection_failed);
-        let result = match added {
+    async fn set_meter(&self, bridge: &str, meter: u32, add: &Command) -> Result<(), CommitError> {
+        let result = match self.ofctl(add).await {
             Err(CommitError::Refused(words)) if words.contains("METER_EXISTS") => {
-                let changed = self.run("ovs-ofctl", &args("mod-meter"), "", Needs::Vswitchd).await;
-                ended_well(changed, connection_failed)
+                let change = ofctl::set_meter("mod-meter", &self.tools, bridge, (meter, self.pps()));
+                self.ofctl(&self.tools.ofctl(change, None)).await
             }
             result => result,
         };
@@ -386,8 +377,7 @@ impl RealSwitch {
 
     pub(crate) async fn dump_flows(&self, bridge: &str) -> Result<FlowsSeen, CommitError> {
         self.check_health()?;
-        let args = ofctl::dump(&self.tools, bridge);
-        let finished = ended_well(self.run("ovs-ofctl", &args, "", Needs::Vswitchd).await, connection_failed)?;
+        let finished = self.ofctl(&self.tools.ofctl(ofctl::dump(&self.tools, bridge), None)).await?;
         Ok(FlowsSeen::parse_dump(&finished.stdout))
     }
 
@@ -401,15 +391,13 @@ impl RealSwitch {
 
     pub(crate) async fn dump_all_flows(&self, bridge: &str, which: Option<&str>) -> Result<String, CommitError> {
         self.check_health()?;
-        let args = ofctl::dump_all(&self.tools, bridge, which);
-        let finished = ended_well(self.run("ovs-ofctl", &args, "", Needs::Vswitchd).await, connection_failed)?;
+        let finished = self.ofctl(&self.tools.ofctl(ofctl::dump_all(&self.tools, bridge, which), None)).await?;
         Ok(finished.stdout)
     }
 
     pub(crate) async fn rows(&self) -> Result<Rows, CommitError> {
-        let lists = rows::LISTS.map(str::to_owned);
-        let args: Vec<String> = self.tools.vsctl_options().into_iter().chain(lists).collect();
-        let finished = ended_well(self.run("ovs-vsctl", &args, "", Needs::Database).await, vsctl::classify)?;
+        let command = self.tools.vsctl(rows::LISTS.map(str::to_owned));
+        let finished = ended_well(self.run(&command, Needs::Database).await, vsctl::classify)?;
         Rows::parse(&finished.stdout).map_err(CommitError::Unknown)
     }
 }

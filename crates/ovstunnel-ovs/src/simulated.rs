@@ -7,6 +7,7 @@ mod listed;
 mod others;
 mod outcomes;
 mod pace;
+mod recorded;
 mod rows;
 
 use std::collections::{BTreeMap, HashSet};
@@ -41,6 +42,7 @@ struct State {
     /// There are no meters.
     no_meters: bool,
     outcomes: outcomes::Outcomes,
+    recorded: recorded::Recorded,
     /// Columns that the mirror does not have: table, row, column.
     columns: listed::Columns,
 }
@@ -189,6 +191,7 @@ impl SimulatedSwitch {
 
     pub(crate) async fn commit(&self, steps: &[Step]) -> Result<(), CommitError> {
         self.check_health()?;
+        self.record_transaction(steps);
         if !steps.is_empty() {
             let ports = self.observer.read(|db| db.ports.len());
             self.take_time(Work::Transaction { steps, ports }).await;
@@ -236,7 +239,6 @@ impl SimulatedSwitch {
             }
             Step::RemoveTunnel { uuid, .. } => remove_port(db, *uuid),
             Step::TryAgain { .. } => self.try_again(db, taken),
-            Step::ChangeFlows { .. } => {}
         }
     }
 
@@ -286,6 +288,7 @@ impl SimulatedSwitch {
 
     pub(crate) async fn change_flows(&self, bridge: &str, change: &FlowChange) -> Result<(), CommitError> {
         self.check_health()?;
+        self.record_flows(bridge, change);
         self.take_time(Work::Bundle(change)).await;
         self.check_health()?;
         if self.observer.read(|db| bridge_uuid(db, bridge).is_none()) {

@@ -2,17 +2,19 @@
 //!
 //! What it does: one interface with two implementations. What it must not do: plan.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ovstunnel_plan::{
-    Capabilities, EffectiveSettings, FlowChange, FlowsSeen, Footbridge, ObservedBridge, PluginTable, Settings,
+    Capabilities, EffectiveSettings, FlowChange, FlowsSeen, Footbridge, ObservedBridge, Plan, PluginTable, Settings,
     SpanningTree, Step,
 };
 use tokio::sync::watch;
 
+use crate::commands::{Lookups, PrintedPlan};
 use crate::{Observer, RealSwitch, Rows, SimulatedSwitch, Tables};
 
 /// The table in which every frame begins.
@@ -63,15 +65,6 @@ impl Health {
         let database = self.database.as_ref().err().map(of("the database of Open vSwitch"));
         database.or_else(|| self.vswitchd.as_ref().err().map(of("ovs-vswitchd"))).map(|(_, reason)| reason.as_str())
     }
-}
-
-/// One external command, as a dry run shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Command {
-    /// Program and arguments.
-    pub argv: Vec<String>,
-    /// Its standard input.
-    pub stdin: Option<String>,
 }
 
 /// Why a change of the switch did not succeed.
@@ -171,7 +164,7 @@ impl Switch {
     pub fn limit_vifs(&self, pps: u32) {
         match self {
             Switch::Real(real) => real.limit_vifs(pps),
-            Switch::Simulated(_) => {}
+            Switch::Simulated(simulated) => simulated.limit_vifs(pps),
         }
     }
 
@@ -259,7 +252,7 @@ impl Switch {
     pub async fn flood_again(&self, bridge: &ObservedBridge) -> Result<(), CommitError> {
         match self {
             Switch::Real(real) => real.flood_again(bridge).await,
-            Switch::Simulated(_) => Ok(()),
+            Switch::Simulated(simulated) => simulated.flood_again(bridge),
         }
     }
 
@@ -267,7 +260,7 @@ impl Switch {
     pub async fn lay_footbridge(&self, bridge: &ObservedBridge) -> Result<Footbridge, CommitError> {
         match self {
             Switch::Real(real) => real.lay_footbridge(bridge).await,
-            Switch::Simulated(_) => Ok(Footbridge::over(bridge, &[])),
+            Switch::Simulated(simulated) => Ok(simulated.lay_footbridge(bridge)),
         }
     }
 
@@ -275,7 +268,7 @@ impl Switch {
     pub async fn lift_footbridge(&self, bridge: &str, footbridge: &Footbridge) -> Result<(), CommitError> {
         match self {
             Switch::Real(real) => real.lift_footbridge(bridge, footbridge).await,
-            Switch::Simulated(_) => Ok(()),
+            Switch::Simulated(simulated) => simulated.lift_footbridge(bridge, footbridge),
         }
     }
 
@@ -328,11 +321,36 @@ impl Switch {
         }
     }
 
-    /// The commands that carry out the steps, for a person to read; a simulated switch shows those of a real one.
-    pub fn commands(&self, steps: &[Step]) -> Vec<Command> {
-        match self {
-            Switch::Real(real) => real.tools().commands(steps),
-            Switch::Simulated(_) => crate::Tools::default().commands(steps),
+    /// A plan as [`Switch::print`] shows it, under temporary flows over its bridge.
+    pub async fn print_under_footbridge(&self, bridge: &ObservedBridge, plan: &Plan) -> PrintedPlan {
+        let (tools, footbridge) = match self {
+            Switch::Real(real) => (real.tools().clone(), real.footbridge(bridge).await),
+            Switch::Simulated(_) => (crate::Tools::default(), Ok(Footbridge::over(bridge, &[]))),
+        };
+        let Ok(footbridge) = footbridge else { return self.print(plan).await };
+        let learnt = format!("bridge {}: which addresses it has learnt when its temporary flows are laid", bridge.name);
+        let mut printed =
+            PrintedPlan { commands: vec![tools.lay(&bridge.name, &footbridge)], afterwards: vec![learnt] };
+        printed.extend(self.print(plan).await);
+        printed.commands.push(tools.lift(&bridge.name, &footbridge));
+        printed
+    }
+
+    /// A plan as commands, for a person to read; a simulated switch shows those of a real one. Changes nothing; asks the switch
+    /// which ports are excepted where the plan has ports flooded to again.
+    pub async fn print(&self, plan: &Plan) -> PrintedPlan {
+        let mut excepted = BTreeMap::new();
+        for bridge in plan.floods_before().into_iter().chain(plan.floods_after()) {
+            let ports = match self {
+                Switch::Real(real) => real.excepted(bridge).await,
+                Switch::Simulated(_) => Ok(BTreeSet::new()),
+            };
+            excepted.extend(ports.ok().map(|ports| (bridge.to_owned(), ports)));
         }
+        let (tools, pps) = match self {
+            Switch::Real(real) => (real.tools().clone(), real.pps()),
+            Switch::Simulated(simulated) => (crate::Tools::default(), simulated.pps()),
+        };
+        self.observer().read(|db| tools.print(plan, &Lookups { view: &db.view(), excepted: &excepted, pps }))
     }
 }

@@ -57,7 +57,6 @@ impl Transaction {
             Step::TryAgain { attempt } => {
                 self.set("Open_vSwitch", ".", pair("external_ids", ids::RETRY, &attempt.to_string()));
             }
-            Step::ChangeFlows { .. } => {}
         }
     }
 

@@ -3,7 +3,7 @@
 //! What it does: looks up, before the steps are carried out, what they will replace. What it must not do: say whether they were
 //! carried out, or show the chunks of a VPC's record, or who has called last.
 
-use crate::{BridgeEdit, DesiredTunnel, ObservedBridge, ObservedPort, PortEdit, Step, View, ids};
+use crate::{BridgeEdit, DesiredTunnel, ObservedBridge, ObservedPort, PlanItem, PortEdit, Step, View, ids};
 
 /// One thing that a step changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +21,21 @@ pub struct Changed {
 }
 
 impl Changed {
-    /// What a step changes of what is there now.
-    pub fn by(step: &Step, view: &dyn View) -> Vec<Changed> {
+    /// What a part of a plan changes of what is there now.
+    pub fn by(item: PlanItem<'_>, view: &dyn View) -> Vec<Changed> {
+        match item {
+            PlanItem::Database(step) => Changed::by_step(step, view),
+            PlanItem::Flows(bridge, change) => vec![Changed {
+                bridge: bridge.to_owned(),
+                what: "flows".to_owned(),
+                subject: bridge.to_owned(),
+                before: None,
+                after: Some(change.to_string()),
+            }],
+        }
+    }
+
+    fn by_step(step: &Step, view: &dyn View) -> Vec<Changed> {
         let name = step.bridge();
         let one = |what: &str, subject: &str, before, after| Changed {
             bridge: name.to_owned(),
@@ -57,7 +70,6 @@ impl Changed {
                 let edits = edits.iter().filter_map(|edit| of_port(edit, &there));
                 edits.map(|(what, before, after)| one(&what, port.as_str(), before, after)).collect()
             }
-            Step::ChangeFlows { change, .. } => vec![one("flows", name, None, Some(change.to_string()))],
             Step::TryAgain { .. } => Vec::new(),
         }
     }

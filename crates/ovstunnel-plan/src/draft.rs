@@ -17,9 +17,9 @@ use touched::Touched;
 
 use crate::change::conflict;
 use crate::{
-    BridgeKind, BridgeName, Change, CreateTunnel, DesiredBridge, DesiredTunnel, EffectiveSettings, FlowsSeen,
-    Footprint, Mark, Memory, ObservedBridge, ObservedPort, PluginFlow, PortName, Rejected, Settings, SetupBridge, Step,
-    TunnelEndpoint, View, plan, plan_bridge,
+    BridgeKind, BridgeName, BridgePlan, Change, CreateTunnel, DesiredBridge, DesiredTunnel, EffectiveSettings,
+    FlowsSeen, Footprint, Mark, Memory, ObservedBridge, ObservedPort, Plan, PluginFlow, PortName, Rejected, Settings,
+    SetupBridge, TunnelEndpoint, View, plan, plan_bridge,
 };
 
 pub use takeover::{finish_takeover, takeover_begun};
@@ -62,14 +62,14 @@ impl<'m> Draft<'m> {
         self.touched(view, name).swept = true;
     }
 
-    /// The steps from what is there to what must be there; `flows` says what is known of a bridge's flows.
-    pub fn steps(&self, settings: &EffectiveSettings, flows: impl Fn(&ObservedBridge) -> FlowsSeen) -> Vec<Step> {
-        let plan = self.bridges.iter().flat_map(|(name, touched)| {
+    /// The way from what is there to what must be there; `flows` says what is known of a bridge's flows.
+    pub fn plan(&self, settings: &EffectiveSettings, flows: impl Fn(&ObservedBridge) -> FlowsSeen) -> Plan {
+        let plan = self.bridges.iter().map(|(name, touched)| {
             let (observed, desired) = (touched.observed.as_ref(), touched.desired.as_ref());
             // A bridge that is neither ours nor to become ours was only looked at.
             let foreign = desired.is_none() && observed.is_some_and(|observed| self.record(observed).is_none());
             if foreign && !touched.swept {
-                return vec![];
+                return BridgePlan::default();
             }
             let seen = observed.map(&flows).unwrap_or_default();
             match observed.filter(|_| touched.released) {

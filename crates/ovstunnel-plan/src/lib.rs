@@ -6,6 +6,7 @@
 
 mod adopt;
 mod announcement;
+mod bridge_plan;
 mod change;
 mod changed;
 mod cookie;
@@ -32,6 +33,7 @@ mod vpc;
 mod witness;
 
 pub use announcement::Announcement;
+pub use bridge_plan::{BridgePlan, Phase, Plan, PlanItem};
 pub use change::{Change, CreateTunnel, Footprint, Rejected, SetupBridge, SetupVpc, TunnelSpec, UpdateVpc, VpcUpdate};
 pub use changed::Changed;
 pub use cookie::{Cookie, Purpose};
@@ -60,7 +62,7 @@ pub use python_plugin::{
     Finding, PluginFlow, PluginGroup, PluginTable, has_vpc_pipeline, survey, waits_for_takeover, was_released,
 };
 pub use spanning_tree::SpanningTree;
-pub use stages::{Phases, phases, stages};
+pub use stages::stages;
 pub use step::{BridgeEdit, BridgeSpec, FailMode, PortEdit, Step};
 pub use underlay::{TunnelEnd, Underlay};
 pub use uplink::{DeviceFacts, HostFacts, UplinkName, WayOut, carries_tunnels, undeclared_uplinks, way_out};

@@ -1,16 +1,16 @@
-//! The plan: the steps from what is observed to what is desired, over the union of both.
+//! The plan of one bridge: from what is observed to what is desired, over the union of both.
 //!
 //! What it does: compares, bridge by bridge. What it must not do: I/O, or touch anything without our mark.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    BridgeEdit, BridgeName, BridgeSpec, Cookie, DesiredBridge, DesiredTunnel, EffectiveSettings, FailMode, FlowChange,
-    FlowsSeen, Mark, ObservedBridge, ObservedInterface, ObservedPort, PortEdit, Step, TunnelEndpoint, Vlan, adopt,
-    bridge_flows, ids, wanted_flows,
+    BridgeEdit, BridgeName, BridgePlan, BridgeSpec, Cookie, DesiredBridge, DesiredTunnel, EffectiveSettings, FailMode,
+    FlowChange, FlowsSeen, Mark, ObservedBridge, ObservedInterface, ObservedPort, PortEdit, Step, TunnelEndpoint, Vlan,
+    adopt, bridge_flows, ids, wanted_flows,
 };
 
-/// The steps that make one bridge what it must be.
+/// What makes one bridge what it must be.
 ///
 /// With nothing desired, whatever carries our mark goes: a bridge of our own making as a whole; from one that was there
 /// before us our tunnels, flows and marks; from one that is not ours our left-over tunnels.
@@ -19,16 +19,16 @@ pub fn plan_bridge(
     observed: Option<&ObservedBridge>,
     flows: &FlowsSeen,
     settings: &EffectiveSettings,
-) -> Vec<Step> {
+) -> BridgePlan {
     match (desired, observed) {
-        (None, None) => vec![],
+        (None, None) => BridgePlan::default(),
         (Some(desired), None) => create(desired, settings),
         (None, Some(observed)) => remove(observed, flows),
         (Some(desired), Some(observed)) => change(desired, observed, flows, settings),
     }
 }
 
-fn create(desired: &DesiredBridge, settings: &EffectiveSettings) -> Vec<Step> {
+fn create(desired: &DesiredBridge, settings: &EffectiveSettings) -> BridgePlan {
     let spec = BridgeSpec {
         name: desired.name.clone(),
         datapath_type: settings.datapath_type.clone(),
@@ -36,27 +36,32 @@ fn create(desired: &DesiredBridge, settings: &EffectiveSettings) -> Vec<Step> {
         other_config: desired.other_config().into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         fail_mode: desired.needs_flows().then_some(FailMode::Secure),
     };
-    let mut steps = vec![Step::CreateBridge(spec)];
-    steps.extend(desired.tunnels.values().map(|tunnel| add(&desired.name, &tunnel.by(settings))));
-    let flows = bridge_flows(desired, None, settings);
-    steps.extend(FlowChange::between(&flows, &FlowsSeen::none()).map(|change| change_flows(&desired.name, change)));
-    steps
+    let mut plan = BridgePlan::of(desired.name.as_str());
+    plan.database.push(Step::CreateBridge(spec));
+    plan.database.extend(desired.tunnels.values().map(|tunnel| add(&desired.name, &tunnel.by(settings))));
+    plan.flows_after = FlowChange::between(&bridge_flows(desired, None, settings), &FlowsSeen::none());
+    plan
 }
 
-fn remove(observed: &ObservedBridge, flows: &FlowsSeen) -> Vec<Step> {
+fn remove(observed: &ObservedBridge, flows: &FlowsSeen) -> BridgePlan {
+    let mut plan = BridgePlan::of(&observed.name);
     let ours = observed.ports.values().filter(|port| port.is_tunnel_of_ours());
+    let ours = ours.map(|port| remove_tunnel(observed, port));
     let Ok(name) = observed.name.parse::<BridgeName>() else {
-        return ours.map(|port| remove_tunnel(observed, port)).collect();
+        plan.database.extend(ours);
+        return plan;
     };
     if DesiredBridge::mark(observed) == Mark::Foreign {
+        plan.database.extend(ours);
         // A bridge that is not ours is never written to on suspicion: flows of ours must have been seen there.
         let left = matches!(flows, FlowsSeen::Known { .. }).then(|| FlowChange::between(&BTreeSet::new(), flows));
-        let left = left.flatten().map(|change| change_flows(&name, made_plain(change, observed, flows)));
-        return left.into_iter().chain(ours.map(|port| remove_tunnel(observed, port))).collect();
+        plan.flows_first(left.flatten().map(|change| made_plain(change, observed, flows)));
+        return plan;
     }
     if !DesiredBridge::recorded_as_adopted(observed) {
         let frees = observed.ports.values().filter_map(|port| port.interface()?.tunnel_endpoint()).collect();
-        return vec![Step::DeleteBridge { bridge: name, uuid: observed.uuid, frees }];
+        plan.database.push(Step::DeleteBridge { bridge: name, uuid: observed.uuid, frees });
+        return plan;
     }
     release(&name, observed, flows)
 }
@@ -72,15 +77,16 @@ fn made_plain(change: FlowChange, observed: &ObservedBridge, seen: &FlowsSeen) -
     FlowChange { plain: forwards && !secure, ..change }
 }
 
-/// The steps that leave a plain bridge with all on it that is not ours.
-pub(crate) fn release(name: &BridgeName, observed: &ObservedBridge, flows: &FlowsSeen) -> Vec<Step> {
+/// What leaves a plain bridge with all on it that is not ours.
+pub(crate) fn release(name: &BridgeName, observed: &ObservedBridge, flows: &FlowsSeen) -> BridgePlan {
+    let mut plan = BridgePlan::of(name.as_str());
+    let ours = observed.ports.values().filter(|port| port.is_tunnel_of_ours());
+    plan.database.extend(ours.map(|port| remove_tunnel(observed, port)));
+    plan.edit(name, adopt::give_back(observed));
     // The flows go first: once the marks are gone, nothing says that those flows are ours to take away.
     let change = FlowChange::between(&BTreeSet::new(), flows);
-    let flows = change.map(|change| change_flows(name, made_plain(change, observed, flows)));
-    let ours = observed.ports.values().filter(|port| port.is_tunnel_of_ours());
-    let edits = adopt::give_back(observed);
-    let marks = (!edits.is_empty()).then(|| Step::EditBridge { bridge: name.clone(), edits });
-    flows.into_iter().chain(ours.map(|port| remove_tunnel(observed, port))).chain(marks).collect()
+    plan.flows_first(change.map(|change| made_plain(change, observed, flows)));
+    plan
 }
 
 fn change(
@@ -88,25 +94,22 @@ fn change(
     observed: &ObservedBridge,
     flows: &FlowsSeen,
     settings: &EffectiveSettings,
-) -> Vec<Step> {
+) -> BridgePlan {
+    let mut plan = BridgePlan::of(desired.name.as_str());
     let edits = bridge_edits(desired, observed);
     // Open vSwitch deletes all flows of a bridge whose `fail_mode` becomes another one (docs/ovs-facts.md).
     let flushed = edits.iter().any(|edit| matches!(edit, BridgeEdit::FailMode(_)));
-    let mut steps = Vec::new();
-    if !edits.is_empty() {
-        steps.push(Step::EditBridge { bridge: desired.name.clone(), edits });
-    }
-    steps.extend(tunnel_steps(desired, observed, settings));
+    plan.edit(&desired.name, edits);
+    plan.database.extend(tunnel_steps(desired, observed, settings));
     let wanted = wanted_flows(desired, observed, flows, settings);
-    let changed = |flows| FlowChange::between(&wanted, flows).map(|change| change_flows(&desired.name, change));
     if records_an_update(desired, observed) {
         // What is recorded was applied: the record never says more than the flows do (docs/adr/0013-vpc-bridges.md).
-        steps.splice(0..0, changed(flows));
-        steps.extend(flushed.then(|| changed(&FlowsSeen::Unknown)).flatten());
+        plan.flows_first(FlowChange::between(&wanted, flows));
+        plan.flows_after = flushed.then(|| FlowChange::between(&wanted, &FlowsSeen::Unknown)).flatten();
     } else {
-        steps.extend(changed(if flushed { &FlowsSeen::Unknown } else { flows }));
+        plan.flows_after = FlowChange::between(&wanted, if flushed { &FlowsSeen::Unknown } else { flows });
     }
-    steps
+    plan
 }
 
 /// Whether the record of what a VPC was told changes.
@@ -247,8 +250,4 @@ fn add(bridge: &BridgeName, tunnel: &DesiredTunnel) -> Step {
 fn remove_tunnel(bridge: &ObservedBridge, port: &ObservedPort) -> Step {
     let frees = port.interface().and_then(ObservedInterface::tunnel_endpoint);
     Step::RemoveTunnel { bridge: bridge.name.clone(), port: port.name.clone(), uuid: port.uuid, frees }
-}
-
-fn change_flows(bridge: &BridgeName, change: FlowChange) -> Step {
-    Step::ChangeFlows { bridge: bridge.clone(), change }
 }

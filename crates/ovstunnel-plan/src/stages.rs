@@ -1,43 +1,8 @@
-//! In which order steps are carried out: what must not be in one transaction, and which flows go before it.
-//! Must not drop or change a step.
+//! What must not be in one transaction, and in which order transactions follow each other. Must not drop or change a step.
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::{FlowChange, PortEdit, PortName, Step, TunnelEndpoint};
-
-/// Steps in the order in which they are carried out.
-#[derive(Debug, Default)]
-pub struct Phases<'a> {
-    /// Flows that are changed before the database: those that stand before all other steps of their bridge.
-    pub before: Vec<(&'a str, &'a FlowChange)>,
-    /// Everything but flows.
-    pub database: Vec<&'a Step>,
-    /// Flows that are changed after it.
-    pub after: Vec<(&'a str, &'a FlowChange)>,
-}
-
-/// Sorts steps. The order of the steps of one bridge, as they were planned, says which of its flows go first.
-pub fn phases(steps: &[Step]) -> Phases<'_> {
-    let mut phases = Phases::default();
-    let mut begun: BTreeSet<&str> = BTreeSet::new();
-    let last_of = |bridge: &str| steps.iter().rposition(|s| s.bridge() == bridge && !s.is_flows());
-    for (n, step) in steps.iter().enumerate() {
-        match step {
-            // With nothing else to do for its bridge it is the same before and after; after, what failed is tried again.
-            Step::ChangeFlows { bridge, change }
-                if begun.contains(bridge.as_str()) || last_of(bridge.as_str()) < Some(n) =>
-            {
-                phases.after.push((bridge.as_str(), change));
-            }
-            Step::ChangeFlows { bridge, change } => phases.before.push((bridge.as_str(), change)),
-            _ => {
-                begun.insert(step.bridge());
-                phases.database.push(step);
-            }
-        }
-    }
-    phases
-}
+use crate::{PortEdit, PortName, Step, TunnelEndpoint};
 
 /// Splits steps into groups that must not be in one transaction, in order.
 ///

@@ -8,7 +8,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::{BridgeName, DesiredTunnel, FlowChange, PortName, TunnelEndpoint, TunnelKind, ids};
+use crate::{BridgeName, DesiredTunnel, PortName, TunnelEndpoint, TunnelKind, ids};
 
 /// All columns of a new bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +71,18 @@ pub enum BridgeEdit {
     FailMode(Option<FailMode>),
 }
 
+impl BridgeEdit {
+    /// Whether it switches STP off, which shuts the bridge's ports out of flooding.
+    pub(crate) fn stops_flooding(&self) -> bool {
+        matches!(self, BridgeEdit::StpOff | BridgeEdit::RstpOff)
+    }
+
+    /// Whether it says that all ports can be flooded to.
+    pub(crate) fn says_flooding(&self) -> bool {
+        matches!(self, BridgeEdit::DropId(key) if key == ids::FLOODING)
+    }
+}
+
 /// One change of a tunnel's port or interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortEdit {
@@ -92,7 +104,7 @@ pub enum PortEdit {
     DropOption(String),
 }
 
-/// One step.
+/// One change of the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A new bridge with its own port, which is protected.
@@ -149,37 +161,14 @@ pub enum Step {
         /// A number that it has not seen before.
         attempt: u64,
     },
-    /// Flows of a bridge change.
-    ChangeFlows {
-        /// The bridge.
-        bridge: BridgeName,
-        /// The change.
-        change: FlowChange,
-    },
 }
 
 impl Step {
-    /// The bridge on which it switches STP off, which shuts its ports out of flooding.
-    pub fn stops_flooding(&self) -> Option<&BridgeName> {
-        self.bridge_edited(|edit| matches!(edit, BridgeEdit::StpOff | BridgeEdit::RstpOff))
-    }
-
-    /// The bridge of which it says that all its ports can be flooded to.
-    pub fn says_flooding(&self) -> Option<&BridgeName> {
-        self.bridge_edited(|edit| matches!(edit, BridgeEdit::DropId(key) if key == crate::ids::FLOODING))
-    }
-
-    fn bridge_edited(&self, how: impl Fn(&BridgeEdit) -> bool) -> Option<&BridgeName> {
-        match self {
-            Step::EditBridge { bridge, edits } => edits.iter().any(how).then_some(bridge),
-            _ => None,
-        }
-    }
-
     /// Whether Open vSwitch forgets addresses that it has learnt when it is carried out.
     pub fn forgets_addresses(&self) -> bool {
         let protects = matches!(self, Step::EditTunnel { edits, .. } if edits.contains(&PortEdit::Protect));
-        protects || self.stops_flooding().is_some()
+        let ends = matches!(self, Step::EditBridge { edits, .. } if edits.iter().any(BridgeEdit::stops_flooding));
+        protects || ends
     }
 
     /// The bridge on which it works; empty where it is the whole switch.
@@ -191,14 +180,8 @@ impl Step {
             Step::EditBridge { bridge, .. }
             | Step::DeleteBridge { bridge, .. }
             | Step::AddTunnel { bridge, .. }
-            | Step::EditTunnel { bridge, .. }
-            | Step::ChangeFlows { bridge, .. } => bridge.as_str(),
+            | Step::EditTunnel { bridge, .. } => bridge.as_str(),
         }
-    }
-
-    /// Whether it changes flows and not the database.
-    pub fn is_flows(&self) -> bool {
-        matches!(self, Step::ChangeFlows { .. })
     }
 
     /// The tunnels that Open vSwitch can have again once it is done.
@@ -237,7 +220,6 @@ impl fmt::Display for Step {
             }
             Step::RemoveTunnel { bridge, port, .. } => write!(f, "remove tunnel {port} from bridge {bridge}"),
             Step::TryAgain { .. } => f.write_str("have Open vSwitch try its ports in error again"),
-            Step::ChangeFlows { bridge, change } => write!(f, "flows of bridge {bridge}: {change}"),
         }
     }
 }

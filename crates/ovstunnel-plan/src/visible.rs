@@ -29,7 +29,7 @@ fn step_visible(step: &Step, bridge: Option<&ObservedBridge>, view: &dyn View) -
         Step::EditBridge { edits, .. } => {
             bridge.is_none_or(|bridge| edits.iter().all(|edit| bridge_edit_visible(edit, bridge)))
         }
-        Step::ChangeFlows { .. } | Step::TryAgain { .. } => true,
+        Step::TryAgain { .. } => true,
     }
 }
 

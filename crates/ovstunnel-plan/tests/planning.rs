@@ -21,7 +21,7 @@ fn accepted(results: &[Result<Option<PortName>, Rejected>]) {
 }
 
 fn expect_rest(world: &World) {
-    assert_eq!(world.repairs(), [], "nothing is left to do");
+    assert_eq!(world.repairs(), Plan::default(), "nothing is left to do");
 }
 
 #[test]
@@ -31,8 +31,7 @@ fn a_bridge_and_its_tunnels_are_made_in_one_transaction_all_protected() {
     let change = setup("xapi1", 5, Some(&[("2", "192.0.2.2"), ("3", "192.0.2.3")]));
     draft.apply(&world, &Settings::default(), &change).unwrap();
     let steps = world.plan(&draft, &Settings::default());
-    let database: Vec<Step> = steps.iter().filter(|s| !matches!(s, Step::ChangeFlows { .. })).cloned().collect();
-    assert_eq!(stages(database).len(), 1);
+    assert_eq!(steps.transactions().len(), 1);
     world.carry_out(steps);
     assert!(world.bridges["xapi1"].ports.values().all(|port| port.protected));
     assert_eq!(tunnels(&world, "xapi1"), pairs(&[("2", "192.0.2.2"), ("3", "192.0.2.3")]));
@@ -79,7 +78,8 @@ fn a_changed_address_is_an_edit_that_no_frame_of_others_feels() {
     let mut draft = Draft::default();
     draft.apply(&world, &Settings::default(), &create("b", "2", "192.0.2.9")).unwrap();
     let steps = world.plan(&draft, &Settings::default());
-    assert!(matches!(steps.as_slice(), [Step::EditTunnel { .. }]), "{steps:?}");
+    let items: Vec<PlanItem> = steps.items().collect();
+    assert!(matches!(items.as_slice(), [PlanItem::Database(Step::EditTunnel { .. })]), "{steps:?}");
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_lost_mark_does_not_cost_the_tunnels_that_are_still_marked() {
             Some(text) => drop(bridge.external_ids.insert(ids::KEY.into(), text.into())),
         }
         bridge.other_config.remove(ids::GRE_KEY);
-        assert_eq!(world.repairs(), [], "who does not know the key does not touch the bridge");
+        assert_eq!(world.repairs(), Plan::default(), "who does not know the key does not touch the bridge");
         let refused = world.change(&[Change::destroy(bridge_name("b"))]).remove(0).unwrap_err();
         assert!(matches!(refused, Rejected::Conflict { .. }), "{refused:?}");
         accepted(&world.change(&[setup("b", 5, None)]));
@@ -188,7 +188,7 @@ fn who_remembers_puts_back_what_others_took_away() {
     bridge.other_config.clear();
     let mut draft = Draft::with_memory(&memory);
     draft.touch(&world, &bridge_name("b"));
-    world.carry_out(draft.steps(&EffectiveSettings::default(), |_| FlowsSeen::Unknown));
+    world.carry_out(draft.plan(&EffectiveSettings::default(), |_| FlowsSeen::Unknown));
     assert_eq!(world.shape(), before);
 
     // Another bridge of that name is not the one that is remembered.
@@ -196,7 +196,7 @@ fn who_remembers_puts_back_what_others_took_away() {
     world.bridges.get_mut("b").unwrap().external_ids.clear();
     let mut draft = Draft::with_memory(&memory);
     draft.touch(&world, &bridge_name("b"));
-    assert_eq!(draft.steps(&EffectiveSettings::default(), |_| FlowsSeen::Unknown), []);
+    assert_eq!(draft.plan(&EffectiveSettings::default(), |_| FlowsSeen::Unknown), Plan::default());
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn left_overs_on_a_bridge_that_is_not_ours_any_more_are_swept() {
     bridge.other_config.clear();
     let mut draft = Draft::default();
     draft.sweep(&world, &bridge_name("b"));
-    world.carry_out(draft.steps(&EffectiveSettings::default(), |_| seen.clone()));
+    world.carry_out(draft.plan(&EffectiveSettings::default(), |_| seen.clone()));
     assert_eq!(world.bridges["b"].ports.keys().collect::<Vec<_>>(), ["b"], "its own port stays");
     assert_eq!(world.flows["b"], FlowsSeen::none());
 }

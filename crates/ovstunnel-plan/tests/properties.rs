@@ -180,7 +180,7 @@ proptest! {
     fn a_repair_leaves_nothing_to_do_and_touches_nothing_foreign(world in any_world()) {
         let mut repaired = world.clone();
         repaired.carry_out(world.repairs());
-        prop_assert_eq!(repaired.repairs(), vec![]);
+        prop_assert_eq!(repaired.repairs(), Plan::default());
         prop_assert_eq!(foreign(&repaired), foreign(&world));
         prop_assert_eq!(unmarked(&repaired), unmarked(&world));
         let ours = repaired.bridges.values().filter(|bridge| DesiredBridge::from_record(bridge).is_some());
@@ -207,7 +207,7 @@ proptest! {
         if accepted && !given_back {
             let mut again = Draft::default();
             prop_assert!(again.apply(&after, &settings, &change).is_ok());
-            prop_assert_eq!(after.plan(&again, &settings), vec![]);
+            prop_assert_eq!(after.plan(&again, &settings), Plan::default());
         }
     }
 

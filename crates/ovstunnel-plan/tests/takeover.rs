@@ -41,7 +41,7 @@ fn change_tunnel(world: &mut World, bridge: &str, port: &str, change: impl Fn(&m
 }
 
 /// What a take-over would do now.
-fn plan(world: &World, name: &str, flows: &BTreeSet<PluginFlow>) -> Vec<Step> {
+fn plan(world: &World, name: &str, flows: &BTreeSet<PluginFlow>) -> Plan {
     let desired = match findings(world).remove(name) {
         Some(Finding::Plugins(desired)) => Some(*desired),
         Some(Finding::Ours) => None,
@@ -63,8 +63,8 @@ fn a_bridge_of_the_plugins_becomes_ours_as_it_is_in_one_transaction_and_one_bund
     world.device("xapi1", "vif1.0");
     let ports: Vec<String> = world.bridges["xapi1"].ports.keys().cloned().collect();
     let steps = plan(&world, "xapi1", &some_flows());
-    let bundles = steps.iter().filter(|step| matches!(step, Step::ChangeFlows { .. })).count();
-    assert_eq!((stages(steps.clone()).len(), bundles), (1, 1), "{steps:?}");
+    let bundles = steps.items().filter(PlanItem::is_flows).count();
+    assert_eq!((steps.transactions().len(), bundles), (1, 1), "{steps:?}");
     world.carry_out(steps);
 
     let bridge = &world.bridges["xapi1"];
@@ -82,8 +82,8 @@ fn a_bridge_of_the_plugins_becomes_ours_as_it_is_in_one_transaction_and_one_bund
     assert!(takeover_begun(bridge));
     world.carry_out(plan(&world, "xapi1", &BTreeSet::new()));
     assert!(!takeover_begun(&world.bridges["xapi1"]));
-    assert_eq!(plan(&world, "xapi1", &BTreeSet::new()), []);
-    assert_eq!(world.repairs(), []);
+    assert_eq!(plan(&world, "xapi1", &BTreeSet::new()), Plan::default());
+    assert_eq!(world.repairs(), Plan::default());
 }
 
 #[test]
@@ -98,12 +98,12 @@ fn a_take_over_keeps_by_which_port_the_root_was_and_a_release_forgets_it() {
         world.plan(&draft, &Settings::default())
     };
     let steps = keep(&world, Some(*desired), "t1001-1-2");
-    assert_eq!(stages(steps.clone()).len(), 1, "in the transaction that ends STP: {steps:?}");
+    assert_eq!(steps.transactions().len(), 1, "in the transaction that ends STP: {steps:?}");
     world.carry_out(steps);
     let kept = |world: &World| world.bridges["xapi1"].external_ids.get(ids::STP_ROOT_PORT).cloned();
     assert_eq!(kept(&world).as_deref(), Some("t1001-1-2"));
-    assert_eq!(keep(&world, None, "t1001-1-3"), [], "there is no tree any more");
-    assert_eq!(world.repairs(), []);
+    assert_eq!(keep(&world, None, "t1001-1-3"), Plan::default(), "there is no tree any more");
+    assert_eq!(world.repairs(), Plan::default());
     assert!(world.change(&[Change::ReleaseBridge(bridge_name("xapi1"))])[0].is_ok());
     assert_eq!(kept(&world), None);
 }
@@ -112,15 +112,12 @@ fn a_take_over_keeps_by_which_port_the_root_was_and_a_release_forgets_it() {
 fn a_take_over_that_died_before_its_bundle_is_ended_by_the_next() {
     let mut world = World::default();
     old_bridge(&mut world, "xapi1", 1001, &[2]);
-    let (flows, transaction): (Vec<Step>, Vec<Step>) =
-        plan(&world, "xapi1", &some_flows()).into_iter().partition(|step| matches!(step, Step::ChangeFlows { .. }));
-    world.carry_out(transaction);
+    let first = plan(&world, "xapi1", &some_flows());
+    world.carry_out_database(&first);
     assert!(takeover_begun(&world.bridges["xapi1"]), "what died said that it had begun");
     let again = plan(&world, "xapi1", &some_flows());
-    let swept = |steps: &[Step]| {
-        steps.iter().any(|s| matches!(s, Step::ChangeFlows { change, .. } if change.plugins == some_flows()))
-    };
-    assert!(swept(&flows) && swept(&again), "{again:?}");
+    let swept = |plan: &Plan| plan.flows_after().iter().any(|(_, change)| change.plugins == some_flows());
+    assert!(swept(&first) && swept(&again), "{again:?}");
 }
 
 #[test]
@@ -248,7 +245,7 @@ fn a_release_leaves_a_plain_bridge_with_its_vifs_also_of_our_own_making() {
         let mut draft = Draft::default();
         let again = Change::ReleaseBridge(bridge_name(name));
         assert!(draft.apply(&world, &Settings::default(), &again).is_ok());
-        assert_eq!(world.plan(&draft, &Settings::default()), [], "once is enough");
+        assert_eq!(world.plan(&draft, &Settings::default()), Plan::default(), "once is enough");
     }
     assert_eq!(world.bridges["xapi1"].uuid, before.bridges["xapi1"].uuid);
     assert!(world.change(&[Change::ReleaseBridge(bridge_name("nothing"))])[0].is_ok());
@@ -273,8 +270,7 @@ proptest! {
         let flows: BTreeSet<PluginFlow> =
             ports.iter().map(|port| PluginFlow::FromTunnel { port: *port, to: PluginGroup::LocalMulticast }).collect();
         let steps = plan(&world, "b", &flows);
-        for step in &steps {
-            let Step::ChangeFlows { change, .. } = step else { continue };
+        for (_, change) in steps.flows_after() {
             let bundle = change.bundle();
             let deleted: Vec<&str> = bundle.lines().filter_map(|line| line.strip_prefix("delete_strict ")).collect();
             let read: Vec<String> = flows.iter().map(ToString::to_string).collect();
@@ -282,7 +278,7 @@ proptest! {
         }
         world.carry_out(steps);
         world.carry_out(plan(&world, "b", &BTreeSet::new()));
-        prop_assert_eq!(plan(&world, "b", &BTreeSet::new()), vec![]);
-        prop_assert_eq!(world.repairs(), vec![]);
+        prop_assert_eq!(plan(&world, "b", &BTreeSet::new()), Plan::default());
+        prop_assert_eq!(world.repairs(), Plan::default());
     }
 }

@@ -112,7 +112,7 @@ fn another_id_rewrites_the_record_and_ports_keep_their_names() {
     assert_eq!(port.unwrap().as_str(), "t5-1-2");
     assert_eq!(froms(&world), pairs(&[("t5-1-2", "7"), ("t5-1-3", "7")]));
     assert_eq!(world.bridges["b"].external_ids[ids::HOST_ID], "7");
-    assert_eq!(world.repairs(), []);
+    assert_eq!(world.repairs(), Plan::default());
     // A new one has a new name, an old one another address under its old name.
     accepted(&world.change(&[create_from("7", "4", "192.0.2.4", true), create_from("7", "3", "192.0.2.33", false)]));
     assert_eq!(froms(&world), pairs(&[("t5-1-2", "7"), ("t5-1-3", "7"), ("t5-7-4", "7")]));
@@ -121,7 +121,7 @@ fn another_id_rewrites_the_record_and_ports_keep_their_names() {
     let mut draft = Draft::default();
     let set = without_host("b", 5, &[(None, "2", "192.0.2.2"), (None, "3", "192.0.2.33"), (None, "4", "192.0.2.4")]);
     draft.apply(&world, &Settings::default(), &set).unwrap();
-    assert_eq!(world.plan(&draft, &Settings::default()), []);
+    assert_eq!(world.plan(&draft, &Settings::default()), Plan::default());
     let observed = world.bridges["b"].clone();
     let mut memory = Memory::default();
     memory.remember(observed.uuid, DesiredBridge::from_record(&observed).unwrap());
@@ -357,7 +357,7 @@ proptest! {
             prop_assert_eq!(hosts.len(), record.tunnels.len());
             let home = record.host_id.clone().unwrap();
             prop_assert!(record.tunnels.values().all(|tunnel| tunnel.from == home && tunnel.to != home), "{:?}", record);
-            prop_assert_eq!(world.repairs(), vec![]);
+            prop_assert_eq!(world.repairs(), Plan::default());
         }
     }
 }

@@ -233,7 +233,7 @@ proptest! {
         world.change(&[told("v", 2, &topology)]).remove(0).unwrap();
         world.change(&[ruled("v", 2, &policies)]).remove(0).unwrap();
         world.carry_out(world.repairs());
-        prop_assert_eq!(world.repairs(), vec![]);
+        prop_assert_eq!(world.repairs(), Plan::default());
         let dl_dst = dl_dst.map(|(tier, card)| if card == 0xfe { gateway(tier) } else { mac(tier, card) });
         for port in world.bridges["v"].ports.keys().filter(|port| port.as_str() != "v") {
             let sent = packet(&world, port, dl_dst, (ip(src.0, src.1), ip(dst.0, dst.1)));
@@ -262,6 +262,6 @@ proptest! {
         straight.change(&[ruled("v", 2, &policies)]).remove(0).unwrap();
         straight.change(&[told("v", 3, &second)]).remove(0).unwrap();
         prop_assert_eq!(world.known_flows("v"), straight.known_flows("v"));
-        prop_assert_eq!(world.repairs(), vec![]);
+        prop_assert_eq!(world.repairs(), Plan::default());
     }
 }

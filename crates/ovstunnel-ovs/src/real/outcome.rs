@@ -21,10 +21,8 @@ const ANSWER: Duration = Duration::from_secs(1);
 impl RealSwitch {
     pub(crate) async fn commit(&self, steps: &[Step]) -> Result<(), CommitError> {
         self.check_health()?;
-        for (n, transaction) in vsctl::transactions(steps).into_iter().enumerate() {
-            let args: Vec<String> =
-                self.tools.vsctl_options().into_iter().chain(["--".into()]).chain(transaction).collect();
-            let result = self.run("ovs-vsctl", &args, "", Needs::Everything).await;
+        for (n, command) in self.tools.transaction(steps).iter().enumerate() {
+            let result = self.run(command, Needs::Everything).await;
             ended_well(result, vsctl::classify).map_err(|error| match n {
                 0 => error,
                 _ => error.after(format_args!("only the first {n} transactions of the change were made")),

@@ -212,12 +212,12 @@ impl RealSwitch {
     /// When it does not answer.
     pub async fn ports_told(&self, bridge: &str) -> Result<PortsTold, CommitError> {
         self.check_health()?;
-        Ok(PortsTold::parse(&self.ofctl(&ofctl::show(&self.tools, bridge), "").await?.stdout))
+        Ok(PortsTold::parse(&self.ofctl(&self.tools.show(bridge)).await?.stdout))
     }
 
     /// Sets one part of a port's configuration, as `ovs-ofctl mod-port` takes it.
     pub(crate) async fn set_port(&self, bridge: &str, port: u32, how: &str) -> Result<(), CommitError> {
-        let args = ofctl::mod_port(&self.tools, bridge, port, how);
-        self.ofctl(&args, "").await.map(drop)
+        let args = ofctl::mod_port(&self.tools, bridge, &port.to_string(), how);
+        self.ofctl(&self.tools.ofctl(args, None)).await.map(drop)
     }
 }

@@ -3,8 +3,10 @@
 //! What it does: marks, the plugin's flows, and what ends it. What it must not do: judge (`plugin` does), know the draft, or
 //! let a flow of the plugin's go in another moment than the one in which ours come.
 
+use std::collections::BTreeSet;
+
 use super::touched::Touched;
-use crate::{BridgeEdit, BridgeName, FlowChange, ObservedBridge, Step, ids};
+use crate::{BridgeEdit, BridgeName, BridgePlan, FlowChange, ObservedBridge, Plan, ids};
 
 /// The value of [`ids::TAKEOVER`].
 const BEGUN: &str = "begun";
@@ -15,18 +17,21 @@ pub fn takeover_begun(bridge: &ObservedBridge) -> bool {
 }
 
 /// What ends a take-over, once nothing of the plugin's is left on a bridge.
-pub fn finish_takeover(bridge: &BridgeName) -> Step {
-    Step::EditBridge { bridge: bridge.clone(), edits: vec![BridgeEdit::DropId(ids::TAKEOVER.to_owned())] }
+pub fn finish_takeover(bridge: &BridgeName) -> Plan {
+    let mut plan = BridgePlan::of(bridge.as_str());
+    plan.edit(bridge, vec![BridgeEdit::DropId(ids::TAKEOVER.to_owned())]);
+    Plan::from_iter([plan])
 }
 
 /// Adds to a bridge's plan what its take-over needs.
 ///
 /// Marks and `protected` come in the transaction, the plugin's flows go in the bundle behind it. Should we die in between,
 /// one more mark says so; it goes once those flows have gone.
-pub(super) fn complete(mut steps: Vec<Step>, touched: &Touched) -> Vec<Step> {
+pub(super) fn complete(mut plan: BridgePlan, touched: &Touched) -> BridgePlan {
     let (Some(plugins), Some(observed), Some(desired)) = (&touched.plugins, &touched.observed, &touched.desired) else {
-        return steps;
+        return plan;
     };
+    plan.bridge = desired.name.to_string();
     let begun = takeover_begun(observed);
     let mark = match plugins.is_empty() {
         true => begun.then(|| BridgeEdit::DropId(ids::TAKEOVER.to_owned())),
@@ -34,29 +39,9 @@ pub(super) fn complete(mut steps: Vec<Step>, touched: &Touched) -> Vec<Step> {
     };
     let root_port = touched.stp_root_port.as_ref().filter(|_| observed.stp_enable);
     let root_port = root_port.map(|port| BridgeEdit::SetId(ids::STP_ROOT_PORT.to_owned(), port.clone()));
-    let marks: Vec<BridgeEdit> = mark.into_iter().chain(root_port).collect();
-    if !marks.is_empty() {
-        let edits = steps.iter_mut().find_map(|step| match step {
-            Step::EditBridge { edits, .. } => Some(edits),
-            _ => None,
-        });
-        match edits {
-            Some(edits) => edits.extend(marks),
-            None => steps.insert(0, Step::EditBridge { bridge: desired.name.clone(), edits: marks }),
-        }
-    }
+    plan.edit(&desired.name, mark.into_iter().chain(root_port).collect());
     if !plugins.is_empty() {
-        let change = steps.iter_mut().find_map(|step| match step {
-            Step::ChangeFlows { change, .. } => Some(change),
-            _ => None,
-        });
-        match change {
-            Some(change) => change.plugins = plugins.clone(),
-            None => steps.push(Step::ChangeFlows {
-                bridge: desired.name.clone(),
-                change: FlowChange::of_plugin(plugins.clone()),
-            }),
-        }
+        plan.flows_after.get_or_insert_with(|| FlowChange::of_plugin(BTreeSet::new())).plugins = plugins.clone();
     }
-    steps
+    plan
 }

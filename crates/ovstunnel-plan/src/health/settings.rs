@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::{Facts, Reason, Severity, by_itself, degraded, failed, some};
-use crate::{Cookie, FailMode, FlowChange, FlowsSeen, ObservedMirror, Step, bridge_flows, plan_bridge, unplaced_vifs};
+use crate::{
+    Cookie, FailMode, FlowChange, FlowsSeen, ObservedMirror, PlanItem, bridge_flows, plan_bridge, unplaced_vifs,
+};
 
 /// Flows beyond ours that a bridge may well need: xapi's, for some VIFs.
 const ROOM: u64 = 16;
@@ -152,16 +154,16 @@ fn drift(facts: &Facts<'_>) -> Option<Reason> {
             "the daemon reads them as soon as it can; where this stays, `ovstunnelctl reconcile` says why it cannot";
         return Some(degraded("flows_unknown", name, evidence, remedy.to_owned()));
     }
-    let steps = plan_bridge(Some(facts.desired), Some(facts.observed), facts.flows, facts.settings);
-    if steps.is_empty() {
+    let plan = plan_bridge(Some(facts.desired), Some(facts.observed), facts.flows, facts.settings);
+    if plan.is_empty() {
         return None;
     }
-    let dead = |step: &Step| match step {
-        Step::ChangeFlows { change, .. } => facts.desired.needs_flows() || loses_forwarding(facts.flows, change),
-        _ => true,
+    let dead = |item: PlanItem<'_>| match item {
+        PlanItem::Flows(_, change) => facts.desired.needs_flows() || loses_forwarding(facts.flows, change),
+        PlanItem::Database(_) => true,
     };
-    let severity = if steps.iter().any(dead) { Severity::Failed } else { Severity::Degraded };
-    let words: Vec<String> = steps.iter().map(ToString::to_string).collect();
+    let severity = if plan.items().any(dead) { Severity::Failed } else { Severity::Degraded };
+    let words: Vec<String> = plan.items().map(|item| item.to_string()).collect();
     let evidence = format!("what is ours on bridge {name} differs from its record; due is: {}", some(&words, 5));
     Some(Reason { severity, ..degraded("drift", name, evidence, by_itself()) })
 }

@@ -91,9 +91,9 @@ impl World {
     }
 
     /// What a draft takes, as the daemon plans it.
-    pub fn plan(&self, draft: &Draft, settings: &Settings) -> Vec<Step> {
+    pub fn plan(&self, draft: &Draft, settings: &Settings) -> Plan {
         let settings = EffectiveSettings::of(settings, Capabilities::ALL);
-        draft.steps(&settings, |bridge| self.flows.get(&bridge.name).cloned().unwrap_or_default())
+        draft.plan(&settings, |bridge| self.flows.get(&bridge.name).cloned().unwrap_or_default())
     }
 
     /// Applies changes as one draft and carries its plan out; says what became of each.
@@ -105,30 +105,28 @@ impl World {
     }
 
     /// What a look at every bridge would mend.
-    pub fn repairs(&self) -> Vec<Step> {
+    pub fn repairs(&self) -> Plan {
         let mut draft = Draft::default();
         self.bridges.keys().filter_map(|name| name.parse().ok()).for_each(|name| draft.touch(self, &name));
         self.plan(&draft, &Settings::default())
     }
 
-    /// Carries steps out: flows that go first, the database stage by stage, the other flows.
-    pub fn carry_out(&mut self, steps: Vec<Step>) {
-        let Phases { before, database, after } = phases(&steps);
-        assert_eq!(before.len() + database.len() + after.len(), steps.len(), "a phase lost a step");
-        before.into_iter().for_each(|(bridge, change)| self.change_flows(bridge, change));
-        let planned = database.len();
-        let stages = stages(database.into_iter().cloned().collect());
-        assert_eq!(stages.iter().map(Vec::len).sum::<usize>(), planned, "a stage lost a step");
-        for stage in &stages {
+    /// Carries a plan out, phase by phase.
+    pub fn carry_out(&mut self, plan: Plan) {
+        plan.flows_before().into_iter().for_each(|(bridge, change)| self.change_flows(bridge, change));
+        self.carry_out_database(&plan);
+        plan.flows_after().into_iter().for_each(|(bridge, change)| self.change_flows(bridge, change));
+    }
+
+    /// The database stage by stage, and no flow.
+    pub fn carry_out_database(&mut self, plan: &Plan) {
+        let stages = plan.transactions();
+        assert_eq!(stages.iter().map(Vec::len).sum::<usize>(), plan.database().count(), "a stage lost a step");
+        for stage in stages.iter().chain([&plan.says_flooding()]) {
             self.expect_nothing_is_taken_that_is_there(stage);
             stage.iter().for_each(|step| self.step(step));
             assert!(visible(stage, self), "carried out, but not seen: {stage:?}");
-            // As the daemon does at once: ports are flooded to again, and the record says so.
-            for bridge in stage.iter().filter_map(Step::stops_flooding) {
-                self.edit_bridge(bridge.as_str(), &BridgeEdit::DropId(ids::FLOODING.into()));
-            }
         }
-        after.into_iter().for_each(|(bridge, change)| self.change_flows(bridge, change));
     }
 
     fn change_flows(&mut self, bridge: &str, change: &FlowChange) {
@@ -193,7 +191,6 @@ impl World {
                 assert!(gone.uuid == *uuid && gone.is_tunnel_of_ours(), "{port} is not ours");
             }
             Step::TryAgain { .. } => {}
-            Step::ChangeFlows { .. } => unreachable!("flows are no part of a stage"),
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ovstunnel_ovs::{Command, CommitError};
 use ovstunnel_plan::{
     BridgeEdit, BridgeName, Change, Changed, DesiredTunnel, EffectiveSettings, FlowsSeen, ObservedBridge, ObservedPort,
-    Outcome, PortName, Rejected, Step, UpdateVpc, VpcUpdate, ids,
+    Outcome, Plan, PlanItem, PortName, Rejected, Step, UpdateVpc, VpcUpdate, ids,
 };
 
 use crate::lock::Busy;
@@ -107,36 +107,36 @@ impl From<CommitError> for WriteError {
     }
 }
 
-/// The steps of a batch, by what they are about: each answer looks at its own and not at all of them.
+/// The plan of a batch, by what its items are about: each answer looks at its own and not at all of them.
 #[derive(Debug, Default)]
 pub(super) struct Parts<'a>(HashMap<&'a str, OnBridge<'a>>);
 
 #[derive(Debug, Default)]
 struct OnBridge<'a> {
-    all: Vec<&'a Step>,
-    ports: HashMap<String, Vec<&'a Step>>,
+    all: Vec<PlanItem<'a>>,
+    ports: HashMap<String, Vec<PlanItem<'a>>>,
     changes: Vec<&'a Changed>,
     changes_of: HashMap<&'a str, Vec<&'a Changed>>,
 }
 
 impl<'a> Parts<'a> {
-    pub fn of(steps: &'a [Step], changes: &'a [Changed]) -> Self {
+    pub fn of(plan: &'a Plan, changes: &'a [Changed]) -> Self {
         let mut parts = Parts::default();
         for changed in changes {
             let bridge = parts.0.entry(&changed.bridge).or_default();
             bridge.changes.push(changed);
             bridge.changes_of.entry(&changed.subject).or_default().push(changed);
         }
-        for step in steps {
-            let bridge = parts.0.entry(step.bridge()).or_default();
-            bridge.all.push(step);
-            let port = match step {
-                Step::AddTunnel { tunnel, .. } => tunnel.port().to_string(),
-                Step::EditTunnel { port, .. } => port.to_string(),
-                Step::RemoveTunnel { port, .. } => port.clone(),
+        for item in plan.items() {
+            let bridge = parts.0.entry(item.bridge()).or_default();
+            bridge.all.push(item);
+            let port = match item {
+                PlanItem::Database(Step::AddTunnel { tunnel, .. }) => tunnel.port().to_string(),
+                PlanItem::Database(Step::EditTunnel { port, .. }) => port.to_string(),
+                PlanItem::Database(Step::RemoveTunnel { port, .. }) => port.clone(),
                 _ => continue,
             };
-            bridge.ports.entry(port).or_default().push(step);
+            bridge.ports.entry(port).or_default().push(item);
         }
         parts
     }
@@ -151,8 +151,8 @@ impl<'a> Parts<'a> {
         changes.into_iter().flatten().map(|&changed| changed.clone()).collect()
     }
 
-    /// The steps that a change asked for: all on its bridge, or those of its tunnel.
-    pub fn about(&self, change: &Change, port: Option<&PortName>) -> &[&'a Step] {
+    /// What of the plan a change asked for: all on its bridge, or what is about its tunnel.
+    pub fn about(&self, change: &Change, port: Option<&PortName>) -> &[PlanItem<'a>] {
         let bridge = self.0.get(change.bridge().as_str());
         let steps = match port {
             None => bridge.map(|bridge| &bridge.all),
@@ -162,41 +162,49 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// What a change does, told from the steps that are about it.
-pub(super) fn outcome(change: &Change, steps: &[&Step]) -> Outcome {
+/// What a change does, told from what of the plan is about it.
+pub(super) fn outcome(change: &Change, items: &[PlanItem<'_>]) -> Outcome {
     match change {
-        Change::Claimed(change, _) => outcome(change, steps),
-        Change::SetupBridge(_) | Change::SetupVpc(_) => match steps.first() {
-            Some(Step::CreateBridge(_)) => Outcome::Created,
-            Some(_) => Outcome::Updated,
-            None => Outcome::Unchanged,
-        },
+        Change::Claimed(change, _) => outcome(change, items),
+        Change::SetupBridge(_) | Change::SetupVpc(_) => {
+            let creates = |item: &PlanItem<'_>| matches!(item, PlanItem::Database(Step::CreateBridge(_)));
+            match (items.iter().any(creates), items.is_empty()) {
+                (true, _) => Outcome::Created,
+                (false, false) => Outcome::Updated,
+                (false, true) => Outcome::Unchanged,
+            }
+        }
         // What else was put in order on its bridge is not what was asked for.
-        Change::UpdateVpc(update) => match steps.iter().any(|step| records(step, update)) {
+        Change::UpdateVpc(update) => match items.iter().any(|item| records(item, update)) {
             true => Outcome::Updated,
             false => Outcome::Unchanged,
         },
         Change::DestroyBridge(..) | Change::ReleaseBridge(_) => {
-            steps.first().map_or(Outcome::Unchanged, |_| Outcome::Removed)
+            if items.is_empty() {
+                Outcome::Unchanged
+            } else {
+                Outcome::Removed
+            }
         }
         Change::CreateTunnel(_) | Change::DestroyTunnel { .. } => {
-            steps.iter().fold(Outcome::Unchanged, |so_far, step| match (step, so_far) {
-                (Step::AddTunnel { .. }, Outcome::Removed) | (Step::EditTunnel { .. }, _) => Outcome::Updated,
-                (Step::AddTunnel { .. }, _) => Outcome::Created,
-                (Step::RemoveTunnel { .. }, _) => Outcome::Removed,
+            items.iter().fold(Outcome::Unchanged, |so_far, item| match (item, so_far) {
+                (PlanItem::Database(Step::AddTunnel { .. }), Outcome::Removed)
+                | (PlanItem::Database(Step::EditTunnel { .. }), _) => Outcome::Updated,
+                (PlanItem::Database(Step::AddTunnel { .. }), _) => Outcome::Created,
+                (PlanItem::Database(Step::RemoveTunnel { .. }), _) => Outcome::Removed,
                 _ => so_far,
             })
         }
     }
 }
 
-/// Whether a step records that an update was applied.
-fn records(step: &Step, update: &UpdateVpc) -> bool {
+/// Whether it records that an update was applied.
+fn records(item: &PlanItem<'_>, update: &UpdateVpc) -> bool {
     let number = match update.update {
         VpcUpdate::Topology(_) => ids::TOPOLOGY_SEQUENCE,
         VpcUpdate::Policies(_) => ids::POLICY_SEQUENCE,
     };
     let value = update.sequence.to_string();
     let is_it = |edit: &BridgeEdit| matches!(edit, BridgeEdit::SetConfig(key, text) if key == number && *text == value);
-    matches!(step, Step::EditBridge { edits, .. } if edits.iter().any(is_it))
+    matches!(item, PlanItem::Database(Step::EditBridge { edits, .. }) if edits.iter().any(is_it))
 }

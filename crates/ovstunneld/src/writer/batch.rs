@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use ovstunnel_plan::{BridgeName, Change, Changed, DesiredBridge, Draft, Footprint, PortName, Rejected, Step};
+use ovstunnel_plan::{BridgeName, Change, Changed, DesiredBridge, Draft, Footprint, Plan, PortName, Rejected};
 
 use super::{Job, Message, Task};
 
@@ -20,7 +20,7 @@ pub(super) struct Drafted {
     /// For each change the port of the tunnel it is about, or why it cannot be carried out.
     pub results: Vec<Result<Option<PortName>, Rejected>>,
     /// What all of them together take.
-    pub steps: Vec<Step>,
+    pub plan: Plan,
     /// What those change of what is there now.
     pub changes: Vec<Changed>,
     /// What each bridge that they touch is to be.
@@ -69,14 +69,14 @@ impl Task {
         self.switch.observer().read(|db| {
             let (view, mut draft) = (db.view(), Draft::with_memory(&self.memory));
             let results = changes.into_iter().map(|change| draft.apply(&view, &self.settings, change)).collect();
-            let steps = self.plan_draft(&draft);
-            let changes = steps.iter().flat_map(|step| Changed::by(step, &view)).collect();
-            Drafted { results, steps, changes, desired: draft.into_desired() }
+            let plan = self.plan_draft(&draft);
+            let changes = plan.items().flat_map(|item| Changed::by(item, &view)).collect();
+            Drafted { results, plan, changes, desired: draft.into_desired() }
         })
     }
 
-    /// The steps that a draft takes.
-    pub(super) fn plan_draft(&self, draft: &Draft<'_>) -> Vec<Step> {
-        draft.steps(&self.switch.effective(&self.settings), |bridge| self.flows.get(bridge.uuid))
+    /// What a draft takes.
+    pub(super) fn plan_draft(&self, draft: &Draft<'_>) -> Plan {
+        draft.plan(&self.switch.effective(&self.settings), |bridge| self.flows.get(bridge.uuid))
     }
 }

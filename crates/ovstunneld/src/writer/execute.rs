@@ -3,14 +3,15 @@
 //! What it does: one transaction, flows, read-back, answers; where the switch refuses a batch, each change by itself.
 //! What it must not do: believe an exit status. What is answered is what can be seen in the switch afterwards.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use ovstunnel_ovs::CommitError;
 use ovstunnel_plan::{
-    BridgeEdit, BridgeName, Change, Changed, EffectiveSettings, FlowsSeen, Phases, PortEdit, PortName, Rejected, Step,
-    TunnelHealth, View, ids, phases, visible,
+    BridgeName, Change, Changed, EffectiveSettings, FlowsSeen, Phase, Plan, PlanItem, PortEdit, PortName, Rejected,
+    Step, TunnelHealth, View, visible,
 };
 use tracing::Instrument;
 
@@ -26,7 +27,7 @@ const ATTEMPTS: usize = 3;
 /// Ids of requests that a batch's lines in the log name; each request's own line names its batch.
 const IDS_SHOWN: usize = 8;
 
-/// What came of steps.
+/// What came of a plan.
 #[derive(Debug, Default)]
 pub(super) struct Effect {
     /// The database was not changed as planned.
@@ -46,13 +47,13 @@ pub(super) struct Effect {
 }
 
 impl Effect {
-    /// Why a step was not carried out, if it was not.
-    pub fn failure_of(&self, step: &Step) -> Option<&CommitError> {
-        let of_flows = self.flows_failed.get(step.bridge()).filter(|_| step.is_flows());
-        of_flows.or_else(|| self.held_back.get(step.bridge())).or(self.failed.as_ref())
+    /// Why a part of a plan was not carried out, if it was not.
+    pub fn failure_of(&self, item: PlanItem<'_>) -> Option<&CommitError> {
+        let of_flows = self.flows_failed.get(item.bridge()).filter(|_| item.is_flows());
+        of_flows.or_else(|| self.held_back.get(item.bridge())).or(self.failed.as_ref())
     }
 
-    /// Adds what came of the steps that were planned anew.
+    /// Adds what came of what was planned anew.
     pub fn and_then(&mut self, rest: Effect) {
         self.failed = self.failed.take().or(rest.failed);
         self.refused.extend(rest.refused);
@@ -91,13 +92,13 @@ impl Task {
         let many = batch.len() > 1;
         let drafted = self.draft(batch.iter().map(|job| &job.change));
         let began = Instant::now();
-        let effect = self.write_and_remember(&drafted.steps, drafted.desired, Refused::Go).await;
+        let effect = self.write_and_remember(&drafted.plan, drafted.desired, Refused::Go).await;
         batch.iter().for_each(|job| job.ticket.worked(began));
         // Refused as a whole: it is not known whose fault it was, so each gets its own transaction.
         let refused = matches!(&effect.failed, Some(CommitError::Refused(_)));
         let jobs = batch.into_iter().zip(drafted.results);
         let (alone, done): (Vec<_>, Vec<_>) = jobs.partition(|(_, result)| refused && result.is_ok());
-        let planned = (drafted.steps.as_slice(), drafted.changes.as_slice());
+        let planned = (&drafted.plan, drafted.changes.as_slice());
         let answers = self.answers(done.iter().map(|(job, result)| (job, result.clone())), planned, &effect);
         for ((job, _), answer) in done.into_iter().zip(answers) {
             reply(job, answer, number);
@@ -119,8 +120,8 @@ impl Task {
         known.then_some(())?;
         let drafted = self.draft([&job.change]);
         let result = drafted.results.into_iter().next()?;
-        (result.is_ok() && drafted.steps.is_empty()).then_some(())?;
-        let mut answer = self.answers([(job, result)], (&[], &[]), &Effect::default()).pop()?;
+        (result.is_ok() && drafted.plan.is_empty()).then_some(())?;
+        let mut answer = self.answers([(job, result)], (&Plan::default(), &[]), &Effect::default()).pop()?;
         if let Ok(Done { seen: Seen::Bridge(seen), .. }) = &mut answer {
             // It cannot be asked.
             seen.1 = FlowsSeen::Unknown;
@@ -130,73 +131,89 @@ impl Task {
 
     /// Tries one change by itself, planned anew, as long as the plan differs from what was refused.
     async fn retry(&mut self, job: &Job, mut refused: Option<CommitError>) -> Result<Done, WriteError> {
-        let mut before: Option<Vec<Step>> = None;
+        let mut before: Option<Plan> = None;
         for _ in 0..ATTEMPTS {
             let drafted = self.draft([&job.change]);
-            if before.as_ref() == Some(&drafted.steps) {
+            if before.as_ref() == Some(&drafted.plan) {
                 break;
             }
-            let effect = self.write_and_remember(&drafted.steps, drafted.desired, Refused::Go).await;
+            let effect = self.write_and_remember(&drafted.plan, drafted.desired, Refused::Go).await;
             let Some(error @ CommitError::Refused(_)) = effect.failed.clone() else {
                 let result = drafted.results.into_iter().next().unwrap_or(Ok(None));
-                let answer = self.answers([(job, result)], (&drafted.steps, &drafted.changes), &effect).pop();
+                let answer = self.answers([(job, result)], (&drafted.plan, &drafted.changes), &effect).pop();
                 return answer.unwrap_or(Err(WriteError::Ended));
             };
-            before = Some(drafted.steps);
+            before = Some(drafted.plan);
             refused = Some(error);
         }
         Err(refused.map_or(WriteError::Ended, WriteError::from))
     }
 
-    /// Carries steps out, as far as they can be, and says what came of them. Tunnels that Open vSwitch refuses stay.
-    pub(super) async fn write(&mut self, steps: &[Step]) -> Effect {
+    /// Carries a plan out, phase by phase and as far as it can be, and says what came of it. Tunnels that Open vSwitch refuses stay.
+    pub(super) async fn write(&mut self, plan: &Plan) -> Effect {
         let mut effect = Effect::default();
-        if steps.is_empty() {
+        if plan.is_empty() {
             return effect;
         }
-        steps.iter().for_each(|step| tracing::debug!(%step, "step"));
-        let Phases { before, mut database, after } = phases(steps);
-        let flows_went_first = !before.is_empty();
-        if let Err(error) = self.can_begin(flows_went_first).await {
+        plan.items().for_each(|item| tracing::debug!(step = %item, "step"));
+        if let Err(error) = self.can_begin(!plan.flows_before().is_empty()).await {
             effect.failed = Some(error);
             return effect;
         }
-        effect.held_back = self.change_flows(before).await;
-        database.retain(|step| !effect.held_back.contains_key(step.bridge()));
-        if let Err(error) = self.flood_again(&bridges_of(steps, Step::says_flooding)).await {
-            effect.failed = Some(error);
-            return effect;
+        let mut plan = Cow::Borrowed(plan);
+        for phase in Phase::ORDER {
+            match phase {
+                Phase::FlowsBefore => {
+                    effect.held_back = self.change_flows(plan.flows_before()).await;
+                    if !effect.held_back.is_empty() {
+                        plan = Cow::Owned(plan.without(|bridge| effect.held_back.contains_key(bridge)));
+                    }
+                }
+                Phase::FloodsBefore => effect.failed = self.flood_again(&plan.floods_before()).await.err(),
+                Phase::Database => self.write_database(&plan, &mut effect).await,
+                Phase::FloodsAfter => self.end_spanning_tree(&plan).await,
+                Phase::FlowsAfter => self.write_flows_after(&plan, &mut effect).await,
+            }
+            if effect.failed.is_some() {
+                break;
+            }
         }
-        let database: Vec<Step> = database.into_iter().cloned().collect();
-        let committed = self.commit(&database).await;
+        effect
+    }
+
+    /// The transactions, and what Open vSwitch says of what they made.
+    async fn write_database(&mut self, plan: &Plan, effect: &mut Effect) {
+        let committed = self.commit_all(plan.transactions()).await;
         effect.plan_anew = committed == Ok(Known::Afterwards);
         effect.failed = committed.err();
         // Flows that went before what is not in the database: the look brings back those that the record says. So it does
         // where only a part is in the database.
+        let flows_went_first = !plan.flows_before().is_empty();
         let by_halves = flows_went_first || matches!(effect.failed, Some(CommitError::Partly(_)));
         if !effect.held_back.is_empty() || (effect.failed.is_some() && by_halves) {
             self.retry.failed();
         }
         if effect.failed.is_some() {
-            return effect;
+            return;
         }
         let gone = |step: &Step| if let Step::DeleteBridge { uuid, .. } = step { Some(*uuid) } else { None };
-        steps.iter().filter_map(gone).for_each(|bridge| self.flows.forget(bridge));
-        self.end_spanning_tree(steps).await;
-        self.take_away_refused_bridges(steps, &mut effect).await;
-        effect.refused = self.refused(steps);
+        plan.database().filter_map(gone).for_each(|bridge| self.flows.forget(bridge));
+    }
+
+    /// What Open vSwitch has refused, and, where it is known what became of all, the flows.
+    async fn write_flows_after(&mut self, plan: &Plan, effect: &mut Effect) {
+        self.take_away_refused_bridges(plan, effect).await;
+        effect.refused = self.refused(plan);
         for refusal in &effect.refused {
             tracing::warn!(bridge = %refusal.bridge, port = %refusal.tunnel.port(), error = refusal.words, "Open vSwitch refused a tunnel");
         }
         if effect.plan_anew || self.expect_settled().is_err() {
-            return effect;
+            return;
         }
-        let after = after.into_iter().filter(|(bridge, _)| !effect.held_back.contains_key(*bridge)).collect();
-        effect.flows_failed = self.change_flows(after).await;
+        effect.flows_failed = self.change_flows(plan.flows_after()).await;
         if !effect.flows_failed.is_empty() {
             self.retry.failed();
         }
-        effect
     }
 
     /// That what became of all earlier changes is known, and, where flows go before the transaction, that the database will
@@ -209,18 +226,13 @@ impl Task {
     }
 
     /// Where STP was switched off, has all ports flooded to again, and says so in the record.
-    async fn end_spanning_tree(&mut self, steps: &[Step]) {
-        let bridges = bridges_of(steps, Step::stops_flooding);
+    async fn end_spanning_tree(&mut self, plan: &Plan) {
+        let bridges = plan.floods_after();
         if bridges.is_empty() {
             return;
         }
-        let says = |bridge: &BridgeName| Step::EditBridge {
-            bridge: bridge.clone(),
-            edits: vec![BridgeEdit::DropId(ids::FLOODING.to_owned())],
-        };
-        let said: Vec<Step> = bridges.iter().map(says).collect();
         let ended = match self.flood_again(&bridges).await {
-            Ok(()) => self.commit(&said).await.map(drop),
+            Ok(()) => self.commit(&plan.says_flooding()).await.map(drop),
             failed => failed,
         };
         if let Err(error) = ended {
@@ -229,10 +241,10 @@ impl Task {
         }
     }
 
-    async fn flood_again(&self, bridges: &[BridgeName]) -> Result<(), CommitError> {
+    async fn flood_again(&self, bridges: &[&str]) -> Result<(), CommitError> {
         for name in bridges {
             self.progress.step();
-            if let Some(bridge) = self.switch.observer().read(|db| db.view().bridge(name.as_str())) {
+            if let Some(bridge) = self.switch.observer().read(|db| db.view().bridge(name)) {
                 self.switch.flood_again(&bridge).await?;
             }
         }
@@ -298,12 +310,12 @@ impl Task {
         }
     }
 
-    /// The tunnels among the steps that Open vSwitch has refused.
-    fn refused(&self, steps: &[Step]) -> Vec<Refusal> {
+    /// The tunnels of a plan that Open vSwitch has refused.
+    fn refused(&self, plan: &Plan) -> Vec<Refusal> {
         self.switch.observer().read(|db| {
             let view = db.view();
             let mut bridges = BTreeMap::new();
-            let refused = steps.iter().filter_map(|step| {
+            let refused = plan.database().filter_map(|step| {
                 let (bridge, port) = match step {
                     Step::AddTunnel { bridge, tunnel } => (bridge, tunnel.port()),
                     Step::EditTunnel { edits, .. } if edits.contains(&PortEdit::SetAside) => return None,
@@ -324,10 +336,10 @@ impl Task {
     fn answers<'a>(
         &self,
         jobs: impl IntoIterator<Item = (&'a Job, Result<Option<PortName>, Rejected>)>,
-        (steps, changes): (&[Step], &[Changed]),
+        (plan, changes): (&Plan, &[Changed]),
         effect: &Effect,
     ) -> Vec<Result<Done, WriteError>> {
-        let parts = Parts::of(steps, changes);
+        let parts = Parts::of(plan, changes);
         let settings = Arc::new(self.switch.effective(&self.settings));
         self.switch.observer().read(|db| {
             let view = db.view();
@@ -350,7 +362,7 @@ impl Task {
         let whole_bridge = port.is_none();
         if let (Some(error), false) = (&effect.failed, mine.is_empty()) {
             // Where a part of the whole was made, what can be seen of a tunnel counts; a bridge waits for its flows, too.
-            let mine: Vec<Step> = mine.iter().map(|step| (*step).clone()).collect();
+            let mine: Vec<Step> = mine.iter().filter_map(|item| item.step().cloned()).collect();
             if whole_bridge || !matches!(error, CommitError::Partly(_)) || !visible(&mine, view) {
                 return Err(error.clone().into());
             }
@@ -395,10 +407,6 @@ impl Task {
         };
         seen.unwrap_or(Seen::Nothing)
     }
-}
-
-fn bridges_of(steps: &[Step], which: fn(&Step) -> Option<&BridgeName>) -> Vec<BridgeName> {
-    steps.iter().filter_map(which).cloned().collect()
 }
 
 /// Answers a caller, and says in the log, under its request's id, what was done.

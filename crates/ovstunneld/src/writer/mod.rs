@@ -188,7 +188,7 @@ impl Task {
         self.after_request = true;
         match self.inbox.pop_front() {
             None => {}
-            Some(Message::Plan { change, reply }) => drop(reply.send(self.plan(&change))),
+            Some(Message::Plan { change, reply }) => drop(reply.send(self.plan(&change).await)),
             Some(Message::Reconcile { span, ticket, reply }) if ticket.begin() => {
                 let began = Instant::now();
                 let report = self.reconcile_all("asked for").instrument(span).await;

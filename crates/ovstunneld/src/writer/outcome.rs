@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use ovstunnel_ovs::CommitError;
-use ovstunnel_plan::{Step, stages, visible};
+use ovstunnel_plan::{Plan, Step, visible};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -79,16 +79,20 @@ pub(super) enum Refused {
 }
 
 impl Task {
-    /// Carries out transactions: the only way to the database.
-    pub(super) async fn commit(&mut self, database: &[Step]) -> Result<Known, CommitError> {
+    /// Carries out one transaction: with [`Task::commit_all`] the only way to the database.
+    pub(super) async fn commit(&mut self, steps: &[Step]) -> Result<Known, CommitError> {
+        self.progress.step();
+        match self.switch.commit(steps).await {
+            Err(CommitError::Unknown(reason)) => self.find_out(steps, reason).await.map(|()| Known::Afterwards),
+            result => result.map(|()| Known::AtOnce),
+        }
+    }
+
+    /// Carries out transactions, one after the other.
+    pub(super) async fn commit_all(&mut self, transactions: Vec<Vec<Step>>) -> Result<Known, CommitError> {
         let mut known = Known::AtOnce;
-        for (n, stage) in stages(database.to_vec()).iter().enumerate() {
-            self.progress.step();
-            let result = match self.switch.commit(stage).await {
-                Err(CommitError::Unknown(reason)) => self.find_out(stage, reason).await.map(|()| Known::Afterwards),
-                result => result.map(|()| Known::AtOnce),
-            };
-            match result {
+        for (n, steps) in transactions.iter().enumerate() {
+            match self.commit(steps).await {
                 Ok(Known::AtOnce) => {}
                 Ok(Known::Afterwards) => known = Known::Afterwards,
                 Err(error) if n == 0 => return Err(error),
@@ -178,9 +182,9 @@ impl Task {
         self.unsettled.reason().map_or(Ok(()), |reason| Err(WriteError::Unsettled(reason)))
     }
 
-    /// Carries steps out and remembers what came of them. Where that was known only afterwards, the rest is planned anew.
-    pub(super) async fn write_and_remember(&mut self, steps: &[Step], desired: Desired, refused: Refused) -> Effect {
-        let mut effect = self.write(steps).await;
+    /// Carries a plan out and remembers what came of it. Where that was known only afterwards, the rest is planned anew.
+    pub(super) async fn write_and_remember(&mut self, plan: &Plan, desired: Desired, refused: Refused) -> Effect {
+        let mut effect = self.write(plan).await;
         if refused == Refused::Go {
             self.take_away_refused(&mut effect).await;
         }
@@ -189,10 +193,13 @@ impl Task {
             if !std::mem::take(&mut effect.plan_anew) {
                 return effect;
             }
-            let names =
-                steps.iter().filter_map(|step| step.bridge().parse().ok()).collect::<std::collections::BTreeSet<_>>();
+            let names = plan
+                .bridges()
+                .iter()
+                .filter_map(|plan| plan.bridge.parse().ok())
+                .collect::<std::collections::BTreeSet<_>>();
             let repairs = self.repairs(&names);
-            let rest = self.write(&repairs.steps).await;
+            let rest = self.write(&repairs.plan).await;
             self.remember(repairs.desired, &rest);
             effect.and_then(rest);
         }

@@ -3,7 +3,7 @@
 //! this change did not make.
 
 use ovstunnel_ovs::CommitError;
-use ovstunnel_plan::{BridgeName, ObservedPort, Step, TunnelHealth, View};
+use ovstunnel_plan::{BridgeName, ObservedPort, Plan, Step, TunnelHealth, View};
 
 use super::Task;
 use super::execute::Effect;
@@ -25,8 +25,8 @@ fn without_device(datapath_type: &str) -> String {
 
 impl Task {
     /// Takes away the new bridges that Open vSwitch refused, and notes its words.
-    pub(super) async fn take_away_refused_bridges(&mut self, steps: &[Step], effect: &mut Effect) {
-        let (refused, removals): (Vec<_>, Vec<_>) = self.refused_bridges(steps).into_iter().unzip();
+    pub(super) async fn take_away_refused_bridges(&mut self, plan: &Plan, effect: &mut Effect) {
+        let (refused, removals): (Vec<_>, Vec<_>) = self.refused_bridges(plan).into_iter().unzip();
         if removals.is_empty() {
             return;
         }
@@ -44,10 +44,10 @@ impl Task {
     }
 
     /// New bridges that Open vSwitch refused: its words, and the step that takes each away.
-    fn refused_bridges(&self, steps: &[Step]) -> Vec<((BridgeName, String), Step)> {
+    fn refused_bridges(&self, plan: &Plan) -> Vec<((BridgeName, String), Step)> {
         self.switch.observer().read(|db| {
             let view = db.view();
-            let refused = steps.iter().filter_map(|step| {
+            let refused = plan.database().filter_map(|step| {
                 let Step::CreateBridge(spec) = step else { return None };
                 let bridge = view.bridge(spec.name.as_str())?;
                 match bridge.own_port().and_then(ObservedPort::interface)?.health() {

@@ -10,7 +10,8 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use ovstunnel_ovs::Db;
 use ovstunnel_plan::{
-    BridgeName, Changed, DesiredBridge, Draft, FlowsSeen, Memory, ObservedBridge, Outcome, Step, TunnelHealth, View,
+    BridgeName, Changed, DesiredBridge, Draft, FlowsSeen, Memory, ObservedBridge, Outcome, Plan, Step, TunnelHealth,
+    View,
 };
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -77,13 +78,13 @@ impl Task {
         let mut report = Report { bridges: managed.len(), failed, ..Report::default() };
         // That the flows of a bridge that is not ours cannot be read is no failure of ours.
         let _ = self.read_flows_of_some(foreign.iter().map(|(name, uuid)| (name, uuid))).await;
-        let Repairs { steps, tunnels, in_error, desired } = self.repairs_and_left_overs(&managed, &foreign);
+        let Repairs { plan, tunnels, in_error, desired } = self.repairs_and_left_overs(&managed, &foreign);
         report.tunnels = tunnels;
-        let changes = self.changes_of(&steps);
-        let effect = self.write_and_remember(&steps, desired, Refused::Stay).await;
+        let changes = self.changes_of(&plan);
+        let effect = self.write_and_remember(&plan, desired, Refused::Stay).await;
         self.expect_health(in_error + effect.refused.len());
-        tell(&mut report, &steps, &effect);
-        let carried_out = steps.iter().zip(changes).filter(|(step, _)| effect.failure_of(step).is_none());
+        tell(&mut report, &plan, &effect);
+        let carried_out = plan.items().zip(changes).filter(|(item, _)| effect.failure_of(*item).is_none());
         report.changes = carried_out.flat_map(|(_, changes)| changes).collect();
         tell_take_overs(&mut report, self.finish_take_overs().await);
         self.metrics.look();
@@ -113,9 +114,9 @@ impl Task {
         if let Some(failure) = self.read_flows(&managed).await.into_iter().next() {
             return Err(WriteError::Unavailable(failure));
         }
-        let Repairs { steps, .. } = self.repairs(managed.iter().map(|(name, _)| name));
-        let outcome = if steps.is_empty() { Outcome::Unchanged } else { Outcome::Updated };
-        Ok(self.planned(outcome, steps))
+        let Repairs { plan, .. } = self.repairs(managed.iter().map(|(name, _)| name));
+        let outcome = if plan.is_empty() { Outcome::Unchanged } else { Outcome::Updated };
+        Ok(self.planned(outcome, &plan).await)
     }
 
     /// Repairs the bridges that changed since the last look, without reading their flows.
@@ -132,7 +133,7 @@ impl Task {
             return self.retry.failed();
         };
         let repairs = self.repairs(&touched);
-        self.follow(&repairs.steps, repairs.desired, repairs.in_error).await;
+        self.follow(&repairs.plan, repairs.desired, repairs.in_error).await;
     }
 
     /// Has the flows of all managed bridges follow the underlay. A switch that cannot be reached, or has just come up, is
@@ -147,7 +148,7 @@ impl Task {
         };
         let managed = self.managed();
         let repairs = self.repairs(managed.iter().map(|(name, _)| name));
-        self.follow(&repairs.steps, repairs.desired, repairs.in_error).await;
+        self.follow(&repairs.plan, repairs.desired, repairs.in_error).await;
     }
 
     /// The bridges that changed since the last look.
@@ -156,27 +157,27 @@ impl Task {
     }
 
     /// Carries out what a change by somebody else asks for, and says so.
-    pub(super) async fn follow(&mut self, steps: &[Step], desired: Desired, in_error: usize) -> Effect {
-        let effect = self.follow_steps(steps, desired).await;
+    pub(super) async fn follow(&mut self, plan: &Plan, desired: Desired, in_error: usize) -> Effect {
+        let effect = self.follow_plan(plan, desired).await;
         self.expect_health(in_error + effect.refused.len());
         effect
     }
 
-    async fn follow_steps(&mut self, steps: &[Step], desired: Desired) -> Effect {
-        if steps.is_empty() {
-            return self.write_and_remember(steps, desired, Refused::Stay).await;
+    async fn follow_plan(&mut self, plan: &Plan, desired: Desired) -> Effect {
+        if plan.is_empty() {
+            return self.write_and_remember(plan, desired, Refused::Stay).await;
         }
         let changed = async {
-            let words: Vec<String> = steps.iter().map(ToString::to_string).collect();
+            let words: Vec<String> = plan.items().map(|item| item.to_string()).collect();
             tracing::info!(changes = ?words, "the switch has changed; repairing the bridges concerned");
-            self.write_and_remember(steps, desired, Refused::Stay).await
+            self.write_and_remember(plan, desired, Refused::Stay).await
         };
         let effect = changed.instrument(tracing::error_span!("follow")).await;
         let mut report = Report::default();
-        tell(&mut report, steps, &effect);
+        tell(&mut report, plan, &effect);
         self.metrics.repairs(report.done.len(), report.failed.len());
         // That flows follow VIFs is no repair.
-        if !report.failed.is_empty() || steps.iter().any(|step| !matches!(step, Step::ChangeFlows { .. })) {
+        if !report.failed.is_empty() || plan.database().next().is_some() {
             self.looks.repaired("the switch has changed", &report);
         }
         if let Some(error) = &effect.failed {
@@ -267,7 +268,7 @@ impl Task {
         None
     }
 
-    /// The steps that bring bridges back to what they must be.
+    /// What brings bridges back to what they must be.
     pub(super) fn repairs<'a>(&self, bridges: impl IntoIterator<Item = &'a BridgeName>) -> Repairs {
         self.repairs_of(bridges.into_iter().map(|name| (name, LookFor::Drift)))
     }
@@ -342,8 +343,8 @@ enum LookFor {
 /// What a look at bridges asks for.
 #[derive(Default)]
 pub(super) struct Repairs {
-    /// The steps that bring them back to what they must be.
-    pub steps: Vec<Step>,
+    /// What brings them back to what they must be.
+    pub plan: Plan,
     /// Tunnels that were looked at.
     pub tunnels: usize,
     /// Tunnels that Open vSwitch has refused.
@@ -354,8 +355,8 @@ pub(super) struct Repairs {
 
 impl Repairs {
     /// Adds what one bridge asks for.
-    fn add(&mut self, steps: Vec<Step>, bridge: Draft<'_>, memory: &Memory) {
-        let mut as_remembered = steps.is_empty();
+    fn add(&mut self, plan: Plan, bridge: Draft<'_>, memory: &Memory) {
+        let mut as_remembered = plan.is_empty();
         for (_, desired, observed) in bridge.bridges() {
             let Some(desired) = desired else {
                 as_remembered = false;
@@ -367,7 +368,7 @@ impl Repairs {
             as_remembered &= desired.kind.vpc().is_none()
                 && observed.is_some_and(|observed| memory.get(&observed.name, observed.uuid) == Some(desired));
         }
-        self.steps.extend(steps);
+        self.plan.extend(plan);
         if !as_remembered {
             self.desired.extend(bridge.into_desired());
         }
@@ -393,10 +394,10 @@ fn tell_take_overs(report: &mut Report, bridges: Vec<TakenOver>) {
 }
 
 /// Sorts what was planned into done and failed.
-pub(super) fn tell(report: &mut Report, steps: &[Step], effect: &Effect) {
-    for step in steps {
-        let words = step.to_string();
-        match effect.failure_of(step) {
+pub(super) fn tell(report: &mut Report, plan: &Plan, effect: &Effect) {
+    for item in plan.items() {
+        let words = item.to_string();
+        match effect.failure_of(item) {
             Some(error) => report.failed.push(format!("{words}: {error}")),
             None => report.done.push(words.clone()),
         }

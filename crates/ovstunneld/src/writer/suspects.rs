@@ -139,14 +139,14 @@ impl Task {
         rows.retain(|(_, uuid)| self.flows.get(*uuid) != FlowsSeen::Unknown);
         let unread = self.read_flows_of_some(rows.iter().map(|(name, uuid)| (*name, uuid))).await;
         let repairs = self.repairs(&names);
-        if !repairs.steps.is_empty() {
-            let bridges = repairs.steps.len();
-            let words: Vec<String> = repairs.steps.iter().take(8).map(ToString::to_string).collect();
+        if !repairs.plan.is_empty() {
+            let bridges = repairs.plan.bridges().len();
+            let words: Vec<String> = repairs.plan.items().take(8).map(|item| item.to_string()).collect();
             tracing::warn!(bridges, first = ?words, ?unread, "flows were changed by somebody else; putting them back");
         }
-        let effect = self.write_and_remember(&repairs.steps, repairs.desired, Refused::Stay).await;
+        let effect = self.write_and_remember(&repairs.plan, repairs.desired, Refused::Stay).await;
         let mut report = Report::default();
-        repair::tell(&mut report, &repairs.steps, &effect);
+        repair::tell(&mut report, &repairs.plan, &effect);
         self.told_of_repair(&report);
         self.expect_health(repairs.in_error + effect.refused.len());
         if effect.failed.is_some() {

@@ -6,13 +6,14 @@
 
 use ovstunnel_ovs::{Command, Db};
 use ovstunnel_plan::{
-    BridgeName, Changed, DesiredBridge, Draft, Finding, Footbridge, HostFacts, Ipv6Policy, ObservedBridge, PluginTable,
-    Settings, SpanningTree, Step, View, carries_tunnels, finish_takeover, ids, survey, takeover_begun,
-    undeclared_uplinks, was_released,
+    BridgeName, BridgePlan, Changed, DesiredBridge, Draft, Finding, Footbridge, HostFacts, Ipv6Policy, ObservedBridge,
+    Plan, PluginTable, Settings, SpanningTree, Step, View, carries_tunnels, finish_takeover, ids, survey,
+    takeover_begun, undeclared_uplinks, was_released,
 };
 use tracing::Instrument;
 
 use super::batch::Desired;
+use super::planned::KNOWN_AFTERWARDS;
 use super::{Task, WriteError};
 
 /// Looks at one bridge: the change, that it took effect, and one for what somebody changed in between.
@@ -70,7 +71,7 @@ pub struct PlannedTakeover {
 /// One bridge, judged and planned.
 struct Judged {
     taken: TakenOver,
-    steps: Vec<Step>,
+    plan: Plan,
     desired: Desired,
     /// The bridge, if it is ours or is to be.
     bridge: Option<ObservedBridge>,
@@ -105,17 +106,29 @@ impl Task {
         }
         let mut planned = PlannedTakeover::default();
         for name in self.candidates(wanted) {
-            let Judged { mut taken, mut steps, .. } = self.judge(&name, host).await;
+            let Judged { mut taken, plan, bridge, no_temporary_flows, .. } = self.judge(&name, host).await;
+            let over = bridge.filter(|_| !no_temporary_flows && plan.database().any(Step::forgets_addresses));
+            let mut printed = match over {
+                Some(bridge) => self.switch.print_under_footbridge(&bridge, &plan).await,
+                None => self.switch.print(&plan).await,
+            };
+            if !plan.is_empty() {
+                printed
+                    .afterwards
+                    .push(format!("bridge {name}: which of its VMs are announced, by `ovs-ofctl bundle`"));
+            }
+            taken.done = plan.items().map(|item| item.to_string()).collect();
             // Between the two it is looked whether the flows have gone.
-            if let Some(name) = steps.iter().find_map(begins) {
-                steps.push(finish_takeover(&name));
+            if plan.bridges().iter().any(begins)
+                && let Ok(bridge) = name.parse()
+            {
+                let finish = finish_takeover(&bridge);
+                taken.done.extend(finish.items().map(|item| item.to_string()));
+                printed.extend(self.switch.print(&finish).await);
             }
-            let (first, last) = steps.split_at(steps.len() - usize::from(steps.iter().any(|s| begins(s).is_some())));
-            for part in [first, last].into_iter().filter(|part| !part.is_empty()) {
-                planned.commands.extend(self.switch.commands(part));
-            }
-            taken.done = steps.iter().map(ToString::to_string).collect();
-            taken.changes = self.changes_of(&steps).concat();
+            taken.changes = self.changes_of(&plan).concat();
+            taken.done.extend(printed.afterwards.into_iter().map(|words| format!("{KNOWN_AFTERWARDS}{words}")));
+            planned.commands.extend(printed.commands);
             planned.bridges.push(taken);
         }
         planned.bridges.extend(self.released(wanted));
@@ -154,9 +167,9 @@ impl Task {
     async fn take_over_in_rounds(&mut self, name: &str, host: &HostFacts) -> TakenOver {
         let mut first: Option<TakenOver> = None;
         for _ in 0..ROUNDS {
-            let Judged { taken, steps, desired, bridge, no_temporary_flows } = self.judge(name, host).await;
+            let Judged { taken, plan, desired, bridge, no_temporary_flows } = self.judge(name, host).await;
             let told = first.get_or_insert(taken.clone());
-            if steps.is_empty() {
+            if plan.is_empty() {
                 // What the first look found, and what has become of it.
                 if taken.state == TakeoverState::Failed {
                     told.state = taken.state;
@@ -170,7 +183,7 @@ impl Task {
             let over = bridge.as_ref().filter(|_| !no_temporary_flows);
             // The temporary flows must not be laid for nothing.
             let laid = match self.can_begin(over.is_some()).await {
-                Ok(()) => self.lay_footbridge(&steps, over).await,
+                Ok(()) => self.lay_footbridge(&plan, over).await,
                 Err(error) => {
                     told.state = TakeoverState::Failed;
                     told.left.push(format!("{error}; nothing was changed"));
@@ -178,8 +191,8 @@ impl Task {
                 }
             };
             // Where that was known only afterwards, the next round plans the rest anew.
-            let changes = self.changes_of(&steps);
-            let effect = self.write(&steps).await;
+            let changes = self.changes_of(&plan);
+            let effect = self.write(&plan).await;
             self.remember(desired, &effect);
             // What is not known changes no flow: these end by themselves then.
             if let Some(laid) = laid
@@ -197,7 +210,7 @@ impl Task {
             let refused =
                 effect.refused.iter().map(|r| format!("tunnel {}: Open vSwitch refused: {}", r.tunnel.port(), r.words));
             told.left.extend(refused);
-            told.done.extend(steps.iter().map(ToString::to_string));
+            told.done.extend(plan.items().map(|item| item.to_string()));
             told.changes.extend(changes.concat());
         }
         let mut told = first.unwrap_or_else(|| nothing_of(name, TakeoverState::Failed, vec![]));
@@ -208,8 +221,8 @@ impl Task {
 
     /// Lays temporary flows over a bridge that is about to forget what it has learnt. Without them the change is the same,
     /// and frames can be lost or doubled in the moment of it.
-    async fn lay_footbridge(&self, steps: &[Step], bridge: Option<&ObservedBridge>) -> Option<Footbridge> {
-        let bridge = bridge.filter(|_| steps.iter().any(Step::forgets_addresses))?;
+    async fn lay_footbridge(&self, plan: &Plan, bridge: Option<&ObservedBridge>) -> Option<Footbridge> {
+        let bridge = bridge.filter(|_| plan.database().any(Step::forgets_addresses))?;
         let laid = self.switch.lay_footbridge(bridge).await;
         if let Err(error) = &laid {
             tracing::warn!(%error, "no temporary flows: frames can be lost in the moment of the take-over");
@@ -266,7 +279,7 @@ impl Task {
     async fn judge(&self, name: &str, host: &HostFacts) -> Judged {
         let nothing = |state, left| Judged {
             taken: nothing_of(name, state, left),
-            steps: vec![],
+            plan: Plan::default(),
             desired: Desired::new(),
             bridge: None,
             no_temporary_flows: true,
@@ -321,21 +334,21 @@ impl Task {
         let root_port = spanning_tree.as_ref().and_then(|tree| tree.root_port.clone());
         taken.spanning_tree = spanning_tree;
         let (ours, no_temporary_flows) = (Some(bridge.clone()), table.others_decide);
-        let judged = |taken, steps, desired| Judged { taken, steps, desired, bridge: ours, no_temporary_flows };
+        let judged = |taken, plan, desired| Judged { taken, plan, desired, bridge: ours, no_temporary_flows };
         if let Some(port) = table.breaks_split_horizon(bridge, &self.settings) {
             let why = "a flow with priority 1100 sends to port";
             let past = "which is a tunnel: past `protected`, which acts on NORMAL only; delete that flow first";
             taken.state = TakeoverState::Left;
             taken.left.push(format!("{why} {port}, {past}"));
-            return judged(taken, vec![], Desired::new());
+            return judged(taken, Plan::default(), Desired::new());
         }
         let stays = |flow: &ovstunnel_plan::PluginFlow| {
             let matched = flow.to_string().replace("cookie=0x0/-1,table=0,", "");
             format!("flow {matched}: has the plugin's form, and not the ports that go with it")
         };
         taken.left.extend(table.doubtful.iter().map(stays));
-        let Ok(name) = bridge.name.parse::<BridgeName>() else { return judged(taken, vec![], Desired::new()) };
-        let (steps, desired) = self.switch.observer().read(|db| {
+        let Ok(name) = bridge.name.parse::<BridgeName>() else { return judged(taken, Plan::default(), Desired::new()) };
+        let (plan, desired) = self.switch.observer().read(|db| {
             let (view, mut draft) = (db.view(), Draft::with_memory(&self.memory));
             draft.take_over(&view, &name, plugins, table.flows.clone());
             if let Some(port) = root_port {
@@ -343,10 +356,10 @@ impl Task {
             }
             (self.plan_draft(&draft), draft.into_desired())
         });
-        if !steps.is_empty() {
+        if !plan.is_empty() {
             taken.state = TakeoverState::TakenOver;
         }
-        judged(taken, steps, desired)
+        judged(taken, plan, desired)
     }
 }
 
@@ -359,12 +372,9 @@ fn leads_out(view: &dyn View, bridge: &ObservedBridge, settings: &Settings, host
     (!reasons.is_empty()).then_some(reasons)
 }
 
-/// The bridge from which a step takes flows of the plugin's.
-fn begins(step: &Step) -> Option<BridgeName> {
-    match step {
-        Step::ChangeFlows { bridge, change } if !change.plugins.is_empty() => Some(bridge.clone()),
-        _ => None,
-    }
+/// Whether it takes flows of the plugin's from a bridge: then its take-over ends in a transaction of its own.
+fn begins(plan: &BridgePlan) -> bool {
+    plan.flows_after.as_ref().is_some_and(|change| !change.plugins.is_empty())
 }
 
 fn all_bridges(db: &Db) -> Vec<ObservedBridge> {

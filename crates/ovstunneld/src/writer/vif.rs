@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ovstunnel_plan::{BridgeName, DesiredBridge, ObservedBridge, Outcome, PortName, Step, View};
+use ovstunnel_plan::{BridgeName, DesiredBridge, ObservedBridge, Outcome, PlanItem, PortName, View};
 use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 use uuid::Uuid;
@@ -72,17 +72,17 @@ impl Task {
         let named: Bridges = of.iter().flatten().cloned().collect();
         let failures = self.read_flows_of_some(&named).await;
         let names: BTreeSet<&BridgeName> = named.keys().chain(&touched).collect();
-        let Repairs { steps, desired, in_error, .. } = self.repairs(names);
-        let effect = self.follow(&steps, desired, in_error).await;
-        let changed = |bridge: &str| steps.iter().any(|step| step.bridge() == bridge);
+        let Repairs { plan, desired, in_error, .. } = self.repairs(names);
+        let effect = self.follow(&plan, desired, in_error).await;
+        let changed = |bridge: &str| plan.is_about(bridge);
         let outcome = |bridge: &Option<(BridgeName, Uuid)>| {
             let Some((bridge, _)) = bridge else {
                 // It was on one of these, if it was on one of ours.
                 let followed = touched.iter().any(|bridge| changed(bridge.as_str()));
                 return Ok(if followed { Outcome::Updated } else { Outcome::Unchanged });
             };
-            let on_it = |step: &&Step| step.bridge() == bridge.as_str();
-            let error = steps.iter().filter(on_it).find_map(|step| effect.failure_of(step));
+            let on_it = |item: &PlanItem<'_>| item.bridge() == bridge.as_str();
+            let error = plan.items().filter(on_it).find_map(|item| effect.failure_of(item));
             match (changed(bridge.as_str()), error, failures.is_empty()) {
                 (true, Some(error), _) => Err(error.clone().into()),
                 (true, None, _) => Ok(Outcome::Updated),
@@ -102,9 +102,9 @@ impl Task {
         if let Some(failure) = self.read_flows_of_some(&named).await.into_iter().next() {
             return Err(WriteError::Unavailable(failure));
         }
-        let Repairs { steps, .. } = self.repairs(named.keys());
-        let outcome = if steps.is_empty() { Outcome::Unchanged } else { Outcome::Updated };
-        Ok(self.planned(outcome, steps))
+        let Repairs { plan, .. } = self.repairs(named.keys());
+        let outcome = if plan.is_empty() { Outcome::Unchanged } else { Outcome::Updated };
+        Ok(self.planned(outcome, &plan).await)
     }
 
     /// For each VIF the bridge of ours that it is on, if any.
