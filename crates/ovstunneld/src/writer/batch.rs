@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use ovstunnel_plan::{BridgeName, Change, Changed, DesiredBridge, Draft, Footprint, Plan, PortName, Rejected};
 
-use super::{Job, Message, Task};
+use super::{Job, Message, Task, Wanted};
 
 /// What each touched bridge is to be; nothing where it is to be gone.
 pub(super) type Desired = BTreeMap<BridgeName, Option<DesiredBridge>>;
@@ -27,35 +27,45 @@ pub(super) struct Drafted {
     pub desired: Desired,
 }
 
+/// Whether changes behind it may be carried out before it: an event of a VIF has no place in their order.
+fn may_be_passed(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::Change { wanted: Wanted::Effect(..), .. } | Message::Vif { wanted: Wanted::Effect(..), .. }
+    )
+}
+
 impl Task {
-    /// The changes that can be carried out together with `first`. The others stay in the inbox, in order.
+    /// The changes that can be carried out together with `first`. The others stay in the queue, in order.
     pub(super) fn batch_with(&mut self, first: Job) -> Vec<Job> {
-        if self.inbox.is_empty() {
+        if self.queue.is_empty() {
             return vec![first];
         }
-        let inbox = std::mem::take(&mut self.inbox);
+        let waiting = self.queue.take_all();
         self.switch.observer().read(|db| {
             let (view, mut draft) = (db.view(), Draft::with_memory(&self.memory));
             let mut taken: Vec<Footprint> = vec![draft.footprint(&view, &first.change)];
             let (mut batch, mut passed, mut barrier) = (vec![first], Vec::new(), false);
-            for message in inbox {
+            for message in waiting {
                 match message {
-                    Message::Change(job) if !barrier && batch.len() < BATCH_MAX => {
-                        let footprint = draft.footprint(&view, &job.change);
+                    Message::Change { change, id, span, wanted: Wanted::Effect(ticket, reply) }
+                        if !barrier && batch.len() < BATCH_MAX =>
+                    {
+                        let footprint = draft.footprint(&view, &change);
                         if taken.iter().chain(&passed).all(|other| footprint.independent_of(other)) {
-                            if job.ticket.begin() {
+                            if ticket.begin() {
                                 taken.push(footprint);
-                                batch.push(job);
+                                batch.push(Job { change, id, span, ticket, reply });
                             }
                         } else {
                             passed.push(footprint);
-                            self.inbox.push_back(Message::Change(job));
+                            let wanted = Wanted::Effect(ticket, reply);
+                            self.queue.put_back(Message::Change { change, id, span, wanted });
                         }
                     }
                     other => {
-                        // News of a VIF have no place in the order of changes.
-                        barrier |= !matches!(other, Message::Change(_) | Message::Vif(_));
-                        self.inbox.push_back(other);
+                        barrier |= !may_be_passed(&other);
+                        self.queue.put_back(other);
                     }
                 }
             }

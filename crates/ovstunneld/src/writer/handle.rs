@@ -1,6 +1,5 @@
 //! How callers reach the writer: a handle that sends and waits. Must not decide anything.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +9,8 @@ use tokio::sync::{mpsc, watch};
 use tracing::Span;
 
 use super::{
-    BEYOND, Done, FlowTable, Job, Looks, Message, Planned, PlannedTakeover, Progress, QUEUE, Repairing, Report,
-    Suspects, TakenOver, Task, Tuned, Tuning, Unsettled, Vif, WriteError, announcer, retry, unplaced, vif,
+    BEYOND, Done, FlowTable, Looks, Message, Planned, PlannedTakeover, Progress, QUEUE, Queue, Repairing, Report,
+    Suspects, TakenOver, Task, Tuned, Tuning, Unsettled, Vif, Wanted, WriteError, announcer, retry, unplaced,
 };
 use crate::lock::WriterLock;
 use crate::metrics::Metrics;
@@ -52,8 +51,7 @@ impl Writer {
             switch,
             settings: Arc::clone(&tuning.settings),
             flows: flows.clone(),
-            messages,
-            inbox: VecDeque::new(),
+            queue: Queue::new(messages),
             reconciled,
             looks: looks.clone(),
             retry: retry::Retry::default(),
@@ -86,7 +84,7 @@ impl Writer {
     /// Why it was not, or what is known of its outcome.
     pub async fn change(&self, change: Change, id: String) -> Result<Done, WriteError> {
         let span = Span::current();
-        self.ask(|ticket, reply| Message::Change(Job { change, id, span, ticket, reply })).await
+        self.ask(|ticket, reply| Message::Change { change, id, span, wanted: Wanted::Effect(ticket, reply) }).await
     }
 
     /// Says what a change would do, and does nothing.
@@ -94,7 +92,8 @@ impl Writer {
     /// # Errors
     /// Why it would be rejected.
     pub async fn plan(&self, change: Change) -> Result<Planned, WriteError> {
-        self.ask(|_, reply| Message::Plan { change, reply }).await
+        let (id, span) = (String::new(), Span::current());
+        self.ask(|_, reply| Message::Change { change, id, span, wanted: Wanted::Plan(reply) }).await
     }
 
     /// Looks at every managed bridge and repairs it.
@@ -103,7 +102,7 @@ impl Writer {
     /// When the writer has ended.
     pub async fn reconcile(&self) -> Result<Report, WriteError> {
         let span = Span::current();
-        self.ask(|ticket, reply| Message::Reconcile { span, ticket, reply }).await
+        self.ask(|ticket, reply| Message::Reconcile { span, wanted: Wanted::Effect(ticket, reply) }).await
     }
 
     /// Says what a repair would do, and does nothing.
@@ -111,7 +110,8 @@ impl Writer {
     /// # Errors
     /// When the switch cannot be reached or read.
     pub async fn plan_reconcile(&self) -> Result<Planned, WriteError> {
-        self.ask(|_, reply| Message::PlanReconcile { reply }).await
+        let span = Span::current();
+        self.ask(|_, reply| Message::Reconcile { span, wanted: Wanted::Plan(reply) }).await
     }
 
     /// Takes bridges over from the Python plugin: these, or all that are found.
@@ -120,7 +120,7 @@ impl Writer {
     /// When the switch cannot be reached; what went wrong with single bridges is told of each.
     pub async fn take_over(&self, bridges: Vec<BridgeName>, host: HostFacts) -> Result<Vec<TakenOver>, WriteError> {
         let span = Span::current();
-        self.ask(|ticket, reply| Message::TakeOver { bridges, host, span, ticket, reply }).await
+        self.ask(|ticket, reply| Message::TakeOver { bridges, host, span, wanted: Wanted::Effect(ticket, reply) }).await
     }
 
     /// Says what a take-over would do, and does nothing.
@@ -132,7 +132,8 @@ impl Writer {
         bridges: Vec<BridgeName>,
         host: HostFacts,
     ) -> Result<PlannedTakeover, WriteError> {
-        self.ask(|_, reply| Message::PlanTakeOver { bridges, host, reply }).await
+        let span = Span::current();
+        self.ask(|_, reply| Message::TakeOver { bridges, host, span, wanted: Wanted::Plan(reply) }).await
     }
 
     /// Looks at the bridge of a VIF of which there are news.
@@ -141,7 +142,7 @@ impl Writer {
     /// When the switch cannot be reached, or its flows could not be put in order.
     pub async fn vif(&self, vif: Vif) -> Result<Outcome, WriteError> {
         let span = Span::current();
-        self.ask(|ticket, reply| Message::Vif(vif::News { vif, span, ticket, reply })).await
+        self.ask(|ticket, reply| Message::Vif { vif, span, wanted: Wanted::Effect(ticket, reply) }).await
     }
 
     /// Says what news of a VIF would have done, and does nothing.
@@ -149,7 +150,8 @@ impl Writer {
     /// # Errors
     /// When the switch cannot be reached or read.
     pub async fn plan_vif(&self, vif: Vif) -> Result<Planned, WriteError> {
-        self.ask(|_, reply| Message::PlanVif { vif, reply }).await
+        let span = Span::current();
+        self.ask(|_, reply| Message::Vif { vif, span, wanted: Wanted::Plan(reply) }).await
     }
 
     pub(super) async fn send(&self, message: Message) -> Result<(), WriteError> {

@@ -14,6 +14,7 @@ mod looks;
 mod outcome;
 mod planned;
 mod progress;
+mod queue;
 mod refused_bridge;
 mod repair;
 mod retry;
@@ -24,14 +25,13 @@ mod tuned;
 mod unplaced;
 mod vif;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ovstunnel_ovs::Switch;
-use ovstunnel_plan::{BridgeName, Change, HostFacts, Memory, Settings};
-use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{Instrument, Span};
+use ovstunnel_plan::{Memory, Settings};
+use tokio::sync::watch;
+use tracing::Instrument;
 
 use crate::lock::{Turn, WriterLock};
 use crate::metrics::Metrics;
@@ -43,6 +43,8 @@ pub use handle::Writer;
 pub use looks::{Look, Looks};
 pub use outcome::Unsettled;
 pub use progress::Progress;
+pub(crate) use queue::Message;
+use queue::{Job, News, QUEUE, Queue, Wanted};
 pub use repair::Report;
 pub(crate) use suspects::{Repairing, Suspects, Suspicion, Watched, needed, ports_of_ours};
 use ticket::Ticket;
@@ -52,56 +54,8 @@ pub use ticket::BEYOND;
 pub use tuned::Tuned;
 pub use vif::Vif;
 
-/// Requests that may wait; further ones wait in their handlers.
-const QUEUE: usize = 1024;
-
 /// Whoever waits so long for the turn has waited for somebody.
 const WAITED: Duration = Duration::from_millis(5);
-
-/// What a caller wants of the writer.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub change: Change,
-    /// Under which the log speaks of it.
-    pub id: String,
-    pub span: Span,
-    pub ticket: Ticket,
-    pub reply: oneshot::Sender<Result<Done, WriteError>>,
-}
-
-#[derive(Debug)]
-pub(crate) enum Message {
-    Change(Job),
-    Plan {
-        change: Change,
-        reply: oneshot::Sender<Result<Planned, WriteError>>,
-    },
-    Reconcile {
-        span: Span,
-        ticket: Ticket,
-        reply: oneshot::Sender<Result<Report, WriteError>>,
-    },
-    PlanReconcile {
-        reply: oneshot::Sender<Result<Planned, WriteError>>,
-    },
-    TakeOver {
-        bridges: Vec<BridgeName>,
-        host: HostFacts,
-        span: Span,
-        ticket: Ticket,
-        reply: oneshot::Sender<Result<Vec<TakenOver>, WriteError>>,
-    },
-    PlanTakeOver {
-        bridges: Vec<BridgeName>,
-        host: HostFacts,
-        reply: oneshot::Sender<Result<PlannedTakeover, WriteError>>,
-    },
-    Vif(vif::News),
-    PlanVif {
-        vif: Vif,
-        reply: oneshot::Sender<Result<Planned, WriteError>>,
-    },
-}
 
 /// What can be changed while the writer runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,9 +69,7 @@ struct Task {
     switch: Switch,
     settings: Arc<Settings>,
     flows: FlowTable,
-    messages: mpsc::Receiver<Message>,
-    /// What has arrived and is not begun, in order.
-    inbox: VecDeque<Message>,
+    queue: Queue,
     reconciled: watch::Sender<Option<u64>>,
     looks: Looks,
     retry: retry::Retry,
@@ -154,7 +106,7 @@ impl Task {
             let (after_request, now) = (std::mem::take(&mut self.after_request), std::future::ready(()));
             tokio::select! {
                 biased;
-                there = arrived(&mut self.inbox, &mut self.messages), if !after_request => match there {
+                there = self.queue.arrived(), if !after_request => match there {
                     true => self.take_next().await,
                     false => return,
                 },
@@ -186,36 +138,41 @@ impl Task {
     /// Takes the first message, and those of the others that can be carried out with it.
     async fn take_next(&mut self) {
         self.after_request = true;
-        match self.inbox.pop_front() {
-            None => {}
-            Some(Message::Plan { change, reply }) => drop(reply.send(self.plan(&change).await)),
-            Some(Message::Reconcile { span, ticket, reply }) if ticket.begin() => {
+        let Some(message) = self.queue.pop() else { return };
+        match message {
+            Message::Change { change, id, span, wanted: Wanted::Effect(ticket, reply) } if ticket.begin() => {
+                let batch = self.batch_with(Job { change, id, span, ticket, reply });
+                self.carry_out(batch).await;
+                // However many requests wait, a VIF that was plugged meanwhile gets its rules now.
+                self.switch_changed().await;
+            }
+            Message::Reconcile { span, wanted: Wanted::Effect(ticket, reply) } if ticket.begin() => {
                 let began = Instant::now();
                 let report = self.reconcile_all("asked for").instrument(span).await;
                 ticket.worked(began);
                 drop(reply.send(Ok(report)));
             }
-            Some(Message::PlanReconcile { reply }) => drop(reply.send(self.plan_repairs().await)),
-            Some(Message::TakeOver { bridges, host, span, ticket, reply }) if ticket.begin() => {
+            Message::TakeOver { bridges, host, span, wanted: Wanted::Effect(ticket, reply) } if ticket.begin() => {
                 let began = Instant::now();
                 let taken = self.take_over(&bridges, &host).instrument(span).await;
                 ticket.worked(began);
                 drop(reply.send(taken));
                 self.switch_changed().await;
             }
-            Some(Message::PlanTakeOver { bridges, host, reply }) => {
-                drop(reply.send(self.plan_take_over(&bridges, &host).await));
-            }
-            Some(Message::PlanVif { vif, reply }) => drop(reply.send(self.plan_vif(&vif).await)),
-            Some(Message::Vif(news)) => self.take_news(news).await,
-            Some(Message::Change(first)) if first.ticket.begin() => {
-                let batch = self.batch_with(first);
-                self.carry_out(batch).await;
-                // However many requests wait, a VIF that was plugged meanwhile gets its rules now.
-                self.switch_changed().await;
+            Message::Vif { vif, span, wanted: Wanted::Effect(ticket, reply) } => {
+                let first = ticket.begin().then_some(News { vif, span, reply });
+                self.follow_news(first).await;
             }
             // Its caller has been told that it is not carried out.
-            Some(Message::Reconcile { .. } | Message::TakeOver { .. } | Message::Change(_)) => {}
+            Message::Change { wanted: Wanted::Effect(..), .. }
+            | Message::Reconcile { wanted: Wanted::Effect(..), .. }
+            | Message::TakeOver { wanted: Wanted::Effect(..), .. } => {}
+            Message::Change { change, wanted: Wanted::Plan(reply), .. } => drop(reply.send(self.plan(&change).await)),
+            Message::Reconcile { wanted: Wanted::Plan(reply), .. } => drop(reply.send(self.plan_repairs().await)),
+            Message::TakeOver { bridges, host, wanted: Wanted::Plan(reply), .. } => {
+                drop(reply.send(self.plan_take_over(&bridges, &host).await));
+            }
+            Message::Vif { vif, wanted: Wanted::Plan(reply), .. } => drop(reply.send(self.plan_vif(&vif).await)),
         }
     }
 
@@ -280,20 +237,4 @@ fn every(interval: Duration) -> tokio::time::Interval {
     let mut tick = tokio::time::interval(interval);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     tick
-}
-
-/// Waits until something is in the inbox, with all that has arrived behind it; false where nobody can send any more.
-async fn arrived(inbox: &mut VecDeque<Message>, messages: &mut mpsc::Receiver<Message>) -> bool {
-    if inbox.is_empty() {
-        match messages.recv().await {
-            Some(message) => inbox.push_back(message),
-            None => return false,
-        }
-    }
-    while inbox.len() < QUEUE
-        && let Ok(message) = messages.try_recv()
-    {
-        inbox.push_back(message);
-    }
-    true
 }

@@ -7,12 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ovstunnel_plan::{BridgeName, DesiredBridge, ObservedBridge, Outcome, PlanItem, PortName, View};
-use tokio::sync::oneshot;
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::repair::Repairs;
-use super::{Message, Planned, Task, Ticket, WriteError};
+use super::{News, Planned, Task, WriteError};
 
 /// Key of `Interface.external_ids` in which xapi notes the VIF.
 const XS_VIF_UUID: &str = "xs-vif-uuid";
@@ -26,29 +25,12 @@ pub enum Vif {
     Uuid(Uuid),
 }
 
-/// A VIF came or went: look.
-#[derive(Debug)]
-pub(crate) struct News {
-    pub vif: Vif,
-    pub span: Span,
-    pub ticket: Ticket,
-    pub reply: oneshot::Sender<Result<Outcome, WriteError>>,
-}
-
 type Bridges = BTreeMap<BridgeName, Uuid>;
 
 impl Task {
-    /// Takes all news that wait, looks at each bridge once, and answers each.
-    pub(super) async fn take_news(&mut self, first: News) {
-        let mut all = vec![first];
-        let mut others = std::mem::take(&mut self.inbox);
-        for message in others.drain(..) {
-            match message {
-                Message::Vif(news) => all.push(news),
-                other => self.inbox.push_back(other),
-            }
-        }
-        all.retain(|news| news.ticket.begin());
+    /// Follows an event of a VIF, and all others that wait: looks at each bridge once, and answers each.
+    pub(super) async fn follow_news(&mut self, first: Option<News>) {
+        let all: Vec<News> = first.into_iter().chain(self.queue.take_news()).collect();
         if all.is_empty() {
             return;
         }
