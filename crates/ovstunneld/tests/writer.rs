@@ -165,7 +165,7 @@ async fn lost_flows_are_found_and_mended_and_a_clean_look_writes_nothing() {
     sim.put("xapi1", mesh(5, [2, 3])).await.expect(201);
     sim.put("xapi2", json!({"key": 6, "ipv6": "allow"})).await.expect(201);
     let commits = sim.switch.commits();
-    let clean = json!({"bridges": 2, "tunnels": 2, "found": [], "done": [], "failed": []});
+    let clean = json!({"bridges": 2, "tunnels": 2, "found": [], "done": [], "failed": [], "changes": []});
     assert_eq!(sim.reconcile().await, clean);
     assert_eq!(sim.switch.commits(), commits, "a look that finds nothing writes nothing");
 
