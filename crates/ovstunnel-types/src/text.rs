@@ -10,7 +10,7 @@ const EXCERPT: usize = 100;
 /// Characters of others' words in a sentence of ours, where a value would have [`EXCERPT`].
 const MESSAGE: usize = 400;
 
-/// What somebody else says, such as a library of a client's bytes or a program on standard error: as [`echo`], but a
+/// What somebody else says, such as a library of a client's bytes or a program on standard error: as [`excerpt`], but a
 /// sentence. What is beyond its end is not even put together.
 pub fn message(said: &dyn Display) -> String {
     /// Takes text until there is enough.
