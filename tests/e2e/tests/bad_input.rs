@@ -67,7 +67,7 @@ const CASES: &[Case] = &[
     ),
     // The bridge's name; see also NAMES.
     ("PUT", "", r#"{"key":5}"#, NotFound, Detail("there is no route /v1/bridges/")),
-    ("PUT", "a%FFb", r#"{"key":5}"#, InvalidRequest, Detail("path")),
+    ("PUT", "a%FFb", r#"{"key":5}"#, InvalidRequest, Field("bridge", "must be UTF-8, percent-encoded", None)),
     (
         "PUT",
         "ovs-system",

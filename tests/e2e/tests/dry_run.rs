@@ -5,10 +5,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result, ensure};
-use ovstunnel_api::{PlanAnswer, PlannedCommand, PutBridge};
+use ovstunnel_api::{FlowsState, PlanAnswer, PlannedCommand, PutBridge};
 use ovstunnel_client::{Client, ClientError};
 use ovstunnel_e2e::{Cloud, NodeConfig, Old, tunnels_to};
-use ovstunnel_lab::{Host, Switch};
+use ovstunnel_lab::{DEADLINE, Host, Switch, wait_until};
 use tempfile::TempDir;
 
 /// Each run is a file, named by the time at which it began, with another one for its input.
@@ -148,6 +148,12 @@ fn what_is_printed_is_what_is_run() -> Result<()> {
     host.vsctl(["set", "Bridge", "xapi1", &datapath])?;
     host.vsctl(["add-port", "xapi1", "vif1.0", "--", "set", "Interface", "vif1.0", "type=internal"])?;
     expect(&put(on, &tunnels_to(5, &[2]))?, &[" mod-port ", " add-meter ", "ovstunnel-flooding"])?;
+    // Which meters are to go is known by the flows as they were read last.
+    wait_until("the flows to be known", DEADLINE, || {
+        let bridge = cloud.call(1, |client| async move { client.bridge("xapi1").await })??;
+        ensure!(bridge.flows.state == FlowsState::InSync, "{:?}", bridge.flows);
+        Ok(())
+    })?;
     let released = both(
         on,
         |client| async move { client.dry_run().release_bridge("xapi1").await },

@@ -34,7 +34,8 @@ impl Deref for FakeDaemon {
 /// The built command, with nothing of the caller's environment that it listens to.
 pub fn ctl() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ovstunnelctl"));
-    for name in ["SOCKET", "URL", "HOST", "HOSTS", "CA", "CERT", "KEY"] {
+    let manager = ["MANAGER_SOCKET", "MANAGER_URL", "MANAGER_HOST"];
+    for name in ["SOCKET", "URL", "HOST", "HOSTS", "CA", "CERT", "KEY"].into_iter().chain(manager) {
         command.env_remove(format!("OVSTUNNEL_{name}"));
     }
     command

@@ -1,0 +1,144 @@
+//! `ovstunnelctl zone` against a manager of canned answers: what it asks, what it prints, how it exits.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{FakeDaemon, canned, run};
+use serde_json::{Value, json};
+
+fn overview(whole: u32, settling: u32, broken: u32, silent: u32) -> Value {
+    json!({
+        "zone": "dc1", "uuid": "u", "version": "0.1.0", "controller": false,
+        "networks": {"all": whole + settling + broken, "whole": whole, "settling": settling, "broken": broken},
+        "hosts": {"all": 2, "ok": 2 - silent, "degraded": 0, "connecting": 0, "silent": silent},
+        "tunnels": {"wanted": 2, "proven": 2}, "age": 0.5,
+    })
+}
+
+fn host(name: &str, state: &str) -> Value {
+    let troubles = match state {
+        "ok" => json!([]),
+        _ => json!([{"kind": "host_silent", "evidence": "connection refused", "remedy": "see whether it is up"}]),
+    };
+    json!({
+        "name": name, "number": 1, "api": "https://h:8443", "mode": "manage", "state": state, "age": 0.5, "watched": true,
+        "bridges": 1, "tunnels": 1, "vifs": 1, "troubles": troubles,
+    })
+}
+
+fn finding() -> Value {
+    json!({
+        "what": "tunnel_missing", "host": "h1", "to": "h2", "evidence": "bridge xapi1 has no tunnel to host 2",
+        "remedy": "reconcile the network",
+    })
+}
+
+fn network(state: &str) -> Value {
+    json!({
+        "name": "key-1001", "key": 1001, "state": state, "since": "2026-11-26T00:00:00Z", "hosts": 2, "wanted": 2, "proven": 1,
+        "reason": if state == "whole" { Value::Null } else { finding() },
+    })
+}
+
+fn zone(overview: Value, networks: Vec<Value>, hosts: Vec<Value>) -> FakeDaemon {
+    let total = networks.len();
+    FakeDaemon::answering(vec![
+        canned("GET /v1/overview", 200, overview),
+        canned("GET /v1/networks", 200, json!({"networks": networks, "total": total})),
+        canned("GET /v1/hosts", 200, json!({"hosts": hosts})),
+    ])
+}
+
+#[test]
+fn status_is_a_check_for_monitoring() {
+    let well = zone(overview(2, 0, 0, 0), vec![], vec![host("h1", "ok"), host("h2", "ok")]);
+    let ran = run(&mut well.ctl("zone status"));
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert!(ran.out.contains("2 (2 whole)") && ran.out.contains("it only looks"), "{}", ran.out);
+    assert!(!ran.out.contains("h1"), "what is well is not listed: {}", ran.out);
+
+    let settling = zone(overview(1, 1, 0, 0), vec![network("settling")], vec![]);
+    assert_eq!(run(&mut settling.ctl("zone status")).status, 1);
+
+    let broken = zone(overview(1, 0, 1, 1), vec![network("broken")], vec![host("h1", "silent")]);
+    let ran = run(&mut broken.ctl("zone status"));
+    assert_eq!(ran.status, 2);
+    assert!(ran.out.contains("tunnel_missing on h1 to h2"), "{}", ran.out);
+    assert!(ran.out.contains("host_silent: connection refused"), "{}", ran.out);
+    let asked = broken.asked();
+    assert!(asked.iter().any(|asked| asked.line == "GET /v1/networks?state=broken%2Csettling&limit=20"), "{asked:?}");
+    let json: Value = serde_json::from_str(&run(&mut broken.ctl("zone status --json")).out).unwrap();
+    assert_eq!((&json["overview"]["zone"], &json["networks"]["total"]), (&json!("dc1"), &json!(1)));
+}
+
+#[test]
+fn lists_are_filtered_and_have_forms() {
+    let zone = zone(overview(1, 0, 0, 0), vec![network("whole")], vec![host("h1", "ok"), host("h2", "silent")]);
+    assert_eq!(run(&mut zone.ctl("zone hosts -q --state silent")).out, "h2\n");
+    assert_eq!(run(&mut zone.ctl("zone networks -q --on h1 --state whole")).out, "key-1001\n");
+    let asked = zone.asked();
+    assert!(asked.iter().any(|asked| asked.line == "GET /v1/networks?state=whole&host=h1&limit=1000"), "{asked:?}");
+    let wide = run(&mut zone.ctl("zone hosts -o wide")).out;
+    assert!(wide.lines().next().unwrap().contains("GUEST MTU") && wide.contains("https://h:8443"), "{wide}");
+}
+
+#[test]
+fn all_pages_of_networks_are_asked_for() {
+    let page = |key: u32, next: Value| {
+        let mut network = network("whole");
+        network["name"] = json!(format!("key-{key}"));
+        json!({"networks": [network], "total": 2, "next": next})
+    };
+    let zone = FakeDaemon::answering(vec![
+        canned("GET /v1/networks", 200, page(1, json!(2))),
+        canned("GET /v1/networks", 200, page(2, Value::Null)),
+    ]);
+    assert_eq!(run(&mut zone.ctl("zone networks -q")).out, "key-1\nkey-2\n");
+    assert_eq!(zone.asked()[1].line, "GET /v1/networks?page=2&limit=1000");
+}
+
+#[test]
+fn a_host_is_registered_and_forgotten() {
+    let zone = FakeDaemon::answering(vec![
+        canned("PUT /v1/hosts/h1", 201, json!({"outcome": "created", "host": host("h1", "ok")})),
+        canned("DELETE /v1/hosts/h1", 200, json!({"outcome": "unchanged"})),
+    ]);
+    let ran = run(&mut zone.ctl("zone host add h1 --api https://h:8443 --rack r7 --mode observe"));
+    assert_eq!((ran.status, ran.out.as_str()), (0, "host h1 created, number 1\n"), "{}", ran.err);
+    assert_eq!(zone.asked()[0].body, json!({"api": "https://h:8443", "rack": "r7", "mode": "observe"}));
+    let ran = run(&mut zone.ctl("zone host remove h1"));
+    assert_eq!(ran.status, 1, "{}", ran.out);
+    assert!(ran.err.contains("host h1 is not there") && ran.err.contains("zone hosts"), "{}", ran.err);
+    assert_eq!(run(&mut zone.ctl("zone host remove h1 --if-exists")).status, 0);
+    let ran = run(&mut zone.ctl("zone host show a/b"));
+    assert_eq!(ran.status, 2);
+    assert!(ran.err.contains("1 to 63 characters"), "{}", ran.err);
+}
+
+#[test]
+fn a_proof_that_was_changed_is_found_out() {
+    let proof = json!({
+        "zone": "dc1", "network": "key-1001", "key": 1001, "whole": false, "reason": "tunnel_missing", "generation": 1,
+        "at": "2026-11-26T00:00:00Z", "hosts": [], "tunnels": {"wanted": 2, "proven": 1}, "findings": [finding()], "found": 1,
+        "digest": "00",
+    });
+    let zone = FakeDaemon::answering(vec![canned("GET /v1/networks/key-1001/proof", 200, proof.clone())]);
+    let ran = run(&mut zone.ctl("zone proof key-1001"));
+    assert_eq!(ran.status, 1);
+    assert!(ran.out.starts_with("not whole: network key-1001 of zone dc1"), "{}", ran.out);
+    assert!(ran.out.contains("remedy: reconcile the network"), "{}", ran.out);
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), proof.to_string()).unwrap();
+    let ran = run(&mut zone.ctl(&format!("zone proof --verify {}", file.path().display())));
+    assert_eq!(ran.status, 1);
+    assert!(ran.out.contains("bad: the digest") && ran.out.contains("not signed"), "{}", ran.out);
+    assert_eq!(zone.asked().len(), 1, "a proof is checked without asking anybody");
+}
+
+#[test]
+fn without_a_manager_it_is_said_where_one_would_be() {
+    let ran = run(common::ctl().args(["--socket", "/nowhere/manager.sock", "zone", "status"]));
+    assert_eq!(ran.status, 2);
+    assert!(ran.err.contains("systemctl status ovstunnel-manager"), "{}", ran.err);
+}
