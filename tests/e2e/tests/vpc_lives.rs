@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_api::PluginArguments;
 use ovstunnel_e2e::{NodeConfig, VPC_BRIDGE, VpcCloud, ask, open_policies, tier_uuid, topology, whole_topology};
-use ovstunnel_lab::{Kind, Payload, wait_until};
+use ovstunnel_lab::{DEADLINE, Kind, Payload, wait_until};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -134,7 +134,12 @@ fn a_large_topology_is_recorded_whole_and_read_again() -> Result<()> {
     node.start()?;
     vpc.cloud().wait_until_ready(1)?;
     wait_for(&vpc, (1, 1), (2, 2))?;
-    ensure!(vpc.flows(1)? == flows, "the flows are not those of before");
+    // Frames pass before the last flow is there.
+    wait_until("the flows to be those of before", DEADLINE, || {
+        let now = vpc.flows(1)?;
+        ensure!(now == flows, "{} flows, and {} before", now.len(), flows.len());
+        Ok(())
+    })?;
     let answer = tell(3, 7900)?;
     ensure!(answer.starts_with("FAILURE:INVALID_ARGUMENT config must be small enough to be recorded"), "{answer}");
     ensure!(vpc.flows(1)? == flows);
