@@ -62,6 +62,10 @@ pub struct Cli {
     #[arg(long)]
     pub plugin: bool,
 
+    /// Point a manager at four hosts that run already, and have it name each of four faults that are planted on them.
+    #[arg(long, conflicts_with_all = ["hosts", "vms", "json", "plugin", "keep", "broken"])]
+    pub zone: bool,
+
     /// Leave everything running until Ctrl-C, and say how to look around.
     #[arg(long)]
     pub keep: bool,
@@ -110,8 +114,8 @@ mod tests {
 
     #[test]
     fn the_size_is_bounded() {
-        for bad in ["--hosts=1", "--hosts=21", "--vms=0", "--vms=11", "--break=all"] {
-            assert!(Cli::try_parse_from(["demo", bad]).is_err(), "{bad}");
+        for bad in ["--hosts=1", "--hosts=21", "--vms=0", "--vms=11", "--break=all", "--zone --json"] {
+            assert!(Cli::try_parse_from(std::iter::once("demo").chain(bad.split(' '))).is_err(), "{bad}");
         }
     }
 }

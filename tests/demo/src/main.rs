@@ -12,6 +12,7 @@ mod scenario;
 mod show;
 mod stage;
 mod verdict;
+mod zone;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -53,6 +54,9 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 
 /// Plays it through and prints it; whether every count was right.
 fn run(cli: &Cli, interrupt: &Interrupt) -> Result<bool> {
+    if cli.zone {
+        return zone::play().map(|()| true);
+    }
     let start = Instant::now();
     let progress = Progress::new();
     let played = play(cli, &progress);

@@ -140,3 +140,14 @@ fn what_cannot_run_says_so_with_status_2() {
     assert_eq!(demo("--hosts 1").output().unwrap().status.code(), Some(2));
     assert_eq!(demo("--hosts 2 --break split-horizon").output().unwrap().status.code(), Some(2));
 }
+
+#[test]
+fn the_zone_s_story_names_each_fault() {
+    let output = demo("--zone").output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{out}\n{err}");
+    for words in ["tunnel_missing on h2 to h4", "unhealthy on h1", "wrong_address on h1 to h3", "host_silent on h4"] {
+        assert!(out.contains(words), "no {words} in\n{out}");
+    }
+    assert_eq!(out.matches("is whole again").count(), 4, "{out}");
+}

@@ -1,0 +1,113 @@
+//! `--zone`: a manager is pointed at hosts that run already, and names each of four faults that are planted on them.
+//!
+//! It is a user of the programs as they are built. Standard output has what the operator's command says. It must not mend what it has
+//! not broken.
+
+use std::io::Write;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use ovstunnel_api::Ipv6Policy;
+use ovstunnel_e2e::{Cloud, Network, NodeConfig, Zone, program};
+
+const HOSTS: usize = 4;
+
+const NETWORK: &str = "key-1001";
+
+/// How long the operator's command may take.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A fault: what is done, and what the manager must say of it.
+struct Fault {
+    words: &'static str,
+    finding: (&'static str, &'static str, Option<&'static str>),
+    plant: fn(&Cloud, &Network, &Zone) -> Result<()>,
+    mend: fn(&Cloud, &Network, &Zone) -> Result<()>,
+}
+
+const FAULTS: [Fault; 4] = [
+    Fault {
+        words: "a tunnel of h2 is taken away while its daemon does not run",
+        finding: ("tunnel_missing", "h2", Some("h4")),
+        plant: |cloud, network, _| {
+            let node = cloud.node(2)?;
+            node.kill();
+            node.host().vsctl(["del-port", &network.bridge, "t1001-2-4"])?;
+            node.start()
+        },
+        mend: |cloud, network, _| cloud.join(network, 2, &[1, 2, 3, 4]).map(drop),
+    },
+    Fault {
+        words: "somebody adds a flow on h1 that drops what comes by the tunnels",
+        finding: ("unhealthy", "h1", None),
+        plant: |cloud, network, _| {
+            let flow = "cookie=0x77,priority=2000,tun_id=1001,actions=drop";
+            cloud.node(1)?.host().ofctl(["add-flow", &network.bridge, flow]).map(drop)
+        },
+        mend: |cloud, network, _| {
+            cloud.node(1)?.host().ofctl(["del-flows", &network.bridge, "cookie=0x77/-1"]).map(drop)
+        },
+    },
+    Fault {
+        words: "the address at which the tunnels of h3 end is another one",
+        finding: ("wrong_address", "h1", Some("h3")),
+        plant: |cloud, _, zone| {
+            let device =
+                "ip link add lab0 type veth peer name lab1; ip addr add 198.51.100.3/24 dev lab0; ip link set lab0 up";
+            cloud.node(3)?.host().run("sh", ["-ec", device])?;
+            zone.add_host(cloud, 3, Some("lab0"))
+        },
+        mend: |cloud, _, zone| zone.add_host(cloud, 3, None),
+    },
+    Fault {
+        words: "h4 does not reach anybody any more",
+        finding: ("host_silent", "h4", None),
+        plant: |cloud, _, _| cloud.node(4)?.host().isolate(),
+        mend: |cloud, _, _| cloud.node(4)?.host().rejoin(),
+    },
+];
+
+/// Plays the story; an error where a fault is not named.
+pub fn play() -> Result<()> {
+    eprintln!("four hosts, a daemon on each, and a network over all of them");
+    let cloud =
+        Cloud::with_config("demo", HOSTS, NodeConfig { reconcile_interval: "2s".into(), ..NodeConfig::default() })?;
+    let network = Network::numbered(1, Ipv6Policy::Allow);
+    cloud.mesh(&network, &[1, 2, 3, 4])?;
+    (1..=4).try_for_each(|n| cloud.plug(&network, n.into(), n).map(drop))?;
+    eprintln!("a manager that is told of them");
+    let zone = Zone::new(&cloud)?;
+    zone.add_all(&cloud)?;
+    zone.wait_until_whole(&cloud, NETWORK)?;
+    show(&zone, "zone status")?;
+    show(&zone, &format!("zone proof {NETWORK}"))?;
+    for fault in &FAULTS {
+        say(&format!("\n=== {}", fault.words))?;
+        let planted = Instant::now();
+        (fault.plant)(&cloud, &network, &zone)?;
+        zone.wait_for_finding(&cloud, NETWORK, fault.finding)?;
+        say(&format!("named {:.1} s after it was begun", planted.elapsed().as_secs_f64()))?;
+        show(&zone, "zone networks")?;
+        (fault.mend)(&cloud, &network, &zone)?;
+        zone.wait_until_whole(&cloud, NETWORK)?;
+        say(&format!("mended: {NETWORK} is whole again"))?;
+    }
+    say("\n=== what has happened, the newest first")?;
+    show(&zone, "zone events -n 12")?;
+    zone.stop()?;
+    say("\nevery fault was named, and the manager has changed nothing on any host")
+}
+
+/// Not `println!`: that panics where the reader has gone.
+fn say(line: &str) -> Result<()> {
+    writeln!(std::io::stdout(), "{line}").context("standard output")
+}
+
+/// What the operator's command says, whatever its status.
+fn show(zone: &Zone, arguments: &str) -> Result<()> {
+    let mut command = Command::new(program("ovstunnelctl")?);
+    command.arg("--socket").arg(zone.dir().join("manager.sock")).args(arguments.split_whitespace());
+    let output = ovstunnel_lab::output(command, DEADLINE).context("ovstunnelctl")?;
+    say(&format!("\n$ ovstunnelctl {arguments}\n{}", String::from_utf8_lossy(&output.stdout).trim_end()))
+}
