@@ -206,6 +206,8 @@ async fn bad_registrations_name_field_and_rule_and_change_nothing() {
     assert!(invalid(m.put_host("h1", &rack, false).await).starts_with("rack must be"));
     let label = PutHost { label: Some("x".repeat(46)), ..put(&one.url, Some(1)) };
     assert!(invalid(m.put_host("h1", &label, false).await).starts_with("label must be 1 to 45"));
+    let long = format!("https://{}:8443", "h".repeat(600));
+    assert!(invalid(m.put_host("h1", &put(&long, Some(1)), false).await).starts_with("api must have at most 512"));
     assert_eq!(m.hosts().await.unwrap().hosts, []);
 
     // A dry run says what would be, and nothing is.

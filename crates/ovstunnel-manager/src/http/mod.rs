@@ -55,7 +55,14 @@ pub fn router(state: State) -> Router {
     openapi::router().with_state(state)
 }
 
-/// 503: the database does not do what it must.
+/// What the database says: 400 and 409 of what it was given, 503 where it does not do what it must.
 fn database(error: &StoreError) -> ApiError {
-    ApiError::new(Code::Unavailable, format!("the database: {error}"))
+    match error {
+        StoreError::Invalid { field, rule, value } => {
+            ApiError::invalid(field.strip_prefix("host.").unwrap_or(field), rule, Some(value))
+        }
+        StoreError::Conflict { value, .. } => ApiError::conflict(value.clone(), error.to_string()),
+        StoreError::InUse { by, .. } => ApiError::conflict(by.clone(), error.to_string()),
+        _ => ApiError::new(Code::Unavailable, format!("the database: {error}")),
+    }
 }
