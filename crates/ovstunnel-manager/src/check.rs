@@ -68,11 +68,5 @@ fn faults(config: &Config) -> Vec<Fault> {
 
 /// Says in the log what is wrong with the certificates of a manager that starts with them all the same.
 pub fn tell_of_certificates(config: &Config) {
-    for fault in faults(config) {
-        let (key, file, reason, remedy) = (fault.key, fault.file.display(), &fault.reason, &fault.remedy);
-        match fault.level {
-            Level::Fail => tracing::error!(key, %file, remedy, "certificate: {reason}"),
-            _ => tracing::warn!(key, %file, remedy, "certificate: {reason}"),
-        }
-    }
+    faults(config).iter().for_each(Fault::tell_of_certificate);
 }

@@ -22,6 +22,18 @@ pub struct Fault {
     pub remedy: String,
 }
 
+impl Fault {
+    /// Says in the log what is wrong with a certificate file of a service that starts with it all the same.
+    pub fn tell_of_certificate(&self) {
+        let Fault { key, file, reason, remedy, .. } = self;
+        let file = file.display();
+        match self.level {
+            Level::Fail => tracing::error!(key, %file, remedy, "certificate: {reason}"),
+            _ => tracing::warn!(key, %file, remedy, "certificate: {reason}"),
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Fault { section, key, file, reason, remedy, .. } = self;

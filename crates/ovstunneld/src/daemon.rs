@@ -99,13 +99,8 @@ pub(crate) fn certificates(listen: SocketAddr, files: &Tls) -> Result<Vec<String
 /// depend on them.
 pub fn tell_of_certificates(config: &Config) {
     let Some((listen, files)) = config.https() else { return };
-    for fault in judge(files, &Host::look(listen), None, OffsetDateTime::now_utc(), UNIT) {
-        let (key, file, reason, remedy) = (fault.key, fault.file.display(), &fault.reason, &fault.remedy);
-        match fault.level {
-            Level::Fail => tracing::error!(key, %file, remedy, "certificate: {reason}"),
-            _ => tracing::warn!(key, %file, remedy, "certificate: {reason}"),
-        }
-    }
+    let faults = judge(files, &Host::look(listen), None, OffsetDateTime::now_utc(), UNIT);
+    faults.iter().for_each(Fault::tell_of_certificate);
 }
 
 /// Serves `app` until SIGTERM or SIGINT; then requests in flight have [`ovstunnel_server::listen::GRACE`] to finish. What the handlers

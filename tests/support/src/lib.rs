@@ -176,3 +176,18 @@ pub fn unavailable() -> Value {
         "detail": "ovs-vswitchd does not answer", "code": "switch_unavailable"
     })
 }
+
+/// That a file of the repository is `text`, as it would be written today; with `UPDATE_DOCS` in the environment it is written.
+/// `command` is what writes it.
+///
+/// # Panics
+/// Where it differs, with the first line that does.
+pub fn expect_file(path: &str, text: &str, command: &str) {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&file, text).unwrap();
+    }
+    let there = std::fs::read_to_string(&file).unwrap_or_default();
+    let differs = text.lines().zip(there.lines()).enumerate().find(|(_, (new, old))| new != old);
+    assert!(text == there, "{path} is out of date; first difference: {differs:?}. UPDATE_DOCS=1 {command} writes it");
+}

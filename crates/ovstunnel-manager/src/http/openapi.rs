@@ -62,23 +62,15 @@ fn described() -> OpenApiRouter<State> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use std::path::Path;
-
     use super::*;
 
     #[test]
     fn the_file_in_openapi_is_what_the_manager_serves() {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../openapi/ovstunnel-manager-v1.json");
         let served = serde_json::to_string_pretty(&description()).unwrap() + "\n";
-        if std::env::var_os("UPDATE_DOCS").is_some() {
-            std::fs::write(&file, &served).unwrap();
-        }
-        let there = std::fs::read_to_string(&file).unwrap_or_default();
-        let differs = served.lines().zip(there.lines()).enumerate().find(|(_, (new, old))| new != old);
-        assert!(
-            served == there,
-            "openapi/ovstunnel-manager-v1.json is not what is served (first at {differs:?}); write it by \
-             UPDATE_DOCS=1 cargo test -p ovstunnel-manager --lib openapi"
+        ovstunnel_test_support::expect_file(
+            "openapi/ovstunnel-manager-v1.json",
+            &served,
+            "cargo test -p ovstunnel-manager --lib openapi",
         );
     }
 }

@@ -32,6 +32,29 @@ pub(super) async fn adopt(
     Ok(alone.downgrade())
 }
 
+/// The set-up of a bridge of which nothing but what it is for is to be said: a VPC's, or else a network's.
+pub(super) fn set_up(
+    bridge: &BridgeName,
+    vpc: Option<VpcId>,
+    key: Option<GreKey>,
+    host_id: Option<HostId>,
+) -> Option<Change> {
+    let (bridge, network_uuid, host) = (bridge.clone(), None, HostFacts::default());
+    match vpc {
+        Some(vpc) => Some(Change::SetupVpc(SetupVpc { bridge, vpc, network_uuid, host_id, host })),
+        None => Some(Change::SetupBridge(SetupBridge {
+            bridge,
+            key: key?,
+            network_uuid,
+            host_id,
+            ipv6: None,
+            uplink: None,
+            tunnels: None,
+            host,
+        })),
+    }
+}
+
 async fn take_up(
     call: Call<'_>,
     bridge: &BridgeName,
@@ -39,21 +62,8 @@ async fn take_up(
     host: Option<&HostId>,
 ) -> Result<(), Failure> {
     call.expect_not_at_work(bridge).await?;
-    let (bridge, network_uuid, host_id, host) = (bridge.clone(), None, host.cloned(), HostFacts::default());
-    let setup = match (vpc_of(call, &bridge).await, key) {
-        (Some(vpc), _) => Change::SetupVpc(SetupVpc { bridge, vpc, network_uuid, host_id, host }),
-        (None, Some(key)) => Change::SetupBridge(SetupBridge {
-            bridge,
-            key,
-            network_uuid,
-            host_id,
-            ipv6: None,
-            uplink: None,
-            tunnels: None,
-            host,
-        }),
-        (None, None) => return Ok(()),
-    };
+    let vpc = vpc_of(call, bridge).await;
+    let Some(setup) = set_up(bridge, vpc, key, host.cloned()) else { return Ok(()) };
     tracing::info!(bridge = %setup.bridge(), "the bridge is not managed and was not set up; adopting it");
     call.change(setup).await.map(drop)
 }

@@ -3,10 +3,11 @@
 //! What it must not do: keep a call from being carried out, or write a row for nothing.
 
 use ovstunnel_api::{Claim, ClaimSays};
-use ovstunnel_plan::{BridgeName, Change, DesiredBridge, HostFacts, HostId, SetupBridge, SetupVpc, View, ids};
+use ovstunnel_plan::{BridgeName, Change, DesiredBridge, HostId, View, ids};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
+use super::adopt::set_up;
 use super::{Call, Failure};
 
 /// A word that was said again is written again where the last time is longer ago.
@@ -81,21 +82,8 @@ impl Says {
 pub(super) async fn left(call: Call<'_>, bridge: &BridgeName) -> Result<(), Failure> {
     let record = call.observed(bridge).and_then(|observed| DesiredBridge::from_record(&observed));
     let Some(record) = record else { return Ok(()) };
-    let (bridge, network_uuid, host_id, host) = (bridge.clone(), None, None, HostFacts::default());
-    let as_it_is = match (record.kind.vpc(), record.kind.key()) {
-        (Some(vpc), _) => Change::SetupVpc(SetupVpc { bridge, vpc: vpc.id.clone(), network_uuid, host_id, host }),
-        (None, Some(key)) => Change::SetupBridge(SetupBridge {
-            bridge,
-            key,
-            network_uuid,
-            host_id,
-            ipv6: None,
-            uplink: None,
-            tunnels: None,
-            host,
-        }),
-        (None, None) => return Ok(()),
-    };
+    let vpc = record.kind.vpc().map(|vpc| vpc.id.clone());
+    let Some(as_it_is) = set_up(bridge, vpc, record.kind.key(), None) else { return Ok(()) };
     match Says::Out.with(call, as_it_is) {
         claimed @ Change::Claimed(..) => call.change(claimed).await.map(drop),
         _ => Ok(()),

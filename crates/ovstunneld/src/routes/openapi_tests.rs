@@ -1,7 +1,6 @@
 //! What holds for the whole description: one scheme of operation ids, an example of each body, and the file in `openapi`.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use ovstunnel_api::*;
 use serde_json::Value;
@@ -16,17 +15,11 @@ fn described() -> Value {
 /// stands in its difference.
 #[test]
 fn the_file_in_openapi_is_what_the_daemon_serves() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../openapi/ovstunneld-v1.json");
     let served = serde_json::to_string_pretty(&description()).unwrap() + "\n";
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&file, &served).unwrap();
-    }
-    let there = std::fs::read_to_string(&file).unwrap_or_default();
-    let differs = served.lines().zip(there.lines()).enumerate().find(|(_, (new, old))| new != old);
-    assert!(
-        served == there,
-        "openapi/ovstunneld-v1.json is out of date; first difference: {differs:?}. \
-         UPDATE_DOCS=1 cargo test -p ovstunneld --lib openapi writes it"
+    ovstunnel_test_support::expect_file(
+        "openapi/ovstunneld-v1.json",
+        &served,
+        "cargo test -p ovstunneld --lib openapi",
     );
 }
 
