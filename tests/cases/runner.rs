@@ -12,8 +12,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use ovstunnel_ovs::Switch;
 use ovstunnel_plan::{Flow, FlowsSeen, ObservedBridge, ObservedPort, Settings, TunnelEndpoint, View};
-use ovstunneld::interfaces::Interfaces;
-use ovstunneld::service::assemble;
+use ovstunneld::testing::{Interfaces, assemble};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 

@@ -47,10 +47,10 @@ async fn host(dir: &Path, number: u8) -> Host {
         "label": "sim0", "device": "sim0", "ip": format!("192.0.2.{number}"), "netmask": "255.255.255.0",
         "mac": format!("02:00:00:00:00:{number:02}"), "mtu": 1500, "max_guest_mtu": 1458,
     }));
-    let interfaces = ovstunneld::interfaces::Interfaces::fixed(vec![interface.unwrap()]);
+    let interfaces = ovstunneld::testing::Interfaces::fixed(vec![interface.unwrap()]);
     let settings = ovstunnel_plan::Settings::default();
     let switch = Switch::Simulated(SimulatedSwitch::new());
-    let (app, _) = ovstunneld::service::assemble(switch, interfaces, settings, Duration::from_secs(3600));
+    let (app, _) = ovstunneld::testing::assemble(switch, interfaces, settings, Duration::from_secs(3600));
     let tls = Tls {
         certificate: pki.join("host.crt"),
         key: pki.join("host.key"),

@@ -8,8 +8,7 @@ use rcgen::{
 use time::OffsetDateTime;
 use x509_parser::prelude::X509Certificate;
 
-use crate::renew::common_name_of;
-use crate::show::names;
+use crate::subject::{common_name_of, names};
 use crate::{Name, SKEW};
 
 /// Whom a certificate is for.

@@ -12,6 +12,7 @@ mod name;
 mod renew;
 mod revoke;
 mod show;
+mod subject;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;

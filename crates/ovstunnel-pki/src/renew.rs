@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use rcgen::{KeyPair, SubjectPublicKeyInfo};
 use time::{Duration, OffsetDateTime};
 use x509_parser::pem::parse_x509_pem;
-use x509_parser::prelude::X509Certificate;
 
 use crate::authority::ca_params;
 use crate::files::{CERTIFICATE_MODE, KEY_MODE, Pair, Replacement, read};
+use crate::subject::common_name_of;
 use crate::{Authority, Leaf, Name, PkiError, SKEW, Written};
 
 /// Whether a renewed certificate gets a new key.
@@ -107,11 +107,6 @@ impl Authority {
 fn own_name(pem: &str) -> Option<String> {
     let (_, block) = parse_x509_pem(pem.as_bytes()).ok()?;
     common_name_of(&block.parse_x509().ok()?)
-}
-
-/// The first common name of a certificate's subject.
-pub(super) fn common_name_of(certificate: &X509Certificate<'_>) -> Option<String> {
-    certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok()).map(str::to_owned)
 }
 
 /// Puts the new files in the old ones' place; says where the old ones are.

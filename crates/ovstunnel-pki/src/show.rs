@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
-use x509_parser::extensions::GeneralName;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::X509Certificate;
 use x509_parser::public_key::PublicKey;
 
 use crate::PkiError;
-use crate::renew::common_name_of;
+use crate::subject::{common_name_of, hex, names};
 
 /// Whom a certificate is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,24 +138,6 @@ fn purpose(certificate: &X509Certificate<'_>) -> Purpose {
     }
 }
 
-/// The alternative names, as text: DNS names, addresses, e-mail addresses and URIs.
-pub(super) fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
-    let alternative = certificate.subject_alternative_name().ok().flatten();
-    let all = alternative.iter().flat_map(|names| &names.value.general_names);
-    all.map(|name| match name {
-        GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => (*text).to_owned(),
-        GeneralName::IPAddress(bytes) => address(bytes),
-        other => other.to_string(),
-    })
-    .collect()
-}
-
-fn address(bytes: &[u8]) -> String {
-    let v4 = <[u8; 4]>::try_from(bytes).map(|bytes| std::net::Ipv4Addr::from(bytes).to_string());
-    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|bytes| std::net::Ipv6Addr::from(bytes).to_string()))
-        .unwrap_or_else(|_| hex(bytes, ":"))
-}
-
 fn key(certificate: &X509Certificate<'_>) -> String {
     match certificate.public_key().parsed() {
         Ok(PublicKey::EC(point)) => format!("ECDSA P-{}", point.key_size()),
@@ -167,8 +148,4 @@ fn key(certificate: &X509Certificate<'_>) -> String {
             id => id,
         },
     }
-}
-
-fn hex(bytes: &[u8], between: &str) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(between)
 }

@@ -14,7 +14,7 @@ use std::str::FromStr;
 pub use action::Action;
 pub use ipv4::{Ipv4Match, PortMask};
 
-use crate::{Cookie, Mac};
+use crate::{Cookie, Mac, Purpose};
 
 /// Which destination Ethernet addresses match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,6 +123,11 @@ impl FromStr for Flow {
 }
 
 impl Flow {
+    /// A flow of the table that frames enter by.
+    pub(crate) fn of_entry(priority: u16, purpose: Purpose, number: u32, matches: Match, actions: Vec<Action>) -> Self {
+        Flow { table: 0, priority, cookie: Cookie::new(purpose, number), matches, actions }
+    }
+
     fn read(&mut self, line: &str) -> Result<(), String> {
         // The fields come first: of a line that was cut off, at least the cookie is known.
         let (fields, actions) = line.split_once("actions=").map_or((line, None), |(fields, rest)| (fields, Some(rest)));

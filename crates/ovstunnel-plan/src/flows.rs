@@ -55,15 +55,15 @@ fn network_flows(
         .filter_map(|port| port.interface()?.openflow_port())
         .collect();
 
-    let mut flows = BTreeSet::from([flow(1000, Purpose::Baseline, 0, from_tunnels, vec![])]);
+    let mut flows = BTreeSet::from([Flow::of_entry(1000, Purpose::Baseline, 0, from_tunnels, vec![])]);
     // Open vSwitch's own flow that forwards goes with `del-flows` and with `fail_mode=secure`: ours stands above it. Where the
     // Python plugin's pipeline for a VPC is, it would lead around that.
     if !observed.is_some_and(has_vpc_pipeline) {
-        flows.insert(flow(1, Purpose::Forward, 0, Match::default(), vec![Action::Normal]));
+        flows.insert(Flow::of_entry(1, Purpose::Forward, 0, Match::default(), vec![Action::Normal]));
     }
     // What is behind an uplink hears the mesh as VMs do, also where no VM is.
     if !vif_ports.is_empty() || observed.is_some_and(|bridge| desired.uplink_on(bridge)) {
-        flows.insert(flow(1100, Purpose::TunnelOpen, 0, from_tunnels, vec![Action::Normal]));
+        flows.insert(Flow::of_entry(1100, Purpose::TunnelOpen, 0, from_tunnels, vec![Action::Normal]));
     }
     for port in vif_ports {
         let from_vif = Match { in_port: Some(port), dl_dst: Some(MacMatch::Group), ..Match::default() };
@@ -85,7 +85,7 @@ fn ipv6_drop(policy: Ipv6Policy, settings: &Settings) -> impl Iterator<Item = Fl
     let plain = [(0, Match { ipv6: true, ..Match::default() })];
     let opaque = OPAQUE.into_iter().filter(|_| settings.ipv6_drop_opaque);
     let behind = |kind: u16| (u32::from(kind), Match { ethertype: Some(kind), ..Match::default() });
-    let drop = |(number, matches)| flow(1300, Purpose::Ipv6, number, matches, vec![]);
+    let drop = |(number, matches)| Flow::of_entry(1300, Purpose::Ipv6, number, matches, vec![]);
     let all = plain.into_iter().chain(VLAN_TAGS.into_iter().chain(opaque).map(behind));
     all.filter(|_| policy == Ipv6Policy::Drop).map(drop).collect::<Vec<_>>().into_iter()
 }
@@ -93,16 +93,12 @@ fn ipv6_drop(policy: Ipv6Policy, settings: &Settings) -> impl Iterator<Item = Fl
 /// Lets a VIF's broadcast and multicast out; with a limit, no more than `pps` frames a second.
 fn vif_flow(port: u32, from_vif: Match, pps: u32) -> Flow {
     if pps == 0 {
-        return flow(1200, Purpose::Vif, port, from_vif, vec![Action::Normal]);
+        return Flow::of_entry(1200, Purpose::Vif, port, from_vif, vec![Action::Normal]);
     }
     // A flow names its meter, not the meter's rate. So the rate stands in the cookie: another one makes another flow, and
     // with it the meter is set anew.
     let cookie = Cookie::limited(port, pps);
     Flow { table: 0, priority: 1200, cookie, matches: from_vif, actions: vec![Action::Meter(port), Action::Normal] }
-}
-
-pub(crate) fn flow(priority: u16, purpose: Purpose, number: u32, matches: Match, actions: Vec<Action>) -> Flow {
-    Flow { table: 0, priority, cookie: Cookie::new(purpose, number), matches, actions }
 }
 
 /// What is known of our flows on a bridge.

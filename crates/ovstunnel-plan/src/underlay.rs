@@ -10,7 +10,6 @@ use std::net::Ipv4Addr;
 
 use ovstunnel_types::Carrier;
 
-use crate::flows::flow;
 use crate::{
     Cidr, Flow, FlowsSeen, Ipv4Match, Mac, MacMatch, Match, ObservedBridge, PortMask, Purpose, Settings, TunnelKind,
 };
@@ -63,7 +62,7 @@ impl Underlay {
 /// Drops what the ports of a bridge send to ends of tunnels.
 pub(crate) fn guard(name: &str, observed: Option<&ObservedBridge>, settings: &Settings) -> BTreeSet<Flow> {
     let Some(underlay) = settings.underlay.as_deref() else { return BTreeSet::new() };
-    let drop = |number, matches| flow(PRIORITY, Purpose::Underlay, number, matches, vec![]);
+    let drop = |number, matches| Flow::of_entry(PRIORITY, Purpose::Underlay, number, matches, vec![]);
     let own = underlay.own.get(name).copied().map(MacMatch::Exactly);
     let of_end = |end: &TunnelEnd| {
         let to = |ip| Ipv4Match { dst: Some(Cidr::host(ip)), ..Ipv4Match::default() };
@@ -190,7 +189,7 @@ mod tests {
     fn what_is_not_known_changes_no_flow() {
         let known = settings([end("br-phy", "0a:00:00:00:00:01", [10, 0, 0, 1])], &[]);
         let there = guard("xapi1", None, &known);
-        let other = flow(1, Purpose::Forward, 0, Match::default(), vec![]);
+        let other = Flow::of_entry(1, Purpose::Forward, 0, Match::default(), vec![]);
         let seen = FlowsSeen::exactly(there.iter().cloned().chain([other]).collect());
         assert_eq!(kept(&seen, &Settings::default()), there);
         assert_eq!(kept(&seen, &known), BTreeSet::new());

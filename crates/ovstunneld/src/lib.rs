@@ -4,26 +4,23 @@
 //! services. What it must not do: run a command (`ovstunnel-ovs` does) or decide what the switch is to look like
 //! (`ovstunnel-plan` does).
 
+mod app;
 pub mod cli;
 pub mod config;
-pub mod daemon;
-pub mod doctor;
-pub mod fuzzing;
-pub mod health;
-mod host_facts;
-pub mod interfaces;
-pub mod lock;
-pub mod metrics;
-mod news;
-pub mod once;
-pub mod plugin;
-pub mod reload;
-pub mod routes;
-pub mod service;
-pub mod support;
+mod doctor;
+mod health;
+mod host;
+mod metrics;
+mod plugin;
+mod routes;
+mod state;
+mod support;
+#[doc(hidden)]
+pub mod testing;
 mod timing;
-mod underlay;
-pub mod watch;
-pub mod witness;
-pub mod writer;
-pub mod xapi;
+mod watch;
+mod witness;
+mod writer;
+mod xapi;
+
+pub use app::main;

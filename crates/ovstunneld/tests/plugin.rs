@@ -173,7 +173,7 @@ async fn what_the_switch_does_is_told_in_the_words_of_the_contract() {
 #[tokio::test]
 async fn every_function_that_is_described_is_there() {
     let sim = Sim::new().await;
-    for function in ovstunneld::plugin::FUNCTIONS {
+    for function in ovstunneld::testing::FUNCTIONS {
         let told = call(&sim, function, json!({})).await;
         assert!(told.starts_with("FAILURE:"), "{function}: {told}");
     }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ovstunnel_ovs::{RunResult, Switch};
-use ovstunneld::metrics::{Metrics, Surroundings};
+use ovstunneld::testing::{Metrics, Surroundings};
 use reference_source::{
     Source, code, each_place, first_arguments, log_events, read, record_keys, root, rows, sources, text, texts,
 };

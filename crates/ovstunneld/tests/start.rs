@@ -106,7 +106,7 @@ fn two_daemons_on_one_switch_share_a_lock_whatever_their_sockets() {
     assert!(!other.path().join("run/o.sock").exists(), "it never listened");
 
     // Nor does a look by hand write beside it.
-    let lock = ovstunneld::lock::WriterLock::of(&configuration(dir.path()), Duration::ZERO);
+    let lock = ovstunneld::testing::WriterLock::of(&configuration(dir.path()), Duration::ZERO);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let turn = runtime.block_on(lock.take()).unwrap();
     let looked = program(other.path()).arg("--once").status().unwrap();

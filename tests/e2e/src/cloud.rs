@@ -121,7 +121,7 @@ impl Cloud {
     pub fn wait_until_ready(&self, number: usize) -> Result<()> {
         self.node(number)?.wait_until_ready(|client| {
             let answer = self.manager.run(async move { client.readyz().await });
-            answer.map(|ready| ready.ready).map_err(|error| error.to_string())
+            answer.map(|ready| ready.ready).map_err(|error| format!("{:#}", anyhow!(error)))
         })
     }
 

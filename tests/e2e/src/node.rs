@@ -18,6 +18,9 @@ const PORT: u16 = 8443;
 /// How long a daemon may take to start or to end.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// How much of a daemon's log is shown where it did not become ready.
+const LAST_LINES: usize = 30;
+
 /// The unit with which a package has systemd run the daemon.
 const UNIT: &str = include_str!("../../../systemd/ovstunneld.service");
 
@@ -207,6 +210,21 @@ impl Node {
             }
         };
         wait_until(format!("ovstunneld on {} to be ready", self.host.name()), DEADLINE, look)
+            .with_context(|| self.what_it_does())
+    }
+
+    /// For whoever looks for the reason why it does not do more: where its threads are in the kernel, and what it logged last.
+    fn what_it_does(&self) -> String {
+        let pid = self.pid().unwrap_or_default();
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let stack =
+            |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("stack")).unwrap_or_default();
+        let stacks: Vec<String> = threads.map(stack).collect();
+        let log = self.log();
+        let from = log.lines().count().saturating_sub(LAST_LINES);
+        let last: Vec<&str> = log.lines().skip(from).collect();
+        let output = self.daemon().as_ref().map(Daemon::log).unwrap_or_default();
+        format!("threads of {pid}:\n{}\nlogged last:\n{}\noutput:\n{output}", stacks.join("\n"), last.join("\n"))
     }
 
     /// Ends the daemon with SIGTERM.

@@ -8,10 +8,7 @@ use ovstunnel_e2e::{NodeConfig, Picture, Place};
 use ovstunnel_lab::{Host, Kind, wait_until};
 use ovstunnel_ovs::{CommandHook, RealSwitch, Switch, Tools};
 use ovstunnel_plan::{DesiredBridge, Settings, View, Witness};
-use ovstunneld::lock::WriterLock;
-use ovstunneld::metrics::Metrics;
-use ovstunneld::witness::{self, Witnesses};
-use ovstunneld::writer::Writer;
+use ovstunneld::testing::{Metrics, Witnesses, Writer, WriterLock, follow_all, start_witness};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -161,7 +158,7 @@ impl Inside {
             let switch = Switch::Real(RealSwitch::start(tools, CommandHook::new(|_, _, _| {})).await?);
             let (metrics, lock, interval) = (Metrics::default(), WriterLock::none(), Duration::from_secs(3_600));
             let (writer, _) = Writer::start(switch.clone(), Settings::default(), interval, metrics, lock);
-            let asking = witness::start(&switch, &writer, witnesses.clone());
+            let asking = start_witness(&switch, &writer, witnesses.clone());
             anyhow::Ok((switch, writer, asking))
         })?;
         Ok(Inside { runtime, switch, witnesses, _writer: writer, _asking: asking })
@@ -192,7 +189,7 @@ impl Inside {
         let told = self.runtime.block_on(async { real.questions().datapath_ports().await });
         let ports = told.and_then(|mut ports| ports.remove("xapi1"));
         let ports = ports.context("the switch does not say how its ports are numbered")?;
-        Ok(self.runtime.block_on(witness::follow_all(real, &bridge, &desired, &settings, &ports)))
+        Ok(self.runtime.block_on(follow_all(real, &bridge, &desired, &settings, &ports)))
     }
 }
 

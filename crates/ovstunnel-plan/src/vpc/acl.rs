@@ -3,7 +3,7 @@
 //! What it does: one flow for each network and port mask of an item. What it must not do: keep state; what answers a packet
 //! is judged like any other, as the plugin did before.
 
-use super::flows::{EGRESS, INGRESS, Pipeline, ROUTE, SWITCH, cookie};
+use super::pipeline::{EGRESS, INGRESS, Pipeline, ROUTE, SWITCH, cookie};
 use super::{AclItem, Direction, Tier, Verdict, acl_priority, masks};
 use crate::{Action, Cidr, Ipv4Match, Match, PortMask, Purpose};
 

@@ -12,41 +12,15 @@
 //! What it must not do: have a flow with a tunnel as its output that matches frames from tunnels. Each such flow matches
 //! `tun_id=0`, and no flow writes the tunnel id.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 use super::acl::guard;
 use super::layout::{Layout, TierPorts, Way};
+use super::pipeline::{CLASSIFY, EGRESS, FLOOD, INGRESS, Pipeline, ROUTE, SWITCH, cookie};
 use super::{Nic, Vpc};
 use crate::{
     Action, Cidr, Cookie, DesiredBridge, EffectiveSettings, Flow, Ipv4Match, MacMatch, Match, ObservedBridge, Purpose,
 };
-
-pub(super) const CLASSIFY: u8 = 0;
-pub(super) const SWITCH: u8 = 1;
-pub(super) const FLOOD: u8 = 2;
-pub(super) const EGRESS: u8 = 3;
-pub(super) const ROUTE: u8 = 4;
-pub(super) const INGRESS: u8 = 5;
-
-/// The flows so far: the first of those with the same table, priority and match counts, as only one can be there.
-#[derive(Debug, Default)]
-pub(super) struct Pipeline(BTreeMap<(u8, u16, Match), Flow>);
-
-impl Pipeline {
-    pub fn add(&mut self, (table, priority): (u8, u16), cookie: Cookie, matches: Match, actions: Vec<Action>) {
-        let flow = Flow { table, priority, cookie, matches, actions };
-        self.0.entry((table, priority, matches)).or_insert(flow);
-    }
-}
-
-/// A cookie for what a text names. Two texts may share one; then their flows are replaced together.
-pub(super) fn cookie(purpose: Purpose, what: &str) -> Cookie {
-    let digest = Sha256::digest(what.as_bytes());
-    let number = digest.iter().take(3).fold(0, |number, byte| number << 8 | u32::from(*byte));
-    Cookie::new(purpose, number)
-}
 
 /// The flows that the bridge of a VPC must have, given the ports that are on it.
 pub(crate) fn vpc_flows(
@@ -68,7 +42,7 @@ pub(crate) fn vpc_flows(
         });
         layout.topology.nics.iter().for_each(|nic| to_card(&mut pipeline, &layout, nic));
     }
-    pipeline.0.into_values().collect()
+    pipeline.into_flows()
 }
 
 /// What happens to a frame for which a table has nothing else.

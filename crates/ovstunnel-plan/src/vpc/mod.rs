@@ -6,6 +6,7 @@
 mod acl;
 mod flows;
 mod layout;
+mod pipeline;
 mod policies;
 mod ranges;
 mod record;

@@ -1,8 +1,7 @@
 //! Answers on their way to clients, which may never read them.
 //!
-//! What it does: keeps all of them within one budget of memory, those of each address within a share of it, and says when a
-//! connection's client has stopped to read. Where there is no room for the answer to a look, it is thrown away and made again
-//! when there is. An answer that does not end by itself ([`Endless`]) goes out as it is made. What it must not do: ask for a
+//! What it does: keeps all of them within one budget of memory, and those of each address within a share of it. Where there is no
+//! room for the answer to a look, it is thrown away and made again when there is. An answer that does not end by itself ([`Endless`]) goes out as it is made. What it must not do: ask for a
 //! change twice, or look into an answer.
 
 use std::collections::HashMap;
@@ -10,7 +9,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,13 +18,12 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{Method, Request, Response, response};
 use hyper::body::{Frame, SizeHint};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-use super::UNREAD_TIMEOUT;
 use super::endless::{Endless, Streamed};
+use super::reading::{CHUNK, Reading};
 use super::room::{Asking, counted};
 
 /// Bytes that all unread answers together may take; one that is larger may go when there is no other.
@@ -36,9 +34,6 @@ const SHARE: u32 = 16 << 20;
 
 /// Answers of so many bytes are not counted: those that say no, say.
 const NOT_COUNTED: usize = 1024;
-
-/// Bytes that are handed to a connection at once; in [`UNREAD_TIMEOUT`] it must have read as many.
-pub(super) const CHUNK: usize = 64 << 10;
 
 /// How long an answer may wait for room.
 const WAIT: Duration = Duration::from_secs(60);
@@ -71,21 +66,8 @@ pub(super) struct NoRoom;
 pub(super) struct Outgoing {
     all: Arc<Semaphore>,
     share: Arc<Share>,
-    under_way: Mutex<UnderWay>,
-    begun: Notify,
-    /// Answers under way that do not end by themselves.
-    pub(super) endless: AtomicUsize,
-    /// Ends those, when the daemon ends.
-    pub(super) stop: CancellationToken,
-    /// Ends the connection, when the reader of one is too far behind.
-    pub(super) cut: CancellationToken,
-}
-
-#[derive(Debug)]
-struct UnderWay {
-    answers: usize,
-    /// When the client last took a part of one.
-    moved: Instant,
+    /// What its client does with them.
+    pub(super) reading: Arc<Reading>,
 }
 
 /// The room that an answer has: of its share and of the whole, or none where it is small.
@@ -94,7 +76,7 @@ type Part = Vec<OwnedSemaphorePermit>;
 /// What an answer holds until all of it is read.
 #[derive(Debug)]
 struct Unread {
-    outgoing: Arc<Outgoing>,
+    reading: Arc<Reading>,
     _part: Part,
     _asking: Option<Asking>,
 }
@@ -126,10 +108,7 @@ impl Answers {
     /// For a connection from this address, or from this host, whose share is everything.
     pub(super) fn of(&self, address: Option<IpAddr>) -> Arc<Outgoing> {
         let share = address.map_or_else(|| Share::of(ALL), |address| self.share(counted(address)));
-        let under_way = Mutex::new(UnderWay { answers: 0, moved: Instant::now() });
-        let (endless, cut) = (AtomicUsize::new(0), CancellationToken::new());
-        let (all, stop, begun) = (Arc::clone(&self.all), self.stop.clone(), Notify::new());
-        Outgoing { all, share, under_way, begun, endless, stop, cut }.into()
+        Outgoing { all: Arc::clone(&self.all), share, reading: Reading::new(self.stop.clone()).into() }.into()
     }
 
     fn share(&self, address: IpAddr) -> Arc<Share> {
@@ -190,7 +169,9 @@ impl Outgoing {
         };
         Ok(match made {
             Made::Whole(head, bytes, part) => self.hold(head, bytes, part, asking),
-            Made::Endless(response) => response.map(|body| Body::new(Streamed::new(body, Arc::clone(self), asking))),
+            Made::Endless(response) => {
+                response.map(|body| Body::new(Streamed::new(body, Arc::clone(&self.reading), asking)))
+            }
         })
     }
 
@@ -251,53 +232,9 @@ impl Outgoing {
         if bytes.is_empty() {
             return Response::from_parts(head, Body::empty());
         }
-        self.begin();
-        let unread = Arc::new(Unread { outgoing: Arc::clone(self), _part: part, _asking: asking });
+        self.reading.begin();
+        let unread = Arc::new(Unread { reading: Arc::clone(&self.reading), _part: part, _asking: asking });
         Response::from_parts(head, Body::new(Rest { bytes, unread }))
-    }
-
-    /// There is one more that its client has to read.
-    pub(super) fn begin(&self) {
-        let mut under_way = self.under_way();
-        if under_way.answers == 0 {
-            under_way.moved = Instant::now();
-        }
-        under_way.answers += 1;
-        drop(under_way);
-        self.begun.notify_one();
-    }
-
-    /// One of those was read.
-    pub(super) fn end(&self) {
-        let mut under_way = self.under_way();
-        under_way.answers = under_way.answers.saturating_sub(1);
-        under_way.moved = Instant::now();
-    }
-
-    /// Ends a moment after the daemon is to end, where answers that do not end by themselves are still not read to their end.
-    pub(super) async fn is_held_up(&self, moment: Duration) {
-        self.stop.cancelled().await;
-        tokio::time::sleep(moment).await;
-        if self.endless.load(Ordering::Relaxed) == 0 {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
-        // Nothing panics while it is held.
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Ends when the client has an answer to read and has read nothing for too long.
-    pub(super) async fn is_stuck(&self) {
-        loop {
-            let moved = Some(self.under_way()).filter(|it| it.answers > 0).map(|it| it.moved);
-            match moved.map(|moved| moved + UNREAD_TIMEOUT) {
-                None => self.begun.notified().await,
-                Some(end) if Instant::now() >= end => return,
-                Some(end) => tokio::time::sleep_until(end).await,
-            }
-        }
     }
 }
 
@@ -328,7 +265,7 @@ impl hyper::body::Body for Rest {
         let length = self.bytes.len().min(CHUNK);
         let bytes = self.bytes.split_to(length);
         let chunk = Chunk { bytes, unread: Arc::clone(&self.unread) };
-        chunk.unread.outgoing.under_way().moved = Instant::now();
+        chunk.unread.reading.moved();
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(chunk)))))
     }
 
@@ -349,12 +286,12 @@ impl AsRef<[u8]> for Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        self.unread.outgoing.under_way().moved = Instant::now();
+        self.unread.reading.moved();
     }
 }
 
 impl Drop for Unread {
     fn drop(&mut self) {
-        self.outgoing.end();
+        self.reading.end();
     }
 }

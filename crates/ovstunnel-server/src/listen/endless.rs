@@ -13,7 +13,7 @@ use bytes::Bytes;
 use hyper::body::Frame;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::answers::{CHUNK, Outgoing};
+use super::reading::{CHUNK, Reading};
 use super::room::Asking;
 
 /// In a response's extensions: its body does not end by itself, and holds little at a time.
@@ -42,21 +42,21 @@ pub(super) struct Streamed {
     /// What is left of the last piece.
     rest: Bytes,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
-    outgoing: Arc<Outgoing>,
+    reading: Arc<Reading>,
     _asking: Option<Asking>,
 }
 
 impl Streamed {
-    pub(super) fn new(body: Body, outgoing: Arc<Outgoing>, asking: Option<Asking>) -> Self {
-        outgoing.endless.fetch_add(1, Ordering::Relaxed);
-        let stop = Box::pin(outgoing.stop.clone().cancelled_owned());
-        Streamed { body, rest: Bytes::new(), stop, outgoing, _asking: asking }
+    pub(super) fn new(body: Body, reading: Arc<Reading>, asking: Option<Asking>) -> Self {
+        reading.endless.fetch_add(1, Ordering::Relaxed);
+        let stop = Box::pin(reading.stop.clone().cancelled_owned());
+        Streamed { body, rest: Bytes::new(), stop, reading, _asking: asking }
     }
 }
 
 impl Drop for Streamed {
     fn drop(&mut self) {
-        self.outgoing.endless.fetch_sub(1, Ordering::Relaxed);
+        self.reading.endless.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -79,8 +79,8 @@ impl hyper::body::Body for Streamed {
         }
         let length = self.rest.len().min(CHUNK);
         let bytes = self.rest.split_to(length);
-        self.outgoing.begin();
-        let chunk = Chunk { bytes, outgoing: Arc::clone(&self.outgoing) };
+        self.reading.begin();
+        let chunk = Chunk { bytes, reading: Arc::clone(&self.reading) };
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(chunk)))))
     }
 }
@@ -88,7 +88,7 @@ impl hyper::body::Body for Streamed {
 /// A part of one that was handed to the connection; gone when it is written.
 struct Chunk {
     bytes: Bytes,
-    outgoing: Arc<Outgoing>,
+    reading: Arc<Reading>,
 }
 
 impl AsRef<[u8]> for Chunk {
@@ -99,6 +99,6 @@ impl AsRef<[u8]> for Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        self.outgoing.end();
+        self.reading.end();
     }
 }

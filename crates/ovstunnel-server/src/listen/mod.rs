@@ -8,6 +8,7 @@ mod endless;
 mod expect;
 mod https;
 mod peer;
+mod reading;
 mod refusals;
 mod room;
 mod serve;

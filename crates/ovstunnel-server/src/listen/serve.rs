@@ -98,7 +98,7 @@ where
                 match expect::begun(request).await {
                     Ok(mut request) => {
                         request.extensions_mut().insert(peer);
-                        request.extensions_mut().insert(Cut::new(outgoing.cut.clone()));
+                        request.extensions_mut().insert(Cut::new(outgoing.reading.cut.clone()));
                         outgoing.answer(app, request, asking).await
                     }
                     Err(refusal) => Ok(refusal),
@@ -120,12 +120,12 @@ where
             None => std::future::pending().await,
         }
     };
-    let mut stuck = pin!(outgoing.is_stuck());
+    let mut stuck = pin!(outgoing.reading.is_stuck());
     let rest = tokio::select! {
         ended = connection.as_mut() => return note(ended),
         () = silent => return tracing::debug!("closed a connection: no request came in time"),
         () = stuck.as_mut() => return end_unread(life, &who),
-        () = outgoing.cut.cancelled() => return,
+        () = outgoing.reading.cut.cancelled() => return,
         () = life.kill.cancelled() => return,
         () = life.stop.cancelled() => None,
         () = displaced => Some(LAST_WORDS),
@@ -134,7 +134,7 @@ where
     tokio::select! {
         ended = connection => note(ended),
         () = stuck => end_unread(life, &who),
-        () = outgoing.is_held_up(LAST_WORDS) => {}
+        () = outgoing.reading.is_held_up(LAST_WORDS) => {}
         () = life.kill.cancelled() => {}
         () = tokio::time::sleep(rest.unwrap_or(Duration::MAX)) => {}
     }

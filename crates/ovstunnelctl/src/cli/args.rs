@@ -11,11 +11,11 @@ use clap_complete::engine::ArgValueCandidates;
 use super::apply_args::{Apply, Edit, Export};
 use super::bridge_args::{BridgeCommand, EndOfBridge, TunnelCommand};
 use super::complete::{self, Shell};
+use super::connection::{Connection, GENERAL};
 use super::examples;
 use super::pki_args::Pki;
 use super::values;
 use super::zone::ZoneCommand;
-use crate::client::Url;
 
 /// Operates ovstunneld: GRE tunnels between the Open vSwitch bridges of a cloud's hosts.
 #[derive(Debug, Parser)]
@@ -35,45 +35,6 @@ pub struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,
 }
-
-/// Which daemon is asked: each of these may stand anywhere on the line.
-#[derive(Args, Clone, Debug, Default)]
-pub(super) struct Connection {
-    /// The daemon's Unix socket; for root on the same host [default: /run/ovstunnel/ovstunneld.sock, for `zone` the manager's,
-    /// /run/ovstunnel/manager.sock] [env: OVSTUNNEL_SOCKET, for `zone` OVSTUNNEL_MANAGER_SOCKET].
-    #[arg(long, global = true, value_name = "PATH", help_heading = GENERAL)]
-    pub(super) socket: Option<PathBuf>,
-
-    /// The daemon of another host, by its name in hosts.toml or its own; port 8443 unless the file says another [env:
-    /// OVSTUNNEL_HOST].
-    #[arg(long, global = true, value_name = "NAME", help_heading = REMOTE, add = ArgValueCandidates::new(complete::hosts))]
-    pub(super) host: Option<String>,
-
-    /// The daemon of another host, as https://HOST:8443, for `zone` the manager, as https://HOST:8444 [env: OVSTUNNEL_URL, for
-    /// `zone` OVSTUNNEL_MANAGER_URL].
-    #[arg(long, global = true, value_parser = crate::client::Endpoint::parse_url, help_heading = REMOTE)]
-    pub(super) url: Option<Url>,
-
-    /// Certificate of the CA that the daemon's certificate must come from, PEM [env: OVSTUNNEL_CA].
-    #[arg(long, global = true, value_name = "FILE", help_heading = REMOTE)]
-    pub(super) ca: Option<PathBuf>,
-
-    /// Client certificate, PEM [env: OVSTUNNEL_CERT].
-    #[arg(long, global = true, value_name = "FILE", help_heading = REMOTE)]
-    pub(super) cert: Option<PathBuf>,
-
-    /// Private key of the client certificate, PEM [env: OVSTUNNEL_KEY].
-    #[arg(long, global = true, value_name = "FILE", help_heading = REMOTE)]
-    pub(super) client_key: Option<PathBuf>,
-
-    /// What `--client-key` was called. Behind a command it is the GRE key.
-    #[arg(long = "key", hide = true, conflicts_with = "client_key")]
-    pub(super) old_key: Option<PathBuf>,
-}
-
-const GENERAL: &str = "General options";
-
-const REMOTE: &str = "Another host, over HTTPS";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

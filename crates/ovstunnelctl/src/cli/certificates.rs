@@ -2,12 +2,17 @@
 
 use serde::Serialize;
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
-use super::pki::rfc3339;
 use super::pki_args::Renew;
 use super::show::Page;
 use super::{Failure, Report};
 use crate::pki::{self, Authority, Details, Key, Name, Purpose, Renewed};
+
+/// A time as text.
+pub(super) fn rfc3339(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
+}
 
 /// The JSON of `pki renew`.
 #[derive(Debug, Serialize)]

@@ -4,17 +4,17 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use clap::{CommandFactory, FromArgMatches, ValueEnum};
+use clap::{Command, FromArgMatches, ValueEnum};
 use clap_complete::CompleteEnv;
 use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 use ovstunnel_api::Bridge;
 
-use super::args::{Cli, Connection};
-use super::hosts::Hosts;
-use super::{Failure, connection};
+use super::Failure;
+use super::connection::{self, Connection};
 use crate::client::Client;
 
 /// The variable by which a shell says that it wants a line completed.
@@ -46,9 +46,14 @@ pub(super) fn script(shell: Shell) -> Result<String, Failure> {
     text.map_err(Failure::Output)
 }
 
+/// All that the program understands, once it was said: what completes a line is named in it, and has to read the line by it.
+static GRAMMAR: OnceLock<fn() -> Command> = OnceLock::new();
+
 /// Answers a shell and ends, where it is one that asks.
-pub(super) fn answer() {
-    CompleteEnv::with_factory(Cli::command).var(VARIABLE).complete();
+pub(super) fn answer(grammar: fn() -> Command) {
+    // It is said once.
+    let _ = GRAMMAR.set(grammar);
+    CompleteEnv::with_factory(grammar).var(VARIABLE).complete();
 }
 
 /// Names of the managed bridges.
@@ -67,12 +72,6 @@ pub(super) fn ports() -> Vec<CompletionCandidate> {
     meant.iter().flat_map(|bridge| &bridge.tunnels).map(|tunnel| CompletionCandidate::new(&tunnel.port)).collect()
 }
 
-/// Names in the file of hosts.
-pub(super) fn hosts() -> Vec<CompletionCandidate> {
-    let hosts = Hosts::load(&|name: &str| std::env::var_os(name)).unwrap_or_default();
-    hosts.names().map(CompletionCandidate::new).collect()
-}
-
 /// The words that are on the line so far.
 fn line() -> Vec<OsString> {
     std::env::args_os().skip_while(|word| word != "--").skip(1).collect()
@@ -80,8 +79,8 @@ fn line() -> Vec<OsString> {
 
 /// The bridges of the daemon that the line means.
 fn ask() -> Vec<Bridge> {
-    let half = Cli::command().ignore_errors(true).try_get_matches_from(line());
-    let said = half.ok().and_then(|matches| Connection::from_arg_matches(&matches).ok()).unwrap_or_default();
+    let half = GRAMMAR.get().and_then(|grammar| grammar().ignore_errors(true).try_get_matches_from(line()).ok());
+    let said = half.and_then(|matches| Connection::from_arg_matches(&matches).ok()).unwrap_or_default();
     let endpoint =
         connection::resolve(connection::Asked::Daemon, &said, |name| std::env::var_os(name)).unwrap_or_default();
     let Ok(client) = Client::new(&endpoint, PATIENCE) else { return vec![] };

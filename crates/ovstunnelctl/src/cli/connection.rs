@@ -5,11 +5,51 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::client::Url;
+use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 
-use super::args::Connection;
-use super::hosts::{Hosts, Known};
-use crate::client::{DEFAULT_MANAGER_SOCKET, Endpoint, Identity};
+use super::hosts::{self, Hosts, Known};
+use crate::client::{DEFAULT_MANAGER_SOCKET, Endpoint, Identity, Url};
+
+/// Heading of the options that each command has.
+pub(super) const GENERAL: &str = "General options";
+
+const REMOTE: &str = "Another host, over HTTPS";
+
+/// Which daemon is asked: each of these may stand anywhere on the line.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Connection {
+    /// The daemon's Unix socket; for root on the same host [default: /run/ovstunnel/ovstunneld.sock, for `zone` the manager's,
+    /// /run/ovstunnel/manager.sock] [env: OVSTUNNEL_SOCKET, for `zone` OVSTUNNEL_MANAGER_SOCKET].
+    #[arg(long, global = true, value_name = "PATH", help_heading = GENERAL)]
+    pub(super) socket: Option<PathBuf>,
+
+    /// The daemon of another host, by its name in hosts.toml or its own; port 8443 unless the file says another [env:
+    /// OVSTUNNEL_HOST].
+    #[arg(long, global = true, value_name = "NAME", help_heading = REMOTE, add = ArgValueCandidates::new(hosts::candidates))]
+    pub(super) host: Option<String>,
+
+    /// The daemon of another host, as https://HOST:8443, for `zone` the manager, as https://HOST:8444 [env: OVSTUNNEL_URL, for
+    /// `zone` OVSTUNNEL_MANAGER_URL].
+    #[arg(long, global = true, value_parser = Endpoint::parse_url, help_heading = REMOTE)]
+    pub(super) url: Option<Url>,
+
+    /// Certificate of the CA that the daemon's certificate must come from, PEM [env: OVSTUNNEL_CA].
+    #[arg(long, global = true, value_name = "FILE", help_heading = REMOTE)]
+    pub(super) ca: Option<PathBuf>,
+
+    /// Client certificate, PEM [env: OVSTUNNEL_CERT].
+    #[arg(long, global = true, value_name = "FILE", help_heading = REMOTE)]
+    pub(super) cert: Option<PathBuf>,
+
+    /// Private key of the client certificate, PEM [env: OVSTUNNEL_KEY].
+    #[arg(long, global = true, value_name = "FILE", help_heading = REMOTE)]
+    pub(super) client_key: Option<PathBuf>,
+
+    /// What `--client-key` was called. Behind a command it is the GRE key.
+    #[arg(long = "key", hide = true, conflicts_with = "client_key")]
+    pub(super) old_key: Option<PathBuf>,
+}
 
 /// Who is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

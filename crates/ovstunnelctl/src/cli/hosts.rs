@@ -19,6 +19,7 @@ use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 
 use crate::client::Url;
+use clap_complete::engine::CompletionCandidate;
 use serde::Deserialize;
 
 use crate::client::Endpoint;
@@ -119,6 +120,12 @@ fn file(env: &impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let folder = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")));
     let own = folder.map(|folder| folder.join("ovstunnel/hosts.toml"));
     own.into_iter().chain([PathBuf::from(FOR_ALL)]).find(|file| file.exists())
+}
+
+/// The names in the file, for a shell that completes a line.
+pub(super) fn candidates() -> Vec<CompletionCandidate> {
+    let hosts = Hosts::load(&|name: &str| std::env::var_os(name)).unwrap_or_default();
+    hosts.names().map(CompletionCandidate::new).collect()
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ use crate::client::{Client, Endpoint, Manager};
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    complete::answer();
+    complete::answer(Cli::command);
     let cli = Cli::parse();
     let json = cli.json;
     match run(cli).and_then(|report| report.print()) {

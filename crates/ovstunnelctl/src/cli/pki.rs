@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde::Serialize;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use super::certificates::{self, rfc3339};
 use super::pki_args::{Issue, PkiCommand};
 use super::show::{Page, printable, quoted};
-use super::{Failure, Report, certificates};
+use super::{Failure, Report};
 use crate::pki::{Authority, Leaf, Revoked, Role, Written, readable_by_others};
 
 /// The JSON of `pki init` and `pki issue`.
@@ -91,10 +91,6 @@ fn report(json: bool, written: &Written, ca: &Path, page: impl FnOnce() -> Page)
         not_after: rfc3339(written.not_after),
     };
     Report::new(json, &issued, |_| page())
-}
-
-pub(super) fn rfc3339(at: OffsetDateTime) -> String {
-    at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
 }
 
 fn init_page(written: &Written, dir: &Path) -> Page {

@@ -4,6 +4,7 @@
 //! those of `[tls]` a default, and says what else there is to configure. What it must not do: look at the host (whether a path
 //! exists or an address is ours is found out by whoever uses it), or accept two spellings of the same thing.
 
+pub(crate) mod check;
 mod reload;
 mod values;
 

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::finding::{fail, ok, warn};
-use super::root::Root;
+use crate::host::Root;
 
 /// So far may the clock be behind a file's time: file systems of other hosts have clocks of their own.
 const TOLERANCE: Duration = Duration::from_secs(600);

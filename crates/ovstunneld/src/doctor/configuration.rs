@@ -6,8 +6,8 @@ use ovstunnel_api::Finding;
 use ovstunnel_server::tls::TlsStore;
 
 use super::finding::{About, fail, ok, warn};
+use crate::config::check::CheckError;
 use crate::config::{Config, DEFAULT_PATH};
-use crate::daemon::CheckError;
 
 /// What was looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(super) fn look(file: Option<&Path>, in_force: &Config, tls: Option<&TlsStore
 
 /// Why a start with this configuration would fail for its certificates.
 fn stops(new: &Config) -> Option<String> {
-    match crate::daemon::check(new) {
+    match crate::config::check::check(new) {
         Err(CheckError::Certificates(words)) => Some(words.join("; ").replace('\n', ":")),
         Err(error) => Some(error.to_string()),
         Ok(_) => None,

@@ -17,7 +17,7 @@ use super::health::Read;
 use super::openvswitch::Datapath;
 use super::traffic::{Packets, Since};
 use super::underlay::{Remote, VifMtu};
-use crate::interfaces::{Device, Route};
+use crate::host::{Device, Route};
 use crate::witness;
 
 /// Bridges whose flows are read at the same time.

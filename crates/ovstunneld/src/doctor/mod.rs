@@ -17,8 +17,7 @@ mod log;
 mod openvswitch;
 mod others;
 mod probe;
-pub(crate) mod root;
-mod socket;
+pub(crate) mod socket;
 mod takeover;
 mod traffic;
 mod twice;
@@ -41,11 +40,11 @@ use tokio::sync::Mutex;
 use self::clock::Moment;
 pub(crate) use self::facts::remote_addresses;
 use self::finding::warn;
-pub(crate) use self::root::Root;
+use crate::config::check::UNIT;
 use crate::config::{Config, XapiMode};
-use crate::daemon::UNIT;
 use crate::health::Survey;
-use crate::interfaces::Interfaces;
+use crate::host::Interfaces;
+use crate::host::Root;
 use crate::witness::Witnesses;
 
 /// Where the folder is told that stands for `/`: for tests only.

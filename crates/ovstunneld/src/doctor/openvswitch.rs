@@ -6,7 +6,7 @@ use ovstunnel_api::{Finding, Ready};
 use ovstunnel_types::{KernelModules, TunnelKind};
 
 use super::finding::{About, fail, ok, or_ok, warn};
-use super::root::Root;
+use crate::host::Root;
 
 /// Whether the daemon is ready, and what its last look could not repair.
 pub(super) fn readiness(ready: &Ready) -> Vec<Finding> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use ovstunnel_api::Finding;
 
 use super::finding::{About, fail, ok, warn};
-use super::root::Root;
+use crate::host::Root;
 
 /// Folders of rules. Of files with one name udev reads only that of the first folder.
 const FOLDERS: [&str; 5] = [

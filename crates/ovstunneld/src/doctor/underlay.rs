@@ -11,7 +11,7 @@ use ovstunnel_api::{Finding, GRE_OVERHEAD};
 
 use super::finding::{About, ok, or_ok, some, warn};
 use super::traffic::Since;
-use crate::interfaces::{Neighbour, Route};
+use crate::host::{Neighbour, Route};
 
 /// So many packets must have been sent before it means something that none came back.
 const ENOUGH: u64 = 20;

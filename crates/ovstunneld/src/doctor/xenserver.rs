@@ -5,7 +5,7 @@ use ovstunnel_api::Finding;
 use ovstunnel_types::text::excerpt;
 
 use super::finding::{About, fail, ok, warn};
-use super::root::Root;
+use crate::host::Root;
 
 /// Says which networking the host uses.
 const NETWORK_CONF: &str = "/etc/xensource/network.conf";

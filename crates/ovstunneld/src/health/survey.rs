@@ -10,9 +10,9 @@ use ovstunnel_plan::{
 };
 
 use super::Kept;
-use crate::doctor::Root;
-use crate::host_facts::devices;
-use crate::interfaces::Interfaces;
+use crate::host::Interfaces;
+use crate::host::Root;
+use crate::host::devices;
 
 /// One look.
 #[derive(Clone, Debug, Default)]
@@ -106,7 +106,7 @@ impl Surveyor {
             .read(|db| (db.tunnels_by_host(), db.is_userspace(), db.other_config("flow-restore-wait") == Some("true")));
         let routes = self.interfaces.routes(tunnels.keys().copied().collect()).await;
         let routes = routes.inspect_err(untold).unwrap_or_default();
-        let way = |(ip, route): (Ipv4Addr, Option<crate::interfaces::Route>)| {
+        let way = |(ip, route): (Ipv4Addr, Option<crate::host::Route>)| {
             let way = route.map(|route| Way { device: route.device, source: route.source, local: route.local });
             (ip, (way, tunnels.get(&ip).copied().unwrap_or_default()))
         };
@@ -140,6 +140,6 @@ impl Surveyor {
     }
 }
 
-fn untold(error: &crate::interfaces::Error) {
+fn untold(error: &crate::host::Error) {
     tracing::debug!(%error, "what is below the tunnels is not known");
 }

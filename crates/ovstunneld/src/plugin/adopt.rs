@@ -8,8 +8,8 @@ use ovstunnel_plan::{
 };
 
 use super::arguments::NetworkKey;
-use super::turns::Shared;
 use super::{Call, Failure};
+use crate::state::Shared;
 
 /// Takes up a bridge, as what its network's name says it is: that of a VPC, or else that of the plain network with `key`.
 /// Without a key only a VPC's is taken up. From then on, for as long as the guard lives, nobody sets it up or takes it away.

@@ -9,6 +9,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::adopt::set_up;
 use super::{Call, Failure};
+use crate::state::to_wire;
 
 /// A word that was said again is written again where the last time is longer ago.
 const AGAIN: Duration = Duration::hours(1);
@@ -22,19 +23,6 @@ pub(super) enum Says {
     In,
     Out,
     Tunnel(HostId),
-}
-
-/// What a mark says; nothing where it cannot be read.
-pub(crate) fn read(text: &str) -> Option<Claim> {
-    let mut words = text.split(' ');
-    let (says, peer) = match words.next()? {
-        "in" => (ClaimSays::In, None),
-        "out" => (ClaimSays::Out, None),
-        "tunnel" => (ClaimSays::Tunnel, Some(words.next()?.to_owned())),
-        _ => return None,
-    };
-    let at = words.next().filter(|at| OffsetDateTime::parse(at, &Rfc3339).is_ok())?.to_owned();
-    words.next().is_none().then_some(Claim { says, at, peer })
 }
 
 impl Says {
@@ -69,7 +57,7 @@ impl Says {
         // Without its ports: there may be thousands.
         let there = call.state.switch.observer().read(|db| {
             let bridge = db.view().bare_bridge(change.bridge().as_str())?;
-            read(bridge.external_ids.get(ids::CLAIM)?)
+            to_wire::claim(bridge.external_ids.get(ids::CLAIM)?)
         });
         match self.over(there.as_ref(), OffsetDateTime::now_utc()) {
             Some(mark) => Change::Claimed(Box::new(change), mark),
@@ -104,9 +92,12 @@ mod tests {
         let peer: HostId = "7".parse().unwrap();
         for (says, as_told) in [(Says::In, ClaimSays::In), (Says::Out, ClaimSays::Out)] {
             let mark = says.over(None, at(0)).unwrap();
-            assert_eq!(read(&mark).unwrap(), Claim { says: as_told, at: "2027-01-15T08:00:00Z".into(), peer: None });
+            assert_eq!(
+                to_wire::claim(&mark).unwrap(),
+                Claim { says: as_told, at: "2027-01-15T08:00:00Z".into(), peer: None }
+            );
         }
-        let claim = read(&Says::Tunnel(peer).over(None, at(0)).unwrap()).unwrap();
+        let claim = to_wire::claim(&Says::Tunnel(peer).over(None, at(0)).unwrap()).unwrap();
         assert_eq!((claim.says, claim.peer.as_deref()), (ClaimSays::Tunnel, Some("7")));
         for bad in [
             "",
@@ -116,14 +107,14 @@ mod tests {
             "in 2027-01-15T08:00:00Z x",
             "on 2027-01-15T08:00:00Z",
         ] {
-            assert_eq!(read(bad), None, "{bad}");
+            assert_eq!(to_wire::claim(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn what_is_said_again_is_written_when_its_word_or_its_time_calls_for_it() {
         let (a, b): (HostId, HostId) = ("7".parse().unwrap(), "8".parse().unwrap());
-        let claim = |says: &Says| read(&says.over(None, at(0)).unwrap()).unwrap();
+        let claim = |says: &Says| to_wire::claim(&says.over(None, at(0)).unwrap()).unwrap();
         let writes = |there: &Says, says: &Says, seconds| says.over(Some(&claim(there)), at(seconds)).is_some();
         let (tunnel_a, tunnel_b) = (Says::Tunnel(a), Says::Tunnel(b));
         let cases = [

@@ -13,7 +13,6 @@ mod failure;
 pub(crate) mod fuzzing;
 mod host;
 mod tunnel;
-mod turns;
 mod vpc;
 
 use std::collections::BTreeMap;
@@ -23,13 +22,12 @@ use ovstunnel_plan::{
     BridgeName, Change, Changed, DesiredBridge, Mark, ObservedBridge, View, waits_for_takeover, was_released,
 };
 
-use crate::routes::State;
+use crate::state::State;
 use crate::writer::Done;
 
 use arguments::Arguments;
 use failure::{Failure, Reason};
 use ovstunnel_server::middleware::RequestId;
-pub use turns::Turns;
 
 /// The functions that there are.
 pub const FUNCTIONS: [&str; 9] = [

@@ -6,7 +6,7 @@ use super::adopt::adopt;
 use super::arguments::port_of_long_name;
 use super::claim::Says;
 use super::{Arguments, Call, Failure, Reason};
-use crate::interfaces::not_another_host;
+use crate::host::not_another_host;
 use crate::writer::Seen;
 
 /// `create_tunnel`: the same call again is a success, with the same name.

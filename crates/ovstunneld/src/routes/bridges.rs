@@ -12,7 +12,7 @@ use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::text::chain;
 
 use super::{ChangeQuery, State, planned, problem, refusals, status, to_wire, validate};
-use crate::interfaces::LocalAddress;
+use crate::host::LocalAddress;
 use crate::writer::{Done, Seen};
 
 /// Has a change carried out or, in a dry run, planned, and makes the answer of a success.

@@ -13,64 +13,21 @@ mod openapi;
 mod plugin;
 mod refusals;
 mod takeover;
-mod to_wire;
 mod validate;
 mod vifs;
 mod watch;
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use ovstunnel_api::{Health, Outcome, PlanAnswer, PlannedCommand};
-use ovstunnel_ovs::Switch;
-use ovstunnel_plan::{BridgeName, EffectiveSettings, FlowsSeen, ObservedBridge, ObservedPort, View};
+use ovstunnel_api::{Outcome, PlanAnswer, PlannedCommand};
 use ovstunnel_server::audit::Effect;
-use ovstunnel_server::logging::Logging;
 use ovstunnel_server::problem::ApiError;
 use serde::Deserialize;
 
-use crate::doctor::Doctor;
-use crate::health::{Kept, Surveyor};
-use crate::interfaces::Interfaces;
-use crate::metrics::{self, Metrics};
-use crate::plugin::Turns;
-use crate::timing;
-use crate::watch::Hub;
-use crate::witness::Witnesses;
-use crate::writer::{Planned, WriteError, Writer};
-use crate::xapi::Xapi;
-
-/// What all handlers share.
-#[derive(Clone, Debug)]
-pub struct State {
-    /// The switch, for reading its mirror.
-    pub switch: Switch,
-    /// The one that changes it.
-    pub writer: Writer,
-    /// What the switch itself says of its bridges.
-    pub witnesses: Witnesses,
-    /// Devices of this host.
-    pub interfaces: Arc<Interfaces>,
-    /// Whose turn it is among calls of the plugin.
-    pub turns: Arc<Turns>,
-    /// xapi, where it is used.
-    pub xapi: Option<Arc<Xapi>>,
-    /// What is counted.
-    pub metrics: Metrics,
-    /// The log; none in tests of the routes alone.
-    pub logging: Option<Arc<Logging>>,
-    /// What finds out what is wrong.
-    pub doctor: Arc<Doctor>,
-    /// What is seen below the tunnels.
-    pub surveyor: Surveyor,
-    /// The health of the host as it was last told.
-    pub host_health: Kept<Option<Health>>,
-    /// Those who watch.
-    pub watch: Hub,
-}
+use crate::state::{State, to_wire};
+use crate::writer::{Planned, WriteError};
+use crate::{metrics, timing};
 
 /// All routes, described in `/openapi.json`.
 pub fn router(state: State) -> Router {
@@ -88,66 +45,6 @@ pub(crate) struct ChangeQuery {
 }
 
 impl State {
-    /// A managed bridge as it is now.
-    fn bridge(&self, name: &str) -> Option<ovstunnel_api::Bridge> {
-        let observed = self.switch.observer().read(|db| db.view().bridge(name))?;
-        self.to_wire(&observed)
-    }
-
-    /// VIFs of a bridge whose devices the kernel does not have any more. Open vSwitch keeps their rows, and on a datapath in user
-    /// space also their numbers (docs/ovs-facts.md), so this is asked where it matters: before a bridge goes.
-    pub(crate) async fn dead_vifs(&self, bridge: &BridgeName) -> BTreeSet<String> {
-        let settings = self.writer.settings();
-        let vifs: Vec<String> = self.switch.observer().read(|db| {
-            let observed = db.view().bridge(bridge.as_str());
-            let of_system = |port: &&ObservedPort| port.interface().is_some_and(|interface| interface.kind.is_empty());
-            let names = |observed: ObservedBridge| {
-                observed.vifs(&settings.vif_prefixes).filter(of_system).map(|port| port.name.clone()).collect()
-            };
-            observed.map(names).unwrap_or_default()
-        });
-        if vifs.is_empty() {
-            return BTreeSet::new();
-        }
-        // What the kernel does not tell keeps nobody's VIF from being in the way.
-        let Ok(Some(devices)) = self.interfaces.links().await else { return BTreeSet::new() };
-        let dead: BTreeSet<String> = vifs.into_iter().filter(|vif| !devices.names.contains(vif)).collect();
-        if !dead.is_empty() {
-            tracing::warn!(%bridge, ?dead, "these VIFs have no device any more: their rows do not keep the bridge from going");
-        }
-        dead
-    }
-
-    /// A bridge of ours on the wire; nothing where it is not.
-    pub(crate) fn to_wire(&self, observed: &ObservedBridge) -> Option<ovstunnel_api::Bridge> {
-        // With vswitchd its flows are gone: what was read of them before says nothing.
-        let seen = match self.switch.health().borrow().vswitchd {
-            Ok(()) => self.writer.flows().get(observed.uuid),
-            Err(_) => FlowsSeen::Unknown,
-        };
-        self.to_wire_with(observed, &seen, &self.switch.effective(&self.writer.settings()))
-    }
-
-    /// The same, where it was just read what its flows are, by these settings.
-    fn to_wire_with(
-        &self,
-        observed: &ObservedBridge,
-        seen: &FlowsSeen,
-        settings: &EffectiveSettings,
-    ) -> Option<ovstunnel_api::Bridge> {
-        let told = self.witnesses.get(observed.uuid);
-        let as_of = told.as_ref().map(|told| told.as_of).or_else(|| self.writer.looks().last().map(|look| look.at));
-        let (witness, survey) = (told.map(|told| told.witness).unwrap_or_default(), self.surveyor.latest());
-        let known = to_wire::Known { witness: &witness, survey: &survey, as_of };
-        to_wire::bridge(observed, seen, settings, &known)
-    }
-
-    /// What this daemon can do beyond version 1 of the API as it began.
-    pub(crate) fn capabilities(&self) -> Vec<String> {
-        let words = [Some("watch"), Some("claims"), self.xapi.as_ref().map(|_| "xapi")];
-        words.into_iter().flatten().map(str::to_owned).collect()
-    }
-
     /// That the mirror is the database's state and not a memory of it.
     fn expect_live(&self) -> Result<(), ApiError> {
         match &self.switch.health().borrow().database {

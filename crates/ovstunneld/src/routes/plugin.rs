@@ -10,8 +10,9 @@ use ovstunnel_server::middleware::RequestId;
 use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::text::excerpt;
 
-use super::{State, to_wire};
+use super::State;
 use crate::plugin;
+use crate::state::to_wire;
 
 /// Call a function of the xapi plugin. A function that is known answers 200, also where it fails: `FAILURE:` and the reason.
 #[utoipa::path(post, path = "/v1/plugin/{function}", tag = "plugin",

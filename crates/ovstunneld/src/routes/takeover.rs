@@ -15,6 +15,7 @@ use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::text::chain;
 
 use super::{ChangeQuery, State, bridges, problem, validate};
+use crate::state::to_wire;
 use crate::writer::{self, TakenOver};
 
 /// Take bridges over from CloudStack's Python plugin: these, or all that are found.
@@ -122,7 +123,7 @@ fn describe(taken: TakenOver) -> TakeoverBridge {
         }),
         announced: count(taken.announced),
         done: taken.done,
-        changes: super::to_wire::changes(&taken.changes),
+        changes: to_wire::changes(&taken.changes),
         left: taken.left,
     }
 }

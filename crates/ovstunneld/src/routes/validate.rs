@@ -9,7 +9,7 @@ use ovstunnel_api::{Id, PostTunnel, PutBridge};
 use ovstunnel_plan::{BridgeName, Change, CreateTunnel, GreKey, HostFacts, Invalid, RemoteIp, SetupBridge, TunnelSpec};
 use ovstunnel_server::problem::ApiError;
 
-use crate::interfaces::{LocalAddress, not_another_host};
+use crate::host::{LocalAddress, not_another_host};
 
 /// Most tunnels in one request: a network of the largest zone has 1,999.
 const TUNNELS_MAX: usize = 10_000;

@@ -4,11 +4,9 @@
 //! whether anybody watches. What it must not do: find out what has changed, or wait for a reader.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use ovstunnel_api::{Position, WatchEvent};
 use ovstunnel_server::listen::Cut;
 use tokio::sync::{Notify, oneshot, watch};
@@ -18,6 +16,7 @@ use uuid::Uuid;
 
 use super::log::{self, BEHIND, Log};
 use super::reader::Reader;
+use super::shared::{Shared, Snapshot, State, Waiting};
 use crate::metrics::Metrics;
 
 /// Readers at the same time.
@@ -33,14 +32,6 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("{MOST} readers watch already, which is as many as there may be; end one, or try again later")]
 pub struct TooMany;
-
-/// What a reader who gets everything begins with: the text, and the version that it is of.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// The event as it is sent.
-    pub text: Bytes,
-    pub(super) version: u64,
-}
 
 /// How a reader has joined.
 #[derive(Debug)]
@@ -58,41 +49,6 @@ pub struct Hub {
     /// Ends the publisher once nobody can ask any more; the publisher itself has none.
     _alive: Option<Arc<DropGuard>>,
     ended: CancellationToken,
-}
-
-#[derive(Debug)]
-pub(super) struct Shared {
-    state: Mutex<State>,
-    version: watch::Sender<u64>,
-    /// A snapshot is asked for, or the first reader is there.
-    asked: Notify,
-    /// A reader has read.
-    moved: Notify,
-    metrics: Metrics,
-}
-
-#[derive(Debug)]
-struct State {
-    log: Log,
-    /// Whether `log` is that of a publisher at work.
-    at_work: bool,
-    readers: HashMap<u64, Member>,
-    joined: u64,
-    last_left: Option<Instant>,
-    snapshots: Vec<Waiting>,
-    destroyed: HashMap<String, Instant>,
-}
-
-/// One who waits for a snapshot.
-pub(super) type Waiting = oneshot::Sender<Result<Snapshot, String>>;
-
-#[derive(Debug)]
-struct Member {
-    /// Bytes of all changes up to the last that it has read.
-    read: Arc<AtomicU64>,
-    /// Its stream ends.
-    end: CancellationToken,
-    connection: Option<Cut>,
 }
 
 impl Hub {
@@ -115,12 +71,12 @@ impl Hub {
     }
 
     /// The same for the publisher, whom it does not keep from ending.
-    pub(super) fn for_publisher(&self) -> Self {
+    pub(crate) fn for_publisher(&self) -> Self {
         Hub { _alive: None, ..self.clone() }
     }
 
     /// Ends when nobody can ask any more.
-    pub(super) async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         self.ended.cancelled().await;
     }
 
@@ -137,8 +93,8 @@ impl Hub {
             state.at_work && last.instance == state.log.position().instance && state.log.has_all_since(last.version)
         });
         if let Some(last) = resumed {
-            let reader = self.shared.admit(&mut state, last.version, connection);
-            return Ok(Joined::Resumed(reader));
+            let admitted = self.shared.admit(&mut state, last.version, connection);
+            return Ok(Joined::Resumed(Reader::new(Arc::clone(&self.shared), admitted)));
         }
         let (sender, receiver) = oneshot::channel();
         state.snapshots.retain(|waiting| !waiting.is_closed());
@@ -150,8 +106,8 @@ impl Hub {
 
     /// Lets a reader in that has the snapshot.
     pub fn join_after(&self, snapshot: &Snapshot, connection: Option<Cut>) -> Reader {
-        let mut state = self.shared.state();
-        self.shared.admit(&mut state, snapshot.version, connection)
+        let admitted = self.shared.admit(&mut self.shared.state(), snapshot.version, connection);
+        Reader::new(Arc::clone(&self.shared), admitted)
     }
 
     /// Ends all streams: who may still read goes on where it was.
@@ -174,22 +130,22 @@ impl Hub {
     }
 
     /// Whether the plugin had a bridge taken away.
-    pub(super) fn take_destroyed(&self, bridge: &str) -> bool {
+    pub(crate) fn take_destroyed(&self, bridge: &str) -> bool {
         self.shared.state().destroyed.remove(bridge).is_some_and(|at| at.elapsed() < REMEMBERED)
     }
 
     /// Ends when somebody waits for a snapshot.
-    pub(super) async fn asked(&self) {
+    pub(crate) async fn asked(&self) {
         self.shared.asked.notified().await;
     }
 
     /// The publisher begins to work.
-    pub(super) fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.shared.state().at_work = true;
     }
 
     /// The publisher stops, unless somebody watches, has watched a moment ago or waits; all changes are forgotten.
-    pub(super) fn stop_if_unwatched(&self) -> bool {
+    pub(crate) fn stop_if_unwatched(&self) -> bool {
         let mut state = self.shared.state();
         let lingers = state.last_left.is_some_and(|at| at.elapsed() < LINGER);
         if lingers || !state.readers.is_empty() || !state.snapshots.is_empty() {
@@ -202,14 +158,14 @@ impl Hub {
     }
 
     /// Those who wait for a snapshot.
-    pub(super) fn take_waiting(&self) -> Vec<Waiting> {
+    pub(crate) fn take_waiting(&self) -> Vec<Waiting> {
         let mut waiting = std::mem::take(&mut self.shared.state().snapshots);
         waiting.retain(|waiting| !waiting.is_closed());
         waiting
     }
 
     /// Gives those who wait what `make` makes.
-    pub(super) fn answer(&self, waiting: Vec<Waiting>, make: impl FnOnce() -> Result<WatchEvent, String>) {
+    pub(crate) fn answer(&self, waiting: Vec<Waiting>, make: impl FnOnce() -> Result<WatchEvent, String>) {
         let mut state = self.shared.state();
         let (position, version) = (state.log.position(), state.log.version);
         state.last_left = Some(Instant::now());
@@ -220,7 +176,7 @@ impl Hub {
     }
 
     /// Takes changes in, and cuts readers that were too far behind before. Where there is much to read, they are given a moment.
-    pub(super) async fn publish(&self, events: Vec<WatchEvent>) {
+    pub(crate) async fn publish(&self, events: Vec<WatchEvent>) {
         let mut portion = 0;
         for event in events {
             let (before, end) = {
@@ -240,89 +196,3 @@ impl Hub {
         self.shared.tell();
     }
 }
-
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is held.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn admit(self: &Arc<Self>, state: &mut State, version: u64, connection: Option<Cut>) -> Reader {
-        let (read, end) = (Arc::new(AtomicU64::new(state.log.end_of(version))), CancellationToken::new());
-        state.joined += 1;
-        let id = state.joined;
-        state.readers.insert(id, Member { read: Arc::clone(&read), end: end.clone(), connection });
-        self.metrics.watchers(state.readers.len());
-        Reader::new(Arc::clone(self), id, version, read, end, self.version.subscribe())
-    }
-
-    /// The change after a version; an error where it is gone.
-    pub(super) fn after(&self, version: u64) -> Result<Option<(Bytes, u64)>, Gone> {
-        let state = self.state();
-        if !state.log.has_all_since(version) {
-            return Err(Gone);
-        }
-        Ok(state.log.after(version))
-    }
-
-    /// A reader has come so far.
-    pub(super) fn has_read(&self, read: &AtomicU64, end: u64) {
-        read.store(end, Ordering::Relaxed);
-        self.moved.notify_one();
-    }
-
-    pub(super) fn position(&self, version: u64) -> Position {
-        self.state().log.at(version)
-    }
-
-    pub(super) fn leave(&self, id: u64) {
-        let mut state = self.state();
-        if state.readers.remove(&id).is_some() {
-            self.metrics.watchers(state.readers.len());
-        }
-        state.last_left = Some(Instant::now());
-        drop(state);
-        self.moved.notify_one();
-    }
-
-    fn tell(&self) {
-        self.version.send_replace(self.state().log.version);
-    }
-
-    fn cut_those_behind(&self, state: &mut State) {
-        let end = state.log.end;
-        let behind = |member: &Member| end - member.read.load(Ordering::Relaxed) > BEHIND;
-        let late: Vec<u64> = state.readers.iter().filter(|(_, member)| behind(member)).map(|(id, _)| *id).collect();
-        for member in late.iter().filter_map(|id| state.readers.remove(id)) {
-            member.end.cancel();
-            member.connection.iter().for_each(Cut::now);
-            self.metrics.watcher_cut();
-            tracing::warn!(limit_bytes = BEHIND, "ended a watch: its reader is too far behind");
-        }
-        if !late.is_empty() {
-            self.metrics.watchers(state.readers.len());
-        }
-    }
-
-    /// Waits a moment for all to have read most of what there is.
-    async fn let_read(&self, end: u64) {
-        let all = async {
-            loop {
-                let moved = self.moved.notified();
-                let near = |member: &Member| end - member.read.load(Ordering::Relaxed) <= BEHIND / 2;
-                if self.state().readers.values().all(near) {
-                    return;
-                }
-                moved.await;
-            }
-        };
-        drop(tokio::time::timeout(MOMENT, all).await);
-    }
-}
-
-/// How long those are waited for who read, where there is much to read.
-const MOMENT: Duration = Duration::from_millis(250);
-
-/// The changes after a version are not there any more.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Gone;

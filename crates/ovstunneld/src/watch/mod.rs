@@ -1,14 +1,11 @@
 //! What those are told who watch: each change of a managed bridge and of the host's health, in order and once.
 //!
-//! What it does: one task (`publisher`) finds out what has changed, for all who watch; `hub` keeps the last changes, which each
-//! reader takes at its own pace. What it must not do: cost anything while nobody watches, or hold more for one who does not read
+//! What it does: `hub` keeps the last changes, which each reader takes at its own pace. What it must not do: cost anything while nobody watches, or hold more for one who does not read
 //! than for one who does.
 
 mod hub;
 mod log;
-mod publisher;
 mod reader;
+mod shared;
 
-pub use hub::{Hub, Joined, Snapshot, TooMany};
-pub(crate) use publisher::publish;
-pub use reader::Reader;
+pub use hub::{Hub, Joined, TooMany};

@@ -1,18 +1,15 @@
 //! One who watches. Must not take more of what there is than it can pass on.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use ovstunnel_api::WatchEvent;
-use tokio::sync::watch;
 use tokio::time::Interval;
-use tokio_util::sync::CancellationToken;
 
-use super::hub::Shared;
 use super::log;
+use super::shared::{Admitted, Shared};
 
 /// How often a reader is told that the daemon is there.
 const PING_EVERY: Duration = Duration::from_secs(2);
@@ -21,27 +18,16 @@ const PING_EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Reader {
     shared: Arc<Shared>,
-    id: u64,
-    version: u64,
-    read: Arc<AtomicU64>,
-    end: CancellationToken,
-    news: watch::Receiver<u64>,
+    me: Admitted,
     ping: Interval,
 }
 
 impl Reader {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        id: u64,
-        version: u64,
-        read: Arc<AtomicU64>,
-        end: CancellationToken,
-        news: watch::Receiver<u64>,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, me: Admitted) -> Self {
         let mut ping = tokio::time::interval(PING_EVERY);
         ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         ping.reset();
-        Reader { shared, id, version, read, end, news, ping }
+        Reader { shared, me, ping }
     }
 
     /// What is to be sent: `first`, then each change, and a word every 2 s. It ends where the reader is cut, or where what it lacks
@@ -53,19 +39,19 @@ impl Reader {
 
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if self.end.is_cancelled() {
+            if self.me.end.is_cancelled() {
                 return None;
             }
-            self.news.borrow_and_update();
-            if let Some((text, end)) = self.shared.after(self.version).ok()? {
-                self.version += 1;
-                self.shared.has_read(&self.read, end);
+            self.me.news.borrow_and_update();
+            if let Some((text, end)) = self.shared.after(self.me.version).ok()? {
+                self.me.version += 1;
+                self.shared.has_read(&self.me.read, end);
                 return Some(text);
             }
             tokio::select! {
-                () = self.end.cancelled() => return None,
-                _ = self.news.changed() => {}
-                _ = self.ping.tick() => return Some(log::text(&WatchEvent::Ping, &self.shared.position(self.version))),
+                () = self.me.end.cancelled() => return None,
+                _ = self.me.news.changed() => {}
+                _ = self.ping.tick() => return Some(log::text(&WatchEvent::Ping, &self.shared.position(self.me.version))),
             }
         }
     }
@@ -73,6 +59,6 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.shared.leave(self.id);
+        self.shared.leave(self.me.id);
     }
 }

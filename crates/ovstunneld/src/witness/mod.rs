@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::news::News;
+use crate::writer::news::News;
 use crate::writer::{Suspicion, Watched, Writer};
 
 pub use traces::follow_all;

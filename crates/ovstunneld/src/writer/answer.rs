@@ -10,7 +10,7 @@ use ovstunnel_plan::{
     Outcome, Plan, PlanItem, PortName, Rejected, Step, UpdateVpc, VpcUpdate, ids,
 };
 
-use crate::lock::Busy;
+use crate::writer::lock::Busy;
 
 /// A change that was carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]

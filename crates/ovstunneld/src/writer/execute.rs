@@ -10,13 +10,14 @@ use std::time::Instant;
 
 use ovstunnel_ovs::CommitError;
 use ovstunnel_plan::{
-    BridgeName, Change, Changed, EffectiveSettings, FlowsSeen, Phase, Plan, PlanItem, PortEdit, PortName, Rejected,
-    Step, TunnelHealth, View, visible,
+    Change, Changed, EffectiveSettings, FlowsSeen, Phase, Plan, PortEdit, PortName, Rejected, Step, TunnelHealth, View,
+    visible,
 };
 use tracing::Instrument;
 
 use super::answer::{self, Done, Parts, Refusal, Seen, WriteError};
 use super::batch::Desired;
+use super::executed::Executed;
 use super::outcome::{Known, Refused};
 use super::{Job, Task};
 use uuid::Uuid;
@@ -26,42 +27,6 @@ const ATTEMPTS: usize = 3;
 
 /// Ids of requests that a batch's lines in the log name; each request's own line names its batch.
 const IDS_SHOWN: usize = 8;
-
-/// What came of a plan.
-#[derive(Debug, Default)]
-pub(super) struct Effect {
-    /// The database was not changed as planned.
-    pub failed: Option<CommitError>,
-    /// Tunnels that Open vSwitch refused.
-    pub refused: Vec<Refusal>,
-    /// Those are gone again; else their rows stay, in error.
-    pub taken_away: bool,
-    /// Bridges that Open vSwitch refused and that are gone again, with its words.
-    pub bridges_refused: BTreeMap<BridgeName, String>,
-    /// Bridges whose flows had to be changed first and could not be: of them nothing was changed in the database.
-    pub held_back: BTreeMap<String, CommitError>,
-    /// Bridges whose flows could not be changed.
-    pub flows_failed: BTreeMap<String, CommitError>,
-    /// That the database was changed was known only afterwards: the flows are planned anew.
-    pub plan_anew: bool,
-}
-
-impl Effect {
-    /// Why a part of a plan was not carried out, if it was not.
-    pub fn failure_of(&self, item: PlanItem<'_>) -> Option<&CommitError> {
-        let of_flows = self.flows_failed.get(item.bridge()).filter(|_| item.is_flows());
-        of_flows.or_else(|| self.held_back.get(item.bridge())).or(self.failed.as_ref())
-    }
-
-    /// Adds what came of what was planned anew.
-    pub fn and_then(&mut self, rest: Effect) {
-        self.failed = self.failed.take().or(rest.failed);
-        self.refused.extend(rest.refused);
-        self.held_back.extend(rest.held_back);
-        self.flows_failed.extend(rest.flows_failed);
-        self.plan_anew = rest.plan_anew;
-    }
-}
 
 impl Task {
     /// Carries a batch out and answers each caller.
@@ -121,7 +86,7 @@ impl Task {
         let drafted = self.draft([&job.change]);
         let result = drafted.results.into_iter().next()?;
         (result.is_ok() && drafted.plan.is_empty()).then_some(())?;
-        let mut answer = self.answers([(job, result)], (&Plan::default(), &[]), &Effect::default()).pop()?;
+        let mut answer = self.answers([(job, result)], (&Plan::default(), &[]), &Executed::default()).pop()?;
         if let Ok(Done { seen: Seen::Bridge(seen), .. }) = &mut answer {
             // It cannot be asked.
             seen.1 = FlowsSeen::Unknown;
@@ -150,8 +115,8 @@ impl Task {
     }
 
     /// Carries a plan out, phase by phase and as far as it can be, and says what came of it. Tunnels that Open vSwitch refuses stay.
-    pub(super) async fn write(&mut self, plan: &Plan) -> Effect {
-        let mut effect = Effect::default();
+    pub(super) async fn write(&mut self, plan: &Plan) -> Executed {
+        let mut effect = Executed::default();
         if plan.is_empty() {
             return effect;
         }
@@ -182,7 +147,7 @@ impl Task {
     }
 
     /// The transactions, and what Open vSwitch says of what they made.
-    async fn write_database(&mut self, plan: &Plan, effect: &mut Effect) {
+    async fn write_database(&mut self, plan: &Plan, effect: &mut Executed) {
         let committed = self.commit_all(plan.transactions()).await;
         effect.plan_anew = committed == Ok(Known::Afterwards);
         effect.failed = committed.err();
@@ -201,7 +166,7 @@ impl Task {
     }
 
     /// What Open vSwitch has refused, and, where it is known what became of all, the flows.
-    async fn write_flows_after(&mut self, plan: &Plan, effect: &mut Effect) {
+    async fn write_flows_after(&mut self, plan: &Plan, effect: &mut Executed) {
         self.take_away_refused_bridges(plan, effect).await;
         effect.refused = self.refused(plan);
         for refusal in &effect.refused {
@@ -252,7 +217,7 @@ impl Task {
     }
 
     /// Remembers what was carried out. Of what failed nothing is remembered: there the record counts again.
-    pub(super) fn remember(&mut self, desired: Desired, effect: &Effect) {
+    pub(super) fn remember(&mut self, desired: Desired, effect: &Executed) {
         let rows: Vec<Option<Uuid>> = self.switch.observer().read(|db| {
             let view = db.view();
             let vpcs = desired.values().flatten().filter(|desired| desired.kind.vpc().is_some());
@@ -282,7 +247,7 @@ impl Task {
     }
 
     /// Takes away what Open vSwitch refused: its row is there, but it carries nothing.
-    pub(super) async fn take_away_refused(&mut self, effect: &mut Effect) {
+    pub(super) async fn take_away_refused(&mut self, effect: &mut Executed) {
         if effect.refused.is_empty() || self.expect_settled().is_err() {
             return;
         }
@@ -337,7 +302,7 @@ impl Task {
         &self,
         jobs: impl IntoIterator<Item = (&'a Job, Result<Option<PortName>, Rejected>)>,
         (plan, changes): (&Plan, &[Changed]),
-        effect: &Effect,
+        effect: &Executed,
     ) -> Vec<Result<Done, WriteError>> {
         let parts = Parts::of(plan, changes);
         let settings = Arc::new(self.switch.effective(&self.settings));
@@ -354,7 +319,7 @@ impl Task {
         job: &Job,
         result: Result<Option<PortName>, Rejected>,
         parts: &Parts<'_>,
-        (effect, settings): (&Effect, &Arc<EffectiveSettings>),
+        (effect, settings): (&Executed, &Arc<EffectiveSettings>),
     ) -> Result<Done, WriteError> {
         let port = result?;
         let bridge = job.change.bridge().clone();

@@ -9,7 +9,7 @@ use ovstunnel_ovs::FlowSign;
 use ovstunnel_plan::FlowsSeen;
 use uuid::Uuid;
 
-use crate::news::News;
+use crate::writer::news::News;
 
 /// Our flows by bridge row, shared by the writer (who writes) and the handlers (who read).
 #[derive(Clone, Debug, Default)]

@@ -12,8 +12,8 @@ use super::{
     BEYOND, Done, FlowTable, Looks, Message, Planned, PlannedTakeover, Progress, QUEUE, Queue, Repairing, Report,
     Suspects, TakenOver, Task, Tuned, Tuning, Unsettled, Vif, Wanted, WriteError, announcer, retry, unplaced,
 };
-use crate::lock::WriterLock;
 use crate::metrics::Metrics;
+use crate::writer::lock::WriterLock;
 
 /// How callers reach the writer.
 #[derive(Clone, Debug)]

@@ -7,10 +7,13 @@ mod announcer;
 mod answer;
 mod batch;
 mod execute;
+mod executed;
 mod flow_change;
 mod flow_table;
 mod handle;
+pub(crate) mod lock;
 mod looks;
+pub(crate) mod news;
 mod outcome;
 mod planned;
 mod progress;
@@ -33,7 +36,7 @@ use ovstunnel_plan::{Memory, Settings};
 use tokio::sync::watch;
 use tracing::Instrument;
 
-use crate::lock::{Turn, WriterLock};
+use self::lock::{Turn, WriterLock};
 use crate::metrics::Metrics;
 
 pub use answer::{Done, Planned, Refusal, Seen, WriteError};

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::batch::Desired;
-use super::execute::Effect;
+use super::executed::Executed;
 use super::{Task, WriteError};
 
 /// How long whoever asked waits for an answer on a new connection; afterwards it is waited for without them.
@@ -183,7 +183,7 @@ impl Task {
     }
 
     /// Carries a plan out and remembers what came of it. Where that was known only afterwards, the rest is planned anew.
-    pub(super) async fn write_and_remember(&mut self, plan: &Plan, desired: Desired, refused: Refused) -> Effect {
+    pub(super) async fn write_and_remember(&mut self, plan: &Plan, desired: Desired, refused: Refused) -> Executed {
         let mut effect = self.write(plan).await;
         if refused == Refused::Go {
             self.take_away_refused(&mut effect).await;

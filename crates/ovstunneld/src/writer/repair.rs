@@ -18,7 +18,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::batch::Desired;
-use super::execute::Effect;
+use super::executed::Executed;
 use super::flow_table::Still;
 use super::outcome::Refused;
 use super::{Planned, TakenOver, TakeoverState, Task, WriteError};
@@ -157,13 +157,13 @@ impl Task {
     }
 
     /// Carries out what a change by somebody else asks for, and says so.
-    pub(super) async fn follow(&mut self, plan: &Plan, desired: Desired, in_error: usize) -> Effect {
+    pub(super) async fn follow(&mut self, plan: &Plan, desired: Desired, in_error: usize) -> Executed {
         let effect = self.follow_plan(plan, desired).await;
         self.expect_health(in_error + effect.refused.len());
         effect
     }
 
-    async fn follow_plan(&mut self, plan: &Plan, desired: Desired) -> Effect {
+    async fn follow_plan(&mut self, plan: &Plan, desired: Desired) -> Executed {
         if plan.is_empty() {
             return self.write_and_remember(plan, desired, Refused::Stay).await;
         }
@@ -394,7 +394,7 @@ fn tell_take_overs(report: &mut Report, bridges: Vec<TakenOver>) {
 }
 
 /// Sorts what was planned into done and failed.
-pub(super) fn tell(report: &mut Report, plan: &Plan, effect: &Effect) {
+pub(super) fn tell(report: &mut Report, plan: &Plan, effect: &Executed) {
     for item in plan.items() {
         let words = item.to_string();
         match effect.failure_of(item) {

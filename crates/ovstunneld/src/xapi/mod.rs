@@ -19,7 +19,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::config::{self, XapiMode};
-use crate::interfaces::{self, Interfaces};
+use crate::host::{self, Interfaces};
 
 #[cfg(test)]
 pub(crate) use edit::budget;
@@ -72,7 +72,7 @@ pub enum XapiError {
     Said(String),
     /// The host's devices cannot be looked at.
     #[error(transparent)]
-    Devices(#[from] interfaces::Error),
+    Devices(#[from] host::Error),
 }
 
 /// Edits that run `xe` at the same time: a host that sets up a hundred networks at once has more to do than that.

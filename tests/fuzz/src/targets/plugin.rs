@@ -6,14 +6,14 @@ use std::sync::Arc;
 use ovstunnel_plan::{
     Applied, BridgeKind, DesiredBridge, FLOWS_MAX, Ipv6Policy, Policies, Settings, Topology, Vpc, fits,
 };
-use ovstunneld::fuzzing;
+use ovstunneld::testing;
 
 use crate::{model, readable};
 
 /// A topology is recorded as it was told, and its flows hold; an error names the place.
 pub(crate) fn topology(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    match fuzzing::topology(&text) {
+    match testing::topology(&text) {
         Ok(topology) => recorded(Some(topology), None),
         Err(error) => names_the_place(&error),
     }
@@ -22,8 +22,8 @@ pub(crate) fn topology(data: &[u8]) {
 /// Policies are recorded as they were told, and their flows hold; an error names the place.
 pub(crate) fn policies(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    match fuzzing::policies(&text) {
-        Ok(policies) => recorded(fuzzing::topology(TIERS).ok(), Some(policies)),
+    match testing::policies(&text) {
+        Ok(policies) => recorded(testing::topology(TIERS).ok(), Some(policies)),
         Err(error) => names_the_place(&error),
     }
 }
@@ -82,10 +82,10 @@ pub(crate) fn arguments(data: &[u8]) {
     let Some((which, text)) = data.split_first() else { return };
     let name = NAMES[usize::from(*which) % NAMES.len()];
     let text = String::from_utf8_lossy(text);
-    match fuzzing::argument(name, &text) {
+    match testing::argument(name, &text) {
         Ok(understood) => {
             assert!(understood.len() <= 64 && understood.is_ascii(), "{understood}");
-            assert_eq!(fuzzing::argument(name, &understood), Ok(understood.clone()), "{name} {text:?}");
+            assert_eq!(testing::argument(name, &understood), Ok(understood.clone()), "{name} {text:?}");
         }
         Err(error) => {
             readable(&error, 500);

@@ -7,6 +7,7 @@ mod page;
 mod summary;
 mod takeover;
 mod things;
+mod words;
 
 pub(super) use page::{Page, Row, Tone, printable, quoted};
 pub(super) use summary::{diagnosis, status};

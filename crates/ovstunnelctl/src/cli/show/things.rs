@@ -5,7 +5,7 @@ use ovstunnel_api::{
     TunnelAnswer, TunnelState, Vpc,
 };
 
-use super::summary::{
+use super::words::{
     counted, flows_word, health_tone, health_word, state_of_health, state_word, tunnel_tone, with_states, write_reason,
 };
 use super::{Page, Row, quoted};

@@ -6,7 +6,9 @@
 mod devices;
 mod links;
 mod local;
+mod root;
 mod route;
+mod sysfs;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -20,9 +22,10 @@ use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use tokio::sync::Mutex;
 
 pub use devices::{Device, Monitor};
-pub use links::Links;
 pub use local::{LocalAddress, not_another_host};
+pub(crate) use root::Root;
 pub use route::{Neighbour, Route};
+pub(crate) use sysfs::devices;
 
 /// How long the kernel may take to answer one question.
 const DEADLINE: Duration = Duration::from_secs(5);

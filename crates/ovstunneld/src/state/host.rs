@@ -5,17 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
-use std::path::Path;
 
 use ovstunnel_ovs::Switch;
-use ovstunnel_plan::{Change, DesiredBridge, DeviceFacts, HostFacts, Mark, ObservedBridge, View};
+use ovstunnel_plan::{Change, DesiredBridge, HostFacts, Mark, ObservedBridge, View};
 
-use crate::doctor::Root;
-use crate::interfaces::Error;
-use crate::routes::State;
-
-/// Devices that are looked at below others: more are stacked on no host.
-const DEPTH: usize = 64;
+use super::State;
+use crate::host::{Error, devices};
 
 impl State {
     /// A change with what is to be known of the host for it.
@@ -98,72 +93,5 @@ impl State {
             underlay.entry(route.device.clone()).or_insert_with(why);
         }
         Ok(underlay)
-    }
-}
-
-/// What sysfs says of these devices, and of those below them.
-pub(crate) fn devices(root: &Root, names: BTreeSet<String>) -> BTreeMap<String, DeviceFacts> {
-    let (mut found, mut wanted) = (BTreeMap::new(), names.into_iter().collect::<Vec<_>>());
-    let most = wanted.len() + DEPTH;
-    while let Some(name) = wanted.pop().filter(|_| found.len() < most) {
-        if found.contains_key(&name) || name.contains('/') || name.starts_with('.') {
-            continue;
-        }
-        let facts = device(root, &name);
-        wanted.extend(facts.lowers.iter().cloned());
-        found.insert(name, facts);
-    }
-    found
-}
-
-fn device(root: &Root, name: &str) -> DeviceFacts {
-    let folder = format!("/sys/class/net/{name}");
-    let entries = root.names(&folder);
-    let has = |name: &str| entries.iter().any(|entry| entry == name);
-    let bus = || {
-        let link = std::fs::read_link(root.path(Path::new(&format!("{folder}/device/subsystem"))));
-        let name = link.ok().and_then(|link| Some(link.file_name()?.to_string_lossy().into_owned()));
-        name.unwrap_or_else(|| "an unknown bus".to_owned())
-    };
-    DeviceFacts {
-        bus: has("device").then(bus),
-        vlan: root
-            .read(&format!("{folder}/uevent"))
-            .is_some_and(|text| text.lines().any(|line| line == "DEVTYPE=vlan")),
-        bond: has("bonding"),
-        lowers: entries.iter().filter_map(|entry| entry.strip_prefix("lower_")).map(str::to_owned).collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use std::fs;
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    #[test]
-    fn sysfs_tells_hardware_vlans_bonds_and_what_is_below() {
-        let dir = tempfile::tempdir().unwrap();
-        let net = dir.path().join("sys/class/net");
-        for device in ["eth0/device", "vif1.0/device", "bond0/bonding", "eth0.5", "veth9", "odd/device"] {
-            fs::create_dir_all(net.join(device)).unwrap();
-        }
-        symlink("../../../../bus/pci", net.join("eth0/device/subsystem")).unwrap();
-        symlink("../../../../bus/xen-backend", net.join("vif1.0/device/subsystem")).unwrap();
-        symlink("../bond0", net.join("eth0.5/lower_bond0")).unwrap();
-        symlink("../eth0", net.join("bond0/lower_eth0")).unwrap();
-        fs::write(net.join("eth0.5/uevent"), "DEVTYPE=vlan\nINTERFACE=eth0.5\n").unwrap();
-        let names = ["eth0.5", "vif1.0", "veth9", "odd", "gone", "../etc", "."].map(str::to_owned);
-        let found = devices(&Root::at(dir.path()), names.into());
-        let of = |name: &str| found[name].clone();
-        let bus = |bus: &str| DeviceFacts { bus: Some(bus.to_owned()), ..DeviceFacts::default() };
-        let below = |lower: &str| DeviceFacts { lowers: vec![lower.to_owned()], ..DeviceFacts::default() };
-        assert_eq!(of("eth0.5"), DeviceFacts { vlan: true, ..below("bond0") });
-        assert_eq!(of("bond0"), DeviceFacts { bond: true, ..below("eth0") });
-        assert_eq!((of("eth0"), of("vif1.0"), of("odd")), (bus("pci"), bus("xen-backend"), bus("an unknown bus")));
-        assert_eq!((of("veth9"), of("gone")), Default::default());
-        assert_eq!(found.len(), 7);
     }
 }

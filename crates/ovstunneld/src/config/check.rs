@@ -1,21 +1,18 @@
-//! What the daemon's configuration is checked for, and its life between signals ([`ovstunnel_server::life`]).
+//! What the daemon's configuration is checked for, at a start, at a reload and by `--check`.
 //!
-//! What it must not do: know any route, or exit the process: `main` does, after the log is written out.
+//! What it must not do: change anything, or decide whether the daemon starts all the same.
 
 use std::net::SocketAddr;
 
-use axum::Router;
 use ovstunnel_api::Level;
 use ovstunnel_server::config::{ConfigError, Tls};
 use ovstunnel_server::fault::Fault;
-use ovstunnel_server::life::{Life, RunError};
 use ovstunnel_server::logging::place;
 use ovstunnel_server::tls::TlsError;
 use ovstunnel_server::tls::judge::{Host, judge};
 use time::OffsetDateTime;
 
 use crate::config::Config;
-use crate::reload::Reloader;
 
 /// What `--check` found wrong.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +47,7 @@ pub(crate) const UNIT: &str = "ovstunneld";
 ///
 /// # Errors
 /// Names file, line or key, the reason and what to do about it.
-pub fn check_with_log(config: &Config) -> Result<Checked, CheckError> {
+pub fn with_log(config: &Config) -> Result<Checked, CheckError> {
     let (worse, warnings): (Vec<_>, Vec<_>) =
         place::faults(&config.log).into_iter().partition(|fault| fault.level == Level::Fail);
     let checked = check(config);
@@ -101,27 +98,4 @@ pub fn tell_of_certificates(config: &Config) {
     let Some((listen, files)) = config.https() else { return };
     let faults = judge(files, &Host::look(listen), None, OffsetDateTime::now_utc(), UNIT);
     faults.iter().for_each(Fault::tell_of_certificate);
-}
-
-/// Serves `app` until SIGTERM or SIGINT; then requests in flight have [`ovstunnel_server::listen::GRACE`] to finish. What the handlers
-/// use must live until this returns. That it has started is told once `settled` is over.
-///
-/// # Errors
-/// When a listener cannot start; nothing was served then.
-pub async fn run(
-    config: &Config,
-    mut reloader: Reloader<'_>,
-    app: Router,
-    settled: impl Future<Output = ()>,
-) -> Result<(), RunError> {
-    let metrics = reloader.tuner.metrics();
-    let life = Life {
-        api: &config.api,
-        tls: reloader.access.tls(),
-        version: env!("CARGO_PKG_VERSION"),
-        settled,
-        count: move |reason| metrics.connection_ended(reason),
-        reload: || reloader.reload(),
-    };
-    life.run(app, || {}).await
 }

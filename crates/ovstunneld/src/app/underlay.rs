@@ -13,7 +13,7 @@ use ovstunnel_ovs::{Observer, TunnelAddresses};
 use ovstunnel_plan::{Mac, TunnelEnd, Underlay};
 use tokio::time::Instant;
 
-use crate::interfaces::{Device, Error, Interfaces, Monitor, Route};
+use crate::host::{Device, Error, Interfaces, Monitor, Route};
 use crate::writer::Tuned;
 
 /// The shortest time between two looks, and how often longer than a look the time until the next one is.
@@ -186,7 +186,7 @@ impl Ends {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use crate::interfaces::Neighbour;
+    use crate::host::Neighbour;
 
     fn device(name: &str, mac: &str, addresses: &[&str]) -> Device {
         let addresses = addresses.iter().map(|ip| ip.parse().unwrap()).collect();

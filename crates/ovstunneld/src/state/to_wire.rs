@@ -2,16 +2,33 @@
 
 use std::time::SystemTime;
 
-use ovstunnel_api::{Bridge, Flows, FlowsState, Health, RefusedTunnel, Tier, Tunnel, TunnelState, Vif, Vpc};
+use ovstunnel_api::{
+    Bridge, Claim, ClaimSays, Flows, FlowsState, Health, RefusedTunnel, Tier, Tunnel, TunnelState, Vif, Vpc,
+};
 use ovstunnel_plan::{
     Changed, DesiredBridge, DesiredTunnel, EffectiveSettings, Facts, FlowChange, FlowsSeen, ObservedBridge,
     ObservedPort, TunnelHealth, Witness, bridge_health, unplaced_vifs, wanted_flows,
 };
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::health::Survey;
 use crate::writer::Refusal;
 
-pub(super) fn refusal(refusal: &Refusal) -> RefusedTunnel {
+/// What a mark says; nothing where it cannot be read.
+pub(crate) fn claim(text: &str) -> Option<Claim> {
+    let mut words = text.split(' ');
+    let (says, peer) = match words.next()? {
+        "in" => (ClaimSays::In, None),
+        "out" => (ClaimSays::Out, None),
+        "tunnel" => (ClaimSays::Tunnel, Some(words.next()?.to_owned())),
+        _ => return None,
+    };
+    let at = words.next().filter(|at| OffsetDateTime::parse(at, &Rfc3339).is_ok())?.to_owned();
+    words.next().is_none().then_some(Claim { says, at, peer })
+}
+
+pub(crate) fn refusal(refusal: &Refusal) -> RefusedTunnel {
     RefusedTunnel {
         port: refusal.tunnel.port().to_string(),
         to: refusal.tunnel.to.to_string(),
@@ -22,7 +39,7 @@ pub(super) fn refusal(refusal: &Refusal) -> RefusedTunnel {
 
 /// What is known of a bridge beside its rows and flows.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Known<'a> {
+pub(crate) struct Known<'a> {
     /// What the switch itself told.
     pub witness: &'a Witness,
     /// What is below the tunnels.
@@ -32,7 +49,7 @@ pub(super) struct Known<'a> {
 }
 
 /// A bridge of ours; nothing where it is not.
-pub(super) fn bridge(
+pub(crate) fn bridge(
     observed: &ObservedBridge,
     seen: &FlowsSeen,
     settings: &EffectiveSettings,
@@ -56,7 +73,7 @@ pub(super) fn bridge(
         other_ports: others.map(|port| port.name.clone()).collect(),
         flows: flows(&record, observed, seen, settings),
         health: health(&record, observed, seen, settings, known),
-        claim: record.claim.as_deref().and_then(crate::plugin::claim::read),
+        claim: record.claim.as_deref().and_then(claim),
     })
 }
 
@@ -105,7 +122,7 @@ fn vif(port: &ObservedPort) -> Vif {
 }
 
 /// A tunnel of ours; nothing where the port is none.
-pub(super) fn tunnel(port: &ObservedPort) -> Option<Tunnel> {
+pub(crate) fn tunnel(port: &ObservedPort) -> Option<Tunnel> {
     let record = DesiredTunnel::from_record(port)?;
     let (state, ofport, error) = match port.interface().map(|interface| interface.health()) {
         Some(TunnelHealth::Up(ofport)) => (TunnelState::Up, Some(ofport), None),

@@ -10,9 +10,9 @@ use ovstunnel_server::access::Access;
 use ovstunnel_server::logging::Logging;
 use ovstunnel_server::tls::{self, Loaded};
 
+use crate::app::service::Tuner;
 use crate::config::Config;
-use crate::daemon::{self, CheckError};
-use crate::service::Tuner;
+use crate::config::check::{self, CheckError};
 
 /// All that a new configuration changes.
 #[derive(Debug)]
@@ -50,12 +50,12 @@ impl Reloader<'_> {
                 let loaded = tls::load(files)?;
                 // Bad ones that are in force already keep nothing else from being taken up.
                 if !store.changed(files).is_empty() {
-                    daemon::certificates(listen, files)?;
+                    check::certificates(listen, files)?;
                 }
                 Some(loaded)
             }
             // Those that a restart would need.
-            _ => daemon::check(&new).map(|_| None)?,
+            _ => check::check(&new).map(|_| None)?,
         };
         Ok((new, loaded))
     }
@@ -75,7 +75,7 @@ impl Reloader<'_> {
         self.tuner.tune(&self.config);
         let level = set_by_hand.then(|| self.config.log.level.as_str());
         tracing::info!(changed, level, "SIGHUP: log reopened, configuration and certificates read again");
-        daemon::tell_of_certificates(&self.config);
+        check::tell_of_certificates(&self.config);
         if !needs_restart.is_empty() {
             let keys = needs_restart.join(", ");
             tracing::warn!(keys, "SIGHUP: what has changed in these keys of the configuration needs a restart");

@@ -8,12 +8,12 @@ use std::time::Duration;
 use ovstunnel_ovs::{StartError, Switch};
 use ovstunnel_types::text::chain;
 
+use super::{service, underlay};
 use crate::config::Config;
-use crate::interfaces::Interfaces;
-use crate::lock::{Busy, Place, Turn, WriterLock};
+use crate::host::Interfaces;
 use crate::metrics::Metrics;
+use crate::writer::lock::{Busy, Place, Turn, WriterLock};
 use crate::writer::{WriteError, Writer};
-use crate::{service, underlay};
 
 /// No look at intervals.
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);

@@ -14,9 +14,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
-use super::Hub;
 use crate::health::Survey;
-use crate::routes::State;
+use crate::state::State;
+use crate::watch::Hub;
 use crate::writer::Tuning;
 
 /// The least time from one look for changes to the next: what comes faster is told together.

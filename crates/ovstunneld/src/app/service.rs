@@ -16,17 +16,20 @@ use ovstunnel_server::logging::Logging;
 use ovstunnel_server::{middleware, systemd};
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::app::publisher::publish;
+use crate::app::underlay;
 use crate::config::Config;
 use crate::doctor::Doctor;
 use crate::health::{Kept, Surveyor};
-use crate::interfaces::Interfaces;
-use crate::lock::WriterLock;
+use crate::host::Interfaces;
 use crate::metrics::Metrics;
-use crate::watch::{Hub, publish};
+use crate::routes;
+use crate::state::State;
+use crate::watch::Hub;
 use crate::witness::{self, Witnesses};
 use crate::writer::Writer;
+use crate::writer::lock::WriterLock;
 use crate::xapi::Xapi;
-use crate::{routes, underlay};
 
 /// Beyond what one piece of the writer's work may take at most: a batch is two commands' deadlines and a read-back.
 const STUCK: Duration = Duration::from_secs(30);
@@ -183,7 +186,7 @@ fn assemble_on(
     let surveyor = Surveyor::new(switch.clone(), Arc::clone(&interfaces), doctor.root().clone());
     let watch = Hub::new(metrics.clone());
     let (witnesses, host_health) = (Witnesses::default(), Kept::default());
-    let state = routes::State {
+    let state = State {
         switch,
         writer: writer.clone(),
         interfaces,
