@@ -32,6 +32,9 @@ pub use told::{Counter, Questions};
 /// Added to a tool's own time-out before it is killed: it must have the chance to say itself what it waited for.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// How long the tools may take to say their version: they ask nobody for it, and nothing listens before it is known or given up.
+const VERSION_WITHIN: Duration = Duration::from_secs(5);
+
 /// Ports that are told to be flooded to at the same time.
 const PORTS_AT_ONCE: usize = 8;
 
@@ -63,6 +66,15 @@ impl Default for Tools {
 }
 
 impl Tools {
+    /// Major and minor version of the tools, where they say it.
+    async fn version(&self, hook: &CommandHook) -> Option<(u32, u32)> {
+        let argv = vec![self.program("ovs-vsctl").display().to_string(), "--version".to_owned()];
+        let asked = Command { argv, stdin: None };
+        let at_once = Tools { timeout: self.timeout.min(VERSION_WITHIN), ..self.clone() };
+        let printed = at_once.run(hook, None, &asked, std::future::pending()).await.ok()?;
+        vsctl::parse_version(&printed.stdout)
+    }
+
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.bin_dir.join(name)
     }
@@ -173,10 +185,7 @@ pub struct RealSwitch {
 impl RealSwitch {
     /// Begins to follow the switch. It need not be there yet; one that is too old is refused.
     pub async fn start(mut tools: Tools, hook: CommandHook) -> Result<Self, StartError> {
-        let argv = vec![tools.program("ovs-vsctl").display().to_string(), "--version".to_owned()];
-        let asked = Command { argv, stdin: None };
-        let printed = tools.run(&hook, None, &asked, std::future::pending()).await.ok();
-        let version = printed.and_then(|finished| vsctl::parse_version(&finished.stdout));
+        let version = tools.version(&hook).await;
         let shown = version.map(|(major, minor)| format!("{major}.{minor}"));
         if let Some(found) = shown.clone().filter(|_| version < Some((2, 7))) {
             return Err(StartError::TooOld { found });

@@ -49,6 +49,15 @@ fn open_vswitch_that_is_not_there_is_told_within_two_seconds() {
     assert!(daemon.file("log").lines().any(|line| line.contains(" WARN ") && line.contains("db.sock")));
 }
 
+#[test]
+fn tools_that_hang_keep_nobody_from_asking_the_daemon() {
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let more = tools(dir.path(), "3.1.0\'; exec sleep 1000; echo \'") + "timeout = \"300s\"\n";
+    let ca = prepare(dir.path(), &more);
+    let daemon = Daemon::start_in(dir, ca);
+    daemon.wait_for_log("did not run to its end command=", 1);
+}
+
 /// Its last words, in the log as on standard error, where each stands once.
 #[test]
 fn the_reason_for_not_starting_is_the_last_line_of_the_log_at_error() {
