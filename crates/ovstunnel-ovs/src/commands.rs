@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ovstunnel_plan::{
-    FlowChange, Footbridge, ObservedBridge, ObservedInterface, ObservedPort, Phase, Plan, PortEdit, Step, View,
+    FlowChange, ObservedBridge, ObservedInterface, ObservedPort, Phase, Plan, PortEdit, Step, TransitionFlows, View,
 };
 
 use crate::{Tools, ofctl, vsctl};
@@ -114,13 +114,13 @@ impl Tools {
     }
 
     /// Lays temporary flows.
-    pub(crate) fn lay(&self, bridge: &str, footbridge: &Footbridge) -> Command {
-        self.bundle(bridge, footbridge.up())
+    pub(crate) fn lay(&self, bridge: &str, transition: &TransitionFlows) -> Command {
+        self.bundle(bridge, transition.up())
     }
 
     /// Teaches a bridge what it had learnt, and takes the temporary flows away.
-    pub(crate) fn lift(&self, bridge: &str, footbridge: &Footbridge) -> Command {
-        self.ofctl(ofctl::bundle_with_packets(self, bridge), Some(footbridge.teach_and_down()))
+    pub(crate) fn lift(&self, bridge: &str, transition: &TransitionFlows) -> Command {
+        self.ofctl(ofctl::bundle_with_packets(self, bridge), Some(transition.teach_and_down()))
     }
 
     /// How a bridge's ports are configured.
@@ -202,7 +202,7 @@ fn flooded_to(bridge: &ObservedBridge, plan: &Plan) -> (Vec<(String, Option<u32>
         match step {
             Step::AddTunnel { tunnel, .. } => drop(later.insert(tunnel.port().to_string())),
             Step::RemoveTunnel { port, .. } => drop(ports.remove(port)),
-            Step::EditTunnel { port, edits, .. } if edits.contains(&PortEdit::SetAside) => {
+            Step::EditTunnel { port, edits, .. } if edits.contains(&PortEdit::Detach) => {
                 ports.remove(port.as_str());
                 later.insert(port.to_string());
             }

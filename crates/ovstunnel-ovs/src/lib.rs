@@ -6,6 +6,7 @@
 
 mod commands;
 mod control;
+mod digest;
 pub mod fuzzing;
 mod mirror;
 mod ofctl;
@@ -13,7 +14,6 @@ mod real;
 mod rows;
 mod runner;
 mod seconds;
-mod sign;
 mod simulated;
 mod switch;
 mod told;
@@ -21,12 +21,12 @@ mod vsctl;
 mod xe;
 
 pub use commands::{Command, PrintedPlan};
+pub use digest::FlowDigest;
 pub use mirror::{Db, Observer, SwitchView, TunnelAddresses};
 pub use real::{CommandHook, Counter, Questions, RealSwitch, RunResult, Tools};
 pub use rows::{Row, Rows};
 pub use runner::{Finished, RunError};
 pub use seconds::seconds;
-pub use sign::FlowSign;
 pub use simulated::{Becomes, Pace, SimulatedSwitch, Work};
 pub use switch::{CommitError, Health, StartError, Switch};
 pub use told::{AddressCounts, DatapathPorts, PortsTold, Tables, moved_between};

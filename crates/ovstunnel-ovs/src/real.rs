@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use ovstunnel_plan::{Announcement, FlowChange, FlowsSeen, Footbridge, Learnt, ObservedBridge, SpanningTree};
+use ovstunnel_plan::{Announcement, FlowChange, FlowsSeen, Learnt, ObservedBridge, SpanningTree, TransitionFlows};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -286,23 +286,23 @@ impl RealSwitch {
         self.pps.load(Ordering::Relaxed)
     }
 
-    pub(crate) async fn lay_footbridge(&self, bridge: &ObservedBridge) -> Result<Footbridge, CommitError> {
-        let footbridge = self.footbridge(bridge).await?;
-        self.ofctl(&self.tools.lay(&bridge.name, &footbridge)).await?;
-        Ok(footbridge)
+    pub(crate) async fn lay_transition(&self, bridge: &ObservedBridge) -> Result<TransitionFlows, CommitError> {
+        let transition = self.transition(bridge).await?;
+        self.ofctl(&self.tools.lay(&bridge.name, &transition)).await?;
+        Ok(transition)
     }
 
     /// The temporary flows for a bridge, with the addresses that it has learnt by now.
-    pub(crate) async fn footbridge(&self, bridge: &ObservedBridge) -> Result<Footbridge, CommitError> {
-        Ok(Footbridge::over(bridge, &self.learnt(bridge).await?))
+    pub(crate) async fn transition(&self, bridge: &ObservedBridge) -> Result<TransitionFlows, CommitError> {
+        Ok(TransitionFlows::over(bridge, &self.learnt(bridge).await?))
     }
 
-    pub(crate) async fn lift_footbridge(&self, bridge: &str, footbridge: &Footbridge) -> Result<(), CommitError> {
-        match self.ofctl(&self.tools.lift(bridge, footbridge)).await {
+    pub(crate) async fn lift_transition(&self, bridge: &str, transition: &TransitionFlows) -> Result<(), CommitError> {
+        match self.ofctl(&self.tools.lift(bridge, transition)).await {
             Ok(_) => Ok(()),
             Err(error) => {
                 tracing::warn!(bridge, %error, "the bridge has to learn addresses anew; frames may come twice meanwhile");
-                self.bundle(bridge, Footbridge::down()).await
+                self.bundle(bridge, TransitionFlows::down()).await
             }
         }
     }

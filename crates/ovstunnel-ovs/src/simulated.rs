@@ -217,7 +217,7 @@ impl SimulatedSwitch {
     fn apply(&self, db: &mut Db, taken: &mut HashSet<TunnelEndpoint>, step: &Step) {
         // As strict as the real one can be: what a step frees is free for the next transaction, not for this one.
         let refused =
-            step.takes().is_some_and(|endpoint| !taken.insert(endpoint) || self.state().refused.contains(&endpoint));
+            step.claims().is_some_and(|endpoint| !taken.insert(endpoint) || self.state().refused.contains(&endpoint));
         match step {
             Step::CreateBridge(spec) => self.create_bridge(db, spec),
             Step::EditBridge { bridge, edits } => {
@@ -230,9 +230,9 @@ impl SimulatedSwitch {
                 remove_bridge(db, *uuid);
             }
             Step::AddTunnel { bridge, tunnel } => self.add_tunnel(db, bridge.as_str(), tunnel, refused),
-            Step::EditTunnel { port, edits, takes, .. } => {
+            Step::EditTunnel { port, edits, claims, .. } => {
                 let edited = edit_port(db, port.as_str(), edits);
-                if let (Some(interface), Some(_)) = (edited, takes) {
+                if let (Some(interface), Some(_)) = (edited, claims) {
                     let ofport = interface.ofport.filter(|ofport| *ofport > 0).unwrap_or_else(|| self.ofport());
                     report(interface, refused, ofport);
                 }

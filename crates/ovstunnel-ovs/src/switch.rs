@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ovstunnel_plan::{
-    Capabilities, EffectiveSettings, FlowChange, FlowsSeen, Footbridge, ObservedBridge, Plan, PluginTable, Settings,
-    SpanningTree, Step,
+    Capabilities, EffectiveSettings, FlowChange, FlowsSeen, ObservedBridge, Plan, PluginTable, Settings, SpanningTree,
+    Step, TransitionFlows,
 };
 use tokio::sync::watch;
 
@@ -257,18 +257,18 @@ impl Switch {
     }
 
     /// Lays temporary flows over a bridge; they end by themselves after some seconds.
-    pub async fn lay_footbridge(&self, bridge: &ObservedBridge) -> Result<Footbridge, CommitError> {
+    pub async fn lay_transition(&self, bridge: &ObservedBridge) -> Result<TransitionFlows, CommitError> {
         match self {
-            Switch::Real(real) => real.lay_footbridge(bridge).await,
-            Switch::Simulated(simulated) => Ok(simulated.lay_footbridge(bridge)),
+            Switch::Real(real) => real.lay_transition(bridge).await,
+            Switch::Simulated(simulated) => Ok(simulated.lay_transition(bridge)),
         }
     }
 
     /// Teaches the bridge what it had learnt, and takes the temporary flows away.
-    pub async fn lift_footbridge(&self, bridge: &str, footbridge: &Footbridge) -> Result<(), CommitError> {
+    pub async fn lift_transition(&self, bridge: &str, transition: &TransitionFlows) -> Result<(), CommitError> {
         match self {
-            Switch::Real(real) => real.lift_footbridge(bridge, footbridge).await,
-            Switch::Simulated(simulated) => simulated.lift_footbridge(bridge, footbridge),
+            Switch::Real(real) => real.lift_transition(bridge, transition).await,
+            Switch::Simulated(simulated) => simulated.lift_transition(bridge, transition),
         }
     }
 
@@ -322,17 +322,17 @@ impl Switch {
     }
 
     /// A plan as [`Switch::print`] shows it, under temporary flows over its bridge.
-    pub async fn print_under_footbridge(&self, bridge: &ObservedBridge, plan: &Plan) -> PrintedPlan {
-        let (tools, footbridge) = match self {
-            Switch::Real(real) => (real.tools().clone(), real.footbridge(bridge).await),
-            Switch::Simulated(_) => (crate::Tools::default(), Ok(Footbridge::over(bridge, &[]))),
+    pub async fn print_under_transition(&self, bridge: &ObservedBridge, plan: &Plan) -> PrintedPlan {
+        let (tools, transition) = match self {
+            Switch::Real(real) => (real.tools().clone(), real.transition(bridge).await),
+            Switch::Simulated(_) => (crate::Tools::default(), Ok(TransitionFlows::over(bridge, &[]))),
         };
-        let Ok(footbridge) = footbridge else { return self.print(plan).await };
+        let Ok(transition) = transition else { return self.print(plan).await };
         let learnt = format!("bridge {}: which addresses it has learnt when its temporary flows are laid", bridge.name);
         let mut printed =
-            PrintedPlan { commands: vec![tools.lay(&bridge.name, &footbridge)], afterwards: vec![learnt] };
+            PrintedPlan { commands: vec![tools.lay(&bridge.name, &transition)], afterwards: vec![learnt] };
         printed.extend(self.print(plan).await);
-        printed.commands.push(tools.lift(&bridge.name, &footbridge));
+        printed.commands.push(tools.lift(&bridge.name, &transition));
         printed
     }
 

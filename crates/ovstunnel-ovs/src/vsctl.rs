@@ -125,7 +125,7 @@ impl Transaction {
                 PortEdit::DropId(key) => self.drop_key("Port", port, "external_ids", key),
                 PortEdit::Protect => self.set("Port", port, "protected=true".into()),
                 PortEdit::NoVlan => self.no_vlan(port),
-                PortEdit::SetAside => self.set("Interface", port, "type=null".into()),
+                PortEdit::Detach => self.set("Interface", port, "type=null".into()),
                 PortEdit::MakeTunnel(kind) => self.set("Interface", port, format!("type={}", kind.interface_type())),
                 PortEdit::SetOption(key, value) => self.set("Interface", port, pair("options", key, value)),
                 PortEdit::DropOption(key) => self.drop_key("Interface", port, "options", key),

@@ -29,12 +29,12 @@ pub enum XeError {
     #[error(transparent)]
     Run(#[from] RunError),
     /// xapi refused; nothing was changed.
-    #[error("xe {command}: {words}")]
+    #[error("xe {command}: {message}")]
     Refused {
         /// The command.
         command: &'static str,
-        /// Its words.
-        words: String,
+        /// Its message.
+        message: String,
     },
     /// The answer is not what was asked for.
     #[error("xe {command} answers {text:?}")]
@@ -147,7 +147,7 @@ impl Xe {
                 Err(XeError::Unreadable { command, text: shortened(&finished.stdout) })
             }
             true => Ok(finished.stdout.trim_end_matches('\n').to_owned()),
-            false => Err(XeError::Refused { command, words: shortened(&finished.stderr) }),
+            false => Err(XeError::Refused { command, message: shortened(&finished.stderr) }),
         }
     }
 }

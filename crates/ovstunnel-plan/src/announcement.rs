@@ -10,7 +10,7 @@
 //! tunnel to a tunnel, or keep anything from being learnt that is not known yet (docs/adr/0012-take-over.md).
 
 use crate::cookie::temporary::LEARN_NOT;
-use crate::footbridge::{self, Learnt, packet};
+use crate::transition::{self, Learnt, packet};
 use crate::{ObservedBridge, ids};
 
 /// Seconds for which frames by way of the root are not learnt from. What they would renew is forgotten after 300.
@@ -33,11 +33,11 @@ impl Announcement {
     /// For a bridge with what it has learnt; nothing where it has no tunnels or no VMs. Where it was in a spanning tree and not its
     /// root, as its record says, flows are laid too, but not where flows of others decide: `announce_only`.
     pub fn of(bridge: &ObservedBridge, learnt: &[Learnt], announce_only: bool) -> Option<Self> {
-        let (tunnels, vifs) = footbridge::tunnels_and_others(bridge);
+        let (tunnels, vifs) = transition::tunnels_and_others(bridge);
         let here: Vec<&Learnt> = learnt.iter().filter(|learnt| vifs.contains(&learnt.port)).collect();
         let Some(root) = bridge.external_ids.get(ids::STP_ROOT_PORT) else {
             let all: Vec<String> = tunnels.iter().map(|tunnel| format!("output:{tunnel}")).collect();
-            let lines: Vec<String> = here.iter().map(|learnt| footbridge::teach_by(learnt, &all.join(","))).collect();
+            let lines: Vec<String> = here.iter().map(|learnt| transition::teach_by(learnt, &all.join(","))).collect();
             let some = !lines.is_empty() && !all.is_empty();
             return some.then_some(Announcement { lines, addresses: here.len() });
         };
@@ -48,7 +48,7 @@ impl Announcement {
         if let Some(root) = root {
             lines.extend(learn_not(&root, &behind, &here));
         }
-        lines.extend(behind.iter().filter(|learnt| learnt.age >= OLD).map(|learnt| footbridge::teach(learnt)));
+        lines.extend(behind.iter().filter(|learnt| learnt.age >= OLD).map(|learnt| transition::teach(learnt)));
         lines.extend(here.iter().map(|learnt| announce(learnt)));
         Some(Announcement { lines, addresses: here.len() })
     }
@@ -70,7 +70,7 @@ fn learn_not(root: &str, behind: &[&Learnt], here: &[&Learnt]) -> Vec<String> {
         add(TABLE, later, format!("priority=2,dl_dst={mac},actions=output:{port}"))
     };
     let from = |Learnt { mac, .. }: &&Learnt| {
-        let priority = footbridge::PRIORITY;
+        let priority = transition::PRIORITY;
         let rest = format!("priority={priority},in_port={root},dl_src={mac},{UNICAST},actions=resubmit(,{TABLE})");
         add(0, LIFETIME, rest)
     };

@@ -1,4 +1,4 @@
-//! What a request wants, what it works on, and why it may be rejected. Must not look at the switch; a draft does.
+//! What a request wants, what it works on, and why it may be rejected. Must not look at the switch; a change set does.
 
 use std::collections::BTreeSet;
 use std::fmt;

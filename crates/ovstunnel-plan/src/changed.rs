@@ -141,7 +141,7 @@ fn of_bridge(edit: &BridgeEdit, there: &ObservedBridge) -> Told {
     }
 }
 
-/// What is set aside for a moment is no change.
+/// What is detached for a moment is no change.
 fn of_port(edit: &PortEdit, there: &ObservedPort) -> Option<Told> {
     let option = |key: &String| there.interface().and_then(|interface| interface.options.get(key).cloned());
     let id = |key: &String| there.external_ids.get(key).cloned();
@@ -150,7 +150,7 @@ fn of_port(edit: &PortEdit, there: &ObservedPort) -> Option<Told> {
         PortEdit::DropId(key) => (format!("external_ids:{key}"), id(key), None),
         PortEdit::Protect => ("protected".to_owned(), Some(there.protected.to_string()), Some("true".to_owned())),
         PortEdit::NoVlan => ("vlan".to_owned(), Some(vlan(there)), None),
-        PortEdit::SetAside => return None,
+        PortEdit::Detach => return None,
         PortEdit::MakeTunnel(kind) => {
             let (before, after) = (there.interface()?.kind.clone(), kind.interface_type());
             (before != after).then(|| ("type".to_owned(), Some(before), Some(after.to_owned())))?

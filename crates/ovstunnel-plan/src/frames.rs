@@ -29,8 +29,8 @@ pub enum Out {
 /// A frame, and where it must come out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// In words.
-    pub words: String,
+    /// What it is, as a person says it.
+    pub description: String,
     /// As `ofproto/trace` takes it.
     pub flow: String,
     /// Where it must come out, each once.
@@ -67,7 +67,7 @@ impl Frame {
         let surplus: Vec<String> = twice.chain(astray).collect();
         let evidence = followed.evidence.clone();
         (!missing.is_empty() || !surplus.is_empty()).then(|| Trace {
-            frame: self.words.clone(),
+            frame: self.description.clone(),
             missing,
             surplus,
             evidence,
@@ -159,15 +159,15 @@ impl Ends {
     }
 
     /// A frame from a VIF that comes to every other one and to every tunnel; nothing where there is no other.
-    fn flooded(&self, words: &str, vif: u32, what: &str) -> Option<Frame> {
+    fn flooded(&self, description: &str, vif: u32, what: &str) -> Option<Frame> {
         let must: Vec<_> = self.vifs_but(vif).chain(self.all_tunnels()).collect();
         let flow = format!("in_port={vif},dl_src={SENDER},{what}");
-        (!must.is_empty()).then(|| Frame { words: words.to_owned(), flow, must, must_not: vec![] })
+        (!must.is_empty()).then(|| Frame { description: description.to_owned(), flow, must, must_not: vec![] })
     }
 
     /// A frame from a VIF that comes to nobody.
-    fn nowhere(&self, words: &str, vif: u32, what: &str) -> Option<Frame> {
-        self.flooded(words, vif, what).map(|frame| Frame { must: vec![], must_not: frame.must, ..frame })
+    fn nowhere(&self, description: &str, vif: u32, what: &str) -> Option<Frame> {
+        self.flooded(description, vif, what).map(|frame| Frame { must: vec![], must_not: frame.must, ..frame })
     }
 
     /// A frame from the first tunnel that comes to every VIF and to no other tunnel.
@@ -176,7 +176,7 @@ impl Ends {
         let flow = format!("in_port={port},tun_id={key},tun_src={remote_ip},dl_src={SENDER},{BROADCAST}");
         let must = self.vifs.iter().map(|(name, vif)| (name.clone(), Out::Port(*vif))).collect();
         let must_not = self.all_tunnels().collect();
-        Some(Frame { words: format!("broadcast from {name}"), flow, must, must_not })
+        Some(Frame { description: format!("broadcast from {name}"), flow, must, must_not })
     }
 
     /// A frame from a VIF to an address that was learnt behind a tunnel: it leaves by that one only.
@@ -186,7 +186,7 @@ impl Ends {
         let (mac, out) = (&learnt.mac, Out::Tunnel(*identity));
         let others = self.vifs_but(vif).chain(self.all_tunnels());
         Some(Frame {
-            words: format!("to {mac}, which is behind {name}"),
+            description: format!("to {mac}, which is behind {name}"),
             flow: format!("in_port={vif},dl_src={SENDER},dl_dst={mac},dl_type=0x88b5"),
             must: vec![(name.clone(), out)],
             must_not: others.filter(|(_, other)| *other != out).collect(),
@@ -259,7 +259,7 @@ mod tests {
         let frames = all(Ipv6Policy::Allow);
         assert_eq!(frames.len(), 6, "{frames:#?}");
         let vif1 = &frames[0];
-        assert_eq!(vif1.words, "broadcast from vif1.0");
+        assert_eq!(vif1.description, "broadcast from vif1.0");
         assert_eq!(judge(vif1, &[A, LOCAL, B, Out::Port(2), Out::Port(7)]), None);
         assert_eq!(judge(vif1, &[A, Out::Port(2)]), Some((names(&["t1001-1-3"]), vec![])));
         let twice = [A, B, Out::Port(2), A];

@@ -8,24 +8,24 @@ mod adopt;
 mod announcement;
 mod bridge_plan;
 mod change;
+mod change_set;
 mod changed;
 mod cookie;
 mod desired;
-mod draft;
+mod desired_cache;
 mod effective;
 mod flow;
 mod flows;
-mod footbridge;
 mod frames;
 mod health;
 mod kind;
-mod memory;
 mod observed;
 mod plan;
 mod python_plugin;
 mod spanning_tree;
 mod stages;
 mod step;
+mod transition;
 mod underlay;
 mod uplink;
 mod visible;
@@ -35,21 +35,20 @@ mod witness;
 pub use announcement::Announcement;
 pub use bridge_plan::{BridgePlan, Phase, Plan, PlanItem};
 pub use change::{Change, CreateTunnel, Footprint, Rejected, SetupBridge, SetupVpc, TunnelSpec, UpdateVpc, VpcUpdate};
+pub use change_set::{ChangeSet, finish_takeover, takeover_begun};
 pub use changed::Changed;
 pub use cookie::{Cookie, Purpose};
 pub use desired::{DesiredBridge, DesiredTunnel, Mark, Settings, ids};
-pub use draft::{Draft, finish_takeover, takeover_begun};
+pub use desired_cache::DesiredCache;
 pub use effective::{Capabilities, EffectiveSettings};
 pub use flow::{Action, Flow, FlowParseError, Ipv4Match, MacMatch, Match, PortMask};
 pub use flows::{FlowChange, FlowsSeen, bridge_flows, wanted_flows};
-pub use footbridge::{Footbridge, Learnt};
 pub use frames::{Followed, Frame, Frames, Out};
 pub use health::{
     Below, BelowBridge, Facts, REQUIREMENTS, Reason, Repaired, Requirement, SeenBy, Severity, Way, bridge_health,
     host_health,
 };
 pub use kind::BridgeKind;
-pub use memory::Memory;
 pub use observed::{
     FlowLimit, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort, TunnelHealth, View, Vlan,
 };
@@ -64,6 +63,7 @@ pub use python_plugin::{
 pub use spanning_tree::SpanningTree;
 pub use stages::stages;
 pub use step::{BridgeEdit, BridgeSpec, FailMode, PortEdit, Step};
+pub use transition::{Learnt, TransitionFlows};
 pub use underlay::{TunnelEnd, Underlay};
 pub use uplink::{DeviceFacts, HostFacts, UplinkName, WayOut, carries_tunnels, undeclared_uplinks, way_out};
 pub use visible::visible;

@@ -59,8 +59,8 @@ fn remove(observed: &ObservedBridge, flows: &FlowsSeen) -> BridgePlan {
         return plan;
     }
     if !DesiredBridge::recorded_as_adopted(observed) {
-        let frees = observed.ports.values().filter_map(|port| port.interface()?.tunnel_endpoint()).collect();
-        plan.database.push(Step::DeleteBridge { bridge: name, uuid: observed.uuid, frees });
+        let releases = observed.ports.values().filter_map(|port| port.interface()?.tunnel_endpoint()).collect();
+        plan.database.push(Step::DeleteBridge { bridge: name, uuid: observed.uuid, releases });
         return plan;
     }
     release(&name, observed, flows)
@@ -197,15 +197,15 @@ fn tunnel_steps(desired: &DesiredBridge, observed: &ObservedBridge, settings: &E
 ///
 /// Somebody who has changed a tunnel's remote address or key may have given them to another port. Open vSwitch says nothing
 /// when an edit takes them back then: the tunnel shows as up and is dead (docs/ovs-facts.md). So one whose record is not
-/// what it is, is set aside first; then it is looked at as a new one is, and an error is shown.
+/// what it is, is detached first; then it is looked at as a new one is, and an error is shown.
 fn edit(bridge: &DesiredBridge, tunnel: &DesiredTunnel, port: &ObservedPort, edits: Vec<PortEdit>) -> Vec<Step> {
     let (before, after) = (port.interface().and_then(ObservedInterface::tunnel_endpoint), tunnel.endpoint());
-    let step = |edits, frees, takes| Step::EditTunnel {
+    let step = |edits, releases, claims| Step::EditTunnel {
         bridge: bridge.name.clone(),
         port: tunnel.port(),
         edits,
-        frees,
-        takes,
+        releases,
+        claims,
     };
     if before == Some(after) {
         return vec![step(edits, None, None)];
@@ -215,7 +215,7 @@ fn edit(bridge: &DesiredBridge, tunnel: &DesiredTunnel, port: &ObservedPort, edi
     }
     let make = PortEdit::MakeTunnel(tunnel.kind);
     let back = std::iter::once(make.clone()).chain(edits.into_iter().filter(|edit| *edit != make));
-    vec![step(vec![PortEdit::SetAside], before, None), step(back.collect(), None, Some(after))]
+    vec![step(vec![PortEdit::Detach], before, None), step(back.collect(), None, Some(after))]
 }
 
 fn tunnel_edits(tunnel: &DesiredTunnel, port: &ObservedPort) -> Vec<PortEdit> {
@@ -248,6 +248,6 @@ fn add(bridge: &BridgeName, tunnel: &DesiredTunnel) -> Step {
 }
 
 fn remove_tunnel(bridge: &ObservedBridge, port: &ObservedPort) -> Step {
-    let frees = port.interface().and_then(ObservedInterface::tunnel_endpoint);
-    Step::RemoveTunnel { bridge: bridge.name.clone(), port: port.name.clone(), uuid: port.uuid, frees }
+    let releases = port.interface().and_then(ObservedInterface::tunnel_endpoint);
+    Step::RemoveTunnel { bridge: bridge.name.clone(), port: port.name.clone(), uuid: port.uuid, releases }
 }

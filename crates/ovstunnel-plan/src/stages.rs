@@ -23,13 +23,13 @@ pub fn stages(mut steps: Vec<Step>) -> Vec<Vec<Step>> {
 
 /// The steps that must make way for others of them, and those others.
 fn part(steps: Vec<Step>) -> (Vec<Step>, Vec<Step>) {
-    let takes: BTreeSet<TunnelEndpoint> = steps.iter().filter_map(Step::takes).collect();
+    let claims: BTreeSet<TunnelEndpoint> = steps.iter().filter_map(Step::claims).collect();
     let added = |step: &Step| if let Step::AddTunnel { tunnel, .. } = step { Some(tunnel.port()) } else { None };
     let names: BTreeSet<PortName> = steps.iter().filter_map(added).collect();
     let makes_way = |step: &Step| {
         let name_freed = matches!(step, Step::RemoveTunnel { port, .. } if names.contains(port.as_str()));
-        let set_aside = matches!(step, Step::EditTunnel { edits, .. } if edits.contains(&PortEdit::SetAside));
-        name_freed || set_aside || step.frees().iter().any(|identity| takes.contains(identity))
+        let detaches = matches!(step, Step::EditTunnel { edits, .. } if edits.contains(&PortEdit::Detach));
+        name_freed || detaches || step.releases().iter().any(|identity| claims.contains(identity))
     };
     steps.into_iter().partition(makes_way)
 }

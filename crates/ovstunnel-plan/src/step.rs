@@ -95,7 +95,7 @@ pub enum PortEdit {
     /// `tag`, `trunks` and `vlan_mode` go.
     NoVlan,
     /// `type=null`: Open vSwitch lets go of it, and its row stays.
-    SetAside,
+    Detach,
     /// `type=<that of this kind>`
     MakeTunnel(TunnelKind),
     /// `options:<key>=<value>`
@@ -123,7 +123,7 @@ pub enum Step {
         /// Its row.
         uuid: Uuid,
         /// The tunnels that go with it.
-        frees: Vec<TunnelEndpoint>,
+        releases: Vec<TunnelEndpoint>,
     },
     /// A new tunnel, protected.
     AddTunnel {
@@ -141,9 +141,9 @@ pub enum Step {
         /// The changes, in order.
         edits: Vec<PortEdit>,
         /// What it was to Open vSwitch, where that changes.
-        frees: Option<TunnelEndpoint>,
+        releases: Option<TunnelEndpoint>,
         /// What it will be, where that changes.
-        takes: Option<TunnelEndpoint>,
+        claims: Option<TunnelEndpoint>,
     },
     /// A tunnel goes.
     RemoveTunnel {
@@ -154,7 +154,7 @@ pub enum Step {
         /// Its port's row.
         uuid: Uuid,
         /// What it was to Open vSwitch.
-        frees: Option<TunnelEndpoint>,
+        releases: Option<TunnelEndpoint>,
     },
     /// Open vSwitch is to try once more what it could not do: any change of the database has it do so.
     TryAgain {
@@ -185,19 +185,19 @@ impl Step {
     }
 
     /// The tunnels that Open vSwitch can have again once it is done.
-    pub fn frees(&self) -> &[TunnelEndpoint] {
+    pub fn releases(&self) -> &[TunnelEndpoint] {
         match self {
-            Step::DeleteBridge { frees, .. } => frees,
-            Step::RemoveTunnel { frees, .. } | Step::EditTunnel { frees, .. } => frees.as_slice(),
+            Step::DeleteBridge { releases, .. } => releases,
+            Step::RemoveTunnel { releases, .. } | Step::EditTunnel { releases, .. } => releases.as_slice(),
             _ => &[],
         }
     }
 
     /// The tunnel that nothing else may be when it is done.
-    pub fn takes(&self) -> Option<TunnelEndpoint> {
+    pub fn claims(&self) -> Option<TunnelEndpoint> {
         match self {
             Step::AddTunnel { tunnel, .. } => Some(tunnel.endpoint()),
-            Step::EditTunnel { takes, .. } => *takes,
+            Step::EditTunnel { claims, .. } => *claims,
             _ => None,
         }
     }
@@ -208,8 +208,8 @@ impl fmt::Display for Step {
         match self {
             Step::CreateBridge(spec) => write!(f, "create bridge {}", spec.name),
             Step::EditBridge { bridge, edits } => write!(f, "change bridge {bridge}: {}", joined(edits)),
-            Step::DeleteBridge { bridge, frees, .. } => {
-                write!(f, "delete bridge {bridge} with {} tunnels", frees.len())
+            Step::DeleteBridge { bridge, releases, .. } => {
+                write!(f, "delete bridge {bridge} with {} tunnels", releases.len())
             }
             Step::AddTunnel { bridge, tunnel } => {
                 let DesiredTunnel { to, key, remote_ip, .. } = tunnel;
@@ -258,7 +258,7 @@ impl fmt::Display for PortEdit {
             PortEdit::DropId(key) => write!(f, "no external_ids:{key}"),
             PortEdit::Protect => f.write_str("protected=true"),
             PortEdit::NoVlan => f.write_str("no tag, trunks, vlan_mode"),
-            PortEdit::SetAside => f.write_str("type=null"),
+            PortEdit::Detach => f.write_str("type=null"),
             PortEdit::MakeTunnel(kind) => write!(f, "type={}", kind.interface_type()),
             PortEdit::SetOption(key, value) => write!(f, "options:{key}={value}"),
             PortEdit::DropOption(key) => write!(f, "no options:{key}"),

@@ -40,7 +40,7 @@ fn port_edit_visible(edit: &PortEdit, port: &ObservedPort) -> bool {
         PortEdit::DropId(key) => !port.external_ids.contains_key(key),
         PortEdit::Protect => port.protected,
         PortEdit::NoVlan => port.vlan == Vlan::default(),
-        PortEdit::SetAside => interface.is_none_or(|interface| interface.kind == "null"),
+        PortEdit::Detach => interface.is_none_or(|interface| interface.kind == "null"),
         PortEdit::MakeTunnel(kind) => interface.is_none_or(|interface| interface.tunnel_kind() == Some(*kind)),
         PortEdit::SetOption(key, value) => interface.is_none_or(|interface| interface.options.get(key) == Some(value)),
         PortEdit::DropOption(key) => interface.is_none_or(|interface| !interface.options.contains_key(key)),

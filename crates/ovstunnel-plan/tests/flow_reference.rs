@@ -79,7 +79,7 @@ fn of_take_over() -> BTreeSet<Place> {
     let (name, interface) =
         ("vx0".to_owned(), ObservedInterface { kind: "vxlan".into(), ofport: Some(99), ..Default::default() });
     bridge.ports.insert(name.clone(), ObservedPort { name, interfaces: vec![interface], ..Default::default() });
-    let carried = Footbridge::over(&bridge, &learnt).up();
+    let carried = TransitionFlows::over(&bridge, &learnt).up();
     bridge.external_ids.insert(ids::STP_ROOT_PORT.into(), "t5-1-2".into());
     let announced = Announcement::of(&bridge, &learnt, false).unwrap().lines();
     temporary(&carried).into_iter().chain(temporary(&announced)).collect()

@@ -27,10 +27,10 @@ fn expect_rest(world: &World) {
 #[test]
 fn a_bridge_and_its_tunnels_are_made_in_one_transaction_all_protected() {
     let mut world = World::default();
-    let mut draft = Draft::default();
+    let mut change_set = ChangeSet::default();
     let change = setup("xapi1", 5, Some(&[("2", "192.0.2.2"), ("3", "192.0.2.3")]));
-    draft.apply(&world, &Settings::default(), &change).unwrap();
-    let steps = world.plan(&draft, &Settings::default());
+    change_set.apply(&world, &Settings::default(), &change).unwrap();
+    let steps = world.plan(&change_set, &Settings::default());
     assert_eq!(steps.transactions().len(), 1);
     world.carry_out(steps);
     assert!(world.bridges["xapi1"].ports.values().all(|port| port.protected));
@@ -75,9 +75,9 @@ fn an_address_and_key_go_over_to_another_bridge() {
 fn a_changed_address_is_an_edit_that_no_frame_of_others_feels() {
     let mut world = World::default();
     accepted(&world.change(&[setup("b", 5, Some(&[("2", "192.0.2.2")]))]));
-    let mut draft = Draft::default();
-    draft.apply(&world, &Settings::default(), &create("b", "2", "192.0.2.9")).unwrap();
-    let steps = world.plan(&draft, &Settings::default());
+    let mut change_set = ChangeSet::default();
+    change_set.apply(&world, &Settings::default(), &create("b", "2", "192.0.2.9")).unwrap();
+    let steps = world.plan(&change_set, &Settings::default());
     let items: Vec<PlanItem> = steps.items().collect();
     assert!(matches!(items.as_slice(), [PlanItem::Database(Step::EditTunnel { .. })]), "{steps:?}");
 }
@@ -180,23 +180,23 @@ fn who_remembers_puts_back_what_others_took_away() {
     let mut world = World::default();
     accepted(&world.change(&[setup("b", 5, Some(&[("2", "192.0.2.2"), ("3", "192.0.2.3")]))]));
     let (before, observed) = (world.shape(), world.bridges["b"].clone());
-    let mut memory = Memory::default();
-    memory.remember(observed.uuid, DesiredBridge::from_record(&observed).unwrap());
+    let mut cache = DesiredCache::default();
+    cache.remember(observed.uuid, DesiredBridge::from_record(&observed).unwrap());
     let bridge = world.bridges.get_mut("b").unwrap();
     bridge.ports.retain(|name, _| !name.ends_with("-2"));
     bridge.external_ids.clear();
     bridge.other_config.clear();
-    let mut draft = Draft::with_memory(&memory);
-    draft.touch(&world, &bridge_name("b"));
-    world.carry_out(draft.plan(&EffectiveSettings::default(), |_| FlowsSeen::Unknown));
+    let mut change_set = ChangeSet::with_memory(&cache);
+    change_set.touch(&world, &bridge_name("b"));
+    world.carry_out(change_set.plan(&EffectiveSettings::default(), |_| FlowsSeen::Unknown));
     assert_eq!(world.shape(), before);
 
     // Another bridge of that name is not the one that is remembered.
     world.bridges.get_mut("b").unwrap().uuid = uuid::Uuid::from_u128(99);
     world.bridges.get_mut("b").unwrap().external_ids.clear();
-    let mut draft = Draft::with_memory(&memory);
-    draft.touch(&world, &bridge_name("b"));
-    assert_eq!(draft.plan(&EffectiveSettings::default(), |_| FlowsSeen::Unknown), Plan::default());
+    let mut change_set = ChangeSet::with_memory(&cache);
+    change_set.touch(&world, &bridge_name("b"));
+    assert_eq!(change_set.plan(&EffectiveSettings::default(), |_| FlowsSeen::Unknown), Plan::default());
 }
 
 #[test]
@@ -207,13 +207,13 @@ fn to_give_a_bridge_back_twice_is_no_mistake() {
     let bridge = world.bridges.get_mut("b").unwrap();
     bridge.external_ids.clear();
     bridge.other_config.clear();
-    let mut memory = Memory::default();
-    let destroy = |memory: &Memory, world: &World| {
-        Draft::with_memory(memory).apply(world, &Settings::default(), &Change::destroy(bridge_name("b")))
+    let mut cache = DesiredCache::default();
+    let destroy = |cache: &DesiredCache, world: &World| {
+        ChangeSet::with_memory(cache).apply(world, &Settings::default(), &Change::destroy(bridge_name("b")))
     };
-    assert!(destroy(&memory, &world).is_err(), "a bridge that never was ours");
-    memory.remember_release(row);
-    assert_eq!(destroy(&memory, &world), Ok(None));
+    assert!(destroy(&cache, &world).is_err(), "a bridge that never was ours");
+    cache.remember_release(row);
+    assert_eq!(destroy(&cache, &world), Ok(None));
 }
 
 #[test]
@@ -224,9 +224,9 @@ fn left_overs_on_a_bridge_that_is_not_ours_any_more_are_swept() {
     let bridge = world.bridges.get_mut("b").unwrap();
     bridge.external_ids.clear();
     bridge.other_config.clear();
-    let mut draft = Draft::default();
-    draft.sweep(&world, &bridge_name("b"));
-    world.carry_out(draft.plan(&EffectiveSettings::default(), |_| seen.clone()));
+    let mut change_set = ChangeSet::default();
+    change_set.sweep(&world, &bridge_name("b"));
+    world.carry_out(change_set.plan(&EffectiveSettings::default(), |_| seen.clone()));
     assert_eq!(world.bridges["b"].ports.keys().collect::<Vec<_>>(), ["b"], "its own port stays");
     assert_eq!(world.flows["b"], FlowsSeen::none());
 }
@@ -285,7 +285,7 @@ fn a_set_that_contradicts_itself_names_the_field() {
         (&[("2", "192.0.2.2"), ("2", "192.0.2.3")], "tunnels[1].to"),
     ];
     for (set, expected) in cases {
-        let refused = Draft::default().apply(&world, &Settings::default(), &setup("b", 5, Some(set))).unwrap_err();
+        let refused = ChangeSet::default().apply(&world, &Settings::default(), &setup("b", 5, Some(set))).unwrap_err();
         assert!(matches!(&refused, Rejected::Invalid { field, .. } if field == expected), "{refused:?}");
     }
 }

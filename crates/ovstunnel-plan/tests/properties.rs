@@ -193,38 +193,38 @@ proptest! {
     #[test]
     fn a_change_converges_is_recorded_and_can_be_repeated(world in any_world(), change in any_change()) {
         let settings = Settings::default();
-        let mut draft = Draft::default();
-        let accepted = draft.apply(&world, &settings, &change).is_ok();
+        let mut change_set = ChangeSet::default();
+        let accepted = change_set.apply(&world, &settings, &change).is_ok();
         let mut after = world.clone();
-        after.carry_out(world.plan(&draft, &settings));
+        after.carry_out(world.plan(&change_set, &settings));
         prop_assert_eq!(foreign(&after), foreign(&world));
-        for (name, desired, _) in draft.bridges() {
+        for (name, desired, _) in change_set.bridges() {
             let recorded = after.bridges.get(name.as_str()).and_then(DesiredBridge::from_record);
             prop_assert_eq!(recorded.as_ref(), desired, "the record of {}", name);
         }
         // A bridge that was given back is not ours any more, and said to be so.
         let given_back = matches!(&change, Change::DestroyBridge(name, _) if after.bridges.contains_key(name.as_str()));
         if accepted && !given_back {
-            let mut again = Draft::default();
+            let mut again = ChangeSet::default();
             prop_assert!(again.apply(&after, &settings, &change).is_ok());
             prop_assert_eq!(after.plan(&again, &settings), Plan::default());
         }
     }
 
-    /// A rejected change leaves the draft as it was, and so the others of its batch alone.
+    /// A rejected change leaves the change set as it was, and so the others of its batch alone.
     #[test]
     fn a_rejected_change_leaves_no_trace(world in any_world(), changes in prop::collection::vec(any_change(), 2..6)) {
         let settings = Settings::default();
-        let mut all = Draft::default();
+        let mut all = ChangeSet::default();
         let accepted: Vec<&Change> =
             changes.iter().filter(|change| all.apply(&world, &settings, change).is_ok()).collect();
-        let mut good = Draft::default();
+        let mut good = ChangeSet::default();
         for change in accepted {
             prop_assert!(good.apply(&world, &settings, change).is_ok());
         }
-        let wanted = |draft: &Draft| -> BTreeMap<String, Option<DesiredBridge>> {
+        let wanted = |change_set: &ChangeSet| -> BTreeMap<String, Option<DesiredBridge>> {
             let recorded = |observed: Option<&ObservedBridge>| observed.and_then(DesiredBridge::from_record);
-            let changed = draft.bridges().filter(|(_, desired, observed)| *desired != recorded(*observed).as_ref());
+            let changed = change_set.bridges().filter(|(_, desired, observed)| *desired != recorded(*observed).as_ref());
             changed.map(|(name, desired, _)| (name.to_string(), desired.cloned())).collect()
         };
         prop_assert_eq!(wanted(&all), wanted(&good));
@@ -238,12 +238,12 @@ proptest! {
         // A new key with tunnels left alone is a matter of what is there, so begin from what is mended.
         let mut world = world;
         world.carry_out(world.repairs());
-        let mut draft = Draft::default();
+        let mut change_set = ChangeSet::default();
         let (mut batch, mut footprints): (Vec<Change>, Vec<Footprint>) = Default::default();
         for change in changes {
-            let footprint = draft.footprint(&world, &change);
+            let footprint = change_set.footprint(&world, &change);
             let independent = footprints.iter().all(|other| footprint.independent_of(other));
-            if independent && draft.apply(&world, &Settings::default(), &change).is_ok() {
+            if independent && change_set.apply(&world, &Settings::default(), &change).is_ok() {
                 batch.push(change);
                 footprints.push(footprint);
             }

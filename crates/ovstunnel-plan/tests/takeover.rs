@@ -47,9 +47,9 @@ fn plan(world: &World, name: &str, flows: &BTreeSet<PluginFlow>) -> Plan {
         Some(Finding::Ours) => None,
         other => panic!("{name}: {other:?}"),
     };
-    let mut draft = Draft::default();
-    draft.take_over(world, &bridge_name(name), desired, flows.clone());
-    world.plan(&draft, &Settings::default())
+    let mut change_set = ChangeSet::default();
+    change_set.take_over(world, &bridge_name(name), desired, flows.clone());
+    world.plan(&change_set, &Settings::default())
 }
 
 fn some_flows() -> BTreeSet<PluginFlow> {
@@ -92,10 +92,10 @@ fn a_take_over_keeps_by_which_port_the_root_was_and_a_release_forgets_it() {
     old_bridge(&mut world, "xapi1", 1001, &[2, 3]);
     let Some(Finding::Plugins(desired)) = findings(&world).remove("xapi1") else { panic!("not the plugin's") };
     let keep = |world: &World, desired: Option<DesiredBridge>, port: &str| {
-        let mut draft = Draft::default();
-        draft.take_over(world, &bridge_name("xapi1"), desired, BTreeSet::new());
-        draft.keep_root_port(world, &bridge_name("xapi1"), port.to_owned());
-        world.plan(&draft, &Settings::default())
+        let mut change_set = ChangeSet::default();
+        change_set.take_over(world, &bridge_name("xapi1"), desired, BTreeSet::new());
+        change_set.keep_root_port(world, &bridge_name("xapi1"), port.to_owned());
+        world.plan(&change_set, &Settings::default())
     };
     let steps = keep(&world, Some(*desired), "t1001-1-2");
     assert_eq!(steps.transactions().len(), 1, "in the transaction that ends STP: {steps:?}");
@@ -242,10 +242,10 @@ fn a_release_leaves_a_plain_bridge_with_its_vifs_also_of_our_own_making() {
         assert!(bridge.external_ids.is_empty() && bridge.other_config.is_empty(), "{bridge:?}");
         assert!(bridge.ports.values().all(|port| !port.protected && port.external_ids.is_empty()));
         assert_eq!(world.flows[name], FlowsSeen::none());
-        let mut draft = Draft::default();
+        let mut change_set = ChangeSet::default();
         let again = Change::ReleaseBridge(bridge_name(name));
-        assert!(draft.apply(&world, &Settings::default(), &again).is_ok());
-        assert_eq!(world.plan(&draft, &Settings::default()), Plan::default(), "once is enough");
+        assert!(change_set.apply(&world, &Settings::default(), &again).is_ok());
+        assert_eq!(world.plan(&change_set, &Settings::default()), Plan::default(), "once is enough");
     }
     assert_eq!(world.bridges["xapi1"].uuid, before.bridges["xapi1"].uuid);
     assert!(world.change(&[Change::ReleaseBridge(bridge_name("nothing"))])[0].is_ok());

@@ -118,17 +118,17 @@ fn another_id_rewrites_the_record_and_ports_keep_their_names() {
     assert_eq!(froms(&world), pairs(&[("t5-1-2", "7"), ("t5-1-3", "7"), ("t5-7-4", "7")]));
     assert_eq!(world.bridges["b"].ports["t5-1-3"].interfaces[0].options["remote_ip"], "192.0.2.33");
     // A complete set knows them again, and one that was lost comes back under the name that it had.
-    let mut draft = Draft::default();
+    let mut change_set = ChangeSet::default();
     let set = without_host("b", 5, &[(None, "2", "192.0.2.2"), (None, "3", "192.0.2.33"), (None, "4", "192.0.2.4")]);
-    draft.apply(&world, &Settings::default(), &set).unwrap();
-    assert_eq!(world.plan(&draft, &Settings::default()), Plan::default());
+    change_set.apply(&world, &Settings::default(), &set).unwrap();
+    assert_eq!(world.plan(&change_set, &Settings::default()), Plan::default());
     let observed = world.bridges["b"].clone();
-    let mut memory = Memory::default();
-    memory.remember(observed.uuid, DesiredBridge::from_record(&observed).unwrap());
+    let mut cache = DesiredCache::default();
+    cache.remember(observed.uuid, DesiredBridge::from_record(&observed).unwrap());
     world.bridges.get_mut("b").unwrap().ports.remove("t5-1-2");
-    let mut draft = Draft::with_memory(&memory);
-    draft.touch(&world, &bridge_name("b"));
-    world.carry_out(world.plan(&draft, &Settings::default()));
+    let mut change_set = ChangeSet::with_memory(&cache);
+    change_set.touch(&world, &bridge_name("b"));
+    world.carry_out(world.plan(&change_set, &Settings::default()));
     assert_eq!(froms(&world), pairs(&[("t5-1-2", "7"), ("t5-1-3", "7"), ("t5-7-4", "7")]));
     // And back again: nothing is made anew.
     accepted(&world.change(&[setup("b", 5, None)]));
@@ -139,7 +139,7 @@ fn another_id_rewrites_the_record_and_ports_keep_their_names() {
 fn a_creation_that_renumbers_is_alone_with_its_bridge() {
     let mut world = World::default();
     accepted(&world.change(&[setup("b", 5, Some(&[("2", "192.0.2.2")]))]));
-    let of = |change: &Change| Draft::default().footprint(&world, change);
+    let of = |change: &Change| ChangeSet::default().footprint(&world, change);
     assert_eq!(of(&create_from("7", "3", "192.0.2.3", true)), Footprint::Bridge(bridge_name("b")));
     let port = Footprint::Tunnel(bridge_name("b"), "t5-1-2".into());
     assert_eq!(

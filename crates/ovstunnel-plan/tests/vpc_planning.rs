@@ -11,9 +11,9 @@ use vpc_world::*;
 
 /// The steps of one change, in order, as words for each.
 fn order(world: &World, change: &Change) -> Vec<&'static str> {
-    let mut draft = Draft::default();
-    draft.apply(world, &Settings::default(), change).unwrap();
-    let plan = world.plan(&draft, &Settings::default());
+    let mut change_set = ChangeSet::default();
+    change_set.apply(world, &Settings::default(), change).unwrap();
+    let plan = world.plan(&change_set, &Settings::default());
     plan.items().map(|item| if item.is_flows() { "flows" } else { "record" }).collect()
 }
 

@@ -197,7 +197,7 @@ fn a_clean_look_writes_nothing() -> Result<()> {
     place.wait_until_healed()
 }
 
-/// What takes a tunnel's place while it is set aside.
+/// What takes a tunnel's place while it is detached.
 const KEPT_OUT: Fault = remembered(
     "somebody's own tunnel takes the address and key of one of ours",
     &[

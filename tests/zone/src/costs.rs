@@ -144,9 +144,9 @@ impl Rows {
         for step in steps {
             match step {
                 Step::CreateBridge(_) => rows.bridges_made += 1,
-                Step::DeleteBridge { frees, .. } => {
+                Step::DeleteBridge { releases, .. } => {
                     rows.bridges_removed += 1;
-                    rows.tunnels_removed += frees.len() as u64;
+                    rows.tunnels_removed += releases.len() as u64;
                 }
                 Step::AddTunnel { .. } => rows.tunnels_made += 1,
                 Step::RemoveTunnel { .. } => rows.tunnels_removed += 1,

@@ -35,8 +35,8 @@ type Takes = dyn Fn(&Work<'_>) -> Duration + Send + Sync;
 
 impl Pace {
     /// As `takes` says, which is called once for each command.
-    pub fn new(takes: impl Fn(&Work<'_>) -> Duration + Send + Sync + 'static) -> Self {
-        Pace(Arc::new(takes))
+    pub fn new(claims: impl Fn(&Work<'_>) -> Duration + Send + Sync + 'static) -> Self {
+        Pace(Arc::new(claims))
     }
 
     pub(super) fn of(&self, work: &Work<'_>) -> Duration {

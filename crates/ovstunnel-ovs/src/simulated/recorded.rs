@@ -1,7 +1,7 @@
 //! The commands that a real switch would have run for what a simulated one did, for tests that compare them with a plan.
 //! Must not record unless it was asked to: a simulated zone runs for years.
 
-use ovstunnel_plan::{FlowChange, Footbridge, ObservedBridge, Step};
+use ovstunnel_plan::{FlowChange, ObservedBridge, Step, TransitionFlows};
 
 use super::SimulatedSwitch;
 use crate::commands::{Command, FlowCommands, flood_ports};
@@ -51,15 +51,15 @@ impl SimulatedSwitch {
         });
     }
 
-    pub(crate) fn lay_footbridge(&self, bridge: &ObservedBridge) -> Footbridge {
-        let footbridge = Footbridge::over(bridge, &[]);
-        self.record(|tools| vec![tools.lay(&bridge.name, &footbridge)]);
-        footbridge
+    pub(crate) fn lay_transition(&self, bridge: &ObservedBridge) -> TransitionFlows {
+        let transition = TransitionFlows::over(bridge, &[]);
+        self.record(|tools| vec![tools.lay(&bridge.name, &transition)]);
+        transition
     }
 
-    pub(crate) fn lift_footbridge(&self, bridge: &str, footbridge: &Footbridge) -> Result<(), CommitError> {
+    pub(crate) fn lift_transition(&self, bridge: &str, transition: &TransitionFlows) -> Result<(), CommitError> {
         self.check_health()?;
-        self.record(|tools| vec![tools.lift(bridge, footbridge)]);
+        self.record(|tools| vec![tools.lift(bridge, transition)]);
         Ok(())
     }
 

@@ -116,7 +116,7 @@ pub(super) fn edit_port<'a>(db: &'a mut Db, name: &str, edits: &[PortEdit]) -> O
             PortEdit::DropId(key) => set_pair(&mut row.external_ids, key, None),
             PortEdit::Protect => row.protected = true,
             PortEdit::NoVlan => row.vlan = None,
-            PortEdit::SetAside | PortEdit::MakeTunnel(_) | PortEdit::SetOption(..) | PortEdit::DropOption(_) => {}
+            PortEdit::Detach | PortEdit::MakeTunnel(_) | PortEdit::SetOption(..) | PortEdit::DropOption(_) => {}
         }
     }
     let interface = db.interfaces.get_mut(row.interfaces.first()?)?;
@@ -126,7 +126,7 @@ pub(super) fn edit_port<'a>(db: &'a mut Db, name: &str, edits: &[PortEdit]) -> O
 
 fn edit_interface(interface: &mut InterfaceRow, edit: &PortEdit) {
     match edit {
-        PortEdit::SetAside => (interface.kind, interface.ofport) = ("null".into(), Some(-1)),
+        PortEdit::Detach => (interface.kind, interface.ofport) = ("null".into(), Some(-1)),
         PortEdit::MakeTunnel(kind) => interface.kind = kind.interface_type().into(),
         PortEdit::SetOption(key, value) => set_pair(&mut interface.options, key, Some(value)),
         PortEdit::DropOption(key) => set_pair(&mut interface.options, key, None),

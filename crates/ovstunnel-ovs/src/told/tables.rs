@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use ovstunnel_plan::{Action, Flow, FlowsSeen, Match};
 
-use crate::FlowSign;
+use crate::FlowDigest;
 
 /// The highest priority that a flow of anybody but Open vSwitch itself can have.
 const PRIORITY_MAX: u32 = 0xffff;
@@ -19,7 +19,7 @@ const LENGTH: usize = 300;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tables {
     /// By which it is known later whether they are the same.
-    pub sign: FlowSign,
+    pub digest: FlowDigest,
     /// Flows with a priority above 65,535: Open vSwitch's own.
     pub hidden: Vec<String>,
     /// Whether there is no flow but those that Open vSwitch gives each bridge.
@@ -31,8 +31,8 @@ pub struct Tables {
 impl Tables {
     /// Reads what is printed, with the moments before and after it was asked; nothing where a line is not understood.
     pub(crate) fn parse(printed: &str, at: (Instant, Instant)) -> Option<Self> {
-        let sign = FlowSign::parse(printed, at)?;
-        let mut tables = Tables { sign, hidden: vec![], bare: true, first: vec![] };
+        let digest = FlowDigest::parse(printed, at)?;
+        let mut tables = Tables { digest, hidden: vec![], bare: true, first: vec![] };
         for line in printed.lines() {
             let (table, flow) = without_statistics(line);
             match (table, priority(&flow)) {

@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::bridge::TUNNELS;
 use crate::cookie::temporary;
-use crate::{ObservedBridge, ObservedInterface, Settings, footbridge};
+use crate::{ObservedBridge, ObservedInterface, Settings, transition};
 
 /// The highest number that an OpenFlow port of a device can have.
 const OFPORT_MAX: u32 = 0xff00;
@@ -179,7 +179,7 @@ impl PluginTable {
                 None if line.parse::<crate::Flow>().is_ok_and(|flow| flow.cookie.is_ours()) => {}
                 None => {
                     table.others += 1;
-                    table.others_decide |= (1..=footbridge::PRIORITY).contains(&priority_of(line))
+                    table.others_decide |= (1..=transition::PRIORITY).contains(&priority_of(line))
                         && !line.trim_end().ends_with("actions=NORMAL");
                 }
             }

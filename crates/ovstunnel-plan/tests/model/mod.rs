@@ -90,25 +90,25 @@ impl World {
         assert!(there.is_none(), "two ports of one name");
     }
 
-    /// What a draft takes, as the daemon plans it.
-    pub fn plan(&self, draft: &Draft, settings: &Settings) -> Plan {
+    /// What a change set takes, as the daemon plans it.
+    pub fn plan(&self, change_set: &ChangeSet, settings: &Settings) -> Plan {
         let settings = EffectiveSettings::of(settings, Capabilities::ALL);
-        draft.plan(&settings, |bridge| self.flows.get(&bridge.name).cloned().unwrap_or_default())
+        change_set.plan(&settings, |bridge| self.flows.get(&bridge.name).cloned().unwrap_or_default())
     }
 
-    /// Applies changes as one draft and carries its plan out; says what became of each.
+    /// Applies changes as one change set and carries its plan out; says what became of each.
     pub fn change(&mut self, changes: &[Change]) -> Vec<Result<Option<PortName>, Rejected>> {
-        let (mut draft, settings) = (Draft::default(), Settings::default());
-        let results = changes.iter().map(|change| draft.apply(self, &settings, change)).collect();
-        self.carry_out(self.plan(&draft, &settings));
+        let (mut change_set, settings) = (ChangeSet::default(), Settings::default());
+        let results = changes.iter().map(|change| change_set.apply(self, &settings, change)).collect();
+        self.carry_out(self.plan(&change_set, &settings));
         results
     }
 
     /// What a look at every bridge would mend.
     pub fn repairs(&self) -> Plan {
-        let mut draft = Draft::default();
-        self.bridges.keys().filter_map(|name| name.parse().ok()).for_each(|name| draft.touch(self, &name));
-        self.plan(&draft, &Settings::default())
+        let mut change_set = ChangeSet::default();
+        self.bridges.keys().filter_map(|name| name.parse().ok()).for_each(|name| change_set.touch(self, &name));
+        self.plan(&change_set, &Settings::default())
     }
 
     /// Carries a plan out, phase by phase.
@@ -236,7 +236,7 @@ impl World {
 
 /// Port name and identity of what the steps of a stage take anew.
 fn newly_taken(world: &World, stage: &[Step]) -> Vec<(String, TunnelEndpoint)> {
-    let takes = stage.iter().filter_map(|step| match step {
+    let claims = stage.iter().filter_map(|step| match step {
         Step::AddTunnel { tunnel, .. } => Some((tunnel.port().to_string(), tunnel.endpoint())),
         Step::EditTunnel { bridge, port, edits, .. } => {
             let mut port = world.bridges[bridge.as_str()].ports[port.as_str()].clone();
@@ -247,7 +247,7 @@ fn newly_taken(world: &World, stage: &[Step]) -> Vec<(String, TunnelEndpoint)> {
         }
         _ => None,
     });
-    takes.collect()
+    claims.collect()
 }
 
 fn edit_port(port: &mut ObservedPort, edit: &PortEdit) {
@@ -256,7 +256,7 @@ fn edit_port(port: &mut ObservedPort, edit: &PortEdit) {
         PortEdit::DropId(key) => drop(port.external_ids.remove(key)),
         PortEdit::Protect => port.protected = true,
         PortEdit::NoVlan => port.vlan = Vlan::default(),
-        PortEdit::SetAside => port.interfaces.iter_mut().for_each(|i| i.kind = "null".into()),
+        PortEdit::Detach => port.interfaces.iter_mut().for_each(|i| i.kind = "null".into()),
         PortEdit::MakeTunnel(kind) => port.interfaces.iter_mut().for_each(|i| i.kind = kind.interface_type().into()),
         PortEdit::SetOption(key, value) => {
             port.interfaces.iter_mut().for_each(|i| drop(i.options.insert(key.clone(), value.clone())));

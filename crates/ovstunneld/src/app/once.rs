@@ -50,7 +50,7 @@ pub async fn run(config: &Config) -> Result<(), OnceError> {
     };
     // A daemon lets go after each batch; one batch can take two commands' deadlines and more.
     let turn = WriterLock::of(config, 4 * config.ovs.timeout).take().await?;
-    turn.sign();
+    turn.advance_epoch();
     // From here on a new event is none that we are sure to see.
     drop(place);
     let done = look(config, &turn).await;

@@ -84,7 +84,8 @@ impl<'a> Publisher<'a> {
         let mut health = self.state.switch.health();
         let mut survey = tokio::time::interval(SURVEY_EVERY);
         survey.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (flows, witnesses) = (self.state.writer.flows().news().clone(), self.state.witnesses.news().clone());
+        let (flows, witnesses) =
+            (self.state.writer.flows().changed_bridges().clone(), self.state.witnesses.changed_bridges().clone());
         let mut first = true;
         while !self.hub.stop_if_unwatched() {
             let began = Instant::now();
@@ -147,7 +148,8 @@ impl<'a> Publisher<'a> {
         let state = self.state;
         // What comes after this is word for the next round.
         let touched = state.switch.observer().take_touched_for_watch();
-        let (flows, witnesses) = (state.writer.flows().news().take(), state.witnesses.news().take());
+        let (flows, witnesses) =
+            (state.writer.flows().changed_bridges().take(), state.witnesses.changed_bridges().take());
         if self.health.database.is_err() {
             return None;
         }

@@ -96,7 +96,7 @@ struct Inner {
     batches: Counter,
     batched_changes: Counter,
     batch_seconds: Histogram,
-    looks: Counter,
+    runs: Counter,
     last_look: Gauge<f64, std::sync::atomic::AtomicU64>,
     repairs: Family<ResultLabel, Counter>,
     connections_ended: Family<ReasonLabel, Counter>,
@@ -153,7 +153,7 @@ impl Default for Metrics {
             batches: Counter::default(),
             batched_changes: Counter::default(),
             batch_seconds: histogram(),
-            looks: Counter::default(),
+            runs: Counter::default(),
             last_look: Gauge::default(),
             repairs: Family::default(),
             connections_ended: Family::default(),
@@ -180,7 +180,7 @@ impl Inner {
         r.register("batches", "Batches of changes carried out", self.batches.clone());
         r.register("batched_changes", "Changes in those batches", self.batched_changes.clone());
         r.register_with_unit("batch", "Duration of batches", seconds(), self.batch_seconds.clone());
-        r.register("reconciles", "Looks at everything", self.looks.clone());
+        r.register("reconciles", "Looks at everything", self.runs.clone());
         let last = "End of the last reconcile run, in seconds since 1970; 0 before the first";
         r.register_with_unit("last_reconcile_timestamp", last, seconds(), self.last_look.clone());
         r.register("repairs", "Steps of repair, by result", self.repairs.clone());
@@ -283,7 +283,7 @@ impl Metrics {
 
     /// Counts a look at everything, which ends now.
     pub fn look(&self) {
-        self.0.looks.inc();
+        self.0.runs.inc();
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.0.last_look.set(since_1970.as_secs_f64());
     }

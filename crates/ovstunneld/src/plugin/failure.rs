@@ -70,12 +70,12 @@ impl Reason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     reason: Reason,
-    words: String,
+    message: String,
 }
 
 impl Failure {
-    pub fn new(reason: Reason, words: impl Into<String>) -> Self {
-        Failure { reason, words: words.into() }
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Failure { reason, message: message.into() }
     }
 
     /// Whether something on the switch keeps the call from being carried out, and nothing was changed.
@@ -100,7 +100,7 @@ impl Failure {
             | WriteError::Ended => Failure::new(Reason::Unavailable, words),
             WriteError::Refused(_) => Failure::new(Reason::Refused, words),
             WriteError::TunnelsRefused(refused) => {
-                let all: Vec<_> = refused.iter().map(|one| format!("{}: {}", one.tunnel.port(), one.words)).collect();
+                let all: Vec<_> = refused.iter().map(|one| format!("{}: {}", one.tunnel.port(), one.message)).collect();
                 Failure::new(Reason::VerifyInterfaceFailed, all.join("; "))
             }
             WriteError::Unknown(_) => Failure::new(Reason::OutcomeUnknown, words),
@@ -122,9 +122,9 @@ fn unavailable(reason: &str, health: &Health) -> Reason {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "FAILURE:{}", self.reason.word())?;
-        match self.words.is_empty() {
+        match self.message.is_empty() {
             true => Ok(()),
-            false => write!(f, " {}", sanitize(&self.words, LONGEST)),
+            false => write!(f, " {}", sanitize(&self.message, LONGEST)),
         }
     }
 }

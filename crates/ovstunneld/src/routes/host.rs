@@ -16,7 +16,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::{ChangeQuery, State, planned, problem, refusals, to_wire};
 use crate::metrics::{CONTENT_TYPE, Surroundings};
-use crate::writer::Look;
+use crate::writer::Run;
 
 /// Who has been busy for so long is not ready. To delete 10,000 tunnels takes `ovs-vswitchd` 17 s.
 const BUSY_FOR_LONG: Duration = Duration::from_secs(60);
@@ -117,7 +117,7 @@ const REASONS: usize = 20;
 /// The health of the host: what concerns all tunnels, then the worst of the bridges.
 fn host_health<'a>(state: &State, bridges: impl Iterator<Item = &'a Bridge>) -> Health {
     let survey = state.surveyor.latest();
-    let as_of = state.writer.looks().last().map(|look| look.at);
+    let as_of = state.writer.runs().last().map(|look| look.at);
     let mut health = crate::health::told(&survey.reasons, as_of);
     // What is told of the host is not said again of each bridge.
     let of_bridges = bridges.flat_map(|bridge| &bridge.health.reasons);
@@ -166,8 +166,8 @@ pub(super) async fn ready(state: &State) -> Ready {
         }),
     };
     let (ready, version) = (reason.is_none(), env!("CARGO_PKG_VERSION").to_owned());
-    let looks = state.writer.looks();
-    let (last_reconcile, last_repair) = (looks.last().map(look), looks.last_repair().map(look));
+    let runs = state.writer.runs();
+    let (last_reconcile, last_repair) = (runs.last().map(look), runs.last_repair().map(look));
     let warnings = warnings(state, &health);
     let ovs_version = health.version;
     Ready { ready, reason, ovs_version, version, last_reconcile, last_repair, health: told, warnings }
@@ -180,7 +180,7 @@ fn too_busy(health: &ovstunnel_ovs::Health) -> Option<String> {
 }
 
 /// A look on the wire.
-fn look(look: Look) -> ovstunnel_api::ReconcileRun {
+fn look(look: Run) -> ovstunnel_api::ReconcileRun {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     // A clock beyond the year 9999 has no such form.
     let at = OffsetDateTime::from(look.at).format(&Rfc3339).unwrap_or_default();
@@ -189,7 +189,7 @@ fn look(look: Look) -> ovstunnel_api::ReconcileRun {
         why: look.why.to_owned(),
         found: count(look.found),
         failed: count(look.failed),
-        words: look.words,
+        words: look.messages,
     }
 }
 

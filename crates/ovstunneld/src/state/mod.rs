@@ -105,7 +105,7 @@ impl State {
         settings: &EffectiveSettings,
     ) -> Option<ovstunnel_api::Bridge> {
         let told = self.witnesses.get(observed.uuid);
-        let as_of = told.as_ref().map(|told| told.as_of).or_else(|| self.writer.looks().last().map(|look| look.at));
+        let as_of = told.as_ref().map(|told| told.as_of).or_else(|| self.writer.runs().last().map(|look| look.at));
         let (witness, survey) = (told.map(|told| told.witness).unwrap_or_default(), self.surveyor.latest());
         let known = to_wire::Known { witness: &witness, survey: &survey, as_of };
         to_wire::bridge(observed, seen, settings, &known)

@@ -33,7 +33,7 @@ pub(crate) fn refusal(refusal: &Refusal) -> RefusedTunnel {
         port: refusal.tunnel.port().to_string(),
         to: refusal.tunnel.to.to_string(),
         remote_ip: refusal.tunnel.remote_ip.to_string(),
-        error: refusal.words.clone(),
+        error: refusal.message.clone(),
     }
 }
 

@@ -60,7 +60,7 @@ impl Watch {
                 witness.hidden.clone_from(&tables.hidden);
                 witness.foreign = tables.foreign(&known);
             });
-            match flows.compare(bridge.uuid, &tables.sign) {
+            match flows.compare(bridge.uuid, &tables.digest) {
                 Still::Same => drop(self.flows.unsigned.remove(&bridge.uuid)),
                 Still::Other => {
                     explained = true;
@@ -75,7 +75,7 @@ impl Watch {
                     *seconds += 1;
                     if tables.lacks(&known) {
                         suspicion.lost.insert(bridge.name, known);
-                    } else if is_due(*seconds, tables.sign.is_fresh()) {
+                    } else if is_due(*seconds, tables.digest.is_fresh()) {
                         self.flows.unread.insert(bridge.uuid, bridge);
                     }
                 }

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::writer::news::News;
+use crate::writer::changed_bridges::ChangedBridges;
 use crate::writer::{Suspicion, Watched, Writer};
 
 pub use traces::follow_all;
@@ -40,7 +40,7 @@ pub struct Told {
 
 /// What was told of all managed bridges, by their rows. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Witnesses(Arc<RwLock<Inner>>, News);
+pub struct Witnesses(Arc<RwLock<Inner>>, ChangedBridges);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -57,7 +57,7 @@ impl Witnesses {
     }
 
     /// Word of the bridges of which something else was told than before.
-    pub(crate) fn news(&self) -> &News {
+    pub(crate) fn changed_bridges(&self) -> &ChangedBridges {
         &self.1
     }
 

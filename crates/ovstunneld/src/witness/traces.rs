@@ -148,7 +148,7 @@ impl Watch {
 
     /// What went astray twice in the same way is told; what went right is forgotten. Says whether it is told.
     fn tell(&mut self, uuid: Uuid, frame: &Frame, found: Option<Trace>, first: bool) -> bool {
-        let key = (uuid, frame.words.clone());
+        let key = (uuid, frame.description.clone());
         let same = |earlier: &Trace, now: &Trace| (&earlier.missing, &earlier.surplus) == (&now.missing, &now.surplus);
         let earlier = self.traces.astray.remove(&key);
         let confirmed = found.clone().filter(|now| earlier.as_ref().is_some_and(|earlier| same(earlier, now)));
@@ -161,7 +161,7 @@ impl Watch {
         }
         let told = confirmed.is_some();
         self.witnesses.edit(uuid, |witness| {
-            witness.traces.retain(|trace| trace.frame != frame.words);
+            witness.traces.retain(|trace| trace.frame != frame.description);
             witness.traces.extend(confirmed);
         });
         told

@@ -56,8 +56,8 @@ pub struct Refusal {
     pub bridge: BridgeName,
     /// The tunnel.
     pub tunnel: DesiredTunnel,
-    /// Open vSwitch's words.
-    pub words: String,
+    /// Open vSwitch's message.
+    pub message: String,
 }
 
 /// Why a change was not carried out, or not as a whole.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use ovstunnel_plan::{BridgeName, Change, Changed, DesiredBridge, Draft, Footprint, Plan, PortName, Rejected};
+use ovstunnel_plan::{BridgeName, Change, ChangeSet, Changed, DesiredBridge, Footprint, Plan, PortName, Rejected};
 
 use super::{Job, Message, Task, Wanted};
 
@@ -16,7 +16,7 @@ pub(super) type Desired = BTreeMap<BridgeName, Option<DesiredBridge>>;
 const BATCH_MAX: usize = 256;
 
 /// A batch of changes, drafted.
-pub(super) struct Drafted {
+pub(super) struct Merged {
     /// For each change the port of the tunnel it is about, or why it cannot be carried out.
     pub results: Vec<Result<Option<PortName>, Rejected>>,
     /// What all of them together take.
@@ -31,7 +31,7 @@ pub(super) struct Drafted {
 fn may_be_passed(message: &Message) -> bool {
     matches!(
         message,
-        Message::Change { wanted: Wanted::Effect(..), .. } | Message::Vif { wanted: Wanted::Effect(..), .. }
+        Message::Change { wanted: Wanted::Execution(..), .. } | Message::Vif { wanted: Wanted::Execution(..), .. }
     )
 }
 
@@ -43,15 +43,15 @@ impl Task {
         }
         let waiting = self.queue.take_all();
         self.switch.observer().read(|db| {
-            let (view, mut draft) = (db.view(), Draft::with_memory(&self.memory));
-            let mut taken: Vec<Footprint> = vec![draft.footprint(&view, &first.change)];
+            let (view, mut change_set) = (db.view(), ChangeSet::with_memory(&self.cache));
+            let mut taken: Vec<Footprint> = vec![change_set.footprint(&view, &first.change)];
             let (mut batch, mut passed, mut barrier) = (vec![first], Vec::new(), false);
             for message in waiting {
                 match message {
-                    Message::Change { change, id, span, wanted: Wanted::Effect(ticket, reply) }
+                    Message::Change { change, id, span, wanted: Wanted::Execution(ticket, reply) }
                         if !barrier && batch.len() < BATCH_MAX =>
                     {
-                        let footprint = draft.footprint(&view, &change);
+                        let footprint = change_set.footprint(&view, &change);
                         if taken.iter().chain(&passed).all(|other| footprint.independent_of(other)) {
                             if ticket.begin() {
                                 taken.push(footprint);
@@ -59,7 +59,7 @@ impl Task {
                             }
                         } else {
                             passed.push(footprint);
-                            let wanted = Wanted::Effect(ticket, reply);
+                            let wanted = Wanted::Execution(ticket, reply);
                             self.queue.put_back(Message::Change { change, id, span, wanted });
                         }
                     }
@@ -74,19 +74,19 @@ impl Task {
     }
 
     /// Drafts changes as one, against the switch as it is now.
-    pub(super) fn draft<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> Drafted {
+    pub(super) fn change_set<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> Merged {
         self.flows.enter_generation(self.switch.health().borrow().generation);
         self.switch.observer().read(|db| {
-            let (view, mut draft) = (db.view(), Draft::with_memory(&self.memory));
-            let results = changes.into_iter().map(|change| draft.apply(&view, &self.settings, change)).collect();
-            let plan = self.plan_draft(&draft);
+            let (view, mut change_set) = (db.view(), ChangeSet::with_memory(&self.cache));
+            let results = changes.into_iter().map(|change| change_set.apply(&view, &self.settings, change)).collect();
+            let plan = self.plan_change_set(&change_set);
             let changes = plan.items().flat_map(|item| Changed::by(item, &view)).collect();
-            Drafted { results, plan, changes, desired: draft.into_desired() }
+            Merged { results, plan, changes, desired: change_set.into_desired() }
         })
     }
 
-    /// What a draft takes.
-    pub(super) fn plan_draft(&self, draft: &Draft<'_>) -> Plan {
-        draft.plan(&self.switch.effective(&self.settings), |bridge| self.flows.get(bridge.uuid))
+    /// What a change set takes.
+    pub(super) fn plan_change_set(&self, change_set: &ChangeSet<'_>) -> Plan {
+        change_set.plan(&self.switch.effective(&self.settings), |bridge| self.flows.get(bridge.uuid))
     }
 }

@@ -55,21 +55,21 @@ impl Task {
             }
         };
         let many = batch.len() > 1;
-        let drafted = self.draft(batch.iter().map(|job| &job.change));
+        let merged = self.change_set(batch.iter().map(|job| &job.change));
         let began = Instant::now();
-        let effect = self.write_and_remember(&drafted.plan, drafted.desired, Refused::Go).await;
+        let executed = self.write_and_remember(&merged.plan, merged.desired, Refused::Go).await;
         batch.iter().for_each(|job| job.ticket.worked(began));
         // Refused as a whole: it is not known whose fault it was, so each gets its own transaction.
-        let refused = matches!(&effect.failed, Some(CommitError::Refused(_)));
-        let jobs = batch.into_iter().zip(drafted.results);
+        let refused = matches!(&executed.failed, Some(CommitError::Refused(_)));
+        let jobs = batch.into_iter().zip(merged.results);
         let (alone, done): (Vec<_>, Vec<_>) = jobs.partition(|(_, result)| refused && result.is_ok());
-        let planned = (&drafted.plan, drafted.changes.as_slice());
-        let answers = self.answers(done.iter().map(|(job, result)| (job, result.clone())), planned, &effect);
+        let planned = (&merged.plan, merged.changes.as_slice());
+        let answers = self.answers(done.iter().map(|(job, result)| (job, result.clone())), planned, &executed);
         for ((job, _), answer) in done.into_iter().zip(answers) {
             reply(job, answer, number);
         }
         for (job, _) in alone {
-            let first = (!many).then_some(effect.failed.as_ref()).flatten();
+            let first = (!many).then_some(executed.failed.as_ref()).flatten();
             let began = Instant::now();
             let answer = self.retry(&job, first.cloned()).await;
             job.ticket.worked(began);
@@ -83,9 +83,9 @@ impl Task {
         let health = self.switch.health().borrow().clone();
         let known = health.hangs() && health.database.is_ok() && self.expect_settled().is_ok();
         known.then_some(())?;
-        let drafted = self.draft([&job.change]);
-        let result = drafted.results.into_iter().next()?;
-        (result.is_ok() && drafted.plan.is_empty()).then_some(())?;
+        let merged = self.change_set([&job.change]);
+        let result = merged.results.into_iter().next()?;
+        (result.is_ok() && merged.plan.is_empty()).then_some(())?;
         let mut answer = self.answers([(job, result)], (&Plan::default(), &[]), &Executed::default()).pop()?;
         if let Ok(Done { seen: Seen::Bridge(seen), .. }) = &mut answer {
             // It cannot be asked.
@@ -98,17 +98,17 @@ impl Task {
     async fn retry(&mut self, job: &Job, mut refused: Option<CommitError>) -> Result<Done, WriteError> {
         let mut before: Option<Plan> = None;
         for _ in 0..ATTEMPTS {
-            let drafted = self.draft([&job.change]);
-            if before.as_ref() == Some(&drafted.plan) {
+            let merged = self.change_set([&job.change]);
+            if before.as_ref() == Some(&merged.plan) {
                 break;
             }
-            let effect = self.write_and_remember(&drafted.plan, drafted.desired, Refused::Go).await;
-            let Some(error @ CommitError::Refused(_)) = effect.failed.clone() else {
-                let result = drafted.results.into_iter().next().unwrap_or(Ok(None));
-                let answer = self.answers([(job, result)], (&drafted.plan, &drafted.changes), &effect).pop();
+            let executed = self.write_and_remember(&merged.plan, merged.desired, Refused::Go).await;
+            let Some(error @ CommitError::Refused(_)) = executed.failed.clone() else {
+                let result = merged.results.into_iter().next().unwrap_or(Ok(None));
+                let answer = self.answers([(job, result)], (&merged.plan, &merged.changes), &executed).pop();
                 return answer.unwrap_or(Err(WriteError::Ended));
             };
-            before = Some(drafted.plan);
+            before = Some(merged.plan);
             refused = Some(error);
         }
         Err(refused.map_or(WriteError::Ended, WriteError::from))
@@ -116,49 +116,49 @@ impl Task {
 
     /// Carries a plan out, phase by phase and as far as it can be, and says what came of it. Tunnels that Open vSwitch refuses stay.
     pub(super) async fn write(&mut self, plan: &Plan) -> Executed {
-        let mut effect = Executed::default();
+        let mut executed = Executed::default();
         if plan.is_empty() {
-            return effect;
+            return executed;
         }
         plan.items().for_each(|item| tracing::debug!(step = %item, "step"));
         if let Err(error) = self.can_begin(!plan.flows_before().is_empty()).await {
-            effect.failed = Some(error);
-            return effect;
+            executed.failed = Some(error);
+            return executed;
         }
         let mut plan = Cow::Borrowed(plan);
         for phase in Phase::ORDER {
             match phase {
                 Phase::FlowsBefore => {
-                    effect.held_back = self.change_flows(plan.flows_before()).await;
-                    if !effect.held_back.is_empty() {
-                        plan = Cow::Owned(plan.without(|bridge| effect.held_back.contains_key(bridge)));
+                    executed.held_back = self.change_flows(plan.flows_before()).await;
+                    if !executed.held_back.is_empty() {
+                        plan = Cow::Owned(plan.without(|bridge| executed.held_back.contains_key(bridge)));
                     }
                 }
-                Phase::FloodsBefore => effect.failed = self.flood_again(&plan.floods_before()).await.err(),
-                Phase::Database => self.write_database(&plan, &mut effect).await,
+                Phase::FloodsBefore => executed.failed = self.flood_again(&plan.floods_before()).await.err(),
+                Phase::Database => self.write_database(&plan, &mut executed).await,
                 Phase::FloodsAfter => self.end_spanning_tree(&plan).await,
-                Phase::FlowsAfter => self.write_flows_after(&plan, &mut effect).await,
+                Phase::FlowsAfter => self.write_flows_after(&plan, &mut executed).await,
             }
-            if effect.failed.is_some() {
+            if executed.failed.is_some() {
                 break;
             }
         }
-        effect
+        executed
     }
 
     /// The transactions, and what Open vSwitch says of what they made.
-    async fn write_database(&mut self, plan: &Plan, effect: &mut Executed) {
+    async fn write_database(&mut self, plan: &Plan, executed: &mut Executed) {
         let committed = self.commit_all(plan.transactions()).await;
-        effect.plan_anew = committed == Ok(Known::Afterwards);
-        effect.failed = committed.err();
+        executed.plan_anew = committed == Ok(Known::Afterwards);
+        executed.failed = committed.err();
         // Flows that went before what is not in the database: the look brings back those that the record says. So it does
         // where only a part is in the database.
         let flows_went_first = !plan.flows_before().is_empty();
-        let by_halves = flows_went_first || matches!(effect.failed, Some(CommitError::Partly(_)));
-        if !effect.held_back.is_empty() || (effect.failed.is_some() && by_halves) {
+        let by_halves = flows_went_first || matches!(executed.failed, Some(CommitError::Partly(_)));
+        if !executed.held_back.is_empty() || (executed.failed.is_some() && by_halves) {
             self.retry.failed();
         }
-        if effect.failed.is_some() {
+        if executed.failed.is_some() {
             return;
         }
         let gone = |step: &Step| if let Step::DeleteBridge { uuid, .. } = step { Some(*uuid) } else { None };
@@ -166,17 +166,17 @@ impl Task {
     }
 
     /// What Open vSwitch has refused, and, where it is known what became of all, the flows.
-    async fn write_flows_after(&mut self, plan: &Plan, effect: &mut Executed) {
-        self.take_away_refused_bridges(plan, effect).await;
-        effect.refused = self.refused(plan);
-        for refusal in &effect.refused {
-            tracing::warn!(bridge = %refusal.bridge, port = %refusal.tunnel.port(), error = refusal.words, "Open vSwitch refused a tunnel");
+    async fn write_flows_after(&mut self, plan: &Plan, executed: &mut Executed) {
+        self.take_away_refused_bridges(plan, executed).await;
+        executed.refused = self.refused(plan);
+        for refusal in &executed.refused {
+            tracing::warn!(bridge = %refusal.bridge, port = %refusal.tunnel.port(), error = refusal.message, "Open vSwitch refused a tunnel");
         }
-        if effect.plan_anew || self.expect_settled().is_err() {
+        if executed.plan_anew || self.expect_settled().is_err() {
             return;
         }
-        effect.flows_failed = self.change_flows(plan.flows_after()).await;
-        if !effect.flows_failed.is_empty() {
+        executed.flows_failed = self.change_flows(plan.flows_after()).await;
+        if !executed.flows_failed.is_empty() {
             self.retry.failed();
         }
     }
@@ -217,7 +217,7 @@ impl Task {
     }
 
     /// Remembers what was carried out. Of what failed nothing is remembered: there the record counts again.
-    pub(super) fn remember(&mut self, desired: Desired, effect: &Executed) {
+    pub(super) fn remember(&mut self, desired: Desired, executed: &Executed) {
         let rows: Vec<Option<Uuid>> = self.switch.observer().read(|db| {
             let view = db.view();
             let vpcs = desired.values().flatten().filter(|desired| desired.kind.vpc().is_some());
@@ -227,35 +227,35 @@ impl Task {
             desired.keys().map(|name| view.bare_bridge(name.as_str()).map(|bridge| bridge.uuid)).collect()
         });
         for ((name, desired), row) in desired.into_iter().zip(rows) {
-            if effect.held_back.contains_key(name.as_str()) {
+            if executed.held_back.contains_key(name.as_str()) {
                 // Nothing of it was changed: what was remembered still counts.
                 continue;
             }
-            match (desired, row, &effect.failed) {
+            match (desired, row, &executed.failed) {
                 (Some(mut desired), Some(row), None) => {
-                    let gone = effect.refused.iter().filter(|refusal| effect.taken_away && refusal.bridge == name);
+                    let gone = executed.refused.iter().filter(|refusal| executed.taken_away && refusal.bridge == name);
                     gone.for_each(|refusal| drop(desired.tunnels.remove(&refusal.tunnel.port())));
-                    self.memory.remember(row, desired);
+                    self.cache.remember(row, desired);
                 }
-                (None, Some(row), None) if self.memory.get(name.as_str(), row).is_some() => {
-                    self.memory.forget(name.as_str());
-                    self.memory.remember_release(row);
+                (None, Some(row), None) if self.cache.get(name.as_str(), row).is_some() => {
+                    self.cache.forget(name.as_str());
+                    self.cache.remember_release(row);
                 }
-                _ => self.memory.forget(name.as_str()),
+                _ => self.cache.forget(name.as_str()),
             }
         }
     }
 
     /// Takes away what Open vSwitch refused: its row is there, but it carries nothing.
-    pub(super) async fn take_away_refused(&mut self, effect: &mut Executed) {
-        if effect.refused.is_empty() || self.expect_settled().is_err() {
+    pub(super) async fn take_away_refused(&mut self, executed: &mut Executed) {
+        if executed.refused.is_empty() || self.expect_settled().is_err() {
             return;
         }
-        effect.taken_away = true;
+        executed.taken_away = true;
         let removals = self.switch.observer().read(|db| {
             let view = db.view();
             let bridges: BTreeMap<&str, _> =
-                effect.refused.iter().map(|r| (r.bridge.as_str(), view.bridge(r.bridge.as_str()))).collect();
+                executed.refused.iter().map(|r| (r.bridge.as_str(), view.bridge(r.bridge.as_str()))).collect();
             let removal = |refusal: &Refusal| {
                 let bridge = bridges.get(refusal.bridge.as_str())?.as_ref()?;
                 let port = bridge.ports.get(refusal.tunnel.port().as_str())?;
@@ -263,15 +263,15 @@ impl Task {
                     bridge: bridge.name.clone(),
                     port: port.name.clone(),
                     uuid: port.uuid,
-                    frees: None,
+                    releases: None,
                 })
             };
-            effect.refused.iter().filter_map(removal).collect::<Vec<Step>>()
+            executed.refused.iter().filter_map(removal).collect::<Vec<Step>>()
         });
         if let Err(error) = self.commit(&removals).await {
             tracing::error!(%error, "refused tunnels could not be taken away");
             let what = format!("refused tunnels are still there, for they could not be taken away: {error}");
-            effect.failed = Some(CommitError::Unknown(what));
+            executed.failed = Some(CommitError::Unknown(what));
         }
     }
 
@@ -283,15 +283,15 @@ impl Task {
             let refused = plan.database().filter_map(|step| {
                 let (bridge, port) = match step {
                     Step::AddTunnel { bridge, tunnel } => (bridge, tunnel.port()),
-                    Step::EditTunnel { edits, .. } if edits.contains(&PortEdit::SetAside) => return None,
+                    Step::EditTunnel { edits, .. } if edits.contains(&PortEdit::Detach) => return None,
                     Step::EditTunnel { bridge, port, .. } => (bridge, port.clone()),
                     _ => return None,
                 };
                 let observed = bridges.entry(bridge.clone()).or_insert_with(|| view.bridge(bridge.as_str()));
                 let port = observed.as_ref()?.ports.get(port.as_str())?;
-                let TunnelHealth::Refused(words) = port.interface()?.health() else { return None };
+                let TunnelHealth::Refused(message) = port.interface()?.health() else { return None };
                 let tunnel = ovstunnel_plan::DesiredTunnel::from_record(port)?;
-                Some(Refusal { bridge: bridge.clone(), tunnel, words })
+                Some(Refusal { bridge: bridge.clone(), tunnel, message })
             });
             refused.collect()
         })
@@ -302,13 +302,13 @@ impl Task {
         &self,
         jobs: impl IntoIterator<Item = (&'a Job, Result<Option<PortName>, Rejected>)>,
         (plan, changes): (&Plan, &[Changed]),
-        effect: &Executed,
+        executed: &Executed,
     ) -> Vec<Result<Done, WriteError>> {
         let parts = Parts::of(plan, changes);
         let settings = Arc::new(self.switch.effective(&self.settings));
         self.switch.observer().read(|db| {
             let view = db.view();
-            let answer = |(job, result)| self.answer(&view, job, result, &parts, (effect, &settings));
+            let answer = |(job, result)| self.answer(&view, job, result, &parts, (executed, &settings));
             jobs.into_iter().map(answer).collect()
         })
     }
@@ -319,31 +319,31 @@ impl Task {
         job: &Job,
         result: Result<Option<PortName>, Rejected>,
         parts: &Parts<'_>,
-        (effect, settings): (&Executed, &Arc<EffectiveSettings>),
+        (executed, settings): (&Executed, &Arc<EffectiveSettings>),
     ) -> Result<Done, WriteError> {
         let port = result?;
         let bridge = job.change.bridge().clone();
         let mine = parts.about(&job.change, port.as_ref());
         let whole_bridge = port.is_none();
-        if let (Some(error), false) = (&effect.failed, mine.is_empty()) {
+        if let (Some(error), false) = (&executed.failed, mine.is_empty()) {
             // Where a part of the whole was made, what can be seen of a tunnel counts; a bridge waits for its flows, too.
             let mine: Vec<Step> = mine.iter().filter_map(|item| item.step().cloned()).collect();
             if whole_bridge || !matches!(error, CommitError::Partly(_)) || !visible(&mine, view) {
                 return Err(error.clone().into());
             }
         }
-        if let (Some(error), false) = (effect.held_back.get(bridge.as_str()), mine.is_empty()) {
+        if let (Some(error), false) = (executed.held_back.get(bridge.as_str()), mine.is_empty()) {
             return Err(error.clone().into());
         }
-        if let Some(words) = effect.bridges_refused.get(&bridge) {
+        if let Some(words) = executed.bridges_refused.get(&bridge) {
             return Err(WriteError::Refused(words.clone()));
         }
         let concerns = |r: &&Refusal| r.bridge == bridge && port.as_ref().is_none_or(|port| r.tunnel.port() == *port);
-        let refused: Vec<Refusal> = effect.refused.iter().filter(concerns).cloned().collect();
+        let refused: Vec<Refusal> = executed.refused.iter().filter(concerns).cloned().collect();
         if !refused.is_empty() {
             return Err(WriteError::TunnelsRefused(refused));
         }
-        match effect.flows_failed.get(bridge.as_str()) {
+        match executed.flows_failed.get(bridge.as_str()) {
             Some(error) if whole_bridge => Err(WriteError::Unknown(format!(
                 "bridge {bridge} was changed, but its flows could not be: {error}; they are tried again"
             ))),

@@ -5,20 +5,20 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use ovstunnel_ovs::FlowSign;
+use ovstunnel_ovs::FlowDigest;
 use ovstunnel_plan::FlowsSeen;
 use uuid::Uuid;
 
-use crate::writer::news::News;
+use crate::writer::changed_bridges::ChangedBridges;
 
 /// Our flows by bridge row, shared by the writer (who writes) and the handlers (who read).
 #[derive(Clone, Debug, Default)]
-pub struct FlowTable(Arc<RwLock<Inner>>, News);
+pub struct FlowTable(Arc<RwLock<Inner>>, ChangedBridges);
 
 #[derive(Debug, Default)]
 struct Inner {
     generation: u64,
-    signs: u64,
+    epoch: u64,
     seen: HashMap<Uuid, Seen>,
     /// When the switch last said, by its counters, that no flow of any bridge was changed.
     unchanged: Option<SystemTime>,
@@ -28,7 +28,7 @@ struct Inner {
 struct Seen {
     flows: FlowsSeen,
     /// The sign of the tables when they were read; none where they were written since.
-    sign: Option<FlowSign>,
+    digest: Option<FlowDigest>,
     /// When the switch last said that they are these.
     as_of: SystemTime,
 }
@@ -52,30 +52,30 @@ impl FlowTable {
     }
 
     /// Word of the bridges of which other flows may be known than before.
-    pub(crate) fn news(&self) -> &News {
+    pub(crate) fn changed_bridges(&self) -> &ChangedBridges {
         &self.1
     }
 
     /// Remembers what was written or read.
     pub(super) fn set(&self, bridge: Uuid, flows: FlowsSeen) {
-        self.set_signed(bridge, flows, None);
+        self.set_with_digest(bridge, flows, None);
     }
 
     /// Remembers what was read, with the sign of the tables at that moment.
-    pub(super) fn set_signed(&self, bridge: Uuid, flows: FlowsSeen, sign: Option<FlowSign>) {
+    pub(super) fn set_with_digest(&self, bridge: Uuid, flows: FlowsSeen, digest: Option<FlowDigest>) {
         let as_of = SystemTime::now();
-        self.write(|inner| drop(inner.seen.insert(bridge, Seen { flows, sign, as_of })));
+        self.write(|inner| drop(inner.seen.insert(bridge, Seen { flows, digest, as_of })));
         self.1.of(bridge);
     }
 
     /// Whether the tables are still those that were read last, by their sign. Where they are that is noted.
-    pub(crate) fn compare(&self, bridge: Uuid, sign: &FlowSign) -> Still {
+    pub(crate) fn compare(&self, bridge: Uuid, digest: &FlowDigest) -> Still {
         let mut still = Still::Unsigned;
         self.write(|inner| {
             if let Some(seen) = inner.seen.get_mut(&bridge)
-                && let Some(earlier) = seen.sign
+                && let Some(earlier) = seen.digest
             {
-                still = if sign.same_as(&earlier) { Still::Same } else { Still::Other };
+                still = if digest.same_as(&earlier) { Still::Same } else { Still::Other };
                 seen.as_of = if still == Still::Same { SystemTime::now() } else { seen.as_of };
             }
         });
@@ -85,14 +85,14 @@ impl FlowTable {
     /// Whether a later sign can say that what is known still holds.
     pub(crate) fn is_signed(&self, bridge: Uuid) -> bool {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        inner.seen.get(&bridge).is_some_and(|seen| seen.sign.is_some())
+        inner.seen.get(&bridge).is_some_and(|seen| seen.digest.is_some())
     }
 
     /// Has a bridge's flows read again, whatever their sign says.
     pub(crate) fn doubt(&self, bridge: Uuid) {
         self.write(|inner| {
             if let Some(seen) = inner.seen.get_mut(&bridge) {
-                seen.sign = None;
+                seen.digest = None;
             }
         });
     }
@@ -106,7 +106,7 @@ impl FlowTable {
     pub fn as_of(&self, bridge: Uuid) -> Option<SystemTime> {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let seen = inner.seen.get(&bridge).filter(|seen| seen.flows != FlowsSeen::Unknown)?;
-        let by_counter = inner.unchanged.filter(|_| seen.sign.is_some());
+        let by_counter = inner.unchanged.filter(|_| seen.digest.is_some());
         Some(by_counter.map_or(seen.as_of, |at| at.max(seen.as_of)))
     }
 
@@ -126,7 +126,7 @@ impl FlowTable {
         self.write(|inner| {
             if inner.generation != generation {
                 forgotten = true;
-                *inner = Inner { generation, signs: inner.signs, ..Inner::default() };
+                *inner = Inner { generation, epoch: inner.epoch, ..Inner::default() };
             }
         });
         if forgotten {
@@ -135,12 +135,12 @@ impl FlowTable {
     }
 
     /// Forgets everything where somebody else has written since; true where there was something to forget.
-    pub(super) fn enter_turn(&self, signs: u64) -> bool {
+    pub(super) fn enter_turn(&self, epoch: u64) -> bool {
         let mut forgotten = false;
         self.write(|inner| {
-            if inner.signs != signs {
+            if inner.epoch != epoch {
                 forgotten = !inner.seen.is_empty();
-                *inner = Inner { generation: inner.generation, signs, ..Inner::default() };
+                *inner = Inner { generation: inner.generation, epoch, ..Inner::default() };
             }
         });
         if forgotten {

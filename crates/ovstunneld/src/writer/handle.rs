@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ovstunnel_ovs::Switch;
-use ovstunnel_plan::{BridgeName, Change, HostFacts, Memory, Outcome, Settings};
+use ovstunnel_plan::{BridgeName, Change, DesiredCache, HostFacts, Outcome, Settings};
 use tokio::sync::{mpsc, watch};
 use tracing::Span;
 
 use super::{
-    BEYOND, Done, FlowTable, Looks, Message, Planned, PlannedTakeover, Progress, QUEUE, Queue, Repairing, Report,
+    BEYOND, Done, FlowTable, Message, Planned, PlannedTakeover, Progress, QUEUE, Queue, Repairing, Report, Runs,
     Suspects, TakenOver, Task, Tuned, Tuning, Unsettled, Vif, Wanted, WriteError, announcer, retry, unplaced,
 };
 use crate::metrics::Metrics;
@@ -21,7 +21,7 @@ pub struct Writer {
     pub(super) queue: mpsc::Sender<Message>,
     pub(super) flows: FlowTable,
     pub(super) reconciled: watch::Receiver<Option<u64>>,
-    pub(super) looks: Looks,
+    pub(super) runs: Runs,
     pub(super) progress: Progress,
     pub(super) unsettled: Unsettled,
     /// Within which each request is answered.
@@ -43,7 +43,7 @@ impl Writer {
         let (queue, messages) = mpsc::channel(QUEUE);
         let (reconciled, reconciled_at) = watch::channel(None);
         let flows = FlowTable::default();
-        let (looks, progress, unsettled) = (Looks::default(), Progress::default(), Unsettled::default());
+        let (runs, progress, unsettled) = (Runs::default(), Progress::default(), Unsettled::default());
         let (suspects, repairing) = (Suspects::default(), Repairing::default());
         let tuning = Tuning { settings: Arc::new(settings), interval };
         let deadline = switch.timeout() + BEYOND;
@@ -53,12 +53,12 @@ impl Writer {
             flows: flows.clone(),
             queue: Queue::new(messages),
             reconciled,
-            looks: looks.clone(),
+            runs: runs.clone(),
             retry: retry::Retry::default(),
-            sick: retry::Retry::default(),
+            tunnel_retry: retry::Retry::default(),
             unsettled: unsettled.clone(),
             settling: retry::Retry::default(),
-            memory: Memory::default(),
+            cache: DesiredCache::default(),
             unplaced: unplaced::Unplaced::default(),
             announcer: announcer::Announcer::default(),
             batches: 0,
@@ -74,7 +74,7 @@ impl Writer {
         let tuning = Arc::new(tuning);
         let reconciled = reconciled_at;
         let writer =
-            Writer { queue, flows, reconciled, looks, progress, unsettled, deadline, suspects, repairing, tuning };
+            Writer { queue, flows, reconciled, runs, progress, unsettled, deadline, suspects, repairing, tuning };
         (writer, running)
     }
 
@@ -84,7 +84,7 @@ impl Writer {
     /// Why it was not, or what is known of its outcome.
     pub async fn change(&self, change: Change, id: String) -> Result<Done, WriteError> {
         let span = Span::current();
-        self.ask(|ticket, reply| Message::Change { change, id, span, wanted: Wanted::Effect(ticket, reply) }).await
+        self.ask(|ticket, reply| Message::Change { change, id, span, wanted: Wanted::Execution(ticket, reply) }).await
     }
 
     /// Says what a change would do, and does nothing.
@@ -102,7 +102,7 @@ impl Writer {
     /// When the writer has ended.
     pub async fn reconcile(&self) -> Result<Report, WriteError> {
         let span = Span::current();
-        self.ask(|ticket, reply| Message::Reconcile { span, wanted: Wanted::Effect(ticket, reply) }).await
+        self.ask(|ticket, reply| Message::Reconcile { span, wanted: Wanted::Execution(ticket, reply) }).await
     }
 
     /// Says what a repair would do, and does nothing.
@@ -120,7 +120,8 @@ impl Writer {
     /// When the switch cannot be reached; what went wrong with single bridges is told of each.
     pub async fn take_over(&self, bridges: Vec<BridgeName>, host: HostFacts) -> Result<Vec<TakenOver>, WriteError> {
         let span = Span::current();
-        self.ask(|ticket, reply| Message::TakeOver { bridges, host, span, wanted: Wanted::Effect(ticket, reply) }).await
+        self.ask(|ticket, reply| Message::TakeOver { bridges, host, span, wanted: Wanted::Execution(ticket, reply) })
+            .await
     }
 
     /// Says what a take-over would do, and does nothing.
@@ -142,7 +143,7 @@ impl Writer {
     /// When the switch cannot be reached, or its flows could not be put in order.
     pub async fn vif(&self, vif: Vif) -> Result<Outcome, WriteError> {
         let span = Span::current();
-        self.ask(|ticket, reply| Message::Vif { vif, span, wanted: Wanted::Effect(ticket, reply) }).await
+        self.ask(|ticket, reply| Message::Vif { vif, span, wanted: Wanted::Execution(ticket, reply) }).await
     }
 
     /// Says what news of a VIF would have done, and does nothing.
@@ -200,8 +201,8 @@ impl Writer {
     }
 
     /// What was found when everything was last looked at.
-    pub fn looks(&self) -> &Looks {
-        &self.looks
+    pub fn runs(&self) -> &Runs {
+        &self.runs
     }
 
     /// The start of `ovs-vswitchd` under which everything was last reconciled, if any.

@@ -77,7 +77,7 @@ impl Turn {
     }
 
     /// Leaves a sign for the daemon: what it remembers of flows may not be true any more.
-    pub fn sign(&self) {
+    pub fn advance_epoch(&self) {
         for file in &self.files {
             if let Err(error) = (&**file).write_all(b".") {
                 tracing::warn!(%error, "the daemon cannot be told that somebody else has written");
@@ -86,7 +86,7 @@ impl Turn {
     }
 
     /// How many have signed so far.
-    pub fn signs(&self) -> u64 {
+    pub fn epoch(&self) -> u64 {
         self.files.iter().filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
     }
 }
@@ -304,10 +304,10 @@ mod tests {
     async fn who_wrote_in_between_is_seen() {
         let dir = tempfile::tempdir().unwrap();
         let (one, other) = (lock(dir.path(), "o.sock", LONG), lock(dir.path(), "other.sock", LONG));
-        let mut before = one.take().await.unwrap().signs();
+        let mut before = one.take().await.unwrap().epoch();
         for who in [&one, &other] {
-            who.take().await.unwrap().sign();
-            let now = one.take().await.unwrap().signs();
+            who.take().await.unwrap().advance_epoch();
+            let now = one.take().await.unwrap().epoch();
             assert!(now > before, "{now}");
             before = now;
         }

@@ -6,14 +6,13 @@
 mod announcer;
 mod answer;
 mod batch;
+pub(crate) mod changed_bridges;
 mod execute;
 mod executed;
 mod flow_change;
 mod flow_table;
 mod handle;
 pub(crate) mod lock;
-mod looks;
-pub(crate) mod news;
 mod outcome;
 mod planned;
 mod progress;
@@ -21,6 +20,7 @@ mod queue;
 mod refused_bridge;
 mod repair;
 mod retry;
+mod runs;
 mod suspects;
 mod takeover;
 mod ticket;
@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ovstunnel_ovs::Switch;
-use ovstunnel_plan::{Memory, Settings};
+use ovstunnel_plan::{DesiredCache, Settings};
 use tokio::sync::watch;
 use tracing::Instrument;
 
@@ -43,12 +43,12 @@ pub use answer::{Done, Planned, Refusal, Seen, WriteError};
 pub use flow_table::FlowTable;
 pub(crate) use flow_table::Still;
 pub use handle::Writer;
-pub use looks::{Look, Looks};
 pub use outcome::Unsettled;
 pub use progress::Progress;
 pub(crate) use queue::Message;
-use queue::{Job, News, QUEUE, Queue, Wanted};
+use queue::{Job, QUEUE, Queue, VifEvent, Wanted};
 pub use repair::Report;
+pub use runs::{Run, Runs};
 pub(crate) use suspects::{Repairing, Suspects, Suspicion, Watched, needed, ports_of_ours};
 use ticket::Ticket;
 
@@ -74,14 +74,14 @@ struct Task {
     flows: FlowTable,
     queue: Queue,
     reconciled: watch::Sender<Option<u64>>,
-    looks: Looks,
+    runs: Runs,
     retry: retry::Retry,
     /// When Open vSwitch is asked to try tunnels in error again.
-    sick: retry::Retry,
+    tunnel_retry: retry::Retry,
     /// What became of a change, where that is not known; and when it is asked for again.
     unsettled: Unsettled,
     settling: retry::Retry,
-    memory: Memory,
+    cache: DesiredCache,
     /// VIFs of which the log has told that they are in no tier.
     unplaced: unplaced::Unplaced,
     /// Tells other hosts where VMs of bridges are that were taken over.
@@ -125,7 +125,7 @@ impl Task {
                     before = now;
                 }
                 () = self.settling.due() => self.ask_again().await,
-                () = self.sick.due() => self.try_again().await,
+                () = self.tunnel_retry.due() => self.try_again().await,
                 () = self.retry.due() => drop(self.reconcile_all("something failed").await),
                 _ = tick.tick() => drop(self.reconcile_all("the interval has passed").await),
                 Ok(()) = revision.changed() => {
@@ -143,33 +143,33 @@ impl Task {
         self.after_request = true;
         let Some(message) = self.queue.pop() else { return };
         match message {
-            Message::Change { change, id, span, wanted: Wanted::Effect(ticket, reply) } if ticket.begin() => {
+            Message::Change { change, id, span, wanted: Wanted::Execution(ticket, reply) } if ticket.begin() => {
                 let batch = self.batch_with(Job { change, id, span, ticket, reply });
                 self.carry_out(batch).await;
                 // However many requests wait, a VIF that was plugged meanwhile gets its rules now.
                 self.switch_changed().await;
             }
-            Message::Reconcile { span, wanted: Wanted::Effect(ticket, reply) } if ticket.begin() => {
+            Message::Reconcile { span, wanted: Wanted::Execution(ticket, reply) } if ticket.begin() => {
                 let began = Instant::now();
                 let report = self.reconcile_all("asked for").instrument(span).await;
                 ticket.worked(began);
                 drop(reply.send(Ok(report)));
             }
-            Message::TakeOver { bridges, host, span, wanted: Wanted::Effect(ticket, reply) } if ticket.begin() => {
+            Message::TakeOver { bridges, host, span, wanted: Wanted::Execution(ticket, reply) } if ticket.begin() => {
                 let began = Instant::now();
                 let taken = self.take_over(&bridges, &host).instrument(span).await;
                 ticket.worked(began);
                 drop(reply.send(taken));
                 self.switch_changed().await;
             }
-            Message::Vif { vif, span, wanted: Wanted::Effect(ticket, reply) } => {
-                let first = ticket.begin().then_some(News { vif, span, reply });
-                self.follow_news(first).await;
+            Message::Vif { vif, span, wanted: Wanted::Execution(ticket, reply) } => {
+                let first = ticket.begin().then_some(VifEvent { vif, span, reply });
+                self.follow_vif_events(first).await;
             }
             // Its caller has been told that it is not carried out.
-            Message::Change { wanted: Wanted::Effect(..), .. }
-            | Message::Reconcile { wanted: Wanted::Effect(..), .. }
-            | Message::TakeOver { wanted: Wanted::Effect(..), .. } => {}
+            Message::Change { wanted: Wanted::Execution(..), .. }
+            | Message::Reconcile { wanted: Wanted::Execution(..), .. }
+            | Message::TakeOver { wanted: Wanted::Execution(..), .. } => {}
             Message::Change { change, wanted: Wanted::Plan(reply), .. } => drop(reply.send(self.plan(&change).await)),
             Message::Reconcile { wanted: Wanted::Plan(reply), .. } => drop(reply.send(self.plan_repairs().await)),
             Message::TakeOver { bridges, host, wanted: Wanted::Plan(reply), .. } => {
@@ -228,7 +228,7 @@ impl Task {
             self.begin_anew().await?;
         }
         turn.file().into_iter().for_each(|file| self.switch.keep_open(file));
-        if self.flows.enter_turn(turn.signs()) {
+        if self.flows.enter_turn(turn.epoch()) {
             tracing::info!("another ovstunneld has written; starting a reconcile run");
             self.retry.failed();
         }

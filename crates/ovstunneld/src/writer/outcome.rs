@@ -184,14 +184,14 @@ impl Task {
 
     /// Carries a plan out and remembers what came of it. Where that was known only afterwards, the rest is planned anew.
     pub(super) async fn write_and_remember(&mut self, plan: &Plan, desired: Desired, refused: Refused) -> Executed {
-        let mut effect = self.write(plan).await;
+        let mut executed = self.write(plan).await;
         if refused == Refused::Go {
-            self.take_away_refused(&mut effect).await;
+            self.take_away_refused(&mut executed).await;
         }
-        self.remember(desired, &effect);
+        self.remember(desired, &executed);
         for _ in 0..ATTEMPTS {
-            if !std::mem::take(&mut effect.plan_anew) {
-                return effect;
+            if !std::mem::take(&mut executed.plan_anew) {
+                return executed;
             }
             let names = plan
                 .bridges()
@@ -201,12 +201,12 @@ impl Task {
             let repairs = self.repairs(&names);
             let rest = self.write(&repairs.plan).await;
             self.remember(repairs.desired, &rest);
-            effect.and_then(rest);
+            executed.and_then(rest);
         }
-        if std::mem::take(&mut effect.plan_anew) {
+        if std::mem::take(&mut executed.plan_anew) {
             self.retry.failed();
         }
-        effect
+        executed
     }
 }
 

@@ -16,10 +16,10 @@ impl Task {
             return Err(WriteError::Unavailable(reason.to_owned()));
         }
         self.expect_settled()?;
-        let drafted = self.draft([change]);
-        let port = drafted.results.into_iter().next().unwrap_or(Ok(None))?;
-        let outcome = answer::outcome(change, answer::Parts::of(&drafted.plan, &[]).about(change, port.as_ref()));
-        Ok(self.planned(outcome, &drafted.plan).await)
+        let merged = self.change_set([change]);
+        let port = merged.results.into_iter().next().unwrap_or(Ok(None))?;
+        let outcome = answer::outcome(change, answer::Parts::of(&merged.plan, &[]).about(change, port.as_ref()));
+        Ok(self.planned(outcome, &merged.plan).await)
     }
 
     /// What each part of a plan changes of what is there now.

@@ -22,7 +22,7 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
 #[derive(Debug)]
 pub(crate) enum Wanted<T, P = Planned> {
     /// It is carried out, unless nobody waits for it any more by then.
-    Effect(Ticket, Reply<T>),
+    Execution(Ticket, Reply<T>),
     /// A dry run: nothing is changed.
     Plan(Reply<P>),
 }
@@ -67,7 +67,7 @@ pub(crate) struct Job {
 
 /// An event of a VIF that is followed.
 #[derive(Debug)]
-pub(crate) struct News {
+pub(crate) struct VifEvent {
     pub vif: Vif,
     pub span: Span,
     pub reply: Reply<Outcome>,
@@ -123,12 +123,12 @@ impl Queue {
     }
 
     /// All events of VIFs that are to be followed and for which somebody still waits.
-    pub fn take_news(&mut self) -> Vec<News> {
+    pub fn take_vif_events(&mut self) -> Vec<VifEvent> {
         let mut news = Vec::new();
         for message in self.take_all() {
             match message {
-                Message::Vif { vif, span, wanted: Wanted::Effect(ticket, reply) } => {
-                    news.extend(ticket.begin().then_some(News { vif, span, reply }));
+                Message::Vif { vif, span, wanted: Wanted::Execution(ticket, reply) } => {
+                    news.extend(ticket.begin().then_some(VifEvent { vif, span, reply }));
                 }
                 other => self.put_back(other),
             }

@@ -25,7 +25,7 @@ fn without_device(datapath_type: &str) -> String {
 
 impl Task {
     /// Takes away the new bridges that Open vSwitch refused, and notes its words.
-    pub(super) async fn take_away_refused_bridges(&mut self, plan: &Plan, effect: &mut Executed) {
+    pub(super) async fn take_away_refused_bridges(&mut self, plan: &Plan, executed: &mut Executed) {
         let (refused, removals): (Vec<_>, Vec<_>) = self.refused_bridges(plan).into_iter().unzip();
         if removals.is_empty() {
             return;
@@ -34,11 +34,11 @@ impl Task {
             tracing::warn!(%bridge, error = words, "Open vSwitch refused a bridge");
         }
         match self.commit(&removals).await {
-            Ok(_) => effect.bridges_refused.extend(refused),
+            Ok(_) => executed.bridges_refused.extend(refused),
             Err(error) => {
                 tracing::error!(%error, "refused bridges could not be taken away");
                 let what = format!("refused bridges are still there, for they could not be taken away: {error}");
-                effect.failed = Some(CommitError::Unknown(what));
+                executed.failed = Some(CommitError::Unknown(what));
             }
         }
     }
@@ -53,13 +53,13 @@ impl Task {
                 match bridge.own_port().and_then(ObservedPort::interface)?.health() {
                     TunnelHealth::Refused(words) if bridge.own_port()?.interface()?.ofport == Some(-1) => {
                         let removal =
-                            Step::DeleteBridge { bridge: spec.name.clone(), uuid: bridge.uuid, frees: vec![] };
+                            Step::DeleteBridge { bridge: spec.name.clone(), uuid: bridge.uuid, releases: vec![] };
                         Some(((spec.name.clone(), words), removal))
                     }
                     // It has taken up the whole configuration, and made no device.
                     TunnelHealth::Pending => {
                         let removal =
-                            Step::DeleteBridge { bridge: spec.name.clone(), uuid: bridge.uuid, frees: vec![] };
+                            Step::DeleteBridge { bridge: spec.name.clone(), uuid: bridge.uuid, releases: vec![] };
                         Some(((spec.name.clone(), without_device(&spec.datapath_type)), removal))
                     }
                     _ => None,

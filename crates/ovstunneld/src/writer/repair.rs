@@ -10,8 +10,8 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use ovstunnel_ovs::Db;
 use ovstunnel_plan::{
-    BridgeName, Changed, DesiredBridge, Draft, FlowsSeen, Memory, ObservedBridge, Outcome, Plan, Step, TunnelHealth,
-    View,
+    BridgeName, ChangeSet, Changed, DesiredBridge, DesiredCache, FlowsSeen, ObservedBridge, Outcome, Plan, Step,
+    TunnelHealth, View,
 };
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -81,15 +81,15 @@ impl Task {
         let Repairs { plan, tunnels, in_error, desired } = self.repairs_and_left_overs(&managed, &foreign);
         report.tunnels = tunnels;
         let changes = self.changes_of(&plan);
-        let effect = self.write_and_remember(&plan, desired, Refused::Stay).await;
-        self.expect_health(in_error + effect.refused.len());
-        tell(&mut report, &plan, &effect);
-        let carried_out = plan.items().zip(changes).filter(|(item, _)| effect.failure_of(*item).is_none());
+        let executed = self.write_and_remember(&plan, desired, Refused::Stay).await;
+        self.expect_health(in_error + executed.refused.len());
+        tell(&mut report, &plan, &executed);
+        let carried_out = plan.items().zip(changes).filter(|(item, _)| executed.failure_of(*item).is_none());
         report.changes = carried_out.flat_map(|(_, changes)| changes).collect();
         tell_take_overs(&mut report, self.finish_take_overs().await);
         self.metrics.look();
         self.metrics.repairs(report.done.len(), report.failed.len());
-        self.looks.looked(why, &report);
+        self.runs.ended(why, &report);
         if report.failed.is_empty() {
             self.retry.succeeded();
             self.reconciled.send_replace(Some(health.generation));
@@ -158,9 +158,9 @@ impl Task {
 
     /// Carries out what a change by somebody else asks for, and says so.
     pub(super) async fn follow(&mut self, plan: &Plan, desired: Desired, in_error: usize) -> Executed {
-        let effect = self.follow_plan(plan, desired).await;
-        self.expect_health(in_error + effect.refused.len());
-        effect
+        let executed = self.follow_plan(plan, desired).await;
+        self.expect_health(in_error + executed.refused.len());
+        executed
     }
 
     async fn follow_plan(&mut self, plan: &Plan, desired: Desired) -> Executed {
@@ -172,19 +172,19 @@ impl Task {
             tracing::info!(changes = ?words, "the switch has changed; repairing the bridges concerned");
             self.write_and_remember(plan, desired, Refused::Stay).await
         };
-        let effect = changed.instrument(tracing::error_span!("follow")).await;
+        let executed = changed.instrument(tracing::error_span!("follow")).await;
         let mut report = Report::default();
-        tell(&mut report, plan, &effect);
+        tell(&mut report, plan, &executed);
         self.metrics.repairs(report.done.len(), report.failed.len());
         // That flows follow VIFs is no repair.
         if !report.failed.is_empty() || plan.database().next().is_some() {
-            self.looks.repaired("the switch has changed", &report);
+            self.runs.repaired("the switch has changed", &report);
         }
-        if let Some(error) = &effect.failed {
+        if let Some(error) = &executed.failed {
             tracing::error!(%error, "could not repair after a change of the switch; it is tried again");
             self.retry.failed();
         }
-        effect
+        executed
     }
 
     /// The managed bridges, with their rows.
@@ -193,7 +193,7 @@ impl Task {
             let view = db.view();
             let bridges = db.bridge_names().into_iter().filter_map(|name| view.bare_bridge(&name));
             let ours = |bridge: &ObservedBridge| {
-                let remembered = self.memory.get(&bridge.name, bridge.uuid).is_some();
+                let remembered = self.cache.get(&bridge.name, bridge.uuid).is_some();
                 remembered || DesiredBridge::from_record(bridge).is_some()
             };
             bridges.filter(ours).filter_map(|bridge| Some((bridge.name.parse().ok()?, bridge.uuid))).collect()
@@ -244,12 +244,12 @@ impl Task {
         self.progress.step();
         let tables = self.switch.tables(name.as_str()).await;
         if let Some(tables) = &tables {
-            if self.flows.compare(uuid, &tables.sign) == Still::Same {
+            if self.flows.compare(uuid, &tables.digest) == Still::Same {
                 return None;
             }
             if tables.bare {
                 // None of ours can be among none: that needs no command.
-                self.flows.set_signed(uuid, FlowsSeen::none(), Some(tables.sign));
+                self.flows.set_with_digest(uuid, FlowsSeen::none(), Some(tables.digest));
                 return None;
             }
         }
@@ -262,9 +262,9 @@ impl Task {
         };
         // The sign is that of what was read only if nothing changed meanwhile.
         let after = self.switch.tables(name.as_str()).await;
-        let sign = tables.map(|tables| tables.sign);
-        let sign = sign.filter(|before| after.is_some_and(|after| after.sign.same_as(before)));
-        self.flows.set_signed(uuid, seen, sign);
+        let digest = tables.map(|tables| tables.digest);
+        let digest = digest.filter(|before| after.is_some_and(|after| after.digest.same_as(before)));
+        self.flows.set_with_digest(uuid, seen, digest);
         None
     }
 
@@ -285,12 +285,12 @@ impl Task {
         self.switch.observer().read(|db| {
             let (view, mut repairs) = (db.view(), Repairs::default());
             for (name, look_for) in bridges {
-                let mut draft = Draft::with_memory(&self.memory);
+                let mut change_set = ChangeSet::with_memory(&self.cache);
                 match look_for {
-                    LookFor::Drift => draft.touch(&view, name),
-                    LookFor::LeftOvers => draft.sweep(&view, name),
+                    LookFor::Drift => change_set.touch(&view, name),
+                    LookFor::LeftOvers => change_set.sweep(&view, name),
                 }
-                repairs.add(self.plan_draft(&draft), draft, &self.memory);
+                repairs.add(self.plan_change_set(&change_set), change_set, &self.cache);
             }
             repairs
         })
@@ -299,7 +299,7 @@ impl Task {
     /// Has Open vSwitch try again, at growing distances, for as long as tunnels are in error.
     pub(super) fn expect_health(&mut self, in_error: usize) {
         if in_error > 0 {
-            self.sick.failed();
+            self.tunnel_retry.failed();
         }
     }
 
@@ -307,17 +307,17 @@ impl Task {
     fn in_error(&self) -> usize {
         self.switch.observer().read(|db: &Db| {
             let view = db.view();
-            let bridges = self.memory.names().filter_map(|name| view.bridge(name.as_str()));
+            let bridges = self.cache.names().filter_map(|name| view.bridge(name.as_str()));
             bridges.map(|bridge| tunnels_in_error(&bridge)).sum()
         })
     }
 
     /// Has Open vSwitch try its ports in error again.
     pub(super) async fn try_again(&mut self) {
-        self.sick.begin();
+        self.tunnel_retry.begin();
         let before = self.in_error();
         if before == 0 || self.switch.health().borrow().trouble().is_some() {
-            return self.sick.succeeded();
+            return self.tunnel_retry.succeeded();
         }
         let Ok(_turn) = self.turn().await.inspect_err(|error| tracing::debug!(%error, "not tried again now")) else {
             return self.expect_health(before);
@@ -355,7 +355,7 @@ pub(super) struct Repairs {
 
 impl Repairs {
     /// Adds what one bridge asks for.
-    fn add(&mut self, plan: Plan, bridge: Draft<'_>, memory: &Memory) {
+    fn add(&mut self, plan: Plan, bridge: ChangeSet<'_>, cache: &DesiredCache) {
         let mut as_remembered = plan.is_empty();
         for (_, desired, observed) in bridge.bridges() {
             let Some(desired) = desired else {
@@ -366,7 +366,7 @@ impl Repairs {
             self.in_error += observed.map_or(0, tunnels_in_error);
             // What a VPC has that cannot be placed is told with each look.
             as_remembered &= desired.kind.vpc().is_none()
-                && observed.is_some_and(|observed| memory.get(&observed.name, observed.uuid) == Some(desired));
+                && observed.is_some_and(|observed| cache.get(&observed.name, observed.uuid) == Some(desired));
         }
         self.plan.extend(plan);
         if !as_remembered {
@@ -394,19 +394,19 @@ fn tell_take_overs(report: &mut Report, bridges: Vec<TakenOver>) {
 }
 
 /// Sorts what was planned into done and failed.
-pub(super) fn tell(report: &mut Report, plan: &Plan, effect: &Executed) {
+pub(super) fn tell(report: &mut Report, plan: &Plan, executed: &Executed) {
     for item in plan.items() {
         let words = item.to_string();
-        match effect.failure_of(item) {
+        match executed.failure_of(item) {
             Some(error) => report.failed.push(format!("{words}: {error}")),
             None => report.done.push(words.clone()),
         }
         report.found.push(words);
     }
     // Its step was carried out, and yet the tunnel is not there.
-    for refusal in &effect.refused {
+    for refusal in &executed.refused {
         let (bridge, port) = (&refusal.bridge, refusal.tunnel.port());
-        let words = &refusal.words;
+        let words = &refusal.message;
         report
             .failed
             .push(format!("Open vSwitch refused tunnel {port} of bridge {bridge}, which is tried again: {words}"));

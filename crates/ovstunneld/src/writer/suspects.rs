@@ -194,7 +194,7 @@ impl Task {
             return;
         }
         self.metrics.repairs(report.done.len(), report.failed.len());
-        self.looks.repaired("the switch says that something was changed", report);
+        self.runs.repaired("the switch says that something was changed", report);
     }
 }
 

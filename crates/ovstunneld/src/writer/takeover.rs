@@ -6,8 +6,8 @@
 
 use ovstunnel_ovs::{Command, Db};
 use ovstunnel_plan::{
-    BridgeName, BridgePlan, Changed, DesiredBridge, Draft, Finding, Footbridge, HostFacts, Ipv6Policy, ObservedBridge,
-    Plan, PluginTable, Settings, SpanningTree, Step, View, carries_tunnels, finish_takeover, ids, survey,
+    BridgeName, BridgePlan, ChangeSet, Changed, DesiredBridge, Finding, HostFacts, Ipv6Policy, ObservedBridge, Plan,
+    PluginTable, Settings, SpanningTree, Step, TransitionFlows, View, carries_tunnels, finish_takeover, ids, survey,
     takeover_begun, undeclared_uplinks, was_released,
 };
 use tracing::Instrument;
@@ -109,7 +109,7 @@ impl Task {
             let Judged { mut taken, plan, bridge, no_temporary_flows, .. } = self.judge(&name, host).await;
             let over = bridge.filter(|_| !no_temporary_flows && plan.database().any(Step::forgets_addresses));
             let mut printed = match over {
-                Some(bridge) => self.switch.print_under_footbridge(&bridge, &plan).await,
+                Some(bridge) => self.switch.print_under_transition(&bridge, &plan).await,
                 None => self.switch.print(&plan).await,
             };
             if !plan.is_empty() {
@@ -183,7 +183,7 @@ impl Task {
             let over = bridge.as_ref().filter(|_| !no_temporary_flows);
             // The temporary flows must not be laid for nothing.
             let laid = match self.can_begin(over.is_some()).await {
-                Ok(()) => self.lay_footbridge(&plan, over).await,
+                Ok(()) => self.lay_transition(&plan, over).await,
                 Err(error) => {
                     told.state = TakeoverState::Failed;
                     told.left.push(format!("{error}; nothing was changed"));
@@ -192,23 +192,25 @@ impl Task {
             };
             // Where that was known only afterwards, the next round plans the rest anew.
             let changes = self.changes_of(&plan);
-            let effect = self.write(&plan).await;
-            self.remember(desired, &effect);
+            let executed = self.write(&plan).await;
+            self.remember(desired, &executed);
             // What is not known changes no flow: these end by themselves then.
             if let Some(laid) = laid
                 && self.expect_settled().is_ok()
-                && let Err(error) = self.switch.lift_footbridge(name, &laid).await
+                && let Err(error) = self.switch.lift_transition(name, &laid).await
             {
                 tracing::warn!(%error, "temporary flows stay until they end by themselves");
             }
-            let failure = effect.failed.as_ref().or_else(|| effect.flows_failed.get(name));
+            let failure = executed.failed.as_ref().or_else(|| executed.flows_failed.get(name));
             if let Some(error) = failure {
                 told.state = TakeoverState::Failed;
                 told.left.push(error.to_string());
                 return told.clone();
             }
-            let refused =
-                effect.refused.iter().map(|r| format!("tunnel {}: Open vSwitch refused: {}", r.tunnel.port(), r.words));
+            let refused = executed
+                .refused
+                .iter()
+                .map(|r| format!("tunnel {}: Open vSwitch refused: {}", r.tunnel.port(), r.message));
             told.left.extend(refused);
             told.done.extend(plan.items().map(|item| item.to_string()));
             told.changes.extend(changes.concat());
@@ -221,9 +223,9 @@ impl Task {
 
     /// Lays temporary flows over a bridge that is about to forget what it has learnt. Without them the change is the same,
     /// and frames can be lost or doubled in the moment of it.
-    async fn lay_footbridge(&self, plan: &Plan, bridge: Option<&ObservedBridge>) -> Option<Footbridge> {
+    async fn lay_transition(&self, plan: &Plan, bridge: Option<&ObservedBridge>) -> Option<TransitionFlows> {
         let bridge = bridge.filter(|_| plan.database().any(Step::forgets_addresses))?;
-        let laid = self.switch.lay_footbridge(bridge).await;
+        let laid = self.switch.lay_transition(bridge).await;
         if let Err(error) = &laid {
             tracing::warn!(%error, "no temporary flows: frames can be lost in the moment of the take-over");
         }
@@ -349,12 +351,12 @@ impl Task {
         taken.left.extend(table.doubtful.iter().map(stays));
         let Ok(name) = bridge.name.parse::<BridgeName>() else { return judged(taken, Plan::default(), Desired::new()) };
         let (plan, desired) = self.switch.observer().read(|db| {
-            let (view, mut draft) = (db.view(), Draft::with_memory(&self.memory));
-            draft.take_over(&view, &name, plugins, table.flows.clone());
+            let (view, mut change_set) = (db.view(), ChangeSet::with_memory(&self.cache));
+            change_set.take_over(&view, &name, plugins, table.flows.clone());
             if let Some(port) = root_port {
-                draft.keep_root_port(&view, &name, port);
+                change_set.keep_root_port(&view, &name, port);
             }
-            (self.plan_draft(&draft), draft.into_desired())
+            (self.plan_change_set(&change_set), change_set.into_desired())
         });
         if !plan.is_empty() {
             taken.state = TakeoverState::TakenOver;

@@ -11,7 +11,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::repair::Repairs;
-use super::{News, Planned, Task, WriteError};
+use super::{Planned, Task, VifEvent, WriteError};
 
 /// Key of `Interface.external_ids` in which xapi notes the VIF.
 const XS_VIF_UUID: &str = "xs-vif-uuid";
@@ -29,14 +29,14 @@ type Bridges = BTreeMap<BridgeName, Uuid>;
 
 impl Task {
     /// Follows an event of a VIF, and all others that wait: looks at each bridge once, and answers each.
-    pub(super) async fn follow_news(&mut self, first: Option<News>) {
-        let all: Vec<News> = first.into_iter().chain(self.queue.take_news()).collect();
+    pub(super) async fn follow_vif_events(&mut self, first: Option<VifEvent>) {
+        let all: Vec<VifEvent> = first.into_iter().chain(self.queue.take_vif_events()).collect();
         if all.is_empty() {
             return;
         }
         let vifs: Vec<&Vif> = all.iter().map(|news| &news.vif).collect();
         let result = self.look_at_vifs(&vifs).instrument(tracing::error_span!("vifs", news = all.len())).await;
-        for (n, News { span, reply, .. }) in all.into_iter().enumerate() {
+        for (n, VifEvent { span, reply, .. }) in all.into_iter().enumerate() {
             let answer = result.as_ref().map_err(Clone::clone).and_then(|outcomes| outcomes[n].clone());
             match &answer {
                 Ok(outcome) => tracing::debug!(parent: &span, %outcome, "looked at the VIF's bridge"),

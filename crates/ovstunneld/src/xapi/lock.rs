@@ -126,7 +126,7 @@ mod tests {
     enum At {
         Begin,
         Add { number: u64, passed_by: Locks },
-        Look { number: u64, passed_by: Locks },
+        Run { number: u64, passed_by: Locks },
         StepBack { number: u64 },
         Hold { remove: Vec<u64> },
     }
@@ -141,9 +141,9 @@ mod tests {
             At::Add { number, .. } if locks.0.contains_key(&number) => At::Begin,
             At::Add { number, passed_by } => {
                 locks.0.insert(number, ticket.to_string());
-                At::Look { number, passed_by }
+                At::Run { number, passed_by }
             }
-            At::Look { number, passed_by } => match locks.is_held(number, ticket, &passed_by) {
+            At::Run { number, passed_by } => match locks.is_held(number, ticket, &passed_by) {
                 true => At::Hold { remove: passed_by.numbers().chain([number]).collect() },
                 false => At::StepBack { number },
             },

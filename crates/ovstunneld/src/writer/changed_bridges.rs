@@ -11,7 +11,7 @@ const MANY: usize = 4096;
 
 /// The bridges that there is news of since the last time that somebody asked. For one who asks; clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct News(Arc<Inner>);
+pub struct ChangedBridges(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -20,7 +20,7 @@ struct Inner {
     there: Notify,
 }
 
-impl News {
+impl ChangedBridges {
     /// There is news of a bridge.
     pub fn of(&self, bridge: Uuid) {
         let mut bridges = self.0.bridges.lock().unwrap_or_else(PoisonError::into_inner);

@@ -52,12 +52,12 @@ impl Learnt {
 
 /// The flows for one bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Footbridge {
+pub struct TransitionFlows {
     lines: Vec<String>,
     learnt: Vec<Learnt>,
 }
 
-impl Footbridge {
+impl TransitionFlows {
     /// The flows for a bridge as it is, and what it has learnt.
     pub fn over(bridge: &ObservedBridge, learnt: &[Learnt]) -> Self {
         let (tunnels, mut here) = tunnels_and_others(bridge);
@@ -82,7 +82,7 @@ impl Footbridge {
             let from = if tunnels.contains(port) { ",tun_id=0" } else { "" };
             lines.push(carry(PRIORITY, &format!("{from},dl_dst={mac}"), &format!("output:{port}")));
         }
-        Footbridge { lines, learnt: learnt.to_vec() }
+        TransitionFlows { lines, learnt: learnt.to_vec() }
     }
 
     /// The lines of the bundle that lays them.
@@ -204,7 +204,7 @@ mod tests {
         let bridge = ObservedBridge { name: "b".into(), ports: ports.into(), ..Default::default() };
         let mac = |port: u32| format!("02:00:00:00:00:0{port}");
         let learnt: String = (1..=9).map(|port| format!("{port} 0 {} 3\n", mac(port))).collect();
-        let lines = Footbridge::over(&bridge, &Learnt::parse(&learnt)).up();
+        let lines = TransitionFlows::over(&bridge, &Learnt::parse(&learnt)).up();
 
         let to = |dl_dst: &str, in_port: &str, tun_id: &str| outputs(&lines, in_port, tun_id, dl_dst);
         let set = |ports: &[&str]| ports.iter().map(|port| (*port).to_owned()).collect::<BTreeSet<String>>();
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn a_frame_that_teaches_goes_from_an_address_to_itself() {
         let learnt = Learnt { port: "2".into(), mac: "02:00:00:00:00:01".into(), age: 0 };
-        let text = Footbridge::over(&ObservedBridge::default(), &[learnt]).teach_and_down();
+        let text = TransitionFlows::over(&ObservedBridge::default(), &[learnt]).teach_and_down();
         let (teach, down) = text.split_once('\n').unwrap();
         let packet =
             teach.strip_prefix("packet-out in_port=2,packet=").unwrap().strip_suffix(",actions=NORMAL").unwrap();

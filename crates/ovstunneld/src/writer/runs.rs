@@ -1,16 +1,16 @@
-//! What the last look at everything found, and the last repair: for `/readyz` and for those who ask at 3 a.m. Must not grow.
+//! What the last reconcile run found, and the last repair: for `/readyz` and for those who ask at 3 a.m. Must not grow.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use super::Report;
 
-/// Words that are kept of one look.
-const WORDS: usize = 20;
+/// Messages that are kept of one run.
+const MESSAGES: usize = 20;
 
-/// A look at everything, or a repair of what somebody else has changed.
+/// A reconcile run, or a repair of what somebody else has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct Run {
     /// When it ended.
     pub at: SystemTime,
     /// What called for it.
@@ -20,33 +20,33 @@ pub struct Look {
     /// How much of that could not be repaired.
     pub failed: usize,
     /// What could not be repaired and what was found, the first few.
-    pub words: Vec<String>,
+    pub messages: Vec<String>,
 }
 
 /// The last ones. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Looks(Arc<RwLock<Last>>);
+pub struct Runs(Arc<RwLock<Last>>);
 
 #[derive(Clone, Debug, Default)]
 struct Last {
-    everything: Option<Look>,
-    repair: Option<Look>,
+    everything: Option<Run>,
+    repair: Option<Run>,
 }
 
-impl Looks {
-    /// The last look at everything.
-    pub fn last(&self) -> Option<Look> {
+impl Runs {
+    /// The last reconcile run.
+    pub fn last(&self) -> Option<Run> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).everything.clone()
     }
 
     /// The last time that something had to be repaired.
-    pub fn last_repair(&self) -> Option<Look> {
+    pub fn last_repair(&self) -> Option<Run> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).repair.clone()
     }
 
-    /// Everything was looked at.
-    pub(super) fn looked(&self, why: &'static str, report: &Report) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).everything = Some(Look::of(why, report));
+    /// A reconcile run has ended.
+    pub(super) fn ended(&self, why: &'static str, report: &Report) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).everything = Some(Run::of(why, report));
         if !report.found.is_empty() || !report.failed.is_empty() {
             self.repaired(why, report);
         }
@@ -54,14 +54,14 @@ impl Looks {
 
     /// Something was repaired, or could not be.
     pub(super) fn repaired(&self, why: &'static str, report: &Report) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).repair = Some(Look::of(why, report));
+        self.0.write().unwrap_or_else(PoisonError::into_inner).repair = Some(Run::of(why, report));
     }
 }
 
-impl Look {
+impl Run {
     fn of(why: &'static str, report: &Report) -> Self {
         let Report { found, failed, .. } = report;
-        let words = failed.iter().chain(found).take(WORDS).cloned().collect();
-        Look { at: SystemTime::now(), why, found: found.len(), failed: failed.len(), words }
+        let messages = failed.iter().chain(found).take(MESSAGES).cloned().collect();
+        Run { at: SystemTime::now(), why, found: found.len(), failed: failed.len(), messages }
     }
 }

@@ -1,6 +1,6 @@
 //! What a take-over from the Python plugin adds to the plan of a bridge.
 //!
-//! What it does: marks, the plugin's flows, and what ends it. What it must not do: judge (`plugin` does), know the draft, or
+//! What it does: marks, the plugin's flows, and what ends it. What it must not do: judge (`plugin` does), know the change set, or
 //! let a flow of the plugin's go in another moment than the one in which ours come.
 
 use std::collections::BTreeSet;

@@ -1,17 +1,17 @@
-//! What the draft asks of a request and of a bridge. Must not change either.
+//! What the change set asks of a request and of a bridge. Must not change either.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::twice::{between_hosts, named};
 use crate::change::{conflict, invalid};
 use crate::{
-    BridgeKind, BridgeName, CreateTunnel, DesiredBridge, DesiredTunnel, GreKey, HostId, Mark, Memory, ObservedBridge,
-    PortName, Rejected, Settings, TunnelSpec,
+    BridgeKind, BridgeName, CreateTunnel, DesiredBridge, DesiredCache, DesiredTunnel, GreKey, HostId, Mark,
+    ObservedBridge, PortName, Rejected, Settings, TunnelSpec,
 };
 
 /// What a bridge must be: as remembered, else as recorded.
-pub(super) fn record(memory: Option<&Memory>, observed: &ObservedBridge) -> Option<DesiredBridge> {
-    let remembered = memory.and_then(|memory| memory.get(&observed.name, observed.uuid)).cloned();
+pub(super) fn record(cache: Option<&DesiredCache>, observed: &ObservedBridge) -> Option<DesiredBridge> {
+    let remembered = cache.and_then(|cache| cache.get(&observed.name, observed.uuid)).cloned();
     remembered.or_else(|| DesiredBridge::from_record(observed))
 }
 

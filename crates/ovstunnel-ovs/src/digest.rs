@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// The sign of a bridge's flow tables at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FlowSign {
+pub struct FlowDigest {
     /// Of all that is printed but counters and ages.
     digest: u64,
     /// Age of the youngest flow, in whole seconds.
@@ -18,7 +18,7 @@ pub struct FlowSign {
     at: (Instant, Instant),
 }
 
-impl FlowSign {
+impl FlowDigest {
     /// Reads what `bridge/dump-flows` prints, with the moments before and after it was asked; nothing where a line is not
     /// understood.
     pub(crate) fn parse(printed: &str, at: (Instant, Instant)) -> Option<Self> {
@@ -35,14 +35,14 @@ impl FlowSign {
             youngest = youngest.min(age?);
             '\n'.hash(&mut digest);
         }
-        Some(FlowSign { digest: digest.finish(), youngest, at })
+        Some(FlowDigest { digest: digest.finish(), youngest, at })
     }
 
     /// Whether the tables are what they were at the time of `earlier`: they read the same, and no flow is younger than that.
     ///
     /// Ages are whole seconds, rounded down, so that a flow which was younger than a second at that time may be taken for one
     /// that came later, but never the other way round.
-    pub fn same_as(&self, earlier: &FlowSign) -> bool {
+    pub fn same_as(&self, earlier: &FlowDigest) -> bool {
         let between = self.at.1.saturating_duration_since(earlier.at.0);
         self.digest == earlier.digest && Duration::from_secs(self.youngest) >= between
     }
@@ -63,22 +63,22 @@ duration=9s, n_packets=0, n_bytes=0, priority=0,actions=NORMAL
 table_id=254, duration=9s, n_packets=0, n_bytes=0, priority=0,reg0=0x2,actions=drop
 ";
 
-    fn sign(printed: &str, at: Instant) -> FlowSign {
-        FlowSign::parse(printed, (at, at + Duration::from_millis(1))).unwrap()
+    fn digest(printed: &str, at: Instant) -> FlowDigest {
+        FlowDigest::parse(printed, (at, at + Duration::from_millis(1))).unwrap()
     }
 
     #[test]
     fn counters_and_ages_are_no_difference() {
         let (then, later) = (Instant::now(), Instant::now() + Duration::from_secs(5));
         let aged = PRINTED.replace("=7s", "=12s").replace("=9s", "=14s").replace("n_packets=3", "n_packets=4");
-        assert!(sign(&aged, later).same_as(&sign(PRINTED, then)));
-        assert!(sign(PRINTED, then).same_as(&sign(PRINTED, then)));
+        assert!(digest(&aged, later).same_as(&digest(PRINTED, then)));
+        assert!(digest(PRINTED, then).same_as(&digest(PRINTED, then)));
     }
 
     #[test]
     fn what_comes_goes_or_changes_is_a_difference() {
         let now = Instant::now();
-        let before = sign(PRINTED, now);
+        let before = digest(PRINTED, now);
         let without_last = PRINTED.lines().take(2).collect::<Vec<_>>().join("\n");
         for other in [
             PRINTED.replacen("drop", "NORMAL", 1),
@@ -88,7 +88,7 @@ table_id=254, duration=9s, n_packets=0, n_bytes=0, priority=0,reg0=0x2,actions=d
             without_last,
             String::new(),
         ] {
-            assert!(!sign(&other, now).same_as(&before), "{other}");
+            assert!(!digest(&other, now).same_as(&before), "{other}");
         }
     }
 
@@ -96,7 +96,7 @@ table_id=254, duration=9s, n_packets=0, n_bytes=0, priority=0,reg0=0x2,actions=d
     fn an_equal_flow_that_is_younger_than_the_look_is_a_difference() {
         let (then, later) = (Instant::now(), Instant::now() + Duration::from_secs(60));
         let replaced = PRINTED.replace("=7s", "=30s").replace("=9s", "=69s");
-        assert!(!sign(&replaced, later).same_as(&sign(PRINTED, then)));
+        assert!(!digest(&replaced, later).same_as(&digest(PRINTED, then)));
     }
 
     #[test]
@@ -106,8 +106,8 @@ table_id=254, duration=9s, n_packets=0, n_bytes=0, priority=0,reg0=0x2,actions=d
         for (replaced, looked) in [(1, 2), (1, 990), (990, 999), (1, 1_000), (300, 1_400), (999, 60_001)] {
             let age = (looked - replaced) / 1_000;
             let printed = PRINTED.replace("=7s", &format!("={age}s")).replace("=9s", "=70s");
-            let later = sign(&printed, then + Duration::from_millis(looked));
-            assert!(!later.same_as(&sign(PRINTED, then)), "replaced after {replaced} ms, looked after {looked} ms");
+            let later = digest(&printed, then + Duration::from_millis(looked));
+            assert!(!later.same_as(&digest(PRINTED, then)), "replaced after {replaced} ms, looked after {looked} ms");
         }
     }
 
@@ -115,7 +115,7 @@ table_id=254, duration=9s, n_packets=0, n_bytes=0, priority=0,reg0=0x2,actions=d
     fn what_is_not_understood_is_no_sign() {
         for odd in ["priority=0,actions=NORMAL", "duration=1.5s, priority=0,actions=NORMAL", "duration=1, actions=drop"]
         {
-            assert_eq!(FlowSign::parse(odd, (Instant::now(), Instant::now())), None, "{odd}");
+            assert_eq!(FlowDigest::parse(odd, (Instant::now(), Instant::now())), None, "{odd}");
         }
     }
 }

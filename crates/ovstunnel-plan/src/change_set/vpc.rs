@@ -1,7 +1,7 @@
 //! The effect of requests about the bridge of a VPC. Must not look at what an update says, but for its number and size.
 
 use super::rules::{first_record, not_managed, of_another_kind};
-use super::{Draft, Touched, twice, uplinks};
+use super::{ChangeSet, Touched, twice, uplinks};
 use crate::change::invalid;
 use crate::kind::recorded_vpc;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     fits,
 };
 
-impl Draft<'_> {
+impl ChangeSet<'_> {
     pub(super) fn setup_vpc(&mut self, view: &dyn View, settings: &Settings, setup: &SetupVpc) -> Result<(), Rejected> {
         let Touched { observed, desired, .. } = self.takable(view, &setup.bridge)?.clone();
         let becomes = uplinks::becomes_ours(desired.as_ref(), observed.as_ref());
@@ -54,7 +54,7 @@ impl Draft<'_> {
     }
 }
 
-impl Draft<'_> {
+impl ChangeSet<'_> {
     /// That no other bridge has the key of a tier that is new to this one.
     fn check_tiers(&mut self, view: &dyn View, update: &UpdateVpc) -> Result<(), Rejected> {
         let UpdateVpc { bridge, sequence, update: VpcUpdate::Topology(topology) } = update else { return Ok(()) };

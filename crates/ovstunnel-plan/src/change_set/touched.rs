@@ -1,4 +1,4 @@
-//! What a draft keeps of a bridge. Must not decide what of it is carried out.
+//! What a change set keeps of a bridge. Must not decide what of it is carried out.
 
 use std::collections::BTreeSet;
 

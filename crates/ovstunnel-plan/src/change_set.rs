@@ -1,7 +1,7 @@
 //! The effect of requests on the desired state.
 //!
-//! What it does: applies a validated request to a draft of the desired state, or says why it cannot be. What it must not
-//! do: leave a trace in the draft of a request that it rejects, so that one bad request in a batch harms no other.
+//! What it does: applies a validated request to a change set of the desired state, or says why it cannot be. What it must not
+//! do: leave a trace in the change set of a request that it rejects, so that one bad request in a batch harms no other.
 
 mod rules;
 mod takeover;
@@ -17,29 +17,29 @@ use touched::Touched;
 
 use crate::change::conflict;
 use crate::{
-    BridgeKind, BridgeName, BridgePlan, Change, CreateTunnel, DesiredBridge, DesiredTunnel, EffectiveSettings,
-    FlowsSeen, Footprint, Mark, Memory, ObservedBridge, ObservedPort, Plan, PluginFlow, PortName, Rejected, Settings,
-    SetupBridge, TunnelEndpoint, View, plan, plan_bridge,
+    BridgeKind, BridgeName, BridgePlan, Change, CreateTunnel, DesiredBridge, DesiredCache, DesiredTunnel,
+    EffectiveSettings, FlowsSeen, Footprint, Mark, ObservedBridge, ObservedPort, Plan, PluginFlow, PortName, Rejected,
+    Settings, SetupBridge, TunnelEndpoint, View, plan, plan_bridge,
 };
 
 pub use takeover::{finish_takeover, takeover_begun};
 
 /// The desired state of the bridges that a batch of requests touches.
 #[derive(Clone, Debug, Default)]
-pub struct Draft<'m> {
+pub struct ChangeSet<'m> {
     /// What is remembered counts before the record: the record may have been changed by others.
-    memory: Option<&'m Memory>,
+    cache: Option<&'m DesiredCache>,
     bridges: BTreeMap<BridgeName, Touched>,
-    /// What tunnels that are new in this draft take.
+    /// What tunnels that are new in this change set take.
     claims: HashMap<TunnelEndpoint, (BridgeName, PortName)>,
     /// The port names that those tunnels take: there is one space of names for all bridges.
     names: HashMap<PortName, BridgeName>,
 }
 
-impl<'m> Draft<'m> {
-    /// A draft by someone who remembers.
-    pub fn with_memory(memory: &'m Memory) -> Self {
-        Draft { memory: Some(memory), ..Draft::default() }
+impl<'m> ChangeSet<'m> {
+    /// A change set by someone who remembers.
+    pub fn with_memory(cache: &'m DesiredCache) -> Self {
+        ChangeSet { cache: Some(cache), ..ChangeSet::default() }
     }
 
     /// The touched bridges, each as it must be and as it is.
@@ -81,16 +81,16 @@ impl<'m> Draft<'m> {
     }
 
     fn touched(&mut self, view: &dyn View, name: &BridgeName) -> &mut Touched {
-        let memory = self.memory;
+        let cache = self.cache;
         self.bridges.entry(name.clone()).or_insert_with(|| {
             let observed = view.bridge(name.as_str());
-            let desired = observed.as_ref().and_then(|observed| record(memory, observed));
+            let desired = observed.as_ref().and_then(|observed| record(cache, observed));
             Touched { observed, desired, swept: false, released: false, plugins: None, stp_root_port: None }
         })
     }
 
     fn record(&self, observed: &ObservedBridge) -> Option<DesiredBridge> {
-        record(self.memory, observed)
+        record(self.cache, observed)
     }
 
     /// What a request works on.
@@ -122,7 +122,7 @@ impl<'m> Draft<'m> {
         }
     }
 
-    /// Applies a request, or rejects it and leaves the draft as it was. Gives the tunnel's port, where it is about one.
+    /// Applies a request, or rejects it and leaves the change set as it was. Gives the tunnel's port, where it is about one.
     ///
     /// # Errors
     /// Why the request cannot be carried out.
@@ -291,7 +291,7 @@ impl<'m> Draft<'m> {
         self.bridges.get(bridge)?.observed.as_ref()?.ports.get(port)
     }
 
-    /// Whether a port that is there now will be gone, or be another tunnel, once the draft is carried out.
+    /// Whether a port that is there now will be gone, or be another tunnel, once the change set is carried out.
     fn is_going(&self, next: &DesiredBridge, bridge: &str, port: &str, identity: TunnelEndpoint) -> bool {
         if !self.observed_port(bridge, port).is_some_and(ObservedPort::is_tunnel_of_ours) {
             return false;
@@ -309,10 +309,10 @@ impl<'m> Draft<'m> {
         name: &BridgeName,
         dead: &BTreeSet<String>,
     ) -> Result<(), Rejected> {
-        let memory = self.memory;
+        let cache = self.cache;
         let touched = self.touched(view, name);
         let Some(observed) = &touched.observed else { return Ok(()) };
-        if touched.desired.is_none() && memory.is_some_and(|memory| memory.is_released(observed.uuid)) {
+        if touched.desired.is_none() && cache.is_some_and(|cache| cache.is_released(observed.uuid)) {
             return Ok(());
         }
         let Some(desired) = &touched.desired else {
@@ -386,7 +386,7 @@ impl<'m> Draft<'m> {
 }
 
 /// Take-over and release: the two ways in which a bridge becomes ours, or nobody's, as it is.
-impl Draft<'_> {
+impl ChangeSet<'_> {
     /// Takes up a bridge of the plugin's as `desired`, or one that is ours already, to take away flows of the plugin's.
     pub fn take_over(
         &mut self,

@@ -2,7 +2,7 @@
 //!
 //! What it does: refuses by name. What it must not do: refuse what is there already; that is told.
 
-use super::Draft;
+use super::ChangeSet;
 use crate::change::conflict;
 use crate::{BridgeName, CreateTunnel, DesiredBridge, DesiredTunnel, GreKey, HostId, PortName, Rejected, View};
 
@@ -87,7 +87,7 @@ pub(super) fn port_of(create: &CreateTunnel, key: GreKey, bridge: Option<&Desire
     there.map_or_else(|| PortName::tunnel(key, &create.from, &create.to), DesiredTunnel::port)
 }
 
-impl Draft<'_> {
+impl ChangeSet<'_> {
     /// That no other bridge has one of the `keys` that a bridge has not `had` so far.
     pub(super) fn check_keys(
         &self,
@@ -97,14 +97,14 @@ impl Draft<'_> {
         had: &[GreKey],
     ) -> Result<(), Rejected> {
         for key in keys.iter().filter(|key| !had.contains(key)) {
-            let drafted = self.bridges.iter().find(|(other, touched)| {
+            let merged = self.bridges.iter().find(|(other, touched)| {
                 let desired = touched.desired.as_ref().filter(|_| *other != name);
                 desired.is_some_and(|desired| desired.kind.keys().contains(key))
             });
-            let drafted = drafted.map(|(other, _)| other.to_string());
+            let merged = merged.map(|(other, _)| other.to_string());
             let there =
                 || view.key_users(*key).into_iter().find(|other| other != name.as_str() && !self.gives_up(other));
-            if let Some(other) = drafted.or_else(there) {
+            if let Some(other) = merged.or_else(there) {
                 let detail = format!(
                     "bridge {other} has key {key} already, so bridge {name} cannot have it: one network, one bridge"
                 );
@@ -114,7 +114,7 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Whether the draft says what a bridge's key is, or that it goes, so that what is there does not count.
+    /// Whether the change set says what a bridge's key is, or that it goes, so that what is there does not count.
     fn gives_up(&self, bridge: &str) -> bool {
         let Some(touched) = self.bridges.get(bridge) else { return false };
         touched.desired.is_some() || touched.observed.as_ref().is_some_and(|observed| self.record(observed).is_some())

@@ -12,13 +12,13 @@ use crate::{BridgeName, DesiredBridge};
 
 /// The remembered bridges, each with the row that it was.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Memory {
+pub struct DesiredCache {
     bridges: BTreeMap<BridgeName, (Uuid, DesiredBridge)>,
     /// Rows of bridges that were there before us and that we gave back.
     released: BTreeSet<Uuid>,
 }
 
-impl Memory {
+impl DesiredCache {
     /// What a bridge must be, if it is still the row that it was.
     pub fn get(&self, name: &str, row: Uuid) -> Option<&DesiredBridge> {
         self.bridges.get(name).filter(|(then, _)| *then == row).map(|(_, desired)| desired)
