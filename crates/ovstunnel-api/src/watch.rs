@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_read_as_it_was_written_and_an_unknown_one_passed_over() {
+    fn an_event_reads_as_written_an_unknown_one_is_skipped() {
         let gone = WatchEvent::BridgeGone(BridgeGone { name: "xapi3".into(), by_plugin: true });
         assert_eq!(WatchEvent::read(gone.name(), &gone.data().unwrap()).unwrap(), Some(gone));
         assert_eq!(WatchEvent::read("ping", "{}").unwrap(), Some(WatchEvent::Ping));

@@ -28,7 +28,7 @@ fn at(version: u64) -> Option<Position> {
 }
 
 #[test]
-fn events_come_with_their_positions_and_unknown_ones_are_passed_over() {
+fn events_have_positions_and_unknown_ones_are_skipped() {
     let gone = WatchEvent::BridgeGone(BridgeGone { name: "xapi12".into(), by_plugin: true });
     let text = "event: bridge_gone\nid: 5f3a-7\ndata: {\"name\": \"xapi12\", \"by_plugin\": true}\n\n\
                 event: of_tomorrow\nid: 5f3a-8\ndata: {}\n\nevent: ping\nid: 5f3a-8\ndata: {}\n\n: cut off";

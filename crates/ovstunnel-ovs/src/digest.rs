@@ -100,7 +100,7 @@ table_id=254, duration=9s, n_packets=0, n_bytes=0, priority=0,reg0=0x2,actions=d
     }
 
     #[test]
-    fn an_equal_flow_that_came_within_the_same_second_is_a_difference() {
+    fn an_equal_flow_within_the_same_second_differs() {
         let then = Instant::now();
         // Replaced at any moment after the first look, however soon the second one comes.
         for (replaced, looked) in [(1, 2), (1, 990), (990, 999), (1, 1_000), (300, 1_400), (999, 60_001)] {

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_was_lost_is_told_from_one_that_was_never_there() {
+    fn a_lost_database_is_told_from_an_absent_one() {
         let lost =
             |reason: &str| classify(&format!("ovs-vsctl: unix:/x/db.sock: database connection failed ({reason})"));
         assert_eq!(lost("No such file or directory"), Failure::Unreachable);

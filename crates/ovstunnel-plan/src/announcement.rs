@@ -114,7 +114,7 @@ mod tests {
         3 0 02:00:00:00:00:03 200\nLOCAL 0 02:00:00:00:00:05 0\n";
 
     #[test]
-    fn frames_from_behind_the_root_reach_vms_unlearnt_and_vms_here_are_announced() {
+    fn behind_the_root_frames_reach_vms_and_vms_announced() {
         let announcement = Announcement::of(&bridge(Some("t7-1-2")), &Learnt::parse(FDB), false).unwrap();
         let expected = "\
 flow delete cookie=0x6f76736200000002/-1
@@ -129,7 +129,7 @@ packet-out in_port=1,packet=ffffffffffff0200000000018035000108000604000302000000
     }
 
     #[test]
-    fn no_flow_is_laid_before_others_that_decide_or_where_the_root_has_gone() {
+    fn no_flow_is_laid_where_others_decide_or_the_root_went() {
         let learnt = Learnt::parse(FDB);
         let alone = Announcement::of(&bridge(Some("t7-1-2")), &learnt, true).unwrap();
         let gone = Announcement::of(&bridge(Some("t7-1-9")), &learnt, false).unwrap();
@@ -140,7 +140,7 @@ packet-out in_port=1,packet=ffffffffffff0200000000018035000108000604000302000000
     }
 
     #[test]
-    fn without_a_tree_each_vm_here_is_told_by_each_tunnel_and_no_flow_is_laid() {
+    fn without_stp_each_vm_is_announced_and_no_flow_laid() {
         let announcement = Announcement::of(&bridge(None), &Learnt::parse(FDB), false).unwrap();
         let frame = format!("{0}{0}88b5{1}", "020000000001", "00".repeat(46));
         let expected = format!("packet-out in_port=1,packet={frame},actions=output:2,output:3\n");

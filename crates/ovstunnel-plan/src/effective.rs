@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_switch_without_meters_has_no_limit_and_nothing_else_changes() {
+    fn without_meters_there_is_no_limit_and_no_other_change() {
         let configured = Settings { vif_broadcast_pps: 50, ipv6_drop_opaque: true, ..Settings::default() };
         assert_eq!(*EffectiveSettings::of(&configured, Capabilities::ALL), configured);
         let without = EffectiveSettings::of(&configured, Capabilities { meters: false });

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broadcast_comes_once_to_every_other_vif_and_to_every_tunnel() {
+    fn a_broadcast_reaches_each_vif_and_tunnel_once() {
         let frames = all(Ipv6Policy::Allow);
         assert_eq!(frames.len(), 6, "{frames:#?}");
         let vif1 = &frames[0];

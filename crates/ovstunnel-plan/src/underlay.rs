@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn of_other_addresses_of_the_host_only_tunnels_packets_are_dropped() {
+    fn for_other_addresses_only_tunnel_packets_are_dropped() {
         let mut settings = settings([end("br-phy", "0a:00:00:00:00:01", [10, 0, 0, 1])], &[]);
         let mut underlay = settings.underlay.as_deref().unwrap().clone();
         underlay.others = [end("vif1.0", "fe:ff:ff:ff:ff:ff", [169, 254, 7, 1])].into();

@@ -25,7 +25,7 @@ fn expect_rest(world: &World) {
 }
 
 #[test]
-fn a_bridge_and_its_tunnels_are_made_in_one_transaction_all_protected() {
+fn a_bridge_and_its_tunnels_are_one_transaction() {
     let mut world = World::default();
     let mut change_set = ChangeSet::default();
     let change = setup("xapi1", 5, Some(&[("2", "192.0.2.2"), ("3", "192.0.2.3")]));
@@ -83,7 +83,7 @@ fn a_changed_address_is_an_edit_that_no_frame_of_others_feels() {
 }
 
 #[test]
-fn a_new_key_needs_the_complete_set_and_then_replaces_all_tunnels_and_flows() {
+fn a_new_key_needs_and_replaces_the_complete_set() {
     let mut world = World::default();
     accepted(&world.change(&[setup("b", 5, Some(&[("2", "192.0.2.2")]))]));
     let before = world.shape();

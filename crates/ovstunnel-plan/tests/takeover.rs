@@ -57,7 +57,7 @@ fn some_flows() -> BTreeSet<PluginFlow> {
 }
 
 #[test]
-fn a_bridge_of_the_plugins_becomes_ours_as_it_is_in_one_transaction_and_one_bundle() {
+fn a_plugin_bridge_is_taken_over_in_one_transaction() {
     let mut world = World::default();
     old_bridge(&mut world, "xapi1", 1001, &[2, 3]);
     world.device("xapi1", "vif1.0");
@@ -87,7 +87,7 @@ fn a_bridge_of_the_plugins_becomes_ours_as_it_is_in_one_transaction_and_one_bund
 }
 
 #[test]
-fn a_take_over_keeps_by_which_port_the_root_was_and_a_release_forgets_it() {
+fn a_takeover_keeps_the_root_port_a_release_forgets_it() {
     let mut world = World::default();
     old_bridge(&mut world, "xapi1", 1001, &[2, 3]);
     let Some(Finding::Plugins(desired)) = findings(&world).remove("xapi1") else { panic!("not the plugin's") };
@@ -109,7 +109,7 @@ fn a_take_over_keeps_by_which_port_the_root_was_and_a_release_forgets_it() {
 }
 
 #[test]
-fn a_take_over_that_died_before_its_bundle_is_ended_by_the_next() {
+fn a_takeover_that_died_is_ended_by_the_next() {
     let mut world = World::default();
     old_bridge(&mut world, "xapi1", 1001, &[2]);
     let first = plan(&world, "xapi1", &some_flows());
@@ -224,7 +224,7 @@ fn a_flow_about_other_ports_than_the_plugins_stays() {
 }
 
 #[test]
-fn a_release_leaves_a_plain_bridge_with_its_vifs_also_of_our_own_making() {
+fn a_release_leaves_a_plain_bridge_with_its_vifs() {
     let mut world = World::default();
     world.foreign_bridge("xapi1");
     let before = world.clone();

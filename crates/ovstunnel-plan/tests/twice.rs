@@ -248,7 +248,7 @@ fn with_host(host: &HostFacts, uplink: Option<Option<&str>>) -> Change {
 }
 
 #[test]
-fn one_way_out_may_be_declared_and_is_recorded_until_it_is_ended() {
+fn one_uplink_may_be_declared_until_it_is_ended() {
     let mut world = World::default();
     world.foreign_bridge("b");
     world.device("b", "eth0");

@@ -34,7 +34,7 @@ fn within_a_tier_a_frame_takes_the_shortest_way() {
 }
 
 #[test]
-fn a_flooded_frame_comes_to_each_vm_of_its_tier_and_to_no_other() {
+fn a_flooded_frame_stays_in_its_tier() {
     let mut world = host_1();
     world.vif("v", "vif11.0", &gateway(1).to_string());
     world.carry_out(world.repairs());
@@ -46,7 +46,7 @@ fn a_flooded_frame_comes_to_each_vm_of_its_tier_and_to_no_other() {
 }
 
 #[test]
-fn a_vm_cannot_go_around_the_acls_by_the_address_of_a_card_in_another_tier() {
+fn no_way_around_acls_by_a_card_in_another_tier() {
     let world = open_host_1();
     let out = world.out(packet(&world, "vif1.0", Some(mac(2, 1)), (ip(1, 1), ip(2, 1))));
     assert_eq!(out, ["t1001-1-2", "t1001-1-3"], "an unknown address, within its own tier");
@@ -84,7 +84,7 @@ fn what_is_not_routed_here_goes_to_the_router() {
 }
 
 #[test]
-fn without_an_acl_nothing_comes_in_from_other_tiers_and_all_may_leave() {
+fn without_an_acl_all_leaves_and_nothing_comes_in() {
     let mut world = host_1();
     let cross = |world: &World| world.out(packet(world, "vif1.0", Some(gateway(1)), (ip(1, 1), ip(2, 1))));
     assert_eq!(cross(&world), Vec::<String>::new());

@@ -123,7 +123,7 @@ fn a_damaged_record_counts_as_none_and_any_update_mends_it() {
 }
 
 #[test]
-fn a_damaged_mark_is_mended_by_a_set_up_and_what_was_told_stays() {
+fn a_damaged_mark_is_mended_by_a_setup() {
     for mark in [None, Some("no id; at all".to_owned())] {
         let mut world = host_1();
         let before = vpc(&world);
@@ -141,7 +141,7 @@ fn a_damaged_mark_is_mended_by_a_set_up_and_what_was_told_stays() {
 }
 
 #[test]
-fn another_fail_mode_is_put_back_and_the_flows_that_went_with_it() {
+fn fail_mode_and_the_flows_it_cost_are_put_back() {
     let mut world = host_1();
     let flows = world.known_flows("v");
     world.bridges.get_mut("v").unwrap().fail_mode = None;
@@ -174,7 +174,7 @@ fn an_adopted_bridge_is_given_back_as_it_was() {
 }
 
 #[test]
-fn tunnels_have_the_keys_of_the_tiers_and_conflicts_stay_conflicts() {
+fn tunnels_have_their_tiers_keys_conflicts_stay() {
     let mut world = host_1();
     let ports = world.bridges["v"].ports.values().filter(|port| port.is_tunnel_of_ours());
     assert!(ports.clone().count() == 6 && ports.clone().all(|port| port.protected));

@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_many_changes_a_line_names_the_first_and_counts_the_others() {
+    fn a_line_names_the_first_changes_and_counts_the_rest() {
         let words: Vec<String> = (0..NAMED + 2).map(|n| format!("change {n}")).collect();
         let changes = |words: &[String]| Effect::new("updated").with_words(words).changes;
         assert_eq!(changes(&words[..2]).as_deref(), Some("change 0; change 1"));

@@ -278,7 +278,7 @@ fn without_a_daemon_it_says_what_to_do_and_exits_with_2() {
 }
 
 #[test]
-fn an_answer_that_does_not_come_is_waited_for_no_longer_than_asked() {
+fn a_missing_answer_is_awaited_no_longer_than_asked() {
     let daemon = FakeDaemon::answering(vec![canned("DELETE /v1/bridges/br0", NEVER, Value::Null)]);
     let ran = run(&mut daemon.ctl("--timeout 200ms bridge destroy --yes br0"));
     assert_eq!(ran.status, 2);

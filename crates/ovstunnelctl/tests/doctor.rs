@@ -112,7 +112,7 @@ fn assert_no_secret(parts: &[(String, String)]) {
 }
 
 #[test]
-fn a_bundle_has_the_daemon_s_parts_and_no_secret_and_is_never_written_twice() {
+fn a_bundle_has_all_parts_and_no_secret() {
     let parts = json!({"parts": [
         {"name": "bridges.json", "text": "{\"a\": 1}"},
         {"name": "log.txt", "text": format!("line\n{KEY}password={TOKEN}\nlast\n")},
@@ -137,7 +137,7 @@ fn a_bundle_has_the_daemon_s_parts_and_no_secret_and_is_never_written_twice() {
 }
 
 #[test]
-fn without_a_daemon_a_bundle_has_what_can_be_read_and_no_secret() {
+fn a_bundle_without_a_daemon_has_no_secret() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
     write("o.toml", &format!("# {TOKEN}\n[tls]\nkey = \"/k\"\napi_token = \"{TOKEN}\"\n"));

@@ -146,7 +146,7 @@ fn watched(watch: Canned, lines: usize) -> (Vec<String>, String) {
 }
 
 #[test]
-fn a_change_that_the_daemon_tells_of_is_read_and_one_that_does_not_tell_is_asked() {
+fn changes_are_watched_or_asked_for() {
     let gone = "event: bridge_gone\nid: 5f3a-2\ndata: {\"name\": \"third\", \"by_plugin\": false}\n\n";
     assert_eq!(watched(foreign("GET /v1/watch", 200, gone), 2), (vec!["first".into(), "second".into()], String::new()));
     let old = json!({

@@ -213,7 +213,7 @@ fn file<'a>(all: &'a [(String, Vec<u8>)], name: &str) -> &'a [u8] {
 }
 
 #[test]
-fn a_renewed_certificate_is_for_the_same_names_and_key_and_nothing_is_lost() {
+fn a_renewed_certificate_keeps_names_and_key() {
     let pki = Pki::new();
     // A host's key need not be where its certificate is renewed.
     let key = fs::read(pki.dir.join("host1.key")).unwrap();
@@ -255,7 +255,7 @@ fn a_new_key_is_closed_to_others_and_the_old_pair_is_kept() {
 }
 
 #[test]
-fn a_renewed_ca_trusts_what_the_old_one_issued_and_is_trusted_by_it() {
+fn a_renewed_ca_and_the_old_one_trust_each_other() {
     let pki = Pki::new();
     let old = pki.certificate("ca");
     assert_eq!(pki.run("renew --ca --days 5000").status, 0);

@@ -35,7 +35,7 @@ fn audited(daemon: &Daemon, lines: usize, parts: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_operator_changes_a_viewer_reads_a_stranger_does_nothing_and_all_of_it_is_audited() {
+async fn each_role_does_what_it_may_and_is_audited() {
     let daemon = Daemon::simulated(ROLES);
     let identities = ["ops", "graphs", "stranger"].map(|name| daemon.ca.issue(name));
     let [ops, graphs, stranger] = &identities;
@@ -87,7 +87,7 @@ async fn an_operator_changes_a_viewer_reads_a_stranger_does_nothing_and_all_of_i
 
 /// A certificate may have several common names, in whatever order: else its owner would choose the role.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_names_of_a_certificate_count_and_one_without_any_is_nobodys() {
+async fn all_names_count_and_a_nameless_certificate_is_nobodys() {
     let text = |name: &str| DnValue::Utf8String(name.to_owned());
     let refused = async |daemon: &Daemon, identity: &Identity, why: &str| {
         let (status, body) = once(daemon, identity, PUT, BODY).await;
@@ -114,7 +114,7 @@ async fn all_names_of_a_certificate_count_and_one_without_any_is_nobodys() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_role_that_is_taken_away_is_gone_on_the_connection_that_is_open() {
+async fn a_role_taken_away_is_gone_on_open_connections() {
     let daemon = Daemon::simulated(ROLES);
     let ops = daemon.ca.issue("ops");
     let mut session = Session::open(&daemon, &ops).await.unwrap();
@@ -132,7 +132,7 @@ async fn a_role_that_is_taken_away_is_gone_on_the_connection_that_is_open() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_revoked_client_is_refused_on_new_connections_and_on_open_ones() {
+async fn a_revoked_client_is_refused_on_open_connections_too() {
     let daemon = Daemon::simulated("");
     let (good, lost) = (daemon.ca.issue("good"), daemon.ca.issue("lost"));
     let list = daemon.dir.path().join("crl.pem");

@@ -158,7 +158,7 @@ fn a_start_tells_of_what_clients_will_not_take_and_goes_on() {
 
 /// A client's certificate that is refused, and what the log says of it.
 #[tokio::test]
-async fn a_client_that_is_refused_is_told_by_its_alert_and_the_operator_by_name() {
+async fn a_refused_client_gets_an_alert_and_is_logged_by_name() {
     let dir = std::sync::Arc::new(tempfile::tempdir().unwrap());
     let ca = prepare(dir.path(), "");
     let file = |name: &str| {

@@ -83,7 +83,7 @@ async fn a_set_up_claims_until_the_bridge_is_to_go() {
 }
 
 #[tokio::test]
-async fn a_bridge_of_others_has_no_claim_but_for_a_tunnel_of_the_plugins() {
+async fn a_foreign_bridge_has_no_claim_but_of_a_tunnel() {
     let sim = Sim::new().await;
     sim.put("xapi12", mesh(1001, [2])).await.expect(201);
     assert_eq!(claim(&sim.bridge("xapi12").await), (None, None));

@@ -77,7 +77,7 @@ async fn a_new_bridge_its_change_and_its_end() {
 }
 
 #[tokio::test]
-async fn an_adopted_bridge_with_a_spanning_tree_and_a_limited_vif_and_its_release() {
+async fn an_adopted_bridge_with_stp_and_limit_is_released() {
     let others = ["add-br xapi1", "set Bridge xapi1 stp_enable=true", "add-port xapi1 vif1.0"];
     let sim = sim(&others).await;
     let adopted = both(&sim, "PUT", BRIDGE, Some(mesh(5, [2]))).await;

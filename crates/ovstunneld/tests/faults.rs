@@ -250,7 +250,7 @@ fn host_for(planted: &str) -> Host {
 }
 
 #[tokio::test]
-async fn each_fault_of_the_host_s_files_is_found_by_one_finding_and_a_host_that_is_well_has_none() {
+async fn each_fault_of_files_has_one_finding_a_good_host_none() {
     assert_eq!(healthy("").unwell().await, Vec::<[String; 4]>::new());
     let mut missed = Vec::new();
     for fault in FILES {

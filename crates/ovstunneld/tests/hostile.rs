@@ -33,7 +33,7 @@ async fn three_hundred_clients_at_once_are_all_served() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_and_greedy_clients_cost_little_and_do_not_keep_others_waiting() {
+async fn slow_and_greedy_clients_delay_nobody() {
     let daemon = Daemon::simulated("");
     let identity = daemon.ca.issue("manager");
     // Half-open: nothing at all, or the beginning of a handshake.

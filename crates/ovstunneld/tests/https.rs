@@ -68,7 +68,7 @@ async fn plain_http_on_the_https_port_is_told_so_at_once() {
 }
 
 #[tokio::test]
-async fn a_large_body_gets_its_413_also_from_a_client_that_sends_it_all_first() {
+async fn a_large_body_gets_413_though_it_is_sent_first() {
     let daemon = Daemon::start("");
     let manager = daemon.ca.issue("manager");
     let body = vec![b' '; 5_000_000];
@@ -83,7 +83,7 @@ async fn a_large_body_gets_its_413_also_from_a_client_that_sends_it_all_first() 
 
 /// hyper cannot send a 100 over HTTP/2, and a client that waits for it would wait for ever.
 #[tokio::test]
-async fn over_http_2_who_waits_for_a_100_is_told_and_who_sends_at_last_is_served() {
+async fn over_http_2_waiting_for_a_100_is_answered() {
     let daemon = Daemon::start("");
     let manager = daemon.ca.issue("manager");
     for sends in [false, true] {
@@ -162,7 +162,7 @@ async fn clients_that_say_nothing_are_not_kept() {
 /// As many as it may have open, and then some: whoever comes later is served at once all the same, from the same address
 /// and from another one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_silent_connections_is_capped_and_keeps_nobody_waiting() {
+async fn silent_connections_are_capped_and_delay_nobody() {
     let daemon = Daemon::start("");
     let manager = daemon.ca.issue("manager");
     let before = daemon.open_files();

@@ -216,7 +216,7 @@ fn programs_are_run_in_one_place() {
 }
 
 #[test]
-fn every_file_opens_with_what_it_is_and_can_be_held_in_the_head() {
+fn every_file_says_what_it_is_and_is_short() {
     let mut files = 0;
     for folder in crates().into_values().map(|(folder, _)| folder) {
         for path in ["src", "tests"].iter().flat_map(|part| sources(&folder.join(part))) {

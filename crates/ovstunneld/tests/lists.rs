@@ -31,7 +31,7 @@ async fn without_parameters_all_are_there_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn pages_have_each_bridge_once_whatever_comes_and_goes_between_them() {
+async fn pages_have_each_bridge_once_despite_changes() {
     let sim = with_bridges(7).await;
     let first = list(&sim, "?limit=3").await;
     assert_eq!((names(&first), &first["next"]), (vec!["b1", "b2", "b3"], &json!("b3")));

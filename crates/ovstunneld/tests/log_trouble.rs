@@ -51,7 +51,7 @@ fn a_file_that_is_deleted_moved_or_cut_comes_back() {
 }
 
 #[test]
-fn where_there_can_be_no_file_lines_go_to_standard_error_until_there_can() {
+fn without_a_file_lines_go_to_stderr() {
     let daemon = Daemon::simulated("");
     let file = daemon.dir.path().join("log");
     fs::remove_file(&file).unwrap();
@@ -89,7 +89,7 @@ fn a_log_that_nobody_rotates_is_bounded() {
 
 /// On a disk of 128 KiB, which is seen by this thread and its children alone and goes with them. Needs root.
 #[test]
-fn a_full_disk_loses_lines_and_nothing_else_and_how_many_is_told() {
+fn a_full_disk_loses_lines_only_and_counts_them() {
     // It is removed from here, where nothing is mounted on it.
     let dir = Arc::new(tempfile::tempdir().unwrap());
     let in_thread = Arc::clone(&dir);

@@ -181,7 +181,7 @@ async fn every_function_that_is_described_is_there() {
 
 /// A network that is on one host so far: the plugin has made its bridge, and there are no tunnels.
 #[tokio::test]
-async fn a_bridge_of_the_python_plugin_without_tunnels_is_refused_until_it_is_taken_over() {
+async fn a_python_bridge_without_tunnels_waits_for_takeover() {
     let sim = Sim::new().await;
     sim.switch.vsctl("add-br xapi12").unwrap();
     sim.switch.vsctl("set Bridge xapi12 other_config:gre_key=OVSTunnel1001").unwrap();
@@ -267,7 +267,7 @@ async fn a_host_with_a_new_id_keeps_its_tunnel() {
 
 /// Ids of servers that have run for years: the Python plugin's names have more than 15 characters.
 #[tokio::test]
-async fn a_long_name_of_the_python_plugins_is_taken_over_answered_and_removed() {
+async fn a_long_plugin_name_is_taken_over_and_removed() {
     const LONG: &str = "t1001-12341-12342";
     let sim = Sim::new().await;
     for command in [

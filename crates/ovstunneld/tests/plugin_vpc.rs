@@ -111,7 +111,7 @@ async fn an_old_or_repeated_update_is_ignored_and_says_so() {
 }
 
 #[tokio::test]
-async fn an_update_whose_flows_fail_is_not_recorded_and_can_be_sent_again() {
+async fn an_update_with_failed_flows_is_not_recorded() {
     let sim = host_1().await;
     tell(&sim, "network_topology", 1, &topology(&[1])).await;
     sim.switch.refuse_flows("xapi7", true);
@@ -141,7 +141,7 @@ async fn flows_whose_record_cannot_be_written_are_put_back() {
 }
 
 #[tokio::test]
-async fn a_bridge_whose_flows_fail_does_not_keep_the_others_from_repair() {
+async fn one_bridges_failed_flows_delay_no_other_repair() {
     let sim = host_1().await;
     sim.put("plain", json!({"key": 5})).await.expect(201);
     tell(&sim, "network_topology", 1, &topology(&[1, 2])).await;
@@ -217,7 +217,7 @@ async fn what_is_improper_is_named_and_changes_nothing() {
 
 /// As today's server sends them: an ACL that two tiers share stands there once for each of them.
 #[tokio::test]
-async fn an_acl_that_two_tiers_share_is_applied_and_a_change_of_it_too() {
+async fn a_shared_acl_and_its_change_are_applied() {
     let sim = host_1().await;
     tell(&sim, "network_topology", 1, &topology(&[1, 2])).await;
     let shared = |action: &str| {

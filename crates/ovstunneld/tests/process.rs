@@ -120,7 +120,7 @@ async fn the_socket_serves_root_and_answers_errors_as_problems() {
 }
 
 #[tokio::test]
-async fn each_line_of_a_request_has_its_id_and_none_is_missing_after_the_end() {
+async fn each_line_of_a_request_has_its_id() {
     let mut daemon = Daemon::start("level = \"debug\"");
     for n in 0..500 {
         let id = format!("number-{n}");
@@ -139,7 +139,7 @@ async fn each_line_of_a_request_has_its_id_and_none_is_missing_after_the_end() {
 }
 
 #[tokio::test]
-async fn a_request_in_flight_is_finished_at_the_end_and_no_new_one_begun() {
+async fn at_the_end_requests_finish_and_none_begins() {
     let mut daemon = Daemon::start("");
     let manager = daemon.ca.issue("manager");
     // Over TLS and over the socket: half a body is sent, so the daemon is in the middle of the request.
@@ -180,7 +180,7 @@ fn a_second_daemon_is_refused_and_one_after_kill_9_is_not() {
 }
 
 #[tokio::test]
-async fn a_log_that_cannot_be_opened_goes_to_standard_error_until_it_can() {
+async fn an_unopenable_log_goes_to_stderr_until_it_opens() {
     let dir = tempfile::tempdir().unwrap();
     prepare(dir.path(), "");
     let config = std::fs::read_to_string(dir.path().join("o.toml")).unwrap().replace("/log\"", "/logs/log\"");

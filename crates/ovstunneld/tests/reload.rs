@@ -21,7 +21,7 @@ async fn get(daemon: &Daemon, path: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_can_change_changes_and_the_rest_is_said_to_need_a_restart() {
+async fn a_reload_changes_what_it_can_and_names_the_rest() {
     let daemon = Daemon::simulated("level = \"info\"\n[network]\nipv6 = \"drop\"\n");
     assert_eq!(send(&daemon, "PUT /v1/bridges/one", &json!({"key": 1})).await.status, 201);
     daemon.edit("ipv6 = \"drop\"", "ipv6 = \"allow\"\nvif_prefixes = [\"p-\"]\n[reconcile]\ninterval = \"2s\"");

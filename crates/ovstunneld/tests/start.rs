@@ -26,7 +26,7 @@ fn tools(dir: &Path, version: &str) -> String {
 }
 
 #[test]
-fn an_open_vswitch_without_protected_ports_is_refused_with_the_reason() {
+fn open_vswitch_without_protected_ports_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     prepare(dir.path(), &tools(dir.path(), "2.5.3"));
     let status = program(dir.path()).status().unwrap();
@@ -60,7 +60,7 @@ fn tools_that_hang_keep_nobody_from_asking_the_daemon() {
 
 /// Its last words, in the log as on standard error, where each stands once.
 #[test]
-fn the_reason_for_not_starting_is_the_last_line_of_the_log_at_error() {
+fn a_failed_starts_reason_is_the_logs_last_line() {
     type Spoil = fn(&Path);
     let cases: [(Spoil, &str); 3] = [
         (|dir| std::fs::remove_file(dir.join("key.pem")).unwrap(), "[tls] key"),
@@ -95,7 +95,7 @@ fn locks(dir: &Path) -> Vec<(String, u32)> {
 }
 
 #[test]
-fn two_daemons_on_one_switch_share_a_lock_whatever_their_sockets() {
+fn two_daemons_on_one_switch_share_a_lock() {
     let (dir, link) = (Arc::new(tempfile::tempdir().unwrap()), tempfile::tempdir().unwrap());
     let ca = prepare(dir.path(), &tools(dir.path(), "3.1.0"));
     let first = Daemon::start_in(Arc::clone(&dir), ca);

@@ -97,7 +97,7 @@ async fn no_other_line_pushes_the_audit_out() {
 
 /// Each of them is written to the audit, and would push out what others did.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_viewer_that_is_refused_again_and_again_does_not_fill_the_audit() {
+async fn a_refused_viewer_does_not_fill_the_audit() {
     let daemon = Daemon::simulated("[[tls.clients]]\nname = \"graphs\"\nrole = \"viewer\"\n");
     let graphs = daemon.ca.issue("graphs");
     let mut session = Session::open(&daemon, &graphs).await.unwrap();

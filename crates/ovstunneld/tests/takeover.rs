@@ -37,7 +37,7 @@ async fn take_over(sim: &Sim, query: &str, body: Option<Value>) -> Value {
 }
 
 #[tokio::test]
-async fn what_is_found_is_taken_over_once_and_a_dry_run_changes_nothing() {
+async fn a_takeover_happens_once_and_not_in_a_dry_run() {
     let switch = SimulatedSwitch::new();
     old_bridge(&switch, "xapi1", 1001);
     old_bridge(&switch, "xapi2", 1002);

@@ -72,7 +72,7 @@ async fn with_many_tunnels(daemon: &Daemon, identity: &Identity) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_that_nobody_reads_are_bounded_and_their_connections_end() {
+async fn unread_answers_are_bounded_and_end_connections() {
     let daemon = Daemon::simulated("");
     let identity = daemon.ca.issue("manager");
     let size = with_many_tunnels(&daemon, &identity).await;
@@ -115,7 +115,7 @@ async fn answers_that_nobody_reads_are_bounded_and_their_connections_end() {
 
 /// Over HTTP/1 the answer stands in the kernel's buffers, and the rest of it here.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_of_http_1_that_stops_to_read_is_ended_and_a_slow_one_is_not() {
+async fn a_client_that_stops_reading_is_ended_a_slow_one_not() {
     let daemon = Daemon::simulated("");
     let identity = daemon.ca.issue("manager");
     let size = with_many_tunnels(&daemon, &identity).await;

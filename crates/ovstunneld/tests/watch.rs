@@ -148,7 +148,7 @@ async fn a_bad_request_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn what_is_told_of_a_switch_that_stops_and_starts_is_what_get_says() {
+async fn a_watch_of_a_restarting_switch_equals_get() {
     let sim = Sim::new().await;
     sim.put("b1", mesh(7, [2])).await.expect(201);
     let mut watcher = Watcher::new(&sim).await;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sim::{Sim, endpoint, ip, mesh, tunnel};
 
 #[tokio::test]
-async fn two_hundred_requests_share_transactions_and_each_has_its_own_answer() {
+async fn many_requests_share_transactions_not_answers() {
     let sim = Sim::new().await;
     sim.put("xapi1", json!({"key": 5})).await.expect(201);
     let before = sim.switch.commits();
@@ -86,7 +86,7 @@ async fn requests_for_one_thing_are_carried_out_in_their_order() {
 }
 
 #[tokio::test]
-async fn refused_tunnels_are_taken_away_and_told_and_the_good_ones_stay() {
+async fn refused_tunnels_go_and_the_good_ones_stay() {
     let sim = Sim::new().await;
     sim.switch.refuse(endpoint(3, 5));
     let problem = sim.put("xapi1", mesh(5, [2, 3, 4])).await.problem(422, "switch_refused");
@@ -106,7 +106,7 @@ async fn refused_tunnels_are_taken_away_and_told_and_the_good_ones_stay() {
 }
 
 #[tokio::test]
-async fn without_vswitchd_nothing_is_changed_and_with_it_all_is_as_before() {
+async fn without_vswitchd_nothing_changes_until_it_is_back() {
     let sim = Sim::new().await;
     sim.put("xapi1", mesh(5, [2])).await.expect(201);
     sim.switch.plug("xapi1", "vif1.0");
@@ -160,7 +160,7 @@ async fn flows_follow_vifs_without_a_request() {
 }
 
 #[tokio::test]
-async fn lost_flows_are_found_and_mended_and_a_clean_look_writes_nothing() {
+async fn lost_flows_are_mended_and_a_clean_run_writes_nothing() {
     let sim = Sim::new().await;
     sim.put("xapi1", mesh(5, [2, 3])).await.expect(201);
     sim.put("xapi2", json!({"key": 6, "ipv6": "allow"})).await.expect(201);
@@ -187,7 +187,7 @@ async fn lost_flows_are_found_and_mended_and_a_clean_look_writes_nothing() {
 /// A tunnel that a repair cannot have back, because Open vSwitch refuses it meanwhile, is told as failed, is not lost, and
 /// comes back when Open vSwitch takes it again. Nobody waits here: the clock jumps to what is due.
 #[tokio::test(start_paused = true)]
-async fn a_repair_that_open_vswitch_refuses_is_told_and_tried_again_until_it_succeeds() {
+async fn a_refused_repair_is_told_and_tried_again() {
     let sim = Sim::new().await;
     sim.put("xapi1", mesh(5, [2, 3])).await.expect(201);
     let state = async || sim.bridge("xapi1").await["tunnels"][0]["state"].clone();
@@ -241,7 +241,7 @@ async fn a_daemon_that_starts_anew_finds_what_its_predecessor_made() {
 
 /// The database comes into reach and tells of changes in the same moment: whichever of the two is taken up first.
 #[tokio::test]
-async fn what_changes_while_a_daemon_starts_is_no_reason_to_write_what_is_there() {
+async fn changes_during_a_start_write_nothing_again() {
     let mut sim = Sim::new().await;
     sim.put("xapi1", mesh(5, [2, 3])).await.expect(201);
     sim.switch.plug("xapi1", "vif1.0");
@@ -266,7 +266,7 @@ async fn what_changes_while_a_daemon_starts_is_no_reason_to_write_what_is_there(
 
 /// Requests that never cease must not keep the daemon from looking after the bridges that they are not about.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_of_requests_does_not_delay_what_a_restart_of_vswitchd_calls_for() {
+async fn requests_do_not_delay_what_a_restart_needs() {
     let sim = Sim::new().await;
     sim.put("quiet", mesh(5, [2])).await.expect(201);
     sim.put("busy", json!({"key": 6})).await.expect(201);

@@ -384,7 +384,7 @@ fn every_bad_request_is_named_and_changes_nothing() -> Result<()> {
 }
 
 #[test]
-fn a_body_of_five_megabytes_is_refused_and_the_connection_survives_it() -> Result<()> {
+fn a_large_body_is_refused_and_its_connection_stays() -> Result<()> {
     let cloud = Cloud::new("bigbody", 1)?;
     let host = cloud.node(1)?.host().clone();
     let file = cloud.lab().dir().join("big.json");

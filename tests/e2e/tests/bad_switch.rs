@@ -44,7 +44,7 @@ fn wait_until_not_ready(cloud: &Cloud) -> Result<()> {
 }
 
 #[test]
-fn while_vswitchd_is_down_nothing_is_done_by_halves_and_then_all_works_again() -> Result<()> {
+fn with_vswitchd_down_nothing_is_done_by_halves() -> Result<()> {
     let cloud = Cloud::new("vswdown", 1)?;
     let host = cloud.node(1)?.host().clone();
     let network = Network::numbered(1, Ipv6Policy::Drop);
@@ -71,7 +71,7 @@ fn while_vswitchd_is_down_nothing_is_done_by_halves_and_then_all_works_again() -
 }
 
 #[test]
-fn vswitchd_that_ends_in_the_middle_of_a_request_leaves_what_the_answer_says() -> Result<()> {
+fn vswitchd_gone_mid_request_leaves_what_is_answered() -> Result<()> {
     let config = NodeConfig { timeout: "2s".into(), ..NodeConfig::default() };
     let cloud = Cloud::with_config("vswdies", 1, config)?;
     let (node, host) = (cloud.node(1)?, cloud.node(1)?.host().clone());
@@ -97,7 +97,7 @@ fn vswitchd_that_ends_in_the_middle_of_a_request_leaves_what_the_answer_says() -
 }
 
 #[test]
-fn the_database_goes_and_comes_back_without_a_restart_of_the_daemon() -> Result<()> {
+fn the_database_comes_back_without_a_daemon_restart() -> Result<()> {
     let cloud = Cloud::new("dbdown", 1)?;
     let (node, host) = (cloud.node(1)?, cloud.node(1)?.host().clone());
     cloud.call_on_host(1, |client| async move { client.put_bridge("xapi1", &tunnels_to(1001, &[2])).await })??;
@@ -123,7 +123,7 @@ fn the_database_goes_and_comes_back_without_a_restart_of_the_daemon() -> Result<
 }
 
 #[test]
-fn the_database_that_goes_in_the_middle_of_a_request_leaves_its_outcome_unknown() -> Result<()> {
+fn a_database_gone_mid_request_leaves_it_unknown() -> Result<()> {
     let config = NodeConfig { timeout: "2s".into(), ..NodeConfig::default() };
     let cloud = Cloud::with_config("dbdies", 1, config)?;
     let (node, host) = (cloud.node(1)?, cloud.node(1)?.host().clone());
@@ -147,7 +147,7 @@ fn the_database_that_goes_in_the_middle_of_a_request_leaves_its_outcome_unknown(
 }
 
 #[test]
-fn a_refused_tunnel_is_taken_away_and_told_and_the_good_ones_stay() -> Result<()> {
+fn a_refused_tunnel_goes_and_the_good_ones_stay() -> Result<()> {
     let cloud = Cloud::new("refused", 1)?;
     let host = cloud.node(1)?.host().clone();
     // The same tunnel for Open vSwitch as ours to host 3, though its key is written differently.
@@ -183,7 +183,7 @@ fn a_refused_tunnel_is_taken_away_and_told_and_the_good_ones_stay() -> Result<()
 }
 
 #[test]
-fn a_bridge_whose_name_a_device_of_the_host_has_is_told_and_leaves_nothing() -> Result<()> {
+fn a_bridge_named_like_a_device_leaves_nothing() -> Result<()> {
     let cloud = Cloud::new("devname", 1)?;
     let host = cloud.node(1)?.host().clone();
     host.run("ip", ["link", "add", "taken", "type", "bridge"])?;

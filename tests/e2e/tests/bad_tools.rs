@@ -40,7 +40,7 @@ fn children(cloud: &Cloud) -> Result<String> {
 }
 
 #[test]
-fn ovs_vsctl_that_does_nothing_leaves_the_database_byte_for_byte() -> Result<()> {
+fn an_idle_ovs_vsctl_leaves_the_database_as_it_was() -> Result<()> {
     let tools = Toolbox::new()?;
     let cloud = cloud("vsctl", &tools)?;
     let host = cloud.node(1)?.host().clone();
@@ -93,7 +93,7 @@ fn ovs_vsctl_that_is_killed_after_its_work_is_a_success() -> Result<()> {
 }
 
 #[test]
-fn ovs_ofctl_that_fails_is_told_and_the_flows_come_by_themselves_when_it_works() -> Result<()> {
+fn a_failing_ovs_ofctl_is_told_and_flows_come_later() -> Result<()> {
     let tools = Toolbox::new()?;
     let cloud = cloud("ofctl", &tools)?;
     let network = Network::numbered(1, Ipv6Policy::Drop);

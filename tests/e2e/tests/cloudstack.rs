@@ -42,7 +42,7 @@ fn tiers_that_share_an_acl_follow_it_from_allow_to_deny() -> Result<()> {
 
 /// The guest has a real card and, until its drivers take over, an emulated one, of which xapi notes nothing.
 #[test]
-fn the_emulated_card_of_an_hvm_guest_is_in_the_tier_of_its_real_one() -> Result<()> {
+fn an_hvm_guests_tap_is_in_its_vifs_tier() -> Result<()> {
     let vpc = VpcCloud::new("hvm", NodeConfig::default())?;
     let mut told = whole_topology();
     let guest = topology(&[1], &[(1, 9, 1)])["vpc"]["vms"][0].clone();
@@ -90,7 +90,7 @@ fn calls<'a>(
 }
 
 #[test]
-fn a_network_on_one_host_of_the_python_plugins_waits_for_its_take_over() -> Result<()> {
+fn a_plugin_network_on_one_host_waits_for_takeover() -> Result<()> {
     let (_pool, cloud) = pool_of(2, "onehost")?;
     let network = Network::numbered(1, Ipv6Policy::Drop);
     plugin_sets_up(&cloud, &network, 1, &[1], false)?;
@@ -168,7 +168,7 @@ fn xapis_list_is_left_empty_and_a_release_is_noted_there() -> Result<()> {
 
 /// The commands of takeover.md that look for flows without a cookie and take them away: they mean no flow of Open vSwitch's own.
 #[test]
-fn the_commands_for_flows_without_a_cookie_work_as_the_page_says() -> Result<()> {
+fn the_pages_commands_for_flows_without_cookie_work() -> Result<()> {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operators-guide/takeover.md");
     let page = std::fs::read_to_string(file)?;
     let spans: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
@@ -204,7 +204,7 @@ fn the_commands_for_flows_without_a_cookie_work_as_the_page_says() -> Result<()>
 
 /// Ids of servers that have run for years: the Python plugin's names of tunnels have more than 15 characters.
 #[test]
-fn tunnels_with_long_names_are_taken_over_under_traffic_and_removed_by_that_name() -> Result<()> {
+fn long_named_tunnels_are_taken_over_and_removed() -> Result<()> {
     let (_pool, cloud) = pool_of(2, "longname")?;
     let network = Network::numbered(1, Ipv6Policy::Drop);
     let name = |from: usize, to: usize| format!("t1001-1234{from}-1234{to}");

@@ -14,7 +14,7 @@ fn ends(bridge: &Bridge) -> Vec<&str> {
 }
 
 #[test]
-fn two_complete_sets_at_the_same_instant_are_both_answered_and_one_of_them_stays() -> Result<()> {
+fn of_two_sets_at_once_both_are_answered_one_stays() -> Result<()> {
     let cloud = Cloud::new("twoputs", 1)?;
     let mut first_wins = 0;
     for round in 0..10 {
@@ -51,7 +51,7 @@ fn two_complete_sets_at_the_same_instant_are_both_answered_and_one_of_them_stays
 }
 
 #[test]
-fn a_setup_and_a_removal_at_the_same_instant_end_in_one_order_or_the_other() -> Result<()> {
+fn setup_and_removal_at_once_end_in_some_order() -> Result<()> {
     let cloud = Cloud::new("putdel", 1)?;
     let host = cloud.node(1)?.host().clone();
     for round in 0..10 {
@@ -116,7 +116,7 @@ fn two_hundred_tunnels_at_once_are_all_made_by_few_commands() -> Result<()> {
 }
 
 #[test]
-fn what_a_client_asked_for_is_done_though_it_does_not_wait_for_the_answer() -> Result<()> {
+fn a_request_is_carried_out_though_its_client_left() -> Result<()> {
     let tools = Toolbox::new()?;
     let config = NodeConfig { bin_dir: tools.path().to_owned(), ..NodeConfig::default() };
     let cloud = Cloud::with_config("gone", 1, config)?;

@@ -77,7 +77,7 @@ fn cloud(tag: &str, tools: &Toolbox) -> Result<Cloud> {
 }
 
 #[test]
-fn what_is_wrong_with_a_bridge_is_found_and_goes_once_it_is_mended() -> Result<()> {
+fn a_bridges_fault_is_found_and_goes_when_mended() -> Result<()> {
     let tools = Toolbox::new()?;
     let cloud = cloud("docbr", &tools)?;
     let host = cloud.node(1)?.host().clone();
@@ -131,7 +131,7 @@ fn what_is_wrong_with_a_bridge_is_found_and_goes_once_it_is_mended() -> Result<(
 }
 
 #[test]
-fn what_is_wrong_with_the_network_below_is_found_and_goes_once_it_is_mended() -> Result<()> {
+fn an_underlay_fault_is_found_and_goes_when_mended() -> Result<()> {
     let tools = Toolbox::new()?;
     let cloud = cloud("docnet", &tools)?;
     let (host, network) = (cloud.node(1)?.host().clone(), network());
@@ -193,7 +193,7 @@ fn secret_lines(file: &Path) -> Result<Vec<String>> {
 }
 
 #[test]
-fn a_bundle_has_what_is_needed_and_no_secret_with_the_daemon_and_without() -> Result<()> {
+fn a_bundle_is_whole_with_and_without_a_daemon() -> Result<()> {
     let tools = Toolbox::new()?;
     let cloud = cloud("docsup", &tools)?;
     let (node, host) = (cloud.node(1)?, cloud.node(1)?.host().clone());

@@ -126,7 +126,7 @@ fn follow(host: &Host, found: &Finding) -> Result<String> {
 }
 
 #[test]
-fn each_fault_of_a_switch_is_found_by_one_finding_whose_remedy_mends_it() -> Result<()> {
+fn each_switch_fault_has_one_finding_that_mends_it() -> Result<()> {
     let place = Place::new("dfault", NodeConfig::default())?;
     lay_out(&place.cloud, 1, &Layout::Dom0)?;
     expect_well(&place.cloud, 1)?;
@@ -213,7 +213,7 @@ fn a_kernel_without_open_vswitch_is_named_at_once() -> Result<()> {
 
 /// A host with two addresses, of which the others know the second.
 #[test]
-fn the_address_that_tunnels_use_can_be_set_is_recorded_and_goes() -> Result<()> {
+fn the_tunnels_own_address_is_set_recorded_and_ended() -> Result<()> {
     let cloud = Cloud::new("dlocal", 2)?;
     let network = Network::numbered(1, Ipv6Policy::Drop);
     cloud.mesh(&network, &[1, 2])?;
@@ -307,7 +307,7 @@ fn wait_for(cloud: &Cloud, number: usize, check: &str, words: &str) -> Result<Fi
 }
 
 #[test]
-fn a_peer_that_knows_this_host_by_another_address_is_named_and_the_setting_helps() -> Result<()> {
+fn a_peer_with_another_address_of_ours_is_named() -> Result<()> {
     let cloud = Cloud::new("dtwo", 2)?;
     let network = Network::numbered(1, Ipv6Policy::Drop);
     cloud.mesh(&network, &[1, 2])?;
@@ -375,7 +375,7 @@ fn wait_for_once(cloud: &Cloud, words: &str) -> Result<Finding> {
 
 /// Guests of another hypervisor: their ports' names are none of a VIF's.
 #[test]
-fn ports_of_another_name_that_get_no_broadcast_are_named_with_the_setting_that_helps() -> Result<()> {
+fn ports_without_broadcast_are_named_with_the_setting() -> Result<()> {
     let cloud = Cloud::new("dname", 2)?;
     let network = Network::numbered(1, Ipv6Policy::Drop);
     cloud.mesh(&network, &[1, 2])?;

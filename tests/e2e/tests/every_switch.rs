@@ -104,7 +104,7 @@ fn passes(from: &Vm, to: &Vm, bytes: u16, fragments: &str) -> Result<bool> {
 
 /// Guests' MTU is 1500 and the network's below, too: what a user sees of GRE's 42 bytes.
 #[test]
-fn a_packet_of_the_largest_mtu_for_guests_passes_and_a_larger_one_does_not() -> Result<()> {
+fn the_largest_guest_mtu_passes_and_no_more() -> Result<()> {
     let cloud = Cloud::new("large", 2)?;
     let network = Network::numbered(1, Ipv6Policy::Allow);
     cloud.mesh(&network, &[1, 2])?;

@@ -78,7 +78,7 @@ fn a_foreign_bridge_is_untouched_by_all_that_can_be_asked() -> Result<()> {
 }
 
 #[test]
-fn a_port_and_flows_of_others_on_our_bridge_stay_and_are_in_the_way_of_its_removal() -> Result<()> {
+fn ports_and_flows_of_others_stay_and_block_removal() -> Result<()> {
     let cloud = Cloud::new("guests", 1)?;
     let host = cloud.node(1)?.host().clone();
     cloud.call(1, |client| async move { client.put_bridge("xapi1", &tunnels_to(1001, &[2])).await })??;
@@ -118,7 +118,7 @@ fn a_port_and_flows_of_others_on_our_bridge_stay_and_are_in_the_way_of_its_remov
 }
 
 #[test]
-fn a_bridge_that_was_there_is_adopted_works_and_is_given_back_as_it_was() -> Result<()> {
+fn an_adopted_bridge_is_given_back_as_it_was() -> Result<()> {
     let cloud = Cloud::new("adopt", 1)?;
     let host = cloud.node(1)?.host().clone();
     foreign_bridge(&host, "xapi1", "")?;

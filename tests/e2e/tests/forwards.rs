@@ -72,7 +72,7 @@ fn a_network_goes_on_without_the_flow_of_open_vswitch() -> Result<()> {
 }
 
 #[test]
-fn a_bridge_that_is_given_back_forwards_by_the_flow_of_open_vswitch() -> Result<()> {
+fn a_released_bridge_forwards_by_open_vswitchs_flow() -> Result<()> {
     let cloud = Cloud::new("givenback", 1)?;
     let host = cloud.node(1)?.host().clone();
     let network = Network::numbered(1, Ipv6Policy::Drop);

@@ -151,12 +151,12 @@ fn hangs(tag: &str, daemon: Daemon) -> Result<()> {
 }
 
 #[test]
-fn a_vswitchd_that_hangs_is_seen_and_said_and_requests_are_answered() -> Result<()> {
+fn a_hanging_vswitchd_is_told_and_requests_are_answered() -> Result<()> {
     hangs("hangvs", Daemon::Vswitchd)
 }
 
 #[test]
-fn a_database_that_hangs_is_seen_and_said_and_requests_are_answered() -> Result<()> {
+fn a_hanging_database_is_told_and_requests_are_answered() -> Result<()> {
     hangs("hangdb", Daemon::Database)
 }
 

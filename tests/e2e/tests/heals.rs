@@ -154,7 +154,7 @@ fn what_others_change_is_put_back_while_the_daemon_lives() -> Result<()> {
 }
 
 #[test]
-fn what_others_change_while_no_daemon_lives_is_put_back_from_the_record() -> Result<()> {
+fn changes_without_a_daemon_are_undone_by_the_record() -> Result<()> {
     let place = Place::new("record", NodeConfig::default())?;
     let streams = place.streams()?;
     each(&place, FLOWS.iter().chain(&ROWS).filter(|fault| fault.recorded), heals_at_the_start)?;
@@ -214,7 +214,7 @@ fn asked_again(host: &Host) -> Result<String> {
 
 /// The daemon is held meanwhile; when it goes on, it cannot have its tunnel back.
 #[test]
-fn a_tunnel_that_another_port_keeps_out_is_told_and_tried_again_and_comes_back() -> Result<()> {
+fn a_tunnel_kept_out_by_another_port_comes_back() -> Result<()> {
     let place = Place::new("inerror", NodeConfig::default())?;
     let (node, host) = (place.node()?, place.host()?);
     node.signal(Signal::SIGSTOP)?;

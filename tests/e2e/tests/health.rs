@@ -196,7 +196,7 @@ fn what_is_wrong_with_a_bridge_is_told_and_its_remedy_heals() -> Result<()> {
 }
 
 #[test]
-fn what_is_wrong_below_the_tunnels_is_told_once_and_the_host_is_not_ready() -> Result<()> {
+fn an_underlay_fault_is_told_once_and_not_ready() -> Result<()> {
     let place = Place::new("hostdead", NodeConfig::default())?;
     wait_until_well(&place)?;
     for fault in &OF_HOST {
@@ -231,7 +231,7 @@ fn expect_well(cloud: &Cloud, number: usize) -> Result<()> {
 }
 
 #[test]
-fn of_a_vpc_and_of_a_bridge_that_was_taken_over_nothing_is_said() -> Result<()> {
+fn nothing_is_said_of_vpcs_and_taken_over_bridges() -> Result<()> {
     let vpc = VpcCloud::new("hvpc", NodeConfig::default())?;
     (1..=3).try_for_each(|number| expect_well(vpc.cloud(), number))?;
     drop(vpc);
@@ -241,7 +241,7 @@ fn of_a_vpc_and_of_a_bridge_that_was_taken_over_nothing_is_said() -> Result<()> 
 }
 
 #[test]
-fn snooping_of_an_adopted_bridge_is_off_while_it_is_ours_and_back_after() -> Result<()> {
+fn snooping_is_off_while_a_bridge_is_ours_and_back_after() -> Result<()> {
     let cloud = Cloud::new("hadopt", 2)?;
     let host = cloud.node(1)?.host().clone();
     host.add_bridge("xapi1")?;
@@ -258,7 +258,7 @@ fn snooping_of_an_adopted_bridge_is_off_while_it_is_ours_and_back_after() -> Res
 }
 
 #[test]
-fn a_vif_whose_device_is_gone_does_not_keep_a_bridge_from_going() -> Result<()> {
+fn a_vif_without_a_device_blocks_no_removal() -> Result<()> {
     let cloud = Cloud::new("hdead", 2)?;
     let host = cloud.node(1)?.host().clone();
     cloud.mesh(&Network::numbered(1, Ipv6Policy::Drop), &[1, 2])?;
@@ -297,7 +297,7 @@ fn a_loop_is_told_with_its_two_ports() -> Result<()> {
 }
 
 #[test]
-fn a_full_table_of_addresses_is_told_with_the_port_that_fills_it() -> Result<()> {
+fn a_full_mac_table_is_told_with_the_port_that_fills_it() -> Result<()> {
     let place = Place::new("full", NodeConfig::default())?;
     wait_until_well(&place)?;
     // A VM that speaks by ever more addresses, as one does that wants others' frames to be flooded.

@@ -161,7 +161,7 @@ fn no_frame_of_a_vm_gets_into_another_network_by_a_tunnels_end() -> Result<()> {
 }
 
 #[test]
-fn tenants_may_have_the_hosts_addresses_and_tunnels_of_their_own() -> Result<()> {
+fn tenants_may_use_host_addresses_and_own_tunnels() -> Result<()> {
     let cloud = Cloud::new("nested", 2)?;
     let [a, b] = [1, 2].map(|n| Network::numbered(n, Ipv6Policy::Drop));
     for network in [&a, &b] {

@@ -5,7 +5,7 @@ use ovstunnel_api::{Ipv6Policy, Outcome};
 use ovstunnel_e2e::{Cloud, Network};
 
 #[test]
-fn vms_on_three_hosts_talk_and_every_frame_arrives_exactly_once() -> Result<()> {
+fn every_frame_between_three_hosts_arrives_once() -> Result<()> {
     let cloud = Cloud::new("main", 3)?;
     let network = Network::numbered(1, Ipv6Policy::Allow);
     for answer in cloud.mesh(&network, &[1, 2, 3])? {

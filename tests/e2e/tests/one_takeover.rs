@@ -15,7 +15,7 @@ fn lost(pingers: &[Pinger]) -> Vec<u64> {
 }
 
 #[test]
-fn three_hosts_are_taken_over_under_traffic_and_one_is_given_back() -> Result<()> {
+fn three_hosts_are_taken_over_and_one_given_back() -> Result<()> {
     let old = Old::with_vms("onetake", 1, &[], NodeConfig::default())?;
     println!("{}", old.cloud.lab().switch());
     let foreign = old.foreign()?;

@@ -72,7 +72,7 @@ fn every_kind_of_server_gets_the_answers_it_takes_as_success() -> Result<()> {
 }
 
 #[test]
-fn a_bridge_of_xapi_is_adopted_and_left_and_a_vif_on_it_is_named() -> Result<()> {
+fn a_xapi_bridge_is_adopted_and_left() -> Result<()> {
     let (pool, cloud, plugin) = one("xapibr")?;
     let (node, network) = (cloud.node(1)?, network_uuid(1));
     let host = node.host();
@@ -149,7 +149,7 @@ fn tunnels_of_another_plugin_are_not_mixed_with_ours() -> Result<()> {
 }
 
 #[test]
-fn what_the_switch_refuses_and_a_switch_that_is_down_are_told_in_the_words_of_the_contract() -> Result<()> {
+fn refusals_use_the_contracts_words() -> Result<()> {
     let (_pool, cloud, plugin) = one("refuse")?;
     let (node, network) = (cloud.node(1)?, network_uuid(1));
     let host = node.host();

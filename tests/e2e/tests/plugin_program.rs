@@ -159,7 +159,7 @@ fn hostile_texts_in_every_argument_change_nothing() -> Result<()> {
 }
 
 #[test]
-fn what_is_no_request_and_no_function_gets_a_failure_and_status_0() -> Result<()> {
+fn no_request_and_no_function_get_failure_and_status_0() -> Result<()> {
     let daemon = Simulated::start(None)?;
     let plugin = daemon.plugin()?;
     for function in
@@ -204,7 +204,7 @@ fn one_argument_is_as_long_as_linux_lets_it_be() -> Result<()> {
 }
 
 #[test]
-fn no_daemon_a_hanging_one_and_a_stranger_are_told_and_never_waited_for() -> Result<()> {
+fn an_absent_or_hanging_daemon_is_told_at_once() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let socket = dir.path().join("o.sock");
     let plugin = Plugin::beside(&socket)?;
@@ -306,7 +306,7 @@ fn hosts_that_edit_one_list_at_once_lose_nobody() -> Result<()> {
 }
 
 #[test]
-fn a_dead_hosts_lock_is_passed_by_and_a_living_ones_is_waited_for() -> Result<()> {
+fn a_dead_hosts_lock_is_passed_by_a_living_ones_not() -> Result<()> {
     let pool = Pool::new(1, 2, "sim0")?;
     let daemon = Simulated::start(Some((&pool, 1, "500ms")))?;
     let plugin = daemon.plugin()?;

@@ -51,7 +51,7 @@ fn tunnels(host: &Host, bridge: &str) -> Result<BTreeSet<String>> {
 }
 
 #[test]
-fn a_kill_in_a_stream_of_requests_loses_nothing_that_was_answered() -> Result<()> {
+fn a_kill_loses_nothing_that_was_answered() -> Result<()> {
     let cloud = Cloud::new("kill", 1)?;
     let network = Network::numbered(1, Ipv6Policy::Drop);
     cloud.join(&network, 1, &[1])?;

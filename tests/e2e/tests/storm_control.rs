@@ -84,7 +84,7 @@ fn set_limit(cloud: &Cloud, from: u32, to: u32, by: By) -> Result<()> {
 }
 
 #[test]
-fn a_flood_of_broadcast_is_limited_at_its_vif_and_unicast_is_not() -> Result<()> {
+fn broadcast_is_limited_at_its_vif_unicast_is_not() -> Result<()> {
     let cloud = Cloud::with_config("flood", 2, limited(LIMIT))?;
     let network = Network::numbered(1, Ipv6Policy::Allow);
     cloud.mesh(&network, &[1, 2])?;
@@ -159,7 +159,7 @@ fn without_meters(dir: &Path) -> Result<()> {
 }
 
 #[test]
-fn a_switch_without_meters_gets_the_rules_without_and_it_is_said_once() -> Result<()> {
+fn without_meters_rules_come_without_and_it_is_said_once() -> Result<()> {
     let tools = tempfile::Builder::new().prefix("ovstunnel-tools-").tempdir()?;
     without_meters(tools.path())?;
     let cloud = Cloud::with_config("nometer", 1, NodeConfig { bin_dir: tools.path().into(), ..limited(LIMIT) })?;

@@ -86,7 +86,7 @@ fn states(old: &Old, number: usize) -> Result<String> {
 }
 
 #[test]
-fn a_spanning_tree_over_all_hosts_is_taken_over_and_nothing_is_lost_or_comes_twice() -> Result<()> {
+fn a_spanning_tree_is_taken_over_without_loss() -> Result<()> {
     let old = Old::new("old5", &Old::HOSTS, NodeConfig::default())?;
     let foreign = old.foreign()?;
     let tree = tree(&old)?;

@@ -80,7 +80,7 @@ fn a_hundred_vifs_get_their_rules_and_leave_none() -> Result<()> {
 }
 
 #[test]
-fn the_event_comes_after_xapi_has_deleted_the_flows_and_brings_them_back() -> Result<()> {
+fn the_event_comes_after_xapi_deleted_the_flows() -> Result<()> {
     let cloud = Cloud::new("order", 1)?;
     let (node, network) = (cloud.node(1)?, Network::numbered(1, Ipv6Policy::Drop));
     cloud.join(&network, 1, &[1])?;

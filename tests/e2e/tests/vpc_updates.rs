@@ -97,7 +97,7 @@ const FAULTS: [Fault; 5] = [
 ];
 
 #[test]
-fn an_update_that_failed_is_not_recorded_is_put_back_and_can_be_sent_again() -> Result<()> {
+fn a_failed_update_is_undone_and_can_be_sent_again() -> Result<()> {
     let tools = Toolbox::new()?;
     let config = NodeConfig { bin_dir: tools.path().into(), timeout: "2s".into(), ..NodeConfig::default() };
     let vpc = VpcCloud::new("fault", config)?;

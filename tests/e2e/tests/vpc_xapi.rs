@@ -22,7 +22,7 @@ fn expect_vpc(cloud: &Cloud) -> Result<()> {
 }
 
 #[test]
-fn a_vpcs_bridge_is_noted_and_taken_up_again_after_a_restart_of_the_host() -> Result<()> {
+fn a_vpc_bridge_is_taken_up_again_after_a_host_restart() -> Result<()> {
     let pool = Pool::new(1, 1, "lo")?;
     pool.set_label(1, VPC)?;
     let config = NodeConfig { pool: Some(pool.path().to_owned()), ..NodeConfig::default() };
@@ -57,7 +57,7 @@ fn a_vpcs_bridge_is_noted_and_taken_up_again_after_a_restart_of_the_host() -> Re
 }
 
 #[test]
-fn a_bridge_of_which_xapi_says_nothing_is_not_taken_up_by_an_update() -> Result<()> {
+fn an_update_takes_up_no_bridge_that_xapi_is_silent_of() -> Result<()> {
     let pool = Pool::new(1, 1, "lo")?;
     let config = NodeConfig { pool: Some(pool.path().to_owned()), ..NodeConfig::default() };
     let cloud = Cloud::with_config("vpcnone", 1, config)?;

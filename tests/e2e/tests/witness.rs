@@ -25,7 +25,7 @@ fn configured(host: &Host, port: &str) -> Result<String> {
 }
 
 #[test]
-fn ports_of_ours_are_put_right_over_openflow_and_those_of_others_are_not() -> Result<()> {
+fn our_ports_are_put_right_and_no_others() -> Result<()> {
     let place = Place::new("ports", NodeConfig::default())?;
     let host = place.host()?;
     let good = configured(host, "t1001-1-2")?;
@@ -54,7 +54,7 @@ fn ports_of_ours_are_put_right_over_openflow_and_those_of_others_are_not() -> Re
 
 /// Open vSwitch keeps its ports from being flooded to, and shows it nowhere.
 #[test]
-fn what_a_spanning_tree_leaves_behind_while_no_daemon_lives_is_mended() -> Result<()> {
+fn a_spanning_trees_residue_is_mended_at_the_start() -> Result<()> {
     let place = Place::new("residue", NodeConfig::default())?;
     let (node, host) = (place.node()?, place.host()?);
     let tree = "rstp_enable";
@@ -80,7 +80,7 @@ fn what_a_spanning_tree_leaves_behind_while_no_daemon_lives_is_mended() -> Resul
 }
 
 #[test]
-fn flows_of_ours_on_a_bridge_of_somebody_else_are_swept_by_the_next_look() -> Result<()> {
+fn our_flows_on_foreign_bridges_are_swept() -> Result<()> {
     let place = Place::new("swept", NodeConfig::default())?;
     let host = place.host()?;
     host.add_bridge("br-other")?;
@@ -99,7 +99,7 @@ fn flows_of_ours_on_a_bridge_of_somebody_else_are_swept_by_the_next_look() -> Re
 
 /// What others do to the flows of `xapi1`, and whether OpenFlow 1.4 is taken from it: before or after.
 #[test]
-fn flows_are_back_within_seconds_also_where_openflow_1_4_was_taken_away() -> Result<()> {
+fn flows_are_back_within_seconds_without_openflow_1_4() -> Result<()> {
     let place = Place::new("flowloss", NodeConfig::default())?;
     let host = place.host()?;
     let flows = || -> Result<Vec<String>> {

@@ -130,7 +130,7 @@ mod tests {
     const TOKEN: Token = Token { mark: 7, number: 8 };
 
     #[test]
-    fn what_is_counted_ends_with_its_token_behind_all_that_is_before_it() {
+    fn a_count_ends_with_its_token_and_not_before() {
         let (a, b) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
         for tunnel in [Tunnel::Gre(5), Tunnel::Vxlan(5), Tunnel::Geneve(5)] {
             let mut wrapped = Wrapped::plain(FROM.mac, Content::Tunnelled(tunnel, a, b));

@@ -41,7 +41,7 @@ fn too_new(versions: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_program_runs_with_the_control_domains_glibc_and_is_stripped() -> Result<()> {
+fn every_program_runs_with_dom0s_glibc_and_is_stripped() -> Result<()> {
     let built = Built::find()?;
     for name in PROGRAMS {
         let path = shown(&built.program(name));
@@ -159,7 +159,7 @@ fn the_unit_is_understood_by_an_old_systemd() -> Result<()> {
 
 /// The same files, by the same table, as packages have.
 #[test]
-fn what_is_installed_by_hand_below_a_folder_is_taken_away_again() -> Result<()> {
+fn an_install_below_a_folder_is_removed_again() -> Result<()> {
     let (folder, _) = (tempfile::tempdir()?, Built::find()?);
     let root = shown(folder.path());
     let config = folder.path().join("etc/ovstunnel/ovstunneld.toml");

@@ -63,7 +63,7 @@ fn it_has_the_plugin_and_keeps_the_configuration() -> Result<()> {
 }
 
 #[test]
-fn a_life_of_it_costs_no_packet_and_keeps_what_others_had_put_there() -> Result<()> {
+fn a_life_costs_no_packet_and_keeps_what_others_put() -> Result<()> {
     let (srv, built) = (tempfile::tempdir()?, Built::find()?);
     let next = Built::next(&srv.path().join("next"))?;
     fs::copy(built.path(&built.rpm), srv.path().join(&built.rpm))?;

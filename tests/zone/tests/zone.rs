@@ -40,7 +40,7 @@ fn expect_good(style: Style) -> Outcome {
 }
 
 #[test]
-fn networks_are_whole_after_each_event_however_the_server_calls() {
+fn networks_are_whole_however_the_server_calls() {
     let put = expect_good(Style::Put);
     let single = expect_good(Style::Single);
     let plugin = expect_good(Style::Plugin);

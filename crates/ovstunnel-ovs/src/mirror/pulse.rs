@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_ends_it_and_the_next_question_waits_for_the_next_second() {
+    fn an_answer_ends_it_until_the_next_second() {
         let (start, mut judge) = (Instant::now(), Judge::default());
         let at = |ms| start + Duration::from_millis(ms);
         judge.asked(at(0));

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_question_that_is_not_known_is_said_once_and_other_errors_are_not() {
+    fn an_unknown_question_is_said_once_other_errors_are_not() {
         let (unknown, error) = (Unknown::default(), |text: &str| io::Error::other(text.to_owned()));
         let command = error("fdb/stats-show: \"fdb/stats-show\" is not a valid command (use \"list-commands\" to …)");
         let counter = error("coverage/read-counter: No such counter");

@@ -253,7 +253,7 @@ Megaflow: recirc_id=0,eth,in_port=4,dl_src=02:aa:00:00:00:01,dl_dst=ff:ff:ff:ff:
     }
 
     #[test]
-    fn flooding_and_addresses_that_are_asked_for_are_told_with_the_lines_that_decide() {
+    fn flooding_and_addresses_are_told_with_their_lines() {
         let ports = DatapathPorts::parse(PORTS).remove("xapi1").unwrap();
         let miss = "     -> neighbor cache miss for 192.0.2.3 on bridge br-phy, sending ARP request\n";
         let printed = format!("{HEAD}{miss}Datapath actions: 5");

@@ -162,7 +162,7 @@ fn a_line_that_was_cut_off_is_known_by_its_cookie() {
 
 /// Found by tests/fuzz: the last of two cookies was taken for the flow's.
 #[test]
-fn a_field_that_stands_twice_makes_it_no_flow_and_the_first_cookie_counts() {
+fn a_field_twice_is_no_flow_and_the_first_cookie_counts() {
     let line = "cookie=0x6f76737404000000, cookie=0x6f76737405000000, priority=1300,ipv6 actions=drop";
     assert_eq!(line.parse::<Flow>().unwrap_err().cookie, Some(Cookie(0x6f76_7374_0400_0000)));
     assert!("priority=1,in_port=1,in_port=2 actions=drop".parse::<Flow>().is_err());

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_one_address_ends_its_own_handshakes_and_nobody_elses() {
+    fn a_flood_ends_only_its_own_addresss_handshakes() {
         let room = Arc::new(Room::default());
         let (first, _) = room.enter(ip(9));
         let flood: Vec<_> = (0..3000).map(|_| room.enter(ip(1))).collect();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_all_places_and_an_idle_one_goes_for_who_has_fewer() {
+    fn nobody_has_all_places_and_idle_ones_give_way() {
         let room = Arc::new(Room::default());
         let many: Vec<_> = (0..MAX_HTTPS_BY_ADDRESS).map(|_| Arc::new(room.enter(ip(1)).0)).collect();
         assert!(many.iter().all(|place| settled(place)));

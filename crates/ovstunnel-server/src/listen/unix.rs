@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_whose_file_is_gone_is_there_again_and_no_others_is_taken() {
+    async fn a_removed_socket_file_is_bound_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run/o.sock");
         let (unix, life) = (Unix::bind(&path).unwrap(), Life::default());

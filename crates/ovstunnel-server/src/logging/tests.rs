@@ -68,7 +68,7 @@ fn json_lines_are_objects_with_the_request_in_them() {
 }
 
 #[test]
-fn the_audit_stands_beside_the_log_unless_there_is_no_place_beside_it() {
+fn the_audit_stands_beside_the_log_where_it_can() {
     let of = |file: &str| audit_file(&config(file.into(), "info", LogFormat::Text));
     assert_eq!(of("/var/log/ovstunnel.log"), Some("/var/log/ovstunnel-audit.log".into()));
     assert_eq!(of("/nonexistent/log"), Some("/nonexistent/log-audit".into()));
@@ -179,7 +179,7 @@ fn a_file_that_cannot_be_opened_is_taken_up_once_it_can() {
 }
 
 #[test]
-fn a_folder_in_the_place_of_the_file_sends_lines_to_standard_error_and_not_into_nothing() {
+fn a_folder_in_the_logs_place_sends_lines_to_stderr() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     let (mut log, control) = open(&path);
@@ -281,7 +281,7 @@ fn format_file_and_level_change_while_running() {
 }
 
 #[test]
-fn lines_that_an_unwritable_file_lost_are_counted_in_the_next_one() {
+fn lost_lines_are_counted_in_the_next_one() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     symlink("/dev/full", &path).unwrap();
@@ -338,7 +338,7 @@ fn a_full_disk_loses_whole_lines_and_says_how_many() {
 
 /// Nothing can be made read-only while it is open for writing, so the log finds it so: at the start, or after a SIGHUP.
 #[test]
-fn a_read_only_disk_sends_lines_to_standard_error_until_it_can_be_written() {
+fn a_read_only_disk_sends_lines_to_stderr() {
     let text = on_a_small_disk(|at| {
         let (path, elsewhere) = (at.join("log"), tempfile::tempdir().unwrap());
         fs::write(&path, "before\n").unwrap();

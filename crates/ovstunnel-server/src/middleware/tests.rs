@@ -55,7 +55,7 @@ async fn a_good_request_id_is_kept_and_a_bad_one_replaced() {
 }
 
 #[tokio::test]
-async fn unknown_routes_wrong_methods_panics_and_library_errors_are_problems() {
+async fn routing_errors_and_panics_are_problems() {
     let (_, body) = problem(Request::get("/no%0Asuch"), Body::empty()).await;
     assert_eq!(body["code"], "not_found");
     let (headers, body) = problem(Request::delete("/echo"), Body::empty()).await;

@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_known_by_its_first_name_and_below_a_wildcard_of_its_zone() {
+    fn a_host_is_known_by_first_name_or_wildcard() {
         let is_in = |host: &str, name: &str| {
             let own = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
             Host { name: host.into(), ..Host::default() }.is_in(&form::read(own.cert.der()).unwrap())

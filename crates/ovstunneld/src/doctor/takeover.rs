@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bridge_that_waits_is_named_and_a_storm_with_the_hosts_it_reaches() {
+    fn a_waiting_bridge_and_its_storm_risk_are_named() {
         let waits = "bridge xapi1 is the Python plugin's: calls for it are refused until it is taken over";
         let one = ("python_bridge".to_owned(), Level::Warn, waits.to_owned());
         assert_eq!(found(bridge(&[])), vec![one.clone()]);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_given_back_is_named_only_while_it_has_tunnels_again() {
+    fn a_released_bridge_is_named_only_with_tunnels_again() {
         let mark = || BTreeMap::from([(ids::RELEASED.to_owned(), "true".to_owned())]);
         assert_eq!(found(ObservedBridge { external_ids: mark(), ..bridge(&[]) }), []);
         assert_eq!(found(ObservedBridge { external_ids: mark(), ..bridge(&[2]) }).len(), 1);

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_of_a_network_is_no_host_by_the_prefix_that_reaches_it() {
+    fn network_and_broadcast_addresses_are_no_hosts() {
         let nested = [on("10.0.0.5", 23), on("10.0.1.77", 26), on("172.16.0.0", 31), on("192.0.2.9", 32)];
         let refused = |ip: &str| not_another_host(ip.parse().unwrap(), &nested);
         for host in ["10.0.0.255", "10.0.1.0", "172.16.0.1", "10.0.2.0", "198.51.100.255", "192.0.2.8", "10.0.1.126"] {

@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_look_and_the_process_have_times_and_sizes_that_can_be() {
+    fn the_last_run_and_the_process_have_possible_figures() {
         let value = |text: &str, name: &str| -> f64 {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
             line.unwrap_or_else(|| panic!("{name} is missing in\n{text}")).parse().unwrap()

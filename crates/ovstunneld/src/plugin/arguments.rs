@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_name_that_is_too_long_means_the_port_that_stands_for_it() {
+    fn a_too_long_port_name_means_its_stand_in() {
         let id = |text: &str| text.parse::<HostId>().unwrap();
         let port = |name: &str| port_of_long_name(&name.parse().unwrap()).map(|port| port.to_string());
         assert_eq!(port("t1001-1-2").as_deref(), Some("t1001-1-2"));

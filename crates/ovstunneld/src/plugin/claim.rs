@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_again_is_written_when_its_word_or_its_time_calls_for_it() {
+    fn a_repeated_claim_is_written_when_it_must() {
         let (a, b): (HostId, HostId) = ("7".parse().unwrap(), "8".parse().unwrap());
         let claim = |says: &Says| to_wire::claim(&says.over(None, at(0)).unwrap()).unwrap();
         let writes = |there: &Says, says: &Says, seconds| says.over(Some(&claim(there)), at(seconds)).is_some();

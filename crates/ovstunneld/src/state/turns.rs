@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_has_a_bridge_alone_or_several_share_it_and_nothing_is_kept() {
+    async fn a_bridge_is_had_alone_or_shared_and_nothing_is_kept() {
         let (turns, name): (Turns, fn(&str) -> BridgeName) = (Turns::default(), |name| name.parse().unwrap());
         let (one, two) = (turns.shared(&name("a")).await, turns.shared(&name("a")).await);
         assert!(turns.alone(&name("a")).now_or_never().is_none());

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded_and_holds_all_that_the_slowest_lacks() {
+    fn the_kept_log_is_bounded_and_serves_the_slowest() {
         let mut log = Log::new("a".into());
         for _ in 0..100 {
             log.push(&gone("x".repeat(100_000)));

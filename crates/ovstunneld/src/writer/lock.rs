@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_place_follows_from_the_switch_and_is_not_open_vswitchs_folder() {
+    fn the_lock_follows_the_switch_outside_its_folder() {
         for rundir in ["/run/openvswitch", "/var/run/openvswitch", "/run/./openvswitch/"] {
             assert_eq!(of_switch(rundir.as_ref(), "writer"), Path::new("/run/ovstunnel/openvswitch.writer.lock"));
         }

@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_of_ours_is_set_to_carry_frames_and_a_device_that_is_down_is_left_so() {
+    fn our_port_is_set_to_carry_a_device_down_is_left() {
         let none = PortConfig::default();
         assert_eq!(needed(none, 3), Vec::<&str>::new());
         let all = PortConfig { no_flood: true, down: true, no_receive: true, no_forward: true };

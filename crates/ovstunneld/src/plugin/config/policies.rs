@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_with_host_bits_are_the_networks_that_the_addresses_are_in() {
+    fn cidrs_with_host_bits_are_their_networks() {
         let config = changed("sourcecidrs", json!(["10.1.2.77/24", "10.1.2.78/24", "10.9.9.9/0"]));
         let policies = policies(&config).unwrap();
         let cidrs = &policies.items(UUID.parse().unwrap())[0].cidrs;

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_with_host_bits_is_the_network_that_the_address_is_in() {
+    fn a_cidr_with_host_bits_is_its_network() {
         let mut config = good();
         config["vpc"]["cidr"] = json!("10.1.0.1/16");
         config["vpc"]["tiers"][0]["cidr"] = json!("10.1.1.254/24");
