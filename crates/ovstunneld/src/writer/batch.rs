@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use ovstunnel_plan::{BridgeName, Change, ChangeSet, Changed, DesiredBridge, Footprint, Plan, PortName, Rejected};
 
-use super::{Job, Message, Task, Wanted};
+use super::{Executor, Job, Message, Task, Wanted};
 
 /// What each touched bridge is to be; nothing where it is to be gone.
 pub(super) type Desired = BTreeMap<BridgeName, Option<DesiredBridge>>;
@@ -42,8 +42,8 @@ impl Task {
             return vec![first];
         }
         let waiting = self.queue.take_all();
-        self.switch.observer().read(|db| {
-            let (view, mut change_set) = (db.view(), ChangeSet::with_memory(&self.cache));
+        self.executor.switch.observer().read(|db| {
+            let (view, mut change_set) = (db.view(), ChangeSet::with_memory(&self.executor.cache));
             let mut taken: Vec<Footprint> = vec![change_set.footprint(&view, &first.change)];
             let (mut batch, mut passed, mut barrier) = (vec![first], Vec::new(), false);
             for message in waiting {
@@ -72,8 +72,10 @@ impl Task {
             batch
         })
     }
+}
 
-    /// Drafts changes as one, against the switch as it is now.
+impl Executor {
+    /// Merges changes into one set, against the switch as it is now.
     pub(super) fn change_set<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> Merged {
         self.flows.enter_generation(self.switch.health().borrow().generation);
         self.switch.observer().read(|db| {

@@ -19,7 +19,7 @@ use super::answer::{self, Done, Parts, Refusal, Seen, WriteError};
 use super::batch::Desired;
 use super::executed::Executed;
 use super::outcome::{Known, Refused};
-use super::{Job, Task};
+use super::{Executor, Job};
 use uuid::Uuid;
 
 /// How often a change is planned anew because somebody else changed the switch in between.
@@ -28,7 +28,7 @@ const ATTEMPTS: usize = 3;
 /// Ids of requests that a batch's lines in the log name; each request's own line names its batch.
 const IDS_SHOWN: usize = 8;
 
-impl Task {
+impl Executor {
     /// Carries a batch out and answers each caller.
     pub(super) async fn carry_out(&mut self, batch: Vec<Job>) {
         self.batches += 1;
@@ -156,7 +156,7 @@ impl Task {
         let flows_went_first = !plan.flows_before().is_empty();
         let by_halves = flows_went_first || matches!(executed.failed, Some(CommitError::Partly(_)));
         if !executed.held_back.is_empty() || (executed.failed.is_some() && by_halves) {
-            self.retry.failed();
+            self.resync.failed();
         }
         if executed.failed.is_some() {
             return;
@@ -177,7 +177,7 @@ impl Task {
         }
         executed.flows_failed = self.change_flows(plan.flows_after()).await;
         if !executed.flows_failed.is_empty() {
-            self.retry.failed();
+            self.resync.failed();
         }
     }
 
@@ -202,7 +202,7 @@ impl Task {
         };
         if let Err(error) = ended {
             tracing::error!(%error, "ports are not flooded to since STP was switched off; it is tried again");
-            self.retry.failed();
+            self.resync.failed();
         }
     }
 

@@ -12,13 +12,13 @@ use ovstunnel_plan::{FlowChange, FlowsSeen, View};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::Task;
+use super::Executor;
 
 /// Flow changes of several bridges that run at the same time. Each mostly waits: a vswitchd that has just started answers
 /// all of them in one round of its main loop, and such a round takes long.
 const FLOWS_AT_ONCE: usize = 64;
 
-impl Task {
+impl Executor {
     /// Changes the flows of several bridges; says for which that failed.
     pub(super) async fn change_flows(&self, changes: Vec<(&str, &FlowChange)>) -> BTreeMap<String, CommitError> {
         // However slow the switch is, the requests that wait must have their turn.

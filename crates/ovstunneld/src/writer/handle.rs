@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, watch};
 use tracing::Span;
 
 use super::{
-    BEYOND, Done, FlowTable, Message, Planned, PlannedTakeover, Progress, QUEUE, Queue, Repairing, Report, Runs,
-    Suspects, TakenOver, Task, Tuned, Tuning, Unsettled, Vif, Wanted, WriteError, announcer, retry, unplaced,
+    BEYOND, Done, Executor, FlowTable, Message, Planned, PlannedTakeover, Progress, QUEUE, Queue, Repairing, Report,
+    Runs, Suspects, TakenOver, Task, Tuned, Tuning, Unsettled, Vif, Wanted, WriteError, announcer, retry, unplaced,
 };
 use crate::metrics::Metrics;
 use crate::writer::lock::WriterLock;
@@ -47,26 +47,29 @@ impl Writer {
         let (suspects, repairing) = (Suspects::default(), Repairing::default());
         let tuning = Tuning { settings: Arc::new(settings), interval };
         let deadline = switch.timeout() + BEYOND;
-        let task = Task {
+        let executor = Executor {
             switch,
             settings: Arc::clone(&tuning.settings),
             flows: flows.clone(),
-            queue: Queue::new(messages),
+            cache: DesiredCache::default(),
             reconciled,
-            runs: runs.clone(),
-            retry: retry::Retry::default(),
-            tunnel_retry: retry::Retry::default(),
+            resync: retry::Retry::default(),
             unsettled: unsettled.clone(),
             settling: retry::Retry::default(),
-            cache: DesiredCache::default(),
             unplaced: unplaced::Unplaced::default(),
-            announcer: announcer::Announcer::default(),
             batches: 0,
             metrics,
             progress: progress.clone(),
+            lock,
+        };
+        let task = Task {
+            executor,
+            queue: Queue::new(messages),
+            runs: runs.clone(),
+            tunnel_retry: retry::Retry::default(),
+            announcer: announcer::Announcer::default(),
             suspects: suspects.clone(),
             repairing: repairing.clone(),
-            lock,
             after_request: false,
         };
         let (tuning, tuned) = watch::channel(tuning);

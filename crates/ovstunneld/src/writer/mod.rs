@@ -9,6 +9,7 @@ mod batch;
 pub(crate) mod changed_bridges;
 mod execute;
 mod executed;
+mod executor;
 mod flow_change;
 mod flow_table;
 mod handle;
@@ -17,8 +18,10 @@ mod outcome;
 mod planned;
 mod progress;
 mod queue;
+mod read_flows;
 mod refused_bridge;
 mod repair;
+mod repairs;
 mod retry;
 mod runs;
 mod suspects;
@@ -31,13 +34,11 @@ mod vif;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ovstunnel_ovs::Switch;
-use ovstunnel_plan::{DesiredCache, Settings};
+use ovstunnel_plan::Settings;
 use tokio::sync::watch;
 use tracing::Instrument;
 
-use self::lock::{Turn, WriterLock};
-use crate::metrics::Metrics;
+use executor::Executor;
 
 pub use answer::{Done, Planned, Refusal, Seen, WriteError};
 pub use flow_table::FlowTable;
@@ -57,9 +58,6 @@ pub use ticket::BEYOND;
 pub use tuned::Tuned;
 pub use vif::Vif;
 
-/// Whoever waits so long for the turn has waited for somebody.
-const WAITED: Duration = Duration::from_millis(5);
-
 /// What can be changed while the writer runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tuning {
@@ -67,44 +65,30 @@ pub(crate) struct Tuning {
     pub interval: Duration,
 }
 
-/// The writer's task.
+/// The writer's task: takes requests from the queue, sees what has to be looked at again, and has the executor do it.
 struct Task {
-    switch: Switch,
-    settings: Arc<Settings>,
-    flows: FlowTable,
+    executor: Executor,
     queue: Queue,
-    reconciled: watch::Sender<Option<u64>>,
     runs: Runs,
-    retry: retry::Retry,
     /// When Open vSwitch is asked to try tunnels in error again.
     tunnel_retry: retry::Retry,
-    /// What became of a change, where that is not known; and when it is asked for again.
-    unsettled: Unsettled,
-    settling: retry::Retry,
-    cache: DesiredCache,
-    /// VIFs of which the log has told that they are in no tier.
-    unplaced: unplaced::Unplaced,
     /// Tells other hosts where VMs of bridges are that were taken over.
     announcer: announcer::Announcer,
-    batches: u64,
-    metrics: Metrics,
-    progress: Progress,
     /// Bridges of which the switch itself says that something was changed there.
     suspects: Suspects,
     repairing: Repairing,
-    lock: WriterLock,
     /// A request was the last thing that was done.
     after_request: bool,
 }
 
 impl Task {
     async fn run(mut self, mut tuning: watch::Receiver<Tuning>) {
-        let observer = self.switch.observer().clone();
+        let observer = self.executor.switch.observer().clone();
         let (mut revision, mut health) = (observer.revision(), observer.health());
         let mut before = tuning.borrow_and_update().clone();
         let mut tick = every(before.interval);
         loop {
-            self.progress.idle();
+            self.executor.progress.idle();
             // Requests go first; between two of them there is room for one thing that the switch or the clock calls for.
             let (after_request, now) = (std::mem::take(&mut self.after_request), std::future::ready(()));
             tokio::select! {
@@ -116,7 +100,7 @@ impl Task {
                 Ok(()) = health.changed() => self.health_changed().await,
                 Ok(()) = tuning.changed() => {
                     let now = tuning.borrow_and_update().clone();
-                    self.settings = Arc::clone(&now.settings);
+                    self.executor.settings = Arc::clone(&now.settings);
                     match now.differs_in_underlay_only(&before) {
                         true => self.follow_underlay().await,
                         // Its first tick is at once: every bridge is looked at.
@@ -124,9 +108,9 @@ impl Task {
                     }
                     before = now;
                 }
-                () = self.settling.due() => self.ask_again().await,
+                () = self.executor.settling.due() => self.ask_again().await,
                 () = self.tunnel_retry.due() => self.try_again().await,
-                () = self.retry.due() => drop(self.reconcile_all("something failed").await),
+                () = self.executor.resync.due() => drop(self.reconcile_all("something failed").await),
                 _ = tick.tick() => drop(self.reconcile_all("the interval has passed").await),
                 Ok(()) = revision.changed() => {
                     revision.borrow_and_update();
@@ -145,7 +129,7 @@ impl Task {
         match message {
             Message::Change { change, id, span, wanted: Wanted::Execution(ticket, reply) } if ticket.begin() => {
                 let batch = self.batch_with(Job { change, id, span, ticket, reply });
-                self.carry_out(batch).await;
+                self.executor.carry_out(batch).await;
                 // However many requests wait, a VIF that was plugged meanwhile gets its rules now.
                 self.switch_changed().await;
             }
@@ -170,7 +154,9 @@ impl Task {
             Message::Change { wanted: Wanted::Execution(..), .. }
             | Message::Reconcile { wanted: Wanted::Execution(..), .. }
             | Message::TakeOver { wanted: Wanted::Execution(..), .. } => {}
-            Message::Change { change, wanted: Wanted::Plan(reply), .. } => drop(reply.send(self.plan(&change).await)),
+            Message::Change { change, wanted: Wanted::Plan(reply), .. } => {
+                drop(reply.send(self.executor.plan(&change).await))
+            }
             Message::Reconcile { wanted: Wanted::Plan(reply), .. } => drop(reply.send(self.plan_repairs().await)),
             Message::TakeOver { bridges, host, wanted: Wanted::Plan(reply), .. } => {
                 drop(reply.send(self.plan_take_over(&bridges, &host).await));
@@ -180,9 +166,9 @@ impl Task {
     }
 
     async fn health_changed(&mut self) {
-        if self.switch.health().borrow().hangs() {
+        if self.executor.switch.health().borrow().hangs() {
             // What was cut short may have been done, and what became due is left out: a whole look is due once it answers.
-            self.reconciled.send_if_modified(|reconciled| reconciled.take().is_some());
+            self.executor.reconciled.send_if_modified(|reconciled| reconciled.take().is_some());
         }
         self.settle().await;
         if self.has_come_up() {
@@ -197,7 +183,7 @@ impl Task {
     /// own time, and meanwhile what changes is followed.
     async fn switch_changed(&mut self) {
         self.settle().await;
-        if self.has_come_up() && !self.retry.is_waiting() {
+        if self.has_come_up() && !self.executor.resync.is_waiting() {
             drop(self.reconcile_all("Open vSwitch has come up").await);
         }
         self.repair_touched().await;
@@ -205,34 +191,9 @@ impl Task {
 
     /// Whether the switch can be worked with and has not been looked at since it came up.
     fn has_come_up(&self) -> bool {
-        let health = self.switch.health().borrow().clone();
-        self.flows.enter_generation(health.generation);
-        health.trouble().is_none() && *self.reconciled.borrow() != Some(health.generation)
-    }
-
-    /// That the switch can be worked with and it is our turn to write.
-    async fn ready(&mut self) -> Result<Turn, WriteError> {
-        if let Some(reason) = self.switch.health().borrow().trouble() {
-            return Err(WriteError::Unavailable(reason.to_owned()));
-        }
-        self.turn().await
-    }
-
-    /// Waits for the turn to write. Where somebody else has written since the last one, what was known of flows is
-    /// forgotten, and a look at everything is due.
-    async fn turn(&mut self) -> Result<Turn, WriteError> {
-        self.expect_settled()?;
-        let asked = Instant::now();
-        let turn = self.lock.take().await?;
-        if self.reconciled.borrow().is_none() && asked.elapsed() >= WAITED {
-            self.begin_anew().await?;
-        }
-        turn.file().into_iter().for_each(|file| self.switch.keep_open(file));
-        if self.flows.enter_turn(turn.epoch()) {
-            tracing::info!("another ovstunneld has written; starting a reconcile run");
-            self.retry.failed();
-        }
-        Ok(turn)
+        let health = self.executor.switch.health().borrow().clone();
+        self.executor.flows.enter_generation(health.generation);
+        health.trouble().is_none() && *self.executor.reconciled.borrow() != Some(health.generation)
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::batch::Desired;
 use super::executed::Executed;
-use super::{Task, WriteError};
+use super::{Executor, Task, WriteError};
 
 /// How long whoever asked waits for an answer on a new connection; afterwards it is waited for without them.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -78,7 +78,7 @@ pub(super) enum Refused {
     Stay,
 }
 
-impl Task {
+impl Executor {
     /// Carries out one transaction: with [`Task::commit_all`] the only way to the database.
     pub(super) async fn commit(&mut self, steps: &[Step]) -> Result<Known, CommitError> {
         self.progress.step();
@@ -153,30 +153,6 @@ impl Task {
         }
     }
 
-    /// Takes up what is known by now; then everything is looked at, since nothing was written meanwhile.
-    pub(super) async fn settle(&mut self) {
-        let Some(connection) = self.unsettled.connection() else { return };
-        if self.switch.health().borrow().trouble().is_some() || !self.switch.observer().has_caught_up(connection) {
-            return;
-        }
-        tracing::warn!("what became of the change is in the mirror now; starting a reconcile run");
-        self.unsettled.set(None);
-        self.settling.succeeded();
-        drop(self.reconcile_all("the outcome of a change has become known").await);
-    }
-
-    /// Asks once more, where nothing has been answered.
-    pub(super) async fn ask_again(&mut self) {
-        self.settling.begin();
-        self.settle().await;
-        let Some(connection) = self.unsettled.connection() else { return };
-        self.settling.failed();
-        if !self.switch.observer().has_begun_anew(connection) {
-            let connection = self.switch.begin_anew();
-            self.unsettled.0.send_modify(|open| open.iter_mut().for_each(|open| open.connection = connection));
-        }
-    }
-
     /// That what became of all changes is known.
     pub(super) fn expect_settled(&self) -> Result<(), WriteError> {
         self.unsettled.reason().map_or(Ok(()), |reason| Err(WriteError::Unsettled(reason)))
@@ -204,7 +180,7 @@ impl Task {
             executed.and_then(rest);
         }
         if std::mem::take(&mut executed.plan_anew) {
-            self.retry.failed();
+            self.resync.failed();
         }
         executed
     }
@@ -222,5 +198,33 @@ fn subject(steps: &[Step]) -> String {
         ([one], _) => format!("bridge {one}"),
         (some, 0) => format!("bridges {}", some.join(", ")),
         (some, more) => format!("bridges {} and {more} more", some.join(", ")),
+    }
+}
+
+impl Task {
+    /// Takes up what is known by now; then everything is looked at, since nothing was written meanwhile.
+    pub(super) async fn settle(&mut self) {
+        let Some(connection) = self.executor.unsettled.connection() else { return };
+        if self.executor.switch.health().borrow().trouble().is_some()
+            || !self.executor.switch.observer().has_caught_up(connection)
+        {
+            return;
+        }
+        tracing::warn!("what became of the change is in the mirror now; starting a reconcile run");
+        self.executor.unsettled.set(None);
+        self.executor.settling.succeeded();
+        drop(self.reconcile_all("the outcome of a change has become known").await);
+    }
+
+    /// Asks once more, where nothing has been answered.
+    pub(super) async fn ask_again(&mut self) {
+        self.executor.settling.begin();
+        self.settle().await;
+        let Some(connection) = self.executor.unsettled.connection() else { return };
+        self.executor.settling.failed();
+        if !self.executor.switch.observer().has_begun_anew(connection) {
+            let connection = self.executor.switch.begin_anew();
+            self.executor.unsettled.0.send_modify(|open| open.iter_mut().for_each(|open| open.connection = connection));
+        }
     }
 }

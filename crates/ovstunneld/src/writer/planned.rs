@@ -3,12 +3,12 @@
 use ovstunnel_ovs::PrintedPlan;
 use ovstunnel_plan::{Change, Changed, Outcome, Plan};
 
-use super::{Planned, Task, WriteError, answer};
+use super::{Executor, Planned, WriteError, answer};
 
 /// Begins the words for what no plan can say.
 pub(super) const KNOWN_AFTERWARDS: &str = "known only once it is carried out: ";
 
-impl Task {
+impl Executor {
     /// What a change would do. That takes the mirror, and not a switch that answers; where it does not, the plan says so.
     pub(super) async fn plan(&self, change: &Change) -> Result<Planned, WriteError> {
         let health = self.switch.health().borrow().clone();

@@ -5,7 +5,7 @@
 use ovstunnel_ovs::CommitError;
 use ovstunnel_plan::{BridgeName, ObservedPort, Plan, Step, TunnelHealth, View};
 
-use super::Task;
+use super::Executor;
 use super::executed::Executed;
 
 /// Where the kernel's modules are told that are loaded or built in.
@@ -23,7 +23,7 @@ fn without_device(datapath_type: &str) -> String {
     }
 }
 
-impl Task {
+impl Executor {
     /// Takes away the new bridges that Open vSwitch refused, and notes its words.
     pub(super) async fn take_away_refused_bridges(&mut self, plan: &Plan, executed: &mut Executed) {
         let (refused, removals): (Vec<_>, Vec<_>) = self.refused_bridges(plan).into_iter().unzip();

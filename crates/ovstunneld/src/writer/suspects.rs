@@ -116,11 +116,13 @@ impl Task {
     pub(super) async fn look_at_suspects(&mut self) {
         let suspicion = self.suspects.take();
         // Whoever watches finds it again once it can be reached.
-        if self.switch.health().borrow().trouble().is_some() || suspicion == Suspicion::default() {
+        if self.executor.switch.health().borrow().trouble().is_some() || suspicion == Suspicion::default() {
             return;
         }
-        let Ok(_turn) = self.turn().await.inspect_err(|busy| tracing::warn!(%busy, "check of flows postponed")) else {
-            return self.retry.failed();
+        let Ok(_turn) =
+            self.executor.turn().await.inspect_err(|busy| tracing::warn!(%busy, "check of flows postponed"))
+        else {
+            return self.executor.resync.failed();
         };
         let _repairing = self.repairing.begin();
         self.repair_flows(&suspicion).instrument(tracing::error_span!("flows")).await;
@@ -129,40 +131,41 @@ impl Task {
 
     async fn repair_flows(&mut self, suspicion: &Suspicion) {
         let names: BTreeSet<BridgeName> = suspicion.flows.iter().chain(suspicion.lost.keys()).cloned().collect();
-        let mut rows: Vec<(&BridgeName, Uuid)> = self.switch.observer().read(|db| {
+        let mut rows: Vec<(&BridgeName, Uuid)> = self.executor.switch.observer().read(|db| {
             let view = db.view();
             names.iter().filter_map(|name| Some((name, view.bare_bridge(name.as_str())?.uuid))).collect()
         });
         // Where we have written meanwhile, what was seen is from before.
-        let is_lost = |(name, uuid): &(&BridgeName, Uuid)| suspicion.lost.get(*name) == Some(&self.flows.get(*uuid));
-        rows.iter().filter(|row| is_lost(row)).for_each(|(_, uuid)| self.flows.set(*uuid, FlowsSeen::Unknown));
-        rows.retain(|(_, uuid)| self.flows.get(*uuid) != FlowsSeen::Unknown);
-        let unread = self.read_flows_of_some(rows.iter().map(|(name, uuid)| (*name, uuid))).await;
-        let repairs = self.repairs(&names);
+        let is_lost =
+            |(name, uuid): &(&BridgeName, Uuid)| suspicion.lost.get(*name) == Some(&self.executor.flows.get(*uuid));
+        rows.iter().filter(|row| is_lost(row)).for_each(|(_, uuid)| self.executor.flows.set(*uuid, FlowsSeen::Unknown));
+        rows.retain(|(_, uuid)| self.executor.flows.get(*uuid) != FlowsSeen::Unknown);
+        let unread = self.executor.read_flows_of_some(rows.iter().map(|(name, uuid)| (*name, uuid))).await;
+        let repairs = self.executor.repairs(&names);
         if !repairs.plan.is_empty() {
             let bridges = repairs.plan.bridges().len();
             let words: Vec<String> = repairs.plan.items().take(8).map(|item| item.to_string()).collect();
             tracing::warn!(bridges, first = ?words, ?unread, "flows were changed by somebody else; putting them back");
         }
-        let effect = self.write_and_remember(&repairs.plan, repairs.desired, Refused::Stay).await;
+        let effect = self.executor.write_and_remember(&repairs.plan, repairs.desired, Refused::Stay).await;
         let mut report = Report::default();
         repair::tell(&mut report, &repairs.plan, &effect);
         self.told_of_repair(&report);
         self.expect_health(repairs.in_error + effect.refused.len());
         if effect.failed.is_some() {
-            self.retry.failed();
+            self.executor.resync.failed();
         }
     }
 
     async fn repair_ports(&mut self, suspicion: &Suspicion) {
         let mut report = Report::default();
         for name in suspicion.ports.union(&suspicion.flooding) {
-            let bridge = self.switch.observer().read(|db| db.view().bridge(name.as_str()));
+            let bridge = self.executor.switch.observer().read(|db| db.view().bridge(name.as_str()));
             let Some(bridge) = bridge else { continue };
-            self.progress.step();
+            self.executor.progress.step();
             if suspicion.flooding.contains(name) {
                 let words = format!("bridge {name}: flood to its ports again, which a spanning tree has left without");
-                let result = self.switch.flood_again(&bridge).await;
+                let result = self.executor.switch.flood_again(&bridge).await;
                 note(&mut report, words, result);
             }
             if suspicion.ports.contains(name) {
@@ -174,7 +177,7 @@ impl Task {
 
     /// Looks how the ports of a bridge are configured, and has ours carry frames.
     async fn repair_ports_of(&self, bridge: &ObservedBridge, report: &mut Report) {
-        let Some(real) = self.switch.real() else { return };
+        let Some(real) = self.executor.switch.real() else { return };
         let told = match real.ports_told(&bridge.name).await {
             Ok(told) => told,
             Err(error) => return tracing::warn!(bridge = bridge.name, %error, "its ports could not be looked at"),
@@ -182,8 +185,8 @@ impl Task {
         for (port, number) in ports_of_ours(bridge) {
             let config = told.ports.get(&number).copied().unwrap_or_default();
             for how in needed(config, number) {
-                self.progress.step();
-                let result = self.switch.set_port(&bridge.name, number, how).await;
+                self.executor.progress.step();
+                let result = self.executor.switch.set_port(&bridge.name, number, how).await;
                 note(report, format!("bridge {}: set port {port} to `{how}`", bridge.name), result);
             }
         }
@@ -193,7 +196,7 @@ impl Task {
         if report.found.is_empty() && report.failed.is_empty() {
             return;
         }
-        self.metrics.repairs(report.done.len(), report.failed.len());
+        self.executor.metrics.repairs(report.done.len(), report.failed.len());
         self.runs.repaired("the switch says that something was changed", report);
     }
 }

@@ -86,7 +86,7 @@ impl Task {
         wanted: &[BridgeName],
         host: &HostFacts,
     ) -> Result<Vec<TakenOver>, WriteError> {
-        let _turn = self.ready().await?;
+        let _turn = self.executor.ready().await?;
         let mut bridges = Vec::new();
         for name in self.candidates(wanted) {
             bridges.push(self.take_over_bridge(&name, host).await);
@@ -101,7 +101,7 @@ impl Task {
         wanted: &[BridgeName],
         host: &HostFacts,
     ) -> Result<PlannedTakeover, WriteError> {
-        if let Some(reason) = self.switch.health().borrow().trouble() {
+        if let Some(reason) = self.executor.switch.health().borrow().trouble() {
             return Err(WriteError::Unavailable(reason.to_owned()));
         }
         let mut planned = PlannedTakeover::default();
@@ -109,8 +109,8 @@ impl Task {
             let Judged { mut taken, plan, bridge, no_temporary_flows, .. } = self.judge(&name, host).await;
             let over = bridge.filter(|_| !no_temporary_flows && plan.database().any(Step::forgets_addresses));
             let mut printed = match over {
-                Some(bridge) => self.switch.print_under_transition(&bridge, &plan).await,
-                None => self.switch.print(&plan).await,
+                Some(bridge) => self.executor.switch.print_under_transition(&bridge, &plan).await,
+                None => self.executor.switch.print(&plan).await,
             };
             if !plan.is_empty() {
                 printed
@@ -124,9 +124,9 @@ impl Task {
             {
                 let finish = finish_takeover(&bridge);
                 taken.done.extend(finish.items().map(|item| item.to_string()));
-                printed.extend(self.switch.print(&finish).await);
+                printed.extend(self.executor.switch.print(&finish).await);
             }
-            taken.changes = self.changes_of(&plan).concat();
+            taken.changes = self.executor.changes_of(&plan).concat();
             taken.done.extend(printed.afterwards.into_iter().map(|words| format!("{KNOWN_AFTERWARDS}{words}")));
             planned.commands.extend(printed.commands);
             planned.bridges.push(taken);
@@ -137,7 +137,7 @@ impl Task {
 
     /// Ends the take-overs that were begun by someone who died. The turn to write is the caller's.
     pub(super) async fn finish_take_overs(&mut self) -> Vec<TakenOver> {
-        let begun: Vec<String> = self.switch.observer().read(|db| {
+        let begun: Vec<String> = self.executor.switch.observer().read(|db| {
             let view = db.view();
             let bridges = db.bridge_names().into_iter().filter_map(|name| view.bare_bridge(&name));
             bridges.filter(takeover_begun).map(|bridge| bridge.name).collect()
@@ -182,7 +182,7 @@ impl Task {
             }
             let over = bridge.as_ref().filter(|_| !no_temporary_flows);
             // The temporary flows must not be laid for nothing.
-            let laid = match self.can_begin(over.is_some()).await {
+            let laid = match self.executor.can_begin(over.is_some()).await {
                 Ok(()) => self.lay_transition(&plan, over).await,
                 Err(error) => {
                     told.state = TakeoverState::Failed;
@@ -191,13 +191,13 @@ impl Task {
                 }
             };
             // Where that was known only afterwards, the next round plans the rest anew.
-            let changes = self.changes_of(&plan);
-            let executed = self.write(&plan).await;
-            self.remember(desired, &executed);
+            let changes = self.executor.changes_of(&plan);
+            let executed = self.executor.write(&plan).await;
+            self.executor.remember(desired, &executed);
             // What is not known changes no flow: these end by themselves then.
             if let Some(laid) = laid
-                && self.expect_settled().is_ok()
-                && let Err(error) = self.switch.lift_transition(name, &laid).await
+                && self.executor.expect_settled().is_ok()
+                && let Err(error) = self.executor.switch.lift_transition(name, &laid).await
             {
                 tracing::warn!(%error, "temporary flows stay until they end by themselves");
             }
@@ -225,7 +225,7 @@ impl Task {
     /// and frames can be lost or doubled in the moment of it.
     async fn lay_transition(&self, plan: &Plan, bridge: Option<&ObservedBridge>) -> Option<TransitionFlows> {
         let bridge = bridge.filter(|_| plan.database().any(Step::forgets_addresses))?;
-        let laid = self.switch.lay_transition(bridge).await;
+        let laid = self.executor.switch.lay_transition(bridge).await;
         if let Err(error) = &laid {
             tracing::warn!(%error, "no temporary flows: frames can be lost in the moment of the take-over");
         }
@@ -234,11 +234,11 @@ impl Task {
 
     /// Tells the other hosts where the VMs of a bridge are; where it was in no spanning tree, goes on to do so for a while.
     async fn announce(&mut self, told: &mut TakenOver, bridge: &ObservedBridge, announce_only: bool) {
-        match self.switch.announce(bridge, announce_only).await {
+        match self.executor.switch.announce(bridge, announce_only).await {
             Ok(addresses) => {
                 told.announced = addresses;
                 if addresses > 0 && !bridge.external_ids.contains_key(ids::STP_ROOT_PORT) {
-                    self.announcer.begin(&self.switch, &bridge.name);
+                    self.announcer.begin(&self.executor.switch, &bridge.name);
                 }
             }
             Err(error) => told.left.push(format!("its VMs are not announced to the other hosts; ask again: {error}")),
@@ -253,9 +253,9 @@ impl Task {
             names.dedup();
             return names;
         }
-        self.switch.observer().read(|db| {
+        self.executor.switch.observer().read(|db| {
             let bridges = all_bridges(db);
-            let findings = survey(&bridges, &self.settings);
+            let findings = survey(&bridges, &self.executor.settings);
             let about = |bridge: &ObservedBridge| match findings.get(&bridge.name) {
                 Some(Finding::Plugins(_) | Finding::Left(_)) => true,
                 Some(Finding::Ours) => DesiredBridge::from_record(bridge).is_some_and(|ours| ours.adopted),
@@ -271,7 +271,7 @@ impl Task {
         if !wanted.is_empty() {
             return vec![];
         }
-        let bridges = self.switch.observer().read(all_bridges);
+        let bridges = self.executor.switch.observer().read(all_bridges);
         let why = |name: &str| format!("it was released; `ovstunnelctl takeover {name}` takes it over again");
         let left = |name: &str| nothing_of(name, TakeoverState::Left, vec![why(name)]);
         bridges.iter().filter(|bridge| was_released(bridge)).map(|bridge| left(&bridge.name)).collect()
@@ -286,12 +286,12 @@ impl Task {
             bridge: None,
             no_temporary_flows: true,
         };
-        let seen = self.switch.observer().read(|db| {
+        let seen = self.executor.switch.observer().read(|db| {
             let bridges = all_bridges(db);
-            let mut finding = survey(&bridges, &self.settings).remove(name);
+            let mut finding = survey(&bridges, &self.executor.settings).remove(name);
             if let Some(Finding::Plugins(_)) = finding
                 && let Some(bridge) = bridges.iter().find(|bridge| bridge.name == name)
-                && let Some(reasons) = leads_out(&db.view(), bridge, &self.settings, host)
+                && let Some(reasons) = leads_out(&db.view(), bridge, &self.executor.settings, host)
             {
                 finding = Some(Finding::Left(reasons));
             }
@@ -309,9 +309,9 @@ impl Task {
             Finding::Plugins(desired) => Some(*desired),
             Finding::Ours => None,
         };
-        match self.switch.plugin_flows(&bridge, &self.settings).await {
+        match self.executor.switch.plugin_flows(&bridge, &self.executor.settings).await {
             Ok(table) => {
-                let tree = self.switch.spanning_tree(&bridge).await;
+                let tree = self.executor.switch.spanning_tree(&bridge).await;
                 self.plan_bridge_take_over(&bridge, desired, &table, tree)
             }
             Err(error) => nothing(TakeoverState::Failed, vec![format!("its flows could not be read: {error}")]),
@@ -331,13 +331,13 @@ impl Task {
         plugins.iter_mut().for_each(|desired| desired.ipv6 = ipv6);
         let mut taken = nothing_of(&bridge.name, TakeoverState::Unchanged, vec![]);
         taken.desired = plugins.clone().or_else(|| DesiredBridge::from_record(bridge));
-        taken.vifs = bridge.vifs(&self.settings.vif_prefixes).map(|port| port.name.clone()).collect();
+        taken.vifs = bridge.vifs(&self.executor.settings.vif_prefixes).map(|port| port.name.clone()).collect();
         (taken.plugin_flows, taken.other_flows) = (table.flows.len(), table.others + table.doubtful.len());
         let root_port = spanning_tree.as_ref().and_then(|tree| tree.root_port.clone());
         taken.spanning_tree = spanning_tree;
         let (ours, no_temporary_flows) = (Some(bridge.clone()), table.others_decide);
         let judged = |taken, plan, desired| Judged { taken, plan, desired, bridge: ours, no_temporary_flows };
-        if let Some(port) = table.breaks_split_horizon(bridge, &self.settings) {
+        if let Some(port) = table.breaks_split_horizon(bridge, &self.executor.settings) {
             let why = "a flow with priority 1100 sends to port";
             let past = "which is a tunnel: past `protected`, which acts on NORMAL only; delete that flow first";
             taken.state = TakeoverState::Left;
@@ -350,13 +350,13 @@ impl Task {
         };
         taken.left.extend(table.doubtful.iter().map(stays));
         let Ok(name) = bridge.name.parse::<BridgeName>() else { return judged(taken, Plan::default(), Desired::new()) };
-        let (plan, desired) = self.switch.observer().read(|db| {
-            let (view, mut change_set) = (db.view(), ChangeSet::with_memory(&self.cache));
+        let (plan, desired) = self.executor.switch.observer().read(|db| {
+            let (view, mut change_set) = (db.view(), ChangeSet::with_memory(&self.executor.cache));
             change_set.take_over(&view, &name, plugins, table.flows.clone());
             if let Some(port) = root_port {
                 change_set.keep_root_port(&view, &name, port);
             }
-            (self.plan_change_set(&change_set), change_set.into_desired())
+            (self.executor.plan_change_set(&change_set), change_set.into_desired())
         });
         if !plan.is_empty() {
             taken.state = TakeoverState::TakenOver;

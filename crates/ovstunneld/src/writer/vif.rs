@@ -10,7 +10,7 @@ use ovstunnel_plan::{BridgeName, DesiredBridge, ObservedBridge, Outcome, PlanIte
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::repair::Repairs;
+use super::repairs::Repairs;
 use super::{Planned, Task, VifEvent, WriteError};
 
 /// Key of `Interface.external_ids` in which xapi notes the VIF.
@@ -48,13 +48,13 @@ impl Task {
     }
 
     async fn look_at_vifs(&mut self, vifs: &[&Vif]) -> Result<Vec<Result<Outcome, WriteError>>, WriteError> {
-        let _turn = self.ready().await?;
+        let _turn = self.executor.ready().await?;
         let touched = self.take_touched();
         let of = self.bridges_of(vifs);
         let named: Bridges = of.iter().flatten().cloned().collect();
-        let failures = self.read_flows_of_some(&named).await;
+        let failures = self.executor.read_flows_of_some(&named).await;
         let names: BTreeSet<&BridgeName> = named.keys().chain(&touched).collect();
-        let Repairs { plan, desired, in_error, .. } = self.repairs(names);
+        let Repairs { plan, desired, in_error, .. } = self.executor.repairs(names);
         let effect = self.follow(&plan, desired, in_error).await;
         let changed = |bridge: &str| plan.is_about(bridge);
         let outcome = |bridge: &Option<(BridgeName, Uuid)>| {
@@ -77,22 +77,22 @@ impl Task {
 
     /// What news of a VIF would have done.
     pub(super) async fn plan_vif(&self, vif: &Vif) -> Result<Planned, WriteError> {
-        if let Some(reason) = self.switch.health().borrow().trouble() {
+        if let Some(reason) = self.executor.switch.health().borrow().trouble() {
             return Err(WriteError::Unavailable(reason.to_owned()));
         }
         let named: Bridges = self.bridges_of(&[vif]).into_iter().flatten().collect();
-        if let Some(failure) = self.read_flows_of_some(&named).await.into_iter().next() {
+        if let Some(failure) = self.executor.read_flows_of_some(&named).await.into_iter().next() {
             return Err(WriteError::Unavailable(failure));
         }
-        let Repairs { plan, .. } = self.repairs(named.keys());
+        let Repairs { plan, .. } = self.executor.repairs(named.keys());
         let outcome = if plan.is_empty() { Outcome::Unchanged } else { Outcome::Updated };
-        Ok(self.planned(outcome, &plan).await)
+        Ok(self.executor.planned(outcome, &plan).await)
     }
 
     /// For each VIF the bridge of ours that it is on, if any.
     fn bridges_of(&self, vifs: &[&Vif]) -> Vec<Option<(BridgeName, Uuid)>> {
-        let prefixes = &self.settings.vif_prefixes;
-        self.switch.observer().read(|db| {
+        let prefixes = &self.executor.settings.vif_prefixes;
+        self.executor.switch.observer().read(|db| {
             let view = db.view();
             let bridge_of = |vif: &&Vif| {
                 let bridge = match vif {
