@@ -5,6 +5,7 @@
 //! What it must not do: decide anything. What a mesh should look like is computed elsewhere and never stands here; rows may follow
 //! a change of a switch and never precede it. It never touches a host.
 
+pub mod cloudstack;
 mod error;
 mod memory;
 mod rows;

@@ -3,6 +3,7 @@
 #![cfg(any(feature = "mysql", feature = "postgres"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod cloudstack_dump;
 mod contract;
 
 use std::path::Path;
@@ -83,6 +84,28 @@ async fn mariadb_keeps_the_contract() {
         (opened(&url(&name)).await, ())
     })
     .await;
+    cloudstack_is_read(&admin, &url).await;
+}
+
+/// A dump of CloudStack's tables, by a session that cannot write.
+#[cfg(feature = "mysql")]
+async fn cloudstack_is_read(
+    admin: &tokio::sync::Mutex<sqlx::mysql::MySqlConnection>,
+    url: &(impl Fn(&str) -> String + Sync),
+) {
+    use cloudstack_dump::Layout;
+    use ovstunnel_store::cloudstack::CloudStack;
+    for layout in [Layout::Before49, Layout::Since49] {
+        let name = fresh_name();
+        admin.lock().await.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
+        let options: sqlx::mysql::MySqlConnectOptions = url(&name).parse().unwrap();
+        connected(&options).await.execute(AssertSqlSafe(cloudstack_dump::for_mysql(layout))).await.unwrap();
+        let cloud = CloudStack::open(&url(&name)).await.unwrap();
+        cloudstack_dump::check(&cloud.read().await.unwrap(), layout);
+        cloud.close().await;
+    }
+    let error = CloudStack::open(&url("nosuch")).await.unwrap_err().to_string();
+    assert!(error.contains("Unknown database 'nosuch'"), "{error}");
 }
 
 #[cfg(feature = "postgres")]

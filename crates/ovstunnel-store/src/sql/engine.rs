@@ -88,6 +88,19 @@ impl Pool {
         }
     }
 
+    /// A transaction that sees everything as of its beginning, and in which the engine refuses to write.
+    pub(crate) async fn look(&self) -> Result<Tx> {
+        match self {
+            #[cfg(feature = "mysql")]
+            Pool::MySql(pool) => {
+                let begun = pool.begin_with("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY").await;
+                begun.map(Tx::MySql).map_err(store_error)
+            }
+            // SQLite's file is opened for reading only.
+            _ => self.read().await,
+        }
+    }
+
     pub(crate) async fn close(&self) {
         each!(Pool, self, pool, builder => pool.close().await);
     }

@@ -103,6 +103,13 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, Held)> {
     }
 }
 
+/// Opens a file of somebody else, for reading only.
+pub(crate) async fn open_to_read(path: &Path) -> Result<SqlitePool> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(PATIENCE);
+    let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(2 * PATIENCE);
+    pool.connect_with(options.disable_statement_logging()).await.map_err(store_error)
+}
+
 /// Looks whether the file is whole, before it is relied upon.
 async fn sound(pool: &SqlitePool) -> Result<()> {
     let said: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(pool).await.map_err(store_error)?;

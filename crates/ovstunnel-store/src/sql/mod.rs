@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::rows::next_free;
 use crate::{Result, StateWords, StoreError, Zone};
-use engine::{Pool, Tx};
+pub(crate) use engine::{Kind, Pool, Row, Tx};
 use statements::{Int, insert, update};
 
 /// How a database is opened.
@@ -120,6 +120,26 @@ async fn connect(url: &str) -> Result<(Pool, Option<file::Held>)> {
         // An address of a server may have a password in it.
         Some(scheme) => Err(StoreError::invalid("[database] url", URL_RULE, &format!("{scheme}://…"))),
         None => Err(StoreError::invalid("[database] url", URL_RULE, url)),
+    }
+}
+
+/// Opens somebody else's database, for a session that can only read; none where the address is none.
+pub(crate) async fn reader(url: &str) -> Option<Result<Pool>> {
+    match url.split_once("://")? {
+        ("sqlite", path) if path.starts_with('/') && !path.contains(['?', '#']) => {
+            Some(file::open_to_read(std::path::Path::new(path)).await.map(Pool::Sqlite))
+        }
+        #[cfg(feature = "mysql")]
+        ("mysql" | "mariadb", rest) if rest.split_once('/').is_some_and(|(_, name)| !name.is_empty()) => {
+            let options: sqlx::mysql::MySqlConnectOptions = url.parse().ok()?;
+            let pool = sqlx::mysql::MySqlPoolOptions::new().max_connections(1).acquire_timeout(file::PATIENCE);
+            let pool = pool.after_connect(|connection, _| {
+                let session = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+                Box::pin(async move { sqlx::Executor::execute(connection, session).await.map(|_| ()) })
+            });
+            Some(pool.connect_with(options).await.map(Pool::MySql).map_err(failure::store_error))
+        }
+        _ => None,
     }
 }
 
