@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use http::Method;
 use ovstunnel_manager_api::{
-    EventList, Host, HostAnswer, HostList, Network, NetworkList, NetworkPlan, Overview, Proof, PutHost, Ready,
+    EventList, Host, HostAnswer, HostList, HostTunnelList, Network, NetworkList, NetworkPlan, Overview, Proof, PutHost,
+    Ready,
 };
 use serde::de::DeserializeOwned;
 
@@ -84,6 +85,11 @@ impl Manager {
     /// `GET /v1/hosts/{host}`.
     pub async fn host(&self, name: &str) -> Result<Host, ClientError> {
         self.get(&["v1", "hosts", Call::name("host", name)?], &[]).await
+    }
+
+    /// `GET /v1/hosts/{host}/tunnels`: those that it has, as it told of them last.
+    pub async fn host_tunnels(&self, name: &str) -> Result<HostTunnelList, ClientError> {
+        self.get(&["v1", "hosts", Call::name("host", name)?, "tunnels"], &[]).await
     }
 
     /// `PUT /v1/hosts/{host}`: registers it, or changes what is registered of it.

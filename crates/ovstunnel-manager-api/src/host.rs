@@ -1,6 +1,6 @@
 //! Hosts of a zone: what is registered, and how each is.
 
-use ovstunnel_api::Outcome;
+use ovstunnel_api::{Outcome, TunnelState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -144,4 +144,32 @@ pub struct HostAnswer {
 pub struct HostList {
     /// The hosts that were asked for, by name.
     pub hosts: Vec<Host>,
+}
+
+/// A tunnel of a host, as its daemon tells of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HostTunnel {
+    /// The bridge that it is on.
+    pub bridge: String,
+    /// Name of its port.
+    pub port: String,
+    /// Its GRE key.
+    pub key: u32,
+    /// Id of the host at its other end, as the bridge records it: a host's number, where all is well.
+    pub to: String,
+    /// Address of its other end.
+    pub remote_ip: String,
+    /// How it is.
+    pub state: TunnelState,
+}
+
+/// Answer of `GET /v1/hosts/{host}/tunnels`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HostTunnelList {
+    /// Seconds since the host's last sign of life; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age: Option<f64>,
+    /// Its tunnels as it told of them last, by bridge; absent as long as it has told nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnels: Option<Vec<HostTunnel>>,
 }

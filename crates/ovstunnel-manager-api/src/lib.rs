@@ -11,7 +11,7 @@ mod plan;
 mod proof;
 
 pub use event::{Event, EventList};
-pub use host::{Host, HostAnswer, HostList, HostState, Mode, PutHost, Trouble};
+pub use host::{Host, HostAnswer, HostList, HostState, HostTunnel, HostTunnelList, Mode, PutHost, Trouble};
 pub use network::{Member, Network, NetworkList, NetworkState};
 pub use overview::{HostCount, NetworkCount, Overview, Ready, TunnelCount};
 pub use plan::{Blocked, NetworkPlan, PlannedRequest};

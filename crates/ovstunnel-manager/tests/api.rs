@@ -141,6 +141,11 @@ async fn hosts_are_watched_and_their_networks_proved() {
     assert_eq!((overview.zone.as_str(), overview.tunnels.proven, overview.hosts.ok), ("dc1", 2, 2));
     assert!(!overview.controller);
 
+    let tunnels = bench.manager.host_tunnels("h1").await.unwrap();
+    let told: Vec<_> = tunnels.tunnels.iter().flatten().map(|t| (t.port.as_str(), t.key, t.to.as_str())).collect();
+    assert_eq!((told, tunnels.age.is_some()), (vec![("t1001-1-2", 1001, "2")], true));
+    assert_eq!(refused(bench.manager.host_tunnels("h9").await).0, Code::NotFound);
+
     let proof = bench.manager.proof("key-1001").await.unwrap();
     assert_eq!(proof.compute_digest(), proof.digest);
     assert!(proof.signature.is_some());

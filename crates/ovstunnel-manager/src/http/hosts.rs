@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use ovstunnel_api::{Changed, Outcome, Problem};
 use ovstunnel_client::Endpoint;
-use ovstunnel_manager_api::{Host, HostAnswer, HostList, HostState, PutHost};
+use ovstunnel_manager_api::{Host, HostAnswer, HostList, HostState, HostTunnelList, PutHost};
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{NoQuery, ValidJson, ValidPath, ValidQuery};
 use ovstunnel_server::listen::Peer;
@@ -74,7 +74,27 @@ pub(super) async fn get_host(
 
 fn find(state: &State, name: &str) -> Result<Host, ApiError> {
     let name = query::name("host", name)?;
-    state.zone.host(name).ok_or_else(|| ApiError::not_found(format!("no host {name} is registered")))
+    state.zone.host(name).ok_or_else(|| missing(name))
+}
+
+/// The tunnels of a host, as it told of them last.
+#[utoipa::path(get, path = "/v1/hosts/{host}/tunnels", tag = "hosts", operation_id = "listHostTunnels",
+    params(("host" = String, Path, description = "Name of the host")),
+    responses(
+        (status = 200, description = "Its tunnels", body = HostTunnelList),
+        (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn list_host_tunnels(
+    Shared(state): Shared<State>,
+    ValidPath(name): ValidPath<String>,
+    _: NoQuery,
+) -> Result<Json<HostTunnelList>, ApiError> {
+    let name = query::name("host", &name)?;
+    state.zone.host_tunnels(name).map(Json).ok_or_else(|| missing(name))
+}
+
+fn missing(name: &str) -> ApiError {
+    ApiError::not_found(format!("no host {name} is registered"))
 }
 
 /// Register a host, or change what is registered of it.

@@ -48,6 +48,7 @@ fn described() -> OpenApiRouter<State> {
         .routes(routes!(zone::get_overview))
         .routes(routes!(hosts::list_hosts))
         .routes(routes!(hosts::get_host, hosts::put_host, hosts::delete_host))
+        .routes(routes!(hosts::list_host_tunnels))
         .routes(routes!(hosts::resync_host))
         .routes(routes!(networks::list_networks))
         .routes(routes!(networks::get_network))

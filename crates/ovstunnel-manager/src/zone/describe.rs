@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use ovstunnel_manager_api::{
-    Finding, Host, HostCount, HostState, Member, Network, NetworkCount, NetworkState, Proof, SeenAt, TunnelCount,
-    TunnelProof,
+    Finding, Host, HostCount, HostState, HostTunnel, HostTunnelList, Member, Network, NetworkCount, NetworkState,
+    Proof, SeenAt, TunnelCount, TunnelProof,
 };
 use ovstunnel_mesh::difference::Circumstances;
 use ovstunnel_mesh::observed::Bridge;
@@ -139,6 +139,24 @@ impl Zone {
         let (now, state) = (self.now(), self.state());
         let number = state.names.get(name)?;
         Some(state.host(state.hosts.get(number)?, now))
+    }
+
+    /// The tunnels of a host by its name, as it told of them last.
+    pub fn host_tunnels(&self, name: &str) -> Option<HostTunnelList> {
+        let (now, state) = (self.now(), self.state());
+        let seen = state.seen.get(state.names.get(name)?)?;
+        let Some(snapshot) = &seen.snapshot else { return Some(HostTunnelList { age: None, tunnels: None }) };
+        let tunnels = snapshot.bridges().iter().flat_map(|bridge| {
+            bridge.tunnels.iter().map(|tunnel| HostTunnel {
+                bridge: bridge.name.to_string(),
+                port: tunnel.port.to_string(),
+                key: tunnel.key.get(),
+                to: tunnel.to.to_string(),
+                remote_ip: tunnel.remote_ip.to_string(),
+                state: tunnel.state,
+            })
+        });
+        Some(HostTunnelList { age: Some(seconds(now.since(seen.heard))), tunnels: Some(tunnels.collect()) })
     }
 
     /// A host's number by its name.
