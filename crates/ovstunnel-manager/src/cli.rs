@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 /// Watches the hosts of a zone, and says which virtual networks are whole and which are not.
 #[derive(Clone, Debug, Parser)]
@@ -17,12 +17,46 @@ use clap::Parser;
 )]
 pub struct Cli {
     /// Configuration file [default: /etc/ovstunnel/manager.toml, which may be missing]
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 
     /// Check the configuration, the certificate files that it names and the database, say what is wrong, and exit
     #[arg(long)]
     pub check: bool,
+
+    /// What to do in place of running.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program does in place of running.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Say what differs between CloudStack's database, the hosts, and what is registered here
+    ///
+    /// Reads the database that `cloudstack_url` under [database] names, asks the manager that runs on this machine what its hosts have, and
+    /// compares them. Where no manager answers, CloudStack's tables are compared with each other alone. Nothing is written anywhere.
+    #[command(
+        after_help = "Exit status: 0 nothing differs, 1 it could not be compared, 2 a wrong command line, 3 something differs.\n\
+                            Example: ovstunnel-manager import --dry-run --json | jq '.findings[] | select(.what == \"key_doubled\")'"
+    )]
+    Import(Import),
+}
+
+/// How to compare.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Import {
+    /// Only say what differs. Must be given: this version takes nothing over
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Name of CloudStack's zone [default: the one that has the name of `zone`, or the only one]
+    #[arg(long, value_name = "NAME")]
+    pub zone: Option<String>,
+
+    /// Print JSON, with all differences
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[cfg(test)]
@@ -38,5 +72,12 @@ mod tests {
         let cli = Cli::try_parse_from(["ovstunnel-manager", "--config", "/x", "--check"]).unwrap();
         assert_eq!((cli.config, cli.check), (Some("/x".into()), true));
         assert!(Cli::try_parse_from(["ovstunnel-manager", "stray"]).is_err());
+        let import = Cli::try_parse_from(["ovstunnel-manager", "import", "--dry-run", "--config", "/x"]).unwrap();
+        let Some(Command::Import(Import { dry_run: true, zone: None, json: false })) = import.command else {
+            panic!("{import:?}")
+        };
+        assert_eq!(import.config, Some("/x".into()));
+        let before = Cli::try_parse_from(["ovstunnel-manager", "--config", "/x", "import", "--json"]).unwrap();
+        assert_eq!((before.config, before.command.is_some()), (Some("/x".into()), true));
     }
 }

@@ -9,6 +9,7 @@ pub mod config;
 pub mod document;
 pub mod hosts;
 pub mod http;
+pub mod import;
 pub mod records;
 pub mod reload;
 pub mod service;

@@ -1,12 +1,14 @@
 //! `ovstunnel-manager`: reads the command line and the configuration, then runs the manager. Must not do more than that.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use ovstunnel_manager::cli::Cli;
+use ovstunnel_manager::cli::{Cli, Command, Import};
 use ovstunnel_manager::config::{Config, DEFAULT_LOG, DEFAULT_PATH};
+use ovstunnel_manager::import::{ImportError, compare_zone};
 use ovstunnel_manager::reload::Reloader;
 use ovstunnel_manager::service::Service;
 use ovstunnel_manager::{check, store};
@@ -17,12 +19,15 @@ use ovstunnel_server::logging::{self, Logging};
 /// By which it speaks on standard error, and the crate whose modules `[log] level` names.
 const PROGRAM: &str = "ovstunnel_manager";
 
+/// How `import` ends where something differs.
+const DIFFERS: u8 = 3;
+
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match start(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             logging::complain("ovstunnel-manager", &error.to_string());
             ExitCode::FAILURE
@@ -30,10 +35,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(cli: &Cli) -> Result<(), Failure> {
+fn start(cli: &Cli) -> Result<ExitCode, Failure> {
+    if cli.check && cli.command.is_some() {
+        return Err("--check and a command exclude each other: give one of them".into());
+    }
     let config = Config::load(cli.config.as_deref()).inspect_err(|error| {
         // Without a configuration there is no log yet; whoever looks for the reason looks there.
-        if !cli.check {
+        if !cli.check && cli.command.is_none() {
             let (file, usual) = match &cli.config {
                 Some(file) => (file.as_path(), None),
                 None => (Path::new(DEFAULT_PATH), Some(Path::new(DEFAULT_LOG))),
@@ -42,17 +50,31 @@ fn start(cli: &Cli) -> Result<(), Failure> {
         }
     })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    if let Some(Command::Import(wanted)) = &cli.command {
+        return runtime.block_on(import(&config, wanted));
+    }
     if cli.check {
         let checked = runtime.block_on(check::check(&config))?;
         println!("{}", checked.sentence);
         checked.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     let logging = Arc::new(logging::init(PROGRAM, &config.log)?);
     let ended = runtime.block_on(live(&config, Arc::clone(&logging)));
     runtime.shutdown_background();
     // Into the log too; standard error gets the sentence from `main`.
-    ended.inspect_err(|error| tracing::error!(target: logging::LAST_WORDS, %error, "cannot run"))
+    ended.inspect_err(|error| tracing::error!(target: logging::LAST_WORDS, %error, "cannot run"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn import(config: &Config, wanted: &Import) -> Result<ExitCode, Failure> {
+    if !wanted.dry_run {
+        return Err(ImportError::OnlyDry.into());
+    }
+    let report = compare_zone(config, wanted.zone.as_deref()).await?;
+    let page = if wanted.json { report.json()? + "\n" } else { report.text() };
+    std::io::stdout().write_all(page.as_bytes())?;
+    Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
 }
 
 async fn live(config: &Config, logging: Arc<Logging>) -> Result<(), Failure> {

@@ -85,7 +85,9 @@ fn each_command_has_a_man_page_that_is_good() -> Result<()> {
     for name in [
         "ovstunneld.8.gz",
         "ovstunnel-manager.8.gz",
+        "ovstunnel-manager-import.8.gz",
         "ovstunneld.toml.5.gz",
+        "ovstunnel-manager.toml.5.gz",
         "ovstunnelctl.1.gz",
         "ovstunnelctl-bridge-setup.1.gz",
         "ovstunnelctl-doctor.1.gz",
@@ -185,7 +187,13 @@ fn an_install_below_a_folder_is_removed_again() -> Result<()> {
     script("uninstall", ["--root", &root])?;
     script("uninstall", ["--root", &root, "--purge"])?;
     assert_eq!(run("find", &[&root, "!", "-type", "d"])?, "", "left after a purge that came later");
-    script("install", ["--root", &root, "--dom0"])?;
+    script("install", ["--root", &root, "--kvm"])?;
+    // What a manager has written since.
+    fs::create_dir_all(folder.path().join("var/lib/ovstunnel"))?;
+    fs::create_dir_all(folder.path().join("var/log"))?;
+    for file in ["lib/ovstunnel/manager.db", "lib/ovstunnel/manager.db-wal", "log/ovstunnel-manager-audit.log.1"] {
+        fs::write(folder.path().join("var").join(file), "")?;
+    }
     script("uninstall", ["--root", &root, "--purge"])?;
     assert_eq!(run("find", &[&root, "!", "-type", "d"])?, "", "left after a purge");
     Ok(())

@@ -3,6 +3,8 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub mod config_page;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 

@@ -76,6 +76,10 @@ pub struct Database {
     /// `sqlite://` and an absolute path.
     #[serde(deserialize_with = "values::database")]
     pub url: String,
+    /// CloudStack's database, which `ovstunnel-manager import` reads and nothing writes: `mysql://USER:PASSWORD@HOST/DATABASE`. With a
+    /// password in it, the file should be readable by root alone.
+    #[serde(deserialize_with = "values::cloudstack", skip_serializing)]
+    pub cloudstack_url: Option<String>,
 }
 
 /// `[hosts]`: the daemons of the hosts. The three files are PEM, absolute paths.
@@ -142,7 +146,7 @@ impl Default for Ovs {
 
 impl Default for Database {
     fn default() -> Self {
-        Database { url: "sqlite:///var/lib/ovstunnel/manager.db".to_owned() }
+        Database { url: "sqlite:///var/lib/ovstunnel/manager.db".to_owned(), cloudstack_url: None }
     }
 }
 
@@ -226,5 +230,7 @@ impl Config {
     }
 }
 
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod tests;

@@ -35,6 +35,8 @@ fn a_bad_value_is_refused_by_name_with_the_rule() {
         ("sdn.ovs.controller = true", "sdn.ovs.controller", "set it to false"),
         ("sdn.ovs.default_label = \"\"", "sdn.ovs.default_label", "1 to 45 characters"),
         ("[database]\nurl = \"mysql://x\"", "database.url", "sqlite://"),
+        ("[database]\ncloudstack_url = \"postgres://u:geheim@h/cloud\"", "database.cloudstack_url", "mysql://USER"),
+        ("[database]\ncloudstack_url = \"mysql://u:geheim@h\"", "database.cloudstack_url", "mysql://USER"),
         ("[hosts]\ncertificate = \"/c\"", "hosts.key", "is needed too"),
         ("[hosts]\nconcurrency = 0", "hosts.concurrency", "from 1 to 1024"),
         ("[hosts]\ndead_after = \"1s\"", "hosts.dead_after", "from \"10s\""),
@@ -44,6 +46,7 @@ fn a_bad_value_is_refused_by_name_with_the_rule() {
     for (text, key, rule) in cases {
         let error = parse(text).unwrap_err();
         assert!(error.contains(key) && error.contains(rule) && error.contains("manager.toml"), "{text}: {error}");
+        assert!(!error.contains("geheim"), "a password is shown: {error}");
     }
 }
 
@@ -58,5 +61,6 @@ fn the_example_shows_each_key_with_its_default() {
     for file in [&mut all.hosts.certificate, &mut all.hosts.key, &mut all.hosts.ca] {
         assert!(file.take().is_some(), "it shows no file");
     }
+    assert!(all.database.cloudstack_url.take().is_some(), "it shows no address");
     assert_eq!(all, default);
 }

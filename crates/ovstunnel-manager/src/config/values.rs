@@ -46,6 +46,17 @@ pub(super) fn database<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Err
     })
 }
 
+/// The value is not shown in the error: there may be a password in it.
+pub(super) fn cloudstack<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(d)?;
+    let good = text.split_once("://").is_some_and(|(scheme, rest)| {
+        let parts = rest.split_once('/');
+        ["mysql", "mariadb"].contains(&scheme) && parts.is_some_and(|(host, name)| !host.is_empty() && !name.is_empty())
+    });
+    let rule = "expected mysql://USER:PASSWORD@HOST/DATABASE, such as \"mysql://reader:secret@192.0.2.9/cloud\"; the value is not shown";
+    if good { Ok(Some(text)) } else { Err(D::Error::custom(rule)) }
+}
+
 pub(super) fn concurrency<'de, D: Deserializer<'de>>(d: D) -> Result<usize, D::Error> {
     let number = i64::deserialize(d)?;
     let good = usize::try_from(number).ok().filter(|number| (1..=1024).contains(number));

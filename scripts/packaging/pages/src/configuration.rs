@@ -1,22 +1,45 @@
-//! `ovstunneld.toml(5)`: the configuration's reference of the operator's guide, which is made from the types, as a man page.
+//! `ovstunneld.toml(5)` and `ovstunnel-manager.toml(5)`: the configurations' references of the operator's guide, which are made from the types,
+//! as man pages.
 //!
-//! What it must not do: add to it. What it knows of Markdown is what that page has: headings, paragraphs, tables, links and code.
+//! What it must not do: add to them. What it knows of Markdown is what those pages have: headings, paragraphs, tables, links and code.
 
 use clap_mangen::roff::{Roff, bold, roman};
 
 use crate::sections::see_also;
 
-const REFERENCE: &str = include_str!("../../../../docs/operators-guide/configuration.md");
+/// A page that there is.
+pub(super) struct Reference {
+    /// Name of the man page, without its section.
+    pub name: &'static str,
+    /// The program that reads the file.
+    program: &'static str,
+    text: &'static str,
+}
+
+/// All of them.
+pub(super) const ALL: [Reference; 2] = [
+    Reference {
+        name: "ovstunneld.toml",
+        program: "ovstunneld",
+        text: include_str!("../../../../docs/operators-guide/configuration.md"),
+    },
+    Reference {
+        name: "ovstunnel-manager.toml",
+        program: "ovstunnel-manager",
+        text: include_str!("../../../../docs/operators-guide/manager-configuration.md"),
+    },
+];
 
 /// The man page.
-pub(super) fn page() -> Roff {
+pub(super) fn page(of: &Reference) -> Roff {
+    let Reference { name, program, text } = of;
     let mut roff = Roff::new();
-    roff.control("TH", ["ovstunneld.toml", "5", "", concat!("ovstunnel ", env!("CARGO_PKG_VERSION"))]);
-    roff.control("SH", ["NAME"]).text([roman("ovstunneld.toml - configuration of ovstunneld")]);
+    roff.control("TH", [*name, "5", "", concat!("ovstunnel ", env!("CARGO_PKG_VERSION"))]);
+    roff.control("SH", ["NAME"]).text([roman(format!("{name} - configuration of {program}"))]);
     roff.control("SH", ["DESCRIPTION"]);
     let mut paragraph = Vec::new();
     let mut comment = false;
-    for line in REFERENCE.lines() {
+    for line in text.lines() {
         comment = (comment || line.starts_with("<!--")) && !line.is_empty();
         let ends = line.is_empty() || line.starts_with(['#', '|']);
         if ends && !paragraph.is_empty() {
@@ -34,20 +57,24 @@ pub(super) fn page() -> Roff {
     if !paragraph.is_empty() {
         roff.control("PP", []).text([roman(plain(&paragraph.join(" ")))]);
     }
-    see_also(&mut roff, [("ovstunneld", "8"), ("ovstunnelctl", "1")].into_iter());
+    see_also(&mut roff, [(*program, "8"), ("ovstunnelctl", "1")].into_iter());
     roff
 }
 
-/// A row of a table of keys: key, type, default, whether SIGHUP is enough, meaning. Others have no place in a man page.
+/// A row of a table of keys: key, type, default, whether SIGHUP is enough where that differs, meaning. Others have no place in a man page.
 fn row(roff: &mut Roff, line: &str) {
     let cells: Vec<String> = line.trim_matches('|').split(" | ").map(|cell| plain(cell.trim())).collect();
-    let [key, kind, default, reload, meaning] = cells.as_slice() else { return };
+    let (key, kind, default, reload, meaning) = match cells.as_slice() {
+        [key, kind, default, reload, meaning] if reload == "yes" => (key, kind, default, "; SIGHUP is enough", meaning),
+        [key, kind, default, _, meaning] => (key, kind, default, "; needs a restart", meaning),
+        [key, kind, default, meaning] => (key, kind, default, "", meaning),
+        _ => return,
+    };
     if kind == "type" || key.starts_with("---") {
         return;
     }
-    let reload = if reload == "yes" { "SIGHUP is enough" } else { "needs a restart" };
     roff.control("TP", []);
-    roff.text([bold(key.as_str()), roman(format!(" ({kind}; default: {default}; {reload})"))]);
+    roff.text([bold(key.as_str()), roman(format!(" ({kind}; default: {default}{reload})"))]);
     roff.text([roman(meaning.as_str())]);
 }
 

@@ -41,12 +41,21 @@ fn write_all(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(&man)?;
     fs::create_dir_all(&completions)?;
     let (daemon, operator) = (ovstunneld::cli::Cli::command(), ovstunnelctl::cli::Cli::command());
+    let mut manager = ovstunnel_manager::cli::Cli::command().disable_help_subcommand(true);
+    manager.build();
     write_page(daemon.clone(), DAEMONS, &sections::of_daemon(), &man)?;
-    write_page(ovstunnel_manager::cli::Cli::command(), DAEMONS, &sections::of_manager(), &man)?;
+    write_page(manager.clone(), DAEMONS, &sections::of_manager(), &man)?;
+    manager
+        .clone()
+        .get_subcommands()
+        .try_for_each(|sub| write_page(sub.clone(), DAEMONS, &sections::of_manager(), &man))?;
     let mut whole = operator.clone().disable_help_subcommand(true);
     whole.build();
     write_pages(&whole, &man)?;
-    configuration::page().to_writer(&mut File::create(man.join("ovstunneld.toml.5"))?)?;
+    for reference in configuration::ALL {
+        let file = man.join(format!("{}.5", reference.name));
+        configuration::page(&reference).to_writer(&mut File::create(file)?)?;
+    }
     for mut command in [daemon, operator] {
         let name = command.get_name().to_owned();
         for shell in SHELLS {
@@ -81,7 +90,7 @@ mod tests {
         write_all(folder.path()).unwrap();
         let page = |name: &str| fs::read_to_string(folder.path().join("man").join(name)).unwrap();
         for section in ["FILES", "ENVIRONMENT", "\"SEE ALSO\""] {
-            for name in ["ovstunnelctl.1", "ovstunneld.8", "ovstunnel-manager.8"] {
+            for name in ["ovstunnelctl.1", "ovstunneld.8", "ovstunnel-manager.8", "ovstunnel-manager-import.8"] {
                 assert!(page(name).contains(&format!("\n.SH {section}\n")), "no {section} in {name}");
             }
         }
@@ -119,6 +128,11 @@ mod tests {
         ] {
             assert!(reference.contains(words), "no {words} in {reference}");
         }
+        let manager = page("ovstunnel-manager.toml.5");
+        for words in [".SH [sdn.ovs]", "\\fBzone\\fR (text; default: \"zone1\")", "\\fBcloudstack_url\\fR"] {
+            assert!(manager.contains(words), "no {words} in {manager}");
+        }
+        let reference = reference + &manager;
         assert!(
             !reference.contains('|') && !reference.contains("](") && !reference.contains('`'),
             "no signs of Markdown"

@@ -54,14 +54,14 @@ pub(super) fn of_command(name: &str) -> Roff {
 pub(super) fn of_manager() -> Roff {
     let mut roff = Roff::new();
     let files = [
-        ("/etc/ovstunnel/manager.toml", "The manager's configuration."),
+        ("/etc/ovstunnel/manager.toml", "The manager's configuration: ovstunnel-manager.toml(5)."),
         ("/run/ovstunnel/manager.sock", "The manager's Unix socket, for root."),
         ("/var/lib/ovstunnel/manager.db", "The zone: its hosts, and what has happened."),
         ("/var/log/ovstunnel-manager.log", "The manager's log; an older one beside it ends with .1."),
     ];
     pairs(&mut roff, "FILES", &files);
     pairs(&mut roff, "ENVIRONMENT", &[("NOTIFY_SOCKET", "Where systemd is told that it is ready, reloads or ends.")]);
-    see_also(&mut roff, [("ovstunnelctl", "1"), ("ovstunneld", "8")].into_iter());
+    see_also(&mut roff, [("ovstunnelctl", "1"), ("ovstunnel-manager.toml", "5"), ("ovstunneld", "8")].into_iter());
     roff
 }
 
