@@ -33,16 +33,20 @@ impl Mode {
 #[serde(deny_unknown_fields)]
 pub struct PutHost {
     /// Where the host's `ovstunneld` listens: `https://HOST:8443`.
+    #[schema(pattern = "^https://[^/?#@]+/?$", max_length = 512, example = "https://192.0.2.11:8443")]
     pub api: String,
     /// The host's number, which stands on its bridges as `host_id` and in the tunnels to it: CloudStack's id of the host. Where it is
     /// absent, a new host gets the id that its bridges have, and one without bridges the next free number; a known one keeps its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 9_223_372_036_854_775_807_isize)]
     pub number: Option<u64>,
     /// The rack it is in, for pictures and for faults that concern a rack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$")]
     pub rack: Option<String>,
     /// The device, bridge or network whose address the host's tunnels end at; `sdn.ovs.default_label` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 45, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
     pub label: Option<String>,
     /// What may be done to it.
     #[serde(default)]

@@ -91,7 +91,7 @@ impl Writer<'_> {
             return;
         }
         let about = words(&of.attrs);
-        let about = about.split_once(": ").expect("[section]: what it is").1;
+        let about = about.split_once(": ").unwrap().1;
         let (first, rest) = about.split_at(1);
         write!(self.page, "\n## `[{name}]`\n\n{}{rest}\n\n", first.to_uppercase()).unwrap();
     }

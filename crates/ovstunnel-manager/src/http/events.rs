@@ -25,7 +25,7 @@ pub(super) struct EventQuery {
     limit: Option<usize>,
     /// `next` of the answer before: only events that are older.
     #[serde(deserialize_with = "query::id")]
-    #[param(value_type = Option<u64>, minimum = 1)]
+    #[param(value_type = Option<u64>, minimum = 1, maximum = 9_223_372_036_854_775_807_isize)]
     before: Option<u64>,
     /// Only those that concern this host.
     host: Option<String>,

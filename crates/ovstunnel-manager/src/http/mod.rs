@@ -4,6 +4,7 @@
 //! it must not do: ask a host, but for the number of one that is being registered.
 
 mod events;
+mod fixups;
 mod hosts;
 mod metrics;
 mod networks;

@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{State, events, hosts, networks, zone};
+use super::{State, events, fixups, hosts, networks, zone};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -39,6 +39,7 @@ pub(super) fn router() -> Router<State> {
 
 pub(super) fn description() -> utoipa::openapi::OpenApi {
     let mut description = described().into_openapi();
+    fixups::apply(&mut description);
     ovstunnel_server::openapi::add_common(&mut description, &REACHED);
     description
 }

@@ -10,7 +10,8 @@ use crate::config::NAME_MAX;
 pub(super) const LIMIT: usize = 1000;
 
 /// The rule for names, as it reads on from the field.
-const NAME: &str = "must be 1 to 63 characters of A-Z, a-z, 0-9, `.`, `_` and `-`";
+const NAME: &str =
+    "must be 1 to 63 characters of A-Z, a-z, 0-9, `.`, `_` and `-`, of which the first is not `.` or `-`";
 
 /// Checks a name.
 pub(super) fn name<'a>(field: &str, text: &'a str) -> Result<&'a str, ApiError> {
