@@ -139,6 +139,10 @@ pub struct Bridge {
     pub flows: Flows,
     /// Whether it carries its network's frames, and why not.
     pub health: Health,
+    /// Largest MTU of a guest whose frames cross all tunnels of the bridge in one piece, bytes: the least MTU of the devices by which
+    /// they leave, less 42. Absent where it has no tunnel, or no way to another host is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_guest_mtu: Option<u32>,
     /// The plugin's last call for it; absent where none is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,

@@ -123,6 +123,7 @@ pub(crate) fn bridge() -> Bridge {
         other_ports: vec![],
         flows: flows(),
         health: healthy(),
+        max_guest_mtu: Some(1458),
         claim: None,
     }
 }

@@ -82,6 +82,8 @@ pub struct Mesh {
     pub key: GreKey,
     /// What it does with IPv6; each host's own default where nothing is said.
     pub ipv6: Option<Ipv6Policy>,
+    /// MTU of its guests, bytes; where nothing is said, the largest that most of its hosts can carry.
+    pub guest_mtu: Option<u32>,
     members: BTreeMap<HostNumber, Option<RemoteIp>>,
     left: BTreeSet<HostNumber>,
 }
@@ -98,7 +100,14 @@ impl Mesh {
     ) -> Mesh {
         let (inside, outside): (Vec<_>, Vec<_>) = attachments.iter().partition(|(_, a)| a.is_in_mesh());
         let members = inside.into_iter().map(|(host, _)| (*host, endpoints.of(*host))).collect();
-        Mesh { network, key, ipv6, members, left: outside.into_iter().map(|(host, _)| *host).collect() }
+        Mesh {
+            network,
+            key,
+            ipv6,
+            guest_mtu: None,
+            members,
+            left: outside.into_iter().map(|(host, _)| *host).collect(),
+        }
     }
 
     /// The hosts of the mesh, in order.

@@ -62,8 +62,25 @@ pub struct Bridge {
     pub flows: FlowsState,
     /// Whether it carries its network's frames.
     pub health: HealthState,
-    /// The first reason why it does not, in the daemon's words: evidence and remedy.
-    pub reason: Option<(String, String)>,
+    /// What of its needs is not met, as the daemon says.
+    pub unmet: Vec<Unmet>,
+    /// Largest MTU of a guest whose frames cross all its tunnels in one piece, bytes; none where the daemon does not say.
+    pub max_guest_mtu: Option<u32>,
+}
+
+/// A requirement that is not met, in the words of the host's daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmet {
+    /// The word of the requirement, such as `stp`.
+    pub what: String,
+    /// The bridge, port or device that it is about.
+    pub subject: String,
+    /// Whether frames of VMs are lost or doubled by it; otherwise not all is as it should be.
+    pub is_failure: bool,
+    /// What was seen.
+    pub evidence: String,
+    /// What takes it away.
+    pub remedy: String,
 }
 
 impl Bridge {
@@ -141,4 +158,6 @@ pub struct Host {
     pub heard: Moment,
     /// Whether it can be asked now.
     pub is_connected: bool,
+    /// Why its daemon cannot ask Open vSwitch, where it cannot: what it said of its bridges is a memory then.
+    pub switch_fault: Option<Unmet>,
 }

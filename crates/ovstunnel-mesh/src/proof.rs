@@ -4,16 +4,18 @@
 //! and remedy. What it must not do: take for proven what a host did not say, or judge what a probe would find.
 
 mod host;
+mod needs;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ovstunnel_types::{GreKey, HostNumber, Ipv6Policy, NetworkNumber};
+use ovstunnel_types::{GreKey, HostNumber, NetworkNumber};
 
 use crate::observed::Host;
 use crate::{Mesh, Moment};
 
 pub use host::HostProof;
+pub use needs::HARMLESS;
 
 /// Most findings that a proof lists. It says how many there are.
 const LISTED: usize = 200;
@@ -27,6 +29,8 @@ pub enum What {
     HostUnseen,
     /// A host does not answer, so what it said is old.
     HostSilent,
+    /// A host's daemon cannot ask Open vSwitch, so what it said of its bridges is a memory.
+    SwitchUnreachable,
     /// The address at which a host's tunnels end is not known.
     AddressUnknown,
     /// A host has no bridge for the network.
@@ -51,8 +55,14 @@ pub enum What {
     TunnelTooMany,
     /// The flows are not those that must be there.
     FlowsNotInSync,
+    /// A bridge takes part in a spanning tree: it blocks ports for a time, or for good.
+    SpanningTree,
     /// The daemon says that the bridge does not carry all frames.
     Unhealthy,
+    /// The tunnels of a host cannot carry the largest frames of the network's guests.
+    MtuSmall,
+    /// The tunnels of a host carry smaller frames than those of the others.
+    MtuMixed,
     /// Hosts do different things with IPv6, or not what the network says.
     Ipv6Mixed,
 }
@@ -64,6 +74,7 @@ impl What {
             What::HostUnknown => "host_unknown",
             What::HostUnseen => "host_unseen",
             What::HostSilent => "host_silent",
+            What::SwitchUnreachable => "switch_unreachable",
             What::AddressUnknown => "address_unknown",
             What::BridgeMissing => "bridge_missing",
             What::SeveralBridges => "several_bridges",
@@ -76,7 +87,10 @@ impl What {
             What::Unprotected => "unprotected",
             What::TunnelTooMany => "tunnel_too_many",
             What::FlowsNotInSync => "flows_not_in_sync",
+            What::SpanningTree => "spanning_tree",
             What::Unhealthy => "unhealthy",
+            What::MtuSmall => "mtu_small",
+            What::MtuMixed => "mtu_mixed",
             What::Ipv6Mixed => "ipv6_mixed",
         }
     }
@@ -197,14 +211,16 @@ fn whole<'a>(
     hosts: &BTreeMap<HostNumber, Host>,
     now: Moment,
 ) -> Proof {
-    let (mut proven, mut findings, mut policies) = (0, Vec::new(), Vec::new());
+    let (mut proven, mut findings, mut policies, mut mtus) = (0, Vec::new(), Vec::new(), Vec::new());
     for part in parts {
         proven += part.proven;
         findings.extend(part.findings.iter());
         policies.extend(part.ipv6.map(|policy| (part.host, policy)));
+        mtus.extend(part.max_guest_mtu.map(|mtu| (part.host, mtu)));
     }
-    let mixed = ipv6_mixed(mesh, &policies);
-    findings.extend(mixed.iter());
+    let together: Vec<Finding> =
+        needs::ipv6(mesh.ipv6, &policies).into_iter().chain(needs::mtu(mesh.guest_mtu, &mtus)).collect();
+    findings.extend(together.iter());
     findings.sort_by_key(|finding| (finding.what, finding.host, finding.to));
     let seen = mesh.members().filter_map(|number| {
         let host = hosts.get(&number)?;
@@ -221,27 +237,4 @@ fn whole<'a>(
         found: findings.len(),
         findings: findings.into_iter().take(LISTED).cloned().collect(),
     }
-}
-
-/// Hosts whose policy is not the network's, or, where it says nothing, not the one that most hosts have.
-fn ipv6_mixed(mesh: &Mesh, policies: &[(HostNumber, Ipv6Policy)]) -> Vec<Finding> {
-    let having = |policy| policies.iter().filter(|(_, other)| *other == policy).count();
-    let common = match having(Ipv6Policy::Allow) > having(Ipv6Policy::Drop) {
-        true => Ipv6Policy::Allow,
-        false => Ipv6Policy::Drop,
-    };
-    let right = mesh.ipv6.unwrap_or(common);
-    let says = if mesh.ipv6.is_some() { "the network says" } else { "the other hosts have" };
-    let others: BTreeSet<_> = policies.iter().filter(|(_, policy)| *policy != right).map(|(host, _)| *host).collect();
-    let finding = |host| {
-        let is = if right == Ipv6Policy::Drop { Ipv6Policy::Allow } else { Ipv6Policy::Drop };
-        Finding {
-            what: What::Ipv6Mixed,
-            host,
-            to: None,
-            evidence: format!("the bridge has the IPv6 policy {}; {says} {}", is.as_str(), right.as_str()),
-            remedy: "set `ipv6` of the network to the policy that is meant, drop or allow".to_owned(),
-        }
-    };
-    others.into_iter().map(finding).collect()
 }

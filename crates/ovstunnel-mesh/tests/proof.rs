@@ -6,8 +6,8 @@ mod zone;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use ovstunnel_mesh::observed::{Bridge, Host, Snapshot};
-use ovstunnel_mesh::proof::{Finding, Proof, Prover, prove};
+use ovstunnel_mesh::observed::{Bridge, Host, Snapshot, Unmet};
+use ovstunnel_mesh::proof::{Finding, HARMLESS, Proof, Prover, prove};
 use ovstunnel_types::{FlowsState, GreKey, HealthState, HostNumber, Ipv6Policy, TunnelState};
 use proptest::prelude::*;
 use zone::{Zone, at, host, ip};
@@ -53,7 +53,7 @@ fn a_whole_mesh_is_proved_at_named_versions() {
 type Fault = fn(&mut Vec<Bridge>);
 
 /// Each fault of host 2's bridge in a mesh of four, with what is said of it.
-const FAULTS: [(Fault, &str, &str); 15] = [
+const FAULTS: [(Fault, &str, &str); 18] = [
     (|b| b.clear(), "bridge_missing 2", "no bridge has key 1001"),
     (|b| b.extend(b.clone()), "several_bridges 2", "the bridges ovt1001, ovt1001 have key 1001"),
     (|b| b[0].host_id = Some("9".parse().unwrap()), "host_id_mismatch 2", "bridge ovt1001 has the host id 9"),
@@ -87,10 +87,13 @@ const FAULTS: [(Fault, &str, &str); 15] = [
         "flows_not_in_sync 2",
         "the flows of bridge ovt1001 are others than they must be",
     ),
+    (|b| unmet(b, "shadowing_flow", "ovt1001", true), "unhealthy 2", "bridge ovt1001: as seen"),
+    (|b| unmet(b, "vlan", "vif1.0", false), "unhealthy 2", "bridge ovt1001, vif1.0: as seen"),
+    (|b| unmet(b, "stp", "ovt1001", true), "spanning_tree 2", "bridge ovt1001: as seen"),
     (
-        |b| (b[0].health, b[0].reason) = (HealthState::Degraded, Some(("no MTU".into(), "raise it".into()))),
-        "unhealthy 2",
-        "bridge ovt1001: no MTU",
+        |b| b[0].max_guest_mtu = Some(958),
+        "mtu_small 2",
+        "its tunnels carry frames of guests with an MTU of 958 at most; guests have 1280 at least",
     ),
     (
         |b| b[0].ipv6 = Ipv6Policy::Allow,
@@ -98,6 +101,14 @@ const FAULTS: [(Fault, &str, &str); 15] = [
         "the bridge has the IPv6 policy allow; the other hosts have drop",
     ),
 ];
+
+/// A requirement that is not met.
+fn unmet(bridges: &mut [Bridge], what: &str, subject: &str, is_failure: bool) {
+    let (evidence, remedy) = ("as seen".to_owned(), "mend it".to_owned());
+    let unmet = Unmet { what: what.into(), subject: subject.into(), is_failure, evidence, remedy };
+    bridges[0].health = if is_failure { HealthState::Failed } else { HealthState::Degraded };
+    bridges[0].unmet.push(unmet);
+}
 
 /// One more tunnel, to this end.
 fn plant(bridges: &mut [Bridge], to: &str) {
@@ -157,6 +168,76 @@ fn the_networks_own_policy_counts_where_it_says_one() {
     mesh.ipv6 = Some(Ipv6Policy::Allow);
     let proof = prove(&mesh, &seen(&zone), at(1));
     assert_eq!(findings(&proof), ["ipv6_mixed 1", "ipv6_mixed 2", "ipv6_mixed 3"]);
+}
+
+#[test]
+fn what_is_merely_degraded_or_told_of_a_tunnel_is_no_reason_of_its_own() {
+    let zone = Zone::meshed(1..=3);
+    let of = |what: &str, subject: &str, is_failure| {
+        let mut hosts = seen(&zone);
+        change(&mut hosts, 2, |b| unmet(b, what, subject, is_failure));
+        findings(&prove(&zone.mesh(), &hosts, at(1)))
+    };
+    for word in HARMLESS {
+        assert_eq!(of(word, "ovt1001", false), [""; 0], "{word}");
+        assert_eq!(of(word, "ovt1001", true), ["unhealthy 2"], "{word}");
+    }
+    assert_eq!(of("of_tomorrow", "ovt1001", false), ["unhealthy 2"], "a word that is not known counts");
+    for word in ["tunnel_error", "protected"] {
+        assert_eq!(of(word, "p1", true), [""; 0], "{word}: the tunnel itself tells of it");
+        assert_eq!(of(word, "gre7", true), ["unhealthy 2"], "{word} of somebody else's tunnel");
+    }
+    let mut hosts = seen(&zone);
+    change(&mut hosts, 2, |b| b[0].health = HealthState::Failed);
+    assert_eq!(findings(&prove(&zone.mesh(), &hosts, at(1))), ["unhealthy 2"], "without a reason");
+}
+
+#[test]
+fn a_host_whose_open_vswitch_cannot_be_asked_tells_from_memory() {
+    let zone = Zone::meshed(1..=3);
+    let (mut hosts, mut prover) = (seen(&zone), Prover::new());
+    assert!(prover.prove(&zone.mesh(), &hosts, at(1)).is_whole());
+    hosts.get_mut(&host(2)).unwrap().switch_fault = Some(Unmet {
+        what: "openvswitch".into(),
+        subject: "host".into(),
+        is_failure: true,
+        evidence: "Open vSwitch cannot be reached".into(),
+        remedy: "start it".into(),
+    });
+    assert_eq!(findings(&prover.prove(&zone.mesh(), &hosts, at(1))), ["switch_unreachable 2"]);
+    hosts.get_mut(&host(2)).unwrap().switch_fault = None;
+    assert!(prover.prove(&zone.mesh(), &hosts, at(1)).is_whole());
+}
+
+#[test]
+fn tunnels_that_carry_less_than_those_of_the_others_are_named() {
+    let zone = Zone::meshed(1..=4);
+    let of = |mtus: [Option<u32>; 4], said| {
+        let mut hosts = seen(&zone);
+        (1..).zip(mtus).for_each(|(n, mtu)| change(&mut hosts, n, |b| b[0].max_guest_mtu = mtu));
+        let mut mesh = zone.mesh();
+        mesh.guest_mtu = said;
+        prove(&mesh, &hosts, at(1))
+    };
+    let found = |mtus, said| findings(&of(mtus, said));
+    let usual = Some(1458);
+    assert_eq!(found([usual, usual, Some(1408), usual], None), ["mtu_mixed 3"]);
+    let proof = of([usual, usual, Some(1408), usual], None);
+    assert_eq!(
+        proof.reason().map(|reason| (reason.evidence.as_str(), reason.remedy.as_str())),
+        Some((
+            "its tunnels carry frames of guests with an MTU of 1408 at most; those of other hosts carry 1458",
+            "raise the MTU of the device below the host's tunnels by 50, or give the guests of the network an MTU of 1408"
+        ))
+    );
+    // More than the others is no harm, and of as many the larger counts.
+    assert_eq!(found([usual, Some(8958), usual, usual], None), [""; 0]);
+    assert_eq!(found([usual, Some(8958), usual, Some(8958)], None), ["mtu_mixed 1", "mtu_mixed 3"]);
+    // A host that does not say it is not judged.
+    assert_eq!(found([usual, None, usual, None], None), [""; 0]);
+    assert_eq!(found([Some(1279); 4], None), ["mtu_small 1", "mtu_small 2", "mtu_small 3", "mtu_small 4"]);
+    // What the network says counts alone.
+    assert_eq!(found([usual, Some(1408), Some(1399), usual], Some(1400)), ["mtu_small 3"]);
 }
 
 #[test]

@@ -42,9 +42,9 @@ fn of_two_sets_at_once_both_are_answered_one_stays() -> Result<()> {
             ensure!(now.flows.state == FlowsState::InSync && now.health.state == HealthState::Ok, "{now:?}");
             Ok(now)
         })?;
-        let Bridge { flows, health, .. } = last.bridge.clone();
+        let Bridge { flows, health, max_guest_mtu, .. } = last.bridge.clone();
         ensure!(settled.flows.expected >= flows.expected, "{:?}, and {flows:?} before", settled.flows);
-        assert_eq!(Bridge { flows, health, ..settled }, last.bridge);
+        assert_eq!(Bridge { flows, health, max_guest_mtu, ..settled }, last.bridge);
     }
     println!("the first was first {first_wins} times of 10");
     Ok(())

@@ -56,6 +56,14 @@ fn each_fault_on_a_host_is_named_and_nothing_is_touched() -> Result<()> {
     host.ofctl(["del-flows", &network.bridge, "cookie=0x77/-1"])?;
     zone.wait_until_whole(&cloud, NETWORK)?;
 
+    // The device below a host's tunnels takes smaller packets than those of the others.
+    let host = cloud.node(4)?.host().clone();
+    host.vsctl(["set", "Interface", "br-phy", "mtu_request=1400"])?;
+    zone.wait_for_finding(&cloud, NETWORK, ("mtu_mixed", "h4", None))?;
+    host.vsctl(["remove", "Interface", "br-phy", "mtu_request", "1400"])?;
+    host.vsctl(["set", "Interface", "br-phy", "mtu_request=1500"])?;
+    zone.wait_until_whole(&cloud, NETWORK)?;
+
     // A daemon that hangs or is killed; a tunnel goes meanwhile, which is seen when it is back.
     let node = cloud.node(2)?;
     node.kill();

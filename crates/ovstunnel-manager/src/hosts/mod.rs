@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 
 use crate::zone::{Row, Zone};
 
-pub use picture::{Picture, Unreadable, worst};
+pub use picture::{Picture, Unreadable, switch_fault};
 
 /// How long a request to a daemon may take.
 const TIMEOUT: Duration = Duration::from_secs(10);

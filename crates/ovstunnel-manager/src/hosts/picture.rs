@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use ovstunnel_api::{Bridge, Health, Tunnel};
-use ovstunnel_mesh::observed::{self, Carries, Snapshot};
-use ovstunnel_types::{GreKey, HealthState, Invalid};
+use ovstunnel_api::{Bridge, Health, Reason, Severity, Tunnel};
+use ovstunnel_mesh::observed::{self, Carries, Snapshot, Unmet};
+use ovstunnel_types::{GreKey, Invalid};
 
 /// All that a host has said of its bridges, bridge by bridge.
 #[derive(Clone, Debug, Default)]
@@ -91,14 +91,19 @@ fn read(bridge: &Bridge) -> Result<observed::Bridge, Unreadable> {
         vifs: bridge.vifs.len(),
         flows: bridge.flows.state,
         health: bridge.health.state,
-        reason: worst(&bridge.health),
+        unmet: bridge.health.reasons.iter().map(unmet).collect(),
+        max_guest_mtu: bridge.max_guest_mtu,
     })
 }
 
-/// The first reason why not all is well: evidence and remedy.
-pub fn worst(health: &Health) -> Option<(String, String)> {
-    let reason = health.reasons.first().filter(|_| health.state != HealthState::Ok)?;
-    Some((format!("{}: {}", reason.subject, reason.evidence), reason.remedy.clone()))
+fn unmet(reason: &Reason) -> Unmet {
+    let Reason { what, subject, severity, evidence, remedy } = reason.clone();
+    Unmet { what, subject, is_failure: severity == Severity::Failed, evidence, remedy }
+}
+
+/// Why a host's daemon cannot ask Open vSwitch, where its health says so.
+pub fn switch_fault(health: &Health) -> Option<Unmet> {
+    health.reasons.iter().find(|reason| reason.what == "openvswitch").map(unmet)
 }
 
 #[cfg(test)]

@@ -174,7 +174,14 @@ impl State {
             Mode::Observe => observed::Mode::Observe,
             Mode::Drain => observed::Mode::Drain,
         };
-        let fresh = observed::Host { mode, has_xapi: false, snapshot: None, heard: now, is_connected: false };
+        let fresh = observed::Host {
+            mode,
+            has_xapi: false,
+            snapshot: None,
+            heard: now,
+            is_connected: false,
+            switch_fault: None,
+        };
         self.seen.entry(number).or_insert(fresh).mode = mode;
         match self.hosts.get_mut(&number) {
             Some(host) => host.row = row,
@@ -197,6 +204,16 @@ impl State {
         if let Some(seen) = self.seen.get_mut(&number) {
             change(seen);
         }
+    }
+
+    /// Whether the host's daemon can ask Open vSwitch, by its health. Says whether that is news.
+    pub(super) fn switch_fault(&mut self, number: HostNumber) -> bool {
+        let told = self.hosts.get(&number).and_then(Registered::told);
+        let fault = told.and_then(|told| crate::hosts::switch_fault(&told.health));
+        let Some(seen) = self.seen.get_mut(&number).filter(|seen| seen.switch_fault != fault) else { return false };
+        seen.switch_fault = fault;
+        self.changed_of(number);
+        true
     }
 
     /// Each network that the host is a part of has changed.

@@ -168,10 +168,8 @@ impl Zone {
             let is_new = !host.is_connected();
             host.connected(told);
             let name = is_new.then(|| host.row.name.clone());
-            state.seen_as(number, |seen| {
-                seen.heard = now;
-                seen.is_connected = true;
-            });
+            state.seen_as(number, |seen| (seen.heard, seen.is_connected) = (now, true));
+            state.switch_fault(number);
             state.replace(number, snapshot);
             if is_new {
                 state.changed_of(number);
@@ -199,6 +197,9 @@ impl Zone {
         let mut state = self.state();
         if let Some(host) = state.hosts.get_mut(&number) {
             host.health(health);
+        }
+        if state.switch_fault(number) {
+            self.0.wake.notify_one();
         }
     }
 

@@ -152,6 +152,45 @@ fn a_silent_host_makes_its_networks_unproven_until_it_is_back() {
 }
 
 #[test]
+fn what_a_daemon_says_of_a_bridge_is_a_reason_in_its_own_words() {
+    let mut bench = Bench::new();
+    let mut on_h2 = bridge(2, &[1, 3]);
+    let reason = |what: &str, severity: &str| json!({"what": what, "subject": "xapi1", "severity": severity, "evidence": "seen so", "remedy": "mend it"});
+    on_h2.health = serde_json::from_value(json!({"state": "failed", "reasons": [reason("stp", "failed")]})).unwrap();
+    bench.says(2, &[on_h2.clone()]);
+    assert_eq!(bench.reason().as_deref(), Some("spanning_tree on h2: bridge xapi1: seen so"));
+    on_h2.health =
+        serde_json::from_value(json!({"state": "degraded", "reasons": [reason("controller", "degraded")]})).unwrap();
+    (on_h2.max_guest_mtu, bench.version) = (Some(1200), bench.version + 1);
+    bench.says(2, &[on_h2.clone()]);
+    let said = bench.reason().unwrap();
+    assert!(said.starts_with("mtu_small on h2: its tunnels carry frames of guests with an MTU of 1200"), "{said}");
+    on_h2.max_guest_mtu = Some(1458);
+    bench.says(2, &[on_h2]);
+    assert_eq!(bench.reason(), None);
+}
+
+#[test]
+fn words_that_are_harmless_are_requirements() {
+    for word in ovstunnel_mesh::proof::HARMLESS {
+        let known = ovstunnel_plan::REQUIREMENTS.iter().any(|requirement| requirement.what == word);
+        assert!(known, "{word} is no requirement");
+    }
+}
+
+#[test]
+fn a_host_whose_open_vswitch_is_gone_makes_its_networks_unproven() {
+    let bench = Bench::new();
+    let gone = json!({"state": "failed", "reasons": [{
+        "what": "openvswitch", "subject": "host", "severity": "failed", "evidence": "Open vSwitch cannot be reached", "remedy": "start it",
+    }]});
+    bench.zone.health(number(2), serde_json::from_value(gone).unwrap());
+    assert_eq!(bench.reason().as_deref(), Some("switch_unreachable on h2: Open vSwitch cannot be reached"));
+    bench.zone.health(number(2), ok());
+    assert_eq!(bench.reason(), None);
+}
+
+#[test]
 fn a_changed_address_is_wrong_at_each_peer() {
     let mut bench = Bench::new();
     bench.zone.endpoint(number(2), Ok(interface("192.0.2.99")));

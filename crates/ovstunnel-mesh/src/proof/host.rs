@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use ovstunnel_types::{FlowsState, HealthState, HostNumber, Ipv6Policy, RemoteIp, TunnelState};
 
-use super::{Finding, What};
+use super::{Finding, What, needs};
 use crate::Mesh;
 use crate::difference::other_id;
-use crate::observed::{Bridge, Host, Tunnel};
+use crate::observed::{Bridge, Host, Tunnel, Unmet};
 
 /// What a host's own words prove, and what they tell against.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct HostProof {
     pub proven: u64,
     /// What its bridge does with IPv6.
     pub ipv6: Option<Ipv6Policy>,
+    /// Largest MTU of a guest whose frames cross its tunnels in one piece, bytes.
+    pub max_guest_mtu: Option<u32>,
     /// What is wrong.
     pub findings: Vec<Finding>,
 }
@@ -27,6 +29,7 @@ pub struct HostProof {
 pub(super) struct Basis {
     is_registered: bool,
     is_connected: bool,
+    switch_fault: Option<Unmet>,
     seen: Option<(String, u64)>,
 }
 
@@ -36,6 +39,7 @@ impl Basis {
         Basis {
             is_registered: host.is_some(),
             is_connected: host.is_some_and(|host| host.is_connected),
+            switch_fault: host.and_then(|host| host.switch_fault.clone()),
             seen: snapshot.map(|snapshot| (snapshot.instance.clone(), snapshot.version)),
         }
     }
@@ -44,7 +48,7 @@ impl Basis {
 impl HostProof {
     /// Judges one host. Of one that has left, only that it has nothing of the network.
     pub(super) fn new(number: HostNumber, host: Option<&Host>, mesh: &Mesh) -> HostProof {
-        let mut part = HostProof { host: number, proven: 0, ipv6: None, findings: Vec::new() };
+        let mut part = HostProof { host: number, proven: 0, ipv6: None, max_guest_mtu: None, findings: Vec::new() };
         if mesh.has(number) {
             part.judge_member(host, mesh);
         } else {
@@ -65,6 +69,9 @@ impl HostProof {
         if !host.is_connected {
             let evidence = "its daemon does not answer; what it said last is judged".to_owned();
             self.find(What::HostSilent, None, evidence, "see whether the host and ovstunneld run, and can be reached");
+        }
+        if let Some(Unmet { evidence, remedy, .. }) = host.switch_fault.as_ref().filter(|_| host.is_connected) {
+            self.find(What::SwitchUnreachable, None, evidence.clone(), remedy);
         }
         let Some(snapshot) = &host.snapshot else {
             let evidence = "it has not said yet what it has".to_owned();
@@ -107,7 +114,7 @@ impl HostProof {
 
     fn judge_bridge(&mut self, bridge: &Bridge, mesh: &Mesh) {
         let name = &bridge.name;
-        self.ipv6 = Some(bridge.ipv6);
+        (self.ipv6, self.max_guest_mtu) = (Some(bridge.ipv6), bridge.max_guest_mtu);
         if let Some(id) = other_id(self.host, bridge) {
             let evidence = format!("bridge {name} has the host id {id}");
             self.find(
@@ -125,14 +132,14 @@ impl HostProof {
                 self.find(What::FlowsNotInSync, None, evidence, "wait for the daemon's next look; else see its log");
             }
         }
-        if bridge.health != HealthState::Ok {
-            let (evidence, remedy) = match &bridge.reason {
-                Some((evidence, remedy)) => (format!("bridge {name}: {evidence}"), remedy.as_str()),
-                None => {
-                    (format!("bridge {name} is {}", bridge.health.as_str()), "run `ovstunnelctl doctor` on the host")
-                }
-            };
-            self.find(What::Unhealthy, None, evidence, remedy);
+        if bridge.health == HealthState::Failed && bridge.unmet.is_empty() {
+            let evidence = format!("bridge {name} is {}", bridge.health.as_str());
+            self.find(What::Unhealthy, None, evidence, "run `ovstunnelctl doctor` on the host");
+        }
+        for (unmet, (what, evidence)) in
+            bridge.unmet.iter().filter_map(|unmet| Some((unmet, needs::told(bridge, unmet)?)))
+        {
+            self.find(what, None, evidence, &unmet.remedy);
         }
         self.judge_tunnels(bridge, mesh);
     }

@@ -120,7 +120,8 @@ impl Machine {
             vifs: self.vifs,
             flows: FlowsState::InSync,
             health: HealthState::Ok,
-            reason: None,
+            unmet: Vec::new(),
+            max_guest_mtu: Some(1458),
         })
     }
 
@@ -132,6 +133,7 @@ impl Machine {
             snapshot: self.snapshot_given.then(snapshot),
             heard: at(0),
             is_connected: self.is_up,
+            switch_fault: None,
         }
     }
 }

@@ -291,7 +291,7 @@ fn what_differs_from_the_record_is_said_with_what_is_due() {
 
 /// Tunnels to two hosts by `br-phy`, in user space.
 fn underlay() -> Below {
-    let way = Way { device: "br-phy".into(), source: Some([192, 0, 2, 1].into()), local: false };
+    let way = Way { device: "br-phy".into(), source: Some([192, 0, 2, 1].into()), local: false, mtu: 1500 };
     let mut observed =
         ObservedBridge { name: "br-phy".into(), datapath_type: "netdev".into(), ..ObservedBridge::default() };
     for port in [port("br-phy", "internal", 65534), port("eth0", "", 1)] {
@@ -352,6 +352,14 @@ fn what_is_below_the_tunnels_is_told_once_and_known_to_be_dead() {
     let reasons = host_health(&one);
     assert_eq!(told(&reasons), [("tunnel_address", "203.0.113.9", FAILED)]);
     assert!(!one.all_dead(&reasons), "the others have their way");
+    let dead = |n: [u8; 4]| one.is_dead(n.into(), &reasons);
+    assert_eq!((dead([203, 0, 113, 9]), dead([192, 0, 2, 2]), dead([192, 0, 2, 77])), (true, false, false));
+    assert_eq!(one.least_mtu([[203, 0, 113, 9].into()].into_iter()), None);
+    one.ways.insert(
+        [192, 0, 2, 4].into(),
+        (one.ways[&[192, 0, 2, 2].into()].0.clone().map(|way| Way { mtu: 1400, ..way }), 1),
+    );
+    assert_eq!(one.least_mtu([2, 4].map(|n| [192, 0, 2, n].into()).into_iter()), Some(1400));
     let mut meant = underlay();
     bridge(&mut meant).observed.fail_mode = Some("secure".into());
     bridge(&mut meant).flows = Some(4);

@@ -20,6 +20,8 @@ pub struct Way {
     pub source: Option<Ipv4Addr>,
     /// The address is this host's own.
     pub local: bool,
+    /// MTU of the device, bytes; 0 where it is not known.
+    pub mtu: u32,
 }
 
 /// The bridge whose own device is below tunnels.
@@ -74,6 +76,16 @@ impl Below {
     /// Whether no tunnel of this host can carry anything, by these reasons.
     pub fn all_dead(&self, reasons: &[Reason]) -> bool {
         let dead = |what: &str| reasons.iter().any(|reason| reason.what == what);
+        let lost = |way: &Option<Way>| self.is_lost(way.as_ref(), reasons);
+        dead("flow_restore_wait") || (!self.ways.is_empty() && self.ways.values().all(|(way, _)| lost(way)))
+    }
+
+    /// Whether a tunnel to this address cannot carry anything, by these reasons. Of an address that was not looked for, nothing is known.
+    pub fn is_dead(&self, to: Ipv4Addr, reasons: &[Reason]) -> bool {
+        self.ways.get(&to).is_some_and(|(way, _)| self.is_lost(way.as_ref(), reasons))
+    }
+
+    fn is_lost(&self, way: Option<&Way>, reasons: &[Reason]) -> bool {
         let cut = |reason: &Reason, subject: &str| {
             reason.subject == subject && (reason.what == "underlay_bridge" || reason.what == "underlay_device")
         };
@@ -81,8 +93,13 @@ impl Below {
             let bridge = self.bridges.get(device).map(|bridge| bridge.observed.name.as_str());
             reasons.iter().any(|reason| cut(reason, bridge.unwrap_or(device)))
         };
-        let lost = |way: &Option<Way>| way.as_ref().is_none_or(|way| way.local || by_device(&way.device));
-        dead("flow_restore_wait") || (!self.ways.is_empty() && self.ways.values().all(|(way, _)| lost(way)))
+        way.is_none_or(|way| way.local || by_device(&way.device))
+    }
+
+    /// The least MTU of the devices by which packets to these addresses leave, bytes; none where none is known.
+    pub fn least_mtu(&self, to: impl Iterator<Item = Ipv4Addr>) -> Option<u32> {
+        let mtu = |ip| self.ways.get(&ip)?.0.as_ref().map(|way| way.mtu).filter(|mtu| *mtu > 0);
+        to.filter_map(mtu).min()
     }
 }
 

@@ -134,11 +134,7 @@ impl<'a> Publisher<'a> {
 
     async fn look_below(&mut self) {
         let survey = self.state.surveyor.look().await;
-        let same = survey.linux_bridges == self.survey.linux_bridges
-            && survey.host == self.survey.host
-            && survey.all_dead().map(|reason| &reason.evidence)
-                == self.survey.all_dead().map(|reason| &reason.evidence);
-        self.all |= !same;
+        self.all |= !survey.says_the_same(&self.survey);
         self.survey = survey;
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use ovstunnel_api::GRE_OVERHEAD;
 use ovstunnel_ovs::Switch;
 use ovstunnel_plan::{
     Below, BelowBridge, DesiredBridge, HostFacts, ObservedBridge, Reason, Severity, View, Way, host_health,
@@ -28,12 +29,46 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// That what is wrong with the host cuts off the tunnels of a bridge, too. What it is, is told of the host, once.
+    /// That what is wrong with the host cuts off tunnels of a bridge, too. What it is, is told of the host, once.
     pub fn of_bridge(&self, bridge: &DesiredBridge) -> Option<Reason> {
-        let dead = self.all_dead().filter(|_| !bridge.tunnels.is_empty())?;
-        let evidence = format!("no tunnel of this host carries anything: {}", dead.evidence);
-        let (subject, remedy) = (bridge.name.to_string(), dead.remedy.clone());
-        Some(Reason { what: "underlay", subject, severity: Severity::Failed, evidence, remedy })
+        let reason = |evidence, remedy| {
+            let subject = bridge.name.to_string();
+            Reason { what: "underlay", subject, severity: Severity::Failed, evidence, remedy }
+        };
+        if let Some(dead) = self.all_dead().filter(|_| !bridge.tunnels.is_empty()) {
+            let evidence = format!("no tunnel of this host carries anything: {}", dead.evidence);
+            return Some(reason(evidence, dead.remedy.clone()));
+        }
+        if self.reasons.is_empty() {
+            return None;
+        }
+        let dead: Vec<Ipv4Addr> = remotes(bridge).filter(|ip| self.underlay.is_dead(*ip, &self.reasons)).collect();
+        let (first, all) = (dead.first()?, bridge.tunnels.len());
+        let evidence =
+            format!("{} of {all} tunnels of this bridge carry nothing: the way to {first} is cut off", dead.len());
+        let remedy = "`ovstunnelctl doctor` says what is wrong below the tunnels".to_owned();
+        Some(reason(evidence, remedy))
+    }
+
+    /// The largest MTU of a guest whose frames cross all tunnels of a bridge in one piece, by the devices that they leave by; none where
+    /// it has no tunnel, or no way is known.
+    pub fn max_guest_mtu(&self, bridge: &DesiredBridge) -> Option<u32> {
+        Some(self.underlay.least_mtu(remotes(bridge))?.saturating_sub(GRE_OVERHEAD))
+    }
+
+    /// Whether the same can be said of each bridge by another look.
+    pub fn says_the_same(&self, other: &Survey) -> bool {
+        let ways = |survey: &Survey| -> Vec<(Ipv4Addr, Option<u32>, bool)> {
+            let of = |(ip, (way, _)): (&Ipv4Addr, &(Option<Way>, usize))| {
+                (*ip, way.as_ref().map(|way| way.mtu), survey.underlay.is_dead(*ip, &survey.reasons))
+            };
+            survey.underlay.ways.iter().map(of).collect()
+        };
+        let dead = |survey: &Survey| survey.all_dead().map(|reason| reason.evidence.clone());
+        self.linux_bridges == other.linux_bridges
+            && self.host == other.host
+            && dead(self) == dead(other)
+            && ways(self) == ways(other)
     }
 
     /// Why nothing that goes by a tunnel gets anywhere; nothing where some can.
@@ -107,7 +142,12 @@ impl Surveyor {
         let routes = self.interfaces.routes(tunnels.keys().copied().collect()).await;
         let routes = routes.inspect_err(untold).unwrap_or_default();
         let way = |(ip, route): (Ipv4Addr, Option<crate::host::Route>)| {
-            let way = route.map(|route| Way { device: route.device, source: route.source, local: route.local });
+            let way = route.map(|route| Way {
+                device: route.device,
+                source: route.source,
+                local: route.local,
+                mtu: route.mtu,
+            });
             (ip, (way, tunnels.get(&ip).copied().unwrap_or_default()))
         };
         let ways: BTreeMap<_, _> = routes.into_iter().map(way).collect();
@@ -138,6 +178,11 @@ impl Surveyor {
         let dump = self.switch.entry_flows(bridge).await.ok()?;
         Some(dump.lines().filter(|line| line.contains("actions=")).count())
     }
+}
+
+/// Where the tunnels of a bridge lead.
+fn remotes(bridge: &DesiredBridge) -> impl Iterator<Item = Ipv4Addr> + '_ {
+    bridge.tunnels.values().map(|tunnel| tunnel.remote_ip.get())
 }
 
 fn untold(error: &crate::host::Error) {

@@ -20,7 +20,7 @@ use super::State;
 pub(super) const LIMIT: usize = 1000;
 
 /// The fields that a bridge may have in an answer.
-pub(super) const FIELDS: [&str; 14] = [
+pub(super) const FIELDS: [&str; 15] = [
     "name",
     "key",
     "vpc",
@@ -34,6 +34,7 @@ pub(super) const FIELDS: [&str; 14] = [
     "other_ports",
     "flows",
     "health",
+    "max_guest_mtu",
     "claim",
 ];
 

@@ -73,6 +73,7 @@ pub(crate) fn bridge(
         other_ports: others.map(|port| port.name.clone()).collect(),
         flows: flows(&record, observed, seen, settings),
         health: health(&record, observed, seen, settings, known),
+        max_guest_mtu: known.survey.max_guest_mtu(&record),
         claim: record.claim.as_deref().and_then(claim),
     })
 }

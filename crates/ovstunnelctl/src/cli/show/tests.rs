@@ -59,6 +59,7 @@ fn net(name: &str, key: u32, tunnels: Vec<Tunnel>, flows: FlowsState) -> Bridge 
             FlowsState::Drifted => &["fail_open", "vlan"],
             FlowsState::InSync | FlowsState::Unknown => &[],
         }),
+        max_guest_mtu: Some(1458),
         claim: None,
     }
 }
