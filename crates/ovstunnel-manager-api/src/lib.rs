@@ -10,7 +10,7 @@ mod overview;
 mod plan;
 mod proof;
 
-pub use event::{Event, EventList};
+pub use event::{Event, EventList, ProofSummary};
 pub use host::{Host, HostAnswer, HostList, HostState, HostTunnel, HostTunnelList, Mode, PutHost, Trouble};
 pub use network::{Member, Network, NetworkList, NetworkState};
 pub use overview::{HostCount, NetworkCount, Overview, Ready, TunnelCount};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ovstunnel_api::{Changed, Interface, Outcome};
-use ovstunnel_manager_api::{Event, Mode};
+use ovstunnel_manager_api::{Event, Mode, ProofSummary};
 use ovstunnel_store::{EventFilter, HostMode, HostRow, NewEvent, NewHost, NewInterface, Store, StoreError};
 use ovstunnel_types::HostNumber;
 use time::OffsetDateTime;
@@ -104,7 +104,7 @@ impl Records {
         text: String,
     ) -> Result<(), StoreError> {
         let (host, actor) = (Some(host.to_owned()), Some(actor.to_owned()));
-        let event = new_event(Happened { at, kind, host, network: None, actor, text });
+        let event = new_event(Happened { host, actor, ..Happened::new(at, kind, text) });
         self.store.append_event(event).await.map(drop)
     }
 
@@ -122,6 +122,8 @@ impl Records {
             network: row.event.network,
             actor: row.event.actor,
             text: row.event.text,
+            before: row.event.before.as_deref().and_then(summary),
+            after: row.event.after.as_deref().and_then(summary),
         };
         Ok(page.events.into_iter().map(event).collect())
     }
@@ -178,10 +180,28 @@ fn at(milliseconds: i64) -> String {
 const TEXT_MAX: usize = 4096;
 
 fn new_event(happened: Happened) -> NewEvent {
-    let Happened { at, kind, host, network, actor, text } = happened;
+    let Happened { at, kind, host, network, actor, text, before, after } = happened;
     // A host's daemon may say anything.
     let text = text.chars().filter(|c| !c.is_control()).take(TEXT_MAX).collect();
-    NewEvent { at: milliseconds(at), kind: kind.to_owned(), host, network, actor, text, ..NewEvent::default() }
+    // A struct of texts and numbers: serde_json cannot fail on it.
+    let json = |summary: Option<ProofSummary>| summary.and_then(|summary| serde_json::to_string(&summary).ok());
+    let (before, after) = (json(before), json(after));
+    NewEvent {
+        at: milliseconds(at),
+        kind: kind.to_owned(),
+        host,
+        network,
+        actor,
+        text,
+        before,
+        after,
+        ..NewEvent::default()
+    }
+}
+
+/// What a proof said, as it was kept; nothing where an event has something else.
+fn summary(json: &str) -> Option<ProofSummary> {
+    serde_json::from_str(json).ok()
 }
 
 /// The row of `ovs_tunnel_interface`; none where there is no IPv4 address, which the table must have.

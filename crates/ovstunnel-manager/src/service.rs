@@ -49,7 +49,7 @@ impl Service {
             cert: files.certificate.to_owned(),
             key: files.key.to_owned(),
         });
-        let (zone, happened) = Zone::new();
+        let (zone, happened) = Zone::new(&identity.name);
         let label = config.sdn.ovs.default_label.clone();
         let hosts = Hosts::new(zone.clone(), own, label, config.hosts.concurrency);
         let records = Records::new(store);

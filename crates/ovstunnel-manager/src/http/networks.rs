@@ -108,7 +108,7 @@ pub(super) async fn get_proof(
     _: NoQuery,
 ) -> Result<Json<Proof>, ApiError> {
     let key = key(&state, &name)?;
-    let proof = state.zone.proof(&state.identity.name, key).ok_or_else(|| missing(&name))?;
+    let proof = state.zone.proof(key).ok_or_else(|| missing(&name))?;
     Ok(Json(document::complete(proof, state.signer.as_deref())))
 }
 

@@ -106,6 +106,32 @@ impl State {
         }
     }
 
+    /// A network's proof as a document, without digest and signature.
+    pub(super) fn document(&self, zone: &str, key: GreKey, known: &Known, at: OffsetDateTime) -> Proof {
+        let proof = &known.proof;
+        let seen = proof.hosts.iter().map(|seen| SeenAt {
+            host: self.name_of(seen.host),
+            instance: seen.instance.clone(),
+            version: seen.version,
+            age: seconds(seen.age),
+        });
+        Proof {
+            zone: zone.to_owned(),
+            network: network::name(key),
+            key: key.get(),
+            whole: proof.is_whole(),
+            reason: (!proof.is_whole()).then(|| self.sentence(proof)),
+            generation: known.generation,
+            at: written(at),
+            hosts: seen.collect(),
+            tunnels: TunnelProof { wanted: proof.wanted, proven: proof.proven },
+            findings: proof.findings.iter().map(|finding| self.finding(finding)).collect(),
+            found: count(proof.found),
+            digest: String::new(),
+            signature: None,
+        }
+    }
+
     fn member(&self, number: HostNumber, key: GreKey) -> Member {
         let snapshot = self.seen.get(&number).and_then(|seen| seen.snapshot.as_ref());
         let bridge = snapshot.and_then(|snapshot| snapshot.bridges_of(key).next());
@@ -237,7 +263,7 @@ impl Zone {
     }
 
     /// A network's proof by what its hosts have said by now, without digest and signature.
-    pub fn proof(&self, zone: &str, key: GreKey) -> Option<Proof> {
+    pub fn proof(&self, key: GreKey) -> Option<Proof> {
         let (at, now) = (OffsetDateTime::now_utc(), self.now());
         let mut state = self.state();
         state.changed.remove(&key);
@@ -245,28 +271,7 @@ impl Zone {
             self.tell(happened);
         }
         let known = state.networks.get(&key)?;
-        let proof = &known.proof;
-        let seen = proof.hosts.iter().map(|seen| SeenAt {
-            host: state.name_of(seen.host),
-            instance: seen.instance.clone(),
-            version: seen.version,
-            age: seconds(seen.age),
-        });
-        Some(Proof {
-            zone: zone.to_owned(),
-            network: network::name(key),
-            key: key.get(),
-            whole: proof.is_whole(),
-            reason: (!proof.is_whole()).then(|| state.sentence(proof)),
-            generation: known.generation,
-            at: written(at),
-            hosts: seen.collect(),
-            tunnels: TunnelProof { wanted: proof.wanted, proven: proof.proven },
-            findings: proof.findings.iter().map(|finding| state.finding(finding)).collect(),
-            found: count(proof.found),
-            digest: String::new(),
-            signature: None,
-        })
+        Some(state.document(&self.0.name, key, known, at))
     }
 
     /// What would be sent to a network's hosts to make it whole, and what cannot be.

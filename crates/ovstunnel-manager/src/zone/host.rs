@@ -6,6 +6,7 @@ use ovstunnel_api::{Health, Interface};
 use ovstunnel_manager_api::{HostState, Mode, Trouble};
 use ovstunnel_mesh::Moment;
 use ovstunnel_mesh::observed::{self, Bridge, Carries, Snapshot};
+use ovstunnel_server::seldom::Seldom;
 use ovstunnel_types::{GreKey, HealthState, HostId, HostNumber, RemoteIp};
 
 use super::State;
@@ -52,7 +53,7 @@ pub enum EndpointFault {
 }
 
 /// A registered host.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Registered {
     /// What is registered of it.
     pub row: Row,
@@ -60,6 +61,7 @@ pub struct Registered {
     connection: Connection,
     interface: Option<Interface>,
     endpoint_trouble: Option<Trouble>,
+    at_once: Seldom,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +74,9 @@ enum Connection {
 
 impl Registered {
     fn new(row: Row) -> Registered {
-        Registered { row, told: None, connection: Connection::Trying, interface: None, endpoint_trouble: None }
+        let (told, interface, endpoint_trouble) = (None, None, None);
+        let (connection, at_once) = (Connection::Trying, super::story::seldom());
+        Registered { row, told, connection, interface, endpoint_trouble, at_once }
     }
 
     /// Whether it can be asked now.
@@ -88,6 +92,13 @@ impl Registered {
     /// The device at which its tunnels end.
     pub fn interface(&self) -> Option<&Interface> {
         self.interface.as_ref()
+    }
+
+    /// Its name, where it may be told now that it has come or gone: not as often as it may do so.
+    pub(super) fn may_tell(&self) -> Option<(String, String)> {
+        let left_out = self.at_once.may()?;
+        let more = left_out.map(|n| format!(" ({n} changes of this before are not listed)")).unwrap_or_default();
+        Some((self.row.name.clone(), more))
     }
 
     pub(super) fn connected(&mut self, told: Told) {

@@ -7,12 +7,14 @@ mod describe;
 mod host;
 mod network;
 mod sight;
+mod story;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ovstunnel_api::Interface;
+use ovstunnel_manager_api::ProofSummary;
 use ovstunnel_mesh::observed::Snapshot;
 use ovstunnel_mesh::proof::Prover;
 use ovstunnel_mesh::{Endpoints, Moment};
@@ -29,6 +31,9 @@ const COALESCE: Duration = Duration::from_millis(20);
 
 /// For how long a network that is not whole counts as one that is being changed.
 pub const SETTLING: Duration = Duration::from_secs(5);
+
+/// How often it is looked which networks have come to rest.
+const TELLING: Duration = Duration::from_secs(1);
 
 /// Events that may wait for the database; more are lost, and counted in the log.
 const EVENTS_WAITING: usize = 10_000;
@@ -48,6 +53,17 @@ pub struct Happened {
     pub actor: Option<String>,
     /// What happened, in a sentence.
     pub text: String,
+    /// Of a proof: what the one before said.
+    pub before: Option<ProofSummary>,
+    /// Of a proof: what it says.
+    pub after: Option<ProofSummary>,
+}
+
+impl Happened {
+    /// This, of no host and no network, and asked for by nobody.
+    pub fn new(at: OffsetDateTime, kind: &'static str, text: String) -> Happened {
+        Happened { at, kind, host: None, network: None, actor: None, text, before: None, after: None }
+    }
 }
 
 /// Something that is to be kept.
@@ -74,6 +90,8 @@ struct Shared {
     wake: Notify,
     origin: Instant,
     facts: mpsc::Sender<Fact>,
+    /// The zone's name.
+    name: String,
 }
 
 /// All that is known of the zone.
@@ -89,24 +107,37 @@ struct State {
     networks: BTreeMap<GreKey, Known>,
     /// Networks of which something has changed since they were proven.
     changed: BTreeSet<GreKey>,
+    /// Networks of which a proof is still to be told.
+    restless: BTreeSet<GreKey>,
     prover: Prover,
 }
 
 impl Zone {
-    /// A zone without hosts, and what is to be kept of it.
-    pub fn new() -> (Zone, mpsc::Receiver<Fact>) {
+    /// A zone of this name without hosts, and what is to be kept of it.
+    pub fn new(name: &str) -> (Zone, mpsc::Receiver<Fact>) {
         let (facts, kept) = mpsc::channel(EVENTS_WAITING);
-        let shared = Shared { state: Mutex::default(), wake: Notify::new(), origin: Instant::now(), facts };
+        let (state, wake, name) = (Mutex::default(), Notify::new(), name.to_owned());
+        let shared = Shared { state, wake, origin: Instant::now(), facts, name };
         (Zone(Arc::new(shared)), kept)
     }
 
-    /// Proves what has changed, again and again. Ends with the task that it runs in.
+    /// Proves what has changed, again and again, and tells the proofs. Ends with the task that it runs in.
     pub async fn keep_proven(self) {
         loop {
-            self.0.wake.notified().await;
-            tokio::time::sleep(COALESCE).await;
+            let is_restless = !self.state().restless.is_empty();
+            tokio::select! {
+                () = self.0.wake.notified() => tokio::time::sleep(COALESCE).await,
+                () = tokio::time::sleep(TELLING), if is_restless => {}
+            }
             self.prove_changed();
+            self.tell_proofs(self.now());
         }
+    }
+
+    /// Tells the proofs of networks that have come to rest by now.
+    fn tell_proofs(&self, now: Moment) {
+        let proofs = self.state().tell_proofs(&self.0.name, OffsetDateTime::now_utc(), now);
+        proofs.into_iter().for_each(|proof| self.tell(proof));
     }
 
     /// Proves what has changed since the last time, now.
@@ -143,8 +174,8 @@ impl Zone {
     }
 
     fn happened(&self, kind: &'static str, host: &str, text: String) {
-        let (at, host) = (OffsetDateTime::now_utc(), Some(host.to_owned()));
-        self.tell(Happened { at, kind, host, network: None, actor: None, text });
+        let host = Some(host.to_owned());
+        self.tell(Happened { host, ..Happened::new(OffsetDateTime::now_utc(), kind, text) });
     }
 
     /// A host is registered, or registered otherwise than before. A host with this number that has another name is replaced.
@@ -167,7 +198,7 @@ impl Zone {
             let Some(host) = state.hosts.get_mut(&number) else { return };
             let is_new = !host.is_connected();
             host.connected(told);
-            let name = is_new.then(|| host.row.name.clone());
+            let name = if is_new { host.may_tell() } else { None };
             state.seen_as(number, |seen| (seen.heard, seen.is_connected) = (now, true));
             state.switch_fault(number);
             state.replace(number, snapshot);
@@ -176,8 +207,8 @@ impl Zone {
             }
             name
         };
-        if let Some(name) = name {
-            self.happened("host_connected", &name, format!("host {name} is connected"));
+        if let Some((name, more)) = name {
+            self.happened("host_connected", &name, format!("host {name} is connected{more}"));
         }
         self.0.wake.notify_one();
     }
@@ -215,15 +246,15 @@ impl Zone {
             let mut state = self.state();
             let Some(host) = state.hosts.get_mut(&number) else { return };
             let is_news = host.silent(reason);
-            let name = is_news.then(|| host.row.name.clone());
+            let name = if is_news { host.may_tell() } else { None };
             state.seen_as(number, |seen| seen.is_connected = false);
             if is_news {
                 state.changed_of(number);
             }
             name
         };
-        if let Some(name) = name {
-            self.happened("host_silent", &name, format!("host {name} does not answer: {reason}"));
+        if let Some((name, more)) = name {
+            self.happened("host_silent", &name, format!("host {name} does not answer: {reason}{more}"));
         }
         self.0.wake.notify_one();
     }

@@ -5,10 +5,11 @@ use ovstunnel_mesh::{Mesh, Moment};
 use ovstunnel_types::{GreKey, NetworkNumber};
 use time::OffsetDateTime;
 
+use super::story::Story;
 use super::{Happened, State};
 
 /// A network that a host has something of.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Known {
     pub mesh: Mesh,
     pub proof: Proof,
@@ -18,6 +19,8 @@ pub(super) struct Known {
     pub since: OffsetDateTime,
     /// The same, by the clock that does not jump.
     pub since_moment: Moment,
+    /// What was told of it.
+    pub story: Story,
 }
 
 /// The name of a network of which only the key is known.
@@ -36,11 +39,13 @@ impl State {
         let hosts = self.sighted(key);
         // A key is a number from 1 to 2^31-1. It stands for the network as long as that has no row of its own.
         let number = NetworkNumber::try_from(u64::from(key.get())).ok()?;
-        let happened = |kind, text| Happened { at, kind, host: None, network: Some(name(key)), actor: None, text };
+        let happened = |kind, text| Happened { network: Some(name(key)), ..Happened::new(at, kind, text) };
         if hosts.is_empty() {
             self.prover.forget(number);
-            let gone = self.networks.remove(&key);
-            return gone.map(|_| happened("network_gone", format!("no host has a bridge with key {key} any more")));
+            self.restless.remove(&key);
+            let before = self.networks.remove(&key)?.story.told().cloned();
+            let text = format!("no host has a bridge with key {key} any more");
+            return Some(Happened { before, ..happened("network_gone", text) });
         }
         let mesh = Mesh::new(number, key, None, &hosts, &self.endpoints);
         let proof = self.prover.prove(&mesh, &self.seen, now);
@@ -64,11 +69,18 @@ impl State {
             (Some(false), false) if proof.reason() == first.as_ref() => None,
             (_, false) => Some(("network_not_whole", self.sentence(&proof))),
         };
-        self.networks.insert(key, Known { mesh, proof, generation, since, since_moment });
+        let is_other_mesh = before.as_ref().is_none_or(|known| known.generation != generation);
+        let mut story = before.map_or_else(Story::new, |known| known.story);
+        if is_other_mesh || told.is_some() {
+            story.changed(now);
+            self.restless.insert(key);
+        }
+        let told = told.filter(|_| story.may_tell());
+        self.networks.insert(key, Known { mesh, proof, generation, since, since_moment, story });
         told.map(|(kind, text)| happened(kind, text))
     }
 
-    fn praise(&self, proof: &Proof) -> String {
+    pub(super) fn praise(&self, proof: &Proof) -> String {
         format!("whole: {} tunnels among {} hosts", proof.proven, proof.hosts.len())
     }
 

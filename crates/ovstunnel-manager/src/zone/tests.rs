@@ -60,7 +60,7 @@ struct Bench {
 impl Bench {
     /// A zone of three hosts with a mesh among them.
     fn new() -> Bench {
-        let (zone, events) = Zone::new();
+        let (zone, events) = Zone::new("dc1");
         let mut bench = Bench { zone, events, version: 0 };
         for n in 1..=3 {
             bench.zone.register(row(n));
@@ -69,6 +69,7 @@ impl Bench {
             bench.says(n, &[bridge(n, &others)]);
         }
         bench.zone.prove_changed();
+        bench.zone.tell_proofs(bench.zone.now());
         bench.happened();
         bench
     }
@@ -96,7 +97,7 @@ impl Bench {
     /// The first reason why the network is not whole, once all is proven.
     fn reason(&self) -> Option<String> {
         self.zone.prove_changed();
-        self.zone.proof("dc1", self.key()).unwrap().reason
+        self.zone.proof(self.key()).unwrap().reason
     }
 }
 
@@ -106,7 +107,7 @@ fn a_mesh_is_whole_when_each_pair_has_both_its_tunnels() {
     let (networks, hosts, tunnels) = bench.zone.counts();
     assert_eq!((networks.all, networks.whole, tunnels.wanted, tunnels.proven), (1, 1, 6, 6));
     assert_eq!((hosts.all, hosts.ok), (3, 3));
-    let proof = bench.zone.proof("dc1", bench.key()).unwrap();
+    let proof = bench.zone.proof(bench.key()).unwrap();
     assert!(proof.whole && proof.findings.is_empty(), "{proof:?}");
     assert_eq!(proof.hosts.iter().map(|host| host.host.as_str()).collect::<Vec<_>>(), ["h1", "h2", "h3"]);
 }
@@ -149,6 +150,70 @@ fn a_silent_host_makes_its_networks_unproven_until_it_is_back() {
     assert_eq!(bench.reason(), None);
     let kinds: Vec<_> = bench.happened().into_iter().map(|(kind, _)| kind).collect();
     assert_eq!(kinds, ["host_silent", "network_not_whole", "host_connected", "network_whole"]);
+}
+
+impl Bench {
+    /// The proofs that are told so long after now.
+    fn proofs(&mut self, later: Duration) -> Vec<Happened> {
+        self.zone.prove_changed();
+        self.happened();
+        self.zone.tell_proofs(self.zone.now() + later);
+        std::iter::from_fn(|| self.events.try_recv().ok())
+            .filter_map(|fact| if let Fact::Happened(happened) = fact { Some(happened) } else { None })
+            .collect()
+    }
+}
+
+#[test]
+fn a_proof_is_told_once_a_network_has_come_to_rest() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.proofs(story::RESTLESS), [], "nothing has changed");
+    bench.says(2, &[bridge(2, &[3])]);
+    assert_eq!(bench.proofs(story::REST / 2), [], "it may be under way");
+    let told = bench.proofs(story::REST);
+    let [proof] = &told[..] else { panic!("{told:?}") };
+    let (before, after) = (proof.before.as_ref().unwrap(), proof.after.as_ref().unwrap());
+    assert_eq!((proof.kind, proof.network.as_deref()), ("proof", Some("key-1001")));
+    assert_eq!((before.whole, before.proven, after.whole, after.proven, after.wanted), (true, 6, false, 5, 6));
+    assert_eq!(before.generation, after.generation, "the hosts are the same");
+    assert!(after.reason.as_ref().unwrap().starts_with("tunnel_missing on h2 to h1"), "{after:?}");
+    assert_eq!((before.digest.len(), after.digest.len()), (64, 64));
+    assert!(proof.text.starts_with("not whole: tunnel_missing on h2 to h1"), "{}", proof.text);
+    assert!(proof.text.ends_with("; before: whole, generation 1"), "{}", proof.text);
+    assert_eq!(bench.proofs(story::RESTLESS), [], "told once");
+    // A change of the mesh is told also where it is whole before and after.
+    bench.says(2, &[bridge(2, &[1, 3])]);
+    let told = bench.proofs(story::REST);
+    assert_eq!(told.iter().map(|proof| proof.after.as_ref().unwrap().whole).collect::<Vec<_>>(), [true]);
+    bench.says(3, &[]);
+    bench.says(1, &[bridge(1, &[2])]);
+    bench.says(2, &[bridge(2, &[1])]);
+    let told = bench.proofs(story::REST);
+    let [proof] = &told[..] else { panic!("{told:?}") };
+    let (before, after) = (proof.before.as_ref().unwrap(), proof.after.as_ref().unwrap());
+    assert_eq!((before.whole, before.wanted, after.whole, after.wanted), (true, 6, true, 2));
+    assert!(after.generation > before.generation, "{told:?}");
+}
+
+#[test]
+fn a_host_that_comes_and_goes_makes_few_events() {
+    let mut bench = Bench::new();
+    for _ in 0..500 {
+        bench.zone.silent(number(1), "connection refused");
+        bench.zone.prove_changed();
+        bench.says(1, &[bridge(1, &[2, 3])]);
+        bench.zone.prove_changed();
+    }
+    let told = bench.happened();
+    // Some at once and one in each pause; this takes less than a few of these.
+    assert!((4..40).contains(&told.len()), "{}: {told:?}", told.len());
+    let proofs = bench.proofs(story::REST);
+    let [proof] = &proofs[..] else { panic!("{proofs:?}") };
+    assert!(proof.text.starts_with("whole: 6 tunnels") && proof.text.contains("are not listed"), "{}", proof.text);
+    // One that never rests is told of all the same.
+    bench.zone.silent(number(1), "connection refused");
+    let proofs = bench.proofs(story::RESTLESS);
+    assert_eq!(proofs.iter().map(|proof| proof.after.as_ref().unwrap().whole).collect::<Vec<_>>(), [false]);
 }
 
 #[test]
