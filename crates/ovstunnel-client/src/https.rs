@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use http::Uri;
-use hyper_rustls::HttpsConnectorBuilder;
+use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use tower_service::Service;
 use url::Url;
 
-use crate::refused::{Noted, Refused};
+use crate::refused::{Noted, Refused, Shown};
 use crate::transport::{Connecting, Stream, Transport};
 use crate::{ClientError, Identity, tls};
 
@@ -33,15 +33,22 @@ pub(crate) fn transport(url: &Url, identity: &Identity, timeout: Duration) -> Re
     tcp.set_tcp_user_timeout(Some(GONE_AFTER));
     let builder = HttpsConnectorBuilder::new().with_tls_config(tls::config(identity)?);
     let connector = builder.https_only().enable_http1().enable_http2().wrap_connector(tcp);
-    let refused = Refused::default();
-    let noting = refused.clone();
+    let (refused, certificate) = (Refused::default(), Shown::default());
+    let (noting, seen) = (refused.clone(), certificate.clone());
     let connect = move |to: Uri| -> Connecting {
         // Each connection gets a connector of its own: a call needs one that it may change.
-        let (connecting, refused) = (connector.clone().call(to), noting.clone());
-        Box::pin(async move { Ok(Box::new(Noted { stream: connecting.await?, refused }) as Box<dyn Stream>) })
+        let (connecting, refused, seen) = (connector.clone().call(to), noting.clone(), seen.clone());
+        Box::pin(async move {
+            let stream = connecting.await?;
+            if let MaybeHttpsStream::Https(tls) = &stream {
+                let chain = tls.inner().get_ref().1.peer_certificates();
+                chain.and_then(<[_]>::first).into_iter().for_each(|own| seen.set(own));
+            }
+            Ok(Box::new(Noted { stream, refused }) as Box<dyn Stream>)
+        })
     };
     let shown = url.as_str().trim_end_matches('/');
     let mut transport = Transport::new(connect, shown, shown.to_owned(), timeout);
-    transport.refused = refused;
+    (transport.refused, transport.shown) = (refused, certificate);
     Ok(transport)
 }

@@ -75,6 +75,12 @@ impl Client {
         self.0.peer()
     }
 
+    /// The certificate that the daemon has shown on the last connection, DER; none before the first one, and on a Unix socket.
+    #[cfg(feature = "https")]
+    pub fn daemon_certificate(&self) -> Option<Vec<u8>> {
+        self.0.shown.get()
+    }
+
     /// The same changing requests, answered with their plan; nothing is changed.
     pub fn dry_run(&self) -> DryRun<'_> {
         DryRun(self)

@@ -1,4 +1,5 @@
-//! What TLS said when a connection broke: HTTP/2 passes the words of such an error on, and not the error.
+//! What TLS said when a connection broke: HTTP/2 passes the words of such an error on, and not the error. And which certificate the
+//! daemon has shown.
 //!
 //! What it must not do: change what goes through.
 
@@ -24,6 +25,21 @@ impl Refused {
         if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(tls.clone());
         }
+    }
+}
+
+/// The certificate that the daemon has shown on the last connection, DER. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shown(Arc<Mutex<Option<Vec<u8>>>>);
+
+impl Shown {
+    /// The certificate; none before the first connection.
+    pub(crate) fn get(&self) -> Option<Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set(&self, certificate: &[u8]) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(certificate.to_vec());
     }
 }
 

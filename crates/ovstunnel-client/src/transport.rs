@@ -94,6 +94,9 @@ pub(crate) struct Transport {
     /// What TLS said where HTTP does not pass it on.
     #[cfg(feature = "https")]
     pub(crate) refused: crate::refused::Refused,
+    /// The certificate that the daemon has shown.
+    #[cfg(feature = "https")]
+    pub(crate) shown: crate::refused::Shown,
 }
 
 impl fmt::Debug for Transport {
@@ -119,6 +122,8 @@ impl Transport {
             timeout,
             #[cfg(feature = "https")]
             refused: Default::default(),
+            #[cfg(feature = "https")]
+            shown: Default::default(),
         }
     }
 

@@ -82,7 +82,8 @@ impl HostState {
 /// One thing that is wrong with a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Trouble {
-    /// A stable word for programs, such as `host_silent`, `label_unknown`, `address_taken`, `host_id_mismatch`, `unhealthy`.
+    /// A stable word for programs, such as `host_silent`, `certificate_refused`, `certificate_expires`, `returned_empty`, `host_id_mismatch`,
+    /// `label_unknown`, `address_taken`, or a word of the daemon's health.
     pub kind: String,
     /// What was seen.
     pub evidence: String,

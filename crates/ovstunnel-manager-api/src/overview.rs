@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::Trouble;
+
 /// How many networks are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NetworkCount {
@@ -60,6 +62,9 @@ pub struct Overview {
     /// Seconds since the sign of life of the connected host that was heard of longest ago; absent where none is connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age: Option<f64>,
+    /// What is wrong with the manager itself, such as a certificate of its own that ends soon.
+    #[serde(default)]
+    pub troubles: Vec<Trouble>,
 }
 
 /// Answer of `GET /readyz`.

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::document::{Signer, SignerError};
-use crate::hosts::Hosts;
+use crate::hosts::{Hosts, certificate};
 use crate::http::{self, Identity, State};
 use crate::records::Records;
 use crate::zone::Zone;
@@ -57,6 +57,7 @@ impl Service {
         tasks.spawn(records.clone().keep(happened));
         tasks.spawn(records.clone().forget_events(config.events.keep));
         tasks.spawn(zone.clone().keep_proven());
+        tasks.spawn(certificate::keep_looking(zone.clone(), config.own_certificates()));
         let rows = records.hosts().await?;
         tracing::info!(zone = identity.name, uuid = %identity.uuid, hosts = rows.len(), "the zone is watched; nothing is changed");
         rows.into_iter().for_each(|row| hosts.register(row));

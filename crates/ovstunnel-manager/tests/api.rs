@@ -42,6 +42,11 @@ fn identity(pki: &Path) -> Identity {
 
 /// A daemon on a simulated switch, with the device `sim0` at this address.
 async fn host(dir: &Path, number: u8) -> Host {
+    host_with(dir, number, &dir.join("pki").join("host")).await
+}
+
+/// The same with the certificate and key in `own` and an ending.
+async fn host_with(dir: &Path, number: u8, own: &Path) -> Host {
     let pki = dir.join("pki");
     let interface = serde_json::from_value(serde_json::json!({
         "label": "sim0", "device": "sim0", "ip": format!("192.0.2.{number}"), "netmask": "255.255.255.0",
@@ -52,8 +57,8 @@ async fn host(dir: &Path, number: u8) -> Host {
     let switch = Switch::Simulated(SimulatedSwitch::new());
     let (app, _) = ovstunneld::testing::assemble(switch, interfaces, settings, Duration::from_secs(3600));
     let tls = Tls {
-        certificate: pki.join("host.crt"),
-        key: pki.join("host.key"),
+        certificate: own.with_extension("crt"),
+        key: own.with_extension("key"),
         client_ca: pki.join("ca.crt"),
         client_crl: None,
         clients: Vec::new(),
@@ -172,6 +177,54 @@ async fn hosts_are_watched_and_their_networks_proved() {
     })
     .await;
     assert!(kinds.iter().any(|event| event.text.contains("tunnel_missing on h1 to h2")), "{kinds:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_ends_soon_or_is_refused_is_a_trouble_of_its_host_and_an_event() {
+    let bench = bench().await;
+    let (dir, now) = (bench.dir.path(), OffsetDateTime::now_utc());
+    let issue = |pki: &Path, name: &str, days| {
+        let role = Role::Host { addresses: vec!["127.0.0.1".parse().unwrap()] };
+        let leaf = Leaf { name: name.parse().unwrap(), role, days };
+        Authority::open(pki).unwrap().issue(&leaf, now).unwrap();
+        pki.join(name)
+    };
+    Authority::create(&dir.join("other"), "other", 90, now).unwrap();
+    let soon = host_with(dir, 1, &issue(&dir.join("pki"), "soon", 10)).await;
+    let strange = host_with(dir, 2, &issue(&dir.join("other"), "strange", 90)).await;
+    let well = host(dir, 3).await;
+    for (number, host) in (1..).zip([&soon, &strange, &well]) {
+        bench.manager.put_host(&format!("h{number}"), &put(&host.url, Some(number)), false).await.unwrap();
+    }
+    let trouble = async |name: &'static str, state| {
+        until(name, async || {
+            let host = bench.manager.host(name).await.unwrap();
+            host.troubles.into_iter().next().filter(|_| host.state == state)
+        })
+        .await
+    };
+    let ends = trouble("h1", HostState::Degraded).await;
+    assert_eq!(ends.kind, "certificate_expires");
+    assert!(ends.evidence.contains("CN=soon") && ends.evidence.contains("days, on "), "{ends:?}");
+    let refused = trouble("h2", HostState::Silent).await;
+    assert_eq!(refused.kind, "certificate_refused");
+    assert!(refused.evidence.contains("an authority that is not trusted"), "{refused:?}");
+    assert!(refused.remedy.contains("`ca` of the manager's [hosts]"), "{refused:?}");
+    until("the third host", async || {
+        let host = bench.manager.host("h3").await.unwrap();
+        (host.state == HostState::Ok && host.troubles.is_empty()).then_some(())
+    })
+    .await;
+    for (kind, name) in [("certificate_expires", "h1"), ("certificate_refused", "h2")] {
+        let wanted = EventsWanted { kind: Some(kind.into()), ..EventsWanted::default() };
+        let events = until(kind, async || {
+            let events = bench.manager.events(&wanted).await.unwrap().events;
+            (!events.is_empty()).then_some(events)
+        })
+        .await;
+        assert_eq!(events.iter().filter_map(|event| event.host.as_deref()).collect::<Vec<_>>(), [name], "{events:?}");
+    }
+    assert_eq!(bench.manager.overview().await.unwrap().troubles, [], "the manager's own certificate is good");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,7 +23,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio::sync::watch;
 
 use crate::config::{Tls, TlsClient};
-pub use form::{Certificate, Usage, unreadable};
+pub use form::{Certificate, Usage, read as read_certificate, unreadable};
 use ovstunnel_types::text::{excerpt, message};
 pub(crate) use seen::Shown;
 use seen::Telling;

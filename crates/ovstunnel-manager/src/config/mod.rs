@@ -217,6 +217,14 @@ impl Config {
         Some(IdentityFiles { certificate: certificate.as_deref()?, key: key.as_deref()?, ca: ca.as_deref()? })
     }
 
+    /// The files of the manager's own certificates, each once: that for daemons and that of the listener.
+    pub fn own_certificates(&self) -> Vec<PathBuf> {
+        let (hosts, tls) = (self.hosts.certificate.iter(), self.tls.iter().map(|tls| &tls.certificate));
+        let mut files: Vec<PathBuf> = hosts.chain(tls).cloned().collect();
+        files.dedup();
+        files
+    }
+
     /// Where HTTPS is served, and its files; none where it is off, or without files.
     pub fn https(&self) -> Option<(SocketAddr, Tls)> {
         let of_hosts = self.identity().map(|files| Tls {

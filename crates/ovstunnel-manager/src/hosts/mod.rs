@@ -3,7 +3,9 @@
 //! What it does: starts and ends these tasks as hosts are registered. What it must not do: let one host wait for another, but for its
 //! turn to connect.
 
+pub mod certificate;
 mod picture;
+mod silence;
 mod watcher;
 
 use std::collections::BTreeMap;
@@ -17,7 +19,7 @@ use tokio::task::AbortHandle;
 
 use crate::zone::{Row, Zone};
 
-pub use picture::{Picture, Unreadable, switch_fault};
+pub use picture::{Picture, Unreadable};
 
 /// How long a request to a daemon may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -64,6 +66,11 @@ impl AskError {
     }
 }
 
+fn client(identity: Identity, api: &str) -> Result<Client, AskError> {
+    let url = Endpoint::parse_url(api).map_err(AskError::Url)?;
+    Ok(Client::new(&Endpoint::Https { url, identity }, TIMEOUT)?)
+}
+
 impl Hosts {
     /// No host yet.
     pub fn new(zone: Zone, identity: Option<Identity>, default_label: String, concurrency: usize) -> Hosts {
@@ -76,9 +83,7 @@ impl Hosts {
     /// # Errors
     /// There are no certificate files, they cannot be used, or the address is none.
     pub fn client(&self, api: &str) -> Result<Client, AskError> {
-        let identity = self.0.identity.clone().ok_or(AskError::NoIdentity)?;
-        let url = Endpoint::parse_url(api).map_err(AskError::Url)?;
-        Ok(Client::new(&Endpoint::Https { url, identity }, TIMEOUT)?)
+        client(self.0.identity.clone().ok_or(AskError::NoIdentity)?, api)
     }
 
     /// Registers a host with the zone and listens to it; what listened to it before ends.
@@ -88,11 +93,14 @@ impl Hosts {
         self.0.zone.register(row.clone());
         let client = match self.client(&row.api) {
             Ok(client) => client,
-            Err(error) => return self.0.zone.silent(number, &error.sentence()),
+            Err(error) => return self.0.zone.silent(number, error.sentence()),
         };
+        // Made anew for each connection: the files may be others by then.
+        let hosts = Arc::downgrade(&self.0);
+        let fresh = move || Hosts(hosts.upgrade()?).client(&row.api).ok();
         let label = row.label.unwrap_or_else(|| self.0.default_label.clone());
         let (zone, turns) = (self.0.zone.clone(), Arc::clone(&self.0.turns));
-        let task = tokio::spawn(watcher::Watcher { zone, number, client, label, turns }.run());
+        let task = tokio::spawn(watcher::Watcher { zone, number, client, fresh, label, turns }.run());
         self.tasks(|tasks| tasks.insert(number, task.abort_handle()));
     }
 

@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use ovstunnel_api::{Bridge, Health, Reason, Severity, Tunnel};
-use ovstunnel_mesh::observed::{self, Carries, Snapshot, Unmet};
+use ovstunnel_api::{Bridge, Tunnel};
+use ovstunnel_mesh::observed::{self, Carries, Snapshot};
 use ovstunnel_types::{GreKey, Invalid};
+
+use crate::zone::unmet;
 
 /// All that a host has said of its bridges, bridge by bridge.
 #[derive(Clone, Debug, Default)]
@@ -94,16 +96,6 @@ fn read(bridge: &Bridge) -> Result<observed::Bridge, Unreadable> {
         unmet: bridge.health.reasons.iter().map(unmet).collect(),
         max_guest_mtu: bridge.max_guest_mtu,
     })
-}
-
-fn unmet(reason: &Reason) -> Unmet {
-    let Reason { what, subject, severity, evidence, remedy } = reason.clone();
-    Unmet { what, subject, is_failure: severity == Severity::Failed, evidence, remedy }
-}
-
-/// Why a host's daemon cannot ask Open vSwitch, where its health says so.
-pub fn switch_fault(health: &Health) -> Option<Unmet> {
-    health.reasons.iter().find(|reason| reason.what == "openvswitch").map(unmet)
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use ovstunnel_types::text::chain;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::Picture;
-use crate::zone::{EndpointFault, Told, Zone};
+use super::{Picture, certificate};
+use crate::zone::{EndpointFault, Silence, Told, Zone};
 
 /// A daemon gives a sign of life every 2 s. One that gives none for so long is taken for silent.
 const SILENT_AFTER: Duration = Duration::from_millis(3500);
@@ -53,22 +53,31 @@ enum Ended {
     NoSnapshot,
 }
 
-pub(super) struct Watcher {
+/// How often a certificate is looked at anew that will end soon: it may have been renewed.
+const CERTIFICATE: Duration = Duration::from_secs(60);
+
+pub(super) struct Watcher<F> {
     pub zone: Zone,
     pub number: HostNumber,
     pub client: Client,
+    /// Another client for the same daemon, with a connection of its own; none where it cannot be made.
+    pub fresh: F,
     pub label: String,
     pub turns: Arc<Semaphore>,
 }
 
-impl Watcher {
+impl<F: Fn() -> Option<Client>> Watcher<F> {
     /// Listens for ever.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let mut pause = pauses().build();
         loop {
             let started = Instant::now();
             let ended = self.listen().await;
-            self.zone.silent(self.number, &ended.to_string());
+            self.zone.silent(self.number, silence(&ended));
+            // Its certificate and ours may be others by now.
+            if let Some(client) = (self.fresh)() {
+                self.client = client;
+            }
             if started.elapsed() > CONNECTING {
                 pause = pauses().build();
             }
@@ -104,10 +113,28 @@ impl Watcher {
         connected.notified().await;
         let mut tick = tokio::time::interval(ADDRESS);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut again = None::<Instant>;
         loop {
             tick.tick().await;
             self.ask_for_the_address().await;
+            self.look_at_the_certificate(&mut again).await;
         }
+    }
+
+    /// Looks at the certificate of the connection; at that of another one, where it ends soon and may have been renewed.
+    async fn look_at_the_certificate(&self, again: &mut Option<Instant>) {
+        let now = time::OffsetDateTime::now_utc;
+        let mut trouble = certificate::of_daemon(&self.client, now());
+        if trouble.is_some() && again.is_some_and(|at| at > Instant::now()) {
+            return;
+        }
+        if let (Some(_), Some(fresh)) = (&trouble, (self.fresh)()) {
+            *again = Some(Instant::now() + CERTIFICATE);
+            if fresh.healthz().await.is_ok() {
+                trouble = certificate::of_daemon(&fresh, now());
+            }
+        }
+        self.zone.certificate(self.number, trouble);
     }
 
     async fn follow(
@@ -164,8 +191,7 @@ impl Watcher {
 
     /// Asks an old daemon again and again.
     async fn poll(&self) -> Ended {
-        let mut before = None;
-        let mut version = 0;
+        let (mut before, mut version, mut again) = (None, 0, None);
         let mut tick = tokio::time::interval(POLL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -174,6 +200,7 @@ impl Watcher {
                 Ok(()) => self.ask_for_the_address().await,
                 Err(ended) => return ended,
             }
+            self.look_at_the_certificate(&mut again).await;
         }
     }
 
@@ -212,6 +239,13 @@ impl Watcher {
             Err(error) => Err(EndpointFault::NotAsked(chain(&error))),
         };
         self.zone.endpoint(self.number, found);
+    }
+}
+
+fn silence(ended: &Ended) -> Silence {
+    match ended {
+        Ended::Client(error) => Silence::from(error),
+        other => Silence::from(other.to_string()),
     }
 }
 

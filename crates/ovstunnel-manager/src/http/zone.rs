@@ -25,6 +25,7 @@ pub(super) async fn get_overview(Shared(state): Shared<State>, _: NoQuery) -> Js
         hosts,
         tunnels,
         age: state.zone.age(),
+        troubles: state.zone.troubles(),
     })
 }
 

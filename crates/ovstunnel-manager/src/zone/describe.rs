@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ovstunnel_manager_api::{
     Finding, Host, HostCount, HostState, HostTunnel, HostTunnelList, Member, Network, NetworkCount, NetworkState,
-    Proof, SeenAt, TunnelCount, TunnelProof,
+    Proof, SeenAt, Trouble, TunnelCount, TunnelProof,
 };
 use ovstunnel_mesh::difference::Circumstances;
 use ovstunnel_mesh::observed::Bridge;
@@ -59,7 +59,7 @@ impl State {
     fn host(&self, host: &Registered, now: Moment) -> Host {
         let (row, number) = (&host.row, host.row.number);
         let bridges = self.bridges(number);
-        let troubles = host.troubles(bridges);
+        let troubles = host.troubles(bridges, &self.missed(number));
         let seen = self.seen.get(&number).filter(|seen| seen.snapshot.is_some());
         Host {
             name: row.name.clone(),
@@ -215,7 +215,8 @@ impl Zone {
         }
         for host in zone.hosts.values() {
             hosts.all += 1;
-            match host.state(&host.troubles(zone.bridges(host.row.number))) {
+            let number = host.row.number;
+            match host.state(&host.troubles(zone.bridges(number), &zone.missed(number))) {
                 HostState::Ok => hosts.ok += 1,
                 HostState::Degraded => hosts.degraded += 1,
                 HostState::Connecting => hosts.connecting += 1,
@@ -223,6 +224,11 @@ impl Zone {
             }
         }
         (networks, hosts, tunnels)
+    }
+
+    /// What is wrong with the manager itself.
+    pub fn troubles(&self) -> Vec<Trouble> {
+        self.state().own_troubles.clone()
     }
 
     /// How long ago the connected host gave a sign of life that did so longest ago, seconds.

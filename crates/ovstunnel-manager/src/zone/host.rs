@@ -9,7 +9,8 @@ use ovstunnel_mesh::observed::{self, Bridge, Carries, Snapshot};
 use ovstunnel_server::seldom::Seldom;
 use ovstunnel_types::{GreKey, HealthState, HostId, HostNumber, RemoteIp};
 
-use super::State;
+use super::silence::{Silence, unmet};
+use super::{State, network, story};
 
 /// What is registered of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +62,9 @@ pub struct Registered {
     connection: Connection,
     interface: Option<Interface>,
     endpoint_trouble: Option<Trouble>,
+    certificate_trouble: Option<Trouble>,
+    /// The id of another host that a bridge of it has, as it was told.
+    other_id: Option<HostId>,
     at_once: Seldom,
 }
 
@@ -69,14 +73,21 @@ enum Connection {
     /// It was not reached yet, and nothing says that it will not be.
     Trying,
     Up,
-    Down(String),
+    Down(Silence),
 }
 
 impl Registered {
     fn new(row: Row) -> Registered {
-        let (told, interface, endpoint_trouble) = (None, None, None);
-        let (connection, at_once) = (Connection::Trying, super::story::seldom());
-        Registered { row, told, connection, interface, endpoint_trouble, at_once }
+        Registered {
+            row,
+            told: None,
+            connection: Connection::Trying,
+            interface: None,
+            endpoint_trouble: None,
+            certificate_trouble: None,
+            other_id: None,
+            at_once: story::seldom(),
+        }
     }
 
     /// Whether it can be asked now.
@@ -113,10 +124,40 @@ impl Registered {
     }
 
     /// Whether that is news.
-    pub(super) fn silent(&mut self, reason: &str) -> bool {
-        let was_down = matches!(self.connection, Connection::Down(_));
-        self.connection = Connection::Down(reason.to_owned());
-        !was_down
+    pub(super) fn silent(&mut self, why: &Silence) -> bool {
+        let was_so = matches!(&self.connection, Connection::Down(before) if before.kind == why.kind);
+        self.connection = Connection::Down(why.clone());
+        !was_so
+    }
+
+    /// Takes in what is wrong with its daemon's certificate. Whether that is news.
+    pub(super) fn certificate(&mut self, trouble: Option<Trouble>) -> bool {
+        let is_news = trouble.is_some() && self.certificate_trouble.is_none();
+        self.certificate_trouble = trouble;
+        is_news
+    }
+
+    /// The id of another host that one of these bridges has, where that is news.
+    fn other_id_told(&mut self, bridges: &[Bridge]) -> Option<Trouble> {
+        let mismatch = self.mismatch(bridges);
+        let id = mismatch.map(|(_, id)| id.clone());
+        let is_news = id.is_some() && id != self.other_id;
+        self.other_id = id;
+        self.mismatch(bridges).filter(|_| is_news).map(|(bridge, id)| self.mismatch_trouble(bridge, id))
+    }
+
+    fn mismatch<'b>(&self, bridges: &'b [Bridge]) -> Option<(&'b Bridge, &'b HostId)> {
+        let own = HostId::from(self.row.number);
+        bridges.iter().find_map(|bridge| Some((bridge, bridge.host_id.as_ref().filter(|id| **id != own)?)))
+    }
+
+    fn mismatch_trouble(&self, bridge: &Bridge, id: &HostId) -> Trouble {
+        let own = self.row.number;
+        trouble(
+            "host_id_mismatch",
+            format!("bridge {} has the host id {id}, and the host is registered as number {own}", bridge.name),
+            "register the host with the number that its bridges have",
+        )
     }
 
     /// How it is, by what is wrong with it.
@@ -129,30 +170,15 @@ impl Registered {
         }
     }
 
-    /// What is wrong with it, the worst first. `bridges` are those that it has.
-    pub fn troubles(&self, bridges: &[Bridge]) -> Vec<Trouble> {
-        let trouble = |kind: &str, evidence: String, remedy: &str| Trouble {
-            kind: kind.to_owned(),
-            evidence,
-            remedy: remedy.to_owned(),
-        };
+    /// What is wrong with it, the worst first. `bridges` are those that it has, `missed` the networks of which others have tunnels to
+    /// it, where it has none.
+    pub fn troubles(&self, bridges: &[Bridge], missed: &[GreKey]) -> Vec<Trouble> {
         let silent = match &self.connection {
-            Connection::Down(reason) => Some(trouble(
-                "host_silent",
-                reason.clone(),
-                "see whether the host is up, ovstunneld runs there, and the manager's certificate is accepted",
-            )),
+            Connection::Down(Silence { kind, evidence, remedy }) => Some(trouble(kind, evidence.clone(), remedy)),
             _ => None,
         };
-        let own = HostId::from(self.row.number);
-        let other = bridges.iter().find(|bridge| bridge.host_id.as_ref().is_some_and(|id| *id != own));
-        let mismatch = other.and_then(|bridge| bridge.host_id.as_ref().map(|id| (bridge, id))).map(|(bridge, id)| {
-            trouble(
-                "host_id_mismatch",
-                format!("bridge {} has the host id {id}, and the host is registered as number {own}", bridge.name),
-                "register the host with the number that its bridges have",
-            )
-        });
+        let empty = (self.is_connected() && !missed.is_empty()).then(|| returned_empty(missed));
+        let mismatch = self.mismatch(bridges).map(|(bridge, id)| self.mismatch_trouble(bridge, id));
         let health = self.told.iter().flat_map(|told| {
             let reasons = told.health.reasons.iter().filter(|_| told.health.state != HealthState::Ok);
             reasons.map(|reason| Trouble {
@@ -161,8 +187,27 @@ impl Registered {
                 remedy: reason.remedy.clone(),
             })
         });
-        silent.into_iter().chain(mismatch).chain(self.endpoint_trouble.clone()).chain(health).collect()
+        let certificate = self.certificate_trouble.clone();
+        let own = silent.into_iter().chain(empty).chain(mismatch).chain(self.endpoint_trouble.clone());
+        own.chain(health).chain(certificate).collect()
     }
+}
+
+fn trouble(kind: &str, evidence: String, remedy: &str) -> Trouble {
+    Trouble { kind: kind.to_owned(), evidence, remedy: remedy.to_owned() }
+}
+
+/// Networks that are named where a host has come back with none.
+const NAMED: usize = 3;
+
+fn returned_empty(missed: &[GreKey]) -> Trouble {
+    let names: Vec<String> = missed.iter().take(NAMED).map(|key| network::name(*key)).collect();
+    let more = missed.len().checked_sub(NAMED + 1).map(|_| format!(" and {} more", missed.len() - NAMED));
+    let evidence =
+        format!("it has no bridge, and tunnels of others lead to it: {}{}", names.join(", "), more.unwrap_or_default());
+    let remedy =
+        "have the management server set its networks up again; `ovstunnelctl zone plan NETWORK` says what that takes";
+    trouble("returned_empty", evidence, remedy)
 }
 
 /// The keys of which a bridge carries frames.
@@ -220,11 +265,36 @@ impl State {
     /// Whether the host's daemon can ask Open vSwitch, by its health. Says whether that is news.
     pub(super) fn switch_fault(&mut self, number: HostNumber) -> bool {
         let told = self.hosts.get(&number).and_then(Registered::told);
-        let fault = told.and_then(|told| crate::hosts::switch_fault(&told.health));
+        let reasons = told.into_iter().flat_map(|told| &told.health.reasons);
+        let fault = reasons.filter(|reason| reason.what == "openvswitch").map(unmet).next();
         let Some(seen) = self.seen.get_mut(&number).filter(|seen| seen.switch_fault != fault) else { return false };
         seen.switch_fault = fault;
         self.changed_of(number);
         true
+    }
+
+    /// The networks of which others have tunnels to a host that has no bridge at all.
+    pub(super) fn missed(&self, number: HostNumber) -> Vec<GreKey> {
+        let has_spoken_of_none = |seen: &observed::Host| seen.snapshot.as_ref().is_some_and(|s| s.bridges().is_empty());
+        if !self.seen.get(&number).is_some_and(has_spoken_of_none) {
+            return Vec::new();
+        }
+        self.networks.iter().filter(|(_, known)| known.mesh.has(number)).map(|(key, _)| *key).collect()
+    }
+
+    /// What is to be told of a host that has said something: kind, name, sentence. `had` is how many bridges it had before it came back,
+    /// where it has just done so.
+    pub(super) fn returned(&mut self, number: HostNumber, had: Option<usize>) -> Vec<(&'static str, String, String)> {
+        let snapshot = self.seen.get(&number).and_then(|seen| seen.snapshot.as_ref());
+        let (Some(host), Some(snapshot)) = (self.hosts.get_mut(&number), snapshot) else { return Vec::new() };
+        let name = host.row.name.clone();
+        let empty = had.filter(|had| *had > 0 && snapshot.bridges().is_empty()).map(|had| {
+            ("host_returned_empty", name.clone(), format!("host {name} has come back without a bridge; it had {had}"))
+        });
+        let other = host.other_id_told(snapshot.bridges());
+        let other =
+            other.map(|trouble| ("host_id_mismatch", name.clone(), format!("host {name}: {}", trouble.evidence)));
+        empty.into_iter().chain(other).collect()
     }
 
     /// Each network that the host is a part of has changed.

@@ -7,14 +7,16 @@ mod describe;
 mod host;
 mod network;
 mod sight;
+mod silence;
 mod story;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ovstunnel_api::Interface;
-use ovstunnel_manager_api::ProofSummary;
+use ovstunnel_manager_api::{ProofSummary, Trouble};
 use ovstunnel_mesh::observed::Snapshot;
 use ovstunnel_mesh::proof::Prover;
 use ovstunnel_mesh::{Endpoints, Moment};
@@ -25,6 +27,7 @@ use tokio::sync::{Notify, mpsc};
 pub use describe::{Names, Page, written};
 pub use host::{EndpointFault, Registered, Row, Told};
 use network::Known;
+pub use silence::{CERTIFICATE_EXPIRES, Silence, unmet};
 
 /// Changes that come within this time are proven together.
 const COALESCE: Duration = Duration::from_millis(20);
@@ -110,6 +113,8 @@ struct State {
     /// Networks of which a proof is still to be told.
     restless: BTreeSet<GreKey>,
     prover: Prover,
+    /// What is wrong with the manager itself.
+    own_troubles: Vec<Trouble>,
 }
 
 impl Zone {
@@ -193,8 +198,9 @@ impl Zone {
     /// A host is connected, and has said everything.
     pub fn connected(&self, number: HostNumber, told: Told, snapshot: Snapshot) {
         let now = self.now();
-        let name = {
+        let (name, told) = {
             let mut state = self.state();
+            let had = state.seen.get(&number).and_then(|seen| Some(seen.snapshot.as_ref()?.bridges().len()));
             let Some(host) = state.hosts.get_mut(&number) else { return };
             let is_new = !host.is_connected();
             host.connected(told);
@@ -205,11 +211,12 @@ impl Zone {
             if is_new {
                 state.changed_of(number);
             }
-            name
+            (name, state.returned(number, had.filter(|_| is_new)))
         };
         if let Some((name, more)) = name {
             self.happened("host_connected", &name, format!("host {name} is connected{more}"));
         }
+        told.into_iter().for_each(|(kind, name, text)| self.happened(kind, &name, text));
         self.0.wake.notify_one();
     }
 
@@ -219,7 +226,9 @@ impl Zone {
         let mut state = self.state();
         state.seen_as(number, |seen| seen.heard = now);
         state.replace(number, snapshot);
+        let told = state.returned(number, None);
         drop(state);
+        told.into_iter().for_each(|(kind, name, text)| self.happened(kind, &name, text));
         self.0.wake.notify_one();
     }
 
@@ -240,12 +249,37 @@ impl Zone {
         self.state().seen_as(number, |seen| seen.heard = now);
     }
 
-    /// A host cannot be asked, for this reason.
-    pub fn silent(&self, number: HostNumber, reason: &str) {
+    /// What is wrong with the certificate that a host's daemon shows.
+    pub fn certificate(&self, number: HostNumber, trouble: Option<Trouble>) {
+        let evidence = trouble.as_ref().map(|trouble| trouble.evidence.clone()).unwrap_or_default();
         let name = {
             let mut state = self.state();
             let Some(host) = state.hosts.get_mut(&number) else { return };
-            let is_news = host.silent(reason);
+            host.certificate(trouble).then(|| host.row.name.clone())
+        };
+        if let Some(name) = name {
+            self.happened(CERTIFICATE_EXPIRES, &name, format!("host {name}: {evidence}"));
+        }
+    }
+
+    /// What is wrong with the manager's own certificates.
+    pub fn own_certificates(&self, troubles: Vec<Trouble>) {
+        let is_news = {
+            let before = std::mem::replace(&mut self.state().own_troubles, troubles.clone());
+            before.len() < troubles.len()
+        };
+        for trouble in troubles.into_iter().filter(|_| is_news) {
+            self.tell(Happened::new(OffsetDateTime::now_utc(), CERTIFICATE_EXPIRES, trouble.evidence));
+        }
+    }
+
+    /// A host cannot be asked, for this reason.
+    pub fn silent(&self, number: HostNumber, why: impl Into<Silence>) {
+        let why = why.into();
+        let name = {
+            let mut state = self.state();
+            let Some(host) = state.hosts.get_mut(&number) else { return };
+            let is_news = host.silent(&why);
             let name = if is_news { host.may_tell() } else { None };
             state.seen_as(number, |seen| seen.is_connected = false);
             if is_news {
@@ -254,7 +288,9 @@ impl Zone {
             name
         };
         if let Some((name, more)) = name {
-            self.happened("host_silent", &name, format!("host {name} does not answer: {reason}{more}"));
+            let (kind, reason) = (why.kind, why.evidence);
+            let what = if kind == "host_silent" { "does not answer" } else { "cannot be asked" };
+            self.happened(kind, &name, format!("host {name} {what}: {reason}{more}"));
         }
         self.0.wake.notify_one();
     }

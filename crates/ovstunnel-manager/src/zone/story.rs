@@ -1,18 +1,13 @@
-//! What is told of a network as time goes by: at once that it is whole or not, though not as often as it may change, and a proof each
-//! time that it has come to rest.
+//! What was told of a network, and whether something is to be told now: at once that it is whole or not, though not as often as it may
+//! change, and a proof each time that it has come to rest.
 //!
-//! What it must not do: keep anything but the last proof that was told, or read a clock.
+//! What it must not do: keep anything but the last proof that was told, or know the zone.
 
 use std::time::Duration;
 
 use ovstunnel_manager_api::ProofSummary;
 use ovstunnel_mesh::Moment;
 use ovstunnel_server::seldom::Seldom;
-use ovstunnel_types::GreKey;
-use ovstunnel_types::text::sanitize;
-use time::OffsetDateTime;
-
-use super::{Happened, State, network};
 
 /// A network that has not changed for so long has come to rest.
 pub(super) const REST: Duration = Duration::from_secs(5);
@@ -22,9 +17,6 @@ pub(super) const RESTLESS: Duration = Duration::from_secs(60);
 
 /// So many changes of a network, and as many of a host's connection, are told at once; then one in each pause.
 const AT_ONCE: (u32, Duration) = (6, Duration::from_secs(10));
-
-/// Characters of a reason that are kept.
-const REASON: usize = 2000;
 
 /// What is told seldom of one network or host.
 pub(super) fn seldom() -> Seldom {
@@ -69,7 +61,7 @@ impl Story {
     }
 
     /// Whether a proof is to be told now. The first one that is whole is told at once.
-    fn is_due(&self, is_whole: bool, now: Moment) -> bool {
+    pub(super) fn is_due(&self, is_whole: bool, now: Moment) -> bool {
         let Some(Untold { first, last }) = self.untold else { return false };
         (self.told.is_none() && is_whole) || now.since(last) >= REST || now.since(first) >= RESTLESS
     }
@@ -80,7 +72,7 @@ impl Story {
     }
 
     /// Takes in a proof. Gives what the one before said, how many changes were told nobody, and whether there is news at all.
-    fn tell(&mut self, proof: &ProofSummary) -> (Option<ProofSummary>, u64, bool) {
+    pub(super) fn tell(&mut self, proof: &ProofSummary) -> (Option<ProofSummary>, u64, bool) {
         self.untold = None;
         let left_out = std::mem::take(&mut self.left_out);
         let before = self.told.replace(proof.clone());
@@ -89,52 +81,4 @@ impl Story {
         });
         (before, left_out, is_news || left_out > 0)
     }
-}
-
-impl State {
-    /// The proofs that are to be told now.
-    pub(super) fn tell_proofs(&mut self, zone: &str, at: OffsetDateTime, now: Moment) -> Vec<Happened> {
-        let due = |key: &GreKey, state: &State| {
-            state.networks.get(key).is_some_and(|known| known.story.is_due(known.proof.is_whole(), now))
-        };
-        let keys: Vec<GreKey> = self.restless.iter().filter(|key| due(key, self)).copied().collect();
-        keys.into_iter().filter_map(|key| self.tell_proof(zone, key, at)).collect()
-    }
-
-    fn tell_proof(&mut self, zone: &str, key: GreKey, at: OffsetDateTime) -> Option<Happened> {
-        self.restless.remove(&key);
-        let known = self.networks.get(&key)?;
-        let document = self.document(zone, key, known, at);
-        let summary = ProofSummary {
-            whole: document.whole,
-            generation: document.generation,
-            wanted: document.tunnels.wanted,
-            proven: document.tunnels.proven,
-            reason: document.reason.as_deref().map(|reason| sanitize(reason, REASON)),
-            digest: document.compute_digest(),
-        };
-        let said = if summary.whole { self.praise(&known.proof) } else { self.sentence(&known.proof) };
-        let (before, left_out, is_news) = self.networks.get_mut(&key)?.story.tell(&summary);
-        let text = text(&summary, &said, before.as_ref(), left_out);
-        let network = Some(network::name(key));
-        is_news.then_some(Happened {
-            at,
-            kind: "proof",
-            host: None,
-            network,
-            actor: None,
-            text,
-            before,
-            after: Some(summary),
-        })
-    }
-}
-
-fn text(proof: &ProofSummary, said: &str, before: Option<&ProofSummary>, left_out: u64) -> String {
-    let is = if proof.whole { said.to_owned() } else { format!("not whole: {said}") };
-    let was = before.map(|before| {
-        format!("; before: {}, generation {}", if before.whole { "whole" } else { "not whole" }, before.generation)
-    });
-    let more = (left_out > 0).then(|| format!("; {left_out} changes in between are not listed"));
-    format!("{is}; generation {}{}{}", proof.generation, was.unwrap_or_default(), more.unwrap_or_default())
 }

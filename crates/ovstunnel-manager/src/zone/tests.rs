@@ -141,8 +141,8 @@ fn a_host_that_returns_with_an_empty_switch_is_still_of_the_mesh() {
 #[test]
 fn a_silent_host_makes_its_networks_unproven_until_it_is_back() {
     let mut bench = Bench::new();
-    bench.zone.silent(number(1), "connection refused");
-    bench.zone.silent(number(1), "connection refused");
+    bench.zone.silent(number(1), "connection refused".to_owned());
+    bench.zone.silent(number(1), "connection refused".to_owned());
     assert!(bench.reason().unwrap().starts_with("host_silent on h1"), "{:?}", bench.reason());
     let host = bench.zone.host("h1").unwrap();
     assert_eq!((host.state, host.troubles[0].kind.as_str()), (HostState::Silent, "host_silent"));
@@ -162,6 +162,63 @@ impl Bench {
             .filter_map(|fact| if let Fact::Happened(happened) = fact { Some(happened) } else { None })
             .collect()
     }
+}
+
+#[test]
+fn a_host_that_returns_empty_is_told_once_and_shown_as_long_as_others_lead_to_it() {
+    let mut bench = Bench::new();
+    bench.says(3, &[]);
+    assert!(
+        !bench.happened().iter().any(|(kind, _)| *kind == "host_returned_empty"),
+        "its connection was not interrupted"
+    );
+    bench.says(3, &[bridge(3, &[1, 2])]);
+    bench.zone.silent(number(3), "connection refused".to_owned());
+    bench.says(3, &[]);
+    let told: Vec<_> = bench.happened().into_iter().filter(|(kind, _)| *kind == "host_returned_empty").collect();
+    assert_eq!(told, [("host_returned_empty", "host h3 has come back without a bridge; it had 1".to_owned())]);
+    let host = bench.zone.host("h3").unwrap();
+    assert_eq!((host.state, host.troubles[0].kind.as_str()), (HostState::Degraded, "returned_empty"));
+    assert_eq!(host.troubles[0].evidence, "it has no bridge, and tunnels of others lead to it: key-1001");
+    bench.says(3, &[bridge(3, &[1, 2])]);
+    assert_eq!(bench.zone.host("h3").unwrap().troubles, []);
+}
+
+#[test]
+fn a_certificate_that_ends_is_told_once_and_one_that_is_refused_is_no_silence() {
+    let mut bench = Bench::new();
+    let soon = |days: u32| {
+        let evidence = format!("its daemon's certificate: CN=h1 expires in {days} days, on 2026-12-24");
+        Some(Trouble { kind: CERTIFICATE_EXPIRES.into(), evidence, remedy: "renew it".into() })
+    };
+    bench.zone.certificate(number(1), soon(12));
+    bench.zone.certificate(number(1), soon(11));
+    let host = bench.zone.host("h1").unwrap();
+    assert_eq!(
+        (host.state, host.troubles.len(), host.troubles[0].kind.as_str()),
+        (HostState::Degraded, 1, CERTIFICATE_EXPIRES)
+    );
+    assert!(host.troubles[0].evidence.contains("11 days"));
+    assert_eq!(bench.reason(), None, "frames pass all the same");
+    bench.zone.certificate(number(1), None);
+    assert_eq!(bench.zone.host("h1").unwrap().state, HostState::Ok);
+
+    bench.zone.silent(number(1), "connection refused".to_owned());
+    let refused = Silence { kind: "certificate_refused", evidence: "no TLS".into(), remedy: "issue it".into() };
+    bench.zone.silent(number(1), refused.clone());
+    bench.zone.silent(number(1), refused);
+    let host = bench.zone.host("h1").unwrap();
+    let trouble = &host.troubles[0];
+    assert_eq!((trouble.kind.as_str(), trouble.remedy.as_str()), ("certificate_refused", "issue it"));
+    let kinds: Vec<_> = bench.happened().into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds, [CERTIFICATE_EXPIRES, "host_silent", "certificate_refused"]);
+
+    // The manager's own.
+    bench.zone.own_certificates(soon(3).into_iter().collect());
+    bench.zone.own_certificates(soon(2).into_iter().collect());
+    assert_eq!((bench.happened().len(), bench.zone.troubles().len()), (1, 1));
+    bench.zone.own_certificates(Vec::new());
+    assert_eq!(bench.zone.troubles(), []);
 }
 
 #[test]
@@ -199,7 +256,7 @@ fn a_proof_is_told_once_a_network_has_come_to_rest() {
 fn a_host_that_comes_and_goes_makes_few_events() {
     let mut bench = Bench::new();
     for _ in 0..500 {
-        bench.zone.silent(number(1), "connection refused");
+        bench.zone.silent(number(1), "connection refused".to_owned());
         bench.zone.prove_changed();
         bench.says(1, &[bridge(1, &[2, 3])]);
         bench.zone.prove_changed();
@@ -211,7 +268,7 @@ fn a_host_that_comes_and_goes_makes_few_events() {
     let [proof] = &proofs[..] else { panic!("{proofs:?}") };
     assert!(proof.text.starts_with("whole: 6 tunnels") && proof.text.contains("are not listed"), "{}", proof.text);
     // One that never rests is told of all the same.
-    bench.zone.silent(number(1), "connection refused");
+    bench.zone.silent(number(1), "connection refused".to_owned());
     let proofs = bench.proofs(story::RESTLESS);
     assert_eq!(proofs.iter().map(|proof| proof.after.as_ref().unwrap().whole).collect::<Vec<_>>(), [false]);
 }
@@ -314,6 +371,10 @@ fn a_host_registered_with_another_number_than_its_bridges_have_is_told() {
     bench.says(1, &[bridge(7, &[2, 3])]);
     assert!(bench.reason().unwrap().starts_with("host_id_mismatch on h1"), "{:?}", bench.reason());
     assert_eq!(bench.zone.host("h1").unwrap().troubles[0].kind, "host_id_mismatch");
+    bench.says(1, &[bridge(7, &[2, 3])]);
+    let told: Vec<_> = bench.happened().into_iter().filter(|(kind, _)| *kind == "host_id_mismatch").collect();
+    let text = "host h1: bridge xapi1 has the host id 7, and the host is registered as number 1";
+    assert_eq!(told, [("host_id_mismatch", text.to_owned())], "told once");
 }
 
 #[test]

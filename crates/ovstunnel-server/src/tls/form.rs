@@ -139,7 +139,7 @@ impl Certificate {
 ///
 /// # Errors
 /// Says in words that it cannot be read.
-pub(super) fn read(der: &[u8]) -> Result<Certificate, String> {
+pub fn read(der: &[u8]) -> Result<Certificate, String> {
     match X509Certificate::from_der(der) {
         Ok(([], parsed)) => Ok(Certificate::of(&parsed)),
         Ok(_) => Err("there are bytes behind the certificate that do not belong to it".into()),

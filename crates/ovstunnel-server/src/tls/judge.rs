@@ -114,6 +114,15 @@ fn warn(key: &'static str, file: &Path, reason: String, remedy: &str) -> Fault {
     fault(key, file, Level::Warn, reason, remedy)
 }
 
+/// That a certificate is over, or will be within 30 days.
+pub fn ends(one: &Certificate, now: OffsetDateTime) -> Option<(Level, String)> {
+    let (name, left) = (&one.subject, (one.not_after - now).whole_days());
+    if now > one.not_after {
+        return Some((Level::Fail, format!("{name} expired on {}", one.not_after.date())));
+    }
+    (left < SOON).then(|| (Level::Warn, format!("{name} expires in {left} days, on {}", one.not_after.date())))
+}
+
 /// Over, not begun, or over soon.
 fn of_dates(key: &'static str, file: &Path, all: &[Certificate], now: OffsetDateTime, unit: &str) -> Vec<Fault> {
     let steps = match key {
@@ -122,23 +131,12 @@ fn of_dates(key: &'static str, file: &Path, all: &[Certificate], now: OffsetDate
     };
     let renew = format!("{steps}, then `systemctl reload {unit}`");
     let of = |one: &Certificate| {
-        let left = (one.not_after - now).whole_days();
-        let name = &one.subject;
-        match one {
-            _ if now > one.not_after => {
-                Some(fail(key, file, format!("{name} expired on {}", one.not_after.date()), &renew))
-            }
-            _ if now < one.not_before => Some(fail(
-                key,
-                file,
-                format!("{name} is not valid before {}: it is {now} now", one.not_before),
-                "if that time is past, set this host's clock (`timedatectl`, `chronyc tracking`); else wait, or issue it again",
-            )),
-            _ if left < SOON => {
-                Some(warn(key, file, format!("{name} expires in {left} days, on {}", one.not_after.date()), &renew))
-            }
-            _ => None,
+        if now < one.not_before {
+            let reason = format!("{} is not valid before {}: it is {now} now", one.subject, one.not_before);
+            let remedy = "if that time is past, set this host's clock (`timedatectl`, `chronyc tracking`); else wait, or issue it again";
+            return Some(fail(key, file, reason, remedy));
         }
+        ends(one, now).map(|(level, reason)| fault(key, file, level, reason, &renew))
     };
     all.iter().filter_map(of).collect()
 }

@@ -73,8 +73,9 @@ async fn status(manager: &Manager, watching: bool, json: bool) -> Result<Report,
         let mut hosts = manager.hosts().await?.hosts;
         hosts.retain(|host| host.state != HostState::Ok);
         let status = Status { manager: manager.peer().to_owned(), overview, networks, hosts };
-        let Overview { networks, hosts, .. } = &status.overview;
-        let code = match (networks.broken + hosts.silent, networks.settling + hosts.degraded + hosts.connecting) {
+        let Overview { networks, hosts, troubles, .. } = &status.overview;
+        let own = u32::try_from(troubles.len()).unwrap_or(u32::MAX);
+        let code = match (networks.broken + hosts.silent, networks.settling + hosts.degraded + hosts.connecting + own) {
             (0, 0) => 0,
             (0, _) => 1,
             _ => 2,

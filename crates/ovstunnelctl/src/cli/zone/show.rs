@@ -37,6 +37,7 @@ pub(super) fn status(status: &Status) -> Page {
         ("Tunnels", format!("{} wanted, {} proven", tunnels.wanted, tunnels.proven)),
         ("Oldest word", age(overview.age)),
     ]);
+    overview.troubles.iter().for_each(|trouble| write_trouble(&mut page, trouble));
     if !status.hosts.is_empty() {
         page.line("");
         write_hosts(&mut page, &status.hosts, false);

@@ -1,0 +1,55 @@
+//! Certificates that end: of the daemons, as they show them, and the manager's own, as they stand in its files. Must not refuse any: TLS does that.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ovstunnel_client::Client;
+use ovstunnel_manager_api::Trouble;
+use ovstunnel_server::tls::judge::ends;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use time::OffsetDateTime;
+
+use crate::zone::{CERTIFICATE_EXPIRES, Zone};
+
+/// How often the manager's own certificates are looked at.
+const OWN: Duration = Duration::from_secs(60);
+
+/// What is wrong with the certificate that a daemon has shown on its last connection.
+pub(super) fn of_daemon(client: &Client, now: OffsetDateTime) -> Option<Trouble> {
+    let remedy = "`ovstunnelctl pki renew` where the CA is; copy the new certificate to the host, then `systemctl reload ovstunneld` there";
+    trouble("its daemon's certificate", &client.daemon_certificate()?, remedy, now)
+}
+
+fn trouble(whose: &str, der: &[u8], remedy: &str, now: OffsetDateTime) -> Option<Trouble> {
+    // What cannot be read TLS has refused.
+    let (_, text) = ends(&ovstunnel_server::tls::read_certificate(der).ok()?, now)?;
+    Some(Trouble {
+        kind: CERTIFICATE_EXPIRES.to_owned(),
+        evidence: format!("{whose}: {text}"),
+        remedy: remedy.to_owned(),
+    })
+}
+
+/// What is wrong with the manager's own certificates in these files.
+pub fn own(files: &[PathBuf], now: OffsetDateTime) -> Vec<Trouble> {
+    let of = |file: &PathBuf| {
+        let remedy = "`ovstunnelctl pki renew` where the CA is; copy the new file here, then `systemctl restart ovstunnel-manager`";
+        let whose = format!("the manager's certificate {}", file.display());
+        trouble(&whose, &first(file)?, remedy, now)
+    };
+    files.iter().filter_map(of).collect()
+}
+
+fn first(file: &Path) -> Option<Vec<u8>> {
+    CertificateDer::from_pem_file(file).ok().map(|der| der.to_vec())
+}
+
+/// Looks at the manager's own certificates again and again. Ends with the task that it runs in.
+pub async fn keep_looking(zone: Zone, files: Vec<PathBuf>) {
+    let mut tick = tokio::time::interval(OWN);
+    loop {
+        tick.tick().await;
+        zone.own_certificates(own(&files, OffsetDateTime::now_utc()));
+    }
+}
