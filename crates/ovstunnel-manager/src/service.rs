@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::document::{Signer, SignerError};
 use crate::hosts::{Hosts, certificate};
-use crate::http::{self, Identity, State};
+use crate::http::{self, Identity, Roles, State};
 use crate::records::Records;
 use crate::zone::Zone;
 
@@ -61,6 +61,7 @@ impl Service {
         let rows = records.hosts().await?;
         tracing::info!(zone = identity.name, uuid = %identity.uuid, hosts = rows.len(), "the zone is watched; nothing is changed");
         rows.into_iter().for_each(|row| hosts.register(row));
+        let access = access.map(|access| access.with_rules(Arc::new(Roles::new(zone.clone()))));
         let identity = Identity { name: identity.name, uuid: identity.uuid.to_string() };
         let state = State {
             zone,

@@ -30,6 +30,7 @@ struct Host {
 
 struct Bench {
     dir: tempfile::TempDir,
+    url: String,
     manager: Manager,
     _service: Service,
     _serving: Serving,
@@ -89,10 +90,21 @@ async fn bench() -> Bench {
          [hosts]\ncertificate = \"{files}/zone.crt\"\nkey = \"{files}/zone.key\"\nca = \"{files}/ca.crt\"\n",
     );
     let config = Config::parse(&text, Path::new("manager.toml")).unwrap();
-    let (app, service) = Service::start(&config, Store::memory("dc1"), Some(Access::default())).await.unwrap();
-    let serving = Listeners::bind(&config.api, None).await.unwrap().serve(&app, |_| {});
+    let tls = Tls {
+        certificate: pki.join("zone.crt"),
+        key: pki.join("zone.key"),
+        client_ca: pki.join("ca.crt"),
+        client_crl: None,
+        clients: Vec::new(),
+    };
+    let access = Access::open(Some(&tls)).unwrap();
+    let (app, service) = Service::start(&config, Store::memory("dc1"), Some(access.clone())).await.unwrap();
+    let api = Api { listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))), ..config.api.clone() };
+    let listeners = Listeners::bind(&api, access.tls()).await.unwrap();
+    let url = format!("https://{}", listeners.https_address().unwrap());
+    let serving = listeners.serve(&app, |_| {});
     let manager = Manager::unix(dir.path().join("m.sock"), TIMEOUT);
-    Bench { dir, manager, _service: service, _serving: serving }
+    Bench { dir, url, manager, _service: service, _serving: serving }
 }
 
 fn put(url: &str, number: Option<u64>) -> PutHost {
@@ -180,7 +192,7 @@ async fn hosts_are_watched_and_their_networks_proved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_that_ends_soon_or_is_refused_is_a_trouble_of_its_host_and_an_event() {
+async fn certificates_that_end_or_are_refused_are_told() {
     let bench = bench().await;
     let (dir, now) = (bench.dir.path(), OffsetDateTime::now_utc());
     let issue = |pki: &Path, name: &str, days| {
@@ -225,6 +237,43 @@ async fn a_certificate_that_ends_soon_or_is_refused_is_a_trouble_of_its_host_and
         assert_eq!(events.iter().filter_map(|event| event.host.as_deref()).collect::<Vec<_>>(), [name], "{events:?}");
     }
     assert_eq!(bench.manager.overview().await.unwrap().troubles, [], "the manager's own certificate is good");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_a_viewer_or_the_host_of_its_name() {
+    let bench = bench().await;
+    let (pki, now) = (bench.dir.path().join("pki"), OffsetDateTime::now_utc());
+    let client = |name: &str| {
+        let leaf = Leaf { name: name.parse().unwrap(), role: Role::Client, days: 90 };
+        Authority::open(&pki).unwrap().issue(&leaf, now).unwrap();
+        let file = |ending: &str| pki.join(format!("{name}.{ending}"));
+        let identity = Identity { ca: pki.join("ca.crt"), cert: file("crt"), key: file("key") };
+        Manager::new(&Endpoint::Https { url: Endpoint::parse_url(&bench.url).unwrap(), identity }, TIMEOUT).unwrap()
+    };
+    let (anybody, of_host) = (client("anybody"), client("h1"));
+    let body = put("https://127.0.0.1:1", Some(1));
+    let forbidden = |answer: Result<_, ClientError>| {
+        let (code, detail) = refused(answer);
+        assert_eq!(code, Code::Forbidden, "{detail}");
+        detail
+    };
+    let detail = forbidden(anybody.put_host("h1", &body, false).await);
+    assert_eq!(detail, "anybody is a viewer and may only read: PUT is for operators and admins");
+    // Nobody of that name is registered yet; root on the Unix socket may register it.
+    assert_eq!(of_host.hosts().await.unwrap().hosts, []);
+    for name in ["h1", "h2"] {
+        let body = if name == "h1" { body.clone() } else { put("https://127.0.0.1:2", Some(2)) };
+        bench.manager.put_host(name, &body, false).await.unwrap();
+    }
+    assert_eq!(anybody.hosts().await.unwrap().hosts.len(), 2);
+    assert_eq!(of_host.host("h1").await.unwrap().number, 1);
+    let detail = forbidden(of_host.host("h2").await.map(|_| panic!("an answer")));
+    assert_eq!(detail, "h1 is a host and may only read /v1/hosts/h1");
+    forbidden(of_host.put_host("h1", &body, false).await);
+    forbidden(of_host.delete_host("h2", false).await);
+    assert_eq!(bench.manager.hosts().await.unwrap().hosts.len(), 2);
+    bench.manager.delete_host("h1", false).await.unwrap();
+    assert_eq!(of_host.hosts().await.unwrap().hosts.len(), 1, "it is a viewer again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

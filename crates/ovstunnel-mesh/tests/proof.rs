@@ -171,7 +171,7 @@ fn the_networks_own_policy_counts_where_it_says_one() {
 }
 
 #[test]
-fn what_is_merely_degraded_or_told_of_a_tunnel_is_no_reason_of_its_own() {
+fn what_is_harmless_or_told_of_a_tunnel_is_no_reason() {
     let zone = Zone::meshed(1..=3);
     let of = |what: &str, subject: &str, is_failure| {
         let mut hosts = seen(&zone);
@@ -193,7 +193,7 @@ fn what_is_merely_degraded_or_told_of_a_tunnel_is_no_reason_of_its_own() {
 }
 
 #[test]
-fn a_host_whose_open_vswitch_cannot_be_asked_tells_from_memory() {
+fn a_host_without_open_vswitch_tells_from_memory() {
     let zone = Zone::meshed(1..=3);
     let (mut hosts, mut prover) = (seen(&zone), Prover::new());
     assert!(prover.prove(&zone.mesh(), &hosts, at(1)).is_whole());
@@ -210,7 +210,7 @@ fn a_host_whose_open_vswitch_cannot_be_asked_tells_from_memory() {
 }
 
 #[test]
-fn tunnels_that_carry_less_than_those_of_the_others_are_named() {
+fn tunnels_that_carry_less_than_others_are_named() {
     let zone = Zone::meshed(1..=4);
     let of = |mtus: [Option<u32>; 4], said| {
         let mut hosts = seen(&zone);

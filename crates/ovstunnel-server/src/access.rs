@@ -1,10 +1,11 @@
 //! Who may do what.
 //!
 //! What it does: judges each request by its client's certificate as it is seen today, and by the client's role. Root on
-//! this host, over the Unix socket, may do everything. What it must not do: know any route, or look into a request: a role
-//! that may only read has `GET` and `HEAD`, whatever else a request says of itself
-//! (docs/adr/0015-viewers-and-operators.md).
+//! this host, over the Unix socket, may do everything. What it must not do: know any route (a service that has more roles than two says
+//! what they may, [`Rules`]), or look into a request: a role that may only read has `GET` and `HEAD`, whatever else a request
+//! says of itself (docs/adr/0015-viewers-and-operators.md).
 
+use std::fmt;
 use std::sync::Arc;
 
 use http::Method;
@@ -15,9 +16,57 @@ use crate::problem::ApiError;
 use crate::tls::{Loaded, TlsError, TlsStore};
 use ovstunnel_types::text::excerpt;
 
+/// What a service makes of roles. `names` are all those of the client's certificate.
+pub trait Rules: fmt::Debug + Send + Sync {
+    /// The role of a client where there is no list.
+    fn unlisted(&self, names: &[&str]) -> Role;
+
+    /// Whether a role may send a request with this method to this path.
+    ///
+    /// # Errors
+    /// Why not, as it reads on after the client's name.
+    fn may(&self, role: Role, names: &[&str], method: &Method, path: &str) -> Result<(), String>;
+}
+
+/// Operators and viewers, by method alone.
+#[derive(Clone, Copy, Debug)]
+struct ByMethod;
+
+impl Rules for ByMethod {
+    fn unlisted(&self, _: &[&str]) -> Role {
+        Role::Operator
+    }
+
+    fn may(&self, role: Role, _: &[&str], method: &Method, _: &str) -> Result<(), String> {
+        match role {
+            Role::Operator | Role::Admin => Ok(()),
+            Role::Viewer if reads(method) => Ok(()),
+            Role::Viewer => Err(format!(
+                "is a viewer in [[tls.clients]] and may only read: {} is for operators",
+                excerpt(method.as_str())
+            )),
+            Role::Host => Err("is a host in [[tls.clients]], which is a role of a zone's manager".to_owned()),
+        }
+    }
+}
+
+/// Whether a request with this method only reads.
+pub fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
 /// The judge of all requests. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Access(Option<Arc<TlsStore>>);
+#[derive(Clone, Debug)]
+pub struct Access {
+    tls: Option<Arc<TlsStore>>,
+    rules: Arc<dyn Rules>,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Access { tls: None, rules: Arc::new(ByMethod) }
+    }
+}
 
 impl Access {
     /// Reads the certificate files of HTTPS; there are none where it is off.
@@ -26,30 +75,60 @@ impl Access {
     /// When one cannot be read or used.
     pub fn open(https: Option<&Tls>) -> Result<Self, TlsError> {
         let store = https.map(TlsStore::open).transpose()?;
-        Ok(Access(store.map(Arc::new)))
+        Ok(Access { tls: store.map(Arc::new), ..Access::default() })
+    }
+
+    /// The same for a service with rules of its own.
+    #[must_use]
+    pub fn with_rules(self, rules: Arc<dyn Rules>) -> Self {
+        Access { rules, ..self }
     }
 
     /// The settings of HTTPS; none where it is off.
     pub fn tls(&self) -> Option<Arc<TlsStore>> {
-        self.0.clone()
+        self.tls.clone()
     }
 
-    /// Whether `peer` may send a request with this method.
+    /// Whether `peer` may send a request with this method to this path.
     ///
     /// # Errors
     /// `forbidden`, with the reason.
-    pub fn judge(&self, peer: Option<&Peer>, method: &Method) -> Result<(), ApiError> {
-        match (peer, &self.0) {
+    pub fn judge(&self, peer: Option<&Peer>, method: &Method, path: &str) -> Result<(), ApiError> {
+        match (peer, &self.tls) {
             (Some(Peer::Root { .. }), _) => Ok(()),
-            (Some(Peer::Certificate(certificate)), Some(tls)) => judge(certificate, &tls.loaded(), method),
+            (Some(Peer::Certificate(certificate)), Some(tls)) => {
+                let loaded = tls.loaded();
+                accept(certificate, &loaded)?;
+                self.judge_role(certificate, &loaded.clients, method, path)
+            }
             // Neither can be; if it were, nobody is to get in by it.
             (Some(Peer::Certificate(_)), None) => Err(ApiError::forbidden("HTTPS is off")),
             (None, _) => Err(ApiError::internal("the request has no peer")),
         }
     }
+
+    fn judge_role(
+        &self,
+        certificate: &PeerCertificate,
+        clients: &[TlsClient],
+        method: &Method,
+        path: &str,
+    ) -> Result<(), ApiError> {
+        let all: Vec<&str> = certificate.all_names().collect();
+        let role = if clients.is_empty() { Some(self.rules.unlisted(&all)) } else { listed(certificate, clients) };
+        let Some(role) = role else {
+            return Err(ApiError::forbidden(format!(
+                "none of the names in the client's certificate is in [[tls.clients]]: {}",
+                names(certificate)
+            )));
+        };
+        let refuse = |why| ApiError::forbidden(format!("{} {why}", certificate.name()));
+        self.rules.may(role, &all, method, path).map_err(refuse)
+    }
 }
 
-fn judge(certificate: &PeerCertificate, tls: &Loaded, method: &Method) -> Result<(), ApiError> {
+/// That a certificate is accepted today, and says whose it is.
+fn accept(certificate: &PeerCertificate, tls: &Loaded) -> Result<(), ApiError> {
     let name = certificate.name();
     tls.accepts(&certificate.chain)
         .map_err(|e| ApiError::forbidden(format!("the certificate of {name} is not accepted any more: {e}")))?;
@@ -61,29 +140,13 @@ fn judge(certificate: &PeerCertificate, tls: &Loaded, method: &Method) -> Result
             "the client's certificate has no name: neither a common name nor a DNS name, e-mail address or URI";
         return Err(ApiError::forbidden(detail));
     }
-    match role(certificate, &tls.clients) {
-        Some(Role::Operator) => Ok(()),
-        Some(Role::Viewer) if matches!(*method, Method::GET | Method::HEAD) => Ok(()),
-        Some(Role::Viewer) => Err(ApiError::forbidden(format!(
-            "{name} is a viewer in [[tls.clients]] and may only read: {} is for operators",
-            excerpt(method.as_str())
-        ))),
-        None => Err(ApiError::forbidden(format!(
-            "none of the names in the client's certificate is in [[tls.clients]]: {}",
-            names(certificate)
-        ))),
-    }
+    Ok(())
 }
 
-/// The least that any of the certificate's names may. Without any list everybody is an operator.
-fn role(certificate: &PeerCertificate, clients: &[TlsClient]) -> Option<Role> {
-    if clients.is_empty() {
-        return Some(Role::Operator);
-    }
+/// The least that any of the certificate's names may.
+fn listed(certificate: &PeerCertificate, clients: &[TlsClient]) -> Option<Role> {
     let is_its = |client: &&TlsClient| certificate.all_names().any(|name| name == client.name);
-    let mut roles = clients.iter().filter(is_its).map(|client| client.role);
-    let first = roles.next()?;
-    Some(if roles.any(|role| role == Role::Viewer) { Role::Viewer } else { first })
+    clients.iter().filter(is_its).map(|client| client.role).min()
 }
 
 fn names(certificate: &PeerCertificate) -> String {
@@ -111,7 +174,7 @@ mod tests {
     fn a_role_goes_by_any_name_and_the_least_one_counts() {
         let client = |name: &str, role| TlsClient { name: name.to_owned(), role };
         let clients = [client("ops", Role::Operator), client("graphs", Role::Viewer), client("uri:x", Role::Operator)];
-        let role = |names: &[&str]| role(&certificate(names), &clients);
+        let role = |names: &[&str]| listed(&certificate(names), &clients);
         assert_eq!(role(&["ops"]), Some(Role::Operator));
         assert_eq!(role(&["host9", "uri:x"]), Some(Role::Operator));
         assert_eq!(role(&["ops", "graphs"]), Some(Role::Viewer));
@@ -123,15 +186,15 @@ mod tests {
 
     #[test]
     fn without_a_list_everybody_is_an_operator() {
-        assert_eq!(role(&certificate(&["anyone"]), &[]), Some(Role::Operator));
-        assert_eq!(role(&certificate(&[]), &[]), Some(Role::Operator));
+        let asks = |method| Access::default().judge_role(&certificate(&["anyone"]), &[], &method, "/v1/x");
+        assert_eq!((asks(Method::GET), asks(Method::DELETE)), (Ok(()), Ok(())));
     }
 
     #[test]
     fn who_is_not_known_to_be_anybody_gets_nothing() {
-        assert_eq!(Access::default().judge(None, &Method::GET).unwrap_err().problem().status, 500);
+        assert_eq!(Access::default().judge(None, &Method::GET, "/").unwrap_err().problem().status, 500);
         let peer = Peer::Certificate(Arc::new(certificate(&["ops"])));
-        assert_eq!(Access::default().judge(Some(&peer), &Method::GET).unwrap_err().problem().status, 403);
-        assert_eq!(Access::default().judge(Some(&Peer::Root { pid: None }), &Method::PUT), Ok(()));
+        assert_eq!(Access::default().judge(Some(&peer), &Method::GET, "/").unwrap_err().problem().status, 403);
+        assert_eq!(Access::default().judge(Some(&Peer::Root { pid: None }), &Method::PUT, "/"), Ok(()));
     }
 }

@@ -73,7 +73,7 @@ pub fn wrap(routes: Router, access: Option<Access>) -> Router {
 
 /// Lets through who may. The body has been read: an answer before it would be lost on some clients.
 async fn judge(State(access): State<Access>, request: Request, next: Next) -> Response {
-    match access.judge(request.extensions().get(), request.method()) {
+    match access.judge(request.extensions().get(), request.method(), request.uri().path()) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }

@@ -28,6 +28,8 @@ pub struct Reached {
     pub port: u16,
     /// Path of the Unix socket.
     pub socket: &'static str,
+    /// What which role may do, in a sentence.
+    pub roles: &'static str,
 }
 
 /// Name of the scheme by which a client shows who it is.
@@ -75,10 +77,9 @@ fn access(api: &mut OpenApi, reached: &Reached) {
     let socket = format!("Unix socket `{}`, for root; the host in the URL does not matter", reached.socket);
     let unix = ServerBuilder::new().url("http://localhost").description(Some(socket));
     api.servers = Some(vec![https.build(), unix.build()]);
-    let certificate = "A client certificate of the configured CA, not revoked. Its common name says which role it has: an operator \
-                       may do everything, a viewer may only read.";
-    let scheme =
-        SecurityScheme::MutualTls { description: Some(certificate.to_owned()), deprecated: None, extensions: None };
+    let certificate = "A client certificate of the configured CA, not revoked. Its common name says which role it has:";
+    let description = Some(format!("{certificate} {}", reached.roles));
+    let scheme = SecurityScheme::MutualTls { description, deprecated: None, extensions: None };
     let components = api.components.get_or_insert_default();
     components.add_security_scheme(MUTUAL_TLS, scheme);
     // The empty one is for the Unix socket.

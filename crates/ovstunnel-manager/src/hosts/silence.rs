@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_that_is_not_taken_is_told_from_a_host_that_is_away() {
+    fn each_refused_certificate_has_its_own_remedy() {
         let certificates = [
             TlsFault::UnknownDaemon,
             TlsFault::WrongName,

@@ -10,6 +10,7 @@ mod metrics;
 mod networks;
 mod openapi;
 mod query;
+mod roles;
 mod zone;
 
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use crate::document::Signer;
 use crate::hosts::Hosts;
 use crate::records::Records;
 use crate::zone::Zone;
+
+pub use roles::Roles;
 
 /// What all handlers share.
 #[derive(Clone, Debug)]

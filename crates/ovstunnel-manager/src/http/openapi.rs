@@ -29,7 +29,12 @@ use super::{State, events, fixups, hosts, networks, zone};
 struct Description;
 
 /// Where the manager is reached by default.
-const REACHED: Reached = Reached { port: 8444, socket: "/run/ovstunnel/manager.sock" };
+const REACHED: Reached = Reached {
+    port: 8444,
+    socket: "/run/ovstunnel/manager.sock",
+    roles: "an admin may do everything, an operator all but register and remove hosts, a viewer may only read, and a host may only read \
+            what is said of itself. Where no role is configured, it is a viewer's, or that of the registered host of its name.",
+};
 
 /// All routes, and their description for who asks.
 pub(super) fn router() -> Router<State> {

@@ -165,7 +165,7 @@ impl Bench {
 }
 
 #[test]
-fn a_host_that_returns_empty_is_told_once_and_shown_as_long_as_others_lead_to_it() {
+fn a_host_that_returns_empty_is_told_once_and_shown() {
     let mut bench = Bench::new();
     bench.says(3, &[]);
     assert!(
@@ -185,7 +185,7 @@ fn a_host_that_returns_empty_is_told_once_and_shown_as_long_as_others_lead_to_it
 }
 
 #[test]
-fn a_certificate_that_ends_is_told_once_and_one_that_is_refused_is_no_silence() {
+fn certificates_that_end_or_are_refused_are_told_once() {
     let mut bench = Bench::new();
     let soon = |days: u32| {
         let evidence = format!("its daemon's certificate: CN=h1 expires in {days} days, on 2026-12-24");
@@ -274,7 +274,7 @@ fn a_host_that_comes_and_goes_makes_few_events() {
 }
 
 #[test]
-fn what_a_daemon_says_of_a_bridge_is_a_reason_in_its_own_words() {
+fn a_daemons_word_of_a_bridge_is_a_reason() {
     let mut bench = Bench::new();
     let mut on_h2 = bridge(2, &[1, 3]);
     let reason = |what: &str, severity: &str| json!({"what": what, "subject": "xapi1", "severity": severity, "evidence": "seen so", "remedy": "mend it"});
@@ -301,7 +301,7 @@ fn words_that_are_harmless_are_requirements() {
 }
 
 #[test]
-fn a_host_whose_open_vswitch_is_gone_makes_its_networks_unproven() {
+fn networks_of_a_host_without_open_vswitch_are_unproven() {
     let bench = Bench::new();
     let gone = json!({"state": "failed", "reasons": [{
         "what": "openvswitch", "subject": "host", "severity": "failed", "evidence": "Open vSwitch cannot be reached", "remedy": "start it",

@@ -76,8 +76,8 @@ pub struct Tls {
     /// without a list are not checked.
     #[serde(default, deserialize_with = "values::some_path")]
     pub client_crl: Option<PathBuf>,
-    /// Who may do what, as tables `[[tls.clients]]`. Without any, every client with a good certificate is an operator; with
-    /// some, whoever is in none is refused.
+    /// Who may do what, as tables `[[tls.clients]]`. Without any, every client with a good certificate is an operator (of a manager
+    /// a viewer, and that of a registered host a host); with some, whoever is in none is refused.
     #[serde(default, deserialize_with = "values::clients")]
     pub clients: Vec<TlsClient>,
 }
@@ -90,19 +90,54 @@ pub struct TlsClient {
     /// letter; each at most once.
     #[serde(deserialize_with = "values::client_name")]
     pub name: String,
-    /// `"operator"`: may do everything; `"viewer"`: may only read (GET). Where a certificate has several names that are
-    /// listed, one that is a viewer's makes it a viewer.
+    /// `"operator"`: may do everything; `"viewer"`: may only read (GET). A zone's manager also knows `"admin"`, who alone registers and
+    /// removes hosts, and `"host"`, which may only read what is said of itself. Where a certificate has several names that are
+    /// listed, the least role counts.
     pub role: Role,
 }
 
-/// What a client may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a client may do, from the least on. What that is of a service's own routes, the service says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Everything.
-    Operator,
+    /// Only read what concerns a host of its name. Of a manager only.
+    Host,
     /// Only read.
     Viewer,
+    /// Act: on a daemon everything.
+    Operator,
+    /// Everything. Of a manager only.
+    Admin,
+}
+
+impl Role {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Host => "host",
+            Role::Viewer => "viewer",
+            Role::Operator => "operator",
+            Role::Admin => "admin",
+        }
+    }
+}
+
+impl Tls {
+    /// That no client has a role that only a manager knows.
+    ///
+    /// # Errors
+    /// Names key, client and rule.
+    pub fn without_roles_of_a_manager(&self) -> Result<(), String> {
+        match self.clients.iter().find(|client| matches!(client.role, Role::Admin | Role::Host)) {
+            Some(TlsClient { name, role }) => {
+                let (name, role) = (ovstunnel_types::text::excerpt(name), role.as_str());
+                Err(format!(
+                    "tls.clients: the role `{role}` of `{name}` is one of a zone's manager; here it must be `operator` or `viewer`"
+                ))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// `[log]`: the log file. Errors and warnings also go to standard error, which is the journal under systemd.

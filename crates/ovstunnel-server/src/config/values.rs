@@ -101,7 +101,7 @@ pub(super) fn client_name<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::
 pub(super) fn clients<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<TlsClient>, D::Error> {
     let clients = Vec::<TlsClient>::deserialize(d)?;
     if clients.is_empty() {
-        return Err(D::Error::invalid_length(0, &"at least one; leave it out to let every client be an operator"));
+        return Err(D::Error::invalid_length(0, &"at least one; leave it out where there is no list"));
     }
     let twice = |(n, client): &(usize, &TlsClient)| clients[..*n].iter().any(|other| other.name == client.name);
     match clients.iter().enumerate().find(twice) {

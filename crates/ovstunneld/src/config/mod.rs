@@ -216,6 +216,8 @@ impl Config {
     pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigError> {
         let config: Config = config::parse(text, file)?;
         config.api.must_have(config.tls.as_ref(), file)?;
+        let roles = config.tls.as_ref().map_or(Ok(()), Tls::without_roles_of_a_manager);
+        roles.map_err(|what| ConfigError::Refused { file: file.to_owned(), what })?;
         Ok(config)
     }
 }

@@ -17,6 +17,18 @@ fn refusal(section: &str, line: &str) -> String {
 }
 
 #[test]
+fn roles_of_a_manager_are_refused() {
+    let files = "[tls]\ncertificate = \"/c\"\nkey = \"/k\"\nclient_ca = \"/ca\"\n";
+    for role in ["admin", "host"] {
+        let error = parse(&format!("{files}[[tls.clients]]\nname = \"a\"\nrole = \"{role}\"\n")).unwrap_err();
+        assert!(error.starts_with("/etc/x.toml: tls.clients: "), "{error}");
+        let rule =
+            format!("the role `{role}` of `a` is one of a zone's manager; here it must be `operator` or `viewer`");
+        assert!(error.contains(&rule), "{error}");
+    }
+}
+
+#[test]
 fn every_key_but_tls_has_a_default() {
     let config = parse("[api]\nlisten = \"off\"").unwrap();
     assert_eq!(config, Config { api: Api { listen: None, ..default_api() }, ..Config::default() });
@@ -161,7 +173,7 @@ fn bad_values_are_refused_with_line_key_and_rule() {
         ("log", "max_size = \"big\"", "log.max_size", "\"50MiB\""),
         ("log", "max_size = 1000000", "log.max_size", "\"50MiB\""),
         ("tls", "client_crl = \"r.pem\"", "tls.client_crl", "absolute path"),
-        ("tls", "clients = []", "tls.clients", "leave it out to let every client be an operator"),
+        ("tls", "clients = []", "tls.clients", "leave it out where there is no list"),
         ("tls", "clients = [{name = \"a\", role = \"root\"}]", "tls.clients[0].role", "`viewer`"),
         ("tls", "clients = [{name = \"\", role = \"viewer\"}]", "tls.clients[0].name", "1 to 253 characters"),
         ("tls", "clients = [{name = \"a\\nb\", role = \"viewer\"}]", "tls.clients[0].name", "control character"),

@@ -33,7 +33,11 @@ use super::{State, bridges, diagnosis, fixups, host, list, log, plugin, takeover
 struct Description;
 
 /// Where a daemon is reached that is configured as the packages have it.
-const REACHED: Reached = Reached { port: 8443, socket: "/run/ovstunnel/ovstunneld.sock" };
+const REACHED: Reached = Reached {
+    port: 8443,
+    socket: "/run/ovstunnel/ovstunneld.sock",
+    roles: "an operator may do everything, a viewer may only read.",
+};
 
 /// All routes, and their description for who asks.
 pub(super) fn router() -> Router<State> {

@@ -1,0 +1,127 @@
+//! What each role may ask of the manager (docs/adr/0034-roles-of-the-manager.md). Must not look into a request: method and path alone count.
+
+use axum::http::Method;
+use ovstunnel_server::access::{Rules, reads};
+use ovstunnel_server::config::Role;
+use ovstunnel_types::text::excerpt;
+
+use crate::zone::Zone;
+
+/// What a host needs to find out whether the manager is there, beside what is said of itself.
+const FOR_HOSTS: [&str; 3] = ["/healthz", "/readyz", "/openapi.json"];
+
+/// The rules, by the hosts that are registered.
+#[derive(Clone, Debug)]
+pub struct Roles(Zone);
+
+impl Roles {
+    /// For this zone.
+    pub fn new(zone: Zone) -> Roles {
+        Roles(zone)
+    }
+}
+
+impl Rules for Roles {
+    fn unlisted(&self, names: &[&str]) -> Role {
+        let is_host = names.iter().any(|name| self.0.number(name).is_some());
+        if is_host { Role::Host } else { Role::Viewer }
+    }
+
+    fn may(&self, role: Role, names: &[&str], method: &Method, path: &str) -> Result<(), String> {
+        let least = least(method, path);
+        let is_own = || path.strip_prefix("/v1/hosts/").is_some_and(|host| names.contains(&host));
+        match role {
+            Role::Host if reads(method) && (FOR_HOSTS.contains(&path) || is_own()) => Ok(()),
+            Role::Host => {
+                let first = names.first().copied().map(excerpt).unwrap_or_default();
+                Err(format!("is a host and may only read /v1/hosts/{first}"))
+            }
+            _ if role >= least => Ok(()),
+            Role::Viewer => {
+                let method = excerpt(method.as_str());
+                Err(format!("is a viewer and may only read: {method} is for operators and admins"))
+            }
+            _ => Err("is an operator: to register and to remove hosts is for admins".to_owned()),
+        }
+    }
+}
+
+/// The least role that may send such a request. What is not known is for admins.
+fn least(method: &Method, path: &str) -> Role {
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    match (method, &segments[..]) {
+        (method, _) if reads(method) => Role::Viewer,
+        (&Method::POST, ["v1", "hosts", _, "resync"] | ["v1", "networks", _, "reconcile"]) => Role::Operator,
+        _ => Role::Admin,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::http::openapi::description;
+
+    /// Each operation that is described, as `GET /v1/hosts/h1`, with all who may; a host of the name h1.
+    const MAY: [(&str, &str); 14] = [
+        ("GET /v1/overview", "viewer operator admin"),
+        ("GET /v1/hosts", "viewer operator admin"),
+        ("GET /v1/hosts/h1", "host viewer operator admin"),
+        ("PUT /v1/hosts/h1", "admin"),
+        ("DELETE /v1/hosts/h1", "admin"),
+        ("POST /v1/hosts/h1/resync", "operator admin"),
+        ("GET /v1/networks", "viewer operator admin"),
+        ("GET /v1/networks/h1", "viewer operator admin"),
+        ("GET /v1/networks/h1/proof", "viewer operator admin"),
+        ("POST /v1/networks/h1/reconcile", "operator admin"),
+        ("GET /v1/events", "viewer operator admin"),
+        ("GET /healthz", "host viewer operator admin"),
+        ("GET /readyz", "host viewer operator admin"),
+        ("GET /metrics", "viewer operator admin"),
+    ];
+
+    fn who_may(names: &[&str], request: &str) -> String {
+        let (method, path) = request.split_once(' ').unwrap();
+        let rules = Roles::new(Zone::new("dc1").0);
+        let may = |role: &Role| rules.may(*role, names, &method.parse().unwrap(), path).is_ok();
+        let all = [Role::Host, Role::Viewer, Role::Operator, Role::Admin];
+        all.iter().filter(|role| may(role)).map(|role| role.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn each_role_may_on_each_route_what_the_table_says() {
+        let described = serde_json::to_value(description()).unwrap();
+        let mut operations = Vec::new();
+        for (path, item) in described["paths"].as_object().unwrap() {
+            let methods =
+                item.as_object().unwrap().keys().filter(|key| ["get", "put", "post", "delete"].contains(&key.as_str()));
+            let path = path.replace("{host}", "h1").replace("{network}", "h1");
+            operations.extend(methods.map(|method| format!("{} {path}", method.to_uppercase())));
+        }
+        operations.sort();
+        let mut known: Vec<_> = MAY.iter().map(|(request, _)| (*request).to_owned()).collect();
+        known.sort();
+        assert_eq!(operations, known, "each operation has a line in the table");
+        for (request, who) in MAY {
+            assert_eq!(who_may(&["h1", "h1.example.org"], request), who, "{request}");
+        }
+    }
+
+    #[test]
+    fn a_host_sees_no_other_and_what_is_new_is_for_admins() {
+        let others =
+            ["GET /v1/hosts/h2", "GET /v1/hosts/h1/x", "GET /v1/hosts/", "GET /v1/hosts/h%31", "HEAD /v1/hosts/h11"];
+        for request in others {
+            assert_eq!(who_may(&["h1"], request), "viewer operator admin", "{request}");
+        }
+        assert_eq!(who_may(&["h1"], "HEAD /v1/hosts/h1"), "host viewer operator admin");
+        for request in [
+            "POST /v1/hosts/h1",
+            "POST /v1/networks/n/reconcile/x",
+            "PATCH /v1/hosts/h1/resync",
+            "POST /v1/holds/1/approve",
+        ] {
+            assert_eq!(who_may(&["h1"], request), "admin", "{request}");
+        }
+    }
+}
