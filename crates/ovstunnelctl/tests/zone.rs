@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{FakeDaemon, canned, run};
+use common::{FakeDaemon, canned, problem, run};
 use serde_json::{Value, json};
 
 fn overview(whole: u32, settling: u32, broken: u32, silent: u32) -> Value {
@@ -67,6 +67,25 @@ fn status_is_a_check_for_monitoring() {
     assert!(ran.out.contains("host_silent: connection refused"), "{}", ran.out);
     let asked = broken.asked();
     assert!(asked.iter().any(|asked| asked.line == "GET /v1/networks?state=broken%2Csettling&limit=20"), "{asked:?}");
+    let mut own = overview(1, 0, 0, 0);
+    own["troubles"] =
+        json!([{"kind": "certificate_expires", "evidence": "CN=m1 expires in 3 days", "remedy": "renew it"}]);
+    let ran = run(&mut zone(own, vec![], vec![]).ctl("zone status"));
+    assert_eq!(ran.status, 1);
+    assert!(ran.out.contains("certificate_expires: CN=m1 expires in 3 days\n  remedy: renew it"), "{}", ran.out);
+
+    // What is not known is neither well nor broken; of all other commands it is a failure.
+    let refuses = FakeDaemon::answering(vec![
+        canned("GET /v1/overview", 403, problem()),
+        canned("GET /v1/hosts", 403, problem()),
+    ]);
+    assert_eq!((run(&mut refuses.ctl("zone status")).status, run(&mut refuses.ctl("zone hosts")).status), (3, 1));
+    let mut nobody = refuses.ctl("zone status");
+    drop(refuses);
+    let ran = run(&mut nobody);
+    assert_eq!(ran.status, 3);
+    assert!(ran.err.contains("is the manager running on this host?"), "{}", ran.err);
+
     let json: Value = serde_json::from_str(&run(&mut broken.ctl("zone status --json")).out).unwrap();
     assert_eq!((&json["overview"]["zone"], &json["networks"]["total"]), (&json!("dc1"), &json!(1)));
 }
@@ -138,7 +157,9 @@ fn a_proof_that_was_changed_is_found_out() {
 
 #[test]
 fn without_a_manager_it_is_said_where_one_would_be() {
-    let ran = run(common::ctl().args(["--socket", "/nowhere/manager.sock", "zone", "status"]));
-    assert_eq!(ran.status, 2);
-    assert!(ran.err.contains("systemctl status ovstunnel-manager"), "{}", ran.err);
+    for (command, status) in [("status", 3), ("hosts", 2)] {
+        let ran = run(common::ctl().args(["--socket", "/nowhere/manager.sock", "zone", command]));
+        assert_eq!(ran.status, status);
+        assert!(ran.err.contains("systemctl status ovstunnel-manager"), "{}", ran.err);
+    }
 }

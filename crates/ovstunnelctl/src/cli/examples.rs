@@ -231,9 +231,10 @@ Examples:
   ovstunnelctl --url https://manager:8444 --ca ca.crt --cert admin.crt --client-key admin.key zone status
 
 Exit status, as monitoring takes it:
-  0  each network is whole, and nothing is wrong with any host
-  1  something is being changed, or a host works but not as it should
-  2  a network is not whole, or a host does not answer (also: the manager does not answer, the command line is wrong)";
+  0  ok: each network is whole, and nothing is wrong with any host
+  1  attention: something is being changed, a host works but not as it should, or a certificate of the manager ends soon
+  2  broken: a network is not whole, or a host does not answer (also: the command line is wrong)
+  3  not known: the manager does not answer, or refuses to";
 
 pub(super) const ZONE_HOSTS: &str = "\
 Examples:

@@ -24,6 +24,9 @@ pub(super) enum Failure {
     /// The zone's manager was asked, not a daemon.
     #[error(transparent)]
     Manager(ClientError),
+    /// The same where the zone's state was asked for, as monitoring does: it is not known.
+    #[error(transparent)]
+    StateUnknown(ClientError),
     /// A bridge is not destroyed while this is on it.
     #[error("{}", problem.title)]
     Occupied { bridge: String, problem: Box<Problem> },
@@ -74,9 +77,10 @@ impl Failure {
         }
     }
 
-    /// 1 where an answer came or no daemon was asked, 2 where there is none.
+    /// 1 where an answer came or no daemon was asked, 2 where there is none; 3 where a state that was asked for is not known.
     pub(super) fn exit_status(&self) -> u8 {
         match self {
+            Failure::StateUnknown(_) => 3,
             Failure::Client(e) | Failure::Manager(e) if !e.answered() => 2,
             Failure::Usage(_) => 2,
             _ => 1,
@@ -95,6 +99,7 @@ impl Failure {
         let json = match self {
             Failure::Client(ClientError::Problem(problem))
             | Failure::Manager(ClientError::Problem(problem))
+            | Failure::StateUnknown(ClientError::Problem(problem))
             | Failure::Occupied { problem, .. } => serde_json::to_string_pretty(problem),
             _ => serde_json::to_string_pretty(&self.as_problem()),
         };
@@ -103,7 +108,7 @@ impl Failure {
 
     fn as_problem(&self) -> LocalProblem<'_> {
         let code = match self {
-            Failure::Client(e) | Failure::Manager(e) => e.code(),
+            Failure::Client(e) | Failure::Manager(e) | Failure::StateUnknown(e) => e.code(),
             Failure::Occupied { problem, .. } => problem.code.as_str(),
             Failure::Pki(e) => e.code(),
             Failure::Usage(_) => "usage",
@@ -131,6 +136,7 @@ impl Failure {
         let mut text = format!("{RED}Error:{RED:#} {}", printable(&self.to_string()));
         if let Failure::Client(ClientError::Problem(problem))
         | Failure::Manager(ClientError::Problem(problem))
+        | Failure::StateUnknown(ClientError::Problem(problem))
         | Failure::Occupied { problem, .. } = self
         {
             text.push_str(&problem_text(problem));
@@ -152,7 +158,7 @@ impl Failure {
     fn hint(&self) -> Option<String> {
         match self {
             Failure::Client(e) => e.hint(),
-            Failure::Manager(e) => hint_of_manager(e),
+            Failure::Manager(e) | Failure::StateUnknown(e) => hint_of_manager(e),
             Failure::Occupied { bridge, .. } => {
                 Some(format!("to leave a plain bridge behind, with what is on it: `ovstunnelctl release {bridge}`"))
             }

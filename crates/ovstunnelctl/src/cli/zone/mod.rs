@@ -39,8 +39,10 @@ struct Status {
 }
 
 pub(super) async fn run(manager: &Manager, command: ZoneCommand, json: bool) -> Result<Report, Failure> {
+    let is_check = matches!(command, ZoneCommand::Status { .. });
     // What helps with a daemon's errors does not with a manager's.
     ask(manager, command, json).await.map_err(|failure| match failure {
+        Failure::Client(error) if is_check => Failure::StateUnknown(error),
         Failure::Client(error) => Failure::Manager(error),
         other => other,
     })
