@@ -1,6 +1,7 @@
 //! What hosts say they have. Must not judge it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ovstunnel_types::{
     BridgeName, FlowsState, GreKey, HealthState, HostId, HostNumber, Ipv6Policy, PortName, RemoteIp, TunnelState,
@@ -98,20 +99,25 @@ impl Bridge {
     }
 }
 
-/// All managed bridges of a host, as they were at one version.
+/// All managed bridges of a host, as they were at one version. Those that are the same in the next one are shared with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// Which life of the daemon the version counts in.
     pub instance: String,
     /// Counts what has changed.
     pub version: u64,
-    bridges: Vec<Bridge>,
+    bridges: Vec<Arc<Bridge>>,
     by_key: BTreeMap<GreKey, Vec<usize>>,
 }
 
 impl Snapshot {
     /// What a host has, completely.
-    pub fn new(instance: impl Into<String>, version: u64, bridges: Vec<Bridge>) -> Snapshot {
+    pub fn new(
+        instance: impl Into<String>,
+        version: u64,
+        bridges: impl IntoIterator<Item = impl Into<Arc<Bridge>>>,
+    ) -> Snapshot {
+        let bridges: Vec<Arc<Bridge>> = bridges.into_iter().map(Into::into).collect();
         let mut by_key: BTreeMap<GreKey, Vec<usize>> = BTreeMap::new();
         for (index, bridge) in bridges.iter().enumerate() {
             let keys = match &bridge.carries {
@@ -124,13 +130,13 @@ impl Snapshot {
     }
 
     /// All bridges.
-    pub fn bridges(&self) -> &[Bridge] {
+    pub fn bridges(&self) -> &[Arc<Bridge>] {
         &self.bridges
     }
 
     /// The bridges that carry the frames of this key: one, where all is well.
     pub fn bridges_of(&self, key: GreKey) -> impl Iterator<Item = &Bridge> {
-        self.by_key.get(&key).into_iter().flatten().map(|index| &self.bridges[*index])
+        self.by_key.get(&key).into_iter().flatten().map(|index| &*self.bridges[*index])
     }
 }
 

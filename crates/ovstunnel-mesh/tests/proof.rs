@@ -20,7 +20,7 @@ fn seen(zone: &Zone) -> BTreeMap<HostNumber, Host> {
 fn change(hosts: &mut BTreeMap<HostNumber, Host>, number: u64, change: impl FnOnce(&mut Vec<Bridge>)) {
     let host = hosts.get_mut(&host(number)).unwrap();
     let snapshot = host.snapshot.as_ref().unwrap();
-    let mut bridges = snapshot.bridges().to_vec();
+    let mut bridges = snapshot.bridges().iter().map(|bridge| Bridge::clone(bridge)).collect();
     change(&mut bridges);
     host.snapshot = Some(Snapshot::new("i", snapshot.version + 1, bridges));
 }

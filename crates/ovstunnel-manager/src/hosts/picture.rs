@@ -4,6 +4,7 @@
 //! judge what is there.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ovstunnel_api::{Bridge, Tunnel};
 use ovstunnel_mesh::observed::{self, Carries, Snapshot};
@@ -11,10 +12,10 @@ use ovstunnel_types::{GreKey, Invalid};
 
 use crate::zone::unmet;
 
-/// All that a host has said of its bridges, bridge by bridge.
+/// All that a host has said of its bridges, bridge by bridge. They are shared with the snapshots that are made of it.
 #[derive(Clone, Debug, Default)]
 pub struct Picture {
-    bridges: BTreeMap<String, observed::Bridge>,
+    bridges: BTreeMap<String, Arc<observed::Bridge>>,
 }
 
 /// A bridge that cannot be read: a daemon said what none of this version would.
@@ -48,7 +49,7 @@ impl Picture {
     /// It cannot be read. The picture stays as it was.
     pub fn put(&mut self, bridge: &Bridge) -> Result<(), Unreadable> {
         let read = read(bridge)?;
-        self.bridges.insert(bridge.name.clone(), read);
+        self.bridges.insert(bridge.name.clone(), Arc::new(read));
         Ok(())
     }
 
@@ -59,7 +60,7 @@ impl Picture {
 
     /// All of it, as it is at this version.
     pub fn at(&self, instance: &str, version: u64) -> Snapshot {
-        Snapshot::new(instance, version, self.bridges.values().cloned().collect())
+        Snapshot::new(instance, version, self.bridges.values().cloned())
     }
 }
 

@@ -30,6 +30,9 @@ const POLL: Duration = Duration::from_secs(2);
 /// How often a host is asked for the address of its tunnels.
 const ADDRESS: Duration = Duration::from_secs(5);
 
+/// The same while there is none: a switch that starts again has taken it away for a moment.
+const ADDRESS_UNKNOWN: Duration = Duration::from_secs(1);
+
 /// The pauses between tries to connect: longer each time, and of a random length.
 fn pauses() -> ExponentialBuilder {
     let (least, most) = (Duration::from_millis(200), Duration::from_secs(4));
@@ -111,13 +114,11 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
 
     async fn keep_address(&self, connected: &Notify) -> Infallible {
         connected.notified().await;
-        let mut tick = tokio::time::interval(ADDRESS);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut again = None::<Instant>;
         loop {
-            tick.tick().await;
-            self.ask_for_the_address().await;
+            let is_known = self.ask_for_the_address().await;
             self.look_at_the_certificate(&mut again).await;
+            tokio::time::sleep(if is_known { ADDRESS } else { ADDRESS_UNKNOWN }).await;
         }
     }
 
@@ -197,7 +198,7 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
         loop {
             tick.tick().await;
             match self.ask(&mut before, &mut version).await {
-                Ok(()) => self.ask_for_the_address().await,
+                Ok(()) => drop(self.ask_for_the_address().await),
                 Err(ended) => return ended,
             }
             self.look_at_the_certificate(&mut again).await;
@@ -222,7 +223,8 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
         Ok(())
     }
 
-    async fn ask_for_the_address(&self) {
+    /// Whether there is one.
+    async fn ask_for_the_address(&self) -> bool {
         let found = match self.client.interface(&self.label).await {
             Ok(interface) if interface.ip.is_none() => {
                 let device = &interface.device;
@@ -238,7 +240,9 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
             }
             Err(error) => Err(EndpointFault::NotAsked(chain(&error))),
         };
+        let is_known = found.is_ok();
         self.zone.endpoint(self.number, found);
+        is_known
     }
 }
 

@@ -1,9 +1,11 @@
 //! Numbers of the zone for Prometheus. Counts only: which pair or network is in the API, never in a label.
 
 use std::fmt::Write as _;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -41,7 +43,14 @@ pub(super) fn text(state: &State) -> String {
     };
     plain(&mut registry, "tunnels_wanted", "Tunnels that there must be, each direction for itself", tunnels.wanted);
     plain(&mut registry, "tunnels_proven", "Tunnels that are as they must be, at both ends' word", tunnels.proven);
-    let age = Gauge::<f64, std::sync::atomic::AtomicU64>::default();
+    let work = state.zone.work();
+    let proofs = Counter::<u64>::default();
+    proofs.inc_by(work.proofs);
+    registry.register("proofs", "Proofs of a network that were made", proofs);
+    let took = Counter::<f64, AtomicU64>::default();
+    took.inc_by(work.took.as_secs_f64());
+    registry.register("proof_seconds", "Seconds in which proofs were made", took);
+    let age = Gauge::<f64, AtomicU64>::default();
     age.set(state.zone.age().unwrap_or_default());
     let help = "Seconds since the sign of life of the connected host that was heard of longest ago";
     registry.register("oldest_host_age_seconds", help, age);

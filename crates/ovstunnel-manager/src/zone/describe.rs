@@ -2,6 +2,7 @@
 //!
 //! What it must not do: change anything, or leave out the age of what it shows.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ovstunnel_manager_api::{
@@ -51,7 +52,7 @@ impl State {
         self.hosts.get(&number).map_or_else(|| number.to_string(), |host| host.row.name.clone())
     }
 
-    fn bridges(&self, number: HostNumber) -> &[Bridge] {
+    fn bridges(&self, number: HostNumber) -> &[Arc<Bridge>] {
         let snapshot = self.seen.get(&number).and_then(|seen| seen.snapshot.as_ref());
         snapshot.map(|snapshot| snapshot.bridges()).unwrap_or_default()
     }

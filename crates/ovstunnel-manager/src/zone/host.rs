@@ -1,6 +1,7 @@
 //! One registered host: what it said, and what is wrong with it. Must not know another host.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ovstunnel_api::{Health, Interface};
 use ovstunnel_manager_api::{HostState, Mode, Trouble};
@@ -138,7 +139,7 @@ impl Registered {
     }
 
     /// The id of another host that one of these bridges has, where that is news.
-    fn other_id_told(&mut self, bridges: &[Bridge]) -> Option<Trouble> {
+    fn other_id_told(&mut self, bridges: &[Arc<Bridge>]) -> Option<Trouble> {
         let mismatch = self.mismatch(bridges);
         let id = mismatch.map(|(_, id)| id.clone());
         let is_news = id.is_some() && id != self.other_id;
@@ -146,9 +147,9 @@ impl Registered {
         self.mismatch(bridges).filter(|_| is_news).map(|(bridge, id)| self.mismatch_trouble(bridge, id))
     }
 
-    fn mismatch<'b>(&self, bridges: &'b [Bridge]) -> Option<(&'b Bridge, &'b HostId)> {
+    fn mismatch<'b>(&self, bridges: &'b [Arc<Bridge>]) -> Option<(&'b Bridge, &'b HostId)> {
         let own = HostId::from(self.row.number);
-        bridges.iter().find_map(|bridge| Some((bridge, bridge.host_id.as_ref().filter(|id| **id != own)?)))
+        bridges.iter().find_map(|bridge| Some((&**bridge, bridge.host_id.as_ref().filter(|id| **id != own)?)))
     }
 
     fn mismatch_trouble(&self, bridge: &Bridge, id: &HostId) -> Trouble {
@@ -172,7 +173,7 @@ impl Registered {
 
     /// What is wrong with it, the worst first. `bridges` are those that it has, `missed` the networks of which others have tunnels to
     /// it, where it has none.
-    pub fn troubles(&self, bridges: &[Bridge], missed: &[GreKey]) -> Vec<Trouble> {
+    pub fn troubles(&self, bridges: &[Arc<Bridge>], missed: &[GreKey]) -> Vec<Trouble> {
         let silent = match &self.connection {
             Connection::Down(Silence { kind, evidence, remedy }) => Some(trouble(kind, evidence.clone(), remedy)),
             _ => None,
@@ -211,7 +212,7 @@ fn returned_empty(missed: &[GreKey]) -> Trouble {
 }
 
 /// The keys of which a bridge carries frames.
-fn keys(bridge: &Bridge) -> &[GreKey] {
+pub(super) fn keys(bridge: &Bridge) -> &[GreKey] {
     match &bridge.carries {
         Carries::Network(key) => std::slice::from_ref(key),
         Carries::Vpc(tiers) => tiers,
@@ -248,7 +249,7 @@ impl State {
 
     pub(super) fn unregister(&mut self, number: HostNumber) {
         self.changed_of(number);
-        self.replace(number, Snapshot::new("", 0, Vec::new()));
+        self.replace(number, Snapshot::new("", 0, Vec::<Bridge>::new()));
         self.endpoints.remove(number);
         self.seen.remove(&number);
         if let Some(host) = self.hosts.remove(&number) {
@@ -299,9 +300,7 @@ impl State {
 
     /// Each network that the host is a part of has changed.
     pub(super) fn changed_of(&mut self, number: HostNumber) {
-        let of_host = self.networks.iter().filter(|(_, known)| known.mesh.has(number));
-        let keys: Vec<GreKey> = of_host.map(|(key, _)| *key).collect();
-        self.changed.extend(keys);
+        self.changed.extend(self.sight.keys_of(number));
     }
 
     /// What a host has now. Networks of which nothing has changed stay proven.
@@ -312,29 +311,19 @@ impl State {
         seen.has_xapi = has_xapi;
         let old = seen.snapshot.take();
         let old = old.as_ref().map(Snapshot::bridges).unwrap_or_default();
-        let (before, after): (BTreeSet<GreKey>, BTreeSet<GreKey>) =
-            (old.iter().flat_map(keys).copied().collect(), new.bridges().iter().flat_map(keys).copied().collect());
         // Both are in the order of their names.
         let same: BTreeSet<&str> = {
-            let by_name =
-                |bridges: &[Bridge], name: &str| bridges.binary_search_by(|bridge| bridge.name.as_str().cmp(name)).ok();
+            let by_name = |name: &str| old.binary_search_by(|bridge| bridge.name.as_str().cmp(name)).ok();
+            // Those that are shared are not even looked into.
             let is_same =
-                |bridge: &&Bridge| by_name(old, bridge.name.as_str()).is_some_and(|index| old[index] == **bridge);
+                |bridge: &&Arc<Bridge>| by_name(bridge.name.as_str()).is_some_and(|index| old[index] == **bridge);
             new.bridges().iter().filter(is_same).map(|bridge| bridge.name.as_str()).collect()
         };
-        let differ = old.iter().chain(new.bridges()).filter(|bridge| !same.contains(bridge.name.as_str()));
-        self.changed.extend(differ.flat_map(keys));
-        for key in before.difference(&after) {
-            if let Some(hosts) = self.with_key.get_mut(key) {
-                hosts.remove(&number);
-                if hosts.is_empty() {
-                    self.with_key.remove(key);
-                }
-            }
-        }
-        for key in after.difference(&before) {
-            self.with_key.entry(*key).or_default().insert(number);
-        }
+        let differs = |bridge: &&Arc<Bridge>| !same.contains(bridge.name.as_str());
+        let (gone, come) = (old.iter().filter(differs), new.bridges().iter().filter(differs));
+        self.changed.extend(gone.clone().chain(come.clone()).flat_map(|bridge| keys(bridge)));
+        gone.for_each(|bridge| self.sight.lose(number, bridge));
+        come.for_each(|bridge| self.sight.gain(number, bridge));
         seen.snapshot = Some(new);
     }
 

@@ -27,10 +27,14 @@ use tokio::sync::{Notify, mpsc};
 pub use describe::{Names, Page, written};
 pub use host::{EndpointFault, Registered, Row, Told};
 use network::Known;
+use sight::Sight;
 pub use silence::{CERTIFICATE_EXPIRES, Silence, unmet};
 
 /// Changes that come within this time are proven together.
 const COALESCE: Duration = Duration::from_millis(20);
+
+/// How many times as long as a pass of proofs the rest after it is, so that the hosts' words are taken in meanwhile.
+const REST: u32 = 2;
 
 /// For how long a network that is not whole counts as one that is being changed.
 pub const SETTLING: Duration = Duration::from_secs(5);
@@ -105,8 +109,7 @@ struct State {
     seen: BTreeMap<HostNumber, ovstunnel_mesh::observed::Host>,
     names: BTreeMap<String, HostNumber>,
     endpoints: Endpoints,
-    /// Which hosts have a bridge with a key.
-    with_key: BTreeMap<GreKey, BTreeSet<HostNumber>>,
+    sight: Sight,
     networks: BTreeMap<GreKey, Known>,
     /// Networks of which something has changed since they were proven.
     changed: BTreeSet<GreKey>,
@@ -115,6 +118,16 @@ struct State {
     prover: Prover,
     /// What is wrong with the manager itself.
     own_troubles: Vec<Trouble>,
+    work: Work,
+}
+
+/// What proving has cost so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Proofs of a network that were made.
+    pub proofs: u64,
+    /// How long that took.
+    pub took: Duration,
 }
 
 impl Zone {
@@ -134,8 +147,13 @@ impl Zone {
                 () = self.0.wake.notified() => tokio::time::sleep(COALESCE).await,
                 () = tokio::time::sleep(TELLING), if is_restless => {}
             }
-            self.prove_changed();
+            let started = Instant::now();
+            while self.prove_some_changed() {
+                tokio::task::yield_now().await;
+            }
             self.tell_proofs(self.now());
+            // While many hosts come or go at once, each pass has a part of the zone to prove that the next one proves again.
+            tokio::time::sleep(started.elapsed() * REST).await;
         }
     }
 
@@ -147,10 +165,20 @@ impl Zone {
 
     /// Proves what has changed since the last time, now.
     pub fn prove_changed(&self) {
+        while self.prove_some_changed() {}
+    }
+
+    /// Proves some of it. Whether there is more.
+    fn prove_some_changed(&self) -> bool {
         let (at, now) = (OffsetDateTime::now_utc(), self.now());
-        for happened in self.state().prove_changed(at, now) {
-            self.tell(happened);
-        }
+        let (happened, more) = self.state().prove_some_changed(at, now);
+        happened.into_iter().for_each(|happened| self.tell(happened));
+        more
+    }
+
+    /// What proving has cost since the start.
+    pub fn work(&self) -> Work {
+        self.state().work
     }
 
     /// Now, by the clock that does not jump.

@@ -1,5 +1,7 @@
 //! What is known of each network, and the pass that proves those of which something has changed.
 
+use std::time::Instant;
+
 use ovstunnel_mesh::proof::Proof;
 use ovstunnel_mesh::{Mesh, Moment};
 use ovstunnel_types::{GreKey, NetworkNumber};
@@ -7,6 +9,9 @@ use time::OffsetDateTime;
 
 use super::story::Story;
 use super::{Happened, State};
+
+/// Networks that are proven without letting anybody else have a look at the zone.
+const AT_ONCE: usize = 32;
 
 /// A network that a host has something of.
 #[derive(Debug)]
@@ -29,14 +34,22 @@ pub(super) fn name(key: GreKey) -> String {
 }
 
 impl State {
-    /// Proves each network of which something has changed. Gives what has happened.
-    pub(super) fn prove_changed(&mut self, at: OffsetDateTime, now: Moment) -> Vec<Happened> {
-        let changed = std::mem::take(&mut self.changed);
-        changed.into_iter().filter_map(|key| self.prove(key, at, now)).collect()
+    /// Proves some of the networks of which something has changed. Gives what has happened, and whether there are more.
+    pub(super) fn prove_some_changed(&mut self, at: OffsetDateTime, now: Moment) -> (Vec<Happened>, bool) {
+        let some: Vec<GreKey> = std::iter::from_fn(|| self.changed.pop_first()).take(AT_ONCE).collect();
+        (some.into_iter().filter_map(|key| self.prove(key, at, now)).collect(), !self.changed.is_empty())
     }
 
     pub(super) fn prove(&mut self, key: GreKey, at: OffsetDateTime, now: Moment) -> Option<Happened> {
-        let hosts = self.sighted(key);
+        let started = Instant::now();
+        let happened = self.prove_now(key, at, now);
+        self.work.proofs += 1;
+        self.work.took += started.elapsed();
+        happened
+    }
+
+    fn prove_now(&mut self, key: GreKey, at: OffsetDateTime, now: Moment) -> Option<Happened> {
+        let hosts = self.sight.hosts(key);
         // A key is a number from 1 to 2^31-1. It stands for the network as long as that has no row of its own.
         let number = NetworkNumber::try_from(u64::from(key.get())).ok()?;
         let happened = |kind, text| Happened { network: Some(name(key)), ..Happened::new(at, kind, text) };

@@ -126,7 +126,7 @@ impl Machine {
     }
 
     fn seen(&self, number: u64) -> Host {
-        let snapshot = || Snapshot::new("i", 1, self.bridge_seen(number).into_iter().collect());
+        let snapshot = || Snapshot::new("i", 1, self.bridge_seen(number));
         Host {
             mode: self.mode,
             has_xapi: self.has_xapi,
