@@ -6,6 +6,7 @@
 
 mod away;
 mod binaries;
+mod checker;
 mod cloud;
 mod helper;
 mod load;
@@ -31,6 +32,7 @@ mod zone;
 
 pub use away::Away;
 pub use binaries::program;
+pub use checker::{Fault, Reading, read as read_switches};
 pub use cloud::{Cloud, Network, key_of};
 pub use helper::Helper;
 pub use load::{Dice, Load, Running};

@@ -183,6 +183,23 @@ impl Zone {
     }
 }
 
+impl Zone {
+    /// That no daemon was ever asked by the manager to change something.
+    ///
+    /// # Errors
+    /// The lines of the audit that name it, or when a log says nothing of who asks.
+    pub fn expect_untouched(&self, cloud: &Cloud) -> Result<()> {
+        for node in cloud.nodes() {
+            let log = node.log();
+            let who = format!("who=\"{NAME}");
+            let touched: Vec<&str> = log.lines().filter(|line| line.contains("audit") && line.contains(&who)).collect();
+            ensure!(touched.is_empty(), "{touched:?}");
+            ensure!(log.contains(NAME), "the log says nothing of who asks, so this test would see nothing");
+        }
+        Ok(())
+    }
+}
+
 impl Drop for Zone {
     fn drop(&mut self) {
         self.kill();
