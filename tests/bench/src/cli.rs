@@ -73,6 +73,8 @@ pub enum Scenario {
     Traffic,
     /// The two small programs.
     Programs,
+    /// The manager, over as many hollow hosts as a zone has.
+    Manager,
 }
 
 impl Cli {

@@ -12,26 +12,36 @@ const COLUMNS: [(Who, &str); 4] = [
     (Who::Ovsdbapp, "ovsdbapp"),
 ];
 
+/// The scenario that is about the manager.
+pub const MANAGER: &str = "manager";
+
 /// For a terminal.
 pub fn terminal(report: &Report) -> String {
-    let mut table = Table::new();
-    table.load_style(TableStyle::new().header_separator(comfy_table::LineStyle::none().fill('─').junction('─')));
-    table.set_content_arrangement(ContentArrangement::Disabled);
-    let (header, rows) = rows(report, "\n");
-    table.set_header(header).add_rows(rows);
     let mut text = format!("{}\n\n", machine(&report.machine));
-    text.push_str(&table.lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>());
-    text.push_str(&format!("\n{}\n", verdict(report)));
+    for (header, rows) in
+        [rows(report, "\n"), of_manager(report, "\n")].into_iter().filter(|(_, rows)| !rows.is_empty())
+    {
+        let mut table = Table::new();
+        table.load_style(TableStyle::new().header_separator(comfy_table::LineStyle::none().fill('─').junction('─')));
+        table.set_content_arrangement(ContentArrangement::Disabled);
+        table.set_header(header).add_rows(rows);
+        text.push_str(&table.lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>());
+        text.push('\n');
+    }
+    text.push_str(&format!("{}\n", verdict(report)));
     text
 }
 
 /// For the documentation.
 pub fn markdown(report: &Report) -> String {
-    let mut text = format!("{}\n\n{}\n\n", machine(&report.machine), verdict(report));
-    let (header, rows) = rows(report, "<br>");
-    text.push_str(&format!("| {} |\n|{}\n", header.join(" | "), "---|".repeat(header.len())));
-    for row in rows {
-        text.push_str(&format!("| {} |\n", row.join(" | ")));
+    let mut text = format!("{}\n\n{}\n", machine(&report.machine), verdict(report));
+    for (header, rows) in [rows(report, "<br>"), of_manager(report, "<br>")] {
+        if !rows.is_empty() {
+            text.push_str(&format!("\n| {} |\n|{}\n", header.join(" | "), "---|".repeat(header.len())));
+        }
+        for row in rows {
+            text.push_str(&format!("| {} |\n", row.join(" | ")));
+        }
     }
     text
 }
@@ -41,7 +51,18 @@ fn rows(report: &Report, new_line: &str) -> (Vec<String>, Vec<Vec<String>>) {
     if report.machine.slow {
         return (strings(["what", "beside", "of ovstunneld's time"]), ratios(report));
     }
-    (header(), report.lines.iter().map(|line| row(line, new_line)).collect())
+    (header(), report.lines.iter().filter(|line| line.scenario != MANAGER).map(|line| row(line, new_line)).collect())
+}
+
+/// The same of the manager, whom nobody is compared with.
+fn of_manager(report: &Report, new_line: &str) -> (Vec<String>, Vec<Vec<String>>) {
+    let lines = report.lines.iter().filter(|line| line.scenario == MANAGER && !report.machine.slow);
+    let row = |line: &Line| {
+        let mut row = row(line, new_line);
+        row.drain(2..2 + COLUMNS.len());
+        row
+    };
+    (strings(["what", "ovstunnel-manager", "against the goal", "met"]), lines.map(row).collect())
 }
 
 fn strings<const N: usize>(words: [&str; N]) -> Vec<String> {
@@ -108,6 +129,7 @@ fn amount(value: f64, unit: Unit) -> String {
         Unit::Bytes => format!("{:.1} MB", value / 1e6),
         Unit::Percent => format!("{value:.3} %"),
         Unit::Flows => format!("{value:.0} flows"),
+        Unit::Number => format!("{value:.0}"),
         Unit::BitsPerSecond => format!("{:.0} Mbit/s", value / 1e6),
         Unit::PacketsPerSecond => format!("{:.1} k/s", value / 1e3),
     }

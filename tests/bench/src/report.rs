@@ -103,6 +103,8 @@ pub enum Unit {
     Bytes,
     Percent,
     Flows,
+    /// Of what the line says.
+    Number,
     BitsPerSecond,
     PacketsPerSecond,
 }

@@ -1,5 +1,7 @@
 //! How much is measured. Must not say how.
 
+use ovstunnel_hollow::Size;
+
 /// The numbers of one run.
 #[derive(Clone, Debug)]
 pub struct Scale {
@@ -31,6 +33,9 @@ pub struct Scale {
     /// Rounds of traffic, and how long each sends, in milliseconds.
     pub traffic_rounds: usize,
     pub traffic_millis: u64,
+    /// The zone that a manager watches, and how often it starts.
+    pub zone: Size,
+    pub zone_rounds: usize,
 }
 
 impl Scale {
@@ -52,6 +57,8 @@ impl Scale {
             idle_seconds: 30,
             traffic_rounds: 60,
             traffic_millis: 500,
+            zone: Size::reference(),
+            zone_rounds: 3,
         }
     }
 
@@ -72,6 +79,11 @@ impl Scale {
             idle_seconds: (self.idle_seconds * u64::from(percent)).div_ceil(100),
             traffic_rounds: rounds(self.traffic_rounds),
             traffic_millis: (self.traffic_millis * u64::from(percent) / 100).max(200),
+            zone: Size {
+                hosts: part(self.zone.hosts),
+                networks: part(self.zone.networks),
+                tunnels: part(self.zone.tunnels).next_multiple_of(2),
+            },
             ..self
         }
     }
@@ -94,6 +106,8 @@ impl Scale {
             idle_seconds: 1,
             traffic_rounds: 1,
             traffic_millis: 200,
+            zone: Size::small(),
+            zone_rounds: 1,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod bridges;
 mod healing;
+mod manager;
 mod network;
 mod programs;
 mod restart;
@@ -31,5 +32,6 @@ pub fn run(scenario: Scenario, scale: &Scale) -> Result<Found> {
         Scenario::Start => start::run(scale),
         Scenario::Traffic => traffic::run(scale),
         Scenario::Programs => programs::run(scale),
+        Scenario::Manager => manager::run(scale),
     }
 }

@@ -1,0 +1,175 @@
+//! The real manager's process over hollow hosts: TLS to each, SQLite, its Unix socket. Must not know how it works inside.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use ovstunnel_client::{ClientError, Manager as Client};
+use ovstunnel_e2e::program;
+use ovstunnel_lab::{Daemon, unhurried};
+use ovstunnel_manager_api::{Mode, Overview, PutHost};
+use tokio::runtime::Runtime;
+
+use crate::{Hollow, Plan};
+
+/// Name of the manager's certificate.
+pub const ZONE: &str = "zone";
+
+/// How long anything may take: a loaded machine is slow.
+const DEADLINE: Duration = Duration::from_secs(180);
+
+/// Time between two looks at the overview: rarer than would cost the manager time.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A manager that runs, or has been killed.
+#[derive(Debug)]
+pub struct Manager {
+    dir: PathBuf,
+    daemon: Option<Daemon>,
+    client: Client,
+    runtime: Runtime,
+}
+
+impl Manager {
+    /// A manager that knows no host yet. Its files are in the folder of the hosts.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn new(hollow: &Hollow) -> Result<Manager> {
+        let dir = hollow.dir().to_owned();
+        let at = dir.display();
+        let text = format!(
+            "zone = \"hollow\"\nsdn.ovs.default_label = \"tunnels\"\n[database]\nurl = \"sqlite://{at}/manager.db\"\n\
+             [api]\nlisten = \"off\"\nsocket = \"{at}/manager.sock\"\n\
+             [hosts]\ncertificate = \"{at}/pki/{ZONE}.crt\"\nkey = \"{at}/pki/{ZONE}.key\"\nca = \"{at}/pki/ca.crt\"\n\
+             [log]\nfile = \"{at}/manager.log\"\n",
+        );
+        std::fs::write(dir.join("manager.toml"), text)?;
+        let client = Client::unix(dir.join("manager.sock"), unhurried(DEADLINE));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut manager = Manager { dir, daemon: None, client, runtime };
+        manager.start()?;
+        manager.wait("the manager to answer", |_| Ok(()))?;
+        Ok(manager)
+    }
+
+    /// Starts its process.
+    ///
+    /// # Errors
+    /// When it runs already, or cannot be started.
+    pub fn start(&mut self) -> Result<()> {
+        ensure!(self.daemon.is_none(), "a manager runs already");
+        let mut command = Command::new(program("ovstunnel-manager")?);
+        command.arg("--config").arg(self.dir.join("manager.toml"));
+        self.daemon = Some(Daemon::start("ovstunnel-manager", command, &self.dir.join("stderr"))?);
+        Ok(())
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.kill();
+        }
+    }
+
+    /// Its process id.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn pid(&self) -> Result<u32> {
+        self.daemon.as_ref().map(Daemon::pid).context("no manager runs")
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("manager.log")).unwrap_or_default()
+    }
+
+    /// Asks it.
+    ///
+    /// # Errors
+    /// What it answers as an error.
+    pub fn ask<T>(&self, ask: impl AsyncFnOnce(&Client) -> Result<T, ClientError>) -> Result<T> {
+        Ok(self.runtime.block_on(ask(&self.client))?)
+    }
+
+    /// Registers all hosts.
+    ///
+    /// # Errors
+    /// When one is refused.
+    pub fn register(&self, hollow: &Hollow) -> Result<()> {
+        (0..hollow.plan().size.hosts).try_for_each(|host| {
+            let (name, number) = (format!("h{:04}", Plan::number(host)), Some(Plan::number(host)));
+            let body =
+                PutHost { api: hollow.url(host).to_owned(), number, rack: None, label: None, mode: Mode::Observe };
+            self.ask(async |client| client.put_host(&name, &body, false).await).map(drop)
+        })
+    }
+
+    /// Waits until its overview is as wanted, and tells how long that took.
+    ///
+    /// # Errors
+    /// When it is not in time, or its process has ended: what is seen instead.
+    pub fn wait(&mut self, what: &str, wanted: impl Fn(&Overview) -> Result<()>) -> Result<Duration> {
+        let (start, deadline) = (Instant::now(), unhurried(DEADLINE));
+        loop {
+            if let Some(daemon) = self.daemon.as_mut() {
+                daemon.expect_running()?;
+            }
+            let seen = self.ask(async |client| client.overview().await).and_then(|overview| wanted(&overview));
+            match seen {
+                Ok(()) => return Ok(start.elapsed()),
+                Err(error) if start.elapsed() > deadline => {
+                    return Err(error.context(format!("waited {deadline:?} for {what}")));
+                }
+                Err(_) => std::thread::sleep(LOOK),
+            }
+        }
+    }
+
+    /// Waits until all hosts are well and all networks whole.
+    ///
+    /// # Errors
+    /// As [`Manager::wait`].
+    pub fn wait_until_whole(&mut self, hollow: &Hollow) -> Result<Duration> {
+        let size = hollow.plan().size;
+        self.wait("a full picture", |overview| {
+            let (hosts, networks, tunnels) = (&overview.hosts, &overview.networks, &overview.tunnels);
+            let seen = (hosts.ok as usize, networks.all as usize, networks.whole as usize, tunnels.proven);
+            let all = (size.hosts, size.networks, size.networks, size.tunnels as u64);
+            ensure!(seen == all, "hosts that are well, networks, whole ones, proven tunnels: {seen:?} of {all:?}");
+            Ok(())
+        })
+    }
+
+    /// A counter of its metrics.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        let text = self.metrics()?;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.with_context(|| format!("no metric {name} in\n{text}"))
+    }
+}
+
+impl Manager {
+    fn metrics(&self) -> Result<String> {
+        let mut stream = UnixStream::connect(self.dir.join("manager.sock"))?;
+        stream.set_read_timeout(Some(unhurried(DEADLINE)))?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        Ok(answer)
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,72 @@
+//! The real manager over fifty hollow hosts: it has the whole picture, loses it, has it again, and never writes.
+
+use anyhow::{Context, Result, ensure};
+use ovstunnel_hollow::{Hollow, Manager, Plan, Size};
+
+/// So many hosts are connected to at the same time, as the manager's configuration has it.
+const CONCURRENCY: usize = 128;
+
+fn zone(is_old: impl Fn(usize) -> bool) -> Result<(Hollow, Manager)> {
+    let hollow = Hollow::new(Plan::new(Size::small(), 1)?, is_old)?;
+    let mut manager = Manager::new(&hollow)?;
+    manager.register(&hollow)?;
+    manager.wait_until_whole(&hollow)?;
+    Ok((hollow, manager))
+}
+
+#[test]
+fn the_whole_zone_is_seen_again_after_each_loss() -> Result<()> {
+    let (hollow, mut manager) = zone(|_| false)?;
+    ensure!(hollow.counts().watching == 50, "{:?}", hollow.counts());
+
+    // One tunnel less is one network less, named.
+    let network = hollow.lack_a_tunnel(0, true)?;
+    manager.wait("the fault", |overview| {
+        ensure!((overview.networks.whole, overview.tunnels.proven) == (59, 2999), "{overview:?}");
+        Ok(())
+    })?;
+    let name = format!("key-{}", Plan::key(network));
+    let proof = manager.ask(async |client| client.proof(&name).await)?;
+    ensure!(
+        proof.reason.as_deref().is_some_and(|reason| reason.starts_with("tunnel_missing on h0001 to ")),
+        "{proof:?}"
+    );
+    hollow.lack_a_tunnel(0, false)?;
+    manager.wait_until_whole(&hollow)?;
+
+    // All connections end at once; each is there again, and the old ones are not.
+    let before = hollow.counts().all_connections;
+    hollow.cut_all();
+    manager.wait("a host that is silent", |overview| {
+        ensure!(overview.hosts.silent > 0 || hollow.counts().all_connections >= before + 50, "{overview:?}");
+        Ok(())
+    })?;
+    manager.wait_until_whole(&hollow)?;
+
+    // A killed manager knows all of it again, from its database and the hosts alone.
+    manager.kill();
+    manager.start()?;
+    manager.wait_until_whole(&hollow)?;
+    let counts = hollow.counts();
+    ensure!(counts.most_handshakes <= CONCURRENCY && counts.all_connections >= 100, "{counts:?}");
+    ensure!(counts.writes == 0, "{counts:?}");
+    Ok(())
+}
+
+#[test]
+fn daemons_of_before_there_was_a_watch_are_polled_and_said_to_be() -> Result<()> {
+    let (hollow, mut manager) = zone(|host| host % 2 == 0)?;
+    let hosts = manager.ask(async |client| client.hosts().await)?.hosts;
+    let watched: Vec<&str> = hosts.iter().filter(|host| host.watched).map(|host| host.name.as_str()).collect();
+    ensure!(watched.len() == 25 && watched.first() == Some(&"h0002"), "{watched:?}");
+    // A change is seen there, too.
+    let network = hollow.lack_a_tunnel(0, true)?;
+    manager.wait("the fault", |overview| {
+        ensure!(overview.networks.whole == 59, "{overview:?}");
+        Ok(())
+    })?;
+    let first = hosts.iter().find(|host| host.name == "h0001").context("the first host")?;
+    ensure!(!first.watched && network < 60, "{first:?}");
+    ensure!(hollow.counts().writes == 0, "{:?}", hollow.counts());
+    Ok(())
+}
