@@ -20,8 +20,8 @@ const BEHIND: usize = 256;
 pub struct Host {
     number: usize,
     version: AtomicU64,
-    /// VIFs on each bridge: what a change changes.
-    vifs: AtomicU32,
+    /// How often something has changed. It shows in the number of VIFs.
+    changes_made: AtomicU32,
     /// Whether the first tunnel of its first network that has tunnels is taken away.
     lacks_a_tunnel: AtomicBool,
     changes: broadcast::Sender<Bytes>,
@@ -35,8 +35,8 @@ impl Host {
     /// Host number `number`, from 0.
     pub fn new(number: usize) -> Host {
         let changes = broadcast::Sender::new(BEHIND);
-        let (version, vifs) = (AtomicU64::new(1), AtomicU32::new(1));
-        Host { number, version, vifs, lacks_a_tunnel: AtomicBool::new(false), changes }
+        let (version, changes_made) = (AtomicU64::new(1), AtomicU32::new(0));
+        Host { number, version, changes_made, lacks_a_tunnel: AtomicBool::new(false), changes }
     }
 
     /// Its bridge of a network.
@@ -65,7 +65,7 @@ impl Host {
             ipv6: Ipv6Policy::Drop,
             adopted: false,
             tunnels: (10..).zip(others.skip(usize::from(lacks))).map(tunnel).collect(),
-            vifs: (0..self.vifs.load(Ordering::Relaxed)).map(vif).collect(),
+            vifs: (0..=self.changes_made.load(Ordering::Relaxed) % 64).map(vif).collect(),
             uplink: None,
             other_ports: Vec::new(),
             flows: Flows { state: FlowsState::InSync, expected: 9, installed: Some(9) },
@@ -114,9 +114,9 @@ impl Host {
         self.changes.subscribe()
     }
 
-    /// A VIF comes to or goes from its bridge of a network, and whoever watches is told.
+    /// VIFs come to its bridge of a network or go, and whoever watches is told.
     pub fn change(&self, plan: &Plan, network: usize) -> Result<()> {
-        self.vifs.fetch_xor(3, Ordering::Relaxed);
+        self.changes_made.fetch_add(1, Ordering::Relaxed);
         self.tell(plan, network)
     }
 

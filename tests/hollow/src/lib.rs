@@ -25,7 +25,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use host::Host;
-pub use manager::{Manager, ZONE};
+pub use manager::{Manager, ZONE, look};
 pub use plan::{Plan, Size};
 use serve::{Seen, Server};
 
@@ -134,7 +134,7 @@ impl Hollow {
         self.cut.send_modify(|cuts| *cuts += 1);
     }
 
-    /// A VIF comes to or goes from the bridge of a network on the first of its hosts.
+    /// VIFs come to or go from the bridge of a network on the first of its hosts.
     ///
     /// # Errors
     /// When it cannot be told.

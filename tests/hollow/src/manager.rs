@@ -24,6 +24,23 @@ const DEADLINE: Duration = Duration::from_secs(180);
 /// Time between two looks at the overview: rarer than would cost the manager time.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Waits until `seen` succeeds, with looks so rare that they cost the manager little.
+///
+/// # Errors
+/// When it does not in time: what is seen instead.
+pub fn look<T>(what: &str, mut seen: impl FnMut() -> Result<T>) -> Result<T> {
+    let (start, deadline) = (Instant::now(), unhurried(DEADLINE));
+    loop {
+        match seen() {
+            Ok(value) => return Ok(value),
+            Err(error) if start.elapsed() > deadline => {
+                return Err(error.context(format!("waited {deadline:?} for {what}")));
+            }
+            Err(_) => std::thread::sleep(LOOK),
+        }
+    }
+}
+
 /// A manager that runs, or has been killed.
 #[derive(Debug)]
 pub struct Manager {
@@ -112,22 +129,14 @@ impl Manager {
     /// Waits until its overview is as wanted, and tells how long that took.
     ///
     /// # Errors
-    /// When it is not in time, or its process has ended: what is seen instead.
+    /// When it is not in time: what is seen instead.
     pub fn wait(&mut self, what: &str, wanted: impl Fn(&Overview) -> Result<()>) -> Result<Duration> {
-        let (start, deadline) = (Instant::now(), unhurried(DEADLINE));
-        loop {
-            if let Some(daemon) = self.daemon.as_mut() {
-                daemon.expect_running()?;
-            }
-            let seen = self.ask(async |client| client.overview().await).and_then(|overview| wanted(&overview));
-            match seen {
-                Ok(()) => return Ok(start.elapsed()),
-                Err(error) if start.elapsed() > deadline => {
-                    return Err(error.context(format!("waited {deadline:?} for {what}")));
-                }
-                Err(_) => std::thread::sleep(LOOK),
-            }
-        }
+        let start = Instant::now();
+        look(what, || {
+            self.daemon.as_mut().map_or(Ok(()), Daemon::expect_running)?;
+            wanted(&self.ask(async |client| client.overview().await)?)
+        })?;
+        Ok(start.elapsed())
     }
 
     /// Waits until all hosts are well and all networks whole.

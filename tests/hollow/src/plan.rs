@@ -105,7 +105,7 @@ fn sizes(size: Size, dice: &mut StdRng) -> Result<Vec<usize>> {
     let tunnels = |members: usize| members * members.saturating_sub(1);
     let most = tunnels(largest) * size.networks;
     ensure!(
-        size.networks > 1 && size.tunnels % 2 == 0 && size.tunnels < most && size.hosts < 65_000,
+        size.networks > 1 && size.tunnels.is_multiple_of(2) && size.tunnels < most && size.hosts < 65_000,
         "{size:?}: tunnels come in pairs, and {} networks of {largest} hosts at most have {most}",
         size.networks
     );

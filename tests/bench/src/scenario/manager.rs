@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use ovstunnel_hollow::{Hollow, Manager, Plan, Size};
+use ovstunnel_hollow::{Hollow, Manager, Plan, Size, look};
 
 use crate::page::{MANAGER, grouped};
 use crate::process::{cpu_seconds, memory};
@@ -135,7 +135,7 @@ fn changed(hollow: &Hollow, manager: &Manager, networks: std::ops::RangeInclusiv
     let wanted = networks.clone().count() as f64;
     let (before, took_before) = figures()?;
     networks.into_iter().try_for_each(|network| hollow.change(network))?;
-    ovstunnel_lab::wait_until("the proofs", Duration::from_secs(60), || {
+    look("the proofs", || {
         let (count, took) = figures()?;
         ensure!(count - before >= wanted, "{} of {wanted}", count - before);
         Ok((count - before, took - took_before))
