@@ -197,7 +197,7 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 #[test]
-fn after_kills_at_any_instant_the_manager_says_what_the_switches_have() -> Result<()> {
+fn after_kills_the_manager_says_what_the_switches_have() -> Result<()> {
     let (kills, seed) = (number("OVSTUNNEL_ZONE_KILLS", 8), number("OVSTUNNEL_SEED", 1));
     println!("{kills} kills, OVSTUNNEL_SEED={seed}");
     let config = NodeConfig { timeout: "5s".into(), reconcile_interval: "2s".into(), ..NodeConfig::default() };

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_zone_has_as_many_of_everything_as_it_must_and_a_seed_brings_the_same() {
+    fn a_zone_has_all_that_it_must_and_a_seed_brings_the_same() {
         for size in [Size::small(), Size::reference()] {
             let plan = Plan::new(size, 1).unwrap();
             let members: Vec<usize> = (0..size.networks).map(|network| plan.members(network).len()).collect();

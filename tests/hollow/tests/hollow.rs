@@ -54,7 +54,7 @@ fn the_whole_zone_is_seen_again_after_each_loss() -> Result<()> {
 }
 
 #[test]
-fn daemons_of_before_there_was_a_watch_are_polled_and_said_to_be() -> Result<()> {
+fn old_daemons_are_polled_and_said_to_be() -> Result<()> {
     let (hollow, mut manager) = zone(|host| host % 2 == 0)?;
     let hosts = manager.ask(async |client| client.hosts().await)?.hosts;
     let watched: Vec<&str> = hosts.iter().filter(|host| host.watched).map(|host| host.name.as_str()).collect();
