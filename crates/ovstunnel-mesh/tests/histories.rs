@@ -166,7 +166,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn plans_never_remove_what_both_ends_want_and_end_in_the_desired_mesh(
+    fn plans_remove_nothing_wanted_and_reach_the_mesh(
         events in prop::collection::vec(any_event(), 0..50)
     ) {
         let mut zone = Zone::empty();

@@ -99,7 +99,7 @@ fn a_given_key_must_be_free_and_in_range() {
 }
 
 #[test]
-fn a_key_that_two_networks_are_said_to_have_is_refused_to_the_second() {
+fn a_key_of_two_networks_is_refused_to_the_second() {
     let mut keys = Keys::new();
     keys.restore(network(1), key(7)).unwrap();
     keys.restore(network(1), key(7)).unwrap();
@@ -195,7 +195,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_key_is_given_twice_or_out_of_range_and_all_before_none_is_left(events in prop::collection::vec(any_event(), 0..60)) {
+    fn keys_are_given_once_in_range_and_to_the_last(events in prop::collection::vec(any_event(), 0..60)) {
         let mut keys = Keys::new();
         let mut pools = RANGES.map(|(ranges, _)| pool("p", ranges));
         let mut truth = Truth::default();

@@ -94,7 +94,7 @@ fn a_witness_that_is_not_configured_is_not_heard() {
 }
 
 #[test]
-fn a_silent_host_stays_where_only_hosts_are_heard_and_leaves_by_the_apis_word_once_it_is_dead() {
+fn a_silent_host_leaves_only_by_the_api_once_dead() {
     let hosts_only = Rules { witnesses: [Witness::Bridges, Witness::Vifs].into(), ..Rules::default() };
     for last_words in [Says::In, Says::Out, Says::Unknown] {
         let silent = |now: u64, attachment| {
@@ -117,7 +117,7 @@ fn a_silent_host_stays_where_only_hosts_are_heard_and_leaves_by_the_apis_word_on
 }
 
 #[test]
-fn lingering_begins_when_the_last_witness_lets_go_and_ends_by_any_doubt() {
+fn lingering_begins_with_the_last_out_and_ends_by_doubt() {
     let rules = Rules::default();
     let (all_out, none) = ([Says::Out; 3], [Says::Unknown; 3]);
     let mut judged = judge(Attachment::In, &says(all_out, at(100)), &rules, at(100));

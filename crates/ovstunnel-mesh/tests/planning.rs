@@ -78,7 +78,7 @@ fn a_host_with_vifs_has_not_left_whatever_is_said() {
 }
 
 #[test]
-fn a_host_that_is_only_looked_at_or_silent_or_has_another_id_gets_nothing() {
+fn observed_silent_or_misnamed_hosts_get_nothing() {
     let mut zone = Zone::meshed(1..=3);
     zone.join(4);
     zone.hosts.get_mut(&1).unwrap().mode = Mode::Observe;
@@ -91,7 +91,7 @@ fn a_host_that_is_only_looked_at_or_silent_or_has_another_id_gets_nothing() {
 }
 
 #[test]
-fn a_bridge_is_the_one_that_is_there_or_asked_for_or_made_by_name() {
+fn a_bridge_is_there_or_asked_for_or_named_by_key() {
     let mut zone = Zone::meshed(1..=2);
     for (number, name) in [(3, None), (4, Some("xapi7"))] {
         zone.join(number);
@@ -182,7 +182,7 @@ fn brakes_stop_what_nobody_asked_for_by_name() {
 }
 
 #[test]
-fn a_hold_keeps_tunnels_and_bridges_while_joins_go_on_and_ends_by_an_approval_of_what_was_shown() {
+fn a_hold_keeps_all_until_what_was_shown_is_approved() {
     let (mut zone, brakes) = emptied(10, 4, Brakes::default());
     let shown = stopped(&zone, &brakes, 10_000, &[]);
     assert_eq!((shown[0].removals.len(), shown[0].of, shown[0].hosts.len()), (60, 90, 4));

@@ -151,7 +151,7 @@ fn hosts_that_cannot_be_judged_are_named() {
 }
 
 #[test]
-fn what_a_host_that_has_left_still_has_is_too_much_at_both_ends() {
+fn what_a_host_that_left_still_has_is_too_much() {
     let mut zone = Zone::meshed(1..=3);
     zone.leave(3);
     let proof = prove(&zone.mesh(), &seen(&zone), at(1));

@@ -35,7 +35,7 @@ async fn sqlite_keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn what_was_written_is_there_after_a_restart_for_the_owner_alone() {
+async fn written_rows_survive_a_restart_for_the_owner_alone() {
     let folder = TempDir::new().unwrap();
     let store = open(folder.path()).await.unwrap();
     let zone = store.zone().await.unwrap();
@@ -66,7 +66,7 @@ async fn a_second_manager_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn another_program_that_keeps_the_file_is_waited_for_and_then_named() {
+async fn whoever_keeps_the_file_is_awaited_then_named() {
     let folder = TempDir::new().unwrap();
     let store = open(folder.path()).await.unwrap();
     let mut other = other_program(folder.path()).await;
@@ -80,7 +80,7 @@ async fn another_program_that_keeps_the_file_is_waited_for_and_then_named() {
 }
 
 #[tokio::test]
-async fn a_database_of_another_zone_or_a_newer_program_is_refused_and_not_changed() {
+async fn a_database_of_another_zone_or_version_is_refused() {
     let folder = TempDir::new().unwrap();
     drop(open(folder.path()).await.unwrap());
     let other = Store::open(&url(folder.path()), "dc2", OpenOptions::default()).await.unwrap_err();
@@ -98,7 +98,7 @@ async fn a_database_of_another_zone_or_a_newer_program_is_refused_and_not_change
 }
 
 #[tokio::test]
-async fn an_address_that_is_none_is_refused_without_showing_a_password() {
+async fn a_bad_address_is_refused_without_its_password() {
     for bad in ["manager.db", "sqlite://manager.db", "sqlite:///a?mode=ro", "oracle://u:secret@h/db"] {
         let error = Store::open(bad, "dc1", OpenOptions::default()).await.unwrap_err().to_string();
         assert!(error.starts_with("[database] url must be sqlite:///PATH"), "{error}");
@@ -113,7 +113,7 @@ async fn an_address_that_is_none_is_refused_without_showing_a_password() {
 }
 
 #[tokio::test]
-async fn the_specifications_tables_are_column_for_column_with_their_lock_rows() {
+async fn the_specifications_tables_have_all_columns_and_locks() {
     let folder = TempDir::new().unwrap();
     let options = OpenOptions { states: StateWords::CloudStack };
     let store = Store::open(&url(folder.path()), "dc1", options).await.unwrap();

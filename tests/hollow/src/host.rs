@@ -70,6 +70,7 @@ impl Host {
             other_ports: Vec::new(),
             flows: Flows { state: FlowsState::InSync, expected: 9, installed: Some(9) },
             health: well(),
+            max_guest_mtu: Some(1458),
             claim: None,
         }
     }

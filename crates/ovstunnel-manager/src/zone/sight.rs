@@ -108,7 +108,8 @@ mod tests {
             vifs: 1,
             flows: FlowsState::InSync,
             health: HealthState::Ok,
-            reason: None,
+            unmet: vec![],
+            max_guest_mtu: None,
         }
     }
 

@@ -126,7 +126,7 @@ fn a_tunnel_that_is_gone_is_named_and_its_return_too() {
 }
 
 #[test]
-fn a_host_that_returns_with_an_empty_switch_is_still_of_the_mesh() {
+fn a_host_that_returns_empty_is_still_of_the_mesh() {
     let mut bench = Bench::new();
     bench.says(3, &[]);
     assert_eq!(bench.reason().as_deref(), Some("bridge_missing on h3: no bridge has key 1001"));
@@ -366,7 +366,7 @@ fn a_network_ends_with_its_last_bridge() {
 }
 
 #[test]
-fn a_host_registered_with_another_number_than_its_bridges_have_is_told() {
+fn a_host_with_another_number_than_its_bridges_is_told() {
     let mut bench = Bench::new();
     bench.says(1, &[bridge(7, &[2, 3])]);
     assert!(bench.reason().unwrap().starts_with("host_id_mismatch on h1"), "{:?}", bench.reason());

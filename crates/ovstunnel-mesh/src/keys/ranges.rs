@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_text_is_refused_with_the_rule_and_the_part_that_breaks_it() {
+    fn a_bad_text_is_refused_with_rule_and_part() {
         let cases = [
             ("", Ranges::FORM, ""),
             ("1-", Ranges::FORM, "1-"),
