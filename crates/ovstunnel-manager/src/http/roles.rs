@@ -63,10 +63,11 @@ mod tests {
     use crate::http::openapi::description;
 
     /// Each operation that is described, as `GET /v1/hosts/h1`, with all who may; a host of the name h1.
-    const MAY: [(&str, &str); 14] = [
+    const MAY: [(&str, &str); 15] = [
         ("GET /v1/overview", "viewer operator admin"),
         ("GET /v1/hosts", "viewer operator admin"),
         ("GET /v1/hosts/h1", "host viewer operator admin"),
+        ("GET /v1/hosts/h1/tunnels", "viewer operator admin"),
         ("PUT /v1/hosts/h1", "admin"),
         ("DELETE /v1/hosts/h1", "admin"),
         ("POST /v1/hosts/h1/resync", "operator admin"),
