@@ -108,7 +108,7 @@ impl<'a> Publisher<'a> {
 
     /// Looks, publishes, and answers those who wait for everything. What is found in the `first` round has been told to nobody.
     async fn round(&mut self, first: bool) {
-        self.look_below().await;
+        self.look_below(first).await;
         let waiting = self.hub.take_waiting();
         self.all |= !waiting.is_empty();
         self.revision.borrow_and_update();
@@ -132,8 +132,10 @@ impl<'a> Publisher<'a> {
         }
     }
 
-    async fn look_below(&mut self) {
-        let survey = self.state.surveyor.look().await;
+    /// The `first` time anew: what was seen a moment ago may lack the ways of tunnels that are new, and would be told again at once.
+    async fn look_below(&mut self, first: bool) {
+        let surveyor = &self.state.surveyor;
+        let survey = if first { surveyor.look_now().await } else { surveyor.look().await };
         self.all |= !survey.says_the_same(&self.survey);
         self.survey = survey;
     }
