@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_ends_only_its_own_addresss_handshakes() {
+    fn a_flood_ends_only_its_own_handshakes() {
         let room = Arc::new(Room::default());
         let (first, _) = room.enter(ip(9));
         let flood: Vec<_> = (0..3000).map(|_| room.enter(ip(1))).collect();
