@@ -34,7 +34,7 @@ pub struct Cli {
 pub enum Command {
     /// Say what differs between CloudStack's database, the hosts, and what is registered here
     ///
-    /// Reads the database that `cloudstack_url` under [database] names, asks the manager that runs on this machine what its hosts have, and
+    /// Reads the database that `cloudstack_url` in its section `database` names, asks the manager that runs on this machine what its hosts have, and
     /// compares them. Where no manager answers, CloudStack's tables are compared with each other alone. Nothing is written anywhere.
     #[command(
         after_help = "Exit status: 0 nothing differs, 1 it could not be compared, 2 a wrong command line, 3 something differs.\n\

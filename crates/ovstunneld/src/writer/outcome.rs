@@ -79,7 +79,7 @@ pub(super) enum Refused {
 }
 
 impl Executor {
-    /// Carries out one transaction: with [`Task::commit_all`] the only way to the database.
+    /// Carries out one transaction: with [`Executor::commit_all`] the only way to the database.
     pub(super) async fn commit(&mut self, steps: &[Step]) -> Result<Known, CommitError> {
         self.progress.step();
         match self.switch.commit(steps).await {
