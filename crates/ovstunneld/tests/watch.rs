@@ -113,7 +113,8 @@ async fn from_a_position_that_is_not_known_it_begins_anew() {
     let mut watcher = Watcher::new(&sim).await;
     let position = watcher.event().await.unwrap().id;
     let (instance, version) = (position.rsplit_once('-').unwrap().0, version(&position));
-    let of_another_life = format!("0{}-{version}", &instance[1..]);
+    let other = if instance.starts_with('0') { '1' } else { '0' };
+    let of_another_life = format!("{other}{}-{version}", &instance[1..]);
     for unknown in [of_another_life, format!("{instance}-{}", version + 1), format!("{instance}-0")] {
         watcher.last = unknown;
         watcher = watcher.again(&sim).await;
