@@ -273,17 +273,15 @@ fn next_free(state: &State) -> HostNumber {
 
 /// That no other host has its number or its daemon.
 fn others(state: &State, row: &Row) -> Result<(), ApiError> {
-    for other in state.zone.hosts().iter().filter(|other| other.name != row.name) {
-        let what = if other.number == row.number.get() {
-            format!("number {}", row.number)
-        } else if other.api == row.api {
-            format!("the address {}", row.api)
-        } else {
-            continue;
-        };
-        return Err(ApiError::conflict(other.name.clone(), format!("host {} has {what} already", other.name)));
-    }
-    Ok(())
+    let has_one_of_it = |other: &Row| other.number == row.number || other.api == row.api;
+    let Some(other) = state.zone.registered(|other| other.name != row.name && has_one_of_it(other)) else {
+        return Ok(());
+    };
+    let what = match other.number == row.number {
+        true => format!("number {}", row.number),
+        false => format!("the address {}", row.api),
+    };
+    Err(ApiError::conflict(other.name.clone(), format!("host {} has {what} already", other.name)))
 }
 
 fn changes(before: Option<&Host>, row: &Row) -> Vec<Changed> {

@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::network::{self, Known};
-use super::{Registered, SETTLING, State, Zone};
+use super::{Registered, Row, SETTLING, State, Zone};
 
 /// Which networks are wanted, and which page of them.
 #[derive(Clone, Debug)]
@@ -184,6 +184,11 @@ impl Zone {
             })
         });
         Some(HostTunnelList { age: Some(seconds(now.since(seen.heard))), tunnels: Some(tunnels.collect()) })
+    }
+
+    /// What is registered of the first host, by number, of which this holds.
+    pub fn registered(&self, is_meant: impl Fn(&Row) -> bool) -> Option<Row> {
+        self.state().hosts.values().map(|host| &host.row).find(|row| is_meant(row)).cloned()
     }
 
     /// A host's number by its name.

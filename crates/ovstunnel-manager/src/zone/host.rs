@@ -280,7 +280,7 @@ impl State {
         if !self.seen.get(&number).is_some_and(has_spoken_of_none) {
             return Vec::new();
         }
-        self.networks.iter().filter(|(_, known)| known.mesh.has(number)).map(|(key, _)| *key).collect()
+        self.sight.keys_of(number).collect()
     }
 
     /// What is to be told of a host that has said something: kind, name, sentence. `had` is how many bridges it had before it came back,
@@ -351,8 +351,7 @@ impl State {
         host.interface = interface;
         let remedy = "set the host's `label` to the device, bridge or network whose address its tunnels end at";
         let kind = |trouble: &Option<Trouble>| trouble.as_ref().map(|trouble| trouble.kind.clone());
-        let new =
-            trouble.map(|(kind, evidence)| Trouble { kind: kind.to_owned(), evidence, remedy: remedy.to_owned() });
+        let new = trouble.map(|(kind, evidence)| self::trouble(kind, evidence, remedy));
         let is_news = kind(&new) != kind(&host.endpoint_trouble);
         host.endpoint_trouble.clone_from(&new);
         match (new, moved) {

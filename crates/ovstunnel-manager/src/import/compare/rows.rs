@@ -9,7 +9,7 @@ use ovstunnel_store::cloudstack::Tunnel;
 use ovstunnel_types::text::excerpt;
 
 use super::switches::Switches;
-use super::view::{Said, View, said};
+use super::view::{View, is_there};
 use super::{Finding, Kind, Picture};
 
 pub(super) fn findings(view: &View<'_>, picture: Option<&Picture>) -> Vec<Finding> {
@@ -85,12 +85,9 @@ fn keys(view: &View<'_>, live: &[&Tunnel], found: &mut Vec<Finding>) {
 /// Rows that do not say that the tunnel is there, and what the host has of it.
 fn states(view: &View<'_>, live: &[&Tunnel], picture: Option<&Picture>, found: &mut Vec<Finding>) {
     let switches = picture.map(Switches::new);
-    for row in live {
-        let kind = match said(row) {
-            Said::There => continue,
-            Said::Failed => Kind::RowFailed,
-            Said::Created => Kind::RowCreated,
-        };
+    for row in live.iter().filter(|row| !is_there(row)) {
+        let is_created = row.state.as_deref().is_some_and(|state| state.trim().eq_ignore_ascii_case("created"));
+        let kind = if is_created { Kind::RowCreated } else { Kind::RowFailed };
         let has = switches.as_ref().and_then(|switches| switches.of(row));
         let has = match has {
             None => "",

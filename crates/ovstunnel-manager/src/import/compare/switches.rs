@@ -8,7 +8,7 @@ use ovstunnel_manager_api::HostTunnel;
 use ovstunnel_store::cloudstack::Tunnel;
 use ovstunnel_types::text::excerpt;
 
-use super::view::{Said, View, said};
+use super::view::{View, is_there};
 use super::{Finding, Kind, Picture};
 
 /// The tunnels of each host that is heard of, by key and other end.
@@ -40,7 +40,7 @@ pub(super) fn findings(view: &View<'_>, picture: &Picture) -> Vec<Finding> {
         return found;
     }
     let switches = Switches::new(picture);
-    for row in view.live().filter(|row| said(row) == Said::There) {
+    for row in view.live().filter(|row| is_there(row)) {
         let Some(has) = switches.of(row) else { continue };
         let way = || format!("{}: {} to {}", view.network(row.network), view.host(row.from), view.host(row.to));
         let at = |finding: Finding| finding.network(row.network).host(row.from).to(row.to).key(row.key);

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ovstunnel_store::RowState;
 use ovstunnel_store::cloudstack::{Endpoint, Host, Network, PhysicalNetwork, Tables, TakenKey, Tunnel};
 use ovstunnel_types::GreKey;
 use ovstunnel_types::text::sanitize;
@@ -37,20 +38,9 @@ pub(super) fn key_of(text: &str) -> Option<GreKey> {
     text.trim().parse().ok()
 }
 
-/// How a tunnel is by its row, in either family of words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
-    There,
-    Failed,
-    Created,
-}
-
-pub(super) fn said(row: &Tunnel) -> Said {
-    match row.state.as_deref().unwrap_or_default().trim().to_lowercase().as_str() {
-        "success" | "established" => Said::There,
-        "created" => Said::Created,
-        _ => Said::Failed,
-    }
+/// Whether a row says that its tunnel is there.
+pub(super) fn is_there(row: &Tunnel) -> bool {
+    row.state.as_deref().is_some_and(|state| RowState::read(state) == RowState::Success)
 }
 
 impl<'a> View<'a> {
