@@ -37,8 +37,8 @@ pub struct ChangeSet<'m> {
 }
 
 impl<'m> ChangeSet<'m> {
-    /// A change set by someone who remembers.
-    pub fn with_memory(cache: &'m DesiredCache) -> Self {
+    /// An empty change set over what is remembered of bridges.
+    pub fn with_cache(cache: &'m DesiredCache) -> Self {
         ChangeSet { cache: Some(cache), ..ChangeSet::default() }
     }
 

@@ -186,7 +186,7 @@ fn who_remembers_puts_back_what_others_took_away() {
     bridge.ports.retain(|name, _| !name.ends_with("-2"));
     bridge.external_ids.clear();
     bridge.other_config.clear();
-    let mut change_set = ChangeSet::with_memory(&cache);
+    let mut change_set = ChangeSet::with_cache(&cache);
     change_set.touch(&world, &bridge_name("b"));
     world.carry_out(change_set.plan(&EffectiveSettings::default(), |_| FlowsSeen::Unknown));
     assert_eq!(world.shape(), before);
@@ -194,7 +194,7 @@ fn who_remembers_puts_back_what_others_took_away() {
     // Another bridge of that name is not the one that is remembered.
     world.bridges.get_mut("b").unwrap().uuid = uuid::Uuid::from_u128(99);
     world.bridges.get_mut("b").unwrap().external_ids.clear();
-    let mut change_set = ChangeSet::with_memory(&cache);
+    let mut change_set = ChangeSet::with_cache(&cache);
     change_set.touch(&world, &bridge_name("b"));
     assert_eq!(change_set.plan(&EffectiveSettings::default(), |_| FlowsSeen::Unknown), Plan::default());
 }
@@ -209,7 +209,7 @@ fn to_give_a_bridge_back_twice_is_no_mistake() {
     bridge.other_config.clear();
     let mut cache = DesiredCache::default();
     let destroy = |cache: &DesiredCache, world: &World| {
-        ChangeSet::with_memory(cache).apply(world, &Settings::default(), &Change::destroy(bridge_name("b")))
+        ChangeSet::with_cache(cache).apply(world, &Settings::default(), &Change::destroy(bridge_name("b")))
     };
     assert!(destroy(&cache, &world).is_err(), "a bridge that never was ours");
     cache.remember_release(row);

@@ -126,7 +126,7 @@ fn another_id_rewrites_the_record_and_ports_keep_their_names() {
     let mut cache = DesiredCache::default();
     cache.remember(observed.uuid, DesiredBridge::from_record(&observed).unwrap());
     world.bridges.get_mut("b").unwrap().ports.remove("t5-1-2");
-    let mut change_set = ChangeSet::with_memory(&cache);
+    let mut change_set = ChangeSet::with_cache(&cache);
     change_set.touch(&world, &bridge_name("b"));
     world.carry_out(world.plan(&change_set, &Settings::default()));
     assert_eq!(froms(&world), pairs(&[("t5-1-2", "7"), ("t5-1-3", "7"), ("t5-7-4", "7")]));

@@ -1,6 +1,6 @@
 //! Which changes are carried out together, and what that takes.
 //!
-//! What it does: picks, from the waiting changes, those that do not touch each other, and drafts them as one. What it
+//! What it does: picks, from the waiting changes, those that do not touch each other, and merges them into one change set. What it
 //! must not do: let one change overtake another on the same thing, or change the switch.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ pub(super) type Desired = BTreeMap<BridgeName, Option<DesiredBridge>>;
 /// Changes in one batch: their answers are read back together.
 const BATCH_MAX: usize = 256;
 
-/// A batch of changes, drafted.
+/// A batch of changes, merged and planned.
 pub(super) struct Merged {
     /// For each change the port of the tunnel it is about, or why it cannot be carried out.
     pub results: Vec<Result<Option<PortName>, Rejected>>,
@@ -43,7 +43,7 @@ impl Task {
         }
         let waiting = self.queue.take_all();
         self.executor.switch.observer().read(|db| {
-            let (view, mut change_set) = (db.view(), ChangeSet::with_memory(&self.executor.cache));
+            let (view, mut change_set) = (db.view(), ChangeSet::with_cache(&self.executor.cache));
             let mut taken: Vec<Footprint> = vec![change_set.footprint(&view, &first.change)];
             let (mut batch, mut passed, mut barrier) = (vec![first], Vec::new(), false);
             for message in waiting {
@@ -79,7 +79,7 @@ impl Executor {
     pub(super) fn change_set<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> Merged {
         self.flows.enter_generation(self.switch.health().borrow().generation);
         self.switch.observer().read(|db| {
-            let (view, mut change_set) = (db.view(), ChangeSet::with_memory(&self.cache));
+            let (view, mut change_set) = (db.view(), ChangeSet::with_cache(&self.cache));
             let results = changes.into_iter().map(|change| change_set.apply(&view, &self.settings, change)).collect();
             let plan = self.plan_change_set(&change_set);
             let changes = plan.items().flat_map(|item| Changed::by(item, &view)).collect();

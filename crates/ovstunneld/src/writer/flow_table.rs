@@ -27,13 +27,13 @@ struct Inner {
 #[derive(Debug)]
 struct Seen {
     flows: FlowsSeen,
-    /// The sign of the tables when they were read; none where they were written since.
+    /// The digest of the tables when they were read; none where they were written since.
     digest: Option<FlowDigest>,
     /// When the switch last said that they are these.
     as_of: SystemTime,
 }
 
-/// What a sign says of what is known of a bridge's flows.
+/// What a digest says of what is known of a bridge's flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Still {
     /// It still holds.
@@ -61,14 +61,14 @@ impl FlowTable {
         self.set_with_digest(bridge, flows, None);
     }
 
-    /// Remembers what was read, with the sign of the tables at that moment.
+    /// Remembers what was read, with the digest of the tables at that moment.
     pub(super) fn set_with_digest(&self, bridge: Uuid, flows: FlowsSeen, digest: Option<FlowDigest>) {
         let as_of = SystemTime::now();
         self.write(|inner| drop(inner.seen.insert(bridge, Seen { flows, digest, as_of })));
         self.1.of(bridge);
     }
 
-    /// Whether the tables are still those that were read last, by their sign. Where they are that is noted.
+    /// Whether the tables are still those that were read last, by their digest. Where they are that is noted.
     pub(crate) fn compare(&self, bridge: Uuid, digest: &FlowDigest) -> Still {
         let mut still = Still::Unsigned;
         self.write(|inner| {
@@ -82,13 +82,13 @@ impl FlowTable {
         still
     }
 
-    /// Whether a later sign can say that what is known still holds.
+    /// Whether a later digest can say that what is known still holds.
     pub(crate) fn is_signed(&self, bridge: Uuid) -> bool {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
         inner.seen.get(&bridge).is_some_and(|seen| seen.digest.is_some())
     }
 
-    /// Has a bridge's flows read again, whatever their sign says.
+    /// Has a bridge's flows read again, whatever their digest says.
     pub(crate) fn doubt(&self, bridge: Uuid) {
         self.write(|inner| {
             if let Some(seen) = inner.seen.get_mut(&bridge) {

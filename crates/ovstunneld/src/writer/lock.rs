@@ -76,7 +76,7 @@ impl Turn {
         self.files.last().cloned()
     }
 
-    /// Leaves a sign for the daemon: what it remembers of flows may not be true any more.
+    /// Begins another epoch, by which a daemon sees that what it remembers of flows may not be true any more.
     pub fn advance_epoch(&self) {
         for file in &self.files {
             if let Err(error) = (&**file).write_all(b".") {

@@ -28,7 +28,7 @@ impl Executor {
         self.switch.observer().read(|db| {
             let (view, mut repairs) = (db.view(), Repairs::default());
             for (name, look_for) in bridges {
-                let mut change_set = ChangeSet::with_memory(&self.cache);
+                let mut change_set = ChangeSet::with_cache(&self.cache);
                 match look_for {
                     LookFor::Drift => change_set.touch(&view, name),
                     LookFor::LeftOvers => change_set.sweep(&view, name),

@@ -351,7 +351,7 @@ impl Task {
         taken.left.extend(table.doubtful.iter().map(stays));
         let Ok(name) = bridge.name.parse::<BridgeName>() else { return judged(taken, Plan::default(), Desired::new()) };
         let (plan, desired) = self.executor.switch.observer().read(|db| {
-            let (view, mut change_set) = (db.view(), ChangeSet::with_memory(&self.executor.cache));
+            let (view, mut change_set) = (db.view(), ChangeSet::with_cache(&self.executor.cache));
             change_set.take_over(&view, &name, plugins, table.flows.clone());
             if let Some(port) = root_port {
                 change_set.keep_root_port(&view, &name, port);
