@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use ovstunnel_client::{ClientError, Manager as Client};
 use ovstunnel_e2e::program;
-use ovstunnel_lab::{Daemon, unhurried};
+use ovstunnel_lab::{Daemon, unhurried, wait_until_every};
 use ovstunnel_manager_api::{Mode, Overview, PutHost};
 use tokio::runtime::Runtime;
 
@@ -28,17 +28,8 @@ const LOOK: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// When it does not in time: what is seen instead.
-pub fn look<T>(what: &str, mut seen: impl FnMut() -> Result<T>) -> Result<T> {
-    let (start, deadline) = (Instant::now(), unhurried(DEADLINE));
-    loop {
-        match seen() {
-            Ok(value) => return Ok(value),
-            Err(error) if start.elapsed() > deadline => {
-                return Err(error.context(format!("waited {deadline:?} for {what}")));
-            }
-            Err(_) => std::thread::sleep(LOOK),
-        }
-    }
+pub fn look<T>(what: &str, seen: impl FnMut() -> Result<T>) -> Result<T> {
+    wait_until_every(LOOK, what, DEADLINE, seen)
 }
 
 /// A manager that runs, or has been killed.

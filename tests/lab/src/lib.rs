@@ -67,5 +67,5 @@ pub use switch::{Datapath, Switch};
 pub use teardown::{cleanup_on_signal, remove_leftovers};
 pub use traces::traces_of;
 pub use vm::{Vm, VmSpec};
-pub use wait::{DEADLINE, unhurried, wait_until};
+pub use wait::{DEADLINE, unhurried, wait_until, wait_until_every};
 pub use wrapped::{Content, Tunnel, Wrapped};

@@ -31,13 +31,26 @@ pub fn unhurried(time: Duration) -> Duration {
     time * *FACTOR.get_or_init(|| env::var(SLOWNESS).ok().and_then(|text| text.parse().ok()).unwrap_or(1).max(1))
 }
 
-/// Looks every 2 ms until `look` returns `Ok`, and returns that value.
+/// Looks every 2 ms until `look` returns `Ok`, and returns that value: [`wait_until_every`].
+///
+/// # Errors
+/// As that one.
+pub fn wait_until<T, E: Display>(
+    what: impl Display,
+    deadline: Duration,
+    look: impl FnMut() -> Result<T, E>,
+) -> Result<T> {
+    wait_until_every(INTERVAL, what, deadline, look)
+}
+
+/// Looks with a pause of `interval` in between until `look` returns `Ok`, and returns that value: for looks that cost something.
 ///
 /// `look` says with `Err` what it sees instead; `what` names the condition.
 ///
 /// # Errors
 /// When `deadline`, made [`unhurried`], has passed: what was waited for, for how long, and what was seen last.
-pub fn wait_until<T, E: Display>(
+pub fn wait_until_every<T, E: Display>(
+    interval: Duration,
     what: impl Display,
     deadline: Duration,
     mut look: impl FnMut() -> Result<T, E>,
@@ -49,7 +62,7 @@ pub fn wait_until<T, E: Display>(
             Err(seen) if start.elapsed() >= deadline => {
                 return Err(anyhow!("waited {deadline:?} for {what}; seen last: {seen:#}"));
             }
-            Err(_) => thread::sleep(INTERVAL),
+            Err(_) => thread::sleep(interval),
         }
     }
 }
