@@ -25,7 +25,7 @@ const PATIENCE: Duration = Old::PATIENCE;
 fn a_host_is_taken_over_and_nothing_is_lost_or_comes_twice() -> Result<()> {
     let old = Old::new("old1", &[1], NodeConfig::default())?;
     let foreign = old.foreign()?;
-    let traffic = old.traffic()?;
+    let traffic = old.settled_traffic()?;
     let before = Snapshot::of(old.host(1)?)?;
     let plan = old.cloud.call(1, |client| async move { client.dry_run().takeover(&[]).await })??;
     ensure!(plan.plan.dry_run && plan.plan.outcome == Outcome::Updated && !plan.plan.commands.is_empty(), "{plan:#?}");
@@ -81,7 +81,7 @@ fn naturally_learnt_hosts_lose_nothing_at_takeover() -> Result<()> {
     for seed in 0..4 {
         let mut dice = Dice::new(seed);
         let old = Old::by_nature(&format!("nature{seed}"), &mut dice)?;
-        let traffic = old.traffic()?;
+        let traffic = old.settled_traffic()?;
         by_a_third += old.learnt_by_a_third()?;
         let mut hosts = HOSTS.to_vec();
         let begun = Instant::now();

@@ -85,6 +85,9 @@ pub struct Pinger {
 #[derive(Debug)]
 struct State {
     report: PingReport,
+    /// The first request that counts, and the next that is sent.
+    first: u32,
+    next: u32,
     outstanding: HashMap<u32, Instant>,
     rtt_sum: Duration,
     last_answer: Instant,
@@ -100,10 +103,7 @@ impl Pinger {
         let socket = namespace.enter(|| open(target).with_context(|| format!("cannot ping {target}")))?;
         let socket = Arc::new(socket);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let now = Instant::now();
-        let report = PingReport { rtt_min: Duration::MAX, ..PingReport::default() };
-        let state = State { report, outstanding: HashMap::new(), rtt_sum: Duration::ZERO, last_answer: now };
-        let state = Arc::new(Mutex::new(state));
+        let state = Arc::new(Mutex::new(State::from(0)));
         let (stop_sending, stop_receiving) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let receiver = thread::spawn({
             let (socket, state, stop) = (Arc::clone(&socket), Arc::clone(&state), Arc::clone(&stop_receiving));
@@ -119,6 +119,12 @@ impl Pinger {
     /// What has been counted so far. Requests under way count as lost.
     pub fn report(&self) -> PingReport {
         lock(&self.state).report()
+    }
+
+    /// Counts from now on: what was sent before counts no more, whether it is answered or not.
+    pub fn count_anew(&self) {
+        let mut state = lock(&self.state);
+        *state = State::from(state.next);
     }
 
     /// Stops sending, waits for the answers under way, 1 s at most, and returns what became of all.
@@ -153,7 +159,17 @@ impl Drop for Pinger {
 }
 
 impl State {
+    /// Nothing sent yet of what counts, which begins with this request.
+    fn from(first: u32) -> Self {
+        let report = PingReport { rtt_min: Duration::MAX, ..PingReport::default() };
+        let (outstanding, rtt_sum, last_answer) = (HashMap::new(), Duration::ZERO, Instant::now());
+        State { report, first, next: first, outstanding, rtt_sum, last_answer }
+    }
+
     fn answer(&mut self, number: u32) {
+        if number < self.first {
+            return;
+        }
         let now = Instant::now();
         let Some(sent) = self.outstanding.remove(&number) else {
             self.report.duplicates += 1;
@@ -201,6 +217,7 @@ fn send(socket: &Socket, id: u16, interval: Duration, count: u64, state: &Mutex<
         {
             let mut state = lock(state);
             state.report.sent += 1;
+            state.next = number + 1;
             state.outstanding.insert(number, Instant::now());
         }
         // No route, no neighbour: then this one is lost, which the report will say.

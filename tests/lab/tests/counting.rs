@@ -5,7 +5,7 @@ mod plain;
 use std::{thread, time::Duration};
 
 use anyhow::{Result, ensure};
-use ovstunnel_lab::{Kind, Patience, Probe};
+use ovstunnel_lab::{DEADLINE, Kind, Patience, Probe, wait_until};
 use plain::{BRIDGE, mesh, tunnel, vm_on};
 
 #[test]
@@ -83,4 +83,30 @@ fn a_stream_is_counted_while_other_things_happen() -> Result<()> {
     let report = ping.stop()?;
     ensure!(report.sent > 50, "{report}");
     report.expect_no_loss()
+}
+
+#[test]
+fn pings_are_counted_anew_from_a_moment_on() -> Result<()> {
+    let lab = mesh("anew", 2, 1, true)?;
+    let (a, b) = (vm_on(&lab, 1, 1)?, vm_on(&lab, 2, 1)?);
+    let ping = a.start_ping(b.ip(), Duration::from_millis(2))?;
+    let sent = |more: u64| {
+        let before = ping.report().sent;
+        wait_until("pings are sent", DEADLINE, || match ping.report().sent {
+            sent if sent >= before + more => Ok(()),
+            sent => Err(format!("{sent}")),
+        })
+    };
+    lab.host(2)?.isolate()?;
+    sent(100)?;
+    ensure!(ping.report().lost() >= 50, "{}", ping.report());
+    lab.host(2)?.rejoin()?;
+    let before = ping.report().received;
+    wait_until("an answer again", DEADLINE, || match ping.report() {
+        report if report.received > before => Ok(()),
+        report => Err(report),
+    })?;
+    ping.count_anew();
+    sent(50)?;
+    ping.stop()?.expect_no_loss()
 }
