@@ -48,42 +48,49 @@ pub struct Db {
 impl Db {
     /// Applies one transaction.
     pub(super) fn apply(&mut self, update: Update) {
+        let (planned, all) = (Keys::planned(&update), Keys::all(&update));
         // A bridge that loses a port is told from the old owners, one that gains a port from the new ones.
-        self.note_touched(&update);
+        self.note_touched(&planned, &all);
         if !(update.mirrors.is_empty() && update.flow_tables.is_empty()) {
             self.touched_for_watch = None;
         }
         for (uuid, row) in &update.root {
             self.apply_root(uuid, row);
         }
-        let keys = planned(&update);
         let Update { bridges, ports, interfaces, mirrors, flow_tables, .. } = Update { root: HashMap::new(), ..update };
         mirrors.into_iter().for_each(|(uuid, row)| self.apply_mirror(uuid, row));
         flow_tables.into_iter().for_each(|(uuid, row)| self.apply_flow_table(uuid, row));
         interfaces.into_iter().for_each(|(uuid, row)| self.apply_interface(uuid, row));
         ports.into_iter().for_each(|(uuid, row)| self.apply_port(uuid, row));
         bridges.into_iter().for_each(|(uuid, row)| self.apply_bridge(uuid, row));
-        self.touch(&keys.0, &keys.1, &keys.2);
+        self.note_touched(&planned, &all);
     }
 
-    fn note_touched(&mut self, update: &Update) {
-        let (bridges, ports, interfaces) = planned(update);
-        self.touch(&bridges, &ports, &interfaces);
-    }
-
-    pub(crate) fn touch(&mut self, bridges: &[Uuid], ports: &[Uuid], interfaces: &[Uuid]) {
-        let of_interfaces = interfaces.iter().filter_map(|uuid| self.port_of.get(uuid));
-        let of_ports = ports.iter().chain(of_interfaces).filter_map(|uuid| self.bridge_of.get(uuid));
-        let names = bridges.iter().chain(of_ports).filter_map(|uuid| Some(self.bridges.get(uuid)?.name.clone()));
-        let names: BTreeSet<String> = names.collect();
+    /// Who plans has to look again at what is `planned`; who tells of changes, at `all`: health depends on more than plans do.
+    fn note_touched(&mut self, planned: &Keys, all: &Keys) {
+        let names = self.bridges_of(planned);
         self.touched_for_witness.extend(names.iter().cloned());
-        if let Some(touched) = &mut self.touched_for_watch {
-            touched.extend(names.iter().cloned());
+        self.touched.extend(names);
+        if self.touched_for_watch.is_some() {
+            let names = self.bridges_of(all);
+            let touched = self.touched_for_watch.get_or_insert_default();
+            touched.extend(names);
             if touched.len() > MANY {
                 self.touched_for_watch = None;
             }
         }
-        self.touched.extend(names);
+    }
+
+    pub(crate) fn touch(&mut self, bridges: &[Uuid], ports: &[Uuid], interfaces: &[Uuid]) {
+        let keys = Keys { bridges: bridges.to_vec(), ports: ports.to_vec(), interfaces: interfaces.to_vec() };
+        self.note_touched(&keys, &keys);
+    }
+
+    /// Names of the bridges that these rows belong to.
+    fn bridges_of(&self, keys: &Keys) -> BTreeSet<String> {
+        let of_interfaces = keys.interfaces.iter().filter_map(|uuid| self.port_of.get(uuid));
+        let of_ports = keys.ports.iter().chain(of_interfaces).filter_map(|uuid| self.bridge_of.get(uuid));
+        keys.bridges.iter().chain(of_ports).filter_map(|uuid| Some(self.bridges.get(uuid)?.name.clone())).collect()
     }
 
     fn apply_root(&mut self, _: &Uuid, row: &RowUpdate<RootColumns>) {
@@ -170,17 +177,34 @@ impl Db {
     }
 }
 
-/// The rows of bridges, ports and interfaces that planning has to look at again.
-fn planned(update: &Update) -> (Vec<Uuid>, Vec<Uuid>, Vec<Uuid>) {
-    fn keys<T>(rows: &HashMap<Uuid, RowUpdate<T>>, planned: impl Fn(&T) -> bool) -> Vec<Uuid> {
-        let matters = |row: &RowUpdate<T>| !matches!(row, RowUpdate::Modify(columns) if !planned(columns));
-        rows.iter().filter(|(_, row)| matters(row)).map(|(uuid, _)| *uuid).collect()
+/// Rows that a transaction changes.
+struct Keys {
+    bridges: Vec<Uuid>,
+    ports: Vec<Uuid>,
+    interfaces: Vec<Uuid>,
+}
+
+impl Keys {
+    /// Those that planning has to look at again.
+    fn planned(update: &Update) -> Keys {
+        fn keys<T>(rows: &HashMap<Uuid, RowUpdate<T>>, planned: impl Fn(&T) -> bool) -> Vec<Uuid> {
+            let matters = |row: &RowUpdate<T>| !matches!(row, RowUpdate::Modify(columns) if !planned(columns));
+            rows.iter().filter(|(_, row)| matters(row)).map(|(uuid, _)| *uuid).collect()
+        }
+        Keys {
+            bridges: keys(&update.bridges, BridgeColumns::planned),
+            ports: keys(&update.ports, |_| true),
+            interfaces: keys(&update.interfaces, InterfaceColumns::planned),
+        }
     }
-    (
-        keys(&update.bridges, BridgeColumns::planned),
-        keys(&update.ports, |_| true),
-        keys(&update.interfaces, InterfaceColumns::planned),
-    )
+
+    fn all(update: &Update) -> Keys {
+        Keys {
+            bridges: update.bridges.keys().copied().collect(),
+            ports: update.ports.keys().copied().collect(),
+            interfaces: update.interfaces.keys().copied().collect(),
+        }
+    }
 }
 
 impl Db {
@@ -332,6 +356,12 @@ mod tests {
         let options: Vec<_> = interface.options.iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(options, ["key=6", "tos=1"], "the same pair again means that it goes");
         assert_eq!(db.touched.iter().collect::<Vec<_>>(), ["b1"], "a change of an interface touches its bridge");
+
+        db.touched.clear();
+        db.touched_for_watch = Some(BTreeSet::new());
+        apply(&mut db, serde_json::json!({"Interface": {INTERFACE: {"modify": {"mtu": 600, "admin_state": "down"}}}}));
+        assert!(db.touched.is_empty(), "no plan depends on it");
+        assert_eq!(db.touched_for_watch, Some(["b1".to_owned()].into()), "health does");
 
         apply(&mut db, serde_json::json!({"Interface": {INTERFACE: {"modify": {"error": "no", "ofport": -1}}}}));
         let bridge = db.view().bridge("b1").unwrap();
