@@ -4,93 +4,14 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use ovstunnel_api::{Bridge, HealthState, Ipv6Policy, Level, PostTunnel, Ready, Reason, Severity};
-use ovstunnel_e2e::{Cloud, Network, NodeConfig, Old, Place, VpcCloud, tunnel_to};
+use ovstunnel_api::{Bridge, HealthState, Ipv6Policy, Level, PostTunnel, Ready, Reason};
+use ovstunnel_e2e::{
+    Cloud, Harm, Network, NodeConfig, OF_BRIDGE, OF_HOST, Old, Place, SwitchFault, VpcCloud, tunnel_to,
+};
 use ovstunnel_lab::{DEADLINE, Host, Kind, VmSpec, run, unhurried, wait_until};
 
 /// For what comes with the next look; how long it does take is printed.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What a fault does to VMs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Harm {
-    /// The VM of host 1 reaches no other host.
-    PingFails,
-    /// A frame comes more than once to somebody.
-    Twice,
-    /// Nothing that a ping shows at once.
-    Later,
-}
-
-/// A fault on host 1, whose VM is on `vif1.0` of bridge `xapi1`.
-struct Fault {
-    commands: &'static [&'static str],
-    what: &'static str,
-    subject: &'static str,
-    severity: Severity,
-    harm: Harm,
-}
-
-const fn told(what: &'static str, subject: &'static str, harm: Harm, commands: &'static [&'static str]) -> Fault {
-    Fault { commands, what, subject, severity: Severity::Degraded, harm }
-}
-
-const fn fails(what: &'static str, subject: &'static str, harm: Harm, commands: &'static [&'static str]) -> Fault {
-    Fault { commands, what, subject, severity: Severity::Failed, harm }
-}
-
-/// Told of the bridge.
-const OF_BRIDGE: [Fault; 16] = [
-    told("fail_mode", "xapi1", Harm::Later, &["ovs-vsctl set-fail-mode xapi1 secure"]),
-    told("controller", "xapi1", Harm::Later, &["ovs-vsctl set-controller xapi1 tcp:127.0.0.1:6699"]),
-    fails(
-        "mirror",
-        "xapi1",
-        Harm::Twice,
-        &["ovs-vsctl -- --id=@m create Mirror name=m0 select_all=true output_vlan=5 -- add Bridge xapi1 mirrors @m"],
-    ),
-    fails(
-        "flow_limit",
-        "xapi1",
-        Harm::Later,
-        &["ovs-vsctl -- --id=@t create Flow_Table flow_limit=2 -- set Bridge xapi1 flow_tables:0=@t"],
-    ),
-    told("vlan", "vif1.0", Harm::PingFails, &["ovs-vsctl set Port vif1.0 tag=7"]),
-    told("vlan", "vif1.0", Harm::PingFails, &["ovs-vsctl set Port vif1.0 trunks=7"]),
-    told("vif_protected", "vif1.0", Harm::PingFails, &["ovs-vsctl set Port vif1.0 protected=true"]),
-    told("vif_down", "vif1.0", Harm::PingFails, &["ip link set dev vif1.0 down"]),
-    fails(
-        "vif_in_linux_bridge",
-        "vif1.0",
-        Harm::Later,
-        &["ip link add lb0 type bridge", "ip link set dev lb0 up", "ip link set dev vif1.0 master lb0"],
-    ),
-    told("vif_mtu", "vif1.0", Harm::Later, &["ovs-vsctl set Interface vif1.0 mtu_request=600"]),
-    fails("datapath", "xapi1", Harm::PingFails, &["ovs-vsctl set Bridge xapi1 datapath_type=system"]),
-    // What only the switch itself tells.
-    fails("fragments", "xapi1", Harm::Later, &["ovs-ofctl set-frags xapi1 drop"]),
-    told("port_config", "vif1.0", Harm::PingFails, &["ovs-ofctl -O OpenFlow10 mod-port xapi1 vif1.0 no-receive"]),
-    told("port_config", "vif1.0", Harm::Later, &["ovs-ofctl -O OpenFlow10 mod-port xapi1 vif1.0 no-flood"]),
-    fails("static_address", "xapi1", Harm::PingFails, &["ovs-appctl fdb/add xapi1 vif1.0 0 MAC2"]),
-    fails(
-        "shadowing_flow",
-        "xapi1",
-        Harm::PingFails,
-        &["ovs-ofctl add-flow xapi1 cookie=0x77,priority=2000,tun_id=1001,actions=drop"],
-    ),
-];
-
-/// Told of the host, once, and the host is not ready.
-const OF_HOST: [Fault; 3] = [
-    fails("underlay_bridge", "br-phy", Harm::PingFails, &["ovs-vsctl set-fail-mode br-phy secure"]),
-    fails("underlay_device", "br-phy", Harm::PingFails, &["ip link set dev eth0 down"]),
-    fails(
-        "flow_restore_wait",
-        "Open_vSwitch",
-        Harm::Later,
-        &["ovs-vsctl set Open_vSwitch . other_config:flow-restore-wait=true"],
-    ),
-];
 
 fn shell(host: &Host, command: &str) -> Result<()> {
     host.run("sh", ["-ec", command]).map(drop).with_context(|| command.to_owned())
@@ -124,8 +45,12 @@ fn wait_until_well(place: &Place) -> Result<()> {
 }
 
 /// The reason that is told, once it is.
-fn wait_for(fault: &Fault, told: impl Fn() -> Result<Vec<Reason>>) -> Result<Reason> {
-    wait_until(format!("{} to be told", fault.what), PATIENCE, || {
+fn wait_for(fault: &SwitchFault, told: impl Fn() -> Result<Vec<Reason>>) -> Result<Reason> {
+    wait_longer_for(fault, PATIENCE, told)
+}
+
+fn wait_longer_for(fault: &SwitchFault, patience: Duration, told: impl Fn() -> Result<Vec<Reason>>) -> Result<Reason> {
+    wait_until(format!("{} to be told", fault.what), patience, || {
         let reasons = told()?;
         let found = reasons.iter().find(|reason| reason.what == fault.what && reason.subject == fault.subject);
         let found = found.with_context(|| format!("{reasons:?}"))?;
@@ -154,7 +79,12 @@ fn expect_harm(place: &Place, harm: Harm) -> Result<()> {
     }
 }
 
-fn seen_and_mended(place: &Place, fault: &Fault, told: impl Fn() -> Result<Vec<Reason>>, dead: bool) -> Result<()> {
+fn seen_and_mended(
+    place: &Place,
+    fault: &SwitchFault,
+    told: impl Fn() -> Result<Vec<Reason>>,
+    dead: bool,
+) -> Result<()> {
     let host = place.host()?;
     let of_peer = place.vms[1].mac().to_string();
     fault.commands.iter().try_for_each(|command| shell(host, &command.replace("MAC2", &of_peer)))?;
@@ -208,7 +138,7 @@ fn an_underlay_fault_is_told_once_and_not_ready() -> Result<()> {
     let address =
         address.split_whitespace().find(|word| word.starts_with(&format!("{ip}/"))).context("no address")?.to_owned();
     shell(host, &format!("ip addr del {address} dev br-phy"))?;
-    let gone = fails("tunnel_address", "192.0.2.2", Harm::PingFails, &[]);
+    let gone = SwitchFault::fails("tunnel_address", "192.0.2.2", Harm::PingFails, &[]);
     wait_for(&gone, || reasons_of_host(&place))?;
     expect_harm(&place, Harm::PingFails)?;
     ensure!(!ready(&place)?.ready, "it is ready");
@@ -285,7 +215,7 @@ fn a_loop_is_told_with_its_two_ports() -> Result<()> {
         streams.push(place.cloud.lab().stream(&vm, &Kind::FLOODED, unhurried(Duration::from_millis(5)))?);
     }
     let told = || Ok(bridge(&place)?.health.reasons);
-    let fault = fails("loop", "xapi1", Harm::Later, &[]);
+    let fault = SwitchFault::fails("loop", "xapi1", Harm::Later, &[]);
     let named = wait_until("the two ports to be named", PATIENCE, || {
         let reason = wait_for(&fault, told)?;
         let named = ["vif21.0", "vif22.0"].iter().all(|port| reason.evidence.contains(port));
@@ -297,6 +227,7 @@ fn a_loop_is_told_with_its_two_ports() -> Result<()> {
 }
 
 #[test]
+#[ignore = "takes long: scripts/test --long"]
 fn a_full_mac_table_is_told_with_the_port_that_fills_it() -> Result<()> {
     let place = Place::new("full", NodeConfig::default())?;
     wait_until_well(&place)?;
@@ -314,8 +245,9 @@ for number in range(56000):
         run(command, DEADLINE)?;
         Ok(bridge(&place)?.health.reasons)
     };
-    let fault = Fault { severity: Severity::Degraded, ..fails("address_table_full", "xapi1", Harm::Later, &[]) };
-    let reason = wait_for(&fault, told)?;
+    let fault = SwitchFault::told("address_table_full", "xapi1", Harm::Later, &[]);
+    // A slow machine loses most of these frames, and each time others.
+    let reason = wait_longer_for(&fault, 6 * PATIENCE, told)?;
     ensure!(reason.evidence.contains("by port vif1.0") && reason.remedy.contains("vif1.0"), "{reason:?}");
     println!("{}: {}", reason.evidence, reason.remedy);
     ensure!(reason.remedy.ends_with("`ovs-appctl fdb/flush xapi1`"), "{reason:?}");
