@@ -76,6 +76,7 @@ fn what_was_exported_is_applied_without_a_change() -> Result<()> {
 }
 
 #[test]
+#[ignore = "takes long: scripts/test --long"]
 fn what_is_not_there_is_not_removed() -> Result<()> {
     let daemon = Simulated::start(None)?;
     for args in

@@ -346,6 +346,7 @@ fn a_peer_with_another_address_of_ours_is_named() -> Result<()> {
 }
 
 #[test]
+#[ignore = "takes long: scripts/test --long"]
 fn a_tunnel_that_worked_and_became_one_sided_is_told() -> Result<()> {
     let cloud = Cloud::new("doneside", 2)?;
     let network = Network::numbered(1, Ipv6Policy::Drop);

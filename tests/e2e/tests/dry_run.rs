@@ -163,6 +163,7 @@ fn what_is_printed_is_what_is_run() -> Result<()> {
 }
 
 #[test]
+#[ignore = "takes long: scripts/test --long"]
 fn what_is_printed_of_a_take_over_is_what_is_run() -> Result<()> {
     let recorder = Recorder::new()?;
     let old = Old::new("drytake", &[1], recorder.config())?;

@@ -122,6 +122,7 @@ fn at_rest(cloud: &Cloud, node: &Node, limit: Option<Figures>) -> Result<Figures
 }
 
 #[test]
+#[ignore = "takes long: scripts/test --long"]
 fn many_lives_leave_nothing_behind() -> Result<()> {
     let cycles = std::env::var("OVSTUNNEL_CYCLES").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
     let cloud = Cloud::with_config("soak", 1, NodeConfig { log_level: "info".into(), ..NodeConfig::default() })?;

@@ -210,6 +210,7 @@ fn fixed_addresses_are_told(inside: &Inside, host: &Host) -> Result<()> {
 }
 
 #[test]
+#[ignore = "takes long: scripts/test --long"]
 fn what_the_switch_says_of_a_bridge_is_told() -> Result<()> {
     let place = Place::new("told", NodeConfig::default())?;
     let host = place.host()?;
