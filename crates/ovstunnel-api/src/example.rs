@@ -5,11 +5,11 @@
 
 use crate::{
     Bridge, BridgeAnswer, BridgeGone, BridgeList, BridgeSelection, Changed, Claim, ClaimSays, Code, DoctorAnswer,
-    Finding, Flows, FlowsState, Health, HealthState, Id, Interface, Ipv6Policy, Level, LogAnswer, Outcome,
-    OutcomeAnswer, PlanAnswer, PlannedCommand, PluginAnswer, PostTunnel, Problem, PutBridge, PutLog, PutTunnel, Ready,
-    Reason, ReconcileAnswer, ReconcileRun, RefusedTunnel, Severity, SpanningTree, SupportAnswer, SupportPart,
-    TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState, Tier, Tunnel, TunnelAnswer,
-    TunnelState, Vif, VifAnswer, Vpc, WatchSnapshot,
+    EpochAnswer, EpochState, Finding, Flows, FlowsState, Health, HealthState, Id, Interface, Ipv6Policy, Level,
+    LogAnswer, Outcome, OutcomeAnswer, PlanAnswer, PlannedCommand, PluginAnswer, PostTunnel, Problem, PutBridge,
+    PutEpoch, PutLog, PutTunnel, Ready, Reason, ReconcileAnswer, ReconcileRun, RefusedTunnel, Severity, SpanningTree,
+    SupportAnswer, SupportPart, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState, Tier,
+    Tunnel, TunnelAnswer, TunnelState, Vif, VifAnswer, Vpc, WatchSnapshot,
 };
 
 const BRIDGE: &str = "xapi12";
@@ -17,6 +17,7 @@ const KEY: u32 = 1001;
 const TUNNEL: &str = "t1001-1-2";
 const REMOTE: &str = "192.0.2.2";
 const NETWORK: &str = "0b4c5f5e-6c0f-4d52-9d4f-9d2d6a1c7f10";
+const ZONE: &str = "9d3c1b52-8a4e-4f0b-a2c7-5e6f1d0b7a31";
 const AT: &str = "2026-03-01T12:00:00Z";
 
 fn text(text: &str) -> String {
@@ -194,6 +195,18 @@ pub(crate) fn problem() -> Problem {
     problem
 }
 
+pub(crate) fn epoch_state() -> EpochState {
+    EpochState { zone: some(ZONE), epoch: Some(4) }
+}
+
+pub(crate) fn put_epoch() -> PutEpoch {
+    PutEpoch { zone: text(ZONE), epoch: 4 }
+}
+
+pub(crate) fn epoch_answer() -> EpochAnswer {
+    EpochAnswer { outcome: Outcome::Updated, zone: text(ZONE), epoch: 4 }
+}
+
 pub(crate) fn interface() -> Interface {
     Interface {
         label: text("Pool-wide network associated with eth0"),
@@ -323,7 +336,7 @@ pub(crate) fn watch_snapshot() -> WatchSnapshot {
         daemon: text("0.1.0"),
         capabilities: vec![text("claims")],
         host_id: some("1"),
-        zone: some("zone1"),
+        zone: some(ZONE),
         epoch: Some(4),
         health: healthy(),
         bridges: vec![bridge()],

@@ -6,6 +6,7 @@
 
 mod bridge;
 mod doctor;
+mod epoch;
 mod example;
 mod health;
 mod interface;
@@ -23,10 +24,11 @@ mod whole;
 
 pub use bridge::{Bridge, BridgeAnswer, BridgeList, BridgeSelection, Flows, PutBridge, PutTunnel, Tier, Vif, Vpc};
 pub use doctor::{DoctorAnswer, Finding, Level, SupportAnswer, SupportPart};
+pub use epoch::{CONTROLLER_HEADER, EPOCH_HEADER, EpochAnswer, EpochState, PutEpoch};
 pub use health::{Health, Reason, Severity};
 pub use interface::Interface;
 pub use log::{LogAnswer, PutLog};
-pub use ovstunnel_types::{FlowsState, HealthState, Ipv6Policy, Outcome, TunnelState};
+pub use ovstunnel_types::{Epoch, FlowsState, HealthState, Ipv6Policy, Outcome, TunnelState};
 pub use plan::{PlanAnswer, PlannedCommand};
 pub use plugin::{PluginAnswer, PluginArguments};
 pub use problem::{Code, Problem, RefusedTunnel};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
-use crate::Bridge;
+use crate::{Bridge, EpochState};
 
 /// The stable code of an error. Programs decide by this, never by the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, ToSchema)]
@@ -19,6 +19,10 @@ pub enum Code {
     MethodNotAllowed,
     /// 409: another bridge or port is in the way; nothing was changed.
     Conflict,
+    /// 409: the request is of a leader of the zone's manager that is not the newest any more; nothing was changed.
+    StaleEpoch,
+    /// 409: the manager of another zone is recorded as the one that may write here; nothing was changed.
+    OtherZone,
     /// 413: the body is too large.
     TooLarge,
     /// 415: the body is not `application/json`.
@@ -55,6 +59,8 @@ impl Code {
             Code::NotFound => "not_found",
             Code::MethodNotAllowed => "method_not_allowed",
             Code::Conflict => "conflict",
+            Code::StaleEpoch => "stale_epoch",
+            Code::OtherZone => "other_zone",
             Code::TooLarge => "too_large",
             Code::UnsupportedMediaType => "unsupported_media_type",
             Code::SwitchRefused => "switch_refused",
@@ -73,7 +79,7 @@ impl Code {
             Code::Forbidden => 403,
             Code::NotFound => 404,
             Code::MethodNotAllowed => 405,
-            Code::Conflict => 409,
+            Code::Conflict | Code::StaleEpoch | Code::OtherZone => 409,
             Code::TooLarge => 413,
             Code::UnsupportedMediaType => 415,
             Code::SwitchRefused => 422,
@@ -91,6 +97,8 @@ impl Code {
             Code::NotFound => "Not found",
             Code::MethodNotAllowed => "Method not allowed",
             Code::Conflict => "Conflict",
+            Code::StaleEpoch => "Stale epoch",
+            Code::OtherZone => "Other zone",
             Code::TooLarge => "Request too large",
             Code::UnsupportedMediaType => "Unsupported media type",
             Code::SwitchRefused => "Refused by Open vSwitch",
@@ -150,6 +158,9 @@ pub struct Problem {
     /// The bridge as it is now, where part of a request took effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bridge: Option<Box<Bridge>>,
+    /// The epoch that is recorded, where that keeps the request from being carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<EpochState>,
     /// The id under which the log speaks of this request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -170,6 +181,7 @@ impl Problem {
             in_the_way: None,
             refused: Vec::new(),
             bridge: None,
+            recorded: None,
             request_id: None,
         }
     }
@@ -194,7 +206,7 @@ mod tests {
     fn every_code_is_written_as_it_is_read() {
         let schema = serde_json::to_value(<Code as utoipa::PartialSchema>::schema()).unwrap();
         let words: Vec<&str> = schema["enum"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
-        assert_eq!(words.len(), 12, "{words:?}");
+        assert_eq!(words.len(), 14, "{words:?}");
         for word in words {
             let code: Code = serde_json::from_value(word.into()).unwrap();
             assert_eq!((code.as_str(), code == Code::Unknown), (word, false));

@@ -9,6 +9,11 @@ use utoipa::ToSchema;
 #[schema(minimum = 0, maximum = 18_446_744_073_709_551_615_u64, format = "uint64", example = 1)]
 pub(crate) struct HostNumber(u64);
 
+/// Number of a leadership.
+#[derive(ToSchema)]
+#[schema(minimum = 1, maximum = 9_223_372_036_854_775_807_u64, format = "int64", example = 4)]
+pub(crate) struct EpochNumber(u64);
+
 /// Name of a port of the switch, 1 to 255 bytes.
 #[derive(ToSchema)]
 #[schema(min_length = 1, max_length = 255, pattern = "^[ -~]{1,255}$", example = "eth1")]

@@ -71,7 +71,7 @@ pub struct WatchSnapshot {
     /// The host's id, where all its managed bridges that have one have the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_id: Option<String>,
-    /// The zone whose manager may write here, where one has said so.
+    /// UUID of the zone whose manager may write here, where one is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
     /// The number of that manager's leadership; what an older one writes is refused.

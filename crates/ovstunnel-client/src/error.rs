@@ -235,6 +235,8 @@ fn problem_hint(problem: &Problem) -> Option<String> {
             }
             None => "look at what is there with `ovstunnelctl bridge list`",
         },
+        Code::StaleEpoch => "another manager of the zone has taken over: ask that one",
+        Code::OtherZone => "`ovstunnelctl epoch show` on the host tells which zone it is of; `epoch clear` frees it",
         Code::SwitchRefused => "what was refused was taken away again; Open vSwitch's own log may say more",
         Code::Unavailable => "see what it says cannot be reached, and ask again",
         Code::SwitchUnavailable => "is Open vSwitch running? `systemctl status openvswitch openvswitch-switch`",

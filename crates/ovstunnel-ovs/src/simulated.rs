@@ -23,7 +23,9 @@ use crate::{CommitError, Health};
 
 pub use outcomes::Becomes;
 pub use pace::{Pace, Work};
-use rows::{add_bridge, add_port, bridge_uuid, edit_bridge, edit_port, remove_bridge, remove_port, report, sorted};
+use rows::{
+    add_bridge, add_port, bridge_uuid, edit_bridge, edit_port, record_epoch, remove_bridge, remove_port, report, sorted,
+};
 
 #[derive(Debug, Default)]
 struct State {
@@ -239,6 +241,7 @@ impl SimulatedSwitch {
             }
             Step::RemoveTunnel { uuid, .. } => remove_port(db, *uuid),
             Step::TryAgain { .. } => self.try_again(db, taken),
+            Step::RecordEpoch(epoch) => record_epoch(db, *epoch),
         }
     }
 

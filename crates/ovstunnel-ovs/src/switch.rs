@@ -15,7 +15,7 @@ use ovstunnel_plan::{
 use tokio::sync::watch;
 
 use crate::commands::{Lookups, PrintedPlan};
-use crate::{Observer, RealSwitch, Rows, SimulatedSwitch, Tables};
+use crate::{Command, Observer, RealSwitch, Rows, SimulatedSwitch, Tables};
 
 /// The table in which every frame begins.
 const ENTRY: &str = "table=0";
@@ -172,6 +172,14 @@ impl Switch {
     pub fn effective(&self, settings: &Settings) -> EffectiveSettings {
         let meters = self.health().borrow().no_meters.is_none();
         EffectiveSettings::of(settings, Capabilities { meters })
+    }
+
+    /// Steps as the commands that [`Switch::commit`] runs for them, for a person to read.
+    pub fn print_steps(&self, steps: &[Step]) -> Vec<Command> {
+        match self {
+            Switch::Real(real) => real.tools().transaction(steps),
+            Switch::Simulated(_) => crate::Tools::default().transaction(steps),
+        }
     }
 
     /// Carries out all steps but those on flows, in one transaction, and returns once vswitchd has taken them up.

@@ -57,6 +57,10 @@ impl Transaction {
             Step::TryAgain { attempt } => {
                 self.set("Open_vSwitch", ".", pair("external_ids", ids::RETRY, &attempt.to_string()));
             }
+            Step::RecordEpoch(Some(epoch)) => {
+                self.set("Open_vSwitch", ".", pair("external_ids", ids::EPOCH, &epoch.to_string()));
+            }
+            Step::RecordEpoch(None) => self.drop_key("Open_vSwitch", ".", "external_ids", ids::EPOCH),
         }
     }
 

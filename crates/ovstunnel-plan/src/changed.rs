@@ -70,7 +70,7 @@ impl Changed {
                 let edits = edits.iter().filter_map(|edit| of_port(edit, &there));
                 edits.map(|(what, before, after)| one(&what, port.as_str(), before, after)).collect()
             }
-            Step::TryAgain { .. } => Vec::new(),
+            Step::TryAgain { .. } | Step::RecordEpoch(_) => Vec::new(),
         }
     }
 }

@@ -56,6 +56,8 @@ pub mod ids {
     pub const XS_NETWORK_UUID: &str = "xs-network-uuid";
     /// The switch itself: changed to have Open vSwitch try ports in error again.
     pub const RETRY: &str = "ovstunnel-retry";
+    /// The switch itself: the epoch of the zone's manager that may write, `<zone-uuid>:<number>`.
+    pub const EPOCH: &str = "ovstunnel-epoch";
     /// Bridge, `other_config`: the GRE key, for other tools.
     pub const GRE_KEY: &str = "gre_key";
     /// Bridge, `other_config`: number of the last applied topology.

@@ -53,8 +53,8 @@ pub use observed::{
     FlowLimit, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort, TunnelHealth, View, Vlan,
 };
 pub use ovstunnel_types::{
-    BridgeName, Cidr, GreKey, HostId, Invalid, Ipv6Policy, Mac, NetworkUuid, Outcome, PortName, RemoteIp,
-    TunnelEndpoint, TunnelKind, tunnel_udp_port,
+    BridgeName, Cidr, Epoch, Fenced, GreKey, HostId, Invalid, Ipv6Policy, Mac, NetworkUuid, Outcome, PortName,
+    RemoteIp, Standing, TunnelEndpoint, TunnelKind, tunnel_udp_port,
 };
 pub use plan::plan_bridge;
 pub use python_plugin::{

@@ -229,4 +229,6 @@ pub trait View {
     fn endpoint_users(&self, identity: TunnelEndpoint) -> Vec<(String, String)>;
     /// The bridges of ours that have this key, a VPC's by its tiers.
     fn key_users(&self, key: GreKey) -> Vec<String>;
+    /// A value of the switch's own `external_ids`.
+    fn switch_id(&self, key: &str) -> Option<String>;
 }

@@ -8,7 +8,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::{BridgeName, DesiredTunnel, PortName, TunnelEndpoint, TunnelKind, ids};
+use crate::{BridgeName, DesiredTunnel, Epoch, PortName, TunnelEndpoint, TunnelKind, ids};
 
 /// All columns of a new bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,6 +161,8 @@ pub enum Step {
         /// A number that it has not seen before.
         attempt: u64,
     },
+    /// The epoch of the zone's manager that may write to the switch is recorded, or none is any more.
+    RecordEpoch(Option<Epoch>),
 }
 
 impl Step {
@@ -176,7 +178,7 @@ impl Step {
         match self {
             Step::CreateBridge(spec) => spec.name.as_str(),
             Step::RemoveTunnel { bridge, .. } => bridge,
-            Step::TryAgain { .. } => "",
+            Step::TryAgain { .. } | Step::RecordEpoch(_) => "",
             Step::EditBridge { bridge, .. }
             | Step::DeleteBridge { bridge, .. }
             | Step::AddTunnel { bridge, .. }
@@ -220,6 +222,8 @@ impl fmt::Display for Step {
             }
             Step::RemoveTunnel { bridge, port, .. } => write!(f, "remove tunnel {port} from bridge {bridge}"),
             Step::TryAgain { .. } => f.write_str("have Open vSwitch try its ports in error again"),
+            Step::RecordEpoch(Some(epoch)) => write!(f, "record epoch {} of zone {}", epoch.number(), epoch.zone()),
+            Step::RecordEpoch(None) => f.write_str("clear the recorded epoch"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{BridgeEdit, ObservedBridge, ObservedPort, PortEdit, Step, TunnelHealth, View, Vlan};
+use crate::{BridgeEdit, ObservedBridge, ObservedPort, PortEdit, Step, TunnelHealth, View, Vlan, ids};
 
 /// Whether what the steps wrote to the database can be seen there, and vswitchd has looked at each new tunnel.
 ///
@@ -30,6 +30,7 @@ fn step_visible(step: &Step, bridge: Option<&ObservedBridge>, view: &dyn View) -
             bridge.is_none_or(|bridge| edits.iter().all(|edit| bridge_edit_visible(edit, bridge)))
         }
         Step::TryAgain { .. } => true,
+        Step::RecordEpoch(epoch) => view.switch_id(ids::EPOCH) == epoch.map(|epoch| epoch.to_string()),
     }
 }
 

@@ -1,11 +1,12 @@
 //! What must mean the same in every program of ovstunnel: names, keys and addresses that are valid by construction, what a change
-//! did, how a tunnel, flows or a bridge are, what a network does with IPv6, what depends on the kind of a tunnel, and how text of
-//! others is shown.
+//! did, how a tunnel, flows or a bridge are, what a network does with IPv6, what depends on the kind of a tunnel, which leader of
+//! a zone may write, and how text of others is shown.
 //!
 //! What it does: each value knows its rule, and how it stands in JSON and in the API's description where it does. What it must
 //! not do: I/O, know a switch or a route, or have what one program alone needs.
 
 mod address;
+mod epoch;
 mod ipv6;
 mod number;
 mod outcome;
@@ -15,6 +16,7 @@ mod tunnel;
 mod value;
 
 pub use address::{Cidr, Mac};
+pub use epoch::{Epoch, Fenced, Standing};
 pub use ipv6::Ipv6Policy;
 pub use number::{HostNumber, NetworkNumber};
 pub use outcome::Outcome;

@@ -43,6 +43,8 @@ pub struct Db {
     pub(crate) flow_tables: Rows<FlowTableRow>,
     /// Column `other_config` of the switch itself.
     pub(crate) other_config: Pairs,
+    /// Column `external_ids` of the switch itself.
+    pub(crate) external_ids: Pairs,
 }
 
 impl Db {
@@ -99,6 +101,7 @@ impl Db {
             self.cur_cfg = columns.cur_cfg.unwrap_or(self.cur_cfg);
             self.version = columns.ovs_version.clone().unwrap_or(self.version.take());
             columns.other_config.iter().for_each(|difference| change_pairs(&mut self.other_config, difference.clone()));
+            columns.external_ids.iter().for_each(|difference| change_pairs(&mut self.external_ids, difference.clone()));
         }
     }
 

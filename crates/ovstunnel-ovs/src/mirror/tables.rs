@@ -214,6 +214,8 @@ pub(super) struct RootColumns {
     pub(super) ovs_version: Option<Option<String>>,
     #[serde(default, deserialize_with = "columns::map")]
     pub(super) other_config: Option<Pairs>,
+    #[serde(default, deserialize_with = "columns::map")]
+    pub(super) external_ids: Option<Pairs>,
 }
 
 /// One transaction's changes of the mirrored tables.
@@ -236,7 +238,7 @@ pub(super) struct Update {
 /// What is followed, and which of it an Open vSwitch of any version that is supported has. The others are asked for where its
 /// schema has them.
 const FOLLOWED: [(&str, &[&str], &[&str]); 6] = [
-    ("Open_vSwitch", &["next_cfg", "cur_cfg", "ovs_version"], &["other_config"]),
+    ("Open_vSwitch", &["next_cfg", "cur_cfg", "ovs_version", "external_ids"], &["other_config"]),
     (
         "Bridge",
         &["name", "ports", "external_ids", "other_config", "stp_enable", "rstp_enable", "protocols", "fail_mode"],

@@ -232,6 +232,10 @@ impl View for SwitchView<'_> {
         self.endpoint_ports(endpoint).into_iter().filter_map(names).collect()
     }
 
+    fn switch_id(&self, key: &str) -> Option<String> {
+        self.db.external_ids.iter().find(|(there, _)| there == key).map(|(_, value)| value.to_string())
+    }
+
     fn key_users(&self, key: GreKey) -> Vec<String> {
         self.keys.get_or_init(|| all_keys(self.db)).get(&key).cloned().unwrap_or_default()
     }

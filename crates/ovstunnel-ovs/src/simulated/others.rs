@@ -13,7 +13,7 @@ use crate::mirror::{InterfaceRow, Pairs, PortRow};
 
 impl SimulatedSwitch {
     /// Carries out one command of `ovs-vsctl`: `add-br`, `del-br`, `add-port`, `del-port`, `set` and `remove` of one
-    /// column of a Bridge, a Port or an Interface. A GRE port is up at once.
+    /// column of a Bridge, a Port or an Interface, or of the switch's own `external_ids`. A GRE port is up at once.
     ///
     /// # Errors
     /// When it is none of these, or what it names is not there.
@@ -50,6 +50,10 @@ fn port_uuid(db: &Db, name: &str) -> Option<Uuid> {
 /// Sets a column, or a key of one; with no value the key goes.
 fn write(db: &mut Db, table: &str, name: &str, column: &str, value: Option<&str>) -> Option<()> {
     let (column, key) = column.split_once(':').unwrap_or((column, ""));
+    if let ("Open_vSwitch", ".", "external_ids") = (table, name, column) {
+        set_pair(&mut db.external_ids, key, value);
+        return Some(());
+    }
     if table == "Bridge" {
         let uuid = bridge_uuid(db, name)?;
         db.touch(&[uuid], &[], &[]);

@@ -3,13 +3,20 @@
 //! What it does: keeps rows and who owns them consistent, and notes which bridges were touched. What it must not do: refuse
 //! anything; what the real database refuses is checked before.
 
-use ovstunnel_plan::{BridgeEdit, PortEdit};
+use ovstunnel_plan::{BridgeEdit, Epoch, PortEdit, ids};
 use uuid::Uuid;
 
 use crate::mirror::{BridgeRow, Db, InterfaceRow, Pairs, PortRow};
 
 /// OpenFlow port number of a bridge's own port.
 const OFPP_LOCAL: i64 = 65534;
+
+/// Records an epoch at the switch itself, or takes it away.
+pub(super) fn record_epoch(db: &mut Db, epoch: Option<Epoch>) {
+    db.external_ids.retain(|(key, _)| key != ids::EPOCH);
+    db.external_ids.extend(epoch.map(|epoch| (ids::EPOCH.into(), epoch.to_string().into())));
+    db.external_ids.sort();
+}
 
 pub(super) fn add_bridge(db: &mut Db, name: &str, protected: bool, external_ids: Pairs, other_config: Pairs) {
     let uuid = Uuid::new_v4();

@@ -42,6 +42,10 @@ impl View for World {
         users.map(|(bridge, port)| (bridge.name.clone(), port.name.clone())).collect()
     }
 
+    fn switch_id(&self, _: &str) -> Option<String> {
+        None
+    }
+
     fn key_users(&self, key: GreKey) -> Vec<String> {
         self.bridges
             .values()
@@ -190,7 +194,7 @@ impl World {
                 let gone = self.bridges.get_mut(bridge).unwrap().ports.remove(port).expect("a port that is there");
                 assert!(gone.uuid == *uuid && gone.is_tunnel_of_ours(), "{port} is not ours");
             }
-            Step::TryAgain { .. } => {}
+            Step::TryAgain { .. } | Step::RecordEpoch(_) => {}
         }
     }
 

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use ovstunnel_api::{Bridge, BridgeGone, WatchEvent, WatchSnapshot};
 use ovstunnel_ovs::Health as SwitchHealth;
-use ovstunnel_plan::View;
+use ovstunnel_plan::{Epoch, View};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
 use crate::health::Survey;
-use crate::state::State;
+use crate::state::{State, recorded_epoch};
 use crate::watch::Hub;
 use crate::writer::Tuning;
 
@@ -214,12 +214,14 @@ impl<'a> Publisher<'a> {
         let bridges: Vec<Bridge> = self.told.bridges.values().cloned().collect();
         let ids: BTreeSet<&String> = bridges.iter().filter_map(|bridge| bridge.host_id.as_ref()).collect();
         let host_id = ids.first().filter(|_| ids.len() == 1).map(|id| (*id).clone());
+        // What is no epoch, `GET /v1/epoch` tells.
+        let epoch = recorded_epoch(&self.state.switch).ok().flatten();
         let snapshot = WatchSnapshot {
             daemon: env!("CARGO_PKG_VERSION").to_owned(),
             capabilities: self.state.capabilities(),
             host_id,
-            zone: None,
-            epoch: None,
+            zone: epoch.map(|epoch| epoch.zone().to_string()),
+            epoch: epoch.map(Epoch::number),
             health: self.state.health_of(self.told.bridges.values()),
             bridges,
         };

@@ -34,6 +34,8 @@ pub(super) enum Reason {
     ImproperJson,
     /// A bridge or port is in the way.
     InTheWay,
+    /// The call is of a manager that may not write here any more.
+    Fenced,
     /// Open vSwitch refused the change as a whole.
     Refused,
     /// The daemon, or xapi, cannot do it now.
@@ -58,6 +60,7 @@ impl Reason {
             // As the old plugin spells it.
             Reason::ImproperJson => "IMPROPER_JSON_CONFG_FILE",
             Reason::InTheWay => "IN_THE_WAY",
+            Reason::Fenced => "FENCED",
             Reason::Refused => "REFUSED",
             Reason::Unavailable => "UNAVAILABLE",
             Reason::OutcomeUnknown => "OUTCOME_UNKNOWN",
@@ -92,6 +95,7 @@ impl Failure {
             }
             WriteError::Rejected(Rejected::NotFound(what)) => Failure::new(Reason::NoBridge, what),
             WriteError::Rejected(Rejected::Conflict { detail, .. }) => Failure::new(Reason::InTheWay, detail),
+            WriteError::Fenced(_) => Failure::new(Reason::Fenced, words),
             WriteError::Unavailable(reason) => Failure::new(unavailable(&reason, health), words),
             WriteError::Undone(_)
             | WriteError::Unsettled(_)

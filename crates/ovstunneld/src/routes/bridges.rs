@@ -11,6 +11,7 @@ use ovstunnel_server::middleware::RequestId;
 use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::text::chain;
 
+use super::fence::Fenced;
 use super::{ChangeQuery, State, planned, problem, refusals, status, to_wire, validate};
 use crate::host::LocalAddress;
 use crate::writer::{Done, Seen};
@@ -57,7 +58,7 @@ async fn local_addresses(state: &State) -> Result<Vec<LocalAddress>, ApiError> {
     )
 )]
 pub(super) async fn put_bridge(
-    Shared(state): Shared<State>,
+    Fenced(state): Fenced,
     Extension(id): Extension<RequestId>,
     ValidPath(name): ValidPath<String>,
     ValidQuery(query): ValidQuery<ChangeQuery>,
@@ -124,7 +125,7 @@ pub(super) async fn get_bridge(
         (status = 504, description = "`outcome_unknown`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn delete_bridge(
-    Shared(state): Shared<State>,
+    Fenced(state): Fenced,
     Extension(id): Extension<RequestId>,
     ValidPath(name): ValidPath<String>,
     ValidQuery(query): ValidQuery<ChangeQuery>,
@@ -159,7 +160,7 @@ pub(super) fn removed(done: Done, changes: Vec<Changed>) -> Result<Response, Api
         (status = 504, description = "`outcome_unknown`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn post_tunnel(
-    Shared(state): Shared<State>,
+    Fenced(state): Fenced,
     Extension(id): Extension<RequestId>,
     ValidPath(name): ValidPath<String>,
     ValidQuery(query): ValidQuery<ChangeQuery>,
@@ -195,7 +196,7 @@ pub(super) async fn post_tunnel(
         (status = 504, description = "`outcome_unknown`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn delete_tunnel(
-    Shared(state): Shared<State>,
+    Fenced(state): Fenced,
     Extension(id): Extension<RequestId>,
     ValidPath((bridge, port)): ValidPath<(String, String)>,
     ValidQuery(query): ValidQuery<ChangeQuery>,

@@ -1,15 +1,16 @@
-//! What holds for every route of the daemon, put into the description once it is collected: what a name may look like, and what
-//! a dry run answers.
+//! What holds for every route of the daemon, put into the description once it is collected: what a name may look like, what
+//! a dry run answers, and under which epoch a change is asked for.
 //!
 //! What it must not do: describe what one route alone does; that stands beside its handler.
 
+use ovstunnel_api::EPOCH_HEADER;
 use ovstunnel_server::openapi::operations;
 use ovstunnel_types::{BridgeName, NetworkUuid, PortName};
 use utoipa::PartialSchema;
-use utoipa::openapi::path::{Operation, Parameter};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::response::Response;
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, Object, ObjectBuilder, Schema, Type};
-use utoipa::openapi::{OpenApi, Ref, RefOr, Required};
+use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Required};
 
 use super::list;
 use crate::plugin;
@@ -20,6 +21,9 @@ const TAKEOVER: &str = "/v1/takeover";
 /// Its answer has another form where fields are named.
 const LIST: &str = "/v1/bridges";
 
+/// How the UUID of a zone begins a text.
+const ZONE: &str = "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}";
+
 /// The largest GRE key.
 const LARGEST_KEY: usize = 2_147_483_647;
 
@@ -27,6 +31,34 @@ const LARGEST_KEY: usize = 2_147_483_647;
 pub(super) fn apply(api: &mut OpenApi) {
     for (path, item) in &mut api.paths.paths {
         operations(item).for_each(|operation| fix(path, operation));
+        let changing = [&mut item.put, &mut item.post, &mut item.delete];
+        changing.into_iter().flatten().for_each(may_be_fenced);
+    }
+}
+
+/// Says that a request may be of a leader of a zone's manager, and is refused where that leads no more.
+fn may_be_fenced(operation: &mut Operation) {
+    let pattern = format!("{ZONE}:[1-9][0-9]{{0,17}}$");
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
+    let parameter = ParameterBuilder::new()
+        .name(EPOCH_HEADER)
+        .parameter_in(ParameterIn::Header)
+        .description(Some(
+            "The epoch of the zone's manager that asks, `<zone-uuid>:<number>`. A newer one than is recorded is recorded first",
+        ))
+        .schema(Some(text));
+    operation.parameters.get_or_insert_default().push(RefOr::T(parameter.build()));
+    let fenced = "`stale_epoch` or `other_zone`: not under this epoch; `recorded` has the one that is recorded";
+    let response = operation.responses.responses.entry("409".to_owned()).or_insert_with(|| {
+        let content = Content::new(Some(Ref::from_schema_name("Problem")));
+        RefOr::T(Response::builder().content("application/problem+json", content).build())
+    });
+    if let RefOr::T(response) = response {
+        match response.description.as_str() {
+            "" => fenced.clone_into(&mut response.description),
+            said if said.contains("stale_epoch") => {}
+            said => response.description = format!("{said}; {fenced}"),
+        }
     }
 }
 
@@ -126,6 +158,10 @@ mod tests {
                 );
                 let with_id = responses.values().filter(|response| response["headers"]["x-request-id"].is_object());
                 assert_eq!(with_id.count(), responses.len(), "{method} {path}");
+                let is_change = method != "get";
+                let fenced = operation["parameters"].to_string().contains("\"ovstunnel-epoch\"");
+                let refused = responses.get("409").is_some_and(|said| said.to_string().contains("stale_epoch"));
+                assert_eq!((fenced, refused), (is_change, is_change), "{method} {path}");
                 let changes = operation.to_string().contains("\"dry_run\"");
                 let plan = responses["200"].to_string().contains("/TakeoverPlan")
                     || responses["200"].to_string().contains("/PlanAnswer");

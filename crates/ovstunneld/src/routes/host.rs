@@ -14,6 +14,7 @@ use ovstunnel_types::text::{chain, excerpt};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::fence::Fenced;
 use super::{ChangeQuery, State, planned, problem, refusals, to_wire};
 use crate::metrics::{CONTENT_TYPE, Surroundings};
 use crate::writer::Run;
@@ -69,7 +70,7 @@ async fn device(state: &State, name: &str) -> Result<Option<Interface>, ApiError
         (status = 503, description = "`switch_unavailable`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn reconcile_bridges(
-    Shared(state): Shared<State>,
+    Fenced(state): Fenced,
     ValidQuery(query): ValidQuery<ChangeQuery>,
 ) -> Result<Response, ApiError> {
     if query.dry_run {

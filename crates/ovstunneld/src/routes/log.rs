@@ -12,6 +12,7 @@ use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::text::chain;
 
 use super::State;
+use super::fence::Fenced;
 
 /// How the log is set.
 #[utoipa::path(get, path = "/v1/log", tag = "host",
@@ -30,7 +31,7 @@ pub(super) async fn get_log_settings(Shared(state): Shared<State>, _: NoQuery) -
         (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn put_log_level(
-    Shared(state): Shared<State>,
+    Fenced(state): Fenced,
     _: NoQuery,
     ValidJson(PutLog { level }): ValidJson<PutLog>,
 ) -> Result<Response, ApiError> {

@@ -5,6 +5,7 @@
 
 mod bridges;
 mod diagnosis;
+mod fence;
 mod fixups;
 mod host;
 mod list;
@@ -87,6 +88,7 @@ fn problem(state: &State, bridge: &str, error: WriteError) -> ApiError {
         WriteError::Rejected(Rejected::Conflict { in_the_way, detail }) => {
             return ApiError::conflict(in_the_way, detail);
         }
+        WriteError::Fenced(fenced) => return refusals::fenced(&fenced),
         WriteError::Unavailable(_)
         | WriteError::Undone(_)
         | WriteError::Unsettled(_)

@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use super::{State, bridges, diagnosis, fixups, host, list, log, plugin, takeover, vifs, watch};
+use super::{State, bridges, diagnosis, fence, fixups, host, list, log, plugin, takeover, vifs, watch};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -74,6 +74,7 @@ fn each(mut take: impl FnMut(UtoipaMethodRouter<State>)) {
     take(routes!(takeover::take_over_bridges));
     take(routes!(diagnosis::get_findings));
     take(routes!(diagnosis::get_support_parts));
+    take(routes!(fence::get_epoch, fence::put_epoch, fence::delete_epoch));
     take(routes!(host::get_liveness));
     take(routes!(host::get_readiness));
     take(routes!(host::get_metrics));

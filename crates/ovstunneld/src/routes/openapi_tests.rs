@@ -57,9 +57,9 @@ fn read(name: &str, example: Value) -> Result<(), serde_json::Error> {
         };
     }
     by_name!(
-        Bridge BridgeAnswer BridgeGone BridgeList BridgeSelection Changed Claim DoctorAnswer Finding Flows Health Id
+        Bridge BridgeAnswer BridgeGone BridgeList BridgeSelection Changed Claim DoctorAnswer EpochAnswer EpochState Finding Flows Health Id
         Interface LogAnswer OutcomeAnswer PlanAnswer PlannedCommand PluginAnswer PluginArguments PostTunnel Problem
-        PutBridge PutLog PutTunnel Ready Reason ReconcileAnswer ReconcileRun RefusedTunnel SpanningTree SupportAnswer SupportPart
+        PutBridge PutEpoch PutLog PutTunnel Ready Reason ReconcileAnswer ReconcileRun RefusedTunnel SpanningTree SupportAnswer SupportPart
         TakeoverAnswer TakeoverBridge TakeoverPlan TakeoverRequest Tier Tunnel TunnelAnswer Vif VifAnswer Vpc
         WatchSnapshot
     )

@@ -1,6 +1,5 @@
 //! The xapi plugin's functions, for management servers that speak to XenServer's own API.
 
-use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use ovstunnel_api::{PluginAnswer, PluginArguments, Problem};
@@ -10,7 +9,7 @@ use ovstunnel_server::middleware::RequestId;
 use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::text::excerpt;
 
-use super::State;
+use super::fence::Fenced;
 use crate::plugin;
 use crate::state::to_wire;
 
@@ -26,7 +25,7 @@ use crate::state::to_wire;
         (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn call_function(
-    Shared(state): Shared<State>,
+    Fenced(state): Fenced,
     Extension(id): Extension<RequestId>,
     ValidPath(function): ValidPath<String>,
     _: NoQuery,

@@ -1,11 +1,27 @@
 //! The error answers that speak of the switch. Must not decide when they are given.
 
-use ovstunnel_api::{Code, Problem, RefusedTunnel};
+use ovstunnel_api::{Code, EpochState, Problem, RefusedTunnel};
+use ovstunnel_plan::{Epoch, Fenced};
 use ovstunnel_server::problem::ApiError;
 
 /// 422: Open vSwitch refused it, or these tunnels of it.
 pub(super) fn refused(detail: impl Into<String>, tunnels: Vec<RefusedTunnel>) -> ApiError {
     Problem { refused: tunnels, ..Problem::new(Code::SwitchRefused, detail) }.into()
+}
+
+/// 409: nothing may be written under this epoch.
+pub(super) fn fenced(fenced: &Fenced) -> ApiError {
+    let (code, recorded) = match *fenced {
+        Fenced::Stale { recorded, .. } => (Code::StaleEpoch, recorded),
+        Fenced::OtherZone { recorded, .. } => (Code::OtherZone, recorded),
+    };
+    let detail = format!("{fenced}; nothing was changed");
+    Problem { recorded: Some(told(Some(recorded))), ..Problem::new(code, detail) }.into()
+}
+
+/// An epoch on the wire.
+pub(super) fn told(epoch: Option<Epoch>) -> EpochState {
+    EpochState { zone: epoch.map(|epoch| epoch.zone().to_string()), epoch: epoch.map(Epoch::number) }
 }
 
 /// 503: the switch cannot be reached; nothing was changed.

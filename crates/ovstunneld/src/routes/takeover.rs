@@ -1,6 +1,5 @@
 //! The take-over from the Python plugin, and its opposite. Must not judge: the writer's words are passed on.
 
-use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use ovstunnel_api::{
@@ -14,7 +13,8 @@ use ovstunnel_server::middleware::RequestId;
 use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::text::chain;
 
-use super::{ChangeQuery, State, bridges, problem, validate};
+use super::fence::Fenced;
+use super::{ChangeQuery, bridges, problem, validate};
 use crate::state::to_wire;
 use crate::writer::{self, TakenOver};
 
@@ -30,7 +30,7 @@ use crate::writer::{self, TakenOver};
         (status = 503, description = "`switch_unavailable`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn take_over_bridges(
-    Shared(state): Shared<State>,
+    Fenced(state): Fenced,
     ValidQuery(query): ValidQuery<ChangeQuery>,
     OptionalJson(body): OptionalJson<TakeoverRequest>,
 ) -> Result<Response, ApiError> {
@@ -71,7 +71,7 @@ pub(super) async fn take_over_bridges(
         (status = 504, description = "`outcome_unknown`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn release_bridge(
-    Shared(state): Shared<State>,
+    Fenced(state): Fenced,
     Extension(id): Extension<RequestId>,
     ValidPath(name): ValidPath<String>,
     ValidQuery(query): ValidQuery<ChangeQuery>,

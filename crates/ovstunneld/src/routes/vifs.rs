@@ -1,7 +1,6 @@
 //! VIF events, from this host only: what udev and the hypervisor's hook tell by `ovstunnel-vif`.
 
 use axum::Json;
-use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use ovstunnel_api::{Problem, VifAnswer};
 use ovstunnel_server::audit::Effect;
@@ -9,6 +8,7 @@ use ovstunnel_server::extract::{ValidPath, ValidQuery};
 use ovstunnel_server::listen::Peer;
 use ovstunnel_server::problem::ApiError;
 
+use super::fence::Fenced;
 use super::{ChangeQuery, State, planned, problem, validate};
 use crate::writer::Vif;
 
@@ -24,7 +24,7 @@ use crate::writer::Vif;
     ))]
 pub(super) async fn put_vif(
     peer: Peer,
-    Shared(state): Shared<State>,
+    Fenced(state): Fenced,
     ValidPath(vif): ValidPath<String>,
     ValidQuery(query): ValidQuery<ChangeQuery>,
 ) -> Result<Response, ApiError> {
@@ -43,7 +43,7 @@ pub(super) async fn put_vif(
     ))]
 pub(super) async fn delete_vif(
     peer: Peer,
-    Shared(state): Shared<State>,
+    Fenced(state): Fenced,
     ValidPath(vif): ValidPath<String>,
     ValidQuery(query): ValidQuery<ChangeQuery>,
 ) -> Result<Response, ApiError> {

@@ -24,6 +24,7 @@ use crate::witness::Witnesses;
 use crate::writer::Writer;
 use crate::xapi::Xapi;
 
+pub(crate) use crate::writer::recorded_epoch;
 pub(crate) use turns::Shared;
 pub use turns::Turns;
 
@@ -113,7 +114,7 @@ impl State {
 
     /// What this daemon can do beyond version 1 of the API as it began.
     pub(crate) fn capabilities(&self) -> Vec<String> {
-        let words = [Some("watch"), Some("claims"), self.xapi.as_ref().map(|_| "xapi")];
+        let words = [Some("watch"), Some("claims"), Some("epoch"), self.xapi.as_ref().map(|_| "xapi")];
         words.into_iter().flatten().map(str::to_owned).collect()
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ovstunnel_ovs::{Command, CommitError};
 use ovstunnel_plan::{
-    BridgeEdit, BridgeName, Change, Changed, DesiredTunnel, EffectiveSettings, FlowsSeen, ObservedBridge, ObservedPort,
-    Outcome, Plan, PlanItem, PortName, Rejected, Step, UpdateVpc, VpcUpdate, ids,
+    BridgeEdit, BridgeName, Change, Changed, DesiredTunnel, EffectiveSettings, Fenced, FlowsSeen, ObservedBridge,
+    ObservedPort, Outcome, Plan, PlanItem, PortName, Rejected, Step, UpdateVpc, VpcUpdate, ids,
 };
 
 use crate::writer::lock::Busy;
@@ -66,6 +66,9 @@ pub enum WriteError {
     /// It cannot be; nothing was changed.
     #[error(transparent)]
     Rejected(#[from] Rejected),
+    /// It is asked for under an epoch that is not the newest, or of another zone; nothing was changed.
+    #[error("{0}; nothing was changed")]
+    Fenced(#[from] Fenced),
     /// The switch cannot be reached; nothing was changed.
     #[error("Open vSwitch cannot be reached: {0}; nothing was changed")]
     Unavailable(String),

@@ -48,12 +48,14 @@ impl Executor {
             Ok(turn) => turn,
             Err(error) => {
                 for job in batch {
-                    let answer = self.unchanged(&job).unwrap_or_else(|| Err(error.clone()));
+                    let fenced = self.judge(job.ticket.epoch()).err().map(Err);
+                    let answer = fenced.or_else(|| self.unchanged(&job)).unwrap_or_else(|| Err(error.clone()));
                     reply(job, answer, number);
                 }
                 return;
             }
         };
+        let batch = self.admitted(batch, number).await;
         let many = batch.len() > 1;
         let merged = self.change_set(batch.iter().map(|job| &job.change));
         let began = Instant::now();
@@ -375,12 +377,13 @@ impl Executor {
 }
 
 /// Answers a caller, and says in the log, under its request's id, what was done.
-fn reply(job: Job, answer: Result<Done, WriteError>, batch: u64) {
+pub(super) fn reply(job: Job, answer: Result<Done, WriteError>, batch: u64) {
     let _in_request = job.span.enter();
     let change = &job.change;
     match &answer {
         Ok(done) => tracing::info!(batch, outcome = %done.outcome, "{change}"),
         Err(WriteError::Rejected(why)) => tracing::info!(batch, outcome = "rejected", %why, "{change}"),
+        Err(WriteError::Fenced(why)) => tracing::warn!(batch, outcome = "fenced", %why, "{change}"),
         Err(error) => tracing::error!(batch, outcome = "failed", %error, "{change}"),
     }
     if job.reply.send(answer).is_err() {

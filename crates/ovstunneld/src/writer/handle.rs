@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ovstunnel_ovs::Switch;
-use ovstunnel_plan::{BridgeName, Change, DesiredCache, HostFacts, Outcome, Settings};
+use ovstunnel_plan::{BridgeName, Change, DesiredCache, Epoch, HostFacts, Outcome, Settings};
 use tokio::sync::{mpsc, watch};
 use tracing::Span;
 
@@ -29,6 +29,8 @@ pub struct Writer {
     pub(super) suspects: Suspects,
     pub(super) repairing: Repairing,
     pub(super) tuning: Arc<watch::Sender<Tuning>>,
+    /// The epoch under which its caller writes.
+    pub(super) epoch: Option<Epoch>,
 }
 
 impl Writer {
@@ -76,8 +78,20 @@ impl Writer {
         let running = tokio::spawn(task.run(tuned));
         let tuning = Arc::new(tuning);
         let reconciled = reconciled_at;
-        let writer =
-            Writer { queue, flows, reconciled, runs, progress, unsettled, deadline, suspects, repairing, tuning };
+        let epoch = None;
+        let writer = Writer {
+            queue,
+            flows,
+            reconciled,
+            runs,
+            progress,
+            unsettled,
+            deadline,
+            suspects,
+            repairing,
+            tuning,
+            epoch,
+        };
         (writer, running)
     }
 
@@ -138,6 +152,24 @@ impl Writer {
     ) -> Result<PlannedTakeover, WriteError> {
         let span = Span::current();
         self.ask(|_, reply| Message::TakeOver { bridges, host, span, wanted: Wanted::Plan(reply) }).await
+    }
+
+    /// Records an epoch, or has none recorded any more.
+    ///
+    /// # Errors
+    /// Where a newer one or that of another zone is recorded; when the switch cannot be reached.
+    pub async fn record_epoch(&self, epoch: Option<Epoch>) -> Result<Outcome, WriteError> {
+        let span = Span::current();
+        self.ask(|ticket, reply| Message::Epoch { epoch, span, wanted: Wanted::Execution(ticket, reply) }).await
+    }
+
+    /// Says what recording an epoch, or clearing it, would do, and does nothing.
+    ///
+    /// # Errors
+    /// As recording it has.
+    pub async fn plan_epoch(&self, epoch: Option<Epoch>) -> Result<Planned, WriteError> {
+        let span = Span::current();
+        self.ask(|_, reply| Message::Epoch { epoch, span, wanted: Wanted::Plan(reply) }).await
     }
 
     /// Looks at the bridge of a VIF of which there are news.

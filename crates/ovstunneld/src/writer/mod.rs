@@ -10,6 +10,7 @@ pub(crate) mod changed_bridges;
 mod execute;
 mod executed;
 mod executor;
+mod fence;
 mod flow_change;
 mod flow_table;
 mod handle;
@@ -41,6 +42,7 @@ use tracing::Instrument;
 use executor::Executor;
 
 pub use answer::{Done, Planned, Refusal, Seen, WriteError};
+pub(crate) use fence::recorded_epoch;
 pub use flow_table::FlowTable;
 pub(crate) use flow_table::Still;
 pub use handle::Writer;
@@ -135,31 +137,42 @@ impl Task {
             }
             Message::Reconcile { span, wanted: Wanted::Execution(ticket, reply) } if ticket.begin() => {
                 let began = Instant::now();
-                let report = self.reconcile_all("asked for").instrument(span).await;
+                let report = self.reconcile_under(ticket.epoch()).instrument(span).await;
                 ticket.worked(began);
-                drop(reply.send(Ok(report)));
+                drop(reply.send(report));
             }
             Message::TakeOver { bridges, host, span, wanted: Wanted::Execution(ticket, reply) } if ticket.begin() => {
                 let began = Instant::now();
-                let taken = self.take_over(&bridges, &host).instrument(span).await;
+                let taken = self.take_over(&bridges, &host, ticket.epoch()).instrument(span).await;
                 ticket.worked(began);
                 drop(reply.send(taken));
                 self.switch_changed().await;
             }
             Message::Vif { vif, span, wanted: Wanted::Execution(ticket, reply) } => {
-                let first = ticket.begin().then_some(VifEvent { vif, span, reply });
+                let epoch = ticket.epoch();
+                let first = ticket.begin().then_some(VifEvent { vif, epoch, span, reply });
                 self.follow_vif_events(first).await;
+            }
+            Message::Epoch { epoch, span, wanted: Wanted::Execution(ticket, reply) } if ticket.begin() => {
+                let began = Instant::now();
+                let recorded = self.executor.set_epoch(epoch, ticket.epoch()).instrument(span).await;
+                ticket.worked(began);
+                drop(reply.send(recorded));
             }
             // Its caller has been told that it is not carried out.
             Message::Change { wanted: Wanted::Execution(..), .. }
             | Message::Reconcile { wanted: Wanted::Execution(..), .. }
-            | Message::TakeOver { wanted: Wanted::Execution(..), .. } => {}
+            | Message::TakeOver { wanted: Wanted::Execution(..), .. }
+            | Message::Epoch { wanted: Wanted::Execution(..), .. } => {}
             Message::Change { change, wanted: Wanted::Plan(reply), .. } => {
                 drop(reply.send(self.executor.plan(&change).await))
             }
             Message::Reconcile { wanted: Wanted::Plan(reply), .. } => drop(reply.send(self.plan_repairs().await)),
             Message::TakeOver { bridges, host, wanted: Wanted::Plan(reply), .. } => {
                 drop(reply.send(self.plan_take_over(&bridges, &host).await));
+            }
+            Message::Epoch { epoch, wanted: Wanted::Plan(reply), .. } => {
+                drop(reply.send(self.executor.plan_epoch(epoch)))
             }
             Message::Vif { vif, wanted: Wanted::Plan(reply), .. } => drop(reply.send(self.plan_vif(&vif).await)),
         }

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use ovstunnel_plan::{BridgeName, Change, HostFacts, Outcome};
+use ovstunnel_plan::{BridgeName, Change, Epoch, HostFacts, Outcome};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
 
@@ -47,6 +47,12 @@ pub(crate) enum Message {
         span: Span,
         wanted: Wanted<Vec<TakenOver>, PlannedTakeover>,
     },
+    /// An epoch is to be recorded, or none any more.
+    Epoch {
+        epoch: Option<Epoch>,
+        span: Span,
+        wanted: Wanted<Outcome>,
+    },
     /// A VIF came or went: look.
     Vif {
         vif: Vif,
@@ -69,6 +75,8 @@ pub(crate) struct Job {
 #[derive(Debug)]
 pub(crate) struct VifEvent {
     pub vif: Vif,
+    /// The epoch under which it is told.
+    pub epoch: Option<Epoch>,
     pub span: Span,
     pub reply: Reply<Outcome>,
 }
@@ -128,7 +136,8 @@ impl Queue {
         for message in self.take_all() {
             match message {
                 Message::Vif { vif, span, wanted: Wanted::Execution(ticket, reply) } => {
-                    news.extend(ticket.begin().then_some(VifEvent { vif, span, reply }));
+                    let epoch = ticket.epoch();
+                    news.extend(ticket.begin().then_some(VifEvent { vif, epoch, span, reply }));
                 }
                 other => self.put_back(other),
             }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use ovstunnel_ovs::Db;
-use ovstunnel_plan::{BridgeName, Changed, DesiredBridge, ObservedBridge, Outcome, Plan, Step, View};
+use ovstunnel_plan::{BridgeName, Changed, DesiredBridge, Epoch, ObservedBridge, Outcome, Plan, Step, View};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -35,6 +35,15 @@ pub struct Report {
 }
 
 impl Task {
+    /// The same as it is asked for.
+    pub(super) async fn reconcile_under(&mut self, epoch: Option<Epoch>) -> Result<Report, WriteError> {
+        if epoch.is_some() {
+            let _turn = self.executor.ready().await?;
+            self.executor.admit(epoch).await?;
+        }
+        Ok(self.reconcile_all("asked for").await)
+    }
+
     /// Looks at every managed bridge, its flows too, and repairs it.
     pub(super) async fn reconcile_all(&mut self, why: &'static str) -> Report {
         self.reconcile_everything(why).instrument(tracing::error_span!("reconcile")).await

@@ -6,9 +6,9 @@
 
 use ovstunnel_ovs::{Command, Db};
 use ovstunnel_plan::{
-    BridgeName, BridgePlan, ChangeSet, Changed, DesiredBridge, Finding, HostFacts, Ipv6Policy, ObservedBridge, Plan,
-    PluginTable, Settings, SpanningTree, Step, TransitionFlows, View, carries_tunnels, finish_takeover, ids, survey,
-    takeover_begun, undeclared_uplinks, was_released,
+    BridgeName, BridgePlan, ChangeSet, Changed, DesiredBridge, Epoch, Finding, HostFacts, Ipv6Policy, ObservedBridge,
+    Plan, PluginTable, Settings, SpanningTree, Step, TransitionFlows, View, carries_tunnels, finish_takeover, ids,
+    survey, takeover_begun, undeclared_uplinks, was_released,
 };
 use tracing::Instrument;
 
@@ -85,8 +85,10 @@ impl Task {
         &mut self,
         wanted: &[BridgeName],
         host: &HostFacts,
+        epoch: Option<Epoch>,
     ) -> Result<Vec<TakenOver>, WriteError> {
         let _turn = self.executor.ready().await?;
+        self.executor.admit(epoch).await?;
         let mut bridges = Vec::new();
         for name in self.candidates(wanted) {
             bridges.push(self.take_over_bridge(&name, host).await);

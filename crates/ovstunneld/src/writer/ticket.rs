@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
+use ovstunnel_plan::Epoch;
 use tokio::sync::oneshot;
 
 use super::{Message, WriteError, Writer};
@@ -28,15 +29,21 @@ pub(crate) struct Ticket {
     state: Arc<AtomicU8>,
     asked: Instant,
     timing: Option<Arc<Timing>>,
+    epoch: Option<Epoch>,
 }
 
 impl Default for Ticket {
     fn default() -> Self {
-        Ticket { state: Arc::default(), asked: Instant::now(), timing: Timing::of_request() }
+        Ticket { state: Arc::default(), asked: Instant::now(), timing: Timing::of_request(), epoch: None }
     }
 }
 
 impl Ticket {
+    /// The epoch under which it is asked for, if any.
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.epoch
+    }
+
     /// It is begun now; false where nobody waits for it any more.
     pub fn begin(&self) -> bool {
         let begun = self.state.compare_exchange(WAITING, BEGUN, Ordering::AcqRel, Ordering::Acquire).is_ok();
@@ -61,12 +68,17 @@ impl Writer {
         Writer { deadline: PATIENT, ..self }
     }
 
+    /// The same writer for a caller whose requests are carried out only while no newer epoch is recorded. Of plans it is not asked.
+    pub fn under(&self, epoch: Epoch) -> Self {
+        Writer { epoch: Some(epoch), ..self.clone() }
+    }
+
     /// Asks the writer, and has an answer at the deadline.
     pub(super) async fn ask<T>(
         &self,
         message: impl FnOnce(Ticket, oneshot::Sender<Result<T, WriteError>>) -> Message,
     ) -> Result<T, WriteError> {
-        let ((reply, answer), ticket) = (oneshot::channel(), Ticket::default());
+        let ((reply, answer), ticket) = (oneshot::channel(), Ticket { epoch: self.epoch, ..Ticket::default() });
         let answered = async {
             self.send(message(ticket.clone(), reply)).await?;
             answer.await.unwrap_or(Err(WriteError::Ended))

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ovstunnel_plan::{BridgeName, DesiredBridge, ObservedBridge, Outcome, PlanItem, PortName, View};
+use ovstunnel_plan::{BridgeName, DesiredBridge, Epoch, ObservedBridge, Outcome, PlanItem, PortName, View};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -35,7 +35,8 @@ impl Task {
             return;
         }
         let vifs: Vec<&Vif> = all.iter().map(|news| &news.vif).collect();
-        let result = self.look_at_vifs(&vifs).instrument(tracing::error_span!("vifs", news = all.len())).await;
+        let epochs: Vec<Option<Epoch>> = all.iter().map(|news| news.epoch).collect();
+        let result = self.look_at_vifs(&vifs, &epochs).instrument(tracing::error_span!("vifs", news = all.len())).await;
         for (n, VifEvent { span, reply, .. }) in all.into_iter().enumerate() {
             let answer = result.as_ref().map_err(Clone::clone).and_then(|outcomes| outcomes[n].clone());
             match &answer {
@@ -47,8 +48,13 @@ impl Task {
         }
     }
 
-    async fn look_at_vifs(&mut self, vifs: &[&Vif]) -> Result<Vec<Result<Outcome, WriteError>>, WriteError> {
+    async fn look_at_vifs(
+        &mut self,
+        vifs: &[&Vif],
+        epochs: &[Option<Epoch>],
+    ) -> Result<Vec<Result<Outcome, WriteError>>, WriteError> {
         let _turn = self.executor.ready().await?;
+        let admitted = self.executor.admit_all(epochs).await;
         let touched = self.take_touched();
         let of = self.bridges_of(vifs);
         let named: Bridges = of.iter().flatten().cloned().collect();
@@ -72,7 +78,7 @@ impl Task {
                 (false, _, false) => Err(WriteError::Unknown(failures.join("; "))),
             }
         };
-        Ok(of.iter().map(outcome).collect())
+        Ok(of.iter().zip(admitted).map(|(bridge, admitted)| admitted.and_then(|()| outcome(bridge))).collect())
     }
 
     /// What news of a VIF would have done.

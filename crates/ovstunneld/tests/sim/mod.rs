@@ -105,6 +105,13 @@ impl Sim {
         self.send(Request::builder().method(method).uri(path).extension(root), body).await
     }
 
+    /// Under these epochs, as root.
+    pub async fn ask_under(&self, epochs: &[&str], method: &str, path: &str, body: Option<Value>) -> Answer {
+        let request = Request::builder().method(method).uri(path).extension(Peer::Root { pid: None });
+        let request = epochs.iter().fold(request, |request, epoch| request.header("ovstunnel-epoch", *epoch));
+        self.send(request, body).await
+    }
+
     async fn send(&self, mut request: request::Builder, body: Option<Value>) -> Answer {
         if body.is_some() {
             request = request.header("content-type", "application/json");
