@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use http::Method;
-use ovstunnel_api::{PluginArguments, PostTunnel, PutBridge, PutLog, TakeoverRequest};
+use ovstunnel_api::{PluginArguments, PostTunnel, PutBridge, PutEpoch, PutLog, TakeoverRequest};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
@@ -21,6 +21,8 @@ pub(super) struct Call {
     path: String,
     query: Option<Cow<'static, str>>,
     pub(super) body: Option<Vec<u8>>,
+    /// Headers that only some requests have.
+    pub(super) headers: Vec<(&'static str, String)>,
 }
 
 pub(super) fn put_bridge(bridge: &str, body: &PutBridge) -> Result<Call, ClientError> {
@@ -89,6 +91,18 @@ pub(super) fn put_log(body: &PutLog) -> Result<Call, ClientError> {
     Call::new(Method::PUT, &["v1", "log"]).json(body)
 }
 
+pub(super) fn epoch() -> Call {
+    Call::new(Method::GET, &["v1", "epoch"])
+}
+
+pub(super) fn put_epoch(body: &PutEpoch) -> Result<Call, ClientError> {
+    Call::new(Method::PUT, &["v1", "epoch"]).json(body)
+}
+
+pub(super) fn delete_epoch() -> Call {
+    Call::new(Method::DELETE, &["v1", "epoch"])
+}
+
 pub(super) fn healthz() -> Call {
     Call::new(Method::GET, &["healthz"])
 }
@@ -110,13 +124,19 @@ fn name<'a>(field: &'static str, value: &'a str) -> Result<&'a str, ClientError>
 impl Call {
     pub(super) fn new(method: Method, segments: &[&str]) -> Self {
         let path = segments.iter().map(|segment| format!("/{}", utf8_percent_encode(segment, RESERVED))).collect();
-        Call { method, path, query: None, body: None }
+        Call { method, path, query: None, body: None, headers: Vec::new() }
     }
 
     pub(super) fn json(mut self, body: &impl Serialize) -> Result<Self, ClientError> {
         let bytes = serde_json::to_vec(body).map_err(|e| ClientError::Setup { source: Cause::innermost(&e) })?;
         self.body = Some(bytes);
         Ok(self)
+    }
+
+    /// The same request with one header more.
+    pub(super) fn header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
     }
 
     /// The same request, asking for its plan only.

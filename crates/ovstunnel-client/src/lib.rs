@@ -23,9 +23,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 use ovstunnel_api::{
-    Bridge, BridgeAnswer, BridgeList, DoctorAnswer, Interface, LogAnswer, OutcomeAnswer, PlanAnswer, PluginAnswer,
-    PluginArguments, Position, PostTunnel, Problem, PutBridge, PutLog, Ready, ReconcileAnswer, SupportAnswer,
-    TakeoverAnswer, TakeoverPlan, TakeoverRequest, TunnelAnswer,
+    Bridge, BridgeAnswer, BridgeList, CONTROLLER_HEADER, DoctorAnswer, EPOCH_HEADER, Epoch, EpochAnswer, EpochState,
+    Interface, LogAnswer, OutcomeAnswer, PlanAnswer, PluginAnswer, PluginArguments, Position, PostTunnel, Problem,
+    PutBridge, PutEpoch, PutLog, Ready, ReconcileAnswer, SupportAnswer, TakeoverAnswer, TakeoverPlan, TakeoverRequest,
+    TunnelAnswer,
 };
 use serde::de::DeserializeOwned;
 
@@ -49,7 +50,11 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// A connection to one daemon. Cheap to clone; requests may run side by side.
 #[derive(Clone, Debug)]
-pub struct Client(Transport);
+pub struct Client {
+    transport: Transport,
+    /// The epoch under which it writes.
+    epoch: Option<Epoch>,
+}
 
 impl Client {
     /// Gets ready to ask the daemon at `endpoint`; nothing is sent yet. `timeout` bounds each request as a whole.
@@ -60,25 +65,37 @@ impl Client {
         match endpoint {
             Endpoint::Unix(socket) => Ok(Client::unix(socket, timeout)),
             #[cfg(feature = "https")]
-            Endpoint::Https { url, identity } => Ok(Client(https::transport(url, identity, timeout)?)),
+            Endpoint::Https { url, identity } => Ok(Client::by(https::transport(url, identity, timeout)?)),
         }
     }
 
     /// Gets ready to ask the daemon of this host on its Unix socket. A program that asks in no other way has nothing of TLS
     /// in it.
     pub fn unix(socket: impl Into<PathBuf>, timeout: Duration) -> Self {
-        Client(Transport::unix(socket.into(), timeout))
+        Client::by(Transport::unix(socket.into(), timeout))
+    }
+
+    fn by(transport: Transport) -> Self {
+        Client { transport, epoch: None }
+    }
+
+    /// The same for a zone's manager that leads under `epoch`: every request that changes something says so, and is refused with
+    /// `stale_epoch` once the daemon has seen a newer one. A watch says that this manager acts, so that removals by the xapi plugin are left
+    /// to it.
+    #[must_use]
+    pub fn under(&self, epoch: Epoch) -> Self {
+        Client { epoch: Some(epoch), ..self.clone() }
     }
 
     /// Where the daemon is, for a person: the socket's path or the URL.
     pub fn peer(&self) -> &str {
-        self.0.peer()
+        self.transport.peer()
     }
 
     /// The certificate that the daemon has shown on the last connection, DER; none before the first one, and on a Unix socket.
     #[cfg(feature = "https")]
     pub fn daemon_certificate(&self) -> Option<Vec<u8>> {
-        self.0.shown.get()
+        self.transport.shown.get()
     }
 
     /// The same changing requests, answered with their plan; nothing is changed.
@@ -102,7 +119,13 @@ impl Client {
     /// `GET /v1/watch`: what is there, and then each change; after `last`, where the daemon still knows all changes since. The
     /// client's time-out bounds the wait for the answer's beginning, [`Watch::with_silence`] that for each event.
     pub async fn watch(&self, last: Option<&Position>) -> Result<Watch, ClientError> {
-        match self.0.stream(call::watch(), last.map(ToString::to_string)).await? {
+        let call = match self.epoch {
+            Some(epoch) => {
+                call::watch().header(EPOCH_HEADER, epoch.to_string()).header(CONTROLLER_HEADER, "on".to_owned())
+            }
+            None => call::watch(),
+        };
+        match self.transport.stream(call, last.map(ToString::to_string)).await? {
             Streamed::Body(body) => Ok(Watch::new(body, self.peer())),
             Streamed::Refused(status, body) => Err(self.refused(status, &body)),
         }
@@ -173,9 +196,24 @@ impl Client {
         self.ask(call::put_log(&PutLog { level: level.to_owned() })?).await
     }
 
+    /// `GET /v1/epoch`: the epoch that is recorded.
+    pub async fn epoch(&self) -> Result<EpochState, ClientError> {
+        self.ask(call::epoch()).await
+    }
+
+    /// `PUT /v1/epoch`: records one; what is written under an older one is refused from then on.
+    pub async fn record_epoch(&self, epoch: Epoch) -> Result<EpochAnswer, ClientError> {
+        self.ask(call::put_epoch(&PutEpoch { zone: epoch.zone().to_string(), epoch: epoch.number() })?).await
+    }
+
+    /// `DELETE /v1/epoch`: any zone's manager may record one again.
+    pub async fn clear_epoch(&self) -> Result<OutcomeAnswer, ClientError> {
+        self.ask(call::delete_epoch()).await
+    }
+
     /// `GET /healthz`: the daemon is alive. The answer has no content that matters.
     pub async fn healthz(&self) -> Result<(), ClientError> {
-        let (status, body) = self.0.exchange(call::healthz()).await?;
+        let (status, body) = self.transport.exchange(call::healthz()).await?;
         if status.is_success() { Ok(()) } else { Err(self.refused(status, &body)) }
     }
 
@@ -186,7 +224,7 @@ impl Client {
 
     /// For an answer that is the same whatever its status: not ready comes with 503, so that a load balancer understands it too.
     async fn ask_with_any_status<T: DeserializeOwned>(&self, call: Call) -> Result<T, ClientError> {
-        let (status, body) = self.0.exchange(call).await?;
+        let (status, body) = self.transport.exchange(call).await?;
         match serde_json::from_slice(&body) {
             Ok(ready) => Ok(ready),
             Err(e) if status.is_success() => Err(self.unexpected(status, &body, Some(e))),
@@ -195,7 +233,11 @@ impl Client {
     }
 
     async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, ClientError> {
-        let (status, body) = self.0.exchange(call).await?;
+        let call = match self.epoch {
+            Some(epoch) if call.method != http::Method::GET => call.header(EPOCH_HEADER, epoch.to_string()),
+            _ => call,
+        };
+        let (status, body) = self.transport.exchange(call).await?;
         if !status.is_success() {
             return Err(self.refused(status, &body));
         }
@@ -230,6 +272,11 @@ impl DryRun<'_> {
     /// The plan of [`Client::delete_bridge`].
     pub async fn delete_bridge(&self, bridge: &str) -> Result<PlanAnswer, ClientError> {
         self.0.ask(call::delete_bridge(bridge)?.dry_run()).await
+    }
+
+    /// The plan of [`Client::clear_epoch`].
+    pub async fn clear_epoch(&self) -> Result<PlanAnswer, ClientError> {
+        self.0.ask(call::delete_epoch().dry_run()).await
     }
 
     /// The plan of [`Client::release_bridge`].

@@ -185,6 +185,9 @@ impl Transport {
     fn request(&self, call: Call, accept: &'static str) -> Result<Request<Full<Bytes>>, ClientError> {
         let mut request = Request::builder().method(call.method.clone()).uri(format!("{}{}", self.base, call.target()));
         request = request.header(USER_AGENT, AGENT).header(ACCEPT, accept);
+        for (name, value) in &call.headers {
+            request = request.header(*name, value);
+        }
         if call.body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }

@@ -91,6 +91,9 @@ pub(super) enum Command {
     /// It asks before.
     #[command(after_help = examples::RELEASE)]
     Release(EndOfBridge),
+    /// Show, or clear, which leader of a zone's manager may write to this host.
+    #[command(subcommand)]
+    Epoch(EpochCommand),
     /// Show how the daemon's log is set, and set its level while it runs.
     #[command(subcommand)]
     Log(LogCommand),
@@ -177,6 +180,26 @@ impl DaemonFiles {
     pub(super) fn as_ref(&self) -> super::doctor::Files<'_> {
         super::doctor::Files { config: &self.config, log: &self.log }
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EpochCommand {
+    /// Show the newest leadership of a zone's manager that was seen here: what an older one writes is refused.
+    #[command(after_help = examples::EPOCH_SHOW)]
+    Show,
+    /// Have none recorded any more, so that another zone's manager may write here. It asks before.
+    #[command(after_help = examples::EPOCH_CLEAR)]
+    Clear {
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
+        /// Show what would be done, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// That none is recorded is a success.
+        #[arg(long)]
+        if_exists: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,7 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use ovstunnel_api::{Bridge, PutTunnel};
+use ovstunnel_api::{Bridge, EpochState, PutTunnel};
 
 use super::Failure;
 use super::show::printable;
@@ -56,6 +56,18 @@ pub(super) async fn release(client: &Client, name: &str, yes: bool) -> Result<()
     }
     let Ok(bridge) = client.bridge(name).await else { return Ok(()) };
     ask(&format!("this removes {}; the bridge stays and is nobody's", of_bridge(&bridge)))
+}
+
+/// Before the recorded epoch is cleared.
+pub(super) async fn end_of_epoch(client: &Client, yes: bool) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    // What cannot be read, or is not there, keeps nobody out.
+    let Ok(EpochState { zone: Some(zone), epoch: Some(epoch) }) = client.epoch().await else { return Ok(()) };
+    ask(&format!(
+        "this clears epoch {epoch} of zone {zone}: a manager of any zone, and one that leads no more, can write here then"
+    ))
 }
 
 /// All that goes with a bridge, in words.

@@ -53,6 +53,20 @@ Examples:
 
 VMs on the bridge reach each other as before, and no other host's. To remove a bridge: bridge destroy.";
 
+pub(super) const EPOCH_SHOW: &str = "\
+Examples:
+  ovstunnelctl epoch show
+  ovstunnelctl --json epoch show | jq -r .zone";
+
+pub(super) const EPOCH_CLEAR: &str = "\
+Examples:
+  ovstunnelctl epoch clear
+  ovstunnelctl epoch clear --yes
+  ovstunnelctl epoch clear --yes --if-exists
+
+For a host that goes to another zone, or whose record cannot be read. A manager that still leads records its epoch again with its next
+write; stop it first, or remove the host there.";
+
 pub(super) const LOG_LEVEL: &str = "\
 Examples:
   ovstunnelctl log level

@@ -169,6 +169,9 @@ impl Failure {
             Failure::NotThere(what) if what.starts_with("host ") => {
                 Some("`ovstunnelctl zone hosts` shows what is there; with --if-exists this is a success".to_owned())
             }
+            Failure::NotThere(what) if what.ends_with(" epoch") => {
+                Some("`ovstunnelctl epoch show` shows what is recorded; with --if-exists this is a success".to_owned())
+            }
             Failure::NotThere(_) => Some(
                 "`ovstunnelctl bridge list` and `tunnel list` show what is there; with --if-exists this is a success"
                     .to_owned(),

@@ -14,6 +14,7 @@ mod complete;
 mod confirm;
 mod connection;
 mod doctor;
+mod epoch;
 mod examples;
 mod failure;
 mod hosts;
@@ -109,6 +110,7 @@ async fn ask(client: &Client, endpoint: &Endpoint, command: Command, json: bool)
             Ok(Report::new(json, &answer, show::reconcile)?.wrong_if(!answer.failed.is_empty()))
         }
         Command::Takeover { bridges, dry_run } => takeover::run(client, &bridges, dry_run, json).await,
+        Command::Epoch(command) => epoch::run(client, command, json).await,
         Command::Log(command) => log::run(client, command, json).await,
         Command::Release(EndOfBridge { name, dry_run, yes, if_exists }) => {
             let removal = Removal { what: format!("bridge {name}"), if_exists, json };
