@@ -72,9 +72,13 @@ pub fn wrap(routes: Router, access: Option<Access>) -> Router {
 }
 
 /// Lets through who may. The body has been read: an answer before it would be lost on some clients.
-async fn judge(State(access): State<Access>, request: Request, next: Next) -> Response {
+async fn judge(State(access): State<Access>, mut request: Request, next: Next) -> Response {
     match access.judge(request.extensions().get(), request.method(), request.uri().path()) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            // For a handler that has to know whether its client may more than this.
+            request.extensions_mut().insert(access);
+            next.run(request).await
+        }
         Err(error) => error.into_response(),
     }
 }

@@ -85,6 +85,23 @@ async fn each_role_does_what_it_may_and_is_audited() {
     audited(&daemon, 13, &["done who=\"root\"", "outcome=\"dry run: unchanged\""]);
 }
 
+/// To say that it acts changes what the plugin's calls do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_may_watch_but_not_say_that_it_acts() {
+    let daemon = Daemon::simulated(ROLES);
+    let epoch = "6f1a9c3e-0b7d-4c58-9c11-3d0f2a5b7e90:4";
+    let acts = [("ovstunnel-epoch", epoch), ("ovstunnel-controller", "on")];
+    let graphs = daemon.ca.issue("graphs");
+    let watch = daemon.ask(Some(&graphs), &request("GET /v1/watch", &acts, b"")).await.unwrap();
+    let problem = watch.problem();
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(watch.status == 403 && detail.contains("graphs is a viewer in [[tls.clients]]"), "{problem}");
+    // Else who may is told by field and rule what is wrong.
+    let alone = [("ovstunnel-controller", "on")];
+    let watch = daemon.ask(Some(&daemon.ca.issue("ops")), &request("GET /v1/watch", &alone, b"")).await.unwrap();
+    assert_eq!((watch.status, &watch.problem()["field"]), (400, &"ovstunnel-controller".into()));
+}
+
 /// A certificate may have several common names, in whatever order: else its owner would choose the role.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_names_count_and_a_nameless_certificate_is_nobodys() {

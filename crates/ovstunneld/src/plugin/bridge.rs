@@ -4,7 +4,7 @@ use ovstunnel_plan::{BridgeName, Change, DesiredBridge, HostFacts, HostId, Mark,
 
 use super::arguments::NetworkKey;
 use super::claim::{self, Says};
-use super::{Arguments, Call, Failure, Reason};
+use super::{Arguments, Call, Failure, Reason, masters};
 use crate::writer::Seen;
 use crate::xapi::NetworkKind;
 
@@ -23,6 +23,7 @@ pub(super) async fn setup(call: Call<'_>, arguments: Arguments<'_>) -> Result<St
     let _alone = call.state.turns.alone(&bridge).await;
     call.expect_not_at_work(&bridge).await?;
     call.state.watch.plugin_destroys_not(bridge.as_str());
+    masters::make_way(call, &bridge, key).await;
     let setup = SetupBridge {
         bridge: bridge.clone(),
         key,
@@ -50,7 +51,10 @@ pub(super) async fn destroy(call: Call<'_>, arguments: Arguments<'_>) -> Result<
     let _alone = call.state.turns.alone(&bridge).await;
     // Before it goes: old servers do not say which host this is, and none says which network.
     let record = call.observed(&bridge).and_then(|observed| DesiredBridge::from_record(&observed));
-    if !is_released(call, &bridge).await? {
+    if let Some(epoch) = masters::left_to(call, record.as_ref()) {
+        claim::left(call, &bridge).await?;
+        tracing::info!(%bridge, %epoch, "the plugin's removal is left to the zone's manager");
+    } else if !is_released(call, &bridge).await? {
         let dead = call.state.dead_vifs(&bridge).await;
         call.state.watch.plugin_destroys(bridge.as_str());
         if let Err(failure) = call.change(Change::DestroyBridge(bridge.clone(), dead)).await {

@@ -66,7 +66,7 @@ impl Says {
     }
 }
 
-/// The plugin has called for the end of a bridge that stays: says so there.
+/// The plugin has called for the end of a bridge that stays, for it has a VIF or is left to a manager: says so there.
 pub(super) async fn left(call: Call<'_>, bridge: &BridgeName) -> Result<(), Failure> {
     let record = call.observed(bridge).and_then(|observed| DesiredBridge::from_record(&observed));
     let Some(record) = record else { return Ok(()) };

@@ -12,6 +12,7 @@ mod config;
 mod failure;
 pub(crate) mod fuzzing;
 mod host;
+mod masters;
 mod tunnel;
 mod vpc;
 

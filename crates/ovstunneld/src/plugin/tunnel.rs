@@ -5,7 +5,7 @@ use ovstunnel_plan::{BridgeName, Change, CreateTunnel, DesiredBridge, GreKey, Ma
 use super::adopt::adopt;
 use super::arguments::port_of_long_name;
 use super::claim::Says;
-use super::{Arguments, Call, Failure, Reason};
+use super::{Arguments, Call, Failure, Reason, masters};
 use crate::host::not_another_host;
 use crate::writer::Seen;
 
@@ -53,6 +53,11 @@ pub(super) async fn destroy(call: Call<'_>, arguments: Arguments<'_>) -> Result<
     let asked: PortName = arguments.required("in_port")?;
     let _shared = call.state.turns.shared(&bridge).await;
     let observed = call.observed(&bridge);
+    let record = observed.as_ref().and_then(DesiredBridge::from_record);
+    if let Some(epoch) = masters::left_to(call, record.as_ref()) {
+        tracing::info!(%bridge, %epoch, "the plugin's removal is left to the zone's manager");
+        return Ok("SUCCESS".to_owned());
+    }
     let is_there = |port: &PortName| observed.as_ref().is_some_and(|bridge| bridge.ports.contains_key(port.as_str()));
     let port = if is_there(&asked) { asked } else { port_of_long_name(&asked).unwrap_or(asked) };
     let foreign = observed.as_ref().is_none_or(|bridge| DesiredBridge::mark(bridge) == Mark::Foreign);

@@ -6,14 +6,17 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State as Shared;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
-use ovstunnel_api::{NoPosition, Position, Problem};
+use ovstunnel_api::{CONTROLLER_HEADER, NoPosition, Position, Problem};
+use ovstunnel_plan::Epoch;
+use ovstunnel_server::access::Access;
 use ovstunnel_server::extract::NoQuery;
-use ovstunnel_server::listen::{Cut, Endless};
+use ovstunnel_server::listen::{Cut, Endless, Peer};
 use ovstunnel_server::problem::ApiError;
 
+use super::fence::epoch_of;
 use super::{State, refusals};
 use crate::watch::Joined;
 
@@ -29,19 +32,31 @@ const DESCRIBED_IN: Duration = Duration::from_secs(20);
 /// host's), and every 2 seconds `ping`. The `id` of each is a position: a request whose header `Last-Event-ID` names one goes on after it,
 /// where every change since is still known; else it begins with a snapshot.
 #[utoipa::path(get, path = "/v1/watch", tag = "host",
-    params(("Last-Event-ID" = Option<String>, Header, pattern = r"^[A-Za-z0-9]{1,64}-[0-9]{1,19}$", description = "The id of the last event that was read")),
+    params(
+        ("ovstunnel-epoch" = Option<String>, Header, pattern = "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}:[1-9][0-9]{0,17}$", description = "Of a zone's manager: the epoch under which it leads, `<zone-uuid>:<number>`"),
+        ("ovstunnel-controller" = Option<String>, Header, pattern = "^(on|off)$", description = "Whether that manager acts (`on`; for operators): what the xapi plugin is told to remove is then left to it. Needs the epoch"),
+        ("Last-Event-ID" = Option<String>, Header, pattern = r"^[A-Za-z0-9]{1,64}-[0-9]{1,19}$", description = "The id of the last event that was read"),
+    ),
     responses(
         (status = 200, description = "Events, without end; the data of the first is a `WatchSnapshot`", body = String, content_type = "text/event-stream"),
         (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "`forbidden`: a viewer cannot say that it acts", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`switch_unavailable`, or too many watch", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn watch_bridges(
     Shared(state): Shared<State>,
     connection: Option<Extension<Cut>>,
+    access: Option<Extension<Access>>,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     _: NoQuery,
 ) -> Result<Response, ApiError> {
     let last = last_event(&headers)?;
+    let acts = acting(&headers)?;
+    if let (Some(_), Some(Extension(access))) = (acts, access) {
+        // It changes what the plugin's calls do, so it is for those who may change something.
+        access.judge(peer.as_deref(), &Method::PUT, "/v1/watch")?;
+    }
     state.expect_live()?;
     let connection = connection.map(|Extension(cut)| cut);
     let too_many = |error: crate::watch::TooMany| refusals::unavailable(error.to_string());
@@ -56,12 +71,35 @@ pub(super) async fn watch_bridges(
             (state.watch.join_after(&snapshot, connection), Some(snapshot.text))
         }
     };
-    let body = Body::from_stream(reader.stream(first).map(Ok::<_, std::convert::Infallible>));
+    let connected = acts.and_then(|(epoch, on)| state.watch.controllers().says(epoch, on));
+    // It is connected for as long as the answer is not at its end.
+    let stream = reader.stream(first).map(move |event| {
+        let _while_it_lasts = &connected;
+        Ok::<_, std::convert::Infallible>(event)
+    });
+    let body = Body::from_stream(stream);
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     Ok((headers, Extension(Endless), body).into_response())
+}
+
+/// The epoch under which who watches leads, and whether it acts; nothing where it does not say.
+fn acting(headers: &HeaderMap) -> Result<Option<(Epoch, bool)>, ApiError> {
+    let epoch = epoch_of(headers)?;
+    let invalid = |rule, value: Option<&str>| Err(ApiError::invalid(CONTROLLER_HEADER, rule, value));
+    let mut values = headers.get_all(CONTROLLER_HEADER).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return invalid("must be given once", None);
+    }
+    match (value.as_bytes(), epoch) {
+        (b"on", Some(epoch)) => Ok(Some((epoch, true))),
+        (b"off", epoch) => Ok(epoch.map(|epoch| (epoch, false))),
+        (b"on", None) => invalid("needs the header ovstunnel-epoch beside it", None),
+        _ => invalid("must be `on` or `off`", Some(&String::from_utf8_lossy(value.as_bytes()))),
+    }
 }
 
 /// The position that a reader has come to.

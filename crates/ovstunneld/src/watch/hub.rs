@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
+use super::controllers::Controllers;
 use super::log::{self, BEHIND, Log};
 use super::reader::Reader;
 use super::shared::{Shared, Snapshot, State, Waiting};
@@ -46,6 +47,7 @@ pub enum Joined {
 #[derive(Clone, Debug)]
 pub struct Hub {
     pub(super) shared: Arc<Shared>,
+    controllers: Controllers,
     /// Ends the publisher once nobody can ask any more; the publisher itself has none.
     _alive: Option<Arc<DropGuard>>,
     ended: CancellationToken,
@@ -67,7 +69,12 @@ impl Hub {
         let (state, version) = (Mutex::new(state), watch::Sender::new(0));
         let shared = Shared { state, version, asked: Notify::new(), moved: Notify::new(), metrics };
         let _alive = Some(Arc::new(ended.clone().drop_guard()));
-        Hub { shared: Arc::new(shared), _alive, ended }
+        Hub { shared: Arc::new(shared), controllers: Controllers::default(), _alive, ended }
+    }
+
+    /// Those who act, or did a moment ago.
+    pub fn controllers(&self) -> &Controllers {
+        &self.controllers
     }
 
     /// The same for the publisher, whom it does not keep from ending.
