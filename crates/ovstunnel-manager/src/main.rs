@@ -89,7 +89,8 @@ async fn live(config: &Config, logging: Arc<Logging>) -> Result<(), Failure> {
     check::tell_of_certificates(config);
     let store = store::open(config).await?;
     let (app, service) = Service::start(config, store, Some(access.clone())).await?;
-    let reloader = Reloader { files: https.map(|(_, files)| files), access: access.clone(), logging };
+    let reloader =
+        Reloader { files: https.map(|(_, files)| files), access: access.clone(), signer: service.signer(), logging };
     let life = Life {
         api: &config.api,
         tls: access.tls(),

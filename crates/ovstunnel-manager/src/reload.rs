@@ -1,4 +1,5 @@
-//! SIGHUP: the certificates of the listener and their lists of revoked ones are read again, and the log is reopened.
+//! SIGHUP: the certificates of the listener and their lists of revoked ones are read again, the key that signs proofs, too, and the log is
+//! reopened. Connections to hosts need nothing: each new one reads the files of `[hosts]` by itself.
 //!
 //! What it must not do: end a connection, or take new certificates of which one is bad.
 
@@ -9,6 +10,8 @@ use ovstunnel_server::config::Tls;
 use ovstunnel_server::logging::Logging;
 use ovstunnel_server::tls;
 
+use crate::document::Signer;
+
 /// What a SIGHUP has read again.
 #[derive(Debug)]
 pub struct Reloader {
@@ -16,6 +19,8 @@ pub struct Reloader {
     pub files: Option<Tls>,
     /// Who may do what.
     pub access: Access,
+    /// What signs proofs.
+    pub signer: Option<Arc<Signer>>,
     /// The log.
     pub logging: Arc<Logging>,
 }
@@ -36,6 +41,9 @@ impl Reloader {
                 }
             },
             _ => tracing::info!("SIGHUP: log reopened; the configuration needs a restart"),
+        }
+        if let Some(Err(error)) = self.signer.as_ref().map(|signer| signer.reload()) {
+            tracing::error!(%error, "SIGHUP: certificate and key under [hosts] are bad; proofs are signed with the key from before");
         }
     }
 }

@@ -33,6 +33,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Service {
     tasks: JoinSet<()>,
+    signer: Option<Arc<Signer>>,
 }
 
 impl Service {
@@ -43,7 +44,7 @@ impl Service {
     pub async fn start(config: &Config, store: Store, access: Option<Access>) -> Result<(Router, Service), StartError> {
         let identity = store.zone().await?;
         let files = config.identity();
-        let signer = files.map(|files| Signer::open(files.certificate, files.key)).transpose()?;
+        let signer = files.map(|files| Signer::open(files.certificate, files.key)).transpose()?.map(Arc::new);
         let own = files.map(|files| Files {
             ca: files.ca.to_owned(),
             cert: files.certificate.to_owned(),
@@ -68,10 +69,15 @@ impl Service {
             hosts,
             records,
             identity: Arc::new(identity),
-            signer: signer.map(Arc::new),
+            signer: signer.clone(),
             dead_after: config.hosts.dead_after,
         };
-        Ok((middleware::wrap(http::router(state), access), Service { tasks }))
+        Ok((middleware::wrap(http::router(state), access), Service { tasks, signer }))
+    }
+
+    /// What signs proofs; none without certificate and key under `[hosts]`.
+    pub fn signer(&self) -> Option<Arc<Signer>> {
+        self.signer.clone()
     }
 
     /// Ends what runs beside the requests.

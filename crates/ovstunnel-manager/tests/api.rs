@@ -1,139 +1,19 @@
 //! The manager's API as a client sees it: hosts of the zone are daemons on simulated switches, asked over HTTPS.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+mod common;
+
+use std::path::Path;
 use std::time::Duration;
 
-use ovstunnel_api::{Code, Id, Outcome, PutBridge, PutTunnel};
-use ovstunnel_client::{Client, ClientError, Endpoint, EventsWanted, Identity, Manager, NetworksWanted};
-use ovstunnel_manager::config::Config;
-use ovstunnel_manager::service::Service;
-use ovstunnel_manager_api::{HostState, Mode, PutHost};
-use ovstunnel_ovs::{SimulatedSwitch, Switch};
+use common::{TIMEOUT, bench, host, host_with, put, set_up, until};
+use ovstunnel_api::{Code, Outcome, PutBridge};
+use ovstunnel_client::{ClientError, Endpoint, EventsWanted, Identity, Manager, NetworksWanted};
+use ovstunnel_manager_api::{HostState, PutHost};
 use ovstunnel_pki::{Authority, Leaf, Role};
-use ovstunnel_server::access::Access;
-use ovstunnel_server::config::{Api, Tls};
-use ovstunnel_server::listen::{Listeners, Serving};
-use ovstunnel_server::middleware;
-use ovstunnel_store::Store;
+use ovstunnel_server::config::{Role as ClientRole, TlsClient};
+use ovstunnel_server::tls;
 use time::OffsetDateTime;
-
-const PATIENCE: Duration = Duration::from_secs(30);
-const TIMEOUT: Duration = Duration::from_secs(30);
-
-struct Host {
-    url: String,
-    client: Client,
-    _serving: Serving,
-}
-
-struct Bench {
-    dir: tempfile::TempDir,
-    url: String,
-    manager: Manager,
-    _service: Service,
-    _serving: Serving,
-}
-
-fn identity(pki: &Path) -> Identity {
-    let file = |name: &str| pki.join(name);
-    Identity { ca: file("ca.crt"), cert: file("zone.crt"), key: file("zone.key") }
-}
-
-/// A daemon on a simulated switch, with the device `sim0` at this address.
-async fn host(dir: &Path, number: u8) -> Host {
-    host_with(dir, number, &dir.join("pki").join("host")).await
-}
-
-/// The same with the certificate and key in `own` and an ending.
-async fn host_with(dir: &Path, number: u8, own: &Path) -> Host {
-    let pki = dir.join("pki");
-    let interface = serde_json::from_value(serde_json::json!({
-        "label": "sim0", "device": "sim0", "ip": format!("192.0.2.{number}"), "netmask": "255.255.255.0",
-        "mac": format!("02:00:00:00:00:{number:02}"), "mtu": 1500, "max_guest_mtu": 1458,
-    }));
-    let interfaces = ovstunneld::testing::Interfaces::fixed(vec![interface.unwrap()]);
-    let settings = ovstunnel_plan::Settings::default();
-    let switch = Switch::Simulated(SimulatedSwitch::new());
-    let (app, _) = ovstunneld::testing::assemble(switch, interfaces, settings, Duration::from_secs(3600));
-    let tls = Tls {
-        certificate: own.with_extension("crt"),
-        key: own.with_extension("key"),
-        client_ca: pki.join("ca.crt"),
-        client_crl: None,
-        clients: Vec::new(),
-    };
-    let access = Access::open(Some(&tls)).unwrap();
-    let socket: PathBuf = dir.join(format!("h{number}.sock"));
-    let api = Api { listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))), socket };
-    let listeners = Listeners::bind(&api, access.tls()).await.unwrap();
-    let url = format!("https://{}", listeners.https_address().unwrap());
-    let serving = listeners.serve(&middleware::wrap(app, Some(access)), |_| {});
-    let endpoint = Endpoint::Https { url: Endpoint::parse_url(&url).unwrap(), identity: identity(&pki) };
-    Host { url, client: Client::new(&endpoint, TIMEOUT).unwrap(), _serving: serving }
-}
-
-async fn bench() -> Bench {
-    let dir = tempfile::tempdir().unwrap();
-    let pki = dir.path().join("pki");
-    let now = OffsetDateTime::now_utc();
-    Authority::create(&pki, "test", 90, now).unwrap();
-    let authority = Authority::open(&pki).unwrap();
-    let addresses = vec!["127.0.0.1".parse().unwrap()];
-    for (name, role) in [("zone", Role::Manager { addresses: addresses.clone() }), ("host", Role::Host { addresses })] {
-        authority.issue(&Leaf { name: name.parse().unwrap(), role, days: 90 }, now).unwrap();
-    }
-    let (at, files) = (dir.path().display(), pki.display());
-    let text = format!(
-        "zone = \"dc1\"\nsdn.ovs.default_label = \"sim0\"\n[api]\nlisten = \"off\"\nsocket = \"{at}/m.sock\"\n\
-         [hosts]\ncertificate = \"{files}/zone.crt\"\nkey = \"{files}/zone.key\"\nca = \"{files}/ca.crt\"\n",
-    );
-    let config = Config::parse(&text, Path::new("manager.toml")).unwrap();
-    let tls = Tls {
-        certificate: pki.join("zone.crt"),
-        key: pki.join("zone.key"),
-        client_ca: pki.join("ca.crt"),
-        client_crl: None,
-        clients: Vec::new(),
-    };
-    let access = Access::open(Some(&tls)).unwrap();
-    let (app, service) = Service::start(&config, Store::memory("dc1"), Some(access.clone())).await.unwrap();
-    let api = Api { listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))), ..config.api.clone() };
-    let listeners = Listeners::bind(&api, access.tls()).await.unwrap();
-    let url = format!("https://{}", listeners.https_address().unwrap());
-    let serving = listeners.serve(&app, |_| {});
-    let manager = Manager::unix(dir.path().join("m.sock"), TIMEOUT);
-    Bench { dir, url, manager, _service: service, _serving: serving }
-}
-
-fn put(url: &str, number: Option<u64>) -> PutHost {
-    PutHost { api: url.to_owned(), number, rack: None, label: None, mode: Mode::Manage }
-}
-
-async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let end = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = ask().await {
-            return found;
-        }
-        assert!(tokio::time::Instant::now() < end, "waited for {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-async fn set_up(host: &Host, own: u64, others: &[u64]) {
-    let tunnel = |to: &u64| PutTunnel { to: Id::Number(*to), remote_ip: format!("192.0.2.{to}"), from: None };
-    let body = PutBridge {
-        key: 1001,
-        network_uuid: None,
-        host_id: Some(Id::Number(own)),
-        ipv6: None,
-        uplink: None,
-        tunnels: Some(others.iter().map(tunnel).collect()),
-    };
-    host.client.put_bridge("xapi1", &body).await.unwrap();
-}
 
 fn refused<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> (Code, String) {
     let problem = answer.unwrap_err();
@@ -289,7 +169,7 @@ async fn a_host_that_ends_is_silent_and_is_connected_to_again() {
         .await
     };
     state(HostState::Ok).await;
-    one._serving.shutdown(Duration::ZERO).await;
+    one.serving.shutdown(Duration::ZERO).await;
     let silent = state(HostState::Silent).await;
     assert_eq!(silent.troubles[0].kind, "host_silent");
 }
@@ -340,4 +220,29 @@ async fn bad_registrations_name_field_and_rule_and_change_nothing() {
     assert_eq!(m.hosts().await.unwrap().hosts.len(), 1);
     assert_eq!(m.delete_host("h1", false).await.unwrap().outcome, Outcome::Removed);
     assert_eq!(m.hosts().await.unwrap().hosts, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_does_not_let_the_manager_in_any_more_is_told() {
+    let bench = bench().await;
+    let one = host(bench.dir.path(), 1).await;
+    bench.manager.put_host("h1", &put(&one.url, Some(1)), false).await.unwrap();
+    let state = async |wanted| {
+        until("the host's state", async || {
+            let host = bench.manager.host("h1").await.unwrap();
+            (host.state == wanted).then_some(host)
+        })
+        .await
+    };
+    let lets_in = |name: &str| {
+        let clients = vec![TlsClient { name: name.to_owned(), role: ClientRole::Viewer }];
+        let files = ovstunnel_server::config::Tls { clients, ..one.tls.clone() };
+        one.access.tls().unwrap().replace(tls::load(&files).unwrap());
+    };
+    state(HostState::Ok).await;
+    lets_in("somebody");
+    let refused = state(HostState::Silent).await;
+    assert_eq!(refused.troubles[0].kind, "certificate_refused", "{refused:?}");
+    lets_in("zone");
+    state(HostState::Ok).await;
 }

@@ -24,7 +24,7 @@ defaults. An unknown key or a bad value is refused with file, line and what was 
 `ovstunnel-manager --check` tells beforehand.
 
 A changed value needs a restart, which no network notices. A SIGHUP has the listener's certificate files and lists of revoked
-certificates read again, and the log opened anew.
+certificates read again, certificate and key of `[hosts]`, which sign proofs, too, and the log opened anew.
 ";
 
 #[test]

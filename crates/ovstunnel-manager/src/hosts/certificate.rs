@@ -34,7 +34,7 @@ fn trouble(whose: &str, der: &[u8], remedy: &str, now: OffsetDateTime) -> Option
 /// What is wrong with the manager's own certificates in these files.
 pub fn own(files: &[PathBuf], now: OffsetDateTime) -> Vec<Trouble> {
     let of = |file: &PathBuf| {
-        let remedy = "`ovstunnelctl pki renew` where the CA is; copy the new file here, then `systemctl restart ovstunnel-manager`";
+        let remedy = "`ovstunnelctl pki renew` where the CA is; copy the new files here, then `systemctl reload ovstunnel-manager`";
         let whose = format!("the manager's certificate {}", file.display());
         trouble(&whose, &first(file)?, remedy, now)
     };

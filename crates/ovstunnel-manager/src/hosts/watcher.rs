@@ -108,15 +108,18 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
                 Ok(never) => match never {},
                 Err(ended) => ended,
             },
-            never = self.keep_address(&connected) => match never {},
+            ended = self.keep_address(&connected) => match ended {
+                Ok(never) => match never {},
+                Err(ended) => ended,
+            },
         }
     }
 
-    async fn keep_address(&self, connected: &Notify) -> Infallible {
+    async fn keep_address(&self, connected: &Notify) -> Result<Infallible, Ended> {
         connected.notified().await;
         let mut again = None::<Instant>;
         loop {
-            let is_known = self.ask_for_the_address().await;
+            let is_known = self.ask_for_the_address().await?;
             self.look_at_the_certificate(&mut again).await;
             tokio::time::sleep(if is_known { ADDRESS } else { ADDRESS_UNKNOWN }).await;
         }
@@ -198,7 +201,11 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
         loop {
             tick.tick().await;
             match self.ask(&mut before, &mut version).await {
-                Ok(()) => drop(self.ask_for_the_address().await),
+                Ok(()) => {
+                    if let Err(ended) = self.ask_for_the_address().await {
+                        return ended;
+                    }
+                }
                 Err(ended) => return ended,
             }
             self.look_at_the_certificate(&mut again).await;
@@ -223,8 +230,9 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
         Ok(())
     }
 
-    /// Whether there is one.
-    async fn ask_for_the_address(&self) -> bool {
+    /// Whether there is one. A daemon that does not let the manager in any more, as once the certificate of this connection has expired, tells no
+    /// more by it what can be relied on: it is connected to anew, by the certificate that is in the files then.
+    async fn ask_for_the_address(&self) -> Result<bool, Ended> {
         let found = match self.client.interface(&self.label).await {
             Ok(interface) if interface.ip.is_none() => {
                 let device = &interface.device;
@@ -238,11 +246,14 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
                 let what = format!("the label {} names no device, bridge or network of this host", self.label);
                 Err(EndpointFault::LabelUnknown(what))
             }
+            Err(ClientError::Problem(problem)) if problem.status == 403 => {
+                return Err(ClientError::Problem(problem).into());
+            }
             Err(error) => Err(EndpointFault::NotAsked(chain(&error))),
         };
         let is_known = found.is_ok();
         self.zone.endpoint(self.number, found);
-        is_known
+        Ok(is_known)
     }
 }
 
