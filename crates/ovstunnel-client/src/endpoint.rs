@@ -45,15 +45,15 @@ impl Endpoint {
     /// # Errors
     /// Says what is wrong with `text`: not a URL, another scheme, or more than scheme, host and port.
     pub fn parse_url(text: &str) -> Result<Url, String> {
-        let url = Url::parse(text).map_err(|e| format!("not a URL ({e}); expected https://HOST:8443"))?;
+        let url = Url::parse(text).map_err(|e| format!("not a URL ({e}); expected https://HOST:PORT"))?;
         if url.scheme() != "https" || !url.has_host() {
-            return Err("expected https://HOST:8443; the daemon speaks HTTPS only".to_owned());
+            return Err("expected https://HOST:PORT; nothing else than HTTPS is spoken".to_owned());
         }
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-            return Err("expected https://HOST:8443 without a path: the paths are the API's".to_owned());
+            return Err("expected https://HOST:PORT without a path: the paths are the API's".to_owned());
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("expected https://HOST:8443 without a user: the client certificate says who asks".to_owned());
+            return Err("expected https://HOST:PORT without a user: the client certificate says who asks".to_owned());
         }
         Ok(url)
     }

@@ -13,6 +13,7 @@ use ovstunnel_api::{Code, Problem};
 
 #[cfg(feature = "https")]
 use crate::TlsFault;
+use crate::{Peer, Service};
 
 /// How much of an answer that is not ours is shown, in characters.
 const EXCERPT: usize = 200;
@@ -35,10 +36,10 @@ pub enum ClientError {
     #[error("{}", .0.title)]
     Problem(Box<Problem>),
     /// There is no connection.
-    #[error("cannot reach the daemon at {peer}")]
+    #[error("cannot reach {peer}")]
     Unreachable {
-        /// Socket or URL.
-        peer: String,
+        /// Who was asked.
+        peer: Peer,
         /// What the operating system said, where it was it that refused.
         kind: Option<io::ErrorKind>,
         /// The reason.
@@ -46,44 +47,44 @@ pub enum ClientError {
     },
     /// There is a connection, but no trust.
     #[cfg(feature = "https")]
-    #[error("no TLS with the daemon at {peer}")]
+    #[error("no TLS with {peer}")]
     Tls {
-        /// URL.
-        peer: String,
+        /// Who was asked.
+        peer: Peer,
         /// What kind of failure.
         fault: TlsFault,
         /// The TLS library's words.
         source: Cause,
     },
     /// The deadline passed while the daemon was at work. Whether a change took effect is not known.
-    #[error("no answer from the daemon at {peer} within {}", humantime::format_duration(*.timeout))]
+    #[error("no answer from {peer} within {}", humantime::format_duration(*.timeout))]
     NoAnswer {
-        /// Socket or URL.
-        peer: String,
+        /// Who was asked.
+        peer: Peer,
         /// The deadline.
         timeout: Duration,
     },
     /// The daemon, which is watched, has sent nothing for too long.
-    #[error("no word from the daemon at {peer} for {}", humantime::format_duration(*.silence))]
+    #[error("no word from {peer} for {}", humantime::format_duration(*.silence))]
     Silent {
-        /// Socket or URL.
-        peer: String,
+        /// Who was asked.
+        peer: Peer,
         /// How long.
         silence: Duration,
     },
     /// The connection ended before the answer did. Whether a change took effect is not known.
-    #[error("the connection to the daemon at {peer} broke before its answer was there")]
+    #[error("the connection to {peer} broke before its answer was there")]
     BrokenOff {
-        /// Socket or URL.
-        peer: String,
+        /// Who was asked.
+        peer: Peer,
         /// The reason.
         source: Cause,
     },
     /// There is an answer, but not one of this API.
-    #[error("the answer from {peer} is not one of ovstunnel's API (HTTP status {status}): {excerpt}")]
+    #[error("the answer from {} is not one of ovstunnel's API (HTTP status {status}): {excerpt}", peer.at)]
     Unexpected {
-        /// Socket or URL.
-        peer: String,
+        /// Who was asked.
+        peer: Peer,
         /// HTTP status.
         status: u16,
         /// How the answer begins.
@@ -125,22 +126,23 @@ impl ClientError {
         ClientError::Credentials { option, path: path.to_owned(), source: Box::new(source) }
     }
 
-    pub(super) fn unexpected(peer: &str, status: u16, body: &[u8], source: Option<serde_json::Error>) -> Self {
+    pub(super) fn unexpected(peer: &Peer, status: u16, body: &[u8], source: Option<serde_json::Error>) -> Self {
         let text = String::from_utf8_lossy(body);
         let mut excerpt: String = text.trim().chars().take(EXCERPT).collect();
         if excerpt.is_empty() {
             excerpt.push_str("(empty)");
         }
-        ClientError::Unexpected { peer: peer.to_owned(), status, excerpt, source }
+        ClientError::Unexpected { peer: peer.clone(), status, excerpt, source }
     }
 
     /// Sorts an error of the HTTP client, which was connecting or not. TLS comes first: with TLS 1.3 a daemon's refusal of
     /// our certificate arrives only after the handshake, so that it looks like a connection that broke.
-    pub(super) fn from_transport(error: &(dyn Error + 'static), connecting: bool, peer: &str) -> Self {
-        let (peer, source) = (peer.to_owned(), Cause::innermost(error));
+    pub(super) fn from_transport(error: &(dyn Error + 'static), connecting: bool, peer: &Peer) -> Self {
+        let (peer, source) = (peer.clone(), Cause::innermost(error));
         #[cfg(feature = "https")]
         if let Some(tls) = find::<rustls::Error>(error) {
-            return ClientError::Tls { peer, fault: TlsFault::of(tls), source: Cause(super::tls::words(tls)) };
+            let source = Cause(super::tls::words(tls, peer.service));
+            return ClientError::Tls { peer, fault: TlsFault::of(tls), source };
         }
         match connecting {
             true => {
@@ -168,6 +170,7 @@ impl ClientError {
     pub fn code(&self) -> &'static str {
         match self {
             ClientError::Problem(_) => "problem",
+            ClientError::Unreachable { peer, .. } if peer.service == Service::Manager => "manager_unreachable",
             ClientError::Unreachable { .. } => "daemon_unreachable",
             #[cfg(feature = "https")]
             ClientError::Tls { .. } => "tls_failed",
@@ -188,18 +191,27 @@ impl ClientError {
             ClientError::Problem(problem) => return problem_hint(problem),
             ClientError::Unreachable { kind, peer, .. } => unreachable_hint(*kind, peer),
             #[cfg(feature = "https")]
-            ClientError::Tls { fault, .. } => fault.hint(),
+            ClientError::Tls { fault, peer, .. } => return Some(fault.hint(peer.service)),
             // With TLS 1.3 a refusal of our certificate comes after the handshake; where the daemon closes at once, only a
             // broken connection is left of it.
-            ClientError::BrokenOff { peer, .. } if peer.starts_with("https:") => {
-                "the daemon may not accept the certificate in --cert (its log says so), or it went away: whether a change \
-                 took effect is not known then; the same request can be sent again without harm"
+            ClientError::BrokenOff { peer, .. } if peer.is_remote() => {
+                return Some(format!(
+                    "the {} may not accept the certificate in --cert (its log says so), or it went away: whether a change \
+                     took effect is not known then; the same request can be sent again without harm",
+                    peer.service.as_str()
+                ));
             }
             ClientError::NoAnswer { .. } | ClientError::BrokenOff { .. } => {
                 "whether a change took effect is not known; the same request can be sent again without harm"
             }
-            ClientError::Silent { .. } => "the daemon hangs, or the network between the hosts is cut: ask again",
-            ClientError::Unexpected { .. } => "is something else listening there, or a daemon of another version?",
+            ClientError::Silent { peer, .. } => {
+                let service = peer.service.as_str();
+                return Some(format!("the {service} hangs, or the network in between is cut: ask again"));
+            }
+            ClientError::Unexpected { peer, .. } => {
+                let service = peer.service.as_str();
+                return Some(format!("is something else listening there, or a {service} of another version?"));
+            }
             #[cfg(feature = "https")]
             ClientError::Credentials { .. } => "`ovstunnelctl pki init` and `pki issue` make such files",
             ClientError::Name { .. } | ClientError::Setup { .. } => return None,
@@ -208,10 +220,14 @@ impl ClientError {
     }
 }
 
-fn unreachable_hint(kind: Option<io::ErrorKind>, peer: &str) -> &'static str {
-    let local = !peer.starts_with("https:");
+fn unreachable_hint(kind: Option<io::ErrorKind>, peer: &Peer) -> &'static str {
+    let local = !peer.is_remote();
     match kind {
         Some(io::ErrorKind::PermissionDenied) if local => "the socket is for root: run this as root",
+        _ if local && peer.service == Service::Manager => {
+            "is the manager running on this host? `systemctl status ovstunnel-manager`; another socket: --socket PATH; \
+             elsewhere: --url https://HOST:8444"
+        }
         _ if local => "is the service running? `systemctl status ovstunneld`; another socket: --socket PATH",
         Some(io::ErrorKind::ConnectionRefused) => {
             "is the service running there, and is `listen` in [api] of its configuration this address and port?"
@@ -277,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_foreign_answer_is_shown_in_part() {
-        let error = ClientError::unexpected("sock", 502, "x".repeat(1000).as_bytes(), None);
+        let error = ClientError::unexpected(&Peer::daemon("sock"), 502, "x".repeat(1000).as_bytes(), None);
         assert!(error.to_string().len() < 300);
         assert_eq!(error.code(), "unexpected_answer");
         assert!(error.answered());
@@ -286,9 +302,10 @@ mod tests {
     #[test]
     fn hints_fit_the_way_of_the_connection() {
         use io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
-        assert!(unreachable_hint(Some(NotFound), "/run/x.sock").contains("systemctl status ovstunneld"));
-        assert!(unreachable_hint(Some(PermissionDenied), "/run/x.sock").contains("root"));
-        assert!(unreachable_hint(Some(ConnectionRefused), "https://h:1").contains("listen"));
-        assert!(unreachable_hint(None, "https://h:1").contains("--url"));
+        let hint = |kind, at| unreachable_hint(kind, &Peer::daemon(at));
+        assert!(hint(Some(NotFound), "/run/x.sock").contains("systemctl status ovstunneld"));
+        assert!(hint(Some(PermissionDenied), "/run/x.sock").contains("root"));
+        assert!(hint(Some(ConnectionRefused), "https://h:1").contains("listen"));
+        assert!(hint(None, "https://h:1").contains("--url"));
     }
 }

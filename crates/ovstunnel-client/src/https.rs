@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::refused::{Noted, Refused, Shown};
 use crate::transport::{Connecting, Stream, Transport};
-use crate::{ClientError, Identity, tls};
+use crate::{ClientError, Identity, Peer, tls};
 
 /// A host that is silent for so long is asked whether it is there, so often again, and then counts as gone.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -48,7 +48,7 @@ pub(crate) fn transport(url: &Url, identity: &Identity, timeout: Duration) -> Re
         })
     };
     let shown = url.as_str().trim_end_matches('/');
-    let mut transport = Transport::new(connect, shown, shown.to_owned(), timeout);
+    let mut transport = Transport::new(connect, shown, Peer::daemon(shown), timeout);
     (transport.refused, transport.shown) = (refused, certificate);
     Ok(transport)
 }

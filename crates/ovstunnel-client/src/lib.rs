@@ -11,6 +11,7 @@ mod error;
 mod https;
 #[cfg(feature = "manager")]
 mod manager;
+mod peer;
 #[cfg(feature = "https")]
 mod refused;
 #[cfg(feature = "https")]
@@ -37,6 +38,7 @@ pub use endpoint::{DEFAULT_SOCKET, Endpoint};
 pub use error::{Cause, ClientError};
 #[cfg(feature = "manager")]
 pub use manager::{DEFAULT_MANAGER_SOCKET, EventsWanted, Manager, NetworksWanted};
+pub use peer::{Peer, Service};
 #[cfg(feature = "https")]
 pub use tls::TlsFault;
 use transport::{Streamed, Transport};
@@ -87,9 +89,16 @@ impl Client {
         Client { epoch: Some(epoch), ..self.clone() }
     }
 
+    /// The same way to a zone's manager: what goes wrong is told of that.
+    #[cfg(feature = "manager")]
+    pub(crate) fn for_manager(mut self) -> Self {
+        self.transport.peer.service = Service::Manager;
+        self
+    }
+
     /// Where the daemon is, for a person: the socket's path or the URL.
     pub fn peer(&self) -> &str {
-        self.transport.peer()
+        &self.transport.peer.at
     }
 
     /// The certificate that the daemon has shown on the last connection, DER; none before the first one, and on a Unix socket.
@@ -126,7 +135,7 @@ impl Client {
             None => call::watch(),
         };
         match self.transport.stream(call, last.map(ToString::to_string)).await? {
-            Streamed::Body(body) => Ok(Watch::new(body, self.peer())),
+            Streamed::Body(body) => Ok(Watch::new(body, &self.transport.peer)),
             Streamed::Refused(status, body) => Err(self.refused(status, &body)),
         }
     }
@@ -252,7 +261,7 @@ impl Client {
     }
 
     fn unexpected(&self, status: StatusCode, body: &[u8], source: Option<serde_json::Error>) -> ClientError {
-        ClientError::unexpected(self.peer(), status.as_u16(), body, source)
+        ClientError::unexpected(&self.transport.peer, status.as_u16(), body, source)
     }
 }
 

@@ -56,12 +56,12 @@ impl Manager {
     /// # Errors
     /// When a certificate or key file cannot be read or used.
     pub fn new(endpoint: &Endpoint, timeout: Duration) -> Result<Manager, ClientError> {
-        Ok(Manager(Client::new(endpoint, timeout)?))
+        Ok(Manager(Client::new(endpoint, timeout)?.for_manager()))
     }
 
     /// The manager of this host, on its Unix socket.
     pub fn unix(socket: impl Into<PathBuf>, timeout: Duration) -> Manager {
-        Manager(Client::unix(socket, timeout))
+        Manager(Client::unix(socket, timeout).for_manager())
     }
 
     /// Where the manager is, for a person: the socket's path or the URL.

@@ -11,20 +11,22 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, ConfigBuilder, Ro
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::{Cause, ClientError, Identity};
+use crate::{Cause, ClientError, Identity, Service};
 
 /// The configuration for `identity`.
 pub(super) fn config(identity: &Identity) -> Result<ClientConfig, ClientError> {
     let mut roots = RootCertStore::empty();
     for ca in certificates("--ca", &identity.ca)? {
-        roots.add(ca).map_err(|e| ClientError::credentials("--ca", &identity.ca, PemFault(words(&e))))?;
+        roots
+            .add(ca)
+            .map_err(|e| ClientError::credentials("--ca", &identity.ca, PemFault(words(&e, Service::Daemon))))?;
     }
     let chain = certificates("--cert", &identity.cert)?;
     let key = PrivateKeyDer::from_pem_file(&identity.key)
         .map_err(|e| ClientError::credentials("--client-key", &identity.key, PemFault::from(e)))?;
     trusting(roots)?
         .with_client_auth_cert(chain, key)
-        .map_err(|e| ClientError::credentials("--client-key", &identity.key, PemFault(words(&e))))
+        .map_err(|e| ClientError::credentials("--client-key", &identity.key, PemFault(words(&e, Service::Daemon))))
 }
 
 fn trusting(roots: RootCertStore) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, ClientError> {
@@ -67,11 +69,13 @@ impl From<rustls_pki_types::pem::Error> for PemFault {
 }
 
 /// What went wrong, in words: some of the library's own are the names of its types.
-pub(super) fn words(error: &rustls::Error) -> String {
+pub(super) fn words(error: &rustls::Error, told_by: Service) -> String {
     use CertificateError as E;
     let text = match error {
         rustls::Error::General(told) => return told.clone(),
-        rustls::Error::AlertReceived(alert) => return format!("the daemon says: {}", spaced(&format!("{alert:?}"))),
+        rustls::Error::AlertReceived(alert) => {
+            return format!("the {} says: {}", told_by.as_str(), spaced(&format!("{alert:?}")));
+        }
         rustls::Error::InconsistentKeys(_) => "the key does not belong to the certificate",
         rustls::Error::InvalidCertificate(e) => match e {
             E::UnknownIssuer => "the certificate is of an authority that is not trusted",
@@ -111,7 +115,7 @@ fn spaced(name: &str) -> String {
 /// Why a handshake failed, as far as an operator can do something about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsFault {
-    /// The daemon's certificate is not from the CA that we trust.
+    /// The daemon's certificate, or the manager's where that is asked, is not from the CA that we trust.
     UnknownDaemon,
     /// The daemon's certificate does not name the host in the URL.
     WrongName,
@@ -163,34 +167,39 @@ impl TlsFault {
         }
     }
 
-    /// What the operator can do.
-    pub fn hint(self) -> &'static str {
+    /// What the operator can do, where this service was asked.
+    pub fn hint(self, asked: Service) -> String {
+        let (what, config, log, issue) = match asked {
+            Service::Daemon => ("daemon", "ovstunneld.toml", "/var/log/ovstunnel.log", "--host NAME"),
+            Service::Manager => ("manager", "manager.toml", "/var/log/ovstunnel-manager.log", "--manager NAME"),
+        };
         match self {
-            TlsFault::UnknownDaemon => {
-                "the daemon's certificate was not issued by the CA in --ca: compare it with the CA that issued \
-                 `certificate` in [tls] of its /etc/ovstunnel/ovstunneld.toml"
-            }
-            TlsFault::WrongName => {
-                "use a name or address in --url that the daemon's certificate has, or issue one that has it: \
-                 `ovstunnelctl pki issue --host NAME --address IP`"
-            }
-            TlsFault::DaemonOutOfTime => {
-                "compare the clocks of both hosts; where they agree, the daemon needs a new certificate: \
-                 `ovstunnelctl pki issue --host NAME`"
-            }
+            TlsFault::UnknownDaemon => format!(
+                "the {what}'s certificate was not issued by the CA in --ca: compare it with the CA that issued \
+                 `certificate` in [tls] of its /etc/ovstunnel/{config}"
+            ),
+            TlsFault::WrongName => format!(
+                "use a name or address in --url that the {what}'s certificate has, or issue one that has it: \
+                 `ovstunnelctl pki issue {issue} --address IP`"
+            ),
+            TlsFault::DaemonOutOfTime => format!(
+                "compare the clocks of both hosts; where they agree, the {what} needs a new certificate: \
+                 `ovstunnelctl pki issue {issue}`"
+            ),
             TlsFault::UnfitDaemon => {
-                "the daemon needs a certificate for servers: `ovstunnelctl pki issue --host NAME` makes one"
+                format!("the {what} needs a certificate for servers: `ovstunnelctl pki issue {issue}` makes one")
             }
-            TlsFault::RefusedUs => {
+            TlsFault::RefusedUs => format!(
                 "the certificate in --cert must be one for clients, from the CA that `client_ca` in [tls] of the \
-                 daemon's /etc/ovstunnel/ovstunneld.toml names: `ovstunnelctl pki issue --client NAME`"
-            }
+                 {what}'s /etc/ovstunnel/{config} names: `ovstunnelctl pki issue --client NAME`"
+            ),
             TlsFault::WeOutOfTime => {
                 "compare the clocks of both hosts; where they agree, a new certificate is needed: \
                  `ovstunnelctl pki issue --client NAME`"
+                    .to_owned()
             }
-            TlsFault::NotTls => "is this the daemon's HTTPS port? See `listen` in [api] of its configuration",
-            TlsFault::Other => "the daemon's log says what it saw: /var/log/ovstunnel.log",
+            TlsFault::NotTls => format!("is this the {what}'s HTTPS port? See `listen` in [api] of its configuration"),
+            TlsFault::Other => format!("the {what}'s log says what it saw: {log}"),
         }
     }
 }
@@ -211,7 +220,7 @@ mod tests {
             (rustls::Error::General("no key".into()), "no key"),
             (CertificateError::UnknownRevocationStatus.into(), "the certificate cannot be used"),
         ] {
-            assert_eq!(words(&error), told);
+            assert_eq!(words(&error, Service::Daemon), told);
         }
         for (pem, told) in [
             ("-----BEGIN CERTIFICATE-----\nMIIB\n", "the line -----END CERTIFICATE----- is missing"),

@@ -27,7 +27,7 @@ use tokio::net::UnixStream;
 use tower_service::Service;
 
 use crate::call::Call;
-use crate::{Cause, ClientError};
+use crate::{Cause, ClientError, Peer};
 
 /// A host that does not answer at all is noticed earlier than one that works on an answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -88,8 +88,8 @@ pub(crate) struct Transport {
     http: Http<Connector, Full<Bytes>>,
     /// What comes before the path: `http://localhost`.
     base: String,
-    /// Where the daemon is, for a person.
-    peer: String,
+    /// Who is asked.
+    pub(crate) peer: Peer,
     timeout: Duration,
     /// What TLS said where HTTP does not pass it on.
     #[cfg(feature = "https")]
@@ -110,7 +110,7 @@ impl Transport {
     pub(crate) fn new(
         connect: impl Fn(Uri) -> Connecting + Send + Sync + 'static,
         base: &str,
-        peer: String,
+        peer: Peer,
         timeout: Duration,
     ) -> Self {
         let connector = Connector { connect: Arc::new(connect), deadline: timeout.min(CONNECT_TIMEOUT) };
@@ -129,7 +129,7 @@ impl Transport {
 
     /// To the Unix socket of a daemon on this host. The host of its requests is a word that nobody looks up.
     pub(crate) fn unix(socket: PathBuf, timeout: Duration) -> Self {
-        let peer = socket.display().to_string();
+        let peer = Peer::daemon(socket.display().to_string());
         let connect = move |_| -> Connecting {
             let socket = socket.clone();
             Box::pin(async move {
@@ -138,10 +138,6 @@ impl Transport {
             })
         };
         Transport::new(connect, "http://localhost", peer, timeout)
-    }
-
-    pub(crate) fn peer(&self) -> &str {
-        &self.peer
     }
 
     /// Sends a request, and waits for all of its answer.

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use ovstunnel_api::{Position, WatchEvent};
 use sse_stream::{Error, Sse, SseStream};
 
-use crate::{Cause, ClientError};
+use crate::{Cause, ClientError, Peer};
 
 /// How long a daemon may be silent unless told otherwise: three times as long as it is.
 pub const DEFAULT_SILENCE: Duration = Duration::from_secs(6);
@@ -19,7 +19,7 @@ pub const DEFAULT_SILENCE: Duration = Duration::from_secs(6);
 /// A daemon that is watched.
 pub struct Watch {
     events: SseStream<Incoming>,
-    peer: String,
+    peer: Peer,
     silence: Duration,
 }
 
@@ -30,8 +30,8 @@ impl fmt::Debug for Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(body: Incoming, peer: &str) -> Self {
-        Watch { events: SseStream::new(body), peer: peer.to_owned(), silence: DEFAULT_SILENCE }
+    pub(crate) fn new(body: Incoming, peer: &Peer) -> Self {
+        Watch { events: SseStream::new(body), peer: peer.clone(), silence: DEFAULT_SILENCE }
     }
 
     /// The same for a caller who takes so long a silence, and no longer, for the end.

@@ -63,6 +63,10 @@ impl TlsDaemon {
     }
 
     fn status(&self, host: &str, ca: &Path, identity: &Path) -> Ran {
+        self.asked_for(&["status"], host, ca, identity)
+    }
+
+    fn asked_for(&self, command: &[&str], host: &str, ca: &Path, identity: &Path) -> Ran {
         let url = format!("https://{host}:{}", self.address.port());
         run(ctl()
             .args(["--url", &url, "--timeout", "20", "--ca"])
@@ -70,7 +74,7 @@ impl TlsDaemon {
             .arg("--cert")
             .arg(identity.join("admin.crt"))
             .env("OVSTUNNEL_KEY", identity.join("admin.key"))
-            .arg("status"))
+            .args(command))
     }
 }
 
@@ -148,6 +152,21 @@ fn each_failure_has_its_hint() {
         assert_eq!((ran.status, ran.out.as_str()), (2, ""), "{what}");
         assert!(!ran.err.contains("UnknownIssuer") && !ran.err.contains("OtherError"), "{what}: {}", ran.err);
         assert!(ran.err.contains("no TLS") && ran.err.contains(hint), "{what}: {}", ran.err);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_manager_is_not_told_of_a_daemon() {
+    let (ours, theirs) = (pki(Duration::ZERO), pki(Duration::ZERO));
+    let (ours, theirs) = (ours.path(), theirs.path());
+    let zone = |ca, identity| TlsDaemon::new(ours, ours).asked_for(&["zone", "hosts"], "127.0.0.1", ca, identity);
+    let of_another_ca = zone(theirs, ours);
+    assert!(of_another_ca.err.contains("no TLS with the manager at https://127.0.0.1:"), "{}", of_another_ca.err);
+    assert!(of_another_ca.err.contains("the manager's certificate was not issued"), "{}", of_another_ca.err);
+    let refused = zone(ours, theirs);
+    assert!(refused.err.contains("the manager says: ") && refused.err.contains("manager.toml"), "{}", refused.err);
+    for ran in [of_another_ca, refused] {
+        assert!(ran.status == 2 && !ran.err.contains("daemon"), "{}", ran.err);
     }
 }
 

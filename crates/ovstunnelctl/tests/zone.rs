@@ -160,6 +160,25 @@ fn without_a_manager_it_is_said_where_one_would_be() {
     for (command, status) in [("status", 3), ("hosts", 2)] {
         let ran = run(common::ctl().args(["--socket", "/nowhere/manager.sock", "zone", command]));
         assert_eq!(ran.status, status);
+        assert!(ran.err.contains("cannot reach the manager at /nowhere/manager.sock"), "{}", ran.err);
         assert!(ran.err.contains("systemctl status ovstunnel-manager"), "{}", ran.err);
+        assert!(!ran.err.contains("daemon"), "{}", ran.err);
     }
+    let ran = run(common::ctl().args(["--json", "--socket", "/nowhere/manager.sock", "zone", "hosts"]));
+    let problem: Value = serde_json::from_str(&ran.err).unwrap();
+    assert_eq!(problem["code"], "manager_unreachable");
+    assert_eq!(problem["title"], "cannot reach the manager at /nowhere/manager.sock");
+}
+
+#[test]
+fn a_manager_that_does_not_answer_or_is_none_is_named_with_its_place() {
+    let zone = FakeDaemon::answering(vec![
+        canned("GET /v1/hosts", common::NEVER, Value::Null),
+        common::foreign("GET /v1/events", 502, "<h1>Bad Gateway</h1>"),
+    ]);
+    let socket = zone.socket.display();
+    let ran = run(&mut zone.ctl("--timeout 1s zone hosts"));
+    assert!(ran.err.contains(&format!("no answer from the manager at {socket} within 1s")), "{}", ran.err);
+    let ran = run(&mut zone.ctl("zone events"));
+    assert!(ran.err.contains("or a manager of another version?") && !ran.err.contains("daemon"), "{}", ran.err);
 }

@@ -69,6 +69,14 @@ impl Asked {
         }
     }
 
+    /// Where it listens unless it is configured otherwise.
+    fn port(self) -> u16 {
+        match self {
+            Asked::Daemon => 8443,
+            Asked::Manager => 8444,
+        }
+    }
+
     fn default(self) -> Endpoint {
         match self {
             Asked::Daemon => Endpoint::default(),
@@ -89,7 +97,8 @@ pub(super) fn resolve(
         Place::Socket(socket) => Ok(Endpoint::Unix(socket)),
         Place::Default if given(args) => {
             let files = "--ca, --cert and --client-key are for HTTPS";
-            Err(format!("{files}: --url https://HOST:8443 or --host NAME is missing"))
+            let port = who.port();
+            Err(format!("{files}: --url https://HOST:{port} or --host NAME is missing"))
         }
         Place::Default => Ok(who.default()),
         Place::Url(url) => https(args, &env, Known { url, ca: None, cert: None, key: None }),
@@ -110,7 +119,7 @@ fn place(who: Asked, args: &Connection, env: &impl Fn(&str) -> Option<OsString>)
     let one = |mut places: Vec<Place>, all: &str| match places.len() {
         0 => Ok(None),
         1 => Ok(places.pop()),
-        _ => Err(format!("more than one of {all} says where the daemon is; leave all but one out")),
+        _ => Err(format!("more than one of {all} says whom to ask; leave all but one out")),
     };
     let socket = args.socket.clone().map(Place::Socket);
     let line = [socket, args.url.clone().map(Place::Url), args.host.clone().map(Place::Host)];

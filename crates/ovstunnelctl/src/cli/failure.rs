@@ -188,11 +188,14 @@ fn hint_of_manager(error: &ClientError) -> Option<String> {
             Code::NotFound => "`ovstunnelctl zone hosts` and `zone networks` show what is there",
             Code::Conflict | Code::InvalidRequest | Code::TooLarge => return None,
             Code::Internal => "a fault of the manager: /var/log/ovstunnel-manager.log has more under the request's id",
+            Code::MethodNotAllowed | Code::UnsupportedMediaType => {
+                "the manager may be of another version: `ovstunnelctl --json zone status` shows it"
+            }
+            Code::Unknown => {
+                "the manager is newer than this command: `ovstunnelctl --json zone status` shows its version"
+            }
             _ => return error.hint(),
         },
-        ClientError::Unreachable { peer, .. } if !peer.starts_with("https:") => {
-            "is the manager running on this host? `systemctl status ovstunnel-manager`; elsewhere: --url https://HOST:8444"
-        }
         _ => return error.hint(),
     };
     Some(text.to_owned())

@@ -174,6 +174,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::client::Peer;
 
     fn facts() -> Facts {
         Facts {
@@ -190,7 +191,7 @@ mod tests {
     }
 
     fn silence() -> ClientError {
-        ClientError::NoAnswer { peer: "/run/o.sock".into(), timeout: Duration::from_secs(40) }
+        ClientError::NoAnswer { peer: Peer::daemon("/run/o.sock"), timeout: Duration::from_secs(40) }
     }
 
     #[test]
