@@ -8,6 +8,7 @@
 pub mod access;
 pub mod audit;
 pub mod config;
+pub mod doctor;
 pub mod extract;
 pub mod fault;
 pub mod fuzzing;

@@ -5,19 +5,14 @@
 //! unless that is asked for, or run a program but by `ovstunnel-ovs`.
 
 mod addresses;
-pub(crate) mod certificates;
-mod clock;
 mod configuration;
 mod consequences;
 mod drift;
 mod facts;
-mod finding;
 mod health;
-mod log;
 mod openvswitch;
 mod others;
 mod probe;
-pub(crate) mod socket;
 mod takeover;
 mod traffic;
 mod twice;
@@ -32,20 +27,24 @@ use std::time::{Duration, Instant};
 use ovstunnel_api::{Bridge, DoctorAnswer, Finding, Level, Ready};
 use ovstunnel_ovs::{Rows, Switch};
 use ovstunnel_plan::{EffectiveSettings, RemoteIp, View};
+use ovstunnel_server::doctor::clock::Moment;
+use ovstunnel_server::doctor::finding::warn;
+use ovstunnel_server::doctor::{Program, answer, certificates, clock, finding, log, socket};
 use ovstunnel_server::tls::TlsStore;
 use ovstunnel_server::tls::judge::{Host, judge};
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
-use self::clock::Moment;
 pub(crate) use self::facts::remote_addresses;
-use self::finding::warn;
 use crate::config::check::UNIT;
 use crate::config::{Config, XapiMode};
 use crate::health::Survey;
 use crate::host::Interfaces;
 use crate::host::Root;
 use crate::witness::Witnesses;
+
+/// The daemon, for what is said of it.
+const DAEMON: Program = Program { unit: UNIT, word: "daemon", callers: "commands, udev's helper and xapi's plugin" };
 
 /// Where the folder is told that stands for `/`: for tests only.
 const ROOT: &str = "OVSTUNNEL_DOCTOR_ROOT";
@@ -137,10 +136,7 @@ impl Doctor {
         let mut findings = self.of_files(now);
         findings.extend(self.of_switch(now));
         findings.extend(self.of_bridges(now, probe).await);
-        let mut findings = consequences::without(findings);
-        findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
-        let level = findings.first().map_or(Level::Ok, |finding| finding.level);
-        DoctorAnswer { level, version: env!("CARGO_PKG_VERSION").to_owned(), findings }
+        answer(consequences::without(findings), env!("CARGO_PKG_VERSION"))
     }
 
     /// What the host's files tell.
@@ -152,16 +148,24 @@ impl Doctor {
         // Only what was put together without listeners is neither.
         if config.api.listen.is_none() || config.tls.is_some() {
             let facts = configuration::look(self.file.as_deref(), &config, self.tls.as_deref());
-            findings.extend(configuration::check(&facts, good));
-            findings.push(socket::check(&config.api.socket));
+            findings.extend(ovstunnel_server::doctor::configuration::check(DAEMON, &facts, good));
+            findings.push(socket::check(DAEMON, &config.api.socket));
         }
-        findings.push(clock::check(self.started, Moment::now(), &clock::look(&self.root, log)));
-        findings.extend(log::check(&log::look(
-            log,
-            ovstunnel_server::logging::audit_file(&config.log),
-            now.lost_lines,
-            now.log_trouble.clone(),
-        )));
+        findings.push(clock::check(
+            DAEMON,
+            self.started,
+            Moment::now(),
+            &clock::look(&self.root.path("/".as_ref()), log),
+        ));
+        findings.extend(log::check(
+            DAEMON,
+            &log::look(
+                log,
+                ovstunnel_server::logging::audit_file(&config.log),
+                now.lost_lines,
+                now.log_trouble.clone(),
+            ),
+        ));
         findings.extend(udev::check(&udev::look(&self.root)));
         findings.extend(xenserver::check(&xenserver::look(&self.root)));
         findings

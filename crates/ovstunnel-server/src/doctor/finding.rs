@@ -3,22 +3,22 @@
 use ovstunnel_api::{Finding, Level};
 
 /// A check that found nothing wrong.
-pub(super) fn ok(check: &str, reason: impl Into<String>) -> Finding {
+pub fn ok(check: &str, reason: impl Into<String>) -> Finding {
     Finding { check: check.to_owned(), level: Level::Ok, subject: None, reason: reason.into(), remedy: None }
 }
 
 /// A check that found what works, but not as it should.
-pub(super) fn warn(check: &str, reason: impl Into<String>, remedy: impl Into<String>) -> Finding {
+pub fn warn(check: &str, reason: impl Into<String>, remedy: impl Into<String>) -> Finding {
     Finding { level: Level::Warn, remedy: Some(remedy.into()), ..ok(check, reason) }
 }
 
 /// A check that found what somebody has to mend.
-pub(super) fn fail(check: &str, reason: impl Into<String>, remedy: impl Into<String>) -> Finding {
+pub fn fail(check: &str, reason: impl Into<String>, remedy: impl Into<String>) -> Finding {
     Finding { level: Level::Fail, ..warn(check, reason, remedy) }
 }
 
 /// What a finding is about.
-pub(super) trait About {
+pub trait About {
     /// The same finding about this bridge, file or address.
     fn about(self, subject: impl ToString) -> Self;
 }
@@ -30,12 +30,12 @@ impl About for Finding {
 }
 
 /// The findings, or this one where there are none.
-pub(super) fn or_ok(findings: Vec<Finding>, well: impl FnOnce() -> Finding) -> Vec<Finding> {
+pub fn or_ok(findings: Vec<Finding>, well: impl FnOnce() -> Finding) -> Vec<Finding> {
     if findings.is_empty() { vec![well()] } else { findings }
 }
 
 /// At most `most` of the names, and how many there are beyond.
-pub(super) fn some(names: &[String], most: usize) -> String {
+pub fn some(names: &[String], most: usize) -> String {
     let shown = names.iter().take(most).cloned().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(most) {
         0 => shown,

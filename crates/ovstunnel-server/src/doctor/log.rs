@@ -5,25 +5,28 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use ovstunnel_api::Finding;
-use ovstunnel_server::logging::place::LITTLE;
 
 use super::finding::{About, fail, ok, or_ok, warn};
+use super::{Program, room};
+use crate::logging::place::LITTLE;
 
 /// Whether a file can be opened for writing, without making it.
-type Open = Result<(), (ErrorKind, String)>;
+pub type Open = Result<(), (ErrorKind, String)>;
 
 /// What was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Facts {
+pub struct Facts {
+    /// The log.
     pub file: PathBuf,
+    /// Whether it can be written.
     pub open: Open,
     /// Bytes that may still be written on its file system.
     pub free: Option<u64>,
     /// The same of the audit's file, where there is one.
     pub audit: Option<(PathBuf, Open)>,
-    /// Lines that were lost since the daemon started.
+    /// Lines that were lost since the start.
     pub lost: u64,
-    /// Why it cannot be written now, as the daemon found.
+    /// Why it cannot be written now, as the program found.
     pub trouble: Option<String>,
 }
 
@@ -31,50 +34,60 @@ fn can_be_opened(file: &Path) -> Open {
     OpenOptions::new().append(true).open(file).map(drop).map_err(|error| (error.kind(), error.to_string()))
 }
 
-pub(super) fn look(file: &Path, audit: Option<PathBuf>, lost: u64, trouble: Option<String>) -> Facts {
+/// Looks at the files; `lost` and `trouble` are what the running program says.
+pub fn look(file: &Path, audit: Option<PathBuf>, lost: u64, trouble: Option<String>) -> Facts {
     let folder = file.parent().unwrap_or(Path::new("/"));
-    let free = nix::sys::statvfs::statvfs(folder).ok();
-    #[allow(clippy::useless_conversion, reason = "the fields' types differ by platform")]
-    let free = free.map(|about| u64::from(about.blocks_available()).saturating_mul(u64::from(about.fragment_size())));
+    let free = room::free(folder);
     let audit = audit.map(|audit| (audit.clone(), can_be_opened(&audit)));
     Facts { file: file.to_owned(), open: can_be_opened(file), free, audit, lost, trouble }
 }
 
 /// That a file cannot be written.
-fn unwritable(what: &str, file: &Path, open: &Open) -> Option<Finding> {
+fn unwritable(program: Program, what: &str, file: &Path, open: &Open) -> Option<Finding> {
     let shown = file.display();
     let finding = match open {
         Ok(()) => return None,
         Err((ErrorKind::NotFound, _)) => warn(
             "log",
             format!("the {what} {shown} is not there: it was moved or deleted"),
-            "`systemctl reload ovstunneld` has it opened anew; its folder must be there",
+            format!("`systemctl reload {}` has it opened anew; its folder must be there", program.unit),
         ),
         Err((_, error)) => fail(
             "log",
             format!("the {what} {shown} cannot be written: {error}"),
-            "mend the folder, its rights or the file system, then `systemctl reload ovstunneld`; meanwhile the journal has the lines",
+            format!(
+                "mend the folder, its rights or the file system, then `systemctl reload {}`; meanwhile the journal has the lines",
+                program.unit
+            ),
         ),
     };
     Some(finding.about(shown))
 }
 
-pub(super) fn check(facts: &Facts) -> Vec<Finding> {
+/// What is wrong with them.
+pub fn check(program: Program, facts: &Facts) -> Vec<Finding> {
+    let word = program.word;
     let file = facts.file.display();
-    let open = unwritable("log file", &facts.file, &facts.open);
-    let audit = facts.audit.as_ref().and_then(|(file, open)| unwritable("audit's file", file, open));
+    let open = unwritable(program, "log file", &facts.file, &facts.open);
+    let audit = facts.audit.as_ref().and_then(|(file, open)| unwritable(program, "audit's file", file, open));
     let full = facts.free.filter(|free| *free < LITTLE).map(|free| {
         let reason = format!("the file system of {file} has {} KiB left", free / 1024);
-        let remedy = "make room: the daemon goes on without its log, but lines are lost";
+        let remedy = format!("make room: the {word} goes on without its log, but lines are lost");
         if free == 0 { fail("log", reason, remedy) } else { warn("log", reason, remedy) }
     });
     // It says why, so that the count alone says no more.
     let failing = facts.trouble.as_ref().filter(|_| open.is_none() && full.is_none()).map(|trouble| {
         let reason = format!("the log cannot be written: {trouble}; {} lines are lost", facts.lost);
-        fail("log", reason, "make room, or mend the file system: the daemon goes on and writes again by itself; warnings are in the journal, too")
+        fail(
+            "log",
+            reason,
+            format!(
+                "make room, or mend the file system: the {word} goes on and writes again by itself; warnings are in the journal, too"
+            ),
+        )
     });
     let lost = (facts.lost > 0 && failing.is_none() && full.is_none() && open.is_none()).then(|| {
-        let reason = format!("{} lines of the log were lost since the daemon started", facts.lost);
+        let reason = format!("{} lines of the log were lost since the {word} started", facts.lost);
         warn(
             "log",
             reason,
@@ -93,11 +106,13 @@ mod tests {
 
     use super::*;
 
+    const DAEMON: Program = Program { unit: "d", word: "daemon", callers: "" };
+
     #[test]
     fn a_log_that_is_gone_full_or_closed_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("log");
-        let levels = |facts: &Facts| check(facts).iter().map(|f| f.level).collect::<Vec<_>>();
+        let levels = |facts: &Facts| check(DAEMON, facts).iter().map(|f| f.level).collect::<Vec<_>>();
         assert_eq!(levels(&look(&file, None, 0, None)), [Level::Warn]);
         std::fs::write(&file, "").unwrap();
         let good = look(&file, None, 0, None);
@@ -108,7 +123,7 @@ mod tests {
         assert_eq!(levels(&Facts { lost: 3, trouble: Some("x".into()), ..good }), [Level::Fail]);
         assert_eq!(levels(&look(dir.path(), None, 0, None)), [Level::Fail], "a folder in its place");
         let audit = dir.path().join("audit");
-        let found = check(&look(&file, Some(audit.clone()), 0, None));
+        let found = check(DAEMON, &look(&file, Some(audit.clone()), 0, None));
         assert_eq!((found[0].level, found[0].subject.as_deref()), (Level::Warn, audit.to_str()));
     }
 }

@@ -3,20 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use ovstunnel_api::Finding;
-use ovstunnel_server::config::Tls;
-use ovstunnel_server::fault::Fault;
-pub(crate) use ovstunnel_server::tls::Certificate;
-use ovstunnel_server::tls::unreadable;
 use time::OffsetDateTime;
 use x509_parser::pem::Pem;
 
 use super::finding::{About, fail, ok, or_ok};
+use crate::config::Tls;
+use crate::fault::Fault;
+use crate::tls::{Certificate, unreadable};
 
 /// A file of certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CertificateFile {
-    /// Key of `[tls]`.
+pub struct CertificateFile {
+    /// Section of the configuration that names it.
+    pub section: &'static str,
+    /// Key in that section.
     pub key: &'static str,
+    /// The file.
     pub path: PathBuf,
     /// Those in it, or why there is none.
     pub content: Result<Vec<Certificate>, String>,
@@ -24,18 +26,22 @@ pub(crate) struct CertificateFile {
 
 impl CertificateFile {
     /// Seconds until the first of them expires; negative where one has. None where there is none.
-    pub(crate) fn expires_in(&self, now: OffsetDateTime) -> Option<f64> {
+    pub fn expires_in(&self, now: OffsetDateTime) -> Option<f64> {
         let ends = self.content.as_ref().ok()?.iter().map(|certificate| certificate.not_after);
         Some((ends.min()? - now).as_seconds_f64())
     }
 }
 
 /// Reads the files of `[tls]` that have certificates in them.
-pub(crate) fn look(tls: Option<&Tls>) -> Vec<CertificateFile> {
+pub fn look(tls: Option<&Tls>) -> Vec<CertificateFile> {
     let Some(tls) = tls else { return Vec::new() };
-    [("certificate", &tls.certificate), ("client_ca", &tls.client_ca)]
-        .map(|(key, path)| CertificateFile { key, path: path.clone(), content: read(path) })
-        .into()
+    let files = [("certificate", &tls.certificate), ("client_ca", &tls.client_ca)];
+    files.map(|(key, path)| look_at("tls", key, path)).into()
+}
+
+/// Reads one file that has certificates in it, which this key of this section names.
+pub fn look_at(section: &'static str, key: &'static str, path: &Path) -> CertificateFile {
+    CertificateFile { section, key, path: path.to_owned(), content: read(path) }
 }
 
 fn read(path: &Path) -> Result<Vec<Certificate>, String> {
@@ -51,13 +57,13 @@ fn read(path: &Path) -> Result<Vec<Certificate>, String> {
 }
 
 /// What is wrong with the files, and until when they hold.
-pub(super) fn check(files: &[CertificateFile], faults: &[Fault], now: OffsetDateTime) -> Vec<Finding> {
+pub fn check(files: &[CertificateFile], faults: &[Fault], now: OffsetDateTime) -> Vec<Finding> {
     if files.is_empty() {
         return Vec::new();
     }
     let findings = faults.iter().map(|fault| {
         let file = fault.file.display();
-        let reason = format!("[tls] {} = {file}: {}", fault.key, fault.reason);
+        let reason = format!("[{}] {} = {file}: {}", fault.section, fault.key, fault.reason);
         Finding { level: fault.level, ..fail("certificate", reason, &fault.remedy) }.about(file)
     });
     or_ok(findings.collect(), || {

@@ -1,13 +1,14 @@
 //! Whether the clock is plainly wrong. It can only be compared with what this host knows: that it is right cannot be known.
 
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use ovstunnel_api::Finding;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::Program;
 use super::finding::{fail, ok, warn};
-use crate::host::Root;
 
 /// So far may the clock be behind a file's time: file systems of other hosts have clocks of their own.
 const TOLERANCE: Duration = Duration::from_secs(600);
@@ -20,27 +21,31 @@ const EPOCH: Duration = Duration::from_secs(1_735_689_600);
 
 /// Times by two clocks, taken at once.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
+pub struct Moment {
+    /// By the clock on the wall.
     pub wall: SystemTime,
+    /// By the one that never jumps.
     pub running: Instant,
 }
 
 impl Moment {
-    pub(super) fn now() -> Self {
+    /// Now.
+    pub fn now() -> Self {
         Moment { wall: SystemTime::now(), running: Instant::now() }
     }
 }
 
-/// When files were written that cannot be of the future: name and time.
-pub(super) fn look(root: &Root, log: &std::path::Path) -> Vec<(String, SystemTime)> {
+/// When files were written that cannot be of the future: name and time. `root` stands for `/`.
+pub fn look(root: &Path, log: &Path) -> Vec<(String, SystemTime)> {
     let program = std::env::current_exe().ok();
     // Where systemd-timesyncd and chrony keep the time.
-    let kept = ["/var/lib/systemd/timesync/clock", "/var/lib/chrony/drift"].map(|path| root.path(path.as_ref()));
+    let kept = ["var/lib/systemd/timesync/clock", "var/lib/chrony/drift"].map(|path| root.join(path));
     let files = program.into_iter().chain(kept).chain([log.to_owned()]);
     files.filter_map(|path| Some((path.display().to_string(), path.metadata().ok()?.modified().ok()?))).collect()
 }
 
-pub(super) fn check(started: Moment, now: Moment, files: &[(String, SystemTime)]) -> Finding {
+/// Compares the clock with what is known. `started` is when the program was.
+pub fn check(program: Program, started: Moment, now: Moment, files: &[(String, SystemTime)]) -> Finding {
     const SET: &str =
         "set it, and keep it set: `timedatectl set-ntp true`, or `chronyc makestep` on XenServer and XCP-ng";
     // To the second.
@@ -63,8 +68,9 @@ pub(super) fn check(started: Moment, now: Moment, files: &[(String, SystemTime)]
         None if step > STEP => warn(
             "clock",
             format!(
-                "the clock has moved by {} s against the time that has passed since the daemon started",
-                step.as_secs()
+                "the clock has moved by {} s against the time that has passed since the {} started",
+                step.as_secs(),
+                program.word
             ),
             "see that it is right now (`timedatectl`, `chronyc tracking`); the times in the log before that are by the old clock",
         ),
@@ -78,17 +84,19 @@ mod tests {
 
     use super::*;
 
+    const DAEMON: Program = Program { unit: "d", word: "daemon", callers: "" };
+
     #[test]
     fn a_clock_that_is_plainly_wrong_is_found() {
         let now = Moment::now();
         let later = |seconds| Moment { wall: now.wall + Duration::from_secs(seconds), running: now.running };
         let file = |seconds| vec![("f".to_owned(), now.wall + Duration::from_secs(seconds))];
-        assert_eq!(check(now, now, &file(0)).level, Level::Ok);
-        assert_eq!(check(now, now, &file(500)).level, Level::Ok);
-        assert_eq!(check(now, now, &file(7200)).level, Level::Fail);
-        assert_eq!(check(now, later(90), &[]).level, Level::Warn);
-        assert_eq!(check(later(90), now, &[]).level, Level::Warn);
+        assert_eq!(check(DAEMON, now, now, &file(0)).level, Level::Ok);
+        assert_eq!(check(DAEMON, now, now, &file(500)).level, Level::Ok);
+        assert_eq!(check(DAEMON, now, now, &file(7200)).level, Level::Fail);
+        assert_eq!(check(DAEMON, now, later(90), &[]).level, Level::Warn);
+        assert_eq!(check(DAEMON, later(90), now, &[]).level, Level::Warn);
         let never = Moment { wall: SystemTime::UNIX_EPOCH + Duration::from_secs(5), running: now.running };
-        assert_eq!(check(never, never, &[]).level, Level::Fail);
+        assert_eq!(check(DAEMON, never, never, &[]).level, Level::Fail);
     }
 }
