@@ -7,6 +7,7 @@
 
 pub mod cloudstack;
 mod error;
+mod inspection;
 mod memory;
 mod rows;
 mod sql;
@@ -14,6 +15,7 @@ mod sql;
 use std::sync::Arc;
 
 pub use error::{Result, StoreError};
+pub use inspection::Inspection;
 pub use memory::MemoryStore;
 pub use rows::{
     EventFilter, EventPage, EventRow, HostMode, HostRow, InterfaceRow, Isolation, KeyRow, KeyState, LeaseRow,
@@ -58,6 +60,14 @@ impl Store {
         let zone = Zone { name: zone.to_owned(), uuid: uuid::Uuid::new_v4() };
         MemoryStore::new(zone, memory::system_clock).into()
     }
+}
+
+/// What the database at this address says of itself. Nothing is made or changed, and a manager that has it open is not disturbed.
+///
+/// # Errors
+/// It is not there, cannot be read, or is none of a manager.
+pub async fn inspect(url: &str) -> Result<Inspection> {
+    sql::inspect_unopened(url).await
 }
 
 impl From<MemoryStore> for Store {
@@ -160,6 +170,11 @@ calls! {
     events(filter: &EventFilter, cursor: Option<u64>, limit: u32) -> EventPage;
     /// Removes events that are older than this, in milliseconds since 1970, and answers how many there were.
     purge_events(older_than: i64) -> u64;
+
+    /// What the database says of itself; of SQLite the whole file is read.
+    inspect() -> Inspection;
+    /// How many rows each table has, by its name.
+    count_rows() -> Vec<(String, u64)>;
 
     /// All settings.
     settings() -> Vec<(String, String)>;

@@ -13,10 +13,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ovstunnel_types::{GreKey, HostNumber, NetworkNumber};
 
+use crate::inspection::KNOWN;
 use crate::rows::{SETTING, keyed};
 use crate::{
-    EventFilter, EventPage, EventRow, HostRow, InterfaceRow, KeyRow, LeaseRow, NetworkRow, NewEvent, NicRow, PAGE_MAX,
-    PhysicalNetworkRow, Result, StoreError, TunnelRow, Zone,
+    EventFilter, EventPage, EventRow, HostRow, Inspection, InterfaceRow, KeyRow, LeaseRow, NetworkRow, NewEvent,
+    NicRow, PAGE_MAX, PhysicalNetworkRow, Result, StoreError, TunnelRow, Zone,
 };
 
 /// Milliseconds since 1970 by the system's clock.
@@ -110,6 +111,25 @@ impl MemoryStore {
         let before = state.events.len();
         state.events.retain(|_, event| event.at >= older_than);
         Ok((before - state.events.len()) as u64)
+    }
+
+    pub(crate) fn inspect(&self) -> Result<Inspection> {
+        let zone = Some(self.zone.name.clone());
+        self.state().map(|_| Inspection { engine: "memory", schema: KNOWN, known: KNOWN, zone, damage: None })
+    }
+
+    /// By the names of the tables that a database has for the same.
+    pub(crate) fn count_rows(&self) -> Result<Vec<(String, u64)>> {
+        let state = self.state()?;
+        let counts = [
+            ("ovs_tunnel_interface", state.interfaces.len()),
+            ("ovs_tunnel_network", state.tunnels.len()),
+            ("ovstunnel_event", state.events.len()),
+            ("ovstunnel_host", state.hosts.len()),
+            ("ovstunnel_network", state.networks.len()),
+            ("ovstunnel_nic", state.nics.len()),
+        ];
+        Ok(counts.map(|(table, rows)| (table.to_owned(), rows as u64)).into())
     }
 
     pub(crate) fn settings(&self) -> Result<Vec<(String, String)>> {

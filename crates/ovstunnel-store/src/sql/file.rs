@@ -112,9 +112,14 @@ pub(crate) async fn open_to_read(path: &Path) -> Result<SqlitePool> {
 
 /// Looks whether the file is whole, before it is relied upon.
 async fn sound(pool: &SqlitePool) -> Result<()> {
-    let said: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(pool).await.map_err(store_error)?;
-    match said.as_str() {
-        "ok" => Ok(()),
-        _ => Err(StoreError::Corrupt { reason: said }),
+    match damage(pool).await.map_err(store_error)? {
+        None => Ok(()),
+        Some(reason) => Err(StoreError::Corrupt { reason }),
     }
+}
+
+/// The first thing that is wrong with a file, as SQLite finds it without comparing indexes with their tables.
+pub(crate) async fn damage(pool: &SqlitePool) -> std::result::Result<Option<String>, sqlx::Error> {
+    let said: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(pool).await?;
+    Ok((said != "ok").then_some(said))
 }

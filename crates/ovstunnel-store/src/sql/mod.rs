@@ -9,6 +9,7 @@ mod events;
 mod failure;
 mod file;
 mod hosts;
+mod inspect;
 mod networks;
 mod schema;
 mod settings;
@@ -22,6 +23,7 @@ use uuid::Uuid;
 use crate::rows::next_free;
 use crate::{Result, StateWords, StoreError, Zone};
 pub(crate) use engine::{Kind, Pool, Row, Tx};
+pub(crate) use inspect::inspect_unopened;
 use statements::{Int, insert, update};
 
 /// How a database is opened.

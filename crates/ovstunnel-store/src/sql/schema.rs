@@ -8,6 +8,7 @@ use sea_query::{ColumnDef, Expr, ForeignKey, Func, Index, IndexCreateStatement, 
 use super::engine::{Kind, Tx};
 use super::failure::store_error;
 use super::statements::insert;
+use crate::inspection::KNOWN;
 use crate::{Result, StoreError};
 
 pub(crate) const SCHEMA: &str = "ovstunnel_schema";
@@ -27,11 +28,26 @@ pub(crate) const INTERFACE: &str = "ovs_tunnel_interface";
 /// The specification's own.
 pub(crate) const TUNNEL: &str = "ovs_tunnel_network";
 
+/// All tables.
+pub(crate) const TABLES: [&str; 14] = [
+    INTERFACE,
+    TUNNEL,
+    COUNTER,
+    EVENT,
+    HOST,
+    KEY,
+    KEY_HOST,
+    LEASE,
+    NETWORK,
+    NIC,
+    PHYSICAL_NETWORK,
+    SCHEMA,
+    SETTING,
+    ZONE,
+];
+
 /// What numbers are given out of.
 const COUNTERS: [&str; 3] = ["event", "host", "network"];
-
-/// The last migration that this program has.
-pub(crate) const KNOWN: u32 = 1;
 
 /// Makes the tables that are missing and answers the last migration that was done as a whole; a database of a newer program is
 /// refused and not touched. MySQL ends its transaction at each statement that makes a table, so these may be repeated after

@@ -15,6 +15,18 @@ pub async fn zone_is_made_with_the_database(store: &Store) {
     assert_eq!(store.clone().zone().await.unwrap(), zone);
 }
 
+pub async fn it_says_what_it_is_and_how_much_it_has(store: &Store) {
+    let said = store.inspect().await.unwrap();
+    assert_eq!((said.zone.as_deref(), said.schema == said.known, said.damage), (Some("dc1"), true, None));
+    let hosts = async || {
+        let counts = store.count_rows().await.unwrap();
+        counts.into_iter().find(|(table, _)| table == "ovstunnel_host").unwrap().1
+    };
+    assert_eq!(hosts().await, 0);
+    store.put_host(&host("h1")).await.unwrap();
+    assert_eq!(hosts().await, 1);
+}
+
 pub async fn hosts_are_kept_and_numbered(store: &Store) {
     let full = NewHost {
         number: Some(host_number(2)),

@@ -25,6 +25,7 @@ pub async fn all<Keep, Opened: Future<Output = (Store, Keep)>>(mut fresh: impl F
     }
     run!(
         inventory::zone_is_made_with_the_database,
+        inventory::it_says_what_it_is_and_how_much_it_has,
         inventory::hosts_are_kept_and_numbered,
         inventory::a_bad_host_is_refused_by_field_and_changes_nothing,
         inventory::a_host_takes_its_rows_with_it,
