@@ -39,7 +39,7 @@ pub struct Finding {
 pub struct DoctorAnswer {
     /// The worst level of all findings.
     pub level: Level,
-    /// Version of the daemon.
+    /// Version of the daemon, or of the manager where that was asked.
     pub version: String,
     /// What each check found, the worst first; a check that does not apply to this host is left out.
     pub findings: Vec<Finding>,

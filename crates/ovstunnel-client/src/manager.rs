@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Method;
+use ovstunnel_api::DoctorAnswer;
 use ovstunnel_manager_api::{
     EventList, Host, HostAnswer, HostList, HostTunnelList, Network, NetworkList, NetworkPlan, Overview, Proof, PutHost,
     Ready,
@@ -148,6 +149,11 @@ impl Manager {
             ("kind", wanted.kind.clone()),
         ];
         self.get(&["v1", "events"], &query).await
+    }
+
+    /// `GET /v1/doctor`: what is wrong with the manager and its zone.
+    pub async fn doctor(&self) -> Result<DoctorAnswer, ClientError> {
+        self.get(&["v1", "doctor"], &[]).await
     }
 
     /// `GET /readyz`. Not being ready is an answer, not an error.

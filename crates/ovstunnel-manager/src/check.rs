@@ -5,15 +5,11 @@
 use ovstunnel_api::Level;
 use ovstunnel_server::fault::Fault;
 use ovstunnel_server::logging::place;
-use ovstunnel_server::tls::judge::{Host, judge};
 use time::OffsetDateTime;
 
+use crate::certificates;
 use crate::config::Config;
-use crate::document::Signer;
 use crate::store;
-
-/// The manager's unit, for remedies.
-const UNIT: &str = "ovstunnel-manager";
 
 /// A configuration that is good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,13 +34,8 @@ pub async fn check(config: &Config) -> Result<Checked, Bad> {
     let mut sort = |level: Level, text: String| if level == Level::Fail { bad.push(text) } else { warnings.push(text) };
     faults(config).iter().for_each(|fault| sort(fault.level, fault.to_string()));
     place::faults(&config.log).iter().for_each(|fault| sort(fault.level, fault.to_string()));
-    match config.identity() {
-        Some(files) => {
-            if let Err(error) = Signer::open(files.certificate, files.key) {
-                bad.push(error.to_string());
-            }
-        }
-        None => warnings.push("no certificate, key and ca are named under [hosts]: no host can be asked".to_owned()),
+    if config.identity().is_none() {
+        warnings.push("no certificate, key and ca are named under [hosts]: no host can be asked".to_owned());
     }
     let hosts = match store::open(config).await {
         Ok(store) => store.hosts().await.map(|hosts| hosts.len()).map_err(|error| error.to_string()),
@@ -62,8 +53,7 @@ pub async fn check(config: &Config) -> Result<Checked, Bad> {
 }
 
 fn faults(config: &Config) -> Vec<Fault> {
-    let Some((listen, files)) = config.https() else { return Vec::new() };
-    judge(&files, &Host::look(listen), None, OffsetDateTime::now_utc(), UNIT)
+    certificates::faults(config, None, OffsetDateTime::now_utc())
 }
 
 /// Says in the log what is wrong with the certificates of a manager that starts with them all the same.

@@ -41,6 +41,29 @@ pub enum Command {
                             Example: ovstunnel-manager import --dry-run --json | jq '.findings[] | select(.what == \"key_doubled\")'"
     )]
     Import(Import),
+
+    /// Say what is wrong with the manager and its zone, why, and what to do about it; also where the manager does not run
+    ///
+    /// Asks the manager that runs on this machine by its Unix socket. Where none answers, it says what configuration, certificates, database and log
+    /// tell. Nothing is changed. For root.
+    #[command(
+        after_help = "Exit status: 0 nothing is wrong, 1 something needs attention, 2 something has failed, or the manager does not answer, or a \
+                            wrong command line, 3 it could not look.\n\
+                            Example: ovstunnel-manager doctor --json | jq -r '.findings[] | select(.level != \"ok\") | .reason'"
+    )]
+    Doctor(Doctor),
+}
+
+/// How to tell what is wrong.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Doctor {
+    /// Also say what is as it should be
+    #[arg(long)]
+    pub all: bool,
+
+    /// Print JSON, with what is as it should be
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// How to compare.

@@ -3,9 +3,11 @@
 //! What it does: connects to the `ovstunneld` of each registered host, compares what they say, proves each network, and tells it over
 //! HTTPS and on a Unix socket. What it must not do: touch a switch, or write to a host: in this version it only looks.
 
+pub mod certificates;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod document;
 pub mod hosts;
 pub mod http;

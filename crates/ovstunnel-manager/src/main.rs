@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use ovstunnel_manager::cli::{Cli, Command, Import};
+use ovstunnel_api::Level;
+use ovstunnel_manager::cli::{Cli, Command, Doctor, Import};
 use ovstunnel_manager::config::{Config, DEFAULT_LOG, DEFAULT_PATH};
+use ovstunnel_manager::doctor::{local, text};
 use ovstunnel_manager::import::{ImportError, compare_zone};
 use ovstunnel_manager::reload::Reloader;
-use ovstunnel_manager::service::Service;
+use ovstunnel_manager::service::{Service, Surroundings};
 use ovstunnel_manager::{check, store};
 use ovstunnel_server::access::Access;
 use ovstunnel_server::life::Life;
@@ -18,6 +20,9 @@ use ovstunnel_server::logging::{self, Logging};
 
 /// By which it speaks on standard error, and the crate whose modules `[log] level` names.
 const PROGRAM: &str = "ovstunnel_manager";
+
+/// How `doctor` ends where it could not look.
+const NOT_KNOWN: u8 = 3;
 
 /// How `import` ends where something differs.
 const DIFFERS: u8 = 3;
@@ -39,6 +44,9 @@ fn start(cli: &Cli) -> Result<ExitCode, Failure> {
     if cli.check && cli.command.is_some() {
         return Err("--check and a command exclude each other: give one of them".into());
     }
+    if let Some(Command::Doctor(wanted)) = &cli.command {
+        return runtime()?.block_on(doctor(cli.config.as_deref(), *wanted));
+    }
     let config = Config::load(cli.config.as_deref()).inspect_err(|error| {
         // Without a configuration there is no log yet; whoever looks for the reason looks there.
         if !cli.check && cli.command.is_none() {
@@ -49,7 +57,7 @@ fn start(cli: &Cli) -> Result<ExitCode, Failure> {
             logging::last_words("ovstunnel-manager", file, usual, &error.to_string());
         }
     })?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = runtime()?;
     if let Some(Command::Import(wanted)) = &cli.command {
         return runtime.block_on(import(&config, wanted));
     }
@@ -60,11 +68,32 @@ fn start(cli: &Cli) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     let logging = Arc::new(logging::init(PROGRAM, &config.log)?);
-    let ended = runtime.block_on(live(&config, Arc::clone(&logging)));
+    let ended = runtime.block_on(live(&config, cli.config.as_deref(), Arc::clone(&logging)));
     runtime.shutdown_background();
     // Into the log too; standard error gets the sentence from `main`.
     ended.inspect_err(|error| tracing::error!(target: logging::LAST_WORDS, %error, "cannot run"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+async fn doctor(file: Option<&Path>, wanted: Doctor) -> Result<ExitCode, Failure> {
+    let found = match local::examine(file).await {
+        Ok(found) => found,
+        Err(error) => {
+            logging::complain("ovstunnel-manager", &error.to_string());
+            return Ok(ExitCode::from(NOT_KNOWN));
+        }
+    };
+    let page = if wanted.json { serde_json::to_string_pretty(&found)? + "\n" } else { text::page(&found, wanted.all) };
+    std::io::stdout().write_all(page.as_bytes())?;
+    Ok(ExitCode::from(match found.level {
+        Level::Ok => 0,
+        Level::Warn => 1,
+        Level::Fail => 2,
+    }))
 }
 
 async fn import(config: &Config, wanted: &Import) -> Result<ExitCode, Failure> {
@@ -77,7 +106,7 @@ async fn import(config: &Config, wanted: &Import) -> Result<ExitCode, Failure> {
     Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
 }
 
-async fn live(config: &Config, logging: Arc<Logging>) -> Result<(), Failure> {
+async fn live(config: &Config, file: Option<&Path>, logging: Arc<Logging>) -> Result<(), Failure> {
     let https = config.https();
     let access = Access::open(https.as_ref().map(|(_, files)| files))?;
     if https.is_none() {
@@ -88,7 +117,8 @@ async fn live(config: &Config, logging: Arc<Logging>) -> Result<(), Failure> {
     }
     check::tell_of_certificates(config);
     let store = store::open(config).await?;
-    let (app, service) = Service::start(config, store, Some(access.clone())).await?;
+    let surroundings = Surroundings { file: file.map(Path::to_owned), logging: Some(Arc::clone(&logging)) };
+    let (app, service) = Service::start_with(config, store, Some(access.clone()), surroundings).await?;
     let reloader =
         Reloader { files: https.map(|(_, files)| files), access: access.clone(), signer: service.signer(), logging };
     let life = Life {

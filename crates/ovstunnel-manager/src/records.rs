@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ovstunnel_api::{Changed, Interface, Outcome};
 use ovstunnel_manager_api::{Event, Mode, ProofSummary};
-use ovstunnel_store::{EventFilter, HostMode, HostRow, NewEvent, NewHost, NewInterface, Store, StoreError};
+use ovstunnel_store::{EventFilter, HostMode, HostRow, Inspection, NewEvent, NewHost, NewInterface, Store, StoreError};
 use ovstunnel_types::HostNumber;
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, MutexGuard, mpsc};
@@ -61,7 +61,18 @@ impl Records {
     /// # Errors
     /// It does not; this holds for each function below.
     pub async fn check(&self) -> Result<(), StoreError> {
-        self.store.zone().await.map(drop)
+        // Whatever is asked of the tables: what it is for is known without them.
+        self.store.lease().await.map(drop)
+    }
+
+    /// What the database says of itself.
+    pub async fn inspect(&self) -> Result<Inspection, StoreError> {
+        self.store.inspect().await
+    }
+
+    /// How many rows each of its tables has.
+    pub async fn count_rows(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        self.store.count_rows().await
     }
 
     /// The registered hosts.

@@ -2,16 +2,19 @@
 //!
 //! What it does: starts them from a configuration. What it must not do: listen, or handle signals.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
 use ovstunnel_client::Identity as Files;
 use ovstunnel_server::access::Access;
+use ovstunnel_server::logging::Logging;
 use ovstunnel_server::middleware;
 use ovstunnel_store::{Store, StoreError};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
+use crate::doctor::{Doctor, Subjects};
 use crate::document::{Signer, SignerError};
 use crate::hosts::{Hosts, certificate};
 use crate::http::{self, Identity, Roles, State};
@@ -29,6 +32,15 @@ pub enum StartError {
     Signer(#[from] SignerError),
 }
 
+/// What the manager's doctor also looks at, where it is known.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// The configuration file that was named; none where it is the default one.
+    pub file: Option<PathBuf>,
+    /// The log.
+    pub logging: Option<Arc<Logging>>,
+}
+
 /// The running inner parts: they end when this goes.
 #[derive(Debug)]
 pub struct Service {
@@ -42,6 +54,19 @@ impl Service {
     /// # Errors
     /// The database or a key cannot be used.
     pub async fn start(config: &Config, store: Store, access: Option<Access>) -> Result<(Router, Service), StartError> {
+        Service::start_with(config, store, access, Surroundings::default()).await
+    }
+
+    /// The same of a program that tells its surroundings.
+    ///
+    /// # Errors
+    /// As [`Service::start`].
+    pub async fn start_with(
+        config: &Config,
+        store: Store,
+        access: Option<Access>,
+        surroundings: Surroundings,
+    ) -> Result<(Router, Service), StartError> {
         let identity = store.zone().await?;
         let files = config.identity();
         let signer = files.map(|files| Signer::open(files.certificate, files.key)).transpose()?.map(Arc::new);
@@ -64,7 +89,11 @@ impl Service {
         rows.into_iter().for_each(|row| hosts.register(row));
         let access = access.map(|access| access.with_rules(Arc::new(Roles::new(zone.clone()))));
         let identity = Identity { name: identity.name, uuid: identity.uuid.to_string() };
+        let Surroundings { file, logging } = surroundings;
+        let tls = access.as_ref().and_then(Access::tls);
+        let doctor = Doctor::new(config.clone(), Subjects { file, logging, tls, signer: signer.clone() });
         let state = State {
+            doctor: Arc::new(doctor),
             zone,
             hosts,
             records,

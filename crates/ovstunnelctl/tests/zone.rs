@@ -91,6 +91,24 @@ fn status_is_a_check_for_monitoring() {
 }
 
 #[test]
+fn the_managers_doctor_is_a_check_for_monitoring_too() {
+    for (level, status) in [("ok", 0), ("warn", 1), ("fail", 2)] {
+        let finding = json!({"check": "database", "level": level, "reason": "mode 0644", "remedy": "chmod"});
+        let answer = json!({"level": level, "version": "0.1.0", "findings": [finding]});
+        let manager = FakeDaemon::answering(vec![canned("GET /v1/doctor", 200, answer.clone())]);
+        let ran = run(&mut manager.ctl("zone doctor --all"));
+        assert_eq!(ran.status, status, "{}", ran.err);
+        assert!(ran.out.contains("database: mode 0644"), "{}", ran.out);
+        let json: Value = serde_json::from_str(&run(&mut manager.ctl("zone doctor --json")).out).unwrap();
+        assert_eq!(json, answer);
+    }
+    let refuses = FakeDaemon::answering(vec![canned("GET /v1/doctor", 403, problem())]);
+    assert_eq!(run(&mut refuses.ctl("zone doctor")).status, 3);
+    let ran = run(common::ctl().args(["--socket", "/nowhere/manager.sock", "zone", "doctor"]));
+    assert_eq!(ran.status, 3, "{}", ran.err);
+}
+
+#[test]
 fn lists_are_filtered_and_have_forms() {
     let zone = zone(overview(1, 0, 0, 0), vec![network("whole")], vec![host("h1", "ok"), host("h2", "silent")]);
     assert_eq!(run(&mut zone.ctl("zone hosts -q --state silent")).out, "h2\n");

@@ -1,4 +1,4 @@
-//! The pages of docs/reference, and the tables of doctor.md, against the source: nothing is missing there, and nothing is there
+//! The pages of docs/reference, and the tables of doctor.md and manager-doctor.md, against the source: nothing is missing there, and nothing is there
 //! that is not in the source any more.
 //!
 //! The flows are compared in `ovstunnel-plan`, the API in `routes`.
@@ -124,27 +124,41 @@ async fn each_metric_is_on_its_page() {
     }
 }
 
-/// The words of checks and of reasons of health in the source.
-fn checks_and_reasons(sources: &[Source]) -> (BTreeSet<String>, BTreeSet<String>) {
+/// The words of the checks of a doctor, whose crate's name begins so; those of the service kit are of each.
+fn checks(sources: &[Source], of: &str) -> BTreeSet<String> {
     let doctors = sources.iter().filter(|source| source.path.contains("/doctor/"));
-    let checks = doctors.flat_map(|source| first_arguments(source, &["ok", "warn", "fail", "finding", "unread"]));
-    let reasons = sources.iter().flat_map(|source| first_arguments(source, &["needs"]));
-    (checks.collect(), reasons.collect())
+    let its = doctors.filter(|source| [of, "crates/ovstunnel-server/"].iter().any(|it| source.path.starts_with(it)));
+    its.flat_map(|source| first_arguments(source, &["ok", "warn", "fail", "finding", "unread"])).collect()
+}
+
+/// The words in the first column of the tables of a page that have these columns.
+fn listed(page: &str, columns: &[&str]) -> BTreeSet<String> {
+    rows(&read(page), columns).iter().flat_map(|row| code(&row[0])).filter(|word| !word.is_empty()).collect()
 }
 
 #[test]
 fn each_check_and_each_reason_is_in_the_guide() {
-    let (checks, reasons) = checks_and_reasons(&sources());
+    let sources = sources();
+    let checks: BTreeSet<String> = &checks(&sources, "crates/ovstunneld/") | &checks(&sources, "crates/ovstunnelctl/");
+    let reasons: BTreeSet<String> = sources.iter().flat_map(|source| first_arguments(source, &["needs"])).collect();
     assert!(checks.len() > 25 && reasons.len() > 25, "{checks:?} {reasons:?}");
-    let page = read("docs/operators-guide/doctor.md");
-    let listed = |columns: &[&str]| -> BTreeSet<String> {
-        rows(&page, columns).iter().flat_map(|row| code(&row[0])).filter(|word| !word.is_empty()).collect()
-    };
-    let (listed_checks, listed_reasons) = (listed(&["`check`", "level", "reason"]), listed(&["`what`", "state"]));
+    const PAGE: &str = "docs/operators-guide/doctor.md";
+    let (listed_checks, listed_reasons) =
+        (listed(PAGE, &["`check`", "level", "reason"]), listed(PAGE, &["`what`", "state"]));
     same("doctor.md, reasons", &listed_reasons, &reasons);
     // A reason is a check, too.
-    let all = |checks: &BTreeSet<String>| checks.union(&reasons).cloned().collect();
-    same("doctor.md, checks", &all(&listed_checks), &all(&checks));
+    same("doctor.md, checks", &(&listed_checks | &reasons), &(&checks | &reasons));
+}
+
+#[test]
+fn each_check_of_the_manager_is_in_the_guide() {
+    let checks = checks(&sources(), "crates/ovstunnel-manager/");
+    assert!(checks.len() > 8, "{checks:?}");
+    same(
+        "manager-doctor.md",
+        &listed("docs/operators-guide/manager-doctor.md", &["`check`", "level", "reason"]),
+        &checks,
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! What it does: takes a request apart, reads the zone or has the registration of hosts changed, and puts the answer on the wire. What
 //! it must not do: ask a host, but for the number of one that is being registered.
 
+mod diagnosis;
 mod events;
 mod fixups;
 mod hosts;
@@ -21,6 +22,7 @@ use ovstunnel_api::Code;
 use ovstunnel_server::problem::ApiError;
 use ovstunnel_store::StoreError;
 
+use crate::doctor::Doctor;
 use crate::document::Signer;
 use crate::hosts::Hosts;
 use crate::records::Records;
@@ -41,6 +43,8 @@ pub struct State {
     pub identity: Arc<Identity>,
     /// What signs proofs; none without a key.
     pub signer: Option<Arc<Signer>>,
+    /// What looks for what is wrong.
+    pub doctor: Arc<Doctor>,
     /// After how long a silent host is taken for dead.
     pub dead_after: Duration,
 }

@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{State, events, fixups, hosts, networks, zone};
+use super::{State, diagnosis, events, fixups, hosts, networks, zone};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -61,6 +61,7 @@ fn described() -> OpenApiRouter<State> {
         .routes(routes!(networks::get_proof))
         .routes(routes!(networks::reconcile))
         .routes(routes!(events::list_events))
+        .routes(routes!(diagnosis::get_doctor))
         .routes(routes!(zone::healthz))
         .routes(routes!(zone::readyz))
         .routes(routes!(zone::metrics))

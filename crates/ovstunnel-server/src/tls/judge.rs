@@ -243,6 +243,63 @@ fn of_clients(file: &Path, seen: &Counts, authorities: &[Certificate], unit: &st
     Some(warn("client_ca", file, reason, &remedy))
 }
 
+/// The files by which a service shows itself to other services, whom it asks.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientFiles<'a> {
+    /// Section of the configuration that names them as `certificate`, `key` and `ca`.
+    pub section: &'static str,
+    /// Its certificate.
+    pub certificate: &'a Path,
+    /// Its key.
+    pub key: &'a Path,
+    /// Whom it trusts.
+    pub ca: &'a Path,
+    /// The command that makes certificate and key.
+    pub issue: &'static str,
+}
+
+/// All that is wrong with them.
+pub fn judge_client(files: &ClientFiles<'_>, now: OffsetDateTime, unit: &str) -> Vec<Fault> {
+    let ClientFiles { section, certificate, key, ca, issue } = *files;
+    let as_tls = Tls {
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
+        client_ca: ca.to_owned(),
+        client_crl: None,
+        clients: Vec::new(),
+    };
+    let put = format!("put a certificate for clients and its key there: `{issue}` makes both");
+    let (mut faults, mut unread) = (Vec::new(), None);
+    if let Err(TlsError { key, file, reason, remedy }) = load(&as_tls) {
+        unread = Some(key);
+        let remedy = if key == "client_ca" { remedy.to_owned() } else { put.clone() };
+        faults.push(Fault { section, key, file, level: Level::Fail, reason, remedy });
+    }
+    let read = |key: &'static str, file: &Path| if unread == Some(key) { Vec::new() } else { of_file(file) };
+    let (own, authorities) = (read("certificate", certificate), read("client_ca", ca));
+    faults.extend(of_dates("certificate", certificate, &own, now, unit));
+    faults.extend(own.first().filter(|own| !own.usage.asks()).map(|own| {
+        let reason = format!("the extended key usage of {} lacks clientAuth: daemons will refuse it", own.subject);
+        fail("certificate", certificate, reason, &put)
+    }));
+    faults.extend(of_chain(certificate, &own));
+    if unread != Some("key") {
+        faults.extend(of_key(key));
+    }
+    faults.extend(of_dates("client_ca", ca, &authorities, now, unit));
+    faults.extend(authorities.iter().filter(|one| !one.authority).map(|one| {
+        let reason = format!("{} is no CA's certificate (basic constraints), so it has signed nobody's", one.subject);
+        warn(
+            "client_ca",
+            ca,
+            reason,
+            "put the certificate of the CA there that signs the daemons' certificates, in PEM",
+        )
+    }));
+    let called = |key| if key == "client_ca" { "ca" } else { key };
+    faults.into_iter().map(|fault| Fault { section, key: called(fault.key), ..fault }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -238,6 +238,18 @@ Examples:
 
 Hosts take the list from the file that `client_crl` names, once it was copied there and the daemon was reloaded.";
 
+pub(super) const ZONE_DOCTOR: &str = "\
+Examples:
+  ovstunnelctl zone doctor
+  ovstunnelctl zone doctor --all
+  ovstunnelctl --json zone doctor | jq -r '.findings[] | select(.level != \"ok\") | .reason'
+
+Exit status, as monitoring takes it:
+  0  ok: nothing is wrong
+  1  attention: something works, but not as it should, or not for long
+  2  failed: somebody has to act (also: the command line is wrong)
+  3  not known: the manager does not answer, or refuses to; `ovstunnel-manager doctor` on its machine says why";
+
 pub(super) const ZONE_STATUS: &str = "\
 Examples:
   ovstunnelctl zone status

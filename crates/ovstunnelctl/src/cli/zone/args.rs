@@ -17,6 +17,13 @@ pub(in crate::cli) enum ZoneCommand {
         #[arg(short, long)]
         watch: bool,
     },
+    /// Say what is wrong with the manager and its zone, why, and what to do about it.
+    #[command(after_help = examples::ZONE_DOCTOR)]
+    Doctor {
+        /// Also what is as it should be.
+        #[arg(long)]
+        all: bool,
+    },
     /// List the registered hosts.
     #[command(after_help = examples::ZONE_HOSTS)]
     Hosts(HostsArgs),

@@ -6,12 +6,13 @@ mod args;
 mod show;
 mod verify;
 
-use ovstunnel_api::Outcome;
+use ovstunnel_api::{Level, Outcome};
 use ovstunnel_manager_api::{
     EventList, Host, HostAnswer, HostList, HostState, NetworkList, NetworkState, Overview, PutHost,
 };
 use serde::Serialize;
 
+use super::show::diagnosis;
 use super::{Failure, Report, watch};
 use crate::client::{ClientError, EventsWanted, Manager, NetworksWanted};
 
@@ -39,7 +40,7 @@ struct Status {
 }
 
 pub(super) async fn run(manager: &Manager, command: ZoneCommand, json: bool) -> Result<Report, Failure> {
-    let is_check = matches!(command, ZoneCommand::Status { .. });
+    let is_check = matches!(command, ZoneCommand::Status { .. } | ZoneCommand::Doctor { .. });
     // What helps with a daemon's errors does not with a manager's.
     ask(manager, command, json).await.map_err(|failure| match failure {
         Failure::Client(error) if is_check => Failure::StateUnknown(error),
@@ -51,6 +52,15 @@ pub(super) async fn run(manager: &Manager, command: ZoneCommand, json: bool) -> 
 async fn ask(manager: &Manager, command: ZoneCommand, json: bool) -> Result<Report, Failure> {
     match command {
         ZoneCommand::Status { watch } => status(manager, watch, json).await,
+        ZoneCommand::Doctor { all } => {
+            let answer = manager.doctor().await?;
+            let report = Report::new(json, &answer, |answer| diagnosis(answer, all))?;
+            Ok(report.with_status(match answer.level {
+                Level::Ok => 0,
+                Level::Warn => 1,
+                Level::Fail => 2,
+            }))
+        }
         ZoneCommand::Hosts(args) => hosts(manager, args, json).await,
         ZoneCommand::Host(command) => host(manager, command, json).await,
         ZoneCommand::Networks(args) => networks(manager, args, json).await,
