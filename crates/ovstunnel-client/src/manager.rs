@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Method;
-use ovstunnel_api::DoctorAnswer;
+use ovstunnel_api::{DoctorAnswer, SupportAnswer};
 use ovstunnel_manager_api::{
     EventList, Host, HostAnswer, HostList, HostTunnelList, Network, NetworkList, NetworkPlan, Overview, Proof, PutHost,
     Ready,
@@ -154,6 +154,11 @@ impl Manager {
     /// `GET /v1/doctor`: what is wrong with the manager and its zone.
     pub async fn doctor(&self) -> Result<DoctorAnswer, ClientError> {
         self.get(&["v1", "doctor"], &[]).await
+    }
+
+    /// `GET /v1/support`: what a bug report needs; on the Unix socket only.
+    pub async fn support(&self) -> Result<SupportAnswer, ClientError> {
+        self.get(&["v1", "support"], &[]).await
     }
 
     /// `GET /readyz`. Not being ready is an answer, not an error.

@@ -52,6 +52,21 @@ pub enum Command {
                             Example: ovstunnel-manager doctor --json | jq -r '.findings[] | select(.level != \"ok\") | .reason'"
     )]
     Doctor(Doctor),
+
+    /// Write one archive for a bug report: configuration, doctor, hosts, networks that are not whole, events, log; no keys
+    ///
+    /// Asks the manager that runs on this machine by its Unix socket; where none answers, what can be read without it is in the archive. For root.
+    #[command(after_help = "Exit status: 0 the file is written, 1 it could not be, 2 a wrong command line.\n\
+                            Example: ovstunnel-manager support-bundle -o /root/manager.tar.gz")]
+    SupportBundle(SupportBundle),
+}
+
+/// Where the archive goes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SupportBundle {
+    /// File to write; one that is there is not overwritten [default: ovstunnel-manager-support-HOST-TIME.tar.gz]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// How to tell what is wrong.

@@ -3,6 +3,7 @@
 //! What it does: connects to the `ovstunneld` of each registered host, compares what they say, proves each network, and tells it over
 //! HTTPS and on a Unix socket. What it must not do: touch a switch, or write to a host: in this version it only looks.
 
+pub mod bundle;
 pub mod certificates;
 pub mod check;
 pub mod cli;
@@ -16,4 +17,5 @@ pub mod records;
 pub mod reload;
 pub mod service;
 pub mod store;
+pub mod support;
 pub mod zone;

@@ -13,7 +13,7 @@ use ovstunnel_manager::doctor::{local, text};
 use ovstunnel_manager::import::{ImportError, compare_zone};
 use ovstunnel_manager::reload::Reloader;
 use ovstunnel_manager::service::{Service, Surroundings};
-use ovstunnel_manager::{check, store};
+use ovstunnel_manager::{bundle, check, store};
 use ovstunnel_server::access::Access;
 use ovstunnel_server::life::Life;
 use ovstunnel_server::logging::{self, Logging};
@@ -46,6 +46,11 @@ fn start(cli: &Cli) -> Result<ExitCode, Failure> {
     }
     if let Some(Command::Doctor(wanted)) = &cli.command {
         return runtime()?.block_on(doctor(cli.config.as_deref(), *wanted));
+    }
+    if let Some(Command::SupportBundle(wanted)) = &cli.command {
+        let written = runtime()?.block_on(bundle::make(cli.config.as_deref(), wanted.output.as_deref()))?;
+        std::io::stdout().write_all(written.text().as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
     }
     let config = Config::load(cli.config.as_deref()).inspect_err(|error| {
         // Without a configuration there is no log yet; whoever looks for the reason looks there.

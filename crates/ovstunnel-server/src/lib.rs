@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod bounded;
 pub mod config;
 pub mod doctor;
 pub mod extract;

@@ -10,7 +10,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Each crate of the product, with the crates of this workspace that it may use.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("ovstunnel-types", &[]),
     ("ovstunnel-plan", &["ovstunnel-types"]),
     ("ovstunnel-mesh", &["ovstunnel-types"]),
@@ -20,6 +20,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("ovstunnel-manager-api", &["ovstunnel-api"]),
     ("ovstunnel-client", &["ovstunnel-api", "ovstunnel-manager-api"]),
     ("ovstunnel-pki", &[]),
+    ("ovstunnel-bundle", &[]),
     ("ovstunnel-server", &["ovstunnel-api", "ovstunnel-types"]),
     ("ovstunneld", &["ovstunnel-plan", "ovstunnel-ovs", "ovstunnel-api", "ovstunnel-server", "ovstunnel-types"]),
     (
@@ -29,12 +30,16 @@ const MAY_USE: [(&str, &[&str]); 15] = [
             "ovstunnel-mesh",
             "ovstunnel-store",
             "ovstunnel-api",
+            "ovstunnel-bundle",
             "ovstunnel-manager-api",
             "ovstunnel-client",
             "ovstunnel-server",
         ],
     ),
-    ("ovstunnelctl", &["ovstunnel-api", "ovstunnel-client", "ovstunnel-manager-api", "ovstunnel-pki"]),
+    (
+        "ovstunnelctl",
+        &["ovstunnel-api", "ovstunnel-bundle", "ovstunnel-client", "ovstunnel-manager-api", "ovstunnel-pki"],
+    ),
     ("ovstunnel-xapi", &["ovstunnel-api", "ovstunnel-client", "ovstunnel-types"]),
     ("ovstunnel-vif", &[]),
 ];

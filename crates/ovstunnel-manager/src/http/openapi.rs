@@ -62,6 +62,7 @@ fn described() -> OpenApiRouter<State> {
         .routes(routes!(networks::reconcile))
         .routes(routes!(events::list_events))
         .routes(routes!(diagnosis::get_doctor))
+        .routes(routes!(diagnosis::get_support))
         .routes(routes!(zone::healthz))
         .routes(routes!(zone::readyz))
         .routes(routes!(zone::metrics))

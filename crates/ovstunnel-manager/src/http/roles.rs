@@ -63,7 +63,7 @@ mod tests {
     use crate::http::openapi::description;
 
     /// Each operation that is described, as `GET /v1/hosts/h1`, with all who may; a host of the name h1.
-    const MAY: [(&str, &str); 16] = [
+    const MAY: [(&str, &str); 17] = [
         ("GET /v1/overview", "viewer operator admin"),
         ("GET /v1/hosts", "viewer operator admin"),
         ("GET /v1/hosts/h1", "host viewer operator admin"),
@@ -77,6 +77,8 @@ mod tests {
         ("POST /v1/networks/h1/reconcile", "operator admin"),
         ("GET /v1/events", "viewer operator admin"),
         ("GET /v1/doctor", "viewer operator admin"),
+        // To root only, whatever the role.
+        ("GET /v1/support", "viewer operator admin"),
         ("GET /healthz", "host viewer operator admin"),
         ("GET /readyz", "host viewer operator admin"),
         ("GET /metrics", "viewer operator admin"),

@@ -15,8 +15,13 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[utoipa::path(get, path = "/v1/overview", tag = "zone", operation_id = "getOverview",
     responses((status = 200, description = "How many of what, in which state", body = Overview)))]
 pub(super) async fn get_overview(Shared(state): Shared<State>, _: NoQuery) -> Json<Overview> {
+    Json(overview(&state))
+}
+
+/// The zone in a few numbers.
+pub(super) fn overview(state: &State) -> Overview {
     let (networks, hosts, tunnels) = state.zone.counts();
-    Json(Overview {
+    Overview {
         zone: state.identity.name.clone(),
         uuid: state.identity.uuid.clone(),
         version: VERSION.to_owned(),
@@ -26,7 +31,7 @@ pub(super) async fn get_overview(Shared(state): Shared<State>, _: NoQuery) -> Js
         tunnels,
         age: state.zone.age(),
         troubles: state.zone.troubles(),
-    })
+    }
 }
 
 /// The manager is alive.

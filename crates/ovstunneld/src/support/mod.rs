@@ -5,13 +5,12 @@
 //! bound: each text and all of them together have a limit, and what is cut says so.
 
 mod rows;
-mod text;
 
 use ovstunnel_api::SupportPart;
+use ovstunnel_server::bounded::{beginning, end};
 use time::OffsetDateTime;
 
 use crate::doctor::{Doctor, Now};
-use text::{beginning, end};
 
 /// Longest of a single text, in bytes.
 const PART: usize = 2 << 20;
@@ -117,11 +116,16 @@ async fn flows(now: &Now<'_>) -> Vec<SupportPart> {
         let text = now.switch.every_flow(bridge).await.unwrap_or_else(|error| format!("cannot be read: {error}\n"));
         let text = beginning(text, FLOWS_OF_ONE);
         total += text.len();
-        parts.push(SupportPart { name: format!("flows-{}.txt", text::file_name(bridge)), text });
+        parts.push(SupportPart { name: format!("flows-{}.txt", file_name(bridge)), text });
     }
     if !left_out.is_empty() {
         let text = format!("The flows of these bridges are left out, for want of space:\n{}\n", left_out.join("\n"));
         parts.push(part("flows-left-out.txt", text));
     }
     parts
+}
+
+/// A bridge's name as part of a file's name.
+fn file_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' }).collect()
 }

@@ -90,7 +90,8 @@ mod tests {
         write_all(folder.path()).unwrap();
         let page = |name: &str| fs::read_to_string(folder.path().join("man").join(name)).unwrap();
         for section in ["FILES", "ENVIRONMENT", "\"SEE ALSO\""] {
-            for name in ["ovstunnelctl.1", "ovstunneld.8", "ovstunnel-manager.8", "ovstunnel-manager-doctor.8"] {
+            for name in ["ovstunnelctl.1", "ovstunneld.8", "ovstunnel-manager.8", "ovstunnel-manager-support-bundle.8"]
+            {
                 assert!(page(name).contains(&format!("\n.SH {section}\n")), "no {section} in {name}");
             }
         }

@@ -42,25 +42,6 @@ const SHOWN: [&str; 28] = [
     "mode",
 ];
 
-/// The host's name, as far as it can be in a file's name.
-pub(super) fn host_name() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let name: String = name.trim().chars().filter(|c| fit(*c)).collect();
-    if name.is_empty() { "host".to_owned() } else { name }
-}
-
-/// Versions and state of the host.
-pub(super) fn host() -> String {
-    let mut text = format!("ovstunnelctl {}\n", env!("CARGO_PKG_VERSION"));
-    for file in ["/proc/version", "/etc/os-release", "/proc/uptime", "/proc/loadavg", "/proc/meminfo", "/proc/net/dev"]
-    {
-        let content = fs::read_to_string(file).unwrap_or_else(|error| format!("cannot be read: {error}\n"));
-        text.push_str(&format!("\n{file}:\n{content}"));
-    }
-    text
-}
-
 /// The configuration file without comments and without the values of keys that are not known.
 pub(super) fn configuration(file: &Path) -> String {
     match fs::read_to_string(file) {

@@ -4,12 +4,11 @@
 //! a limit, and writes one file for its owner only. What it must not do: overwrite a file, or read a key or any file but those
 //! that are named here.
 
-mod archive;
 mod local;
-mod secrets;
 
 use std::path::{Path, PathBuf};
 
+use ovstunnel_bundle::{Part, create, finish, host, host_name, stamp, write};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -18,10 +17,6 @@ use super::doctor::{Asking, examine};
 use super::show::Page;
 use super::{Failure, Report};
 use crate::client::{ClientError, Endpoint};
-use archive::{Part, bound};
-
-/// Most of all texts together, in bytes, before they are packed.
-const LIMIT: usize = 24 << 20;
 
 /// The JSON of `support-bundle`.
 #[derive(Debug, Serialize)]
@@ -41,14 +36,14 @@ pub(super) async fn run(asking: Asking<'_>, output: Option<&Path>, json: bool) -
         return Err(Failure::Usage("support-bundle is made on the host itself, as root: leave --url out".to_owned()));
     }
     let now = OffsetDateTime::now_utc();
-    let name = format!("ovstunnel-support-{}-{}", local::host_name(), stamp(now));
+    let name = format!("ovstunnel-support-{}-{}", host_name(), stamp(now));
     let file = output.map_or_else(|| PathBuf::from(format!("{name}.tar.gz")), Path::to_owned);
     let failed = |source| Failure::File { action: "write", path: file.clone(), source };
     // Before anybody waits for the rest.
-    let new = archive::create(&file).map_err(failed)?;
+    let new = create(&file).map_err(failed)?;
     let (parts, without_daemon) = collect(asking, now).await;
     let names = parts.iter().map(|part| part.name.clone()).collect();
-    let size = archive::write(new, &name, &parts, now).map_err(|error| {
+    let size = write(new, &name, &parts, now).map_err(|error| {
         let _ = std::fs::remove_file(&file);
         failed(error)
     })?;
@@ -71,23 +66,14 @@ async fn collect(asking: Asking<'_>, now: OffsetDateTime) -> (Vec<Part>, Option<
         parts.push(Part::new("audit.txt", local::log_end(&local::audit_beside(asking.files.log))));
     }
     parts.push(Part::new("configuration-file.txt", local::configuration(asking.files.config)));
-    parts.push(Part::new("host.txt", local::host()));
+    parts.push(Part::new("host.txt", host(concat!("ovstunnelctl ", env!("CARGO_PKG_VERSION")))));
     parts.push(Part::new("README.txt", readme(now, without.as_deref())));
-    parts.iter_mut().for_each(|part| secrets::leave_out(&mut part.text));
-    bound(&mut parts, LIMIT);
-    parts.sort_by(|a, b| a.name.cmp(&b.name));
-    (parts, without)
+    (finish(parts), without)
 }
 
 fn in_words(error: &ClientError) -> String {
     let causes = std::iter::successors(std::error::Error::source(error), |&cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
-fn stamp(now: OffsetDateTime) -> String {
-    let (date, time) = (now.date(), now.time());
-    let (hour, minute, second) = (time.hour(), time.minute(), time.second());
-    format!("{:04}{:02}{:02}T{hour:02}{minute:02}{second:02}Z", date.year(), u8::from(date.month()), date.day())
 }
 
 fn readme(now: OffsetDateTime, without: Option<&str>) -> String {

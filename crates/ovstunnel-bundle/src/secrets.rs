@@ -1,4 +1,5 @@
-//! The last look over each text: private keys, and values that call themselves secret, are taken out wherever they come from.
+//! The last look over each text: private keys, values that call themselves secret, and users and passwords in URLs are taken out wherever
+//! they come from.
 //! Must not be the only guard: nothing that is a secret is meant to get here.
 
 const BEGIN: &str = "-----BEGIN ";
@@ -8,7 +9,10 @@ const END: &str = "-----END ";
 const WORDS: [&str; 5] = ["password", "passwd", "secret", "token", "authorization"];
 
 /// Takes them out.
-pub(super) fn leave_out(text: &mut String) {
+pub fn leave_out(text: &mut String) {
+    if text.contains("://") {
+        *text = without_users(text);
+    }
     if !text.contains(BEGIN) && !has_word(text) {
         return;
     }
@@ -24,6 +28,27 @@ pub(super) fn leave_out(text: &mut String) {
         }
     }
     *text = clean;
+}
+
+/// The text with each `scheme://user:password@` as `scheme://(left out)@`. A password may have any character but those that end a URL.
+fn without_users(text: &str) -> String {
+    const ENDS: [char; 6] = ['"', '\'', '<', '>', '`', '\\'];
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        clean.push_str(before);
+        let end = after.find(|c: char| c.is_whitespace() || ENDS.contains(&c)).unwrap_or(after.len());
+        // The last `@` ends the user; a path behind the host has none in the URLs that name a database.
+        match after[..end].rfind('@') {
+            Some(user) => {
+                clean.push_str("(left out)");
+                rest = &after[user..];
+            }
+            None => rest = after,
+        }
+    }
+    clean + rest
 }
 
 fn has_word(text: &str) -> bool {
@@ -48,6 +73,14 @@ fn without_value(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn users_of_urls_go_and_hosts_stay() {
+        let mut text = "x mysql://u:p@ss/word@192.0.2.9/cloud failed; see https://h:8443/v1 and a@b\n\"url\": \"postgres://u:geheim@h/db\"\n".to_owned();
+        leave_out(&mut text);
+        let wanted = "x mysql://(left out)@192.0.2.9/cloud failed; see https://h:8443/v1 and a@b\n\"url\": \"postgres://(left out)@h/db\"\n";
+        assert_eq!(text, wanted);
+    }
 
     #[test]
     fn keys_and_values_go_and_the_rest_stays() {

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// The beginning of a text.
-pub(super) fn beginning(mut text: String, longest: usize) -> String {
+pub fn beginning(mut text: String, longest: usize) -> String {
     if text.len() > longest {
         let mut at = longest;
         while !text.is_char_boundary(at) {
@@ -19,7 +19,7 @@ pub(super) fn beginning(mut text: String, longest: usize) -> String {
 }
 
 /// The end of a file; where it cannot be read, why not.
-pub(super) fn end(file: &Path, longest: usize) -> String {
+pub fn end(file: &Path, longest: usize) -> String {
     read_end(file, longest).unwrap_or_else(|error| format!("{} cannot be read: {error}\n", file.display()))
 }
 
@@ -38,11 +38,6 @@ fn read_end(file: &Path, longest: usize) -> io::Result<String> {
     })
 }
 
-/// A bridge's name as part of a file's name.
-pub(super) fn file_name(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -58,6 +53,5 @@ mod tests {
         assert_eq!(end(&file, 10), "0123456789");
         assert_eq!(end(&file, 4), "[6 bytes are left out here]\n6789");
         assert!(end(&dir.path().join("none"), 4).contains("cannot be read"));
-        assert_eq!(file_name("a/b c"), "a_b_c");
     }
 }

@@ -11,14 +11,16 @@ use time::OffsetDateTime;
 
 /// A text of the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Part {
-    pub(super) name: String,
-    pub(super) text: String,
+pub struct Part {
+    /// Name of its file.
+    pub name: String,
+    /// The text.
+    pub text: String,
 }
 
 impl Part {
     /// A part by the name that it is given, as far as it can be a file's.
-    pub(super) fn new(name: &str, text: impl Into<String>) -> Self {
+    pub fn new(name: &str, text: impl Into<String>) -> Self {
         let fit = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
         let name: String = name.chars().map(fit).take(100).collect();
         Part { name: name.trim_start_matches('.').to_owned(), text: text.into() }
@@ -40,7 +42,7 @@ impl Part {
 }
 
 /// Has all parts together be no longer than `limit` bytes, but for the markers: the longest are cut, to one length.
-pub(super) fn bound(parts: &mut [Part], limit: usize) {
+pub fn bound(parts: &mut [Part], limit: usize) {
     let mut lengths: Vec<usize> = parts.iter().map(|part| part.text.len()).collect();
     lengths.sort_unstable();
     let (mut left, mut count) = (limit, lengths.len());
@@ -58,7 +60,7 @@ pub(super) fn bound(parts: &mut [Part], limit: usize) {
 ///
 /// # Errors
 /// When it is there already, or cannot be made.
-pub(super) fn create(file: &Path) -> io::Result<File> {
+pub fn create(file: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)
 }
 
@@ -66,7 +68,7 @@ pub(super) fn create(file: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// When it cannot be written.
-pub(super) fn write(file: File, name: &str, parts: &[Part], now: OffsetDateTime) -> io::Result<u64> {
+pub fn write(file: File, name: &str, parts: &[Part], now: OffsetDateTime) -> io::Result<u64> {
     let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::default()));
     for part in parts {
         let mut header = tar::Header::new_gnu();
