@@ -7,6 +7,7 @@ mod event;
 mod host;
 mod network;
 mod overview;
+mod physical;
 mod plan;
 mod proof;
 
@@ -14,5 +15,6 @@ pub use event::{Event, EventList, ProofSummary};
 pub use host::{Host, HostAnswer, HostList, HostState, HostTunnel, HostTunnelList, Mode, PutHost, Trouble};
 pub use network::{Member, Network, NetworkList, NetworkState};
 pub use overview::{HostCount, NetworkCount, Overview, Ready, TunnelCount};
+pub use physical::Isolation;
 pub use plan::{Blocked, NetworkPlan, PlannedRequest};
 pub use proof::{Finding, Proof, SeenAt, Signature, TunnelProof, hex};

@@ -5,10 +5,12 @@
 use ovstunnel_api::Level;
 use ovstunnel_server::fault::Fault;
 use ovstunnel_server::logging::place;
+use ovstunnel_store::StoreError;
 use time::OffsetDateTime;
 
 use crate::certificates;
 use crate::config::Config;
+use crate::inventory::physical;
 use crate::store;
 
 /// A configuration that is good.
@@ -37,11 +39,11 @@ pub async fn check(config: &Config) -> Result<Checked, Bad> {
     if config.identity().is_none() {
         warnings.push("no certificate, key and ca are named under [hosts]: no host can be asked".to_owned());
     }
-    let hosts = match store::open(config).await {
-        Ok(store) => store.hosts().await.map(|hosts| hosts.len()).map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    let hosts = hosts.map_err(|error| bad.push(format!("[database] url: {error}"))).unwrap_or_default();
+    let (hosts, differences) = database(config).await.unwrap_or_else(|error| {
+        bad.push(format!("[database] url: {error}"));
+        (0, Vec::new())
+    });
+    warnings.extend(differences);
     if !bad.is_empty() {
         return Err(Bad(bad));
     }
@@ -50,6 +52,15 @@ pub async fn check(config: &Config) -> Result<Checked, Bad> {
     let sentence =
         format!("the configuration is good: zone {zone}, {hosts} hosts, HTTPS {https}, Unix socket {socket}");
     Ok(Checked { sentence, warnings })
+}
+
+/// How many hosts are registered, and where the configuration's physical networks differ from those that are recorded.
+async fn database(config: &Config) -> Result<(usize, Vec<String>), StoreError> {
+    let store = store::open(config).await?;
+    let recorded = store.physical_networks().await?;
+    // An empty table is filled at start.
+    let configured = if recorded.is_empty() { &[][..] } else { &config.physical_networks };
+    Ok((store.hosts().await?.len(), physical::differences(configured, &recorded)))
 }
 
 fn faults(config: &Config) -> Vec<Fault> {

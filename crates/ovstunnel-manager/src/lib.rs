@@ -13,6 +13,7 @@ pub mod document;
 pub mod hosts;
 pub mod http;
 pub mod import;
+pub mod inventory;
 pub mod records;
 pub mod reload;
 pub mod service;

@@ -18,6 +18,7 @@ use crate::doctor::{Doctor, Subjects};
 use crate::document::{Signer, SignerError};
 use crate::hosts::{Hosts, certificate};
 use crate::http::{self, Identity, Roles, State};
+use crate::inventory::physical;
 use crate::records::Records;
 use crate::zone::Zone;
 
@@ -78,6 +79,7 @@ impl Service {
         let (zone, happened) = Zone::new(&identity.name);
         let label = config.sdn.ovs.default_label.clone();
         let hosts = Hosts::new(zone.clone(), own, label, config.hosts.concurrency);
+        begin_with_physical_networks(config, &store).await?;
         let records = Records::new(store);
         let mut tasks = JoinSet::new();
         tasks.spawn(records.clone().keep(happened));
@@ -113,4 +115,22 @@ impl Service {
     pub async fn finish(mut self) {
         self.tasks.shutdown().await;
     }
+}
+
+/// Fills an empty table from the configuration, and says in the log where the two differ.
+async fn begin_with_physical_networks(config: &Config, store: &Store) -> Result<(), StoreError> {
+    let written = physical::seed(store, &config.physical_networks).await?;
+    if written > 0 {
+        tracing::info!(
+            written,
+            "the physical networks of the configuration are recorded; from now on the API changes them"
+        );
+    }
+    for difference in physical::differences(&config.physical_networks, &store.physical_networks().await?) {
+        tracing::warn!(
+            difference,
+            "the configuration and the database have different physical networks; the database counts"
+        );
+    }
+    Ok(())
 }

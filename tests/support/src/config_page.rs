@@ -159,8 +159,10 @@ fn kind(field: &Field) -> &'static str {
         ["u32" | "usize"] => "whole number",
         ["bool"] => "boolean",
         ["Vec", "String"] => "list of texts",
-        ["Vec", "TlsClient"] => "tables",
-        ["String" | "Level" | "Ipv6Policy" | "LogFormat" | "Role"] | ["Option", "String"] => "text",
+        ["Vec", "TlsClient" | "PhysicalNetwork"] => "tables",
+        ["f64"] => "number",
+        ["String" | "Level" | "Ipv6Policy" | "LogFormat" | "Role" | "Isolation" | "OnFailure"]
+        | ["Option", "String"] => "text",
         ["XapiMode"] => "boolean or text",
         other => panic!("{other:?}: say here what an operator writes for it"),
     }

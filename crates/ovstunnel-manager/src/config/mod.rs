@@ -4,6 +4,7 @@
 //! of certificates a default, and says what else there is to configure. What it must not do: look at the host or the database, or
 //! accept two spellings of the same thing.
 
+mod networks;
 mod values;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,7 +14,8 @@ use std::time::Duration;
 use ovstunnel_server::config::{self, Api, ConfigError, Log, Tls};
 use serde::{Deserialize, Deserializer, Serialize};
 
-pub use values::{LABEL_MAX, NAME_MAX, is_label};
+pub use networks::{Brakes, Membership, NetworkRules, OnFailure, PhysicalNetwork};
+pub use values::{LABEL_MAX, NAME_MAX, is_label, ranges};
 
 /// Where the configuration is looked for when `--config` does not say otherwise. Only this file may be missing.
 pub const DEFAULT_PATH: &str = "/etc/ovstunnel/manager.toml";
@@ -43,6 +45,15 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// The daemons of the hosts, and how the manager shows itself to them.
     pub hosts: Hosts,
+    /// Where networks get their keys from, as tables `[[physical_networks]]`: what a database without any begins with.
+    #[serde(deserialize_with = "values::physical_networks", skip_serializing_if = "Vec::is_empty")]
+    pub physical_networks: Vec<PhysicalNetwork>,
+    /// Who says that a host has VMs of a network.
+    pub membership: Membership,
+    /// What holds for each network.
+    pub network: NetworkRules,
+    /// How much may be removed without a question.
+    pub brakes: Brakes,
     /// When something that has happened is forgotten.
     pub events: Events,
     /// The log file.
@@ -132,6 +143,10 @@ impl Default for Config {
             api: default_api(),
             tls: None,
             hosts: Hosts::default(),
+            physical_networks: Vec::new(),
+            membership: Membership::default(),
+            network: NetworkRules::default(),
+            brakes: Brakes::default(),
             events: Events::default(),
             log: Log::at(DEFAULT_LOG),
         }

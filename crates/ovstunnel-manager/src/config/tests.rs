@@ -28,6 +28,24 @@ fn the_specification_s_keys_are_written_as_it_has_them() {
     assert_eq!((config.zone.as_str(), config.sdn.ovs.default_label.as_str()), ("dc1", "eth1"));
 }
 
+/// A table of a physical network.
+fn physical(name: &str, isolation: &str, vnet: &str) -> String {
+    format!("[[physical_networks]]\nname = \"{name}\"\nisolation = \"{isolation}\"\nvnet = \"{vnet}\"\n")
+}
+
+#[test]
+fn physical_networks_and_rules_are_read_as_the_guide_has_them() {
+    let text = physical("p1", "GRE", "1001-65535,70000-80000") + &physical("p2", "VLAN", "1-4096");
+    let config =
+        parse(&(text + "[membership]\nwitnesses = [\"vifs\"]\nlinger = \"0s\"\n[brakes]\nzone = 1\n")).unwrap();
+    let names: Vec<_> = config.physical_networks.iter().map(|p| (p.name.as_str(), p.isolation.as_str())).collect();
+    assert_eq!(names, [("p1", "GRE"), ("p2", "VLAN")]);
+    let rules = config.membership.rules(config.hosts.dead_after);
+    let words: Vec<_> = rules.witnesses.iter().map(|witness| witness.as_str()).collect();
+    assert_eq!((words, rules.linger, config.brakes.zone), (vec!["vifs"], Duration::ZERO, 1.0));
+    assert_eq!(Config::default().membership.rules(rules.dead_after), ovstunnel_mesh::membership::Rules::default());
+}
+
 #[test]
 fn a_bad_value_is_refused_by_name_with_the_rule() {
     let cases = [
@@ -41,6 +59,26 @@ fn a_bad_value_is_refused_by_name_with_the_rule() {
         ("[hosts]\nconcurrency = 0", "hosts.concurrency", "from 1 to 1024"),
         ("[hosts]\ndead_after = \"1s\"", "hosts.dead_after", "from \"10s\""),
         ("[events]\nkeep = \"1s\"", "events.keep", "from \"1h\""),
+        ("[membership]\nwitnesses = []", "membership.witnesses", "at least one"),
+        ("[membership]\nwitnesses = [\"api\", \"api\"]", "membership.witnesses", "each at most once"),
+        ("[membership]\nwitnesses = [\"cloudstack\"]", "membership.witnesses", "\"vifs\""),
+        ("[membership]\nlinger = \"2d\"", "membership.linger", "to \"1d\""),
+        ("[membership]\nmigration = \"1s\"", "membership.migration", "from \"1m\""),
+        ("[network]\non_failure = \"stop\"", "network.on_failure", "`continue` or `fail`"),
+        ("[network]\ngc = \"1s\"", "network.gc", "from \"1m\""),
+        ("[brakes]\nzone = 1.5", "brakes.zone", "from 0 to 1"),
+        ("[brakes]\nnetwork = -1", "brakes.network", "from 0 to 1"),
+        ("[[physical_networks]]\nname = \"p\"\nvnet = \"1\"", "physical_networks", "missing field `isolation`"),
+        (&physical("p", "VXLAN", "1"), "isolation", "`GRE` or `VLAN`"),
+        (&physical("p q", "GRE", "1"), "name", "1 to 63 characters"),
+        (
+            &physical("p", "VLAN", "1-4097"),
+            "vnet of `p`",
+            "from 1 to 4096 where the isolation is not GRE; got `1-4097`",
+        ),
+        (&physical("p", "GRE", "0-10"), "vnet of `p`", "from 1 to 2147483647"),
+        (&physical("p", "GRE", ""), "vnet of `p`", "must be ranges and numbers"),
+        (&(physical("p", "GRE", "1") + &physical("p", "GRE", "2")), "physical_networks", "`p` is there twice"),
         ("colour = 1", "colour", "unknown field"),
     ];
     for (text, key, rule) in cases {
@@ -62,5 +100,6 @@ fn the_example_shows_each_key_with_its_default() {
         assert!(file.take().is_some(), "it shows no file");
     }
     assert!(all.database.cloudstack_url.take().is_some(), "it shows no address");
+    assert_eq!(std::mem::take(&mut all.physical_networks).len(), 1, "it shows no physical network");
     assert_eq!(all, default);
 }

@@ -7,9 +7,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use humantime_serde::re::humantime;
+use ovstunnel_manager_api::Isolation;
+use ovstunnel_mesh::keys::{self, Ranges};
 use ovstunnel_server::config::values::{path, text};
 use ovstunnel_types::is_plain_name;
+use ovstunnel_types::text::excerpt;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected};
+
+use super::networks::{PhysicalNetwork, WITNESSES};
 
 /// Longest name of a zone, a host or a network.
 pub const NAME_MAX: usize = 63;
@@ -32,6 +37,10 @@ pub(super) fn label<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error>
     text(d, "the name of a device, bridge or network: 1 to 45 characters, none of them a control character", |t| {
         is_label(t).then(|| t.to_owned())
     })
+}
+
+pub(super) fn some_label<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
+    label(d).map(Some)
 }
 
 pub(super) fn some_path<'de, D: Deserializer<'de>>(d: D) -> Result<Option<PathBuf>, D::Error> {
@@ -79,4 +88,64 @@ pub(super) fn keep<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error
     text(d, r#"a duration from "1h" to "10years", such as "30d""#, |t| {
         duration(t, Duration::from_secs(3600), Duration::from_secs(3_660 * DAY))
     })
+}
+
+pub(super) fn linger<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+    text(d, r#"a duration from "0s" to "1d", such as "30s""#, |t| duration(t, Duration::ZERO, Duration::from_secs(DAY)))
+}
+
+pub(super) fn migration<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+    text(d, r#"a duration from "1m" to "7d", such as "1h""#, |t| {
+        duration(t, Duration::from_secs(60), Duration::from_secs(7 * DAY))
+    })
+}
+
+pub(super) fn gc<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+    text(d, r#"a duration from "1m" to "30d", such as "20m""#, |t| {
+        duration(t, Duration::from_secs(60), Duration::from_secs(30 * DAY))
+    })
+}
+
+pub(super) fn share<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
+    let share = f64::deserialize(d)?;
+    let good = Some(share).filter(|share| (0.0..=1.0).contains(share));
+    good.ok_or_else(|| D::Error::invalid_value(Unexpected::Float(share), &"a share from 0 to 1, such as 0.1"))
+}
+
+pub(super) fn witnesses<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
+    let words = Vec::<String>::deserialize(d)?;
+    let rule = "a list of \"api\", \"bridges\" and \"vifs\": at least one, each at most once";
+    let is_known = |word: &String| WITNESSES.iter().any(|witness| witness.as_str() == word);
+    let is_second = |(n, word): (usize, &String)| words[..n].contains(word);
+    match words.iter().enumerate().find(|(n, word)| !is_known(word) || is_second((*n, word))) {
+        Some((_, word)) => Err(D::Error::invalid_value(Unexpected::Str(word), &rule)),
+        None if words.is_empty() => Err(D::Error::invalid_length(0, &rule)),
+        None => Ok(words),
+    }
+}
+
+/// Reads the ranges of a physical network.
+///
+/// # Errors
+/// The rule that they break, and the part that breaks it.
+pub fn ranges(vnet: &str, isolation: Isolation) -> Result<Ranges, ovstunnel_types::Invalid> {
+    let isolation = match isolation {
+        Isolation::Gre => keys::Isolation::Gre,
+        Isolation::Vlan => keys::Isolation::Vlan,
+    };
+    Ranges::parse(vnet, isolation)
+}
+
+pub(super) fn physical_networks<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<PhysicalNetwork>, D::Error> {
+    let all = Vec::<PhysicalNetwork>::deserialize(d)?;
+    for (n, one) in all.iter().enumerate() {
+        if all[..n].iter().any(|other| other.name == one.name) {
+            return Err(D::Error::custom(format!("the name `{}` is there twice", one.name)));
+        }
+        if let Err(bad) = ranges(&one.vnet, one.isolation) {
+            let (name, value) = (&one.name, excerpt(&bad.value));
+            return Err(D::Error::custom(format!("vnet of `{name}` {}; got `{value}`", bad.rule)));
+        }
+    }
+    Ok(all)
 }
