@@ -89,13 +89,13 @@ impl Access {
         self.tls.clone()
     }
 
-    /// Whether `peer` may send a request with this method to this path.
+    /// In which role `peer` sends a request with this method to this path. Root is an admin.
     ///
     /// # Errors
     /// `forbidden`, with the reason.
-    pub fn judge(&self, peer: Option<&Peer>, method: &Method, path: &str) -> Result<(), ApiError> {
+    pub fn judge(&self, peer: Option<&Peer>, method: &Method, path: &str) -> Result<Role, ApiError> {
         match (peer, &self.tls) {
-            (Some(Peer::Root { .. }), _) => Ok(()),
+            (Some(Peer::Root { .. }), _) => Ok(Role::Admin),
             (Some(Peer::Certificate(certificate)), Some(tls)) => {
                 let loaded = tls.loaded();
                 accept(certificate, &loaded)?;
@@ -113,7 +113,7 @@ impl Access {
         clients: &[TlsClient],
         method: &Method,
         path: &str,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Role, ApiError> {
         let all: Vec<&str> = certificate.all_names().collect();
         let role = if clients.is_empty() { Some(self.rules.unlisted(&all)) } else { listed(certificate, clients) };
         let Some(role) = role else {
@@ -123,7 +123,7 @@ impl Access {
             )));
         };
         let refuse = |why| ApiError::forbidden(format!("{} {why}", certificate.name()));
-        self.rules.may(role, &all, method, path).map_err(refuse)
+        self.rules.may(role, &all, method, path).map_err(refuse).map(|()| role)
     }
 }
 
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn without_a_list_everybody_is_an_operator() {
         let asks = |method| Access::default().judge_role(&certificate(&["anyone"]), &[], &method, "/v1/x");
-        assert_eq!((asks(Method::GET), asks(Method::DELETE)), (Ok(()), Ok(())));
+        assert_eq!((asks(Method::GET), asks(Method::DELETE)), (Ok(Role::Operator), Ok(Role::Operator)));
     }
 
     #[test]
@@ -195,6 +195,6 @@ mod tests {
         assert_eq!(Access::default().judge(None, &Method::GET, "/").unwrap_err().problem().status, 500);
         let peer = Peer::Certificate(Arc::new(certificate(&["ops"])));
         assert_eq!(Access::default().judge(Some(&peer), &Method::GET, "/").unwrap_err().problem().status, 403);
-        assert_eq!(Access::default().judge(Some(&Peer::Root { pid: None }), &Method::PUT, "/"), Ok(()));
+        assert_eq!(Access::default().judge(Some(&Peer::Root { pid: None }), &Method::PUT, "/"), Ok(Role::Admin));
     }
 }

@@ -71,10 +71,12 @@ pub fn wrap(routes: Router, access: Option<Access>) -> Router {
         .layer(compress::layer())
 }
 
-/// Lets through who may. The body has been read: an answer before it would be lost on some clients.
+/// Lets through who may, with what handlers need that ask for more than method and path. The body has been read: an answer before it
+/// would be lost on some clients.
 async fn judge(State(access): State<Access>, mut request: Request, next: Next) -> Response {
     match access.judge(request.extensions().get(), request.method(), request.uri().path()) {
-        Ok(()) => {
+        Ok(role) => {
+            request.extensions_mut().insert(role);
             // For a handler that has to know whether its client may more than this.
             request.extensions_mut().insert(access);
             next.run(request).await
@@ -93,6 +95,9 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
     ApiError::internal("a fault of the service; its log says more under this request's id").into_response()
 }
 
+/// After how many seconds to ask again, where something that a request needs cannot be reached.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
 async fn identify(mut request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers());
     let (method, path) = (request.method().clone(), excerpt(request.uri().path()));
@@ -106,6 +111,9 @@ async fn identify(mut request: Request, next: Next) -> Response {
         let audit = Audit::begin(peer, &method, &path, &id.0);
         let mut response = as_problem(next.run(request).await, &method, &path);
         if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+            if error.problem().code == Code::Unavailable {
+                response.headers_mut().insert(http::header::RETRY_AFTER, RETRY_AFTER);
+            }
             let error = error.with_request_id(id.0.clone());
             *response.body_mut() = Body::from(error.body());
             response.headers_mut().remove(http::header::CONTENT_LENGTH);

@@ -22,6 +22,7 @@ fn app() -> Router {
             .route("/library", get(async || (StatusCode::BAD_REQUEST, "plain words")))
             .route("/large", get(async || "x".repeat(100_000)))
             .route("/events", get(async || ([(CONTENT_TYPE, "text/event-stream")], "data: x\n\n".repeat(10_000))))
+            .route("/away", get(async || ApiError::new(Code::Unavailable, "the database is away")))
             .route("/own", get(async || (StatusCode::SERVICE_UNAVAILABLE, axum::Json(5)))),
         None,
     )
@@ -63,7 +64,10 @@ async fn routing_errors_and_panics_are_problems() {
     let (_, body) = problem(Request::get("/panic"), Body::empty()).await;
     assert_eq!(body["code"], "internal");
     assert!(!body["detail"].as_str().unwrap().contains("on purpose"));
-    let (_, body) = problem(Request::get("/library"), Body::empty()).await;
+    let (headers, body) = problem(Request::get("/away"), Body::empty()).await;
+    assert_eq!((&body["code"], headers["retry-after"].to_str().unwrap()), (&"unavailable".into(), "5"));
+    let (headers, body) = problem(Request::get("/library"), Body::empty()).await;
+    assert!(!headers.contains_key("retry-after"), "{headers:?}");
     assert_eq!(body["code"], "invalid_request");
 }
 
