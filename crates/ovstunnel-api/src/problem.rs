@@ -23,6 +23,10 @@ pub enum Code {
     StaleEpoch,
     /// 409: the manager of another zone is recorded as the one that may write here; nothing was changed.
     OtherZone,
+    /// 409: the host is being drained, and takes no new NIC. No daemon sends it.
+    Draining,
+    /// 409: the NIC is moving between two other hosts. No daemon sends it.
+    Migrating,
     /// 413: the body is too large.
     TooLarge,
     /// 415: the body is not `application/json`.
@@ -61,6 +65,8 @@ impl Code {
             Code::Conflict => "conflict",
             Code::StaleEpoch => "stale_epoch",
             Code::OtherZone => "other_zone",
+            Code::Draining => "draining",
+            Code::Migrating => "migrating",
             Code::TooLarge => "too_large",
             Code::UnsupportedMediaType => "unsupported_media_type",
             Code::SwitchRefused => "switch_refused",
@@ -79,7 +85,7 @@ impl Code {
             Code::Forbidden => 403,
             Code::NotFound => 404,
             Code::MethodNotAllowed => 405,
-            Code::Conflict | Code::StaleEpoch | Code::OtherZone => 409,
+            Code::Conflict | Code::StaleEpoch | Code::OtherZone | Code::Draining | Code::Migrating => 409,
             Code::TooLarge => 413,
             Code::UnsupportedMediaType => 415,
             Code::SwitchRefused => 422,
@@ -99,6 +105,8 @@ impl Code {
             Code::Conflict => "Conflict",
             Code::StaleEpoch => "Stale epoch",
             Code::OtherZone => "Other zone",
+            Code::Draining => "Host is being drained",
+            Code::Migrating => "NIC is migrating",
             Code::TooLarge => "Request too large",
             Code::UnsupportedMediaType => "Unsupported media type",
             Code::SwitchRefused => "Refused by Open vSwitch",
@@ -206,7 +214,7 @@ mod tests {
     fn every_code_is_written_as_it_is_read() {
         let schema = serde_json::to_value(<Code as utoipa::PartialSchema>::schema()).unwrap();
         let words: Vec<&str> = schema["enum"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
-        assert_eq!(words.len(), 14, "{words:?}");
+        assert_eq!(words.len(), 16, "{words:?}");
         for word in words {
             let code: Code = serde_json::from_value(word.into()).unwrap();
             assert_eq!((code.as_str(), code == Code::Unknown), (word, false));

@@ -253,6 +253,10 @@ fn problem_hint(problem: &Problem) -> Option<String> {
         },
         Code::StaleEpoch => "another manager of the zone has taken over: ask that one",
         Code::OtherZone => "`ovstunnelctl epoch show` on the host tells which zone it is of; `epoch clear` frees it",
+        Code::Draining => {
+            "choose another host, or end the draining: `ovstunnelctl zone host add`, with `--mode manage`"
+        }
+        Code::Migrating => "say how the migration ended: `ovstunnelctl zone nic migrated` or `rollback`",
         Code::SwitchRefused => "what was refused was taken away again; Open vSwitch's own log may say more",
         Code::Unavailable => "see what it says cannot be reached, and ask again",
         Code::SwitchUnavailable => "is Open vSwitch running? `systemctl status openvswitch openvswitch-switch`",

@@ -1,5 +1,6 @@
 //! Networks of a zone: which hosts each has, and whether it is whole.
 
+use ovstunnel_api::{Ipv6Policy, Outcome};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -42,13 +43,69 @@ pub struct Member {
     pub tunnels: u32,
 }
 
+/// What is recorded of a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NetworkRecord {
+    /// Its number, unique in the zone.
+    pub number: u64,
+    /// The physical network that its key comes from.
+    pub physical_network: String,
+    /// What it does with IPv6; each host's own default where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<Ipv6Policy>,
+    /// MTU of its guests, bytes, where one was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+    /// How many NICs it has.
+    pub nics: u32,
+}
+
+/// Body of `PUT /v1/networks/{network}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutNetwork {
+    /// The physical network that its key comes from. It never changes.
+    #[schema(pattern = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$")]
+    pub physical_network: String,
+    /// Its number: CloudStack's id of the network. Where it is absent, a new network gets the next free one, and a known one keeps its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 9_223_372_036_854_775_807_isize)]
+    pub number: Option<u64>,
+    /// Its GRE key, which must be free and in the ranges of its physical network. Where it is absent, a known network keeps its own, and a
+    /// new one has none until its first NIC is prepared by a manager that may act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 2_147_483_647)]
+    pub key: Option<u32>,
+    /// That the bridges with this key which hosts have already are this network's. Without it such a key is not free.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopt: bool,
+    /// What it does with IPv6; each host's own default where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<Ipv6Policy>,
+    /// MTU of its guests, bytes; where absent, what all its hosts can carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 576, maximum = 65_535)]
+    pub mtu: Option<u32>,
+}
+
+/// Answer of `PUT` and `DELETE /v1/networks/{network}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NetworkAnswer {
+    /// What was done.
+    pub outcome: Outcome,
+    /// The network as it is now; absent once it is removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+}
+
 /// A network, as its hosts show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Network {
     /// Its name; `key-<key>` where its key is all that is known of it.
     pub name: String,
-    /// Its GRE key.
-    pub key: u32,
+    /// Its GRE key; absent where it is recorded and has none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<u32>,
     /// How it is.
     pub state: NetworkState,
     /// Since when it is so: RFC 3339, UTC.
@@ -62,6 +119,9 @@ pub struct Network {
     /// The first reason why it is not whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Finding>,
+    /// What is recorded of it; absent where it is only seen on hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<NetworkRecord>,
     /// Its hosts; only in the answer to one network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<Vec<Member>>,

@@ -18,7 +18,7 @@ use crate::doctor::{Doctor, Subjects};
 use crate::document::{Signer, SignerError};
 use crate::hosts::{Hosts, certificate};
 use crate::http::{self, Identity, Roles, State};
-use crate::inventory::physical;
+use crate::inventory::{Inventory, physical};
 use crate::records::Records;
 use crate::zone::Zone;
 
@@ -80,11 +80,14 @@ impl Service {
         let label = config.sdn.ovs.default_label.clone();
         let hosts = Hosts::new(zone.clone(), own, label, config.hosts.concurrency);
         begin_with_physical_networks(config, &store).await?;
+        zone.set_rules(config.membership.rules(config.hosts.dead_after));
+        let inventory = Inventory::begin(store.clone(), zone.clone(), config.hosts.dead_after).await?;
         let records = Records::new(store);
         let mut tasks = JoinSet::new();
         tasks.spawn(records.clone().keep(happened));
         tasks.spawn(records.clone().forget_events(config.events.keep));
         tasks.spawn(zone.clone().keep_proven());
+        tasks.spawn(inventory.clone().keep_keys());
         tasks.spawn(certificate::keep_looking(zone.clone(), config.own_certificates()));
         let rows = records.hosts().await?;
         tracing::info!(zone = identity.name, uuid = %identity.uuid, hosts = rows.len(), "the zone is watched; nothing is changed");
@@ -99,6 +102,7 @@ impl Service {
             zone,
             hosts,
             records,
+            inventory,
             identity: Arc::new(identity),
             signer: signer.clone(),
             dead_after: config.hosts.dead_after,

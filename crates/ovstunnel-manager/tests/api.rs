@@ -6,20 +6,14 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{TIMEOUT, bench, host, host_with, put, set_up, until};
+use common::{bench, client, host, host_with, put, refused, set_up, until};
 use ovstunnel_api::{Code, Outcome, PutBridge};
-use ovstunnel_client::{ClientError, Endpoint, EventsWanted, Identity, Manager, NetworksWanted};
+use ovstunnel_client::{ClientError, EventsWanted, NetworksWanted};
 use ovstunnel_manager_api::{HostState, PutHost};
 use ovstunnel_pki::{Authority, Leaf, Role};
 use ovstunnel_server::config::{Role as ClientRole, TlsClient};
 use ovstunnel_server::tls;
 use time::OffsetDateTime;
-
-fn refused<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> (Code, String) {
-    let problem = answer.unwrap_err();
-    let problem = problem.problem().expect("an answer");
-    (problem.code, problem.detail.clone())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_are_watched_and_their_networks_proved() {
@@ -122,15 +116,7 @@ async fn certificates_that_end_or_are_refused_are_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_is_a_viewer_or_the_host_of_its_name() {
     let bench = bench().await;
-    let (pki, now) = (bench.dir.path().join("pki"), OffsetDateTime::now_utc());
-    let client = |name: &str| {
-        let leaf = Leaf { name: name.parse().unwrap(), role: Role::Client, days: 90 };
-        Authority::open(&pki).unwrap().issue(&leaf, now).unwrap();
-        let file = |ending: &str| pki.join(format!("{name}.{ending}"));
-        let identity = Identity { ca: pki.join("ca.crt"), cert: file("crt"), key: file("key") };
-        Manager::new(&Endpoint::Https { url: Endpoint::parse_url(&bench.url).unwrap(), identity }, TIMEOUT).unwrap()
-    };
-    let (anybody, of_host) = (client("anybody"), client("h1"));
+    let (anybody, of_host) = (client(&bench, "anybody"), client(&bench, "h1"));
     let body = put("https://127.0.0.1:1", Some(1));
     let forbidden = |answer: Result<_, ClientError>| {
         let (code, detail) = refused(answer);
@@ -148,7 +134,7 @@ async fn a_client_is_a_viewer_or_the_host_of_its_name() {
     assert_eq!(anybody.hosts().await.unwrap().hosts.len(), 2);
     assert_eq!(of_host.host("h1").await.unwrap().number, 1);
     let detail = forbidden(of_host.host("h2").await.map(|_| panic!("an answer")));
-    assert_eq!(detail, "h1 is a host and may only read /v1/hosts/h1");
+    assert_eq!(detail, "h1 is a host and may only read /v1/hosts/h1, and prepare and release NICs on itself");
     forbidden(of_host.put_host("h1", &body, false).await);
     forbidden(of_host.delete_host("h2", false).await);
     assert_eq!(bench.manager.hosts().await.unwrap().hosts.len(), 2);

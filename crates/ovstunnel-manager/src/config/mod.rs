@@ -46,7 +46,7 @@ pub struct Config {
     /// The daemons of the hosts, and how the manager shows itself to them.
     pub hosts: Hosts,
     /// Where networks get their keys from, as tables `[[physical_networks]]`: what a database without any begins with.
-    #[serde(deserialize_with = "values::physical_networks", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "networks::physical_networks", skip_serializing_if = "Vec::is_empty")]
     pub physical_networks: Vec<PhysicalNetwork>,
     /// Who says that a host has VMs of a network.
     pub membership: Membership,

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use ovstunnel_manager_api::Isolation;
 use ovstunnel_mesh::membership::{Rules, Witness};
+use ovstunnel_types::text::excerpt;
+use serde::de::{Deserializer, Error, Unexpected};
 use serde::{Deserialize, Serialize};
 
 use super::values;
@@ -40,7 +42,7 @@ pub struct PhysicalNetwork {
 pub struct Membership {
     /// Whose word counts: `"api"` (NICs that were prepared and released), `"bridges"` (the plugin's last call), `"vifs"` (VIFs that are
     /// plugged). At least one, each once.
-    #[serde(deserialize_with = "values::witnesses")]
+    #[serde(deserialize_with = "witnesses")]
     pub witnesses: Vec<String>,
     /// For how long a host stays in a network after the last witness has let go: from `"0s"` to `"1d"`.
     #[serde(deserialize_with = "values::linger", serialize_with = "humantime_serde::serialize")]
@@ -104,7 +106,7 @@ impl Default for Brakes {
 }
 
 /// All witnesses that there are.
-pub(super) const WITNESSES: [Witness; 3] = [Witness::Api, Witness::Bridges, Witness::Vifs];
+const WITNESSES: [Witness; 3] = [Witness::Api, Witness::Bridges, Witness::Vifs];
 
 impl Membership {
     /// By what the attachment of a host to a network is judged; `dead_after` is that of `[hosts]`.
@@ -112,4 +114,30 @@ impl Membership {
         let heard = WITNESSES.into_iter().filter(|witness| self.witnesses.iter().any(|word| word == witness.as_str()));
         Rules { witnesses: heard.collect(), linger: self.linger, dead_after, ..Rules::default() }
     }
+}
+
+fn witnesses<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
+    let words = Vec::<String>::deserialize(d)?;
+    let rule = "a list of \"api\", \"bridges\" and \"vifs\": at least one, each at most once";
+    let is_known = |word: &String| WITNESSES.iter().any(|witness| witness.as_str() == word);
+    let is_second = |(n, word): (usize, &String)| words[..n].contains(word);
+    match words.iter().enumerate().find(|(n, word)| !is_known(word) || is_second((*n, word))) {
+        Some((_, word)) => Err(D::Error::invalid_value(Unexpected::Str(word), &rule)),
+        None if words.is_empty() => Err(D::Error::invalid_length(0, &rule)),
+        None => Ok(words),
+    }
+}
+
+pub(super) fn physical_networks<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<PhysicalNetwork>, D::Error> {
+    let all = Vec::<PhysicalNetwork>::deserialize(d)?;
+    for (n, one) in all.iter().enumerate() {
+        if all[..n].iter().any(|other| other.name == one.name) {
+            return Err(D::Error::custom(format!("the name `{}` is there twice", one.name)));
+        }
+        if let Err(bad) = values::ranges(&one.vnet, one.isolation) {
+            let (name, value) = (&one.name, excerpt(&bad.value));
+            return Err(D::Error::custom(format!("vnet of `{name}` {}; got `{value}`", bad.rule)));
+        }
+    }
+    Ok(all)
 }

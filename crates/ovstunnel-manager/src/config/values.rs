@@ -11,10 +11,7 @@ use ovstunnel_manager_api::Isolation;
 use ovstunnel_mesh::keys::{self, Ranges};
 use ovstunnel_server::config::values::{path, text};
 use ovstunnel_types::is_plain_name;
-use ovstunnel_types::text::excerpt;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected};
-
-use super::networks::{PhysicalNetwork, WITNESSES};
 
 /// Longest name of a zone, a host or a network.
 pub const NAME_MAX: usize = 63;
@@ -112,18 +109,6 @@ pub(super) fn share<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
     good.ok_or_else(|| D::Error::invalid_value(Unexpected::Float(share), &"a share from 0 to 1, such as 0.1"))
 }
 
-pub(super) fn witnesses<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
-    let words = Vec::<String>::deserialize(d)?;
-    let rule = "a list of \"api\", \"bridges\" and \"vifs\": at least one, each at most once";
-    let is_known = |word: &String| WITNESSES.iter().any(|witness| witness.as_str() == word);
-    let is_second = |(n, word): (usize, &String)| words[..n].contains(word);
-    match words.iter().enumerate().find(|(n, word)| !is_known(word) || is_second((*n, word))) {
-        Some((_, word)) => Err(D::Error::invalid_value(Unexpected::Str(word), &rule)),
-        None if words.is_empty() => Err(D::Error::invalid_length(0, &rule)),
-        None => Ok(words),
-    }
-}
-
 /// Reads the ranges of a physical network.
 ///
 /// # Errors
@@ -134,18 +119,4 @@ pub fn ranges(vnet: &str, isolation: Isolation) -> Result<Ranges, ovstunnel_type
         Isolation::Vlan => keys::Isolation::Vlan,
     };
     Ranges::parse(vnet, isolation)
-}
-
-pub(super) fn physical_networks<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<PhysicalNetwork>, D::Error> {
-    let all = Vec::<PhysicalNetwork>::deserialize(d)?;
-    for (n, one) in all.iter().enumerate() {
-        if all[..n].iter().any(|other| other.name == one.name) {
-            return Err(D::Error::custom(format!("the name `{}` is there twice", one.name)));
-        }
-        if let Err(bad) = ranges(&one.vnet, one.isolation) {
-            let (name, value) = (&one.name, excerpt(&bad.value));
-            return Err(D::Error::custom(format!("vnet of `{name}` {}; got `{value}`", bad.rule)));
-        }
-    }
-    Ok(all)
 }

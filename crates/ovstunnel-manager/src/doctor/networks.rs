@@ -60,13 +60,14 @@ mod tests {
         };
         let network = Network {
             name: "key-7".into(),
-            key: 7,
+            key: Some(7),
             state: NetworkState::Broken,
             since: "2026-01-01T00:00:00Z".into(),
             hosts: 2,
             wanted: 2,
             proven: 1,
             reason: Some(reason),
+            record: None,
             members: None,
         };
         let count = NetworkCount { all: 9, whole: 5, settling: 1, broken: 3 };

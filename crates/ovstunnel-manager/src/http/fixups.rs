@@ -23,7 +23,7 @@ pub(super) fn apply(api: &mut OpenApi) {
 /// Says what a variable part of a path, or a parameter, may look like.
 fn constrain(parameter: &mut Parameter) {
     match (parameter.name.as_str(), &mut parameter.schema) {
-        ("host" | "network" | "kind", schema) => {
+        ("host" | "network" | "physical_network" | "nic" | "kind", schema) => {
             let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(NAME)).build();
             *schema = Some(text.into());
         }

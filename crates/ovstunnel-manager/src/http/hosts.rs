@@ -42,7 +42,7 @@ fn states<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<HostState>>, 
 #[into_params(parameter_in = Query)]
 pub(super) struct ChangeQuery {
     /// Answer what would be done, and change nothing.
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 /// The registered hosts, by name.

@@ -1,6 +1,6 @@
 //! The routes of the API, version 1.
 //!
-//! What it does: takes a request apart, reads the zone or has the registration of hosts changed, and puts the answer on the wire. What
+//! What it does: takes a request apart, reads the zone or has what is recorded changed, and puts the answer on the wire. What
 //! it must not do: ask a host, but for the number of one that is being registered.
 
 mod diagnosis;
@@ -9,8 +9,11 @@ mod fixups;
 mod hosts;
 mod metrics;
 mod networks;
+mod nics;
 mod openapi;
+mod physical;
 mod query;
+mod recorded;
 mod roles;
 mod zone;
 
@@ -25,6 +28,7 @@ use ovstunnel_store::StoreError;
 use crate::doctor::Doctor;
 use crate::document::Signer;
 use crate::hosts::Hosts;
+use crate::inventory::{Inventory, InventoryError};
 use crate::records::Records;
 use crate::zone::Zone;
 
@@ -39,6 +43,8 @@ pub struct State {
     pub hosts: Hosts,
     /// The database.
     pub records: Records,
+    /// What is recorded of networks and NICs.
+    pub inventory: Inventory,
     /// Name and UUID of the zone.
     pub identity: Arc<Identity>,
     /// What signs proofs; none without a key.
@@ -67,10 +73,28 @@ pub fn router(state: State) -> Router {
 fn database(error: &StoreError) -> ApiError {
     match error {
         StoreError::Invalid { field, rule, value } => {
-            ApiError::invalid(field.strip_prefix("host.").unwrap_or(field), rule, Some(value))
+            ApiError::invalid(field.split_once('.').map_or(*field, |(_, field)| field), rule, Some(value))
         }
         StoreError::Conflict { value, .. } => ApiError::conflict(value.clone(), error.to_string()),
         StoreError::InUse { by, .. } => ApiError::conflict(by.clone(), error.to_string()),
         _ => ApiError::new(Code::Unavailable, format!("the database: {error}")),
     }
+}
+
+/// Why what is recorded was not changed.
+fn recorded(error: InventoryError) -> ApiError {
+    let detail = error.to_string();
+    match error {
+        InventoryError::NotFound(detail) => ApiError::not_found(detail),
+        InventoryError::Conflict { in_the_way, detail } => ApiError::conflict(in_the_way, detail),
+        InventoryError::Migrating { to: in_the_way, .. } => refused(Code::Migrating, in_the_way, detail),
+        InventoryError::Draining { host } => refused(Code::Draining, host, detail),
+        InventoryError::Store(error) => database(&error),
+    }
+}
+
+fn refused(code: Code, in_the_way: String, detail: String) -> ApiError {
+    let mut error = ApiError::new(code, detail);
+    error.problem_mut().in_the_way = Some(in_the_way);
+    error
 }

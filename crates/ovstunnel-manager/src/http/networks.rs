@@ -15,9 +15,9 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use serde_json::Value;
 
-use super::{State, query};
+use super::{State, query, recorded};
 use crate::document;
-use crate::zone::{Names, Page};
+use crate::zone::{Names, Page, Planned};
 
 /// Networks of a page where the request does not say.
 const USUAL: usize = 100;
@@ -48,7 +48,7 @@ fn states<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<NetworkState>
     query::words(from, &all.map(|state| (state.as_str(), state)))
 }
 
-/// The networks that hosts have bridges of, the worst first.
+/// The networks that are recorded or that hosts have bridges of, the worst first.
 #[utoipa::path(get, path = "/v1/networks", tag = "networks", operation_id = "listNetworks", params(NetworkQuery),
     responses(
         (status = 200, description = "A page of them", body = NetworkList),
@@ -72,11 +72,18 @@ pub(super) async fn list_networks(
 
 fn key(state: &State, name: &str) -> Result<GreKey, ApiError> {
     let name = query::name("network", name)?;
+    if state.zone.keyless(name).is_some() {
+        let detail = format!("network {name} has no key yet, so there is nothing that hosts could have of it");
+        return Err(ApiError::conflict(name, detail));
+    }
     state.zone.key(name).ok_or_else(|| missing(name))
 }
 
-fn missing(name: &str) -> ApiError {
-    ApiError::not_found(format!("no host has a bridge of a network {name}; networks are named key-KEY"))
+pub(super) fn missing(name: &str) -> ApiError {
+    let detail = format!(
+        "no network {name} is recorded, and no host has a bridge of it; one that is only seen is named key-KEY"
+    );
+    ApiError::not_found(detail)
 }
 
 /// One network, with its hosts.
@@ -91,6 +98,9 @@ pub(super) async fn get_network(
     ValidPath(name): ValidPath<String>,
     _: NoQuery,
 ) -> Result<Json<Network>, ApiError> {
+    if let Some(network) = state.zone.keyless(query::name("network", &name)?) {
+        return Ok(Json(network));
+    }
     let key = key(&state, &name)?;
     state.zone.network(key).map(Json).ok_or_else(|| missing(&name))
 }
@@ -101,6 +111,7 @@ pub(super) async fn get_network(
     responses(
         (status = 200, description = "The proof, or the reasons against it", body = Proof),
         (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`: it has no key yet", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn get_proof(
     Shared(state): Shared<State>,
@@ -128,35 +139,49 @@ pub(super) struct ReconcileQuery {
         (status = 200, description = "The plan", body = NetworkPlan),
         (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`conflict`: without `dry_run=true`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: the database cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn reconcile(
     Shared(state): Shared<State>,
     ValidPath(name): ValidPath<String>,
     ValidQuery(query): ValidQuery<ReconcileQuery>,
 ) -> Result<Response, ApiError> {
-    let key = key(&state, &name)?;
+    let has_key = state.zone.keyless(query::name("network", &name)?).is_none();
+    let key = if has_key { Some(key(&state, &name)?) } else { None };
     if !query.dry_run {
         let detail = "the manager changes no host: sdn.ovs.controller is off; ask with dry_run=true for the plan";
         return Err(ApiError::conflict("sdn.ovs.controller", detail));
     }
-    let (difference, plan, names) = state.zone.plan(key, state.dead_after).ok_or_else(|| missing(&name))?;
+    let planned = match key {
+        Some(key) => Ok(state.zone.plan(key, state.dead_after).ok_or_else(|| missing(&name))?),
+        None => state.inventory.plan_without_key(&name).await.map_err(recorded)?,
+    };
+    Ok(Effect::of("dry run", Json(plan(&name, planned.as_ref())).into_response()))
+}
+
+/// A plan on the wire; where there is none, why.
+pub(super) fn plan(network: &str, planned: Result<&Planned, &String>) -> NetworkPlan {
+    let network = network.to_owned();
+    let (difference, plan, names) = match planned {
+        Ok(planned) => planned,
+        Err(why) => {
+            let blocked = vec![Blocked { host: network.clone(), reason: why.clone() }];
+            return NetworkPlan { dry_run: true, network, requests: Vec::new(), blocked, withheld: 0 };
+        }
+    };
     let stages = [("joins", &plan.joins), ("leaves", &plan.leaves), ("bridges", &plan.bridges)];
-    let requests = stages.into_iter().flat_map(|(stage, sendings)| {
-        let names = &names;
-        sendings.iter().map(move |sending| planned(stage, sending, names))
-    });
-    let blocked = difference
-        .blocked
-        .iter()
-        .map(|(host, why)| Blocked { host: named(&names, *host), reason: reason(why, &names) });
-    let answer = NetworkPlan {
+    let requests = stages
+        .into_iter()
+        .flat_map(|(stage, sendings)| sendings.iter().map(move |sending| planned_request(stage, sending, names)));
+    let blocked =
+        difference.blocked.iter().map(|(host, why)| Blocked { host: named(names, *host), reason: reason(why, names) });
+    NetworkPlan {
         dry_run: true,
-        network: name,
+        network,
         requests: requests.collect(),
         blocked: blocked.collect(),
         withheld: u32::try_from(plan.withheld.len()).unwrap_or(u32::MAX),
-    };
-    Ok(Effect::of("dry run", Json(answer).into_response()))
+    }
 }
 
 fn named(names: &Names, number: HostNumber) -> String {
@@ -164,7 +189,7 @@ fn named(names: &Names, number: HostNumber) -> String {
 }
 
 /// A request as it would be sent.
-fn planned(stage: &str, sending: &Sending, names: &Names) -> PlannedRequest {
+fn planned_request(stage: &str, sending: &Sending, names: &Names) -> PlannedRequest {
     let id = |number: HostNumber| ovstunnel_api::Id::Text(number.to_string());
     let (method, path, body) = match &sending.request {
         Request::PutBridge { bridge, key, ipv6, tunnels } => {

@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{State, diagnosis, events, fixups, hosts, networks, zone};
+use super::{State, diagnosis, events, fixups, hosts, networks, nics, physical, recorded, zone};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,7 +22,8 @@ use super::{State, diagnosis, events, fixups, hosts, networks, zone};
     tags(
         (name = "zone", description = "The zone as a whole"),
         (name = "hosts", description = "The hosts of the zone"),
-        (name = "networks", description = "The networks that hosts have bridges of"),
+        (name = "networks", description = "The networks that are recorded or that hosts have bridges of, and their NICs"),
+        (name = "physical networks", description = "Where networks get their keys from"),
         (name = "manager", description = "The manager itself"),
     )
 )]
@@ -32,8 +33,8 @@ struct Description;
 const REACHED: Reached = Reached {
     port: 8444,
     socket: "/run/ovstunnel/manager.sock",
-    roles: "an admin may do everything, an operator all but register and remove hosts, a viewer may only read, and a host may only read \
-            what is said of itself. Where no role is configured, it is a viewer's, or that of the registered host of its name.",
+    roles: "an admin may do everything, an operator all but change hosts and the ranges of keys, a viewer may only read, and a host may \
+            only read what is said of itself, and prepare and release NICs on itself. Where no role is configured, it is a viewer's, or that of the registered host of its name.",
 };
 
 /// All routes, and their description for who asks.
@@ -57,9 +58,21 @@ fn described() -> OpenApiRouter<State> {
         .routes(routes!(hosts::list_host_tunnels))
         .routes(routes!(hosts::resync_host))
         .routes(routes!(networks::list_networks))
-        .routes(routes!(networks::get_network))
+        .routes(routes!(networks::get_network, recorded::put_network, recorded::delete_network))
         .routes(routes!(networks::get_proof))
         .routes(routes!(networks::reconcile))
+        .routes(routes!(nics::list_nics))
+        .routes(routes!(nics::get_nic, nics::prepare_nic, nics::release_nic))
+        .routes(routes!(nics::nic_migrated))
+        .routes(routes!(nics::roll_back_nic))
+        .routes(routes!(physical::list_physical_networks))
+        .routes(routes!(
+            physical::get_physical_network,
+            physical::put_physical_network,
+            physical::delete_physical_network
+        ))
+        .routes(routes!(physical::list_keys))
+        .routes(routes!(physical::get_ranges, physical::put_ranges))
         .routes(routes!(events::list_events))
         .routes(routes!(diagnosis::get_doctor))
         .routes(routes!(diagnosis::get_support))

@@ -32,18 +32,26 @@ impl Rules for Roles {
         let is_own = || path.strip_prefix("/v1/hosts/").is_some_and(|host| names.contains(&host));
         match role {
             Role::Host if reads(method) && (FOR_HOSTS.contains(&path) || is_own()) => Ok(()),
+            // On which host stands in the request: the handler looks.
+            Role::Host if prepares(method, path) => Ok(()),
             Role::Host => {
                 let first = names.first().copied().map(excerpt).unwrap_or_default();
-                Err(format!("is a host and may only read /v1/hosts/{first}"))
+                Err(format!("is a host and may only read /v1/hosts/{first}, and prepare and release NICs on itself"))
             }
             _ if role >= least => Ok(()),
             Role::Viewer => {
                 let method = excerpt(method.as_str());
                 Err(format!("is a viewer and may only read: {method} is for operators and admins"))
             }
-            _ => Err("is an operator: to register and to remove hosts is for admins".to_owned()),
+            _ => Err("is an operator: to change hosts, physical networks and ranges of keys is for admins".to_owned()),
         }
     }
+}
+
+/// Whether a request prepares or releases a NIC.
+fn prepares(method: &Method, path: &str) -> bool {
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    matches!((method, &segments[..]), (&Method::PUT | &Method::DELETE, ["v1", "networks", _, "nics", _]))
 }
 
 /// The least role that may send such a request. What is not known is for admins.
@@ -52,6 +60,8 @@ fn least(method: &Method, path: &str) -> Role {
     match (method, &segments[..]) {
         (method, _) if reads(method) => Role::Viewer,
         (&Method::POST, ["v1", "hosts", _, "resync"] | ["v1", "networks", _, "reconcile"]) => Role::Operator,
+        (&Method::POST, ["v1", "networks", _, "nics", _, "migrated" | "rollback"]) => Role::Operator,
+        (&Method::PUT | &Method::DELETE, ["v1", "networks", _] | ["v1", "networks", _, "nics", _]) => Role::Operator,
         _ => Role::Admin,
     }
 }
@@ -63,7 +73,7 @@ mod tests {
     use crate::http::openapi::description;
 
     /// Each operation that is described, as `GET /v1/hosts/h1`, with all who may; a host of the name h1.
-    const MAY: [(&str, &str); 17] = [
+    const MAY: [(&str, &str); 32] = [
         ("GET /v1/overview", "viewer operator admin"),
         ("GET /v1/hosts", "viewer operator admin"),
         ("GET /v1/hosts/h1", "host viewer operator admin"),
@@ -74,7 +84,22 @@ mod tests {
         ("GET /v1/networks", "viewer operator admin"),
         ("GET /v1/networks/h1", "viewer operator admin"),
         ("GET /v1/networks/h1/proof", "viewer operator admin"),
+        ("PUT /v1/networks/h1", "operator admin"),
+        ("DELETE /v1/networks/h1", "operator admin"),
         ("POST /v1/networks/h1/reconcile", "operator admin"),
+        ("GET /v1/networks/h1/nics", "viewer operator admin"),
+        ("GET /v1/networks/h1/nics/n1", "viewer operator admin"),
+        ("PUT /v1/networks/h1/nics/n1", "host operator admin"),
+        ("DELETE /v1/networks/h1/nics/n1", "host operator admin"),
+        ("POST /v1/networks/h1/nics/n1/migrated", "operator admin"),
+        ("POST /v1/networks/h1/nics/n1/rollback", "operator admin"),
+        ("GET /v1/physical-networks", "viewer operator admin"),
+        ("GET /v1/physical-networks/p1", "viewer operator admin"),
+        ("PUT /v1/physical-networks/p1", "admin"),
+        ("DELETE /v1/physical-networks/p1", "admin"),
+        ("GET /v1/keys", "viewer operator admin"),
+        ("GET /v1/keys/ranges", "viewer operator admin"),
+        ("PUT /v1/keys/ranges", "admin"),
         ("GET /v1/events", "viewer operator admin"),
         ("GET /v1/doctor", "viewer operator admin"),
         // To root only, whatever the role.
@@ -99,7 +124,8 @@ mod tests {
         for (path, item) in described["paths"].as_object().unwrap() {
             let methods =
                 item.as_object().unwrap().keys().filter(|key| ["get", "put", "post", "delete"].contains(&key.as_str()));
-            let path = path.replace("{host}", "h1").replace("{network}", "h1");
+            let path = path.replace("{host}", "h1").replace("{network}", "h1").replace("{nic}", "n1");
+            let path = path.replace("{physical_network}", "p1");
             operations.extend(methods.map(|method| format!("{} {path}", method.to_uppercase())));
         }
         operations.sort();

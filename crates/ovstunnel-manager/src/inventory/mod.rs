@@ -3,4 +3,138 @@
 //! What it does: checks a change against what is recorded and seen, has the database keep it, and tells the zone. What it must not do:
 //! write to a host, or know a route.
 
+mod begin;
+pub mod keys;
+mod networks;
+mod nics;
 pub mod physical;
+mod placement;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ovstunnel_store::{KeyRow, Store, StoreError};
+use ovstunnel_types::GreKey;
+use time::OffsetDateTime;
+
+use crate::zone::{Happened, Zone};
+
+pub use networks::WantedNetwork;
+pub use nics::{Preparation, WantedNic};
+pub use placement::Move;
+
+/// What is recorded. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Inventory {
+    store: Store,
+    zone: Zone,
+    /// The keys that are not free, as the database has them.
+    keys: Arc<Mutex<BTreeMap<GreKey, KeyRow>>>,
+    /// One change after another: what is free must not change between look and deed.
+    turn: Arc<tokio::sync::Mutex<()>>,
+    dead_after: Duration,
+}
+
+/// Why a change was not made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InventoryError {
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// Something is in the way.
+    #[error("{detail}")]
+    Conflict {
+        /// What.
+        in_the_way: String,
+        /// The sentence.
+        detail: String,
+    },
+    /// The NIC is moving between two other hosts.
+    #[error(
+        "NIC {nic} is moving from host {from} to host {to}; say how that ended (migrated or rollback), or have it replaced"
+    )]
+    Migrating {
+        /// The NIC.
+        nic: String,
+        /// Where it is.
+        from: String,
+        /// Where it goes.
+        to: String,
+    },
+    /// The host takes no new NIC.
+    #[error("host {host} is being drained: it takes no new NIC")]
+    Draining {
+        /// The host.
+        host: String,
+    },
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl InventoryError {
+    fn conflict(in_the_way: impl ToString, detail: String) -> InventoryError {
+        InventoryError::Conflict { in_the_way: in_the_way.to_string(), detail }
+    }
+}
+
+/// Who asks for a change, and whether only to hear what it would do.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Who.
+    pub actor: &'a str,
+    /// Nothing is changed.
+    pub dry_run: bool,
+}
+
+impl Inventory {
+    fn keys(&self) -> MutexGuard<'_, BTreeMap<GreKey, KeyRow>> {
+        // Each change is complete in itself, so what a panic leaves is good.
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn put_key(&self, row: KeyRow) -> Result<(), StoreError> {
+        self.store.put_key(&row).await?;
+        self.keys().insert(row.key, row);
+        Ok(())
+    }
+
+    async fn delete_key(&self, key: GreKey) -> Result<(), StoreError> {
+        self.store.delete_key(key).await?;
+        self.keys().remove(&key);
+        Ok(())
+    }
+
+    fn tell(&self, kind: &'static str, network: Option<&str>, host: Option<&str>, actor: Option<&str>, text: String) {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let at = OffsetDateTime::now_utc();
+        let (network, host, actor) = (owned(network), owned(host), owned(actor));
+        self.zone.tell(Happened { network, host, actor, ..Happened::new(at, kind, text) });
+    }
+}
+
+/// Now, in seconds since 1970.
+fn seconds() -> i64 {
+    OffsetDateTime::now_utc().unix_timestamp()
+}
+
+/// What a list of changes says in a sentence.
+fn told(changes: &[ovstunnel_api::Changed]) -> String {
+    changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// The fields that differ, each with what it was and is.
+fn changes<const N: usize>(
+    subject: &str,
+    before: Option<[Option<String>; N]>,
+    after: [(&str, Option<String>); N],
+) -> Vec<ovstunnel_api::Changed> {
+    let before = before.unwrap_or_else(|| std::array::from_fn(|_| None));
+    let differing = before.into_iter().zip(after).filter(|(before, (_, after))| before != after);
+    let changed = differing.map(|(before, (what, after))| {
+        let (what, subject) = (what.to_owned(), subject.to_owned());
+        ovstunnel_api::Changed { what, subject, before, after }
+    });
+    changed.collect()
+}

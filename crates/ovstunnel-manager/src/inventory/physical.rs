@@ -1,11 +1,14 @@
 //! Physical networks: where networks get their keys from.
 //!
-//! What it does: fills an empty table from the configuration, and says where the two differ later. What it must not do: change what is
-//! recorded because the configuration says otherwise.
+//! What it does: fills an empty table from the configuration, says where the two differ later, and has them changed. What it must not do:
+//! change what is recorded because the configuration says otherwise, or take a key out of the ranges that a network has.
 
+use ovstunnel_api::{Changed, Outcome};
 use ovstunnel_manager_api::Isolation;
+use ovstunnel_mesh::keys::Ranges;
 use ovstunnel_store::{PhysicalNetworkRow, Store, StoreError};
 
+use super::{Asked, Inventory, InventoryError, changes, told};
 use crate::config::{PhysicalNetwork, ranges};
 
 /// Writes down the physical networks of the configuration where none is recorded yet. Gives how many were written.
@@ -56,7 +59,7 @@ fn row(network: &PhysicalNetwork) -> PhysicalNetworkRow {
 }
 
 /// As the database has it.
-pub(super) fn to_store(isolation: Isolation) -> ovstunnel_store::Isolation {
+pub fn to_store(isolation: Isolation) -> ovstunnel_store::Isolation {
     match isolation {
         Isolation::Gre => ovstunnel_store::Isolation::Gre,
         Isolation::Vlan => ovstunnel_store::Isolation::Vlan,
@@ -64,10 +67,140 @@ pub(super) fn to_store(isolation: Isolation) -> ovstunnel_store::Isolation {
 }
 
 /// As the API has it.
-pub(super) fn to_wire(isolation: ovstunnel_store::Isolation) -> Isolation {
+pub fn to_wire(isolation: ovstunnel_store::Isolation) -> Isolation {
     match isolation {
         ovstunnel_store::Isolation::Gre => Isolation::Gre,
         ovstunnel_store::Isolation::Vlan => Isolation::Vlan,
+    }
+}
+
+/// The ranges of a physical network; none where what is recorded cannot be read, which only another program can have written.
+pub(super) fn ranges_of(row: &PhysicalNetworkRow) -> Ranges {
+    ranges(&row.vnet, to_wire(row.isolation)).unwrap_or_default()
+}
+
+fn differing(before: Option<&PhysicalNetworkRow>, after: &PhysicalNetworkRow) -> Vec<Changed> {
+    let fields = |row: &PhysicalNetworkRow| {
+        let PhysicalNetworkRow { isolation, vnet, label, label_xen, label_kvm, .. } = row.clone();
+        [Some(isolation.as_str().to_owned()), Some(vnet), label, label_xen, label_kvm]
+    };
+    let [isolation, vnet, label, label_xen, label_kvm] = fields(after);
+    let new = [
+        ("isolation", isolation),
+        ("vnet", vnet),
+        ("label", label),
+        ("label_xen", label_xen),
+        ("label_kvm", label_kvm),
+    ];
+    changes(&after.name, before.map(fields), new)
+}
+
+impl Inventory {
+    /// All physical networks.
+    ///
+    /// # Errors
+    /// The database cannot be used; this holds for each of these.
+    pub async fn physical_networks(&self) -> Result<Vec<PhysicalNetworkRow>, StoreError> {
+        self.store.physical_networks().await
+    }
+
+    /// Records physical networks, or changes what is recorded of them: all, or none where one of them cannot be.
+    ///
+    /// # Errors
+    /// One has networks and would get another isolation, or a network has a key that would be out of range.
+    pub async fn put_physical(
+        &self,
+        wanted: &[PhysicalNetworkRow],
+        by: Asked<'_>,
+    ) -> Result<(Outcome, Vec<Changed>), InventoryError> {
+        let _turn = self.turn.lock().await;
+        let known = self.store.physical_networks().await?;
+        let before = |row: &PhysicalNetworkRow| known.iter().find(|known| known.name == row.name);
+        for row in wanted {
+            self.keeps_networks(before(row), row)?;
+        }
+        let changes: Vec<Changed> = wanted.iter().flat_map(|row| differing(before(row), row)).collect();
+        let outcome = match (wanted.iter().all(|row| before(row).is_some()), changes.is_empty()) {
+            (false, _) => Outcome::Created,
+            (true, false) => Outcome::Updated,
+            (true, true) => Outcome::Unchanged,
+        };
+        if by.dry_run {
+            return Ok((outcome, changes));
+        }
+        for row in wanted {
+            let changes = differing(before(row), row);
+            if changes.is_empty() {
+                continue;
+            }
+            self.store.put_physical_network(row).await?;
+            let (kind, verb) = match before(row) {
+                None => ("physical_network_added", "recorded"),
+                Some(_) => ("physical_network_changed", "changed"),
+            };
+            let text = format!("physical network {} {verb}: {}", row.name, told(&changes));
+            self.tell(kind, None, None, Some(by.actor), text);
+        }
+        Ok((outcome, changes))
+    }
+
+    /// The rows of these physical networks with other ranges.
+    ///
+    /// # Errors
+    /// One of them is not there.
+    pub async fn with_ranges(&self, wanted: Vec<(String, String)>) -> Result<Vec<PhysicalNetworkRow>, InventoryError> {
+        let mut rows = Vec::new();
+        for (name, vnet) in wanted {
+            rows.push(PhysicalNetworkRow { vnet, ..self.physical(&name).await? });
+        }
+        Ok(rows)
+    }
+
+    fn keeps_networks(
+        &self,
+        before: Option<&PhysicalNetworkRow>,
+        after: &PhysicalNetworkRow,
+    ) -> Result<(), InventoryError> {
+        let name = &after.name;
+        let other_isolation = before.is_some_and(|before| before.isolation != after.isolation);
+        if let Some(network) = self.zone.network_on(name, |_| other_isolation) {
+            let detail = format!(
+                "the physical network {name} has networks, such as {}, so its isolation cannot change",
+                network.name
+            );
+            return Err(InventoryError::conflict(network.name, detail));
+        }
+        let ranges = ranges_of(after);
+        match self.zone.network_on(name, |row| row.key.is_some_and(|key| !ranges.contains(key))) {
+            Some(network) => {
+                let key = network.key.map(|key| key.to_string()).unwrap_or_default();
+                let detail = format!("network {} has key {key}, which is not in {ranges}", network.name);
+                Err(InventoryError::conflict(network.name, detail))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets a physical network.
+    ///
+    /// # Errors
+    /// It has networks.
+    pub async fn delete_physical(&self, name: &str, by: Asked<'_>) -> Result<Outcome, InventoryError> {
+        let _turn = self.turn.lock().await;
+        if self.physical(name).await.is_err_and(|error| matches!(error, InventoryError::NotFound(_))) {
+            return Ok(Outcome::Unchanged);
+        }
+        if let Some(network) = self.zone.network_on(name, |_| true) {
+            let detail =
+                format!("the physical network {name} has networks, such as {}; remove them first", network.name);
+            return Err(InventoryError::conflict(network.name, detail));
+        }
+        if !by.dry_run {
+            self.store.delete_physical_network(name).await?;
+            let text = format!("physical network {name} is no longer recorded");
+            self.tell("physical_network_removed", None, None, Some(by.actor), text);
+        }
+        Ok(Outcome::Removed)
     }
 }
 

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ovstunnel_manager_api::{
-    Finding, Host, HostCount, HostState, HostTunnel, HostTunnelList, Member, Network, NetworkCount, NetworkState,
-    Proof, SeenAt, Trouble, TunnelCount, TunnelProof,
+    Finding, Host, HostCount, HostState, HostTunnel, HostTunnelList, Member, Network, NetworkCount, NetworkRecord,
+    NetworkState, Proof, SeenAt, Trouble, TunnelCount, TunnelProof,
 };
-use ovstunnel_mesh::difference::Circumstances;
 use ovstunnel_mesh::observed::Bridge;
-use ovstunnel_mesh::{Holds, Moment, Plan, difference, plan, proof};
+use ovstunnel_mesh::{Moment, proof};
+use ovstunnel_store::NetworkRow;
 use ovstunnel_types::{GreKey, HostNumber};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::network::{self, Known};
-use super::{Registered, Row, SETTLING, State, Zone};
+use super::network::Known;
+use super::{Recorded, Registered, Row, SETTLING, State, Zone};
 
 /// Which networks are wanted, and which page of them.
 #[derive(Clone, Debug)]
@@ -94,15 +94,41 @@ impl State {
 
     fn network(&self, key: GreKey, known: &Known, now: Moment) -> Network {
         let proof = &known.proof;
+        let recorded = self.recorded.of_key(key);
         Network {
-            name: network::name(key),
-            key: key.get(),
+            name: self.network_name(key),
+            key: Some(key.get()),
             state: state(known, now),
             since: written(known.since),
             hosts: count(known.mesh.size()),
             wanted: proof.wanted,
             proven: proof.proven,
             reason: proof.reason().map(|reason| self.finding(reason)),
+            record: recorded.map(record),
+            members: None,
+        }
+    }
+
+    /// A network that has no key yet: nothing of it can be anywhere.
+    fn keyless(&self, network: &Recorded) -> Network {
+        let (name, hosts) = (&network.row.name, network.hosts());
+        let first = hosts.first().map(|host| Finding {
+            what: "key_missing".to_owned(),
+            host: self.name_of(*host),
+            to: None,
+            evidence: format!("network {name} has NICs and no key: none is allocated while sdn.ovs.controller is off"),
+            remedy: "give it a key that is free: ovstunnelctl zone network add, with --key".to_owned(),
+        });
+        Network {
+            name: name.clone(),
+            key: None,
+            state: keyless_state(network),
+            since: OffsetDateTime::from_unix_timestamp(network.row.created).map(written).unwrap_or_default(),
+            hosts: count(hosts.len()),
+            wanted: pairs(hosts.len()),
+            proven: 0,
+            reason: first,
+            record: Some(record(network)),
             members: None,
         }
     }
@@ -118,7 +144,7 @@ impl State {
         });
         Proof {
             zone: zone.to_owned(),
-            network: network::name(key),
+            network: self.network_name(key),
             key: key.get(),
             whole: proof.is_whole(),
             reason: (!proof.is_whole()).then(|| self.sentence(proof)),
@@ -152,6 +178,29 @@ fn state(known: &Known, now: Moment) -> NetworkState {
         (false, true) => NetworkState::Settling,
         (false, false) => NetworkState::Broken,
     }
+}
+
+fn keyless_state(network: &Recorded) -> NetworkState {
+    if network.nics.is_empty() { NetworkState::Whole } else { NetworkState::Broken }
+}
+
+/// Tunnels among so many hosts, each direction for itself.
+fn pairs(hosts: usize) -> u64 {
+    let hosts = u64::from(count(hosts));
+    hosts * hosts.saturating_sub(1)
+}
+
+fn record(network: &Recorded) -> NetworkRecord {
+    let NetworkRow { number, physical_network, ipv6, mtu, .. } = network.row.clone();
+    NetworkRecord { number: number.get(), physical_network, ipv6, mtu, nics: count(network.nics.len()) }
+}
+
+/// A network in a list.
+enum Listed<'a> {
+    /// One that has a key.
+    Known(GreKey, &'a Known),
+    /// One that has none yet.
+    Keyless(&'a Recorded),
 }
 
 impl Zone {
@@ -219,6 +268,15 @@ impl Zone {
                 NetworkState::Broken => networks.broken += 1,
             }
         }
+        for network in zone.recorded.without_key() {
+            networks.all += 1;
+            tunnels.wanted += pairs(network.hosts().len());
+            match keyless_state(network) {
+                NetworkState::Whole => networks.whole += 1,
+                NetworkState::Settling => networks.settling += 1,
+                NetworkState::Broken => networks.broken += 1,
+            }
+        }
         for host in zone.hosts.values() {
             hosts.all += 1;
             let number = host.row.number;
@@ -234,7 +292,8 @@ impl Zone {
 
     /// What is wrong with the manager itself.
     pub fn troubles(&self) -> Vec<Trouble> {
-        self.state().own_troubles.clone()
+        let state = self.state();
+        state.own_troubles.iter().chain(&state.key_troubles).cloned().collect()
     }
 
     /// How long ago the connected host gave a sign of life that did so longest ago, seconds.
@@ -247,27 +306,52 @@ impl Zone {
     /// The networks that are wanted, the worst first; how many there are on all pages.
     pub fn networks(&self, page: &Page) -> (Vec<Network>, usize) {
         let (now, zone) = (self.now(), self.state());
-        let wanted = |known: &Known| {
-            page.states.as_ref().is_none_or(|states| states.contains(&state(known, now)))
-                && page.host.is_none_or(|host| known.mesh.has(host))
-        };
-        let mut found: Vec<_> = zone.networks.iter().filter(|(_, known)| wanted(known)).collect();
-        found.sort_by_key(|(key, known)| (state(known, now), **key));
+        let is_meant = |state| page.states.as_ref().is_none_or(|states| states.contains(&state));
+        let known = zone.networks.iter().filter(|(_, known)| page.host.is_none_or(|host| known.mesh.has(host)));
+        let known = known.map(|(key, known)| (state(known, now), Some(*key), Listed::Known(*key, known)));
+        let keyless = zone.recorded.without_key();
+        let keyless = keyless.filter(|network| page.host.is_none_or(|host| network.nics_on(host) > 0));
+        let keyless = keyless.map(|network| (keyless_state(network), None, Listed::Keyless(network)));
+        let mut found: Vec<_> = known.chain(keyless).filter(|(state, ..)| is_meant(*state)).collect();
+        found.sort_by_key(|(state, key, _)| (*state, key.is_none(), *key));
         let total = found.len();
         let first = (page.page - 1).saturating_mul(page.limit);
         let shown = found.into_iter().skip(first).take(page.limit);
-        (shown.map(|(key, known)| zone.network(*key, known, now)).collect(), total)
+        let to_wire = |listed| match listed {
+            Listed::Known(key, known) => zone.network(key, known, now),
+            Listed::Keyless(network) => zone.keyless(network),
+        };
+        (shown.map(|(_, _, listed)| to_wire(listed)).collect(), total)
     }
 
-    /// A network's key by its name.
+    /// A network's key by its name. One that is recorded is also found by `key-KEY`.
     pub fn key(&self, name: &str) -> Option<GreKey> {
+        let state = self.state();
+        if let Some(network) = state.recorded.named(name) {
+            // It is proven within moments of being recorded; who asks before that is not to hear that it is not there.
+            return network.row.key;
+        }
         let key = name.strip_prefix("key-")?.parse().ok()?;
-        self.state().networks.contains_key(&key).then_some(key)
+        state.networks.contains_key(&key).then_some(key)
+    }
+
+    /// A network that is recorded and has no key yet, with its hosts.
+    pub fn keyless(&self, name: &str) -> Option<Network> {
+        let state = self.state();
+        let recorded = state.recorded.named(name).filter(|network| network.row.key.is_none())?;
+        let host = |host| Member { host: state.name_of(host), bridge: None, vifs: 0, tunnels: 0 };
+        let members = Some(recorded.hosts().into_iter().map(host).collect());
+        Some(Network { members, ..state.keyless(recorded) })
     }
 
     /// A network, with its hosts.
     pub fn network(&self, key: GreKey) -> Option<Network> {
-        let (now, state) = (self.now(), self.state());
+        let (at, now) = (OffsetDateTime::now_utc(), self.now());
+        let mut state = self.state();
+        if !state.networks.contains_key(&key) && state.changed.remove(&key) {
+            // It was recorded a moment ago.
+            state.prove(key, at, now);
+        }
         let known = state.networks.get(&key)?;
         let mut network = state.network(key, known, now);
         network.members = Some(known.mesh.members().map(|number| state.member(number, key)).collect());
@@ -284,17 +368,6 @@ impl Zone {
         }
         let known = state.networks.get(&key)?;
         Some(state.document(&self.0.name, key, known, at))
-    }
-
-    /// What would be sent to a network's hosts to make it whole, and what cannot be.
-    pub fn plan(&self, key: GreKey, dead_after: Duration) -> Option<(difference::Difference, Plan, Names)> {
-        let (now, state) = (self.now(), self.state());
-        let known = state.networks.get(&key)?;
-        let with = Circumstances { now, dead_after, ..Circumstances::default() };
-        let difference = difference::difference(&known.mesh, &state.seen, &with);
-        let plan = plan(&difference, &Holds::default());
-        let names = known.mesh.members().map(|number| (number, state.name_of(number))).collect();
-        Some((difference, plan, names))
     }
 }
 

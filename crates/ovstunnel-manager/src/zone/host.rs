@@ -11,7 +11,7 @@ use ovstunnel_server::seldom::Seldom;
 use ovstunnel_types::{GreKey, HealthState, HostId, HostNumber, RemoteIp};
 
 use super::silence::{Silence, unmet};
-use super::{State, network, story};
+use super::{State, story};
 
 /// What is registered of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,7 +173,7 @@ impl Registered {
 
     /// What is wrong with it, the worst first. `bridges` are those that it has, `missed` the networks of which others have tunnels to
     /// it, where it has none.
-    pub fn troubles(&self, bridges: &[Arc<Bridge>], missed: &[GreKey]) -> Vec<Trouble> {
+    pub fn troubles(&self, bridges: &[Arc<Bridge>], missed: &[String]) -> Vec<Trouble> {
         let silent = match &self.connection {
             Connection::Down(Silence { kind, evidence, remedy }) => Some(trouble(kind, evidence.clone(), remedy)),
             _ => None,
@@ -201,8 +201,8 @@ fn trouble(kind: &str, evidence: String, remedy: &str) -> Trouble {
 /// Networks that are named where a host has come back with none.
 const NAMED: usize = 3;
 
-fn returned_empty(missed: &[GreKey]) -> Trouble {
-    let names: Vec<String> = missed.iter().take(NAMED).map(|key| network::name(*key)).collect();
+fn returned_empty(missed: &[String]) -> Trouble {
+    let names: Vec<&str> = missed.iter().take(NAMED).map(String::as_str).collect();
     let more = missed.len().checked_sub(NAMED + 1).map(|_| format!(" and {} more", missed.len() - NAMED));
     let evidence =
         format!("it has no bridge, and tunnels of others lead to it: {}{}", names.join(", "), more.unwrap_or_default());
@@ -275,12 +275,12 @@ impl State {
     }
 
     /// The networks of which others have tunnels to a host that has no bridge at all.
-    pub(super) fn missed(&self, number: HostNumber) -> Vec<GreKey> {
+    pub(super) fn missed(&self, number: HostNumber) -> Vec<String> {
         let has_spoken_of_none = |seen: &observed::Host| seen.snapshot.as_ref().is_some_and(|s| s.bridges().is_empty());
         if !self.seen.get(&number).is_some_and(has_spoken_of_none) {
             return Vec::new();
         }
-        self.sight.keys_of(number).collect()
+        self.sight.keys_of(number).map(|key| self.network_name(key)).collect()
     }
 
     /// What is to be told of a host that has said something: kind, name, sentence. `had` is how many bridges it had before it came back,
@@ -301,6 +301,7 @@ impl State {
     /// Each network that the host is a part of has changed.
     pub(super) fn changed_of(&mut self, number: HostNumber) {
         self.changed.extend(self.sight.keys_of(number));
+        self.changed.extend(self.recorded.keys_attached(number));
     }
 
     /// What a host has now. Networks of which nothing has changed stay proven.

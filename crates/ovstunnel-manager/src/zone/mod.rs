@@ -6,6 +6,8 @@
 mod describe;
 mod host;
 mod network;
+mod prepared;
+mod recorded;
 mod sight;
 mod silence;
 mod story;
@@ -17,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use ovstunnel_api::Interface;
 use ovstunnel_manager_api::{ProofSummary, Trouble};
+use ovstunnel_mesh::membership::Rules;
 use ovstunnel_mesh::observed::Snapshot;
 use ovstunnel_mesh::proof::Prover;
 use ovstunnel_mesh::{Endpoints, Moment};
@@ -27,6 +30,8 @@ use tokio::sync::{Notify, mpsc};
 pub use describe::{Names, Page, written};
 pub use host::{EndpointFault, Registered, Row, Told};
 use network::Known;
+pub use prepared::{Planned, Prepared};
+pub use recorded::Recorded;
 use sight::Sight;
 pub use silence::{CERTIFICATE_EXPIRES, Silence, unmet};
 
@@ -111,6 +116,12 @@ struct State {
     endpoints: Endpoints,
     sight: Sight,
     networks: BTreeMap<GreKey, Known>,
+    /// Networks that have a name, a number and NICs.
+    recorded: recorded::Networks,
+    /// By what it is judged which hosts belong to one of them.
+    rules: Rules,
+    /// When that is to be judged again.
+    again: BTreeMap<GreKey, Moment>,
     /// Networks of which something has changed since they were proven.
     changed: BTreeSet<GreKey>,
     /// Networks of which a proof is still to be told.
@@ -118,6 +129,8 @@ struct State {
     prover: Prover,
     /// What is wrong with the manager itself.
     own_troubles: Vec<Trouble>,
+    /// What is wrong with the zone's keys.
+    key_troubles: Vec<Trouble>,
     work: Work,
 }
 
@@ -130,6 +143,17 @@ pub struct Work {
     pub took: Duration,
 }
 
+/// What was asked for, in the words that the specification's users look for.
+fn op(kind: &str) -> Option<&'static str> {
+    match kind {
+        "nic_prepared" => Some("prepare"),
+        "nic_released" => Some("release"),
+        "nic_migrated" => Some("migrated"),
+        "nic_rolled_back" => Some("rollback"),
+        _ => None,
+    }
+}
+
 impl Zone {
     /// A zone of this name without hosts, and what is to be kept of it.
     pub fn new(name: &str) -> (Zone, mpsc::Receiver<Fact>) {
@@ -139,15 +163,21 @@ impl Zone {
         (Zone(Arc::new(shared)), kept)
     }
 
+    /// By what it is judged which hosts belong to networks whose NICs are told.
+    pub fn set_rules(&self, rules: Rules) {
+        self.state().rules = rules;
+    }
+
     /// Proves what has changed, again and again, and tells the proofs. Ends with the task that it runs in.
     pub async fn keep_proven(self) {
         loop {
-            let is_restless = !self.state().restless.is_empty();
+            let is_restless = self.state().is_restless();
             tokio::select! {
                 () = self.0.wake.notified() => tokio::time::sleep(COALESCE).await,
                 () = tokio::time::sleep(TELLING), if is_restless => {}
             }
             let started = Instant::now();
+            self.state().judge_again(self.now());
             while self.prove_some_changed() {
                 tokio::task::yield_now().await;
             }
@@ -189,7 +219,7 @@ impl Zone {
     /// Tells whoever keeps events.
     pub fn tell(&self, happened: Happened) {
         let Happened { kind, host, network, text, .. } = &happened;
-        tracing::info!(event = kind, host, network, "{text}");
+        tracing::info!(event = kind, op = op(kind), host, network, "{text}");
         self.keep(Fact::Happened(happened));
     }
 
@@ -287,6 +317,17 @@ impl Zone {
         };
         if let Some(name) = name {
             self.happened(CERTIFICATE_EXPIRES, &name, format!("host {name}: {evidence}"));
+        }
+    }
+
+    /// What is wrong with the zone's keys.
+    pub fn keys_judged(&self, troubles: Vec<Trouble>) {
+        let before = std::mem::replace(&mut self.state().key_troubles, troubles.clone());
+        for trouble in troubles
+            .into_iter()
+            .filter(|new| !before.iter().any(|old| old.kind == new.kind && old.remedy == new.remedy))
+        {
+            self.tell(Happened::new(OffsetDateTime::now_utc(), "keys_scarce", trouble.evidence));
         }
     }
 

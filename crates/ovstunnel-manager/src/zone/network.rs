@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use ovstunnel_mesh::proof::Proof;
 use ovstunnel_mesh::{Mesh, Moment};
-use ovstunnel_types::{GreKey, NetworkNumber};
+use ovstunnel_types::GreKey;
 use time::OffsetDateTime;
 
 use super::story::Story;
@@ -49,18 +49,17 @@ impl State {
     }
 
     fn prove_now(&mut self, key: GreKey, at: OffsetDateTime, now: Moment) -> Option<Happened> {
-        let hosts = self.sight.hosts(key);
-        // A key is a number from 1 to 2^31-1. It stands for the network as long as that has no row of its own.
-        let number = NetworkNumber::try_from(u64::from(key.get())).ok()?;
-        let happened = |kind, text| Happened { network: Some(name(key)), ..Happened::new(at, kind, text) };
-        if hosts.is_empty() {
-            self.prover.forget(number);
+        let hosts = self.attach(key, now);
+        let name = self.network_name(key);
+        let happened = |kind, text| Happened { network: Some(name.clone()), ..Happened::new(at, kind, text) };
+        let mesh = self.mesh(key, self.recorded.of_key(key), &hosts)?;
+        if hosts.is_empty() && self.recorded.of_key(key).is_none() {
+            self.prover.forget(mesh.network);
             self.restless.remove(&key);
             let before = self.networks.remove(&key)?.story.told().cloned();
             let text = format!("no host has a bridge with key {key} any more");
             return Some(Happened { before, ..happened("network_gone", text) });
         }
-        let mesh = Mesh::new(number, key, None, &hosts, &self.endpoints);
         let proof = self.prover.prove(&mesh, &self.seen, now);
         let before = self.networks.remove(&key);
         let was_whole = before.as_ref().map(|known| known.proof.is_whole());
@@ -91,6 +90,11 @@ impl State {
         let told = told.filter(|_| story.may_tell());
         self.networks.insert(key, Known { mesh, proof, generation, since, since_moment, story });
         told.map(|(kind, text)| happened(kind, text))
+    }
+
+    /// Whether something is to be done without anything that changes.
+    pub(super) fn is_restless(&self) -> bool {
+        !self.restless.is_empty() || !self.again.is_empty()
     }
 
     pub(super) fn praise(&self, proof: &Proof) -> String {

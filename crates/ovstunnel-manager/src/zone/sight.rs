@@ -32,6 +32,11 @@ impl Sight {
         self.signs.get(&key).into_iter().flatten().map(|(number, _)| (*number, Attachment::In)).collect()
     }
 
+    /// Each key with the first of its hosts.
+    pub fn first_hosts(&self) -> impl Iterator<Item = (GreKey, HostNumber)> + '_ {
+        self.signs.iter().filter_map(|(key, hosts)| Some((*key, *hosts.keys().next()?)))
+    }
+
     /// The networks of a host.
     pub fn keys_of(&self, number: HostNumber) -> impl Iterator<Item = GreKey> + '_ {
         self.keys.get(&number).into_iter().flatten().copied()

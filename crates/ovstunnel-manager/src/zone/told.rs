@@ -6,7 +6,7 @@ use ovstunnel_types::GreKey;
 use ovstunnel_types::text::sanitize;
 use time::OffsetDateTime;
 
-use super::{Happened, State, network};
+use super::{Happened, State};
 
 /// Characters of a reason that are kept.
 const REASON: usize = 2000;
@@ -36,7 +36,7 @@ impl State {
         let said = if summary.whole { self.praise(&known.proof) } else { self.sentence(&known.proof) };
         let (before, left_out, is_news) = self.networks.get_mut(&key)?.story.tell(&summary);
         let text = text(&summary, &said, before.as_ref(), left_out);
-        let network = Some(network::name(key));
+        let network = Some(self.network_name(key));
         is_news.then_some(Happened {
             at,
             kind: "proof",

@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ovstunnel_api::{Id, PutBridge, PutTunnel};
-use ovstunnel_client::{Client, Endpoint, Identity, Manager};
+use ovstunnel_api::{Code, Id, PutBridge, PutTunnel};
+use ovstunnel_client::{Client, ClientError, Endpoint, Identity, Manager};
 use ovstunnel_manager::config::Config;
 use ovstunnel_manager::service::Service;
 use ovstunnel_manager_api::{Mode, PutHost};
@@ -104,8 +104,13 @@ pub fn configuration(dir: &Path) -> String {
 }
 
 pub async fn bench() -> Bench {
+    bench_with("", Store::memory("dc1")).await
+}
+
+/// The same with more in its configuration, on this database.
+pub async fn bench_with(more: &str, store: Store) -> Bench {
     let dir = folder();
-    let (pki, text) = (dir.path().join("pki"), configuration(dir.path()));
+    let (pki, text) = (dir.path().join("pki"), configuration(dir.path()) + more);
     let config = Config::parse(&text, Path::new("manager.toml")).unwrap();
     let tls = Tls {
         certificate: pki.join("zone.crt"),
@@ -115,7 +120,7 @@ pub async fn bench() -> Bench {
         clients: Vec::new(),
     };
     let access = Access::open(Some(&tls)).unwrap();
-    let (app, service) = Service::start(&config, Store::memory("dc1"), Some(access.clone())).await.unwrap();
+    let (app, service) = Service::start(&config, store, Some(access.clone())).await.unwrap();
     let api = Api { listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))), ..config.api.clone() };
     let listeners = Listeners::bind(&api, access.tls()).await.unwrap();
     let url = format!("https://{}", listeners.https_address().unwrap());
@@ -150,4 +155,20 @@ pub async fn set_up(host: &Host, own: u64, others: &[u64]) {
         tunnels: Some(others.iter().map(tunnel).collect()),
     };
     host.client.put_bridge("xapi1", &body).await.unwrap();
+}
+
+pub fn refused<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> (Code, String) {
+    let problem = answer.unwrap_err();
+    let problem = problem.problem().expect("an answer");
+    (problem.code, problem.detail.clone())
+}
+
+/// A client with a certificate of this name, over HTTPS.
+pub fn client(bench: &Bench, name: &str) -> Manager {
+    let pki = bench.dir.path().join("pki");
+    let leaf = Leaf { name: name.parse().unwrap(), role: Role::Client, days: 90 };
+    Authority::open(&pki).unwrap().issue(&leaf, OffsetDateTime::now_utc()).unwrap();
+    let file = |ending: &str| pki.join(format!("{name}.{ending}"));
+    let identity = Identity { ca: pki.join("ca.crt"), cert: file("crt"), key: file("key") };
+    Manager::new(&Endpoint::Https { url: Endpoint::parse_url(&bench.url).unwrap(), identity }, TIMEOUT).unwrap()
 }

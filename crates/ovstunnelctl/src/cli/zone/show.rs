@@ -206,11 +206,19 @@ fn write_networks(page: &mut Page, networks: &[Network], wide: bool) {
 pub(super) fn network(network: &Network) -> Page {
     let mut page = Page::new();
     let since = page.time(&network.since);
-    page.pairs(&[
-        ("Network", format!("{} (GRE key {})", network.name, network.key)),
+    let key = network.key.map_or_else(|| "no key yet".to_owned(), |key| format!("GRE key {key}"));
+    let mut pairs = vec![
+        ("Network", format!("{} ({key})", network.name)),
         ("State", format!("{} since {since}", network.state.as_str())),
         ("Tunnels", format!("{} wanted, {} proven", network.wanted, network.proven)),
-    ]);
+    ];
+    if let Some(record) = &network.record {
+        pairs.push(("Recorded", format!("number {}, physical network {}", record.number, record.physical_network)));
+        pairs.extend(record.ipv6.map(|policy| ("IPv6", policy.as_str().to_owned())));
+        pairs.extend(record.mtu.map(|mtu| ("Guest MTU", mtu.to_string())));
+        pairs.push(("NICs", record.nics.to_string()));
+    }
+    page.pairs(&pairs);
     if let Some(reason) = &network.reason {
         write_finding(&mut page, reason);
     }
@@ -255,6 +263,11 @@ pub(super) fn proof(proof: &Proof) -> Page {
 
 pub(super) fn plan(plan: &NetworkPlan) -> Page {
     let mut page = Page::new();
+    write_plan(&mut page, plan);
+    page
+}
+
+pub(super) fn write_plan(page: &mut Page, plan: &NetworkPlan) {
     if plan.requests.is_empty() {
         page.line(format!(
             "nothing would be sent: network {} is as it must be, or cannot be made so now",
@@ -278,7 +291,6 @@ pub(super) fn plan(plan: &NetworkPlan) -> Page {
         let withheld = count(u64::from(plan.withheld), "superfluous tunnel stays", "superfluous tunnels stay");
         page.line(format!("{withheld} until each host of the network has said what it has"));
     }
-    page
 }
 
 pub(super) fn events(events: &[Event], wide: bool, headers: bool) -> Page {

@@ -1,0 +1,273 @@
+//! NICs: listed, prepared, migrated, released.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use axum::extract::State as Shared;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use humantime_serde::re::humantime;
+use ovstunnel_api::Problem;
+use ovstunnel_manager_api::{MoveWord, Nic, NicAnswer, NicList, NicOutcome, NicReleased, NicTunnels, PutNic};
+use ovstunnel_server::audit::Effect;
+use ovstunnel_server::config::Role;
+use ovstunnel_server::extract::{NoQuery, ValidJson, ValidPath, ValidQuery};
+use ovstunnel_server::listen::Peer;
+use ovstunnel_server::problem::ApiError;
+use ovstunnel_store::NicRow;
+use ovstunnel_types::{BridgeName, HostNumber, Invalid, Mac, Outcome};
+use serde::Deserialize;
+
+use super::hosts::ChangeQuery;
+use super::networks::plan;
+use super::{State, query, recorded};
+use crate::inventory::{Asked, Move, Preparation, WantedNic};
+use crate::zone::Recorded;
+
+/// For how long a preparation waits at most.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Longest name of a VM.
+const VM_MAX: usize = 255;
+
+/// Of which host a NIC is released.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ReleaseQuery {
+    /// Only this host lets go: while the NIC migrates, it stays with the other one. Where it is absent, nobody has the NIC any more.
+    host: Option<String>,
+    /// Answer what would be done, and change nothing.
+    dry_run: bool,
+}
+
+fn network(state: &State, name: &str) -> Result<Recorded, ApiError> {
+    let name = query::name("network", name)?;
+    state.zone.recorded(name).ok_or_else(|| ApiError::not_found(format!("no network {name} is recorded")))
+}
+
+fn to_wire(state: &State, nic: &NicRow) -> Nic {
+    let named = |number: HostNumber| {
+        state.zone.registered(|row| row.number == number).map_or_else(|| number.to_string(), |row| row.name)
+    };
+    let NicRow { id, vm, mac, ip, host, moving_to, network: _ } = nic.clone();
+    let (mac, ip) = (mac.map(|mac| mac.to_string()), ip.map(|ip| ip.to_string()));
+    Nic { id, vm, mac, ip, host: named(host), moving_to: moving_to.map(named) }
+}
+
+/// The NICs of a network, by id.
+#[utoipa::path(get, path = "/v1/networks/{network}/nics", tag = "networks", operation_id = "listNics",
+    params(("network" = String, Path, description = "Name of the network")),
+    responses(
+        (status = 200, description = "Its NICs", body = NicList),
+        (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn list_nics(
+    Shared(state): Shared<State>,
+    ValidPath(name): ValidPath<String>,
+    _: NoQuery,
+) -> Result<Json<NicList>, ApiError> {
+    let nics = network(&state, &name)?.nics;
+    Ok(Json(NicList { nics: nics.values().map(|nic| to_wire(&state, nic)).collect() }))
+}
+
+/// One NIC.
+#[utoipa::path(get, path = "/v1/networks/{network}/nics/{nic}", tag = "networks", operation_id = "getNic",
+    params(("network" = String, Path, description = "Name of the network"), ("nic" = String, Path, description = "Id of the NIC")),
+    responses(
+        (status = 200, description = "The NIC", body = Nic),
+        (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn get_nic(
+    Shared(state): Shared<State>,
+    ValidPath((name, id)): ValidPath<(String, String)>,
+    _: NoQuery,
+) -> Result<Json<Nic>, ApiError> {
+    let (network, id) = (network(&state, &name)?, query::name("nic", &id)?);
+    let nic = network.nics.get(id).ok_or_else(|| ApiError::not_found(format!("network {name} has no NIC {id}")))?;
+    Ok(Json(to_wire(&state, nic)))
+}
+
+/// Prepare a NIC: it is, or is going to be, on a host. While `sdn.ovs.controller` is off it is recorded, and the answer is what would be sent
+/// to whom.
+#[utoipa::path(put, path = "/v1/networks/{network}/nics/{nic}", tag = "networks", operation_id = "prepareNic",
+    params(("network" = String, Path, description = "Name of the network"), ("nic" = String, Path, description = "Id of the NIC"), ChangeQuery),
+    request_body = PutNic,
+    responses(
+        (status = 200, description = "`disabled`: it is recorded, and nothing was sent", body = NicAnswer),
+        (status = 404, description = "`not_found`: no such network or host", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`migrating`: it is moving between two other hosts; `draining`: the host takes no new NIC", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: the database cannot be used", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn prepare_nic(
+    Shared(state): Shared<State>,
+    Extension(peer): Extension<Peer>,
+    role: Option<Extension<Role>>,
+    ValidPath((name, id)): ValidPath<(String, String)>,
+    ValidQuery(query): ValidQuery<ChangeQuery>,
+    ValidJson(body): ValidJson<PutNic>,
+) -> Result<Response, ApiError> {
+    let (name, id) = (query::name("network", &name)?, query::name("nic", &id)?);
+    let wanted = wanted(body)?;
+    own_host(&peer, role, &wanted.host)?;
+    let by = Asked { actor: &peer.to_string(), dry_run: query.dry_run };
+    let prepared = state.inventory.prepare(name, id, &wanted, by).await.map_err(recorded)?;
+    let outcome = prepared.outcome;
+    let word = if query.dry_run { format!("dry run: {}", outcome.as_str()) } else { outcome.as_str().to_owned() };
+    Ok(Effect::of(&word, Json(answer(&state, name, &prepared)).into_response()))
+}
+
+fn answer(state: &State, name: &str, preparation: &Preparation) -> NicAnswer {
+    let Preparation { outcome, nic, key, prepared } = preparation;
+    let there = prepared.as_ref().ok();
+    NicAnswer {
+        outcome: NicOutcome::Disabled,
+        recorded: *outcome,
+        nic: to_wire(state, nic),
+        key: key.map(ovstunnel_types::GreKey::get),
+        bridge: there.and_then(|there| there.bridge.as_ref()).map(ToString::to_string),
+        mtu: there.and_then(|there| there.mtu),
+        generation: there.and_then(|there| there.generation),
+        tunnels: NicTunnels {
+            wanted: there.map_or(0, |there| there.wanted),
+            up: there.map_or(0, |there| there.up),
+            failed: Vec::new(),
+        },
+        plan: plan(name, prepared.as_ref().map(|there| &there.planned)),
+    }
+}
+
+fn wanted(body: PutNic) -> Result<WantedNic, ApiError> {
+    let invalid = |field: &'static str| move |bad: Invalid| ApiError::invalid(field, bad.rule, Some(&bad.value));
+    query::name("host", &body.host)?;
+    let is_vm = |vm: &str| (1..=VM_MAX).contains(&vm.chars().count()) && !vm.chars().any(char::is_control);
+    if let Some(vm) = body.vm.as_deref().filter(|vm| !is_vm(vm)) {
+        return Err(ApiError::invalid("vm", "must be 1 to 255 characters, none of them a control character", Some(vm)));
+    }
+    let address = |text: &str| {
+        text.parse::<IpAddr>().map_err(|_| ApiError::invalid("ip", "must be an IPv4 or IPv6 address", Some(text)))
+    };
+    // Nothing is waited for while nothing is sent; what is asked for is checked all the same.
+    let is_wait = |text: &str| humantime::parse_duration(text).is_ok_and(|wait| wait <= WAIT_MAX);
+    if let Some(wait) = body.wait.as_deref().filter(|wait| !is_wait(wait)) {
+        return Err(ApiError::invalid("wait", "must be a duration of at most a minute, such as 5s", Some(wait)));
+    }
+    Ok(WantedNic {
+        host: body.host,
+        vm: body.vm,
+        mac: body.mac.map(|mac| mac.parse::<Mac>()).transpose().map_err(invalid("mac"))?,
+        ip: body.ip.as_deref().map(address).transpose()?,
+        bridge: body.bridge.map(|bridge| bridge.parse::<BridgeName>()).transpose().map_err(invalid("bridge"))?,
+        how: match body.how.unwrap_or_default() {
+            MoveWord::Migrate => Move::Migrate,
+            MoveWord::Replace => Move::Replace,
+        },
+    })
+}
+
+/// That a client which is a host speaks of itself.
+fn own_host(peer: &Peer, role: Option<Extension<Role>>, host: &str) -> Result<(), ApiError> {
+    let (Some(Extension(Role::Host)), Peer::Certificate(certificate)) = (role, peer) else { return Ok(()) };
+    match certificate.all_names().any(|name| name == host) {
+        true => Ok(()),
+        false => {
+            let name = certificate.name();
+            Err(ApiError::forbidden(format!(
+                "{name} is a host and may prepare and release NICs on itself only, not on {host}"
+            )))
+        }
+    }
+}
+
+/// Release a NIC. While `sdn.ovs.controller` is off nothing on any host is changed.
+#[utoipa::path(delete, path = "/v1/networks/{network}/nics/{nic}", tag = "networks", operation_id = "releaseNic",
+    params(("network" = String, Path, description = "Name of the network"), ("nic" = String, Path, description = "Id of the NIC"), ReleaseQuery),
+    responses(
+        (status = 200, description = "`removed`; `updated` where another host has it still; `unchanged` where it was not there", body = NicReleased),
+        (status = 404, description = "`not_found`: no such network or host", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: the database cannot be used", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn release_nic(
+    Shared(state): Shared<State>,
+    Extension(peer): Extension<Peer>,
+    role: Option<Extension<Role>>,
+    ValidPath((name, id)): ValidPath<(String, String)>,
+    ValidQuery(query): ValidQuery<ReleaseQuery>,
+) -> Result<Response, ApiError> {
+    let (name, id) = (query::name("network", &name)?, query::name("nic", &id)?);
+    let on = match query.host {
+        Some(host) => {
+            query::name("host", &host)?;
+            own_host(&peer, role, &host)?;
+            Some(host)
+        }
+        // A host lets go of its own part, and of nobody else's.
+        None => own_name(&state, &peer, role)?,
+    };
+    let by = Asked { actor: &peer.to_string(), dry_run: query.dry_run };
+    let (outcome, nic) = state.inventory.release(name, id, on.as_deref(), by).await.map_err(recorded)?;
+    Ok(released(&state, query.dry_run, outcome, nic.as_ref()))
+}
+
+/// The registered host that a client is, where that is its role.
+fn own_name(state: &State, peer: &Peer, role: Option<Extension<Role>>) -> Result<Option<String>, ApiError> {
+    let (Some(Extension(Role::Host)), Peer::Certificate(certificate)) = (role, peer) else { return Ok(None) };
+    let own = certificate.all_names().find(|name| state.zone.number(name).is_some()).map(str::to_owned);
+    let nobody =
+        || ApiError::forbidden(format!("{} is a host, and none of its name is registered", certificate.name()));
+    own.ok_or_else(nobody).map(Some)
+}
+
+fn released(state: &State, dry_run: bool, outcome: Outcome, nic: Option<&NicRow>) -> Response {
+    let answer = Json(NicReleased { outcome, nic: nic.map(|nic| to_wire(state, nic)) });
+    let word = if dry_run { format!("dry run: {}", outcome.as_str()) } else { outcome.as_str().to_owned() };
+    Effect::of(&word, answer.into_response())
+}
+
+/// A migration has ended well: the NIC is where it was moving to, and nowhere else.
+#[utoipa::path(post, path = "/v1/networks/{network}/nics/{nic}/migrated", tag = "networks", operation_id = "nicMigrated",
+    params(("network" = String, Path, description = "Name of the network"), ("nic" = String, Path, description = "Id of the NIC"), ChangeQuery),
+    responses(
+        (status = 200, description = "`updated`, or `unchanged` where it was not moving", body = NicReleased),
+        (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: the database cannot be used", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn nic_migrated(
+    state: Shared<State>,
+    peer: Extension<Peer>,
+    path: ValidPath<(String, String)>,
+    query: ValidQuery<ChangeQuery>,
+) -> Result<Response, ApiError> {
+    end_migration(state, peer, path, query, true).await
+}
+
+/// A migration was given up: the NIC is where it was, and nowhere else.
+#[utoipa::path(post, path = "/v1/networks/{network}/nics/{nic}/rollback", tag = "networks", operation_id = "rollBackNic",
+    params(("network" = String, Path, description = "Name of the network"), ("nic" = String, Path, description = "Id of the NIC"), ChangeQuery),
+    responses(
+        (status = 200, description = "`updated`, or `unchanged` where it was not moving", body = NicReleased),
+        (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: the database cannot be used", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn roll_back_nic(
+    state: Shared<State>,
+    peer: Extension<Peer>,
+    path: ValidPath<(String, String)>,
+    query: ValidQuery<ChangeQuery>,
+) -> Result<Response, ApiError> {
+    end_migration(state, peer, path, query, false).await
+}
+
+async fn end_migration(
+    Shared(state): Shared<State>,
+    Extension(peer): Extension<Peer>,
+    ValidPath((name, id)): ValidPath<(String, String)>,
+    ValidQuery(query): ValidQuery<ChangeQuery>,
+    well: bool,
+) -> Result<Response, ApiError> {
+    let (name, id) = (query::name("network", &name)?, query::name("nic", &id)?);
+    let by = Asked { actor: &peer.to_string(), dry_run: query.dry_run };
+    let (outcome, nic) = state.inventory.end_migration(name, id, well, by).await.map_err(recorded)?;
+    Ok(released(&state, query.dry_run, outcome, Some(&nic)))
+}

@@ -1,0 +1,71 @@
+//! The beginning: what the database has is taken in, and what a killed manager left half done is completed.
+//!
+//! What it must not do: change what is recorded of a network or a NIC.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ovstunnel_store::{KeyRow, KeyState, NetworkRow, Store, StoreError};
+use ovstunnel_types::{BridgeName, HostNumber, NetworkNumber};
+
+use super::{Inventory, seconds};
+use crate::zone::{Recorded, Zone};
+
+/// The setting that says that a network has had NICs.
+pub(super) fn had_nics(network: NetworkNumber) -> String {
+    format!("nics.{network}")
+}
+
+/// The setting with the bridge that was asked for by name.
+pub(super) fn asked(network: NetworkNumber, host: HostNumber) -> String {
+    format!("bridge.{network}.{host}")
+}
+
+impl Inventory {
+    /// Takes in all that is recorded, and tells the zone of it.
+    ///
+    /// # Errors
+    /// The database cannot be used.
+    pub async fn begin(store: Store, zone: Zone, dead_after: Duration) -> Result<Inventory, StoreError> {
+        let rows = store.keys().await?.into_iter().map(|row| (row.key, row)).collect::<BTreeMap<_, _>>();
+        let keys = Arc::new(std::sync::Mutex::new(rows));
+        let inventory = Inventory { store, zone, keys, turn: Arc::default(), dead_after };
+        let settings: BTreeMap<String, String> = inventory.store.settings().await?.into_iter().collect();
+        for row in inventory.store.networks().await? {
+            inventory.complete_key(&row).await?;
+            inventory.zone.restore_network(inventory.read(row, &settings).await?);
+        }
+        Ok(inventory)
+    }
+
+    async fn read(&self, row: NetworkRow, settings: &BTreeMap<String, String>) -> Result<Recorded, StoreError> {
+        let number = row.number;
+        let mut network = Recorded::new(row);
+        for nic in self.store.nics(number).await? {
+            network.place(&nic.id.clone(), Some(nic), self.zone.now());
+        }
+        network.had_nics |= settings.contains_key(&had_nics(number));
+        for host in network.hosts() {
+            let bridge = settings.get(&asked(number, host)).and_then(|name| name.parse::<BridgeName>().ok());
+            network.asked.extend(bridge.map(|bridge| (host, bridge)));
+        }
+        Ok(network)
+    }
+
+    /// A network's key is allocated to it: the network was written, and then the manager was killed.
+    async fn complete_key(&self, row: &NetworkRow) -> Result<(), StoreError> {
+        let Some(key) = row.key else { return Ok(()) };
+        // One that another network has is shown, and not changed.
+        let is_complete = self.keys().get(&key).is_some_and(|known| known.state == KeyState::Allocated);
+        match is_complete {
+            true => Ok(()),
+            false => self.put_key(allocated(key, row.number)).await,
+        }
+    }
+}
+
+/// A key that a network has from now on.
+pub(super) fn allocated(key: ovstunnel_types::GreKey, network: NetworkNumber) -> KeyRow {
+    KeyRow { key, state: KeyState::Allocated, network: Some(network), since: seconds(), hosts: Vec::new() }
+}

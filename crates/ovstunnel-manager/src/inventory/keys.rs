@@ -1,0 +1,215 @@
+//! The keys of the zone: who has which, how full the ranges are, and when a released one can be given again.
+//!
+//! What it does: puts together what is recorded and what is seen, for `ovstunnel-mesh` to judge. What it must not do: end a quarantine
+//! because a host is silent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use ovstunnel_manager_api::{Key, KeyState as Word, KeyUsage, Trouble};
+use ovstunnel_mesh::Moment;
+use ovstunnel_mesh::keys::{KeyState, Keys, Pool};
+use ovstunnel_store::{KeyRow, KeyState as Recorded, PhysicalNetworkRow, StoreError};
+use ovstunnel_types::{GreKey, HostNumber, NetworkNumber};
+use time::OffsetDateTime;
+
+use super::Inventory;
+use super::physical::ranges_of;
+use crate::zone::written;
+
+/// How often it is looked which released keys can be given again, and how full the ranges are.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The word for ranges that are nearly used up.
+const SCARCE: &str = "keys_scarce";
+
+impl Inventory {
+    /// Looks after quarantined keys and warns of ranges that are nearly used up, again and again.
+    pub async fn keep_keys(self) {
+        let mut tick = tokio::time::interval(LOOK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let turn = self.turn.lock().await;
+            let looked = self.look_after_keys().await;
+            drop(turn);
+            if let Err(error) = looked {
+                tracing::warn!(%error, "released keys cannot be looked after; trying again");
+            }
+        }
+    }
+
+    async fn look_after_keys(&self) -> Result<(), StoreError> {
+        self.end_quarantines().await?;
+        let (keys, mut troubles) = (self.register(), Vec::new());
+        for row in self.store.physical_networks().await? {
+            let usage = usage(&keys, &row);
+            if usage.warned {
+                let evidence = format!(
+                    "{} of {} keys of the physical network {} cannot be given: {} are in use, {} wait until hosts are seen without them, \
+                     {} are on hosts without a network",
+                    usage.size - usage.free,
+                    usage.size,
+                    row.name,
+                    usage.in_use,
+                    usage.quarantined,
+                    usage.withdrawn
+                );
+                let remedy = format!("widen the ranges: ovstunnelctl zone physical-network add {} --vnet", row.name);
+                troubles.push(Trouble { kind: SCARCE.to_owned(), evidence, remedy });
+            }
+        }
+        self.zone.keys_judged(troubles);
+        Ok(())
+    }
+
+    /// Ends the quarantine of keys that each host was seen without since.
+    pub(super) async fn end_quarantines(&self) -> Result<(), StoreError> {
+        let quarantined: Vec<KeyRow> =
+            self.keys().values().filter(|row| row.state == Recorded::Quarantined).cloned().collect();
+        if quarantined.is_empty() {
+            return Ok(());
+        }
+        let (seen, speaking) = (self.zone.keys_seen(), self.zone.speaking());
+        for row in quarantined {
+            let has = seen.get(&row.key).into_iter().flatten().map(|(host, _)| *host);
+            // One that is silent, or registered no more, may have it still.
+            let waits = row.hosts.iter().copied().filter(|host| !speaking.contains(host));
+            let hosts: BTreeSet<HostNumber> = waits.chain(has).collect();
+            let hosts: Vec<HostNumber> = hosts.into_iter().collect();
+            if hosts.is_empty() {
+                let text = format!("key {} can be given again: each host that had it was seen without it", row.key);
+                self.delete_key(row.key).await?;
+                self.tell("key_freed", None, None, None, text);
+            } else if hosts != row.hosts {
+                self.put_key(KeyRow { hosts, ..row }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys of the zone as they are recorded and seen.
+    pub(super) fn register(&self) -> Keys {
+        let (mut keys, now) = (self.recorded_keys(), self.zone.now());
+        for (key, hosts) in self.zone.keys_seen() {
+            hosts.into_keys().for_each(|host| keys.may_have(host, key, now));
+        }
+        keys
+    }
+
+    fn recorded_keys(&self) -> Keys {
+        let mut keys = Keys::new();
+        for (network, key) in self.zone.recorded_keys() {
+            // What is recorded twice is shown by `doubled`; who was there first has it.
+            let _ = keys.restore(network, key);
+        }
+        for row in self.keys().values() {
+            let hosts = row.hosts.iter().map(|host| (*host, Moment::default()));
+            let _ = match (row.state, row.network) {
+                (Recorded::Allocated, Some(network)) => keys.restore(network, row.key),
+                (Recorded::Quarantined, Some(by)) => keys.restore_quarantine(row.key, by, hosts.collect()),
+                (_, None) => Ok(hosts.for_each(|(host, at)| keys.may_have(host, row.key, at))),
+            };
+        }
+        keys
+    }
+
+    /// The key that a network would get, or why there is none.
+    pub(super) fn next_key(&self, network: NetworkNumber, physical: &PhysicalNetworkRow) -> Result<GreKey, String> {
+        let mut keys = self.recorded_keys();
+        for (key, host) in self.zone.first_hosts() {
+            keys.may_have(host, key, Moment::default());
+        }
+        let mut pool = Pool::new(&physical.name, ranges_of(physical));
+        keys.allocate(network, &mut pool).map_err(|exhausted| exhausted.to_string())
+    }
+
+    /// The keys that are not free, in order, with what is wrong with each; and the physical networks with how full their ranges are.
+    ///
+    /// # Errors
+    /// The database cannot be used.
+    pub async fn keys_and_usage(&self) -> Result<(Vec<Key>, Vec<(PhysicalNetworkRow, KeyUsage)>), StoreError> {
+        let physical = self.store.physical_networks().await?;
+        let (keys, seen, rows) = (self.register(), self.zone.keys_seen(), self.keys().clone());
+        let (names, networks) = (self.zone.host_names(), self.zone.recorded_names());
+        let host = |host: &HostNumber| names.get(host).cloned().unwrap_or_else(|| host.to_string());
+        let network = |number: &NetworkNumber| networks.get(number).cloned().unwrap_or_else(|| number.to_string());
+        let of_key = self.zone.recorded_keys().into_iter().map(|(network, key)| (key, network)).collect();
+        let none = BTreeMap::new();
+        let shown = keys.iter().map(|(key, state)| {
+            let on = seen.get(&key).unwrap_or(&none);
+            let row = rows.get(&key);
+            let (state, of, hosts) = match state {
+                KeyState::InUse(of) => (Word::Allocated, Some(of), on.keys().copied().collect()),
+                KeyState::Quarantined { by, waits_for } => (Word::Quarantined, Some(by), waits_for),
+                KeyState::Free => (Word::Withdrawn, None, BTreeSet::new()),
+                KeyState::Withdrawn(hosts) => (Word::Withdrawn, None, hosts),
+            };
+            let troubles = leaked(key, row, &of_key, &network).into_iter().chain(doubled(key, on, &host));
+            Key {
+                key: key.get(),
+                state,
+                network: of.as_ref().map(&network),
+                since: row.and_then(|row| OffsetDateTime::from_unix_timestamp(row.since).ok()).map(written),
+                hosts: hosts.iter().map(&host).collect(),
+                troubles: troubles.collect(),
+            }
+        });
+        let usage = physical.into_iter().map(|row| {
+            let usage = usage(&keys, &row);
+            (row, usage)
+        });
+        Ok((shown.collect(), usage.collect()))
+    }
+}
+
+/// How full the ranges of a physical network are.
+fn usage(keys: &Keys, row: &PhysicalNetworkRow) -> KeyUsage {
+    let usage = keys.usage(&Pool::new(&row.name, ranges_of(row)));
+    KeyUsage {
+        size: usage.size,
+        in_use: usage.in_use,
+        quarantined: usage.quarantined,
+        withdrawn: usage.withdrawn,
+        free: usage.free(),
+        warned: usage.is_warned(),
+    }
+}
+
+/// A key that is allocated to a network which is not there, or has another one, or that two networks claim.
+fn leaked(
+    key: GreKey,
+    row: Option<&KeyRow>,
+    of_key: &BTreeMap<GreKey, NetworkNumber>,
+    name: &impl Fn(&NetworkNumber) -> String,
+) -> Option<Trouble> {
+    let row = row.filter(|row| row.state == Recorded::Allocated)?;
+    let by = row.network.as_ref().map_or_else(|| "no network".to_owned(), |by| format!("network {}", name(by)));
+    match of_key.get(&key) {
+        Some(has) if row.network == Some(*has) => None,
+        Some(has) => Some(Trouble {
+            kind: "key_doubled".to_owned(),
+            evidence: format!("key {key} is allocated to {by}, and network {} has it", name(has)),
+            remedy: "delete one of the two networks, and record it anew with another key".to_owned(),
+        }),
+        None => Some(Trouble {
+            kind: "key_leaked".to_owned(),
+            evidence: format!("key {key} is allocated to {by}, which is not recorded with it"),
+            remedy: "record the network with this key, and delete it: then the key is free once no host has it"
+                .to_owned(),
+        }),
+    }
+}
+
+/// A key that several bridges of one host have.
+fn doubled<'a>(
+    key: GreKey,
+    on: &'a BTreeMap<HostNumber, usize>,
+    name: &'a impl Fn(&HostNumber) -> String,
+) -> impl Iterator<Item = Trouble> + 'a {
+    on.iter().filter(|(_, bridges)| **bridges > 1).map(move |(host, bridges)| Trouble {
+        kind: "key_doubled".to_owned(),
+        evidence: format!("{bridges} bridges of host {} have key {key}", name(host)),
+        remedy: "find out which of them is the network's, and destroy the other one on the host".to_owned(),
+    })
+}

@@ -1,0 +1,121 @@
+//! What a network's hosts would get: for the plan of a network, and for the answer to a NIC's preparation.
+//!
+//! What it must not do: change anything, or send it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ovstunnel_mesh::difference::{Circumstances, Difference};
+use ovstunnel_mesh::{Holds, Mesh, Moment, Plan, difference, plan};
+use ovstunnel_types::{BridgeName, GreKey, HostNumber, TunnelState};
+
+use super::{Names, Recorded, State, Zone};
+
+/// What is planned for a network: what differs, what would be sent, and the names of its hosts.
+pub type Planned = (Difference, Plan, Names);
+
+/// How a network is on a host, for whoever prepares a NIC there.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The network's bridge there: the one that is there, that was asked for, or that would be made. None where none can be made by name.
+    pub bridge: Option<BridgeName>,
+    /// Largest MTU of a guest whose frames reach each host in one piece, bytes; none while no host has told one.
+    pub mtu: Option<u32>,
+    /// Counts the changes of the network's mesh; none as long as it has no key.
+    pub generation: Option<u64>,
+    /// How many tunnels there must be to the host and from it.
+    pub wanted: u32,
+    /// How many of them are up.
+    pub up: u32,
+    /// What would be sent to whom.
+    pub planned: Planned,
+}
+
+impl State {
+    fn planned(&self, mesh: &Mesh, network: Option<&Recorded>, now: Moment, dead_after: Duration) -> Planned {
+        let asked = network.map(|network| network.asked.clone()).unwrap_or_default();
+        let with = Circumstances { now, dead_after, asked, ..Circumstances::default() };
+        let difference = difference::difference(mesh, &self.seen, &with);
+        let plan = plan(&difference, &Holds::default());
+        let names = mesh.members().chain(mesh.left()).map(|number| (number, self.name_of(number))).collect();
+        (difference, plan, names)
+    }
+
+    fn bridge_on(&self, host: HostNumber, key: GreKey, network: &Recorded) -> Option<BridgeName> {
+        let seen = self.seen.get(&host);
+        let snapshot = seen.and_then(|seen| seen.snapshot.as_ref());
+        let there = snapshot.and_then(|snapshot| snapshot.bridges_of(key).next()).map(|bridge| bridge.name.clone());
+        // Where a host has not spoken yet it is not known whether bridges can be made by name there.
+        let by_name = seen.filter(|seen| seen.snapshot.is_some() && !seen.has_xapi);
+        let by_name = by_name.and_then(|_| format!("ovt{key}").parse().ok());
+        there.or_else(|| network.asked.get(&host).cloned()).or(by_name)
+    }
+
+    /// Whether a host has a tunnel to another one as it must be.
+    fn has_tunnel(&self, key: GreKey, from: HostNumber, to: HostNumber) -> bool {
+        let snapshot = self.seen.get(&from).and_then(|seen| seen.snapshot.as_ref());
+        let mut tunnels =
+            snapshot.into_iter().flat_map(|snapshot| snapshot.bridges_of(key)).flat_map(|bridge| &bridge.tunnels);
+        tunnels.any(|tunnel| {
+            tunnel.key == key
+                && tunnel.peer() == Some(to)
+                && tunnel.state == TunnelState::Up
+                && self.endpoints.of(to) == Some(tunnel.remote_ip)
+        })
+    }
+
+    fn guest_mtu(&self, mesh: &Mesh, network: &Recorded) -> Option<u32> {
+        let of_host = |host: HostNumber| Some(self.hosts.get(&host)?.interface()?.max_guest_mtu);
+        mesh.members().filter_map(of_host).chain(network.row.mtu).min()
+    }
+}
+
+impl Zone {
+    /// What would be sent to a network's hosts to make it whole, and what cannot be.
+    pub fn plan(&self, key: GreKey, dead_after: Duration) -> Option<Planned> {
+        let (now, state) = (self.now(), self.state());
+        let network = state.recorded.of_key(key);
+        let (hosts, _) = state.attachments(key, network, now);
+        let mesh = state.mesh(key, network, &hosts)?;
+        Some(state.planned(&mesh, network, now, dead_after))
+    }
+
+    /// The same for a network as it would be with this key.
+    pub fn plan_with(&self, network: &Recorded, key: GreKey, dead_after: Duration) -> Option<Planned> {
+        let (now, state) = (self.now(), self.state());
+        let (hosts, _) = state.attachments(key, Some(network), now);
+        let mesh = state.mesh(key, Some(network), &hosts)?;
+        Some(state.planned(&mesh, Some(network), now, dead_after))
+    }
+
+    /// How a network as it would be with this key is on a host.
+    pub fn prepared(
+        &self,
+        network: &Recorded,
+        key: GreKey,
+        host: HostNumber,
+        dead_after: Duration,
+    ) -> Option<Prepared> {
+        let (now, state) = (self.now(), self.state());
+        let (hosts, _) = state.attachments(key, Some(network), now);
+        let mesh = state.mesh(key, Some(network), &hosts)?;
+        let (mut wanted, mut up) = (0, 0);
+        for other in mesh.members().filter(|other| *other != host) {
+            wanted += 2;
+            up += u32::from(state.has_tunnel(key, host, other)) + u32::from(state.has_tunnel(key, other, host));
+        }
+        Some(Prepared {
+            bridge: state.bridge_on(host, key, network),
+            mtu: state.guest_mtu(&mesh, network),
+            generation: network.row.key.and_then(|key| Some(state.networks.get(&key)?.generation)),
+            wanted,
+            up,
+            planned: state.planned(&mesh, Some(network), now, dead_after),
+        })
+    }
+
+    /// A host's name by its number; the number where it is not registered.
+    pub fn host_names(&self) -> BTreeMap<HostNumber, String> {
+        self.state().hosts.iter().map(|(number, host)| (*number, host.row.name.clone())).collect()
+    }
+}

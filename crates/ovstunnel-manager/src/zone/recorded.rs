@@ -1,0 +1,331 @@
+//! The networks that are recorded, with their NICs, and which hosts these bring into a network.
+//!
+//! What it does: names networks, and has `ovstunnel-mesh` judge which hosts belong to one whose NICs are told to the manager. What it must
+//! not do: keep anything in the database, or judge networks of which the manager was never told a NIC: these have the hosts that are seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ovstunnel_mesh::membership::{Attachment, BridgeSeen, Testimony, by_api, by_vifs, judge};
+use ovstunnel_mesh::{Mesh, Moment, observed};
+use ovstunnel_store::{NetworkRow, NicRow};
+use ovstunnel_types::{BridgeName, GreKey, HostNumber, NetworkNumber};
+
+use super::{State, Zone, network};
+
+/// A network that is recorded.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// What is recorded of it.
+    pub row: NetworkRow,
+    /// Its NICs by their ids.
+    pub nics: BTreeMap<String, NicRow>,
+    /// Whether it ever had a NIC: otherwise somebody else looks after its VMs.
+    pub had_nics: bool,
+    /// The bridges that were asked for by name.
+    pub asked: BTreeMap<HostNumber, BridgeName>,
+    /// How its hosts stood when they were judged last.
+    attachments: BTreeMap<HostNumber, Attachment>,
+    /// When NICs on a host last came or went.
+    since: BTreeMap<HostNumber, Moment>,
+}
+
+impl Recorded {
+    /// A network without NICs.
+    pub fn new(row: NetworkRow) -> Recorded {
+        Recorded {
+            row,
+            nics: BTreeMap::new(),
+            had_nics: false,
+            asked: BTreeMap::new(),
+            attachments: BTreeMap::new(),
+            since: BTreeMap::new(),
+        }
+    }
+
+    /// How many NICs are on a host or moving to it.
+    pub fn nics_on(&self, host: HostNumber) -> usize {
+        self.nics.values().filter(|nic| nic.is_on(host)).count()
+    }
+
+    /// The hosts that have NICs of it.
+    pub fn hosts(&self) -> BTreeSet<HostNumber> {
+        self.nics.values().flat_map(|nic| std::iter::once(nic.host).chain(nic.moving_to)).collect()
+    }
+
+    /// Takes in a NIC as it is now, or that it is gone.
+    pub fn place(&mut self, id: &str, nic: Option<NicRow>, now: Moment) {
+        let before = match nic {
+            Some(nic) => {
+                self.had_nics = true;
+                self.since.extend(std::iter::once(nic.host).chain(nic.moving_to).map(|host| (host, now)));
+                self.nics.insert(id.to_owned(), nic)
+            }
+            None => self.nics.remove(id),
+        };
+        let before = before.into_iter().flat_map(|nic| std::iter::once(nic.host).chain(nic.moving_to));
+        self.since.extend(before.map(|host| (host, now)));
+        let hosts = self.hosts();
+        self.asked.retain(|host, _| hosts.contains(host));
+    }
+}
+
+/// The networks that are recorded, by all that they are asked by.
+#[derive(Debug, Default)]
+pub(super) struct Networks {
+    all: BTreeMap<NetworkNumber, Recorded>,
+    names: BTreeMap<String, NetworkNumber>,
+    keys: BTreeMap<GreKey, NetworkNumber>,
+}
+
+impl Networks {
+    pub fn of_key(&self, key: GreKey) -> Option<&Recorded> {
+        self.all.get(self.keys.get(&key)?)
+    }
+
+    pub fn named(&self, name: &str) -> Option<&Recorded> {
+        self.all.get(self.names.get(name)?)
+    }
+
+    /// The keys of those that a host stands to in any way, as it was judged last.
+    pub fn keys_attached(&self, host: HostNumber) -> impl Iterator<Item = GreKey> + '_ {
+        let of_host = self.all.values().filter(move |network| network.attachments.contains_key(&host));
+        of_host.filter_map(|network| network.row.key)
+    }
+
+    /// Those that have no key yet.
+    pub fn without_key(&self) -> impl Iterator<Item = &Recorded> {
+        self.all.values().filter(|network| network.row.key.is_none())
+    }
+
+    fn of_key_mut(&mut self, key: GreKey) -> Option<&mut Recorded> {
+        self.all.get_mut(self.keys.get(&key)?)
+    }
+
+    fn put(&mut self, network: Recorded) {
+        let number = network.row.number;
+        self.remove(number);
+        self.names.insert(network.row.name.clone(), number);
+        self.keys.extend(network.row.key.map(|key| (key, number)));
+        self.all.insert(number, network);
+    }
+
+    fn remove(&mut self, number: NetworkNumber) -> Option<Recorded> {
+        let before = self.all.remove(&number)?;
+        self.names.remove(&before.row.name);
+        if let Some(key) = before.row.key {
+            self.keys.remove(&key);
+        }
+        Some(before)
+    }
+}
+
+impl State {
+    /// The name of the network that has a key.
+    pub(super) fn network_name(&self, key: GreKey) -> String {
+        self.recorded.of_key(key).map_or_else(|| network::name(key), |network| network.row.name.clone())
+    }
+
+    /// How each host stands to the network with this key, and when that is to be judged again though nothing changes.
+    pub(super) fn attachments(
+        &self,
+        key: GreKey,
+        network: Option<&Recorded>,
+        now: Moment,
+    ) -> (BTreeMap<HostNumber, Attachment>, Option<Moment>) {
+        let seen = self.sight.hosts(key);
+        let Some(network) = network.filter(|network| network.had_nics) else { return (seen, None) };
+        let lingering = network.attachments.iter().filter(|(_, attachment)| attachment.is_in_mesh());
+        let hosts: BTreeSet<HostNumber> =
+            seen.keys().copied().chain(network.hosts()).chain(lingering.map(|(host, _)| *host)).collect();
+        let (mut found, mut again) = (BTreeMap::new(), None::<Moment>);
+        for host in hosts {
+            let has_anything = seen.contains_key(&host);
+            let before = network.attachments.get(&host).copied();
+            let before = before.unwrap_or_else(|| Attachment::from_sight(has_anything));
+            let judgement = judge(before, &self.testimonies(key, network, host, now), &self.rules, now);
+            again = judgement.again_at.into_iter().chain(again).min();
+            if judgement.attachment.is_in_mesh() || has_anything {
+                found.insert(host, judgement.attachment);
+            }
+        }
+        (found, again)
+    }
+
+    fn testimonies(&self, key: GreKey, network: &Recorded, host: HostNumber, now: Moment) -> Vec<Testimony> {
+        let since = network.since.get(&host).copied().unwrap_or_default();
+        let api = by_api(network.nics_on(host), network.had_nics, since, now);
+        let seen = self.seen.get(&host);
+        let vifs = seen.and_then(|seen| Some((seen.heard, bridge_seen(seen, key)?)));
+        let vifs = vifs.map(|(heard, bridge)| by_vifs(bridge, None, heard, heard));
+        std::iter::once(api).chain(vifs).collect()
+    }
+
+    /// Judges a network's hosts anew, and remembers how they stand.
+    pub(super) fn attach(&mut self, key: GreKey, now: Moment) -> BTreeMap<HostNumber, Attachment> {
+        let (found, again) = self.attachments(key, self.recorded.of_key(key), now);
+        if let Some(network) = self.recorded.of_key_mut(key).filter(|network| network.had_nics) {
+            network.attachments.clone_from(&found);
+        }
+        match again {
+            Some(at) => drop(self.again.insert(key, at)),
+            None => drop(self.again.remove(&key)),
+        }
+        found
+    }
+
+    /// The mesh of the network with this key among hosts that stand to it like this.
+    pub(super) fn mesh(
+        &self,
+        key: GreKey,
+        network: Option<&Recorded>,
+        hosts: &BTreeMap<HostNumber, Attachment>,
+    ) -> Option<Mesh> {
+        // A key is a number from 1 to 2^31-1. It stands for the network here, recorded or not: of one key there is one network.
+        let number = NetworkNumber::try_from(u64::from(key.get())).ok()?;
+        let ipv6 = network.and_then(|network| network.row.ipv6);
+        let mut mesh = Mesh::new(number, key, ipv6, hosts, &self.endpoints);
+        mesh.guest_mtu = network.and_then(|network| network.row.mtu);
+        Some(mesh)
+    }
+
+    /// Networks of which a host leaves by now have changed.
+    pub(super) fn judge_again(&mut self, now: Moment) {
+        let due: Vec<GreKey> = self.again.iter().filter(|(_, at)| **at <= now).map(|(key, _)| *key).collect();
+        for key in due {
+            self.again.remove(&key);
+            self.changed.insert(key);
+        }
+    }
+
+    /// Whatever a network is from now on, what was known by its key before is looked at anew.
+    fn record(&mut self, network: Recorded) {
+        let before = self.recorded.remove(network.row.number);
+        self.changed.extend(before.and_then(|before| before.row.key));
+        self.changed.extend(network.row.key);
+        self.recorded.put(network);
+    }
+
+    /// Ends what was known of a network that nobody names and no host has.
+    fn drop_unless_seen(&mut self, key: GreKey) {
+        self.again.remove(&key);
+        if !self.sight.hosts(key).is_empty() {
+            self.changed.insert(key);
+            return;
+        }
+        self.changed.remove(&key);
+        self.restless.remove(&key);
+        if let Some(known) = self.networks.remove(&key) {
+            self.prover.forget(known.mesh.network);
+        }
+    }
+}
+
+/// What is seen of a network's bridge on a host; nothing before the host has spoken.
+fn bridge_seen(seen: &observed::Host, key: GreKey) -> Option<BridgeSeen> {
+    let mut bridges = seen.snapshot.as_ref()?.bridges_of(key).peekable();
+    Some(match bridges.peek() {
+        Some(_) => BridgeSeen::There { vifs: bridges.map(|bridge| bridge.vifs).sum() },
+        None => BridgeSeen::Gone,
+    })
+}
+
+impl Zone {
+    /// A network is recorded, or recorded otherwise than before. What was known of its NICs stays.
+    pub fn record_network(&self, row: NetworkRow) {
+        let mut state = self.state();
+        let known = state.recorded.all.get(&row.number).cloned();
+        let network = known.map_or_else(|| Recorded::new(row.clone()), |known| Recorded { row: row.clone(), ..known });
+        state.record(network);
+        drop(state);
+        self.0.wake.notify_one();
+    }
+
+    /// A network as it was recorded, with its NICs.
+    pub fn restore_network(&self, network: Recorded) {
+        self.state().record(network);
+        self.0.wake.notify_one();
+    }
+
+    /// A network is no longer recorded.
+    pub fn forget_network(&self, number: NetworkNumber) {
+        let mut state = self.state();
+        if let Some(key) = state.recorded.remove(number).and_then(|network| network.row.key) {
+            state.drop_unless_seen(key);
+        }
+        drop(state);
+        self.0.wake.notify_one();
+    }
+
+    /// A NIC is where it is said, or nowhere any more. `bridge` is the one that was asked for on a host by name.
+    pub fn place_nic(
+        &self,
+        network: NetworkNumber,
+        id: &str,
+        nic: Option<NicRow>,
+        bridge: Option<(HostNumber, BridgeName)>,
+    ) {
+        let now = self.now();
+        let mut state = self.state();
+        let Some(recorded) = state.recorded.all.get_mut(&network) else { return };
+        recorded.place(id, nic, now);
+        recorded.asked.extend(bridge);
+        let key = recorded.row.key;
+        state.changed.extend(key);
+        drop(state);
+        self.0.wake.notify_one();
+    }
+
+    /// The network that is recorded by this name.
+    pub fn recorded(&self, name: &str) -> Option<Recorded> {
+        self.state().recorded.named(name).cloned()
+    }
+
+    /// The names of the networks that are recorded, by number.
+    pub fn recorded_names(&self) -> BTreeMap<NetworkNumber, String> {
+        let state = self.state();
+        state.recorded.all.iter().map(|(number, network)| (*number, network.row.name.clone())).collect()
+    }
+
+    /// The keys of the networks that are recorded.
+    pub fn recorded_keys(&self) -> Vec<(NetworkNumber, GreKey)> {
+        let state = self.state();
+        state.recorded.all.values().filter_map(|network| Some((network.row.number, network.row.key?))).collect()
+    }
+
+    /// Of each key that is somewhere, the first host that has or may have it.
+    pub fn first_hosts(&self) -> Vec<(GreKey, HostNumber)> {
+        self.state().sight.first_hosts().collect()
+    }
+
+    /// The first network, by number, that a physical network has and of which this holds.
+    pub fn network_on(&self, physical: &str, is_meant: impl Fn(&NetworkRow) -> bool) -> Option<NetworkRow> {
+        let state = self.state();
+        let mut rows = state.recorded.all.values().map(|network| &network.row);
+        rows.find(|row| row.physical_network == physical && is_meant(row)).cloned()
+    }
+
+    /// Which hosts have bridges with which keys, as they said last, and how many each has with it.
+    pub fn keys_seen(&self) -> BTreeMap<GreKey, BTreeMap<HostNumber, usize>> {
+        let mut found: BTreeMap<GreKey, BTreeMap<HostNumber, usize>> = BTreeMap::new();
+        for (host, seen) in &self.state().seen {
+            let bridges = seen.snapshot.iter().flat_map(|snapshot| snapshot.bridges());
+            for key in bridges.flat_map(|bridge| super::host::keys(bridge)) {
+                *found.entry(*key).or_default().entry(*host).or_default() += 1;
+            }
+        }
+        found
+    }
+
+    /// The registered hosts that can tell now which keys they have.
+    pub fn speaking(&self) -> BTreeSet<HostNumber> {
+        let state = self.state();
+        let speaks =
+            |seen: &observed::Host| seen.is_connected && seen.snapshot.is_some() && seen.switch_fault.is_none();
+        state.seen.iter().filter(|(_, seen)| speaks(seen)).map(|(host, _)| *host).collect()
+    }
+
+    /// The registered hosts.
+    pub fn numbers(&self) -> BTreeSet<HostNumber> {
+        self.state().hosts.keys().copied().collect()
+    }
+}
