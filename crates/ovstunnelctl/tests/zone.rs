@@ -200,3 +200,101 @@ fn a_manager_that_does_not_answer_or_is_none_is_named_with_its_place() {
     let ran = run(&mut zone.ctl("zone events"));
     assert!(ran.err.contains("or a manager of another version?") && !ran.err.contains("daemon"), "{}", ran.err);
 }
+
+#[test]
+fn a_network_is_recorded_and_shown() {
+    let recorded = json!({
+        "name": "web", "state": "whole", "since": "2026-11-26T00:00:00Z", "hosts": 0, "wanted": 0, "proven": 0,
+        "record": {"number": 7, "physical_network": "p1", "ipv6": "allow", "nics": 2},
+    });
+    let zone = FakeDaemon::answering(vec![
+        canned("PUT /v1/networks/web", 201, json!({"outcome": "created", "network": recorded})),
+        canned("GET /v1/networks/web", 200, recorded.clone()),
+        canned("DELETE /v1/networks/web", 200, json!({"outcome": "unchanged"})),
+    ]);
+    let ran = run(&mut zone.ctl("zone network add web --physical-network p1 --ipv6 allow"));
+    assert_eq!((ran.status, ran.out.as_str()), (0, "network web created, number 7, no key yet\n"), "{}", ran.err);
+    assert_eq!(zone.asked()[0].body, json!({"physical_network": "p1", "ipv6": "allow"}));
+    let ran = run(&mut zone.ctl("zone network web"));
+    assert!(ran.out.contains("web (no key yet)") && ran.out.contains("number 7, physical network p1"), "{}", ran.out);
+    let ran = run(&mut zone.ctl("zone network remove web"));
+    assert_eq!(ran.status, 1, "{}", ran.out);
+    assert!(ran.err.contains("network web is not there") && ran.err.contains("zone networks"), "{}", ran.err);
+    assert_eq!(run(&mut zone.ctl("zone network remove web --if-exists")).status, 0);
+    assert_eq!(run(&mut zone.ctl("zone network add web --physical-network p1 --adopt")).status, 2, "of which key?");
+}
+
+#[test]
+fn a_nic_is_prepared_moved_and_released() {
+    let nic = |moving: Value| json!({"id": "n1", "vm": "i-2-3-VM", "host": "h1", "moving_to": moving});
+    let plan = json!({
+        "dry_run": true, "network": "web", "withheld": 0,
+        "requests": [{"host": "h2", "stage": "joins", "method": "PUT", "path": "/v1/bridges/ovt1001", "body": {"key": 1001}}],
+        "blocked": [{"host": "h1", "reason": "it does not answer"}],
+    });
+    let answer = json!({
+        "outcome": "disabled", "recorded": "created", "nic": nic(json!("h2")), "key": 1001, "bridge": "ovt1001", "mtu": 1458,
+        "generation": 3, "tunnels": {"wanted": 2, "up": 0, "failed": []}, "plan": plan,
+    });
+    let zone = FakeDaemon::answering(vec![
+        canned("PUT /v1/networks/web/nics/n1", 200, answer),
+        canned("GET /v1/networks/web/nics", 200, json!({"nics": [nic(json!("h2"))]})),
+        canned("POST /v1/networks/web/nics/n1/rollback", 200, json!({"outcome": "updated", "nic": nic(Value::Null)})),
+        canned("DELETE /v1/networks/web/nics/n1", 200, json!({"outcome": "removed"})),
+        canned("DELETE /v1/networks/web/nics/n1", 200, json!({"outcome": "unchanged"})),
+    ]);
+    let ran = run(&mut zone.ctl("zone nic prepare web n1 --on h2 --vm i-2-3-VM --move migrate"));
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert!(
+        ran.out.starts_with("disabled: NIC n1 of network web is recorded, moving from host h1 to host h2"),
+        "{}",
+        ran.out
+    );
+    assert!(
+        ran.out.contains("h2 (joins): PUT /v1/bridges/ovt1001") && ran.out.contains("it does not answer"),
+        "{}",
+        ran.out
+    );
+    assert_eq!(zone.asked()[0].body, json!({"host": "h2", "vm": "i-2-3-VM", "move": "migrate"}));
+    assert_eq!(run(&mut zone.ctl("zone nics web -q")).out, "n1\n");
+    let wide = run(&mut zone.ctl("zone nics web -o wide")).out;
+    assert!(wide.lines().next().unwrap().contains("MOVING TO") && wide.contains("h2"), "{wide}");
+    assert_eq!(run(&mut zone.ctl("zone nic rollback web n1")).out, "NIC n1 is on host h1\n");
+    assert_eq!(run(&mut zone.ctl("zone nic release web n1 --on h1 --dry-run")).out, "NIC n1 would be released\n");
+    assert_eq!(zone.asked().last().unwrap().line, "DELETE /v1/networks/web/nics/n1?host=h1&dry_run=true");
+    let ran = run(&mut zone.ctl("zone nic release web n1"));
+    assert_eq!(ran.status, 1, "{}", ran.out);
+    assert!(ran.err.contains("NIC n1 of network web is not there"), "{}", ran.err);
+}
+
+#[test]
+fn keys_and_physical_networks_say_how_full_the_ranges_are() {
+    let physical = json!({
+        "name": "p1", "isolation": "GRE", "vnet": "1001-1005", "label": "cloudbr1",
+        "keys": {"size": 5, "in_use": 3, "quarantined": 1, "withdrawn": 0, "free": 1, "warned": true},
+    });
+    let doubled =
+        json!({"kind": "key_doubled", "evidence": "2 bridges of host h1 have key 1002", "remedy": "destroy one"});
+    let keys = json!({
+        "keys": [
+            {"key": 1001, "state": "quarantined", "network": "7", "hosts": ["h1", "h2"], "troubles": []},
+            {"key": 1002, "state": "allocated", "network": "web", "hosts": ["h1"], "troubles": [doubled]},
+        ],
+        "physical_networks": [physical],
+    });
+    let zone = FakeDaemon::answering(vec![
+        canned("GET /v1/keys", 200, keys),
+        canned("GET /v1/physical-networks", 200, json!({"physical_networks": [physical]})),
+        canned("PUT /v1/physical-networks/p1", 200, json!({"outcome": "updated", "physical_network": physical})),
+    ]);
+    let ran = run(&mut zone.ctl("zone keys"));
+    assert!(ran.out.contains("key_doubled: 2 bridges of host h1 have key 1002"), "{}", ran.out);
+    assert!(ran.out.contains("p1: 4 of 5 keys cannot be given, which is nearly all (3 in use"), "{}", ran.out);
+    assert_eq!(run(&mut zone.ctl("zone keys -q --state quarantined,allocated")).out, "1001\n1002\n");
+    assert!(zone.asked().iter().any(|asked| asked.line == "GET /v1/keys?state=quarantined%2Callocated"));
+    let wide = run(&mut zone.ctl("zone physical-network list -o wide")).out;
+    assert!(wide.contains("cloudbr1") && wide.contains("nearly used up"), "{wide}");
+    let ran = run(&mut zone.ctl("zone physical-network add p1 --vnet 1001-1005"));
+    assert_eq!(ran.out, "physical network p1 updated\n", "{}", ran.err);
+    assert_eq!(zone.asked().last().unwrap().body, json!({"isolation": "GRE", "vnet": "1001-1005"}));
+}

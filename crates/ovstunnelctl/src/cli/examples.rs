@@ -313,5 +313,68 @@ Example:
   ovstunnelctl zone host resync h1";
 
 pub(super) const ZONE_NETWORK: &str = "\
+Examples:
+  ovstunnelctl zone network key-1001
+  ovstunnelctl zone network add web --physical-network physnet1";
+
+pub(super) const ZONE_NETWORK_ADD: &str = "\
+Examples:
+  ovstunnelctl zone network add web --physical-network physnet1
+  ovstunnelctl zone network add db --physical-network physnet1 --key 1002 --ipv6 allow --mtu 1400
+  ovstunnelctl zone network add old --physical-network physnet1 --key 1001 --adopt --dry-run";
+
+pub(super) const ZONE_NETWORK_REMOVE: &str = "\
+Examples:
+  ovstunnelctl zone network remove web
+  ovstunnelctl zone network remove web --if-exists
+
+Its key is given again once each host that may have it was seen without: zone keys --state quarantined.";
+
+pub(super) const ZONE_NICS: &str = "\
+Examples:
+  ovstunnelctl zone nics web
+  ovstunnelctl zone nics web -o wide --watch";
+
+pub(super) const ZONE_NIC_PREPARE: &str = "\
+Examples:
+  ovstunnelctl zone nic prepare web 7f3a --on h1 --vm i-2-3-VM --mac 06:5a:00:00:00:07
+  ovstunnelctl zone nic prepare web 7f3a --on h2
+  ovstunnelctl zone nic prepare web 7f3a --on h3 --move replace --dry-run
+
+A NIC that is on another host is on both until `migrated` or `rollback` says how that ended.";
+
+pub(super) const ZONE_NIC_RELEASE: &str = "\
+Examples:
+  ovstunnelctl zone nic release web 7f3a
+  ovstunnelctl zone nic release web 7f3a --on h1 --if-exists";
+
+pub(super) const ZONE_NIC_MIGRATED: &str = "\
 Example:
-  ovstunnelctl zone network key-1001";
+  ovstunnelctl zone nic migrated web 7f3a";
+
+pub(super) const ZONE_NIC_ROLLBACK: &str = "\
+Example:
+  ovstunnelctl zone nic rollback web 7f3a";
+
+pub(super) const ZONE_PHYSICAL_LIST: &str = "\
+Examples:
+  ovstunnelctl zone physical-network list
+  ovstunnelctl zone physical-network list -o wide";
+
+pub(super) const ZONE_PHYSICAL_ADD: &str = "\
+Examples:
+  ovstunnelctl zone physical-network add physnet1 --vnet 1001-65535
+  ovstunnelctl zone physical-network add physnet1 --vnet 1001-65535,70000-80000 --label cloudbr1
+  ovstunnelctl zone physical-network add physnet2 --vnet 1-4096 --isolation vlan --dry-run
+
+What is left out is not recorded any more, labels too; a key that a network has must stay in the ranges.";
+
+pub(super) const ZONE_PHYSICAL_REMOVE: &str = "\
+Example:
+  ovstunnelctl zone physical-network remove physnet2";
+
+pub(super) const ZONE_KEYS: &str = "\
+Examples:
+  ovstunnelctl zone keys
+  ovstunnelctl zone keys --state quarantined,withdrawn -o wide
+  ovstunnelctl zone keys -o json | jq '.physical_networks[].keys'";

@@ -172,6 +172,14 @@ impl Failure {
             Failure::NotThere(what) if what.ends_with(" epoch") => {
                 Some("`ovstunnelctl epoch show` shows what is recorded; with --if-exists this is a success".to_owned())
             }
+            Failure::NotThere(what) if what.starts_with("network ") || what.starts_with("NIC ") => Some(
+                "`ovstunnelctl zone networks` and `zone nics` show what is there; with --if-exists this is a success"
+                    .to_owned(),
+            ),
+            Failure::NotThere(what) if what.starts_with("physical network ") => Some(
+                "`ovstunnelctl zone physical-network list` shows what is there; with --if-exists this is a success"
+                    .to_owned(),
+            ),
             Failure::NotThere(_) => Some(
                 "`ovstunnelctl bridge list` and `tunnel list` show what is there; with --if-exists this is a success"
                     .to_owned(),

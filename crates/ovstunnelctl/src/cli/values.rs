@@ -63,6 +63,15 @@ pub(super) fn label(text: &str) -> Result<String, String> {
     }
 }
 
+/// A name of the zone, by the manager's rule: checked before a URL is made of it.
+pub(super) fn zone_name(text: &str) -> Result<String, String> {
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    match plain && (1..=63).contains(&text.len()) && !matches!(text, "." | "..") {
+        true => Ok(text.to_owned()),
+        false => Err("a name has 1 to 63 characters: letters, digits, '.', '_' and '-'".to_owned()),
+    }
+}
+
 /// A whole number; its range is the daemon's to judge.
 pub(super) fn whole(text: &str) -> Result<i64, String> {
     text.parse().map_err(|_| "expected a whole number".to_owned())

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use ovstunnel_manager_api::{HostState, Mode, NetworkState};
 
+use super::network_args::{KeysArgs, NetworkArgs, NicCommand, NicsArgs, PhysicalCommand};
 use crate::cli::bridge_args::Listing;
 use crate::cli::{examples, values};
 
@@ -33,13 +34,21 @@ pub(in crate::cli) enum ZoneCommand {
     /// List the networks that hosts have bridges of, the worst first.
     #[command(after_help = examples::ZONE_NETWORKS)]
     Networks(NetworksArgs),
-    /// Show a network with its hosts.
+    /// Show a network with its hosts; record one, or forget it.
     #[command(after_help = examples::ZONE_NETWORK)]
-    Network {
-        /// Its name, such as key-1001.
-        #[arg(value_parser = name)]
-        network: String,
-    },
+    Network(NetworkArgs),
+    /// List the NICs of a network.
+    #[command(after_help = examples::ZONE_NICS)]
+    Nics(NicsArgs),
+    /// Say where a NIC is: prepare it on a host, release it, or say how its migration ended.
+    #[command(subcommand)]
+    Nic(NicCommand),
+    /// List, record or forget physical networks: where networks get their keys from.
+    #[command(subcommand)]
+    PhysicalNetwork(PhysicalCommand),
+    /// List the keys that cannot be given, and how full the ranges are.
+    #[command(after_help = examples::ZONE_KEYS)]
+    Keys(KeysArgs),
     /// Prove that a network is whole, or say why it is not; or check a proof that was written to a file.
     #[command(after_help = examples::ZONE_PROOF)]
     Proof(ProofArgs),
@@ -47,7 +56,7 @@ pub(in crate::cli) enum ZoneCommand {
     #[command(after_help = examples::ZONE_PLAN)]
     Plan {
         /// Its name, such as key-1001.
-        #[arg(value_parser = name)]
+        #[arg(value_parser = values::zone_name)]
         network: String,
     },
     /// List what has happened, the newest first.
@@ -64,14 +73,14 @@ pub(in crate::cli) enum HostCommand {
     #[command(after_help = examples::ZONE_HOST_SHOW)]
     Show {
         /// Its name.
-        #[arg(value_parser = name)]
+        #[arg(value_parser = values::zone_name)]
         name: String,
     },
     /// Forget a host. Nothing on it is changed.
     #[command(after_help = examples::ZONE_HOST_REMOVE)]
     Remove {
         /// Its name.
-        #[arg(value_parser = name)]
+        #[arg(value_parser = values::zone_name)]
         name: String,
         /// It need not be registered.
         #[arg(long)]
@@ -84,7 +93,7 @@ pub(in crate::cli) enum HostCommand {
     #[command(after_help = examples::ZONE_HOST_RESYNC)]
     Resync {
         /// Its name.
-        #[arg(value_parser = name)]
+        #[arg(value_parser = values::zone_name)]
         name: String,
     },
 }
@@ -92,7 +101,7 @@ pub(in crate::cli) enum HostCommand {
 #[derive(Args, Debug)]
 pub(in crate::cli) struct AddHost {
     /// Its name: 1 to 63 letters, digits, '.', '_' and '-'.
-    #[arg(value_parser = name)]
+    #[arg(value_parser = values::zone_name)]
     pub(in crate::cli) name: String,
     /// Where its ovstunneld listens: https://HOST:8443.
     #[arg(long, value_name = "URL")]
@@ -171,7 +180,7 @@ pub(in crate::cli) struct NetworksArgs {
     #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',')]
     pub(in crate::cli) state: Vec<NetworkStateWord>,
     /// Only those that this host has something of.
-    #[arg(long, value_name = "HOST", value_parser = name)]
+    #[arg(long, value_name = "HOST", value_parser = values::zone_name)]
     pub(in crate::cli) on: Option<String>,
     #[command(flatten)]
     pub(in crate::cli) listing: Listing,
@@ -198,7 +207,7 @@ impl NetworkStateWord {
 #[derive(Args, Debug)]
 pub(in crate::cli) struct ProofArgs {
     /// Its name, such as key-1001; with --verify it may be left out.
-    #[arg(value_parser = name, required_unless_present = "verify")]
+    #[arg(value_parser = values::zone_name, required_unless_present = "verify")]
     pub(in crate::cli) network: Option<String>,
     /// Check a proof that was written with --json: digest and signature, and with --ca who signed it. Asks nobody.
     #[arg(long, value_name = "FILE")]
@@ -208,26 +217,17 @@ pub(in crate::cli) struct ProofArgs {
 #[derive(Args, Debug)]
 pub(in crate::cli) struct EventsArgs {
     /// Only those that concern this host.
-    #[arg(long, value_name = "HOST", value_parser = name)]
+    #[arg(long, value_name = "HOST", value_parser = values::zone_name)]
     pub(in crate::cli) on: Option<String>,
     /// Only those that concern this network.
-    #[arg(long, value_parser = name)]
+    #[arg(long, value_parser = values::zone_name)]
     pub(in crate::cli) network: Option<String>,
     /// Only those of this kind, such as network_not_whole.
-    #[arg(long, value_parser = name)]
+    #[arg(long, value_parser = values::zone_name)]
     pub(in crate::cli) kind: Option<String>,
     /// So many at most.
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(in crate::cli) limit: u32,
     #[command(flatten)]
     pub(in crate::cli) listing: Listing,
-}
-
-/// A name of the zone, by the manager's rule: checked before a URL is made of it.
-fn name(text: &str) -> Result<String, String> {
-    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-    match plain && (1..=63).contains(&text.len()) && !matches!(text, "." | "..") {
-        true => Ok(text.to_owned()),
-        false => Err("a name has 1 to 63 characters: letters, digits, '.', '_' and '-'".to_owned()),
-    }
 }

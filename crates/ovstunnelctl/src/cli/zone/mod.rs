@@ -3,7 +3,10 @@
 //! What it must not do: judge; what is whole and what is wrong the manager says.
 
 mod args;
+mod network_args;
+mod networks;
 mod show;
+mod show_networks;
 mod verify;
 
 use ovstunnel_api::{Level, Outcome};
@@ -63,8 +66,12 @@ async fn ask(manager: &Manager, command: ZoneCommand, json: bool) -> Result<Repo
         }
         ZoneCommand::Hosts(args) => hosts(manager, args, json).await,
         ZoneCommand::Host(command) => host(manager, command, json).await,
-        ZoneCommand::Networks(args) => networks(manager, args, json).await,
-        ZoneCommand::Network { network } => Report::new(json, &manager.network(&network).await?, show::network),
+        ZoneCommand::Networks(args) => list_networks(manager, args, json).await,
+        ZoneCommand::Network(args) => networks::network(manager, args, json).await,
+        ZoneCommand::Nics(args) => networks::nics(manager, args, json).await,
+        ZoneCommand::Nic(command) => networks::nic(manager, command, json).await,
+        ZoneCommand::PhysicalNetwork(command) => networks::physical(manager, command, json).await,
+        ZoneCommand::Keys(args) => networks::keys(manager, args, json).await,
         ZoneCommand::Proof(ProofArgs { network: Some(network), .. }) => {
             let proof = manager.proof(&network).await?;
             Ok(Report::new(json, &proof, show::proof)?.wrong_if(!proof.whole))
@@ -144,7 +151,7 @@ async fn all(manager: &Manager, wanted: &NetworksWanted) -> Result<NetworkList, 
     Ok(all)
 }
 
-async fn networks(manager: &Manager, args: NetworksArgs, json: bool) -> Result<Report, Failure> {
+async fn list_networks(manager: &Manager, args: NetworksArgs, json: bool) -> Result<Report, Failure> {
     let view = args.listing.view(json)?;
     let states = args.state.iter().map(|state| state.as_str().to_owned()).collect();
     let wanted = NetworksWanted { states, host: args.on, ..NetworksWanted::default() };
