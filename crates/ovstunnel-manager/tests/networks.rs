@@ -10,7 +10,7 @@ use ovstunnel_manager_api::{
     Isolation, KeyRange, KeyRanges, KeyState, Mode, MoveWord, NetworkState, NicOutcome, PutHost, PutNetwork, PutNic,
     PutPhysicalNetwork,
 };
-use ovstunnel_store::Store;
+use ovstunnel_store::{KeyRow, Store};
 
 fn physical(isolation: Isolation, vnet: &str) -> PutPhysicalNetwork {
     PutPhysicalNetwork { isolation, vnet: vnet.into(), label: None, label_xen: None, label_kvm: None }
@@ -415,4 +415,31 @@ async fn what_is_recorded_is_there_after_a_restart() {
     let answer = m.prepare_nic("web", "n1", &nic("h1"), false).await.unwrap();
     assert_eq!((answer.recorded, answer.bridge.as_deref(), answer.key), (Outcome::Unchanged, Some("br7"), Some(1001)));
     assert_eq!(m.keys(&[]).await.unwrap().keys[0].network.as_deref(), Some("web"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leaked_and_doubly_claimed_keys_are_found() {
+    let store = Store::memory("dc1");
+    let first = bench_with("", store.clone()).await;
+    first.manager.put_physical_network("p1", &physical(Isolation::Gre, "1001-1010"), false).await.unwrap();
+    first.manager.put_network("web", &network(Some(1001)), false).await.unwrap();
+    drop(first);
+    // What a database that was mended by hand may have: of a network that is gone, of one that has another, of two.
+    let row = |key: &str, network: u64| KeyRow {
+        key: key.parse().unwrap(),
+        state: ovstunnel_store::KeyState::Allocated,
+        network: Some(network.try_into().unwrap()),
+        since: 0,
+        hosts: vec![],
+    };
+    store.delete_key("1001".parse().unwrap()).await.unwrap();
+    for (key, network) in [("1001", 8), ("1005", 9), ("1006", 1)] {
+        store.put_key(&row(key, network)).await.unwrap();
+    }
+    let later = bench_with("", store).await;
+    let keys = later.manager.keys(&[]).await.unwrap().keys;
+    let told: Vec<_> =
+        keys.iter().flat_map(|key| key.troubles.iter().map(|trouble| (key.key, trouble.kind.as_str()))).collect();
+    assert_eq!(told, [(1001, "key_doubled"), (1005, "key_leaked"), (1006, "key_leaked")]);
+    assert!(keys[0].troubles[0].evidence.contains("allocated to network 8, and network web has it"), "{keys:?}");
 }

@@ -104,11 +104,14 @@ impl Inventory {
             let _ = keys.restore(network, key);
         }
         for row in self.keys().values() {
-            let hosts = row.hosts.iter().map(|host| (*host, Moment::default()));
+            let hosts = || row.hosts.iter().map(|host| (*host, Moment::default()));
             let _ = match (row.state, row.network) {
                 (Recorded::Allocated, Some(network)) => keys.restore(network, row.key),
-                (Recorded::Quarantined, Some(by)) => keys.restore_quarantine(row.key, by, hosts.collect()),
-                (_, None) => Ok(hosts.for_each(|(host, at)| keys.may_have(host, row.key, at))),
+                (Recorded::Quarantined, Some(by)) => keys.restore_quarantine(row.key, by, hosts().collect()),
+                (_, None) => {
+                    hosts().for_each(|(host, at)| keys.may_have(host, row.key, at));
+                    Ok(())
+                }
             };
         }
         keys
@@ -136,7 +139,10 @@ impl Inventory {
         let network = |number: &NetworkNumber| networks.get(number).cloned().unwrap_or_else(|| number.to_string());
         let of_key = self.zone.recorded_keys().into_iter().map(|(network, key)| (key, network)).collect();
         let none = BTreeMap::new();
-        let shown = keys.iter().map(|(key, state)| {
+        // One that is allocated to a network which has another is nobody's, and shown all the same.
+        let is_lost = |row: &&KeyRow| row.state == Recorded::Allocated && keys.state(row.key) == KeyState::Free;
+        let lost = rows.values().filter(is_lost).filter_map(|row| Some((row.key, KeyState::InUse(row.network?))));
+        let shown = keys.iter().chain(lost).map(|(key, state)| {
             let on = seen.get(&key).unwrap_or(&none);
             let row = rows.get(&key);
             let (state, of, hosts) = match state {
@@ -159,7 +165,9 @@ impl Inventory {
             let usage = usage(&keys, &row);
             (row, usage)
         });
-        Ok((shown.collect(), usage.collect()))
+        let mut shown: Vec<Key> = shown.collect();
+        shown.sort_by_key(|key| key.key);
+        Ok((shown, usage.collect()))
     }
 }
 
@@ -212,4 +220,22 @@ fn doubled<'a>(
         evidence: format!("{bridges} bridges of host {} have key {key}", name(host)),
         remedy: "find out which of them is the network's, and destroy the other one on the host".to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_key_of_two_bridges_of_a_host_is_told() {
+        let on = [(1, 1), (2, 2)].map(|(host, bridges)| (HostNumber::try_from(host).unwrap(), bridges)).into();
+        let name = |host: &HostNumber| format!("h{host}");
+        let told: Vec<_> = doubled("1001".parse().unwrap(), &on, &name).collect();
+        assert_eq!(
+            told.iter().map(|t| t.evidence.as_str()).collect::<Vec<_>>(),
+            ["2 bridges of host h2 have key 1001"]
+        );
+        assert_eq!(told[0].kind, "key_doubled");
+    }
 }
