@@ -159,6 +159,18 @@ async fn a_network_is_recorded_and_its_key_is_nobody_else_s() {
     let detail = conflict(put("n2", network(Some(1001))).await);
     assert!(detail.contains("were not seen without it since: h1, h2, h3"), "{detail}");
     assert_eq!(m.delete_network("n1", false).await.unwrap().outcome, Outcome::Unchanged);
+
+    // A host that was forgotten may come back with it; one that was wiped does not.
+    m.delete_host("h1", false).await.unwrap();
+    let hosts = async || m.keys(&[]).await.unwrap().keys.into_iter().map(|key| key.hosts).next();
+    assert_eq!(hosts().await, Some(vec!["1".to_owned(), "h2".to_owned(), "h3".to_owned()]));
+    m.delete_wiped_host("h2", false).await.unwrap();
+    assert_eq!(hosts().await, Some(vec!["1".to_owned(), "h3".to_owned()]));
+    m.put_host("h1", &common::put("https://127.0.0.1:1", Some(1)), false).await.unwrap();
+    for name in ["h1", "h3"] {
+        m.delete_wiped_host(name, false).await.unwrap();
+    }
+    assert_eq!(hosts().await, None, "it can be given again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -147,6 +147,8 @@ fn a_host_is_registered_and_forgotten() {
     assert_eq!(ran.status, 1, "{}", ran.out);
     assert!(ran.err.contains("host h1 is not there") && ran.err.contains("zone hosts"), "{}", ran.err);
     assert_eq!(run(&mut zone.ctl("zone host remove h1 --if-exists")).status, 0);
+    assert_eq!(run(&mut zone.ctl("zone host remove h1 --if-exists --wiped")).status, 0);
+    assert_eq!(zone.asked().last().unwrap().line, "DELETE /v1/hosts/h1?wiped=true");
     let ran = run(&mut zone.ctl("zone host show a/b"));
     assert_eq!(ran.status, 2);
     assert!(ran.err.contains("1 to 63 characters"), "{}", ran.err);

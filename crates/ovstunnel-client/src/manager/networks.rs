@@ -2,8 +2,8 @@
 
 use http::Method;
 use ovstunnel_manager_api::{
-    KeyList, KeyRanges, KeyRangesAnswer, NetworkAnswer, Nic, NicAnswer, NicList, NicReleased, PhysicalNetwork,
-    PhysicalNetworkAnswer, PhysicalNetworkList, PutNetwork, PutNic, PutPhysicalNetwork,
+    HostAnswer, KeyList, KeyRanges, KeyRangesAnswer, NetworkAnswer, Nic, NicAnswer, NicList, NicReleased,
+    PhysicalNetwork, PhysicalNetworkAnswer, PhysicalNetworkList, PutNetwork, PutNic, PutPhysicalNetwork,
 };
 
 use super::Manager;
@@ -33,6 +33,14 @@ impl Manager {
     pub async fn delete_network(&self, name: &str, dry_run: bool) -> Result<NetworkAnswer, ClientError> {
         let call = Call::new(Method::DELETE, &["v1", "networks", Call::name("network", name)?]);
         self.0.ask(dry(call, dry_run)).await
+    }
+
+    /// `DELETE /v1/hosts/{host}?wiped=true`: forgets a host that will not come back with anything of a network, so that released keys
+    /// wait for it no longer.
+    pub async fn delete_wiped_host(&self, name: &str, dry_run: bool) -> Result<HostAnswer, ClientError> {
+        let query = [("wiped", Some("true".to_owned())), ("dry_run", dry_run.then(|| "true".to_owned()))];
+        let call = Call::new(Method::DELETE, &["v1", "hosts", Call::name("host", name)?]);
+        self.0.ask(call.with_query(&query)).await
     }
 
     /// `GET /v1/networks/{network}/nics`.

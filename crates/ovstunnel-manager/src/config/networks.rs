@@ -47,12 +47,13 @@ pub struct Membership {
     /// For how long a host stays in a network after the last witness has let go: from `"0s"` to `"1d"`.
     #[serde(deserialize_with = "values::linger", serialize_with = "humantime_serde::serialize")]
     pub linger: Duration,
-    /// After how long a migration of which nobody said how it ended is settled by where the VIFs are: from `"1m"` to `"7d"`.
+    /// Once the manager may act: after how long a migration of which nobody said how it ended is settled by where the VIFs are, from `"1m"`
+    /// to `"7d"`.
     #[serde(deserialize_with = "values::migration", serialize_with = "humantime_serde::serialize")]
     pub migration: Duration,
 }
 
-/// `[network]`: what holds for each network.
+/// `[network]`: what holds for each network, once the manager may act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworkRules {
@@ -74,7 +75,7 @@ pub enum OnFailure {
     Fail,
 }
 
-/// `[brakes]`: how much may be removed in one pass without a question, of what nobody asked for by name.
+/// `[brakes]`: once the manager may act, how much may be removed in one pass without a question, of what nobody asked for by name.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Brakes {

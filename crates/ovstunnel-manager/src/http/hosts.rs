@@ -45,6 +45,17 @@ pub(super) struct ChangeQuery {
     pub(super) dry_run: bool,
 }
 
+/// How a host is forgotten.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ForgetQuery {
+    /// Answer what would be done, and change nothing.
+    dry_run: bool,
+    /// The host has nothing of any network any more, and will not come back with it: released keys wait for it no longer.
+    wiped: bool,
+}
+
 /// The registered hosts, by name.
 #[utoipa::path(get, path = "/v1/hosts", tag = "hosts", operation_id = "listHosts", params(HostQuery),
     responses((status = 200, description = "The hosts", body = HostList)))]
@@ -153,16 +164,17 @@ pub(super) async fn put_host(
 
 /// Forget a host. Nothing on it is changed.
 #[utoipa::path(delete, path = "/v1/hosts/{host}", tag = "hosts", operation_id = "deleteHost",
-    params(("host" = String, Path, description = "Name of the host"), ChangeQuery),
+    params(("host" = String, Path, description = "Name of the host"), ForgetQuery),
     responses(
         (status = 200, description = "`removed`, or `unchanged` where none of that name was registered", body = HostAnswer),
+        (status = 409, description = "`conflict`: it has NICs", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`: the database cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn delete_host(
     Shared(state): Shared<State>,
     Extension(peer): Extension<Peer>,
     ValidPath(name): ValidPath<String>,
-    ValidQuery(query): ValidQuery<ChangeQuery>,
+    ValidQuery(query): ValidQuery<ForgetQuery>,
 ) -> Result<Response, ApiError> {
     let name = query::name("host", &name)?;
     let _turn = state.records.turn().await;
@@ -175,6 +187,9 @@ pub(super) async fn delete_host(
     if let Some(number) = number {
         state.records.delete_host(name, &peer.to_string()).await.map_err(|error| database(&error))?;
         state.hosts.unregister(number);
+        if query.wiped {
+            state.inventory.wiped(name, number, &peer.to_string()).await.map_err(|error| database(&error))?;
+        }
     }
     Ok(Effect::of(outcome.as_str(), answer()))
 }

@@ -88,6 +88,22 @@ impl Inventory {
         Ok(())
     }
 
+    /// A host has no key any more and will not come back with one: somebody's word.
+    ///
+    /// # Errors
+    /// The database cannot be used.
+    pub async fn wiped(&self, name: &str, host: HostNumber, actor: &str) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
+        let waiting: Vec<KeyRow> = self.keys().values().filter(|row| row.hosts.contains(&host)).cloned().collect();
+        for mut row in waiting.iter().cloned() {
+            row.hosts.retain(|other| *other != host);
+            self.put_key(row).await?;
+        }
+        let text = format!("host {name} was declared wiped: {} released keys wait for it no longer", waiting.len());
+        self.tell("host_wiped", None, Some(name), Some(actor), text);
+        self.end_quarantines().await
+    }
+
     /// The keys of the zone as they are recorded and seen.
     pub(super) fn register(&self) -> Keys {
         let (mut keys, now) = (self.recorded_keys(), self.zone.now());

@@ -306,7 +306,8 @@ Example:
 pub(super) const ZONE_HOST_REMOVE: &str = "\
 Examples:
   ovstunnelctl zone host remove h1
-  ovstunnelctl zone host remove h1 --if-exists";
+  ovstunnelctl zone host remove h1 --if-exists
+  ovstunnelctl zone host remove h1 --wiped";
 
 pub(super) const ZONE_HOST_RESYNC: &str = "\
 Example:

@@ -85,6 +85,9 @@ pub(in crate::cli) enum HostCommand {
         /// It need not be registered.
         #[arg(long)]
         if_exists: bool,
+        /// It has nothing of any network any more and will not come back with it: released keys wait for it no longer.
+        #[arg(long)]
+        wiped: bool,
         /// Show what would be done, and change nothing.
         #[arg(long)]
         dry_run: bool,

@@ -123,8 +123,11 @@ async fn host(manager: &Manager, command: HostCommand, json: bool) -> Result<Rep
             Report::new(json, &answer, |answer| show::registered(&name, answer, dry_run))
         }
         HostCommand::Show { name } => Report::new(json, &manager.host(&name).await?, show::host),
-        HostCommand::Remove { name, if_exists, dry_run } => {
-            let answer = manager.delete_host(&name, dry_run).await?;
+        HostCommand::Remove { name, if_exists, wiped, dry_run } => {
+            let answer = match wiped {
+                true => manager.delete_wiped_host(&name, dry_run).await?,
+                false => manager.delete_host(&name, dry_run).await?,
+            };
             if !was_there(&answer) && !if_exists {
                 return Err(Failure::NotThere(format!("host {name}")));
             }
