@@ -267,7 +267,7 @@ async fn a_nic_is_recorded_and_its_network_is_planned_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_released_nic_takes_its_host_out_after_a_while() {
-    let bench = bench_with("[membership]\nlinger = \"0s\"\n", Store::memory("dc1")).await;
+    let bench = bench_with("[membership]\nlinger = \"1s\"\n", Store::memory("dc1")).await;
     let m = &bench.manager;
     m.put_physical_network("p1", &physical(Isolation::Gre, "1001-1010"), false).await.unwrap();
     m.put_network("web", &network(Some(1001)), false).await.unwrap();
