@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Bench, bench, bench_with, client, host, put, refused, set_up, until};
+use common::{Bench, bench, bench_with, client, code, host, physical, put, refused, set_up, until};
 use ovstunnel_api::{Code, Ipv6Policy, Outcome};
 use ovstunnel_client::{ClientError, EventsWanted, Manager, NetworksWanted};
 use ovstunnel_manager_api::{
@@ -12,23 +12,12 @@ use ovstunnel_manager_api::{
 };
 use ovstunnel_store::{KeyRow, Store};
 
-fn physical(isolation: Isolation, vnet: &str) -> PutPhysicalNetwork {
-    PutPhysicalNetwork { isolation, vnet: vnet.into(), label: None, label_xen: None, label_kvm: None }
-}
-
 fn network(key: Option<u32>) -> PutNetwork {
     PutNetwork { physical_network: "p1".into(), number: None, key, adopt: false, ipv6: None, mtu: None }
 }
 
 fn nic(host: &str) -> PutNic {
     PutNic { host: host.into(), vm: None, mac: None, ip: None, bridge: None, wait: None, how: None }
-}
-
-/// That an answer is a refusal with this code; gives its sentence.
-fn code<T: std::fmt::Debug>(answer: Result<T, ClientError>, code: Code) -> String {
-    let (got, detail) = refused(answer);
-    assert_eq!(got, code, "{detail}");
-    detail
 }
 
 /// A manager with the physical network p1, whose keys are 1001 to 1010.

@@ -12,7 +12,7 @@ use ovstunnel_api::{Code, Id, PutBridge, PutTunnel};
 use ovstunnel_client::{Client, ClientError, Endpoint, Identity, Manager};
 use ovstunnel_manager::config::Config;
 use ovstunnel_manager::service::Service;
-use ovstunnel_manager_api::{Mode, PutHost};
+use ovstunnel_manager_api::{Isolation, Mode, PutHost, PutPhysicalNetwork};
 use ovstunnel_ovs::{SimulatedSwitch, Switch};
 use ovstunnel_pki::{Authority, Leaf, Role};
 use ovstunnel_server::access::Access;
@@ -171,4 +171,16 @@ pub fn client(bench: &Bench, name: &str) -> Manager {
     let file = |ending: &str| pki.join(format!("{name}.{ending}"));
     let identity = Identity { ca: pki.join("ca.crt"), cert: file("crt"), key: file("key") };
     Manager::new(&Endpoint::Https { url: Endpoint::parse_url(&bench.url).unwrap(), identity }, TIMEOUT).unwrap()
+}
+
+/// That an answer is a refusal with this code; gives its sentence.
+pub fn code<T: std::fmt::Debug>(answer: Result<T, ClientError>, code: Code) -> String {
+    let (got, detail) = refused(answer);
+    assert_eq!(got, code, "{detail}");
+    detail
+}
+
+/// A physical network with these ranges.
+pub fn physical(isolation: Isolation, vnet: &str) -> PutPhysicalNetwork {
+    PutPhysicalNetwork { isolation, vnet: vnet.into(), label: None, label_xen: None, label_kvm: None }
 }
