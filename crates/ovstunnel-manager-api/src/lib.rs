@@ -14,12 +14,14 @@ mod proof;
 
 pub use event::{Event, EventList, ProofSummary};
 pub use host::{Host, HostAnswer, HostList, HostState, HostTunnel, HostTunnelList, Mode, PutHost, Trouble};
+pub use ovstunnel_types::Isolation;
+
 pub use network::{Member, Network, NetworkAnswer, NetworkList, NetworkRecord, NetworkState, PutNetwork};
 pub use nic::{FailedTunnel, MoveWord, Nic, NicAnswer, NicList, NicOutcome, NicReleased, NicTunnels, PutNic};
 pub use overview::{HostCount, NetworkCount, Overview, Ready, TunnelCount};
 pub use physical::{
-    Isolation, Key, KeyList, KeyRange, KeyRanges, KeyRangesAnswer, KeyState, KeyUsage, PhysicalNetwork,
-    PhysicalNetworkAnswer, PhysicalNetworkList, PutPhysicalNetwork,
+    Key, KeyList, KeyRange, KeyRanges, KeyRangesAnswer, KeyState, KeyUsage, PhysicalNetwork, PhysicalNetworkAnswer,
+    PhysicalNetworkList, PutPhysicalNetwork,
 };
 pub use plan::{Blocked, NetworkPlan, PlannedRequest};
 pub use proof::{Finding, Proof, SeenAt, Signature, TunnelProof, hex};

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ovstunnel_mesh::Moment;
-use ovstunnel_mesh::keys::{Isolation, KeyState, Keys, Pool, Ranges, Refused};
-use ovstunnel_types::{GreKey, HostNumber, NetworkNumber};
+use ovstunnel_mesh::keys::{KeyState, Keys, Pool, Ranges, Refused};
+use ovstunnel_types::{GreKey, HostNumber, Isolation, NetworkNumber};
 use proptest::prelude::*;
 
 fn key(number: u32) -> GreKey {

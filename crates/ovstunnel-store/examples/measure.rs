@@ -7,9 +7,9 @@
 use std::time::Instant;
 
 use ovstunnel_store::{
-    EventFilter, HostMode, Isolation, NewEvent, NewHost, NewNetwork, OpenOptions, PhysicalNetworkRow, RowState, Store,
-    TunnelRow,
+    EventFilter, HostMode, NewEvent, NewHost, NewNetwork, OpenOptions, PhysicalNetworkRow, RowState, Store, TunnelRow,
 };
+use ovstunnel_types::Isolation;
 
 const HOSTS: u64 = 2000;
 const NETWORKS: u64 = 2455;

@@ -18,9 +18,9 @@ pub use error::{Result, StoreError};
 pub use inspection::Inspection;
 pub use memory::MemoryStore;
 pub use rows::{
-    EventFilter, EventPage, EventRow, HostMode, HostRow, InterfaceRow, Isolation, KeyRow, KeyState, LeaseRow,
-    NetworkRow, NewEvent, NewHost, NewInterface, NewNetwork, NewPhysicalNetwork, NicRow, PAGE_MAX, PhysicalNetworkRow,
-    RowState, StateWords, TunnelRow, Zone,
+    EventFilter, EventPage, EventRow, HostMode, HostRow, InterfaceRow, KeyRow, KeyState, LeaseRow, NetworkRow,
+    NewEvent, NewHost, NewInterface, NewNetwork, NewPhysicalNetwork, NicRow, PAGE_MAX, PhysicalNetworkRow, RowState,
+    StateWords, TunnelRow, Zone,
 };
 pub use sql::{OpenOptions, SqlStore};
 

@@ -17,7 +17,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("ovstunnel-store", &["ovstunnel-types"]),
     ("ovstunnel-ovs", &["ovstunnel-plan"]),
     ("ovstunnel-api", &["ovstunnel-types"]),
-    ("ovstunnel-manager-api", &["ovstunnel-api"]),
+    ("ovstunnel-manager-api", &["ovstunnel-api", "ovstunnel-types"]),
     ("ovstunnel-client", &["ovstunnel-api", "ovstunnel-manager-api"]),
     ("ovstunnel-pki", &[]),
     ("ovstunnel-bundle", &[]),

@@ -15,7 +15,7 @@ use ovstunnel_server::config::{self, Api, ConfigError, Log, Tls};
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use networks::{Brakes, Membership, NetworkRules, OnFailure, PhysicalNetwork};
-pub use values::{LABEL_MAX, NAME_MAX, is_label, ranges};
+pub use values::{LABEL_MAX, NAME_MAX, is_label};
 
 /// Where the configuration is looked for when `--config` does not say otherwise. Only this file may be missing.
 pub const DEFAULT_PATH: &str = "/etc/ovstunnel/manager.toml";

@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
-use ovstunnel_manager_api::Isolation;
+use ovstunnel_mesh::keys::Ranges;
 use ovstunnel_mesh::membership::{Rules, Witness};
+use ovstunnel_types::Isolation;
 use ovstunnel_types::text::excerpt;
 use serde::de::{Deserializer, Error, Unexpected};
 use serde::{Deserialize, Serialize};
@@ -135,7 +136,7 @@ pub(super) fn physical_networks<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<P
         if all[..n].iter().any(|other| other.name == one.name) {
             return Err(D::Error::custom(format!("the name `{}` is there twice", one.name)));
         }
-        if let Err(bad) = values::ranges(&one.vnet, one.isolation) {
+        if let Err(bad) = Ranges::parse(&one.vnet, one.isolation) {
             let (name, value) = (&one.name, excerpt(&bad.value));
             return Err(D::Error::custom(format!("vnet of `{name}` {}; got `{value}`", bad.rule)));
         }

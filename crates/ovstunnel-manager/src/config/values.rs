@@ -7,8 +7,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use humantime_serde::re::humantime;
-use ovstunnel_manager_api::Isolation;
-use ovstunnel_mesh::keys::{self, Ranges};
 use ovstunnel_server::config::values::{path, text};
 use ovstunnel_types::is_plain_name;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected};
@@ -107,16 +105,4 @@ pub(super) fn share<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
     let share = f64::deserialize(d)?;
     let good = Some(share).filter(|share| (0.0..=1.0).contains(share));
     good.ok_or_else(|| D::Error::invalid_value(Unexpected::Float(share), &"a share from 0 to 1, such as 0.1"))
-}
-
-/// Reads the ranges of a physical network.
-///
-/// # Errors
-/// The rule that they break, and the part that breaks it.
-pub fn ranges(vnet: &str, isolation: Isolation) -> Result<Ranges, ovstunnel_types::Invalid> {
-    let isolation = match isolation {
-        Isolation::Gre => keys::Isolation::Gre,
-        Isolation::Vlan => keys::Isolation::Vlan,
-    };
-    Ranges::parse(vnet, isolation)
 }

@@ -6,26 +6,27 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use ovstunnel_api::{Outcome, Problem};
 use ovstunnel_manager_api::{
-    Isolation, KeyList, KeyRange, KeyRanges, KeyRangesAnswer, KeyState, KeyUsage, PhysicalNetwork,
-    PhysicalNetworkAnswer, PhysicalNetworkList, PutPhysicalNetwork,
+    KeyList, KeyRange, KeyRanges, KeyRangesAnswer, KeyState, KeyUsage, PhysicalNetwork, PhysicalNetworkAnswer,
+    PhysicalNetworkList, PutPhysicalNetwork,
 };
+use ovstunnel_mesh::keys::Ranges;
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{NoQuery, ValidJson, ValidPath, ValidQuery};
 use ovstunnel_server::listen::Peer;
 use ovstunnel_server::problem::ApiError;
 use ovstunnel_store::PhysicalNetworkRow;
+use ovstunnel_types::Isolation;
 use serde::Deserialize;
 use serde::de::Deserializer;
 
 use super::hosts::ChangeQuery;
 use super::{State, database, query, recorded};
-use crate::config::{is_label, ranges};
+use crate::config::is_label;
 use crate::inventory::Asked;
-use crate::inventory::physical::{to_store, to_wire};
 
 fn shown((row, keys): (PhysicalNetworkRow, KeyUsage)) -> PhysicalNetwork {
     let PhysicalNetworkRow { name, isolation, vnet, label, label_xen, label_kvm } = row;
-    PhysicalNetwork { name, isolation: to_wire(isolation), vnet, label, label_xen, label_kvm, keys }
+    PhysicalNetwork { name, isolation, vnet, label, label_xen, label_kvm, keys }
 }
 
 async fn all(state: &State) -> Result<Vec<PhysicalNetwork>, ApiError> {
@@ -91,8 +92,7 @@ pub(super) async fn put_physical_network(
         }
     }
     let vnet = read("vnet", &vnet, isolation)?;
-    let row =
-        PhysicalNetworkRow { name: name.clone(), isolation: to_store(isolation), vnet, label, label_xen, label_kvm };
+    let row = PhysicalNetworkRow { name: name.clone(), isolation, vnet, label, label_xen, label_kvm };
     let by = Asked { actor: &peer.to_string(), dry_run: query.dry_run };
     let (outcome, changes) = state.inventory.put_physical(&[row], by).await.map_err(recorded)?;
     let physical_network = all(&state).await?.into_iter().find(|network| network.name == name);
@@ -106,7 +106,7 @@ pub(super) async fn put_physical_network(
 
 /// Ranges as they are kept, however they were typed.
 fn read(field: &str, vnet: &str, isolation: Isolation) -> Result<String, ApiError> {
-    let read = ranges(vnet, isolation).map(|ranges| ranges.to_string());
+    let read = Ranges::parse(vnet, isolation).map(|ranges| ranges.to_string());
     read.map_err(|bad| ApiError::invalid(field, bad.rule, Some(&bad.value)))
 }
 
@@ -174,7 +174,7 @@ pub(super) async fn put_ranges(
     }
     let mut rows = state.inventory.with_ranges(wanted).await.map_err(recorded)?;
     for (index, row) in rows.iter_mut().enumerate() {
-        row.vnet = read(&format!("ranges[{index}].vnet"), &row.vnet, to_wire(row.isolation))?;
+        row.vnet = read(&format!("ranges[{index}].vnet"), &row.vnet, row.isolation)?;
     }
     let by = Asked { actor: &peer.to_string(), dry_run: query.dry_run };
     let (outcome, changes) = state.inventory.put_physical(&rows, by).await.map_err(recorded)?;

@@ -4,12 +4,11 @@
 //! change what is recorded because the configuration says otherwise, or take a key out of the ranges that a network has.
 
 use ovstunnel_api::{Changed, Outcome};
-use ovstunnel_manager_api::Isolation;
 use ovstunnel_mesh::keys::Ranges;
 use ovstunnel_store::{PhysicalNetworkRow, Store, StoreError};
 
 use super::{Asked, Inventory, InventoryError, changes, told};
-use crate::config::{PhysicalNetwork, ranges};
+use crate::config::PhysicalNetwork;
 
 /// Writes down the physical networks of the configuration where none is recorded yet. Gives how many were written.
 ///
@@ -54,29 +53,13 @@ pub fn differences(configured: &[PhysicalNetwork], recorded: &[PhysicalNetworkRo
 fn row(network: &PhysicalNetwork) -> PhysicalNetworkRow {
     let PhysicalNetwork { name, isolation, vnet, label, label_xen, label_kvm } = network.clone();
     // It was checked when it was read; written the same however it was typed.
-    let vnet = ranges(&vnet, isolation).map_or(vnet, |ranges| ranges.to_string());
-    PhysicalNetworkRow { name, isolation: to_store(isolation), vnet, label, label_xen, label_kvm }
-}
-
-/// As the database has it.
-pub fn to_store(isolation: Isolation) -> ovstunnel_store::Isolation {
-    match isolation {
-        Isolation::Gre => ovstunnel_store::Isolation::Gre,
-        Isolation::Vlan => ovstunnel_store::Isolation::Vlan,
-    }
-}
-
-/// As the API has it.
-pub fn to_wire(isolation: ovstunnel_store::Isolation) -> Isolation {
-    match isolation {
-        ovstunnel_store::Isolation::Gre => Isolation::Gre,
-        ovstunnel_store::Isolation::Vlan => Isolation::Vlan,
-    }
+    let vnet = Ranges::parse(&vnet, isolation).map_or(vnet, |ranges| ranges.to_string());
+    PhysicalNetworkRow { name, isolation, vnet, label, label_xen, label_kvm }
 }
 
 /// The ranges of a physical network; none where what is recorded cannot be read, which only another program can have written.
 pub(super) fn ranges_of(row: &PhysicalNetworkRow) -> Ranges {
-    ranges(&row.vnet, to_wire(row.isolation)).unwrap_or_default()
+    Ranges::parse(&row.vnet, row.isolation).unwrap_or_default()
 }
 
 fn differing(before: Option<&PhysicalNetworkRow>, after: &PhysicalNetworkRow) -> Vec<Changed> {
@@ -207,6 +190,8 @@ impl Inventory {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use ovstunnel_types::Isolation;
+
     use super::*;
 
     fn configured(name: &str, vnet: &str) -> PhysicalNetwork {

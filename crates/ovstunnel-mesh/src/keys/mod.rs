@@ -8,5 +8,5 @@ mod ranges;
 mod register;
 
 pub use pool::{Exhausted, Pool, Usage};
-pub use ranges::{Isolation, Ranges};
+pub use ranges::Ranges;
 pub use register::{KeyState, Keys, Refused};

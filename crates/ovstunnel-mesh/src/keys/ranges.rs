@@ -2,26 +2,10 @@
 
 use std::fmt;
 
-use ovstunnel_types::{GreKey, Invalid};
+use ovstunnel_types::{GreKey, Invalid, Isolation};
 
-/// How a physical network keeps its networks apart, which decides how large a vnet may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Isolation {
-    /// By GRE key: up to 2147483647.
-    Gre,
-    /// By VLAN: up to 4096.
-    Vlan,
-}
-
-impl Isolation {
-    /// The largest vnet.
-    pub fn last(self) -> u32 {
-        match self {
-            Isolation::Gre => i32::MAX as u32,
-            Isolation::Vlan => 4096,
-        }
-    }
-}
+/// The largest key where networks are told apart by VLANs.
+const LAST_VLAN: u32 = 4096;
 
 /// A set of keys, kept as ranges: sorted, without overlaps, neighbours joined.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,7 +94,7 @@ fn range(part: &str, isolation: Isolation) -> Result<(GreKey, GreKey), Invalid> 
         return Err(Invalid::new(Ranges::ORDER, part));
     }
     match isolation {
-        Isolation::Vlan if last.get() > isolation.last() => Err(Invalid::new(Ranges::VLAN, part)),
+        Isolation::Vlan if last.get() > LAST_VLAN => Err(Invalid::new(Ranges::VLAN, part)),
         _ => Ok((first, last)),
     }
 }

@@ -12,6 +12,6 @@ mod tunnel;
 pub(crate) use check::{SETTING, keyed, next_free};
 pub use event::{EventFilter, EventPage, EventRow, NewEvent, PAGE_MAX};
 pub use host::{HostMode, HostRow, NewHost, Zone};
-pub use network::{Isolation, NetworkRow, NewNetwork, NewPhysicalNetwork, PhysicalNetworkRow};
+pub use network::{NetworkRow, NewNetwork, NewPhysicalNetwork, PhysicalNetworkRow};
 pub use nic::{KeyRow, KeyState, LeaseRow, NicRow};
 pub use tunnel::{InterfaceRow, NewInterface, RowState, StateWords, TunnelRow};

@@ -2,43 +2,10 @@
 //!
 //! What it does: their rows. What it must not do: read ranges of keys, which are a text here.
 
-use std::str::FromStr;
-
-use ovstunnel_types::{GreKey, Ipv6Policy, NetworkNumber};
+use ovstunnel_types::{GreKey, Ipv6Policy, Isolation, NetworkNumber};
 
 use super::check::{Text, keyed};
 use crate::{Result, StoreError};
-
-/// How networks of a physical network are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Isolation {
-    /// By tunnels with GRE keys.
-    Gre,
-    /// By VLANs.
-    Vlan,
-}
-
-impl Isolation {
-    /// The word for it, in the database and in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Isolation::Gre => "GRE",
-            Isolation::Vlan => "VLAN",
-        }
-    }
-}
-
-impl FromStr for Isolation {
-    type Err = StoreError;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "GRE" => Ok(Isolation::Gre),
-            "VLAN" => Ok(Isolation::Vlan),
-            _ => Err(StoreError::invalid("physical_network.isolation", "must be GRE or VLAN", text)),
-        }
-    }
-}
 
 /// A physical network.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -108,7 +108,7 @@ pub async fn networks_need_what_they_refer_to(store: &Store) {
         label_xen: Some("x".into()),
         label_kvm: Some("k".into()),
         vnet: "5".into(),
-        isolation: ovstunnel_store::Isolation::Vlan,
+        isolation: ovstunnel_types::Isolation::Vlan,
         ..physical("p2")
     };
     store.put_physical_network(&labelled).await.unwrap();

@@ -8,8 +8,8 @@ mod tunnels;
 
 use std::future::Future;
 
-use ovstunnel_store::{HostMode, Isolation, NewHost, NewNetwork, PhysicalNetworkRow, Store};
-use ovstunnel_types::{GreKey, HostNumber, NetworkNumber};
+use ovstunnel_store::{HostMode, NewHost, NewNetwork, PhysicalNetworkRow, Store};
+use ovstunnel_types::{GreKey, HostNumber, Isolation, NetworkNumber};
 
 /// Runs all of it, each part over a database of its own, which lives as long as what is beside it.
 pub async fn all<Keep, Opened: Future<Output = (Store, Keep)>>(mut fresh: impl FnMut() -> Opened) {

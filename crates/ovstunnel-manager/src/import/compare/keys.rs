@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ovstunnel_mesh::keys::{Isolation, Ranges};
+use ovstunnel_mesh::keys::Ranges;
 use ovstunnel_store::cloudstack::Network;
-use ovstunnel_types::GreKey;
 use ovstunnel_types::text::excerpt;
+use ovstunnel_types::{GreKey, Isolation};
 
 use super::view::{View, key_in, key_of};
 use super::{Finding, Kind};
