@@ -27,12 +27,18 @@ pub enum Code {
     Draining,
     /// 409: the NIC is moving between two other hosts. No daemon sends it.
     Migrating,
+    /// 409: no key of the network's physical network is free. No daemon sends it.
+    KeysExhausted,
+    /// 409: the network has no bridge on the host, and none can be made there. No daemon sends it.
+    BridgeMissing,
     /// 413: the body is too large.
     TooLarge,
     /// 415: the body is not `application/json`.
     UnsupportedMediaType,
     /// 422: Open vSwitch refused it; what it refused was taken away again.
     SwitchRefused,
+    /// 424: a tunnel or the bridge of a NIC that was prepared is not there in time, and that is to fail its VM. No daemon sends it.
+    TunnelMissing,
     /// 500: a fault of the daemon.
     Internal,
     /// 503: the switch cannot be reached; nothing was changed.
@@ -67,6 +73,9 @@ impl Code {
             Code::OtherZone => "other_zone",
             Code::Draining => "draining",
             Code::Migrating => "migrating",
+            Code::KeysExhausted => "keys_exhausted",
+            Code::BridgeMissing => "bridge_missing",
+            Code::TunnelMissing => "tunnel_missing",
             Code::TooLarge => "too_large",
             Code::UnsupportedMediaType => "unsupported_media_type",
             Code::SwitchRefused => "switch_refused",
@@ -85,7 +94,14 @@ impl Code {
             Code::Forbidden => 403,
             Code::NotFound => 404,
             Code::MethodNotAllowed => 405,
-            Code::Conflict | Code::StaleEpoch | Code::OtherZone | Code::Draining | Code::Migrating => 409,
+            Code::Conflict
+            | Code::StaleEpoch
+            | Code::OtherZone
+            | Code::Draining
+            | Code::Migrating
+            | Code::KeysExhausted
+            | Code::BridgeMissing => 409,
+            Code::TunnelMissing => 424,
             Code::TooLarge => 413,
             Code::UnsupportedMediaType => 415,
             Code::SwitchRefused => 422,
@@ -107,6 +123,9 @@ impl Code {
             Code::OtherZone => "Other zone",
             Code::Draining => "Host is being drained",
             Code::Migrating => "NIC is migrating",
+            Code::KeysExhausted => "No key is free",
+            Code::BridgeMissing => "Bridge is missing",
+            Code::TunnelMissing => "Tunnel is missing",
             Code::TooLarge => "Request too large",
             Code::UnsupportedMediaType => "Unsupported media type",
             Code::SwitchRefused => "Refused by Open vSwitch",
@@ -214,7 +233,7 @@ mod tests {
     fn every_code_is_written_as_it_is_read() {
         let schema = serde_json::to_value(<Code as utoipa::PartialSchema>::schema()).unwrap();
         let words: Vec<&str> = schema["enum"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
-        assert_eq!(words.len(), 16, "{words:?}");
+        assert_eq!(words.len(), 19, "{words:?}");
         for word in words {
             let code: Code = serde_json::from_value(word.into()).unwrap();
             assert_eq!((code.as_str(), code == Code::Unknown), (word, false));

@@ -256,6 +256,11 @@ fn problem_hint(problem: &Problem) -> Option<String> {
         Code::Draining => {
             "choose another host, or end the draining: `ovstunnelctl zone host add`, with `--mode manage`"
         }
+        Code::KeysExhausted => {
+            "widen the ranges: `ovstunnelctl zone physical-network add NAME --vnet`; `ovstunnelctl zone keys` says who has which"
+        }
+        Code::BridgeMissing => "name the bridge in `bridge`, or install this version of ovstunneld on the host",
+        Code::TunnelMissing => "`ovstunnelctl zone plan NETWORK` says what is missing; prepare the NIC again",
         Code::Migrating => "say how the migration ended: `ovstunnelctl zone nic migrated` or `rollback`",
         Code::SwitchRefused => "what was refused was taken away again; Open vSwitch's own log may say more",
         Code::Unavailable => "see what it says cannot be reached, and ask again",

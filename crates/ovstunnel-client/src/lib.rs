@@ -20,6 +20,7 @@ mod transport;
 mod watch;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -50,12 +51,17 @@ pub use watch::{DEFAULT_SILENCE, Watch};
 /// that the daemon's explanation arrives before the client gives up.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(40);
 
+/// The header with the id of a request.
+const REQUEST_ID: &str = "x-request-id";
+
 /// A connection to one daemon. Cheap to clone; requests may run side by side.
 #[derive(Clone, Debug)]
 pub struct Client {
     transport: Transport,
     /// The epoch under which it writes.
     epoch: Option<Epoch>,
+    /// The id that its requests have in the log of whoever is asked.
+    request_id: Option<Arc<str>>,
 }
 
 impl Client {
@@ -78,7 +84,7 @@ impl Client {
     }
 
     fn by(transport: Transport) -> Self {
-        Client { transport, epoch: None }
+        Client { transport, epoch: None, request_id: None }
     }
 
     /// The same for a zone's manager that leads under `epoch`: every request that changes something says so, and is refused with
@@ -87,6 +93,12 @@ impl Client {
     #[must_use]
     pub fn under(&self, epoch: Epoch) -> Self {
         Client { epoch: Some(epoch), ..self.clone() }
+    }
+
+    /// The same, whose requests have this id in the log of whoever is asked: 1 to 64 characters of `A-Za-z0-9._-`.
+    #[must_use]
+    pub fn with_request_id(&self, id: &str) -> Self {
+        Client { request_id: Some(id.into()), ..self.clone() }
     }
 
     /// The same way to a zone's manager: what goes wrong is told of that.
@@ -245,6 +257,10 @@ impl Client {
         let call = match self.epoch {
             Some(epoch) if call.method != http::Method::GET => call.header(EPOCH_HEADER, epoch.to_string()),
             _ => call,
+        };
+        let call = match &self.request_id {
+            Some(id) => call.header(REQUEST_ID, id.to_string()),
+            None => call,
         };
         let (status, body) = self.transport.exchange(call).await?;
         if !status.is_success() {

@@ -9,10 +9,7 @@ use std::time::Duration;
 
 use http::Method;
 use ovstunnel_api::{DoctorAnswer, SupportAnswer};
-use ovstunnel_manager_api::{
-    EventList, Host, HostAnswer, HostList, HostTunnelList, Network, NetworkList, NetworkPlan, Overview, Proof, PutHost,
-    Ready,
-};
+use ovstunnel_manager_api::{EventList, Hold, HoldList, Host, HostAnswer, HostList, HostTunnelList, Network, NetworkList, NetworkPlan, Overview, Proof, PutHost, Ready};
 use serde::de::DeserializeOwned;
 
 use crate::call::Call;
@@ -139,6 +136,23 @@ impl Manager {
     pub async fn plan(&self, name: &str) -> Result<NetworkPlan, ClientError> {
         let path = ["v1", "networks", Call::name("network", name)?, "reconcile"];
         self.0.ask(Call::new(Method::POST, &path).dry_run()).await
+    }
+
+    /// `POST /v1/networks/{network}/reconcile`: has it made whole now, and says what is sent to whom.
+    pub async fn reconcile(&self, name: &str) -> Result<NetworkPlan, ClientError> {
+        let path = ["v1", "networks", Call::name("network", name)?, "reconcile"];
+        self.0.ask(Call::new(Method::POST, &path)).await
+    }
+
+    /// `GET /v1/holds`: the removals that wait for somebody's word.
+    pub async fn holds(&self) -> Result<HoldList, ClientError> {
+        self.get(&["v1", "holds"], &[]).await
+    }
+
+    /// `POST /v1/holds/{id}/approve` or `refuse`: lets what a hold is about go, or stay.
+    pub async fn decide_hold(&self, id: u64, approve: bool) -> Result<Hold, ClientError> {
+        let word = if approve { "approve" } else { "refuse" };
+        self.0.ask(Call::new(Method::POST, &["v1", "holds", &id.to_string(), word])).await
     }
 
     /// `GET /v1/events`: the newest first.

@@ -4,6 +4,7 @@
 //! validate beyond JSON's own shape (the manager does, so that each error names field, rule and value), or perform I/O.
 
 mod event;
+mod hold;
 mod host;
 mod network;
 mod nic;
@@ -13,6 +14,7 @@ mod plan;
 mod proof;
 
 pub use event::{Event, EventList, ProofSummary};
+pub use hold::{HeldRemoval, Hold, HoldList, HoldScope, HoldState};
 pub use host::{Host, HostAnswer, HostList, HostState, HostTunnel, HostTunnelList, Mode, PutHost, Trouble};
 pub use ovstunnel_types::Isolation;
 

@@ -1,7 +1,8 @@
 //! The manager of a zone: knows its hosts, watches each of them, and says which networks are whole.
 //!
 //! What it does: connects to the `ovstunneld` of each registered host, compares what they say, proves each network, and tells it over
-//! HTTPS and on a Unix socket. What it must not do: touch a switch, or write to a host: in this version it only looks.
+//! HTTPS and on a Unix socket; where it may (`sdn.ovs.controller`), keeps each mesh whole. What it must not do: touch a switch, or write
+//! to a host by any other way than the reconciler's.
 
 pub mod bundle;
 pub mod certificates;
@@ -14,8 +15,11 @@ pub mod hosts;
 pub mod http;
 pub mod import;
 pub mod inventory;
+pub mod leader;
+pub mod reconciler;
 pub mod records;
 pub mod reload;
+pub mod sending;
 pub mod service;
 pub mod store;
 pub mod support;

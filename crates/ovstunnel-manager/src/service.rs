@@ -19,6 +19,8 @@ use crate::document::{Signer, SignerError};
 use crate::hosts::{Hosts, certificate};
 use crate::http::{self, Identity, Roles, State};
 use crate::inventory::{Inventory, physical};
+use crate::leader::Leader;
+use crate::reconciler::{Reconciler, Rules};
 use crate::records::Records;
 use crate::zone::Zone;
 
@@ -47,6 +49,7 @@ pub struct Surroundings {
 pub struct Service {
     tasks: JoinSet<()>,
     signer: Option<Arc<Signer>>,
+    leader: Option<Leader>,
 }
 
 impl Service {
@@ -78,10 +81,14 @@ impl Service {
         });
         let (zone, happened) = Zone::new(&identity.name);
         let label = config.sdn.ovs.default_label.clone();
-        let hosts = Hosts::new(zone.clone(), own, label, config.hosts.concurrency);
+        let acts = config.sdn.ovs.controller;
+        let leader = if acts { Some(Leader::take(store.clone()).await?) } else { None };
+        let hosts = Hosts::new(zone.clone(), own, label, config.hosts.concurrency, leader.clone());
         begin_with_physical_networks(config, &store).await?;
         zone.set_rules(config.membership.rules(config.hosts.dead_after));
-        let inventory = Inventory::begin(store.clone(), zone.clone(), config.hosts.dead_after).await?;
+        let inventory =
+            Inventory::begin(store.clone(), zone.clone(), config.hosts.dead_after, config.network.gc).await?;
+        let reconciler = begin_to_act(config, &zone, &hosts, leader.clone(), &store).await?;
         let records = Records::new(store);
         let mut tasks = JoinSet::new();
         tasks.spawn(records.clone().keep(happened));
@@ -90,8 +97,13 @@ impl Service {
         tasks.spawn(inventory.clone().keep_keys());
         tasks.spawn(certificate::keep_looking(zone.clone(), config.own_certificates()));
         let rows = records.hosts().await?;
-        tracing::info!(zone = identity.name, uuid = %identity.uuid, hosts = rows.len(), "the zone is watched; nothing is changed");
+        let what = if acts { "its meshes are kept whole" } else { "nothing is changed" };
+        tracing::info!(zone = identity.name, uuid = %identity.uuid, hosts = rows.len(), "the zone is watched; {what}");
         rows.into_iter().for_each(|row| hosts.register(row));
+        if let Some((leader, reconciler)) = leader.clone().zip(reconciler.clone()) {
+            tasks.spawn(leader.keep());
+            tasks.spawn(reconciler.run());
+        }
         let access = access.map(|access| access.with_rules(Arc::new(Roles::new(zone.clone()))));
         let identity = Identity { name: identity.name, uuid: identity.uuid.to_string() };
         let Surroundings { file, logging } = surroundings;
@@ -103,11 +115,13 @@ impl Service {
             hosts,
             records,
             inventory,
+            reconciler,
             identity: Arc::new(identity),
             signer: signer.clone(),
             dead_after: config.hosts.dead_after,
+            on_failure: config.network.on_failure,
         };
-        Ok((middleware::wrap(http::router(state), access), Service { tasks, signer }))
+        Ok((middleware::wrap(http::router(state), access), Service { tasks, signer, leader }))
     }
 
     /// What signs proofs; none without certificate and key under `[hosts]`.
@@ -118,7 +132,28 @@ impl Service {
     /// Ends what runs beside the requests.
     pub async fn finish(mut self) {
         self.tasks.shutdown().await;
+        if let Some(leader) = self.leader {
+            leader.resign().await;
+        }
     }
+}
+
+/// What keeps meshes whole, where the manager may change hosts.
+async fn begin_to_act(
+    config: &Config,
+    zone: &Zone,
+    hosts: &Hosts,
+    leader: Option<Leader>,
+    store: &Store,
+) -> Result<Option<Reconciler>, StoreError> {
+    let Some(leader) = leader else {
+        Reconciler::is_off(store).await?;
+        return Ok(None);
+    };
+    zone.acts();
+    let brakes = (config.brakes.zone, config.brakes.network);
+    let rules = Rules { brakes, dead_after: config.hosts.dead_after };
+    Reconciler::new(zone.clone(), hosts.writers(), leader, store.clone(), rules).await.map(Some)
 }
 
 /// Fills an empty table from the configuration, and says in the log where the two differ.

@@ -8,6 +8,7 @@ use ovstunnel_types::{
 };
 
 use crate::Moment;
+use crate::membership::LastCall;
 
 /// One tunnel of a bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub struct Bridge {
     pub ipv6: Ipv6Policy,
     /// Its tunnels.
     pub tunnels: Vec<Tunnel>,
+    /// The plugin's last call for it; none where somebody else set it up.
+    pub last_call: Option<LastCall>,
     /// How many VIFs are plugged on it.
     pub vifs: usize,
     /// Whether its flows are those that it must have.
@@ -93,6 +96,14 @@ impl Bridge {
         }
     }
 
+    /// The keys of which it carries frames.
+    pub fn keys(&self) -> &[GreKey] {
+        match &self.carries {
+            Carries::Network(key) => std::slice::from_ref(key),
+            Carries::Vpc(tiers) => tiers,
+        }
+    }
+
     /// Whether it is a VPC's.
     pub fn is_vpc(&self) -> bool {
         matches!(self.carries, Carries::Vpc(_))
@@ -120,11 +131,7 @@ impl Snapshot {
         let bridges: Vec<Arc<Bridge>> = bridges.into_iter().map(Into::into).collect();
         let mut by_key: BTreeMap<GreKey, Vec<usize>> = BTreeMap::new();
         for (index, bridge) in bridges.iter().enumerate() {
-            let keys = match &bridge.carries {
-                Carries::Network(key) => std::slice::from_ref(key),
-                Carries::Vpc(tiers) => tiers,
-            };
-            keys.iter().for_each(|key| by_key.entry(*key).or_default().push(index));
+            bridge.keys().iter().for_each(|key| by_key.entry(*key).or_default().push(index));
         }
         Snapshot { instance: instance.into(), version, bridges, by_key }
     }

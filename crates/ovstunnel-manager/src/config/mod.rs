@@ -73,7 +73,7 @@ pub struct Sdn {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ovs {
-    /// Whether the manager may change hosts. It cannot yet: `true` is refused.
+    /// Whether the manager changes hosts, so that each network is whole. Off, it only looks, and says what it would do.
     pub controller: bool,
     /// The device, bridge or network of a host whose address its tunnels end at, where the host has no label of its own.
     #[serde(deserialize_with = "values::label")]
@@ -212,9 +212,6 @@ impl Config {
 
     /// What one key alone cannot tell.
     fn check(&self) -> Result<(), String> {
-        if self.sdn.ovs.controller {
-            return Err("sdn.ovs.controller: this version only looks at hosts and changes none; set it to false".into());
-        }
         let Hosts { certificate, key, ca, .. } = &self.hosts;
         let files = [("certificate", certificate), ("key", key), ("ca", ca)];
         let there = files.iter().filter(|(_, file)| file.is_some()).count();
@@ -222,6 +219,12 @@ impl Config {
             return Err(format!(
                 "hosts.{missing}: is needed too; [hosts] has certificate, key and ca, or none of them"
             ));
+        }
+        if self.sdn.ovs.controller && there == 0 {
+            return Err(
+                "sdn.ovs.controller: hosts are changed by certificate only; name certificate, key and ca under [hosts]"
+                    .into(),
+            );
         }
         Ok(())
     }

@@ -50,7 +50,7 @@ fn physical_networks_and_rules_are_read_as_the_guide_has_them() {
 fn a_bad_value_is_refused_by_name_with_the_rule() {
     let cases = [
         ("zone = \"a b\"", "zone", "1 to 63 characters"),
-        ("sdn.ovs.controller = true", "sdn.ovs.controller", "set it to false"),
+        ("sdn.ovs.controller = true", "sdn.ovs.controller", "name certificate, key and ca"),
         ("sdn.ovs.default_label = \"\"", "sdn.ovs.default_label", "1 to 45 characters"),
         ("[database]\nurl = \"mysql://x\"", "database.url", "sqlite://"),
         ("[database]\ncloudstack_url = \"postgres://u:geheim@h/cloud\"", "database.cloudstack_url", "mysql://USER"),

@@ -1,12 +1,14 @@
 //! The daemons of the hosts: one task for each host, which connects, listens and tells the zone.
 //!
-//! What it does: starts and ends these tasks as hosts are registered. What it must not do: let one host wait for another, but for its
-//! turn to connect.
+//! What it does: starts and ends these tasks as hosts are registered, and hands out by whom a host is written to. What it must not do: let
+//! one host wait for another, but for its turn to connect.
 
 pub mod certificate;
+pub(crate) mod lead;
 mod picture;
 mod silence;
 mod watcher;
+mod writers;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,9 +19,11 @@ use ovstunnel_types::HostNumber;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
+use crate::leader::Leader;
 use crate::zone::{Row, Zone};
 
 pub use picture::{Picture, Unreadable};
+pub use writers::{Turn, Writers};
 
 /// How long a request to a daemon may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,6 +39,9 @@ struct Shared {
     default_label: String,
     /// Who may connect now: so many at the same time.
     turns: Arc<Semaphore>,
+    /// What each host has to accept before it is written to; none where none is.
+    leader: Option<Leader>,
+    writers: Writers,
     tasks: Mutex<BTreeMap<HostNumber, AbortHandle>>,
 }
 
@@ -73,9 +80,21 @@ fn client(identity: Identity, api: &str) -> Result<Client, AskError> {
 
 impl Hosts {
     /// No host yet.
-    pub fn new(zone: Zone, identity: Option<Identity>, default_label: String, concurrency: usize) -> Hosts {
+    pub fn new(
+        zone: Zone,
+        identity: Option<Identity>,
+        default_label: String,
+        concurrency: usize,
+        leader: Option<Leader>,
+    ) -> Hosts {
         let (turns, tasks) = (Arc::new(Semaphore::new(concurrency)), Mutex::default());
-        Hosts(Arc::new(Shared { zone, identity, default_label, turns, tasks }))
+        let writers = Writers::new(concurrency);
+        Hosts(Arc::new(Shared { zone, identity, default_label, turns, leader, writers, tasks }))
+    }
+
+    /// By whom hosts are written to.
+    pub fn writers(&self) -> Writers {
+        self.0.writers.clone()
     }
 
     /// A client for the daemon at this address.
@@ -100,7 +119,9 @@ impl Hosts {
         let fresh = move || Hosts(hosts.upgrade()?).client(&row.api).ok();
         let label = row.label.unwrap_or_else(|| self.0.default_label.clone());
         let (zone, turns) = (self.0.zone.clone(), Arc::clone(&self.0.turns));
-        let task = tokio::spawn(watcher::Watcher { zone, number, client, fresh, label, turns }.run());
+        let (leader, writers) = (self.0.leader.clone(), self.0.writers.clone());
+        let watcher = watcher::Watcher { zone, number, client, fresh, label, turns, leader, writers };
+        let task = tokio::spawn(watcher.run());
         self.tasks(|tasks| tasks.insert(number, task.abort_handle()));
     }
 
@@ -114,6 +135,7 @@ impl Hosts {
         if let Some(task) = self.tasks(|tasks| tasks.remove(&number)) {
             task.abort();
         }
+        self.0.writers.close(number);
     }
 
     fn tasks<T>(&self, change: impl FnOnce(&mut BTreeMap<HostNumber, AbortHandle>) -> T) -> T {

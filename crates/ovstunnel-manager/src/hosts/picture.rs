@@ -5,10 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use ovstunnel_api::{Bridge, Tunnel};
+use ovstunnel_api::{Bridge, Claim, ClaimSays, Tunnel};
+use ovstunnel_mesh::Moment;
+use ovstunnel_mesh::membership::{Call, LastCall, TUNNEL_CALL_LASTS};
 use ovstunnel_mesh::observed::{self, Carries, Snapshot};
 use ovstunnel_types::{GreKey, Invalid};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::zone::unmet;
 
@@ -33,13 +38,13 @@ pub struct Unreadable {
 }
 
 impl Picture {
-    /// Everything, anew.
+    /// Everything, anew. `origin` is when the zone's time began, by the clock of the world.
     ///
     /// # Errors
     /// A bridge cannot be read.
-    pub fn new(bridges: &[Bridge]) -> Result<Picture, Unreadable> {
+    pub fn new(bridges: &[Bridge], origin: OffsetDateTime) -> Result<Picture, Unreadable> {
         let mut picture = Picture::default();
-        bridges.iter().try_for_each(|bridge| picture.put(bridge))?;
+        bridges.iter().try_for_each(|bridge| picture.put(bridge, origin))?;
         Ok(picture)
     }
 
@@ -47,15 +52,15 @@ impl Picture {
     ///
     /// # Errors
     /// It cannot be read. The picture stays as it was.
-    pub fn put(&mut self, bridge: &Bridge) -> Result<(), Unreadable> {
-        let read = read(bridge)?;
+    pub fn put(&mut self, bridge: &Bridge, origin: OffsetDateTime) -> Result<(), Unreadable> {
+        let read = read(bridge, origin)?;
         self.bridges.insert(bridge.name.clone(), Arc::new(read));
         Ok(())
     }
 
-    /// A bridge is gone.
-    pub fn remove(&mut self, name: &str) {
-        self.bridges.remove(name);
+    /// A bridge is gone. Gives what it was.
+    pub fn remove(&mut self, name: &str) -> Option<Arc<observed::Bridge>> {
+        self.bridges.remove(name)
     }
 
     /// All of it, as it is at this version.
@@ -64,7 +69,20 @@ impl Picture {
     }
 }
 
-fn read(bridge: &Bridge) -> Result<observed::Bridge, Unreadable> {
+/// The plugin's last call. One of which the time cannot be read, or that says nothing any more, is none. One from before the zone's time
+/// began counts as of then.
+fn last_call(claim: &Claim, origin: OffsetDateTime) -> Option<LastCall> {
+    let at = OffsetDateTime::parse(&claim.at, &Rfc3339).ok()?;
+    let call = match claim.says {
+        ClaimSays::In => Call::SetUp,
+        ClaimSays::Out => Call::Destroy,
+        ClaimSays::Tunnel if origin - at < TUNNEL_CALL_LASTS => Call::CreateTunnel,
+        ClaimSays::Tunnel => return None,
+    };
+    Some(LastCall { call, at: Moment(Duration::try_from(at - origin).unwrap_or_default()) })
+}
+
+fn read(bridge: &Bridge, origin: OffsetDateTime) -> Result<observed::Bridge, Unreadable> {
     let bad = |field: &'static str| {
         move |Invalid { rule, value }| Unreadable { bridge: bridge.name.clone(), field, rule, value }
     };
@@ -91,6 +109,7 @@ fn read(bridge: &Bridge) -> Result<observed::Bridge, Unreadable> {
         host_id: bridge.host_id.as_deref().map(str::parse).transpose().map_err(bad("host_id"))?,
         ipv6: bridge.ipv6,
         tunnels: bridge.tunnels.iter().map(tunnel).collect::<Result<_, _>>()?,
+        last_call: bridge.claim.as_ref().and_then(|claim| last_call(claim, origin)),
         vifs: bridge.vifs.len(),
         flows: bridge.flows.state,
         health: bridge.health.state,
@@ -120,7 +139,8 @@ mod tests {
 
     #[test]
     fn a_picture_follows_what_is_said() {
-        let mut picture = Picture::new(&[bridge("xapi1", "1"), bridge("xapi2", "1")]).unwrap();
+        let mut picture =
+            Picture::new(&[bridge("xapi1", "1"), bridge("xapi2", "1")], OffsetDateTime::UNIX_EPOCH).unwrap();
         let names = |picture: &Picture| {
             picture.at("a", 1).bridges().iter().map(|bridge| bridge.name.to_string()).collect::<Vec<_>>()
         };
@@ -134,8 +154,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_named_and_changes_nothing() {
-        let mut picture = Picture::new(&[bridge("xapi1", "1")]).unwrap();
-        let error = picture.put(&bridge("xapi1", "a b")).unwrap_err();
+        let mut picture = Picture::new(&[bridge("xapi1", "1")], OffsetDateTime::UNIX_EPOCH).unwrap();
+        let error = picture.put(&bridge("xapi1", "a b"), OffsetDateTime::UNIX_EPOCH).unwrap_err();
         assert!(error.to_string().starts_with("bridge xapi1: host_id must have"), "{error}");
         assert_eq!(picture.at("a", 1).bridges()[0].host_id.as_ref().unwrap().as_str(), "1");
     }

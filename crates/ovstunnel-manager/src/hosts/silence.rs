@@ -9,10 +9,7 @@ impl From<&ClientError> for Silence {
     fn from(error: &ClientError) -> Silence {
         let remedy = match error {
             ClientError::Tls { fault, .. } => of_tls(*fault),
-            ClientError::Problem(problem) if problem.status == 403 => Some(
-                "give the manager's name the role viewer under [[tls.clients]] of the host's ovstunneld.toml, then `systemctl reload \
-                 ovstunneld` there",
-            ),
+            ClientError::Problem(problem) if problem.status == 403 => Some(not_allowed("viewer")),
             _ => None,
         };
         let evidence = match error.problem() {
@@ -22,6 +19,20 @@ impl From<&ClientError> for Silence {
         match remedy {
             Some(remedy) => Silence { kind: "certificate_refused", evidence, remedy: remedy.to_owned() },
             None => Silence::from(evidence),
+        }
+    }
+}
+
+/// What to do where a daemon refuses the manager for its role: it needs this one.
+pub(super) fn not_allowed(role: &str) -> &'static str {
+    match role {
+        "operator" => {
+            "give the manager's name the role operator under [[tls.clients]] of the host's ovstunneld.toml, then `systemctl reload \
+             ovstunneld` there"
+        }
+        _ => {
+            "give the manager's name the role viewer under [[tls.clients]] of the host's ovstunneld.toml, then `systemctl reload \
+             ovstunneld` there"
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What listens to one host: connects, takes its snapshot and each change, asks for the address of its tunnels, and begins again when
 //! the connection ends.
 //!
-//! What it must not do: write anything to the host, or give up.
+//! What it must not do: write anything to the host but the epoch of a manager that may change it, or give up.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use ovstunnel_types::text::chain;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{Picture, certificate};
+use super::{Picture, Writers, certificate, lead};
+use crate::leader::Leader;
 use crate::zone::{EndpointFault, Silence, Told, Zone};
 
 /// A daemon gives a sign of life every 2 s. One that gives none for so long is taken for silent.
@@ -54,6 +55,8 @@ enum Ended {
     Unreadable(#[from] super::Unreadable),
     #[error("its daemon told a change before it said what it has")]
     NoSnapshot,
+    #[error("the manager leads under another epoch now, and connects anew to say so")]
+    Epoch,
 }
 
 /// How often a certificate is looked at anew that will end soon: it may have been renewed.
@@ -67,6 +70,9 @@ pub(super) struct Watcher<F> {
     pub fresh: F,
     pub label: String,
     pub turns: Arc<Semaphore>,
+    /// What the host has to accept before it is written to; none where it is not.
+    pub leader: Option<Leader>,
+    pub writers: Writers,
 }
 
 impl<F: Fn() -> Option<Client>> Watcher<F> {
@@ -76,6 +82,7 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
         loop {
             let started = Instant::now();
             let ended = self.listen().await;
+            self.writers.close(self.number);
             self.zone.silent(self.number, silence(&ended));
             // Its certificate and ours may be others by now.
             if let Some(client) = (self.fresh)() {
@@ -92,7 +99,9 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
         // The turn lasts until the host has said everything: that is what costs.
         let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else { return Ended::Closed };
         let deadline = Instant::now() + CONNECTING;
-        let watch = match tokio::time::timeout_at(deadline, self.client.watch(None)).await {
+        let mut epoch = self.leader.as_ref().map(Leader::watch);
+        let connecting = async { self.lead().await?.watch(None).await };
+        let watch = match tokio::time::timeout_at(deadline, connecting).await {
             Err(_) => return Ended::Slow,
             Ok(Ok(watch)) => watch,
             Ok(Err(error)) if is_old(&error) => {
@@ -112,6 +121,23 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
                 Ok(never) => match never {},
                 Err(ended) => ended,
             },
+            () = another(&mut epoch) => Ended::Epoch,
+        }
+    }
+
+    /// Has the host take the manager's epoch. Gives by whom it is watched: one that says so, where it has.
+    async fn lead(&self) -> Result<Client, ClientError> {
+        let Some(leader) = &self.leader else { return Ok(self.client.clone()) };
+        match lead::lead(&self.client, leader).await? {
+            Ok(client) => {
+                self.writers.open(self.number, self.client.clone());
+                self.zone.led(self.number, None);
+                Ok(client)
+            }
+            Err(trouble) => {
+                self.zone.led(self.number, Some(trouble));
+                Ok(self.client.clone())
+            }
         }
     }
 
@@ -171,14 +197,19 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
         event: WatchEvent,
     ) -> Result<(Picture, Position), Ended> {
         if let WatchEvent::Snapshot(snapshot) = event {
-            let picture = Picture::new(&snapshot.bridges)?;
+            let picture = Picture::new(&snapshot.bridges, self.zone.origin())?;
             self.zone.connected(self.number, told(*snapshot), picture.at(&at.instance, at.version));
             return Ok((picture, at));
         }
         let (mut picture, _) = picture.ok_or(Ended::NoSnapshot)?;
         match event {
-            WatchEvent::Bridge(bridge) => picture.put(&bridge)?,
-            WatchEvent::BridgeGone(gone) => picture.remove(&gone.name),
+            WatchEvent::Bridge(bridge) => picture.put(&bridge, self.zone.origin())?,
+            WatchEvent::BridgeGone(gone) => {
+                let was = picture.remove(&gone.name);
+                if let Some(was) = was.filter(|_| gone.by_plugin) {
+                    self.zone.destroyed_by_plugin(self.number, was.keys().iter().copied());
+                }
+            }
             WatchEvent::Health(health) => {
                 self.zone.health(self.number, *health);
                 self.zone.alive(self.number);
@@ -223,7 +254,7 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
                 health: ready.health.unwrap_or_else(unknown),
                 watched: false,
             };
-            self.zone.connected(self.number, told, Picture::new(&bridges)?.at("polled", *version));
+            self.zone.connected(self.number, told, Picture::new(&bridges, self.zone.origin())?.at("polled", *version));
             *before = Some(bridges);
         }
         self.zone.alive(self.number);
@@ -255,6 +286,16 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
         self.zone.endpoint(self.number, found);
         Ok(is_known)
     }
+}
+
+/// Waits until the manager leads under another epoch; for ever where it leads under none.
+async fn another(epoch: &mut Option<tokio::sync::watch::Receiver<u64>>) {
+    if let Some(epoch) = epoch
+        && epoch.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 fn silence(ended: &Ended) -> Silence {

@@ -6,6 +6,7 @@
 mod diagnosis;
 mod events;
 mod fixups;
+mod holds;
 mod hosts;
 mod metrics;
 mod networks;
@@ -25,10 +26,12 @@ use ovstunnel_api::Code;
 use ovstunnel_server::problem::ApiError;
 use ovstunnel_store::StoreError;
 
+use crate::config::OnFailure;
 use crate::doctor::Doctor;
 use crate::document::Signer;
 use crate::hosts::Hosts;
 use crate::inventory::{Inventory, InventoryError};
+use crate::reconciler::Reconciler;
 use crate::records::Records;
 use crate::zone::Zone;
 
@@ -45,6 +48,8 @@ pub struct State {
     pub records: Records,
     /// What is recorded of networks and NICs.
     pub inventory: Inventory,
+    /// What keeps meshes whole; none where the manager changes no host.
+    pub reconciler: Option<Reconciler>,
     /// Name and UUID of the zone.
     pub identity: Arc<Identity>,
     /// What signs proofs; none without a key.
@@ -53,6 +58,8 @@ pub struct State {
     pub doctor: Arc<Doctor>,
     /// After how long a silent host is taken for dead.
     pub dead_after: Duration,
+    /// What a NIC's preparation does while a tunnel is missing.
+    pub on_failure: OnFailure,
 }
 
 /// Which zone this is.
@@ -88,6 +95,8 @@ fn recorded(error: InventoryError) -> ApiError {
         InventoryError::NotFound(detail) => ApiError::not_found(detail),
         InventoryError::Conflict { in_the_way, detail } => ApiError::conflict(in_the_way, detail),
         InventoryError::Migrating { to: in_the_way, .. } => refused(Code::Migrating, in_the_way, detail),
+        InventoryError::KeysExhausted(detail) => ApiError::new(Code::KeysExhausted, detail),
+        InventoryError::BridgeMissing { host, .. } => refused(Code::BridgeMissing, host, detail),
         InventoryError::Draining { host } => refused(Code::Draining, host, detail),
         InventoryError::Store(error) => database(&error),
     }

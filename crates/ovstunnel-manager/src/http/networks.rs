@@ -3,20 +3,20 @@
 use axum::Json;
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
-use ovstunnel_api::{PostTunnel, Problem, PutBridge, PutTunnel};
+use ovstunnel_api::Problem;
 use ovstunnel_manager_api::{Blocked, Network, NetworkList, NetworkPlan, NetworkState, PlannedRequest, Proof};
+use ovstunnel_mesh::Sending;
 use ovstunnel_mesh::difference::Blocked as Why;
-use ovstunnel_mesh::{Request, Sending};
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{NoQuery, ValidPath, ValidQuery};
 use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::{GreKey, HostNumber};
 use serde::Deserialize;
 use serde::de::Deserializer;
-use serde_json::Value;
 
 use super::{State, query, recorded};
 use crate::document;
+use crate::sending::Wire;
 use crate::zone::{Names, Page, Planned};
 
 /// Networks of a page where the request does not say.
@@ -128,17 +128,18 @@ pub(super) async fn get_proof(
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ReconcileQuery {
-    /// Must be `true` in this version, which only looks: the answer is what would be sent to whom.
+    /// Change nothing: the answer is what would be sent to whom. While `sdn.ovs.controller` is off, it must be `true`.
     dry_run: bool,
 }
 
-/// What would be sent to which host to make a network whole.
+/// Have a network made whole now: what hosts refused before is tried again at once, and the answer is what is sent to whom. With `dry_run` only the
+/// answer.
 #[utoipa::path(post, path = "/v1/networks/{network}/reconcile", tag = "networks", operation_id = "reconcileNetwork",
     params(("network" = String, Path, description = "Name of the network"), ReconcileQuery),
     responses(
         (status = 200, description = "The plan", body = NetworkPlan),
         (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`conflict`: without `dry_run=true`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`: without `dry_run=true` while `sdn.ovs.controller` is off", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`: the database cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn reconcile(
@@ -148,15 +149,21 @@ pub(super) async fn reconcile(
 ) -> Result<Response, ApiError> {
     let has_key = state.zone.keyless(query::name("network", &name)?).is_none();
     let key = if has_key { Some(key(&state, &name)?) } else { None };
-    if !query.dry_run {
-        let detail = "the manager changes no host: sdn.ovs.controller is off; ask with dry_run=true for the plan";
-        return Err(ApiError::conflict("sdn.ovs.controller", detail));
+    match (&state.reconciler, key) {
+        _ if query.dry_run => {}
+        (Some(reconciler), Some(key)) => reconciler.ask(key),
+        (Some(_), None) => {}
+        (None, _) => {
+            let detail = "the manager changes no host: sdn.ovs.controller is off; ask with dry_run=true for the plan";
+            return Err(ApiError::conflict("sdn.ovs.controller", detail));
+        }
     }
     let planned = match key {
         Some(key) => Ok(state.zone.plan(key, state.dead_after).ok_or_else(|| missing(&name))?),
         None => state.inventory.plan_without_key(&name).await.map_err(recorded)?,
     };
-    Ok(Effect::of("dry run", Json(plan(&name, planned.as_ref())).into_response()))
+    let plan = NetworkPlan { dry_run: query.dry_run, ..plan(&name, planned.as_ref()) };
+    Ok(Effect::of(if query.dry_run { "dry run" } else { "asked for" }, Json(plan).into_response()))
 }
 
 /// A plan on the wire; where there is none, why.
@@ -190,43 +197,10 @@ fn named(names: &Names, number: HostNumber) -> String {
 
 /// A request as it would be sent.
 fn planned_request(stage: &str, sending: &Sending, names: &Names) -> PlannedRequest {
-    let id = |number: HostNumber| ovstunnel_api::Id::Text(number.to_string());
-    let (method, path, body) = match &sending.request {
-        Request::PutBridge { bridge, key, ipv6, tunnels } => {
-            let tunnel = |(to, ip): (&ovstunnel_types::HostId, &ovstunnel_types::RemoteIp)| PutTunnel {
-                to: ovstunnel_api::Id::Text(to.to_string()),
-                remote_ip: ip.to_string(),
-                from: None,
-            };
-            let body = PutBridge {
-                key: i64::from(key.get()),
-                network_uuid: None,
-                host_id: Some(id(sending.host)),
-                ipv6: *ipv6,
-                uplink: None,
-                tunnels: Some(tunnels.iter().map(tunnel).collect()),
-            };
-            ("PUT", format!("/v1/bridges/{bridge}"), json(&body))
-        }
-        Request::PostTunnel { bridge, key, to, remote_ip } => {
-            let body = PostTunnel {
-                from: id(sending.host),
-                to: id(*to),
-                remote_ip: remote_ip.to_string(),
-                key: Some(i64::from(key.get())),
-                network_uuid: None,
-            };
-            ("POST", format!("/v1/bridges/{bridge}/tunnels"), json(&body))
-        }
-        Request::DeleteTunnel { bridge, port } => ("DELETE", format!("/v1/bridges/{bridge}/tunnels/{port}"), None),
-        Request::DeleteBridge { bridge } => ("DELETE", format!("/v1/bridges/{bridge}"), None),
-    };
-    PlannedRequest { host: named(names, sending.host), stage: stage.to_owned(), method: method.to_owned(), path, body }
-}
-
-fn json(body: &impl serde::Serialize) -> Option<Value> {
-    // A struct of texts and numbers: serde_json cannot fail on it.
-    serde_json::to_value(body).ok()
+    let wire = Wire::of(sending.host, &sending.request);
+    let (method, path) = wire.line();
+    let (host, body) = (named(names, sending.host), wire.body());
+    PlannedRequest { host, stage: stage.to_owned(), method: method.to_owned(), path, body }
 }
 
 fn reason(why: &Why, names: &Names) -> String {

@@ -7,21 +7,26 @@ use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use humantime_serde::re::humantime;
-use ovstunnel_api::Problem;
-use ovstunnel_manager_api::{MoveWord, Nic, NicAnswer, NicList, NicOutcome, NicReleased, NicTunnels, PutNic};
+use ovstunnel_api::{Code, Problem};
+use ovstunnel_manager_api::{
+    FailedTunnel, MoveWord, Nic, NicAnswer, NicList, NicOutcome, NicReleased, NicTunnels, PutNic,
+};
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::config::Role;
 use ovstunnel_server::extract::{NoQuery, ValidJson, ValidPath, ValidQuery};
 use ovstunnel_server::listen::Peer;
 use ovstunnel_server::problem::ApiError;
 use ovstunnel_store::NicRow;
-use ovstunnel_types::{BridgeName, HostNumber, Invalid, Mac, Outcome};
+use ovstunnel_types::{BridgeName, GreKey, HostNumber, Invalid, Mac, Outcome};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::hosts::ChangeQuery;
 use super::networks::plan;
 use super::{State, query, recorded};
+use crate::config::OnFailure;
 use crate::inventory::{Asked, Move, Preparation, WantedNic};
+use crate::reconciler::Failed;
 use crate::zone::Recorded;
 
 /// For how long a preparation waits at most.
@@ -88,16 +93,17 @@ pub(super) async fn get_nic(
     Ok(Json(to_wire(&state, nic)))
 }
 
-/// Prepare a NIC: it is, or is going to be, on a host. While `sdn.ovs.controller` is off it is recorded, and the answer is what would be sent
-/// to whom.
+/// Prepare a NIC: it is, or is going to be, on a host. Where `sdn.ovs.controller` is on, its network's first NIC gets it a key, and hosts get what
+/// makes its mesh whole; with `wait` the answer waits for that. Off, the NIC is recorded, and the answer is what would be sent to whom.
 #[utoipa::path(put, path = "/v1/networks/{network}/nics/{nic}", tag = "networks", operation_id = "prepareNic",
     params(("network" = String, Path, description = "Name of the network"), ("nic" = String, Path, description = "Id of the NIC"), ChangeQuery),
     request_body = PutNic,
     responses(
-        (status = 200, description = "`disabled`: it is recorded, and nothing was sent", body = NicAnswer),
+        (status = 200, description = "`ready`; `partial` or `pending` where a tunnel is missing still; `disabled` where nothing was sent", body = NicAnswer),
         (status = 404, description = "`not_found`: no such network or host", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`migrating`: it is moving between two other hosts; `draining`: the host takes no new NIC", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`migrating`: it is moving between two other hosts; `draining`: the host takes no new NIC; `keys_exhausted`: no key is free; `bridge_missing`: the host can have no bridge for the network", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
+        (status = 424, description = "`tunnel_missing`: after `wait`, where `on_failure` is `fail`", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`: the database cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn prepare_nic(
@@ -109,33 +115,107 @@ pub(super) async fn prepare_nic(
     ValidJson(body): ValidJson<PutNic>,
 ) -> Result<Response, ApiError> {
     let (name, id) = (query::name("network", &name)?, query::name("nic", &id)?);
+    let wait = wait(body.wait.as_deref())?;
     let wanted = wanted(body)?;
     own_host(&peer, role, &wanted.host)?;
     let by = Asked { actor: &peer.to_string(), dry_run: query.dry_run };
     let prepared = state.inventory.prepare(name, id, &wanted, by).await.map_err(recorded)?;
     let outcome = prepared.outcome;
     let word = if query.dry_run { format!("dry run: {}", outcome.as_str()) } else { outcome.as_str().to_owned() };
-    Ok(Effect::of(&word, Json(answer(&state, name, &prepared)).into_response()))
+    let prepared = if query.dry_run { prepared } else { awaited(&state, name, prepared, wait).await };
+    let answer = answer(&state, name, &prepared);
+    let is_to_fail = state.on_failure == OnFailure::Fail && !query.dry_run;
+    match answer.outcome {
+        NicOutcome::Partial | NicOutcome::Pending if is_to_fail => Err(missing_tunnel(&answer)),
+        _ => Ok(Effect::of(&word, Json(answer).into_response())),
+    }
+}
+
+/// Has the network made whole, and waits for so long until the NIC's part of it is. Gives how it is then.
+async fn awaited(state: &State, name: &str, mut preparation: Preparation, wait: Duration) -> Preparation {
+    let (Some(reconciler), Some(key)) = (&state.reconciler, preparation.key) else { return preparation };
+    reconciler.ask(key);
+    let (mut pulse, deadline, host) =
+        (state.zone.pulse(), Instant::now() + wait, preparation.nic.moving_to.unwrap_or(preparation.nic.host));
+    while !is_ready(&preparation) {
+        if tokio::time::timeout_at(deadline, pulse.changed()).await.is_err() {
+            break;
+        }
+        let Some(network) = state.zone.recorded(name) else { break };
+        match state.zone.prepared(&network, key, host, state.dead_after) {
+            Some(prepared) => preparation.prepared = Ok(prepared),
+            None => break,
+        }
+    }
+    preparation
+}
+
+fn is_ready(preparation: &Preparation) -> bool {
+    preparation.prepared.as_ref().is_ok_and(|there| there.is_there && there.up == there.wanted)
+}
+
+fn missing_tunnel(answer: &NicAnswer) -> ApiError {
+    let NicTunnels { wanted, up, failed } = &answer.tunnels;
+    let why: Vec<String> = failed.iter().map(|failed| format!("{}: {}", failed.host, failed.reason)).collect();
+    let why = if why.is_empty() { "the hosts have not said that they are there".to_owned() } else { why.join("; ") };
+    let detail = format!(
+        "{up} of {wanted} tunnels of NIC {} are up on host {}: {why}; it stays recorded",
+        answer.nic.id, answer.nic.host
+    );
+    ApiError::new(Code::TunnelMissing, detail)
+}
+
+/// What of the NIC's tunnels hosts have refused. `here` is the NIC's host.
+fn failed(state: &State, key: GreKey, here: HostNumber) -> Vec<FailedTunnel> {
+    let failures = state.reconciler.as_ref().map(|reconciler| reconciler.failures(key)).unwrap_or_default();
+    let concerns = |failed: &Failed| {
+        let to_here = failed.to.as_ref().is_none_or(|to| HostNumber::try_from(to).ok() == Some(here));
+        failed.on == here || to_here
+    };
+    let told = |failed: Failed| {
+        let other = failed.to.as_ref().and_then(|to| HostNumber::try_from(to).ok()).filter(|_| failed.on == here);
+        let left = failed.again.saturating_duration_since(Instant::now());
+        FailedTunnel {
+            host: state.zone.host_name(other.unwrap_or(failed.on)),
+            reason: failed.reason,
+            retry_in: u32::try_from(left.as_secs_f64().ceil() as u64).unwrap_or(u32::MAX),
+        }
+    };
+    failures.into_iter().filter(concerns).map(told).collect()
 }
 
 fn answer(state: &State, name: &str, preparation: &Preparation) -> NicAnswer {
     let Preparation { outcome, nic, key, prepared } = preparation;
     let there = prepared.as_ref().ok();
+    let failed = key.map(|key| failed(state, key, nic.moving_to.unwrap_or(nic.host))).unwrap_or_default();
+    let word = match (&state.reconciler, is_ready(preparation)) {
+        (None, _) => NicOutcome::Disabled,
+        (Some(_), true) => NicOutcome::Ready,
+        (Some(_), false) if failed.is_empty() => NicOutcome::Pending,
+        (Some(_), false) => NicOutcome::Partial,
+    };
     NicAnswer {
-        outcome: NicOutcome::Disabled,
+        outcome: word,
         recorded: *outcome,
         nic: to_wire(state, nic),
-        key: key.map(ovstunnel_types::GreKey::get),
+        key: key.map(GreKey::get),
         bridge: there.and_then(|there| there.bridge.as_ref()).map(ToString::to_string),
         mtu: there.and_then(|there| there.mtu),
         generation: there.and_then(|there| there.generation),
         tunnels: NicTunnels {
             wanted: there.map_or(0, |there| there.wanted),
             up: there.map_or(0, |there| there.up),
-            failed: Vec::new(),
+            failed,
         },
         plan: plan(name, prepared.as_ref().map(|there| &there.planned)),
     }
+}
+
+/// How long to wait. Nothing is waited for while nothing is sent; what is asked for is checked all the same.
+fn wait(text: Option<&str>) -> Result<Duration, ApiError> {
+    let Some(text) = text else { return Ok(Duration::ZERO) };
+    let wait = humantime::parse_duration(text).ok().filter(|wait| *wait <= WAIT_MAX);
+    wait.ok_or_else(|| ApiError::invalid("wait", "must be a duration of at most a minute, such as 5s", Some(text)))
 }
 
 fn wanted(body: PutNic) -> Result<WantedNic, ApiError> {
@@ -148,11 +228,6 @@ fn wanted(body: PutNic) -> Result<WantedNic, ApiError> {
     let address = |text: &str| {
         text.parse::<IpAddr>().map_err(|_| ApiError::invalid("ip", "must be an IPv4 or IPv6 address", Some(text)))
     };
-    // Nothing is waited for while nothing is sent; what is asked for is checked all the same.
-    let is_wait = |text: &str| humantime::parse_duration(text).is_ok_and(|wait| wait <= WAIT_MAX);
-    if let Some(wait) = body.wait.as_deref().filter(|wait| !is_wait(wait)) {
-        return Err(ApiError::invalid("wait", "must be a duration of at most a minute, such as 5s", Some(wait)));
-    }
     Ok(WantedNic {
         host: body.host,
         vm: body.vm,
@@ -180,7 +255,8 @@ fn own_host(peer: &Peer, role: Option<Extension<Role>>, host: &str) -> Result<()
     }
 }
 
-/// Release a NIC. While `sdn.ovs.controller` is off nothing on any host is changed.
+/// Release a NIC. The last one on a host takes its tunnels and its bridge away, after `linger`; while `sdn.ovs.controller` is off, nothing on any
+/// host is changed.
 #[utoipa::path(delete, path = "/v1/networks/{network}/nics/{nic}", tag = "networks", operation_id = "releaseNic",
     params(("network" = String, Path, description = "Name of the network"), ("nic" = String, Path, description = "Id of the NIC"), ReleaseQuery),
     responses(

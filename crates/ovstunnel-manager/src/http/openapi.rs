@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{State, diagnosis, events, fixups, hosts, networks, nics, physical, recorded, zone};
+use super::{State, diagnosis, events, fixups, holds, hosts, networks, nics, physical, recorded, zone};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -73,6 +73,9 @@ fn described() -> OpenApiRouter<State> {
         ))
         .routes(routes!(physical::list_keys))
         .routes(routes!(physical::get_ranges, physical::put_ranges))
+        .routes(routes!(holds::list_holds))
+        .routes(routes!(holds::approve_hold))
+        .routes(routes!(holds::refuse_hold))
         .routes(routes!(events::list_events))
         .routes(routes!(diagnosis::get_doctor))
         .routes(routes!(diagnosis::get_support))

@@ -43,7 +43,7 @@ impl Rules for Roles {
                 let method = excerpt(method.as_str());
                 Err(format!("is a viewer and may only read: {method} is for operators and admins"))
             }
-            _ => Err("is an operator: to change hosts, physical networks and ranges of keys is for admins".to_owned()),
+            _ => Err("is an operator: to change hosts, physical networks and ranges of keys and to decide about holds is for admins".to_owned()),
         }
     }
 }
@@ -73,7 +73,7 @@ mod tests {
     use crate::http::openapi::description;
 
     /// Each operation that is described, as `GET /v1/hosts/h1`, with all who may; a host of the name h1.
-    const MAY: [(&str, &str); 32] = [
+    const MAY: [(&str, &str); 35] = [
         ("GET /v1/overview", "viewer operator admin"),
         ("GET /v1/hosts", "viewer operator admin"),
         ("GET /v1/hosts/h1", "host viewer operator admin"),
@@ -100,6 +100,9 @@ mod tests {
         ("GET /v1/keys", "viewer operator admin"),
         ("GET /v1/keys/ranges", "viewer operator admin"),
         ("PUT /v1/keys/ranges", "admin"),
+        ("GET /v1/holds", "viewer operator admin"),
+        ("POST /v1/holds/7/approve", "admin"),
+        ("POST /v1/holds/7/refuse", "admin"),
         ("GET /v1/events", "viewer operator admin"),
         ("GET /v1/doctor", "viewer operator admin"),
         // To root only, whatever the role.
@@ -125,7 +128,7 @@ mod tests {
             let methods =
                 item.as_object().unwrap().keys().filter(|key| ["get", "put", "post", "delete"].contains(&key.as_str()));
             let path = path.replace("{host}", "h1").replace("{network}", "h1").replace("{nic}", "n1");
-            let path = path.replace("{physical_network}", "p1");
+            let path = path.replace("{physical_network}", "p1").replace("{id}", "7");
             operations.extend(methods.map(|method| format!("{} {path}", method.to_uppercase())));
         }
         operations.sort();

@@ -25,7 +25,7 @@ pub(super) fn overview(state: &State) -> Overview {
         zone: state.identity.name.clone(),
         uuid: state.identity.uuid.clone(),
         version: VERSION.to_owned(),
-        controller: false,
+        controller: state.reconciler.is_some(),
         networks,
         hosts,
         tunnels,

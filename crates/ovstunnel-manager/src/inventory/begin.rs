@@ -17,6 +17,11 @@ pub(super) fn had_nics(network: NetworkNumber) -> String {
     format!("nics.{network}")
 }
 
+/// The setting that says that a network's key was allocated to it, and is its own only as long as it has NICs.
+pub(super) fn implemented(network: NetworkNumber) -> String {
+    format!("implemented.{network}")
+}
+
 /// The setting with the bridge that was asked for by name.
 pub(super) fn asked(network: NetworkNumber, host: HostNumber) -> String {
     format!("bridge.{network}.{host}")
@@ -27,10 +32,11 @@ impl Inventory {
     ///
     /// # Errors
     /// The database cannot be used.
-    pub async fn begin(store: Store, zone: Zone, dead_after: Duration) -> Result<Inventory, StoreError> {
+    pub async fn begin(store: Store, zone: Zone, dead_after: Duration, gc: Duration) -> Result<Inventory, StoreError> {
         let rows = store.keys().await?.into_iter().map(|row| (row.key, row)).collect::<BTreeMap<_, _>>();
         let keys = Arc::new(std::sync::Mutex::new(rows));
-        let inventory = Inventory { store, zone, keys, turn: Arc::default(), dead_after };
+        let inventory = Inventory { store, zone, keys, turn: Arc::default(), dead_after, gc };
+        inventory.tell_quarantined();
         let settings: BTreeMap<String, String> = inventory.store.settings().await?.into_iter().collect();
         for row in inventory.store.networks().await? {
             inventory.complete_key(&row).await?;
@@ -46,6 +52,7 @@ impl Inventory {
             network.place(&nic.id.clone(), Some(nic), self.zone.now());
         }
         network.had_nics |= settings.contains_key(&had_nics(number));
+        network.is_implemented = settings.contains_key(&implemented(number));
         for host in network.hosts() {
             let bridge = settings.get(&asked(number, host)).and_then(|name| name.parse::<BridgeName>().ok());
             network.asked.extend(bridge.map(|bridge| (host, bridge)));

@@ -40,6 +40,9 @@ impl Inventory {
     }
 
     async fn look_after_keys(&self) -> Result<(), StoreError> {
+        if self.zone.is_acting() {
+            self.shut_down().await?;
+        }
         self.end_quarantines().await?;
         let (keys, mut troubles) = (self.register(), Vec::new());
         for row in self.store.physical_networks().await? {

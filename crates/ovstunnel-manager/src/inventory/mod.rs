@@ -1,9 +1,10 @@
 //! What is recorded of the zone's networks: physical networks, networks, their keys and their NICs.
 //!
 //! What it does: checks a change against what is recorded and seen, has the database keep it, and tells the zone. What it must not do:
-//! write to a host, or know a route.
+//! write to a host, or know a route. A key is allocated only where the manager may change hosts.
 
 mod begin;
+mod implement;
 pub mod keys;
 mod networks;
 mod nics;
@@ -14,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ovstunnel_store::{KeyRow, Store, StoreError};
+use ovstunnel_store::{KeyRow, KeyState, Store, StoreError};
 use ovstunnel_types::GreKey;
 use time::OffsetDateTime;
 
@@ -34,6 +35,8 @@ pub struct Inventory {
     /// One change after another: what is free must not change between look and deed.
     turn: Arc<tokio::sync::Mutex<()>>,
     dead_after: Duration,
+    /// For how long a network without a NIC keeps a key that was allocated to it.
+    gc: Duration,
 }
 
 /// Why a change was not made.
@@ -61,6 +64,19 @@ pub enum InventoryError {
         from: String,
         /// Where it goes.
         to: String,
+    },
+    /// No key of its physical network is free.
+    #[error("{0}")]
+    KeysExhausted(String),
+    /// The network has no bridge on the host, and none can be made there.
+    #[error(
+        "network {network} has no bridge on host {host}, whose bridges are xapi's, and its daemon cannot have xapi make one; name one in `bridge`, or install this version of ovstunneld there"
+    )]
+    BridgeMissing {
+        /// The network.
+        network: String,
+        /// The host.
+        host: String,
     },
     /// The host takes no new NIC.
     #[error("host {host} is being drained: it takes no new NIC")]
@@ -94,15 +110,24 @@ impl Inventory {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tells the zone which keys no network has any more.
+    fn tell_quarantined(&self) {
+        let rows = self.keys().clone();
+        let quarantined = rows.values().filter(|row| row.state == KeyState::Quarantined).map(|row| row.key);
+        self.zone.quarantined(quarantined.collect());
+    }
+
     async fn put_key(&self, row: KeyRow) -> Result<(), StoreError> {
         self.store.put_key(&row).await?;
         self.keys().insert(row.key, row);
+        self.tell_quarantined();
         Ok(())
     }
 
     async fn delete_key(&self, key: GreKey) -> Result<(), StoreError> {
         self.store.delete_key(key).await?;
         self.keys().remove(&key);
+        self.tell_quarantined();
         Ok(())
     }
 

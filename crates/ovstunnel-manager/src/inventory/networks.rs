@@ -1,15 +1,15 @@
 //! Networks: recorded, changed, removed, and the keys that they are given by name.
 //!
-//! What it must not do: allocate a key that nobody named.
+//! What it must not do: allocate a key that nobody named: a network's first NIC does.
 
 use std::collections::BTreeSet;
 
 use ovstunnel_api::{Changed, Outcome};
 use ovstunnel_mesh::keys::{KeyState, Pool, Refused};
-use ovstunnel_store::{KeyRow, NewNetwork, PhysicalNetworkRow};
+use ovstunnel_store::{KeyRow, NewNetwork, PhysicalNetworkRow, StoreError};
 use ovstunnel_types::{GreKey, HostNumber, Ipv6Policy, NetworkNumber};
 
-use super::begin::{allocated, asked, had_nics};
+use super::begin::{allocated, asked, had_nics, implemented};
 use super::physical::ranges_of;
 use super::{Asked, Inventory, InventoryError, changes, seconds, told};
 use crate::zone::Recorded;
@@ -102,6 +102,7 @@ impl Inventory {
             self.store.set_setting(&asked(number, *host), None).await?;
         }
         self.store.set_setting(&had_nics(number), None).await?;
+        self.store.set_setting(&implemented(number), None).await?;
         self.tell(
             "network_removed",
             Some(name),
@@ -114,7 +115,7 @@ impl Inventory {
     }
 
     /// What becomes of a key that its network leaves, as it reads on.
-    async fn quarantine(&self, key: GreKey, network: NetworkNumber) -> Result<String, InventoryError> {
+    pub(super) async fn quarantine(&self, key: GreKey, network: NetworkNumber) -> Result<String, StoreError> {
         let seen = self.zone.keys_seen().remove(&key).unwrap_or_default();
         let speaking = self.zone.speaking();
         // Who cannot tell now may have it.

@@ -1,6 +1,6 @@
 //! NICs: prepared on a host, migrated, released.
 //!
-//! What it must not do: write to a host, or allocate a key: what is prepared is recorded, and what it would lead to is said.
+//! What it must not do: write to a host: what is prepared is recorded, and what it leads to, or would lead to, is said.
 
 use std::net::IpAddr;
 
@@ -87,6 +87,9 @@ impl Inventory {
             to: self.host_name(moving.to),
         })?;
         let bridge = bridge.map(|bridge| (host.number, bridge));
+        if self.zone.is_acting() {
+            network = self.implement(network, &host, bridge.is_some(), by).await?;
+        }
         let outcome = match &before {
             None => Outcome::Created,
             Some(before) if *before == nic && bridge.as_ref().is_none_or(|(h, b)| network.asked.get(h) == Some(b)) => {

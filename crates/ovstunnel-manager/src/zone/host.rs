@@ -1,12 +1,12 @@
 //! One registered host: what it said, and what is wrong with it. Must not know another host.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ovstunnel_api::{Health, Interface};
 use ovstunnel_manager_api::{HostState, Mode, Trouble};
 use ovstunnel_mesh::Moment;
-use ovstunnel_mesh::observed::{self, Bridge, Carries, Snapshot};
+use ovstunnel_mesh::observed::{self, Bridge, Snapshot};
 use ovstunnel_server::seldom::Seldom;
 use ovstunnel_types::{GreKey, HealthState, HostId, HostNumber, RemoteIp};
 
@@ -64,6 +64,10 @@ pub struct Registered {
     interface: Option<Interface>,
     endpoint_trouble: Option<Trouble>,
     certificate_trouble: Option<Trouble>,
+    /// Why the manager, which may change hosts, does not change this one.
+    unled: Option<Trouble>,
+    /// Whether it has taken the manager's epoch.
+    is_led: bool,
     /// The id of another host that a bridge of it has, as it was told.
     other_id: Option<HostId>,
     at_once: Seldom,
@@ -86,6 +90,8 @@ impl Registered {
             interface: None,
             endpoint_trouble: None,
             certificate_trouble: None,
+            unled: None,
+            is_led: false,
             other_id: None,
             at_once: story::seldom(),
         }
@@ -104,6 +110,33 @@ impl Registered {
     /// The device at which its tunnels end.
     pub fn interface(&self) -> Option<&Interface> {
         self.interface.as_ref()
+    }
+
+    /// Whether it was not reached yet, and nothing says that it will not be.
+    pub(super) fn is_untried(&self) -> bool {
+        self.connection == Connection::Trying
+    }
+
+    /// What may be done to it, as it is registered.
+    pub(super) fn mode(&self) -> observed::Mode {
+        match self.row.mode {
+            Mode::Manage => observed::Mode::Manage,
+            Mode::Observe => observed::Mode::Observe,
+            Mode::Drain => observed::Mode::Drain,
+        }
+    }
+
+    /// Whether it has taken the manager's epoch.
+    pub(super) fn is_led(&self) -> bool {
+        self.is_led
+    }
+
+    /// Takes in why it has not taken the manager's epoch, where it has not. Gives what is news of that.
+    pub(super) fn led(&mut self, refused: Option<Trouble>) -> Option<(String, Trouble)> {
+        self.is_led = refused.is_none();
+        let before = std::mem::replace(&mut self.unled, refused);
+        let now = self.unled.clone()?;
+        (before.map(|before| before.kind) != Some(now.kind.clone())).then(|| (self.row.name.clone(), now))
     }
 
     /// Its name, where it may be told now that it has come or gone: not as often as it may do so.
@@ -189,7 +222,8 @@ impl Registered {
             })
         });
         let certificate = self.certificate_trouble.clone();
-        let own = silent.into_iter().chain(empty).chain(mismatch).chain(self.endpoint_trouble.clone());
+        let unled = self.unled.clone().filter(|_| self.is_connected());
+        let own = silent.into_iter().chain(empty).chain(unled).chain(mismatch).chain(self.endpoint_trouble.clone());
         own.chain(health).chain(certificate).collect()
     }
 }
@@ -211,11 +245,13 @@ fn returned_empty(missed: &[String]) -> Trouble {
     trouble("returned_empty", evidence, remedy)
 }
 
-/// The keys of which a bridge carries frames.
-pub(super) fn keys(bridge: &Bridge) -> &[GreKey] {
-    match &bridge.carries {
-        Carries::Network(key) => std::slice::from_ref(key),
-        Carries::Vpc(tiers) => tiers,
+/// Nothing is known of the plugin's destroying this key's bridge on this host any more.
+fn forget(destroyed: &mut BTreeMap<GreKey, BTreeMap<HostNumber, Moment>>, key: GreKey, host: HostNumber) {
+    if let Some(hosts) = destroyed.get_mut(&key) {
+        hosts.remove(&host);
+        if hosts.is_empty() {
+            destroyed.remove(&key);
+        }
     }
 }
 
@@ -226,24 +262,20 @@ impl State {
             self.names.remove(&before.row.name);
         }
         self.names.insert(row.name.clone(), number);
-        let mode = match row.mode {
-            Mode::Manage => observed::Mode::Manage,
-            Mode::Observe => observed::Mode::Observe,
-            Mode::Drain => observed::Mode::Drain,
-        };
         let fresh = observed::Host {
-            mode,
+            mode: observed::Mode::Observe,
             has_xapi: false,
             snapshot: None,
             heard: now,
             is_connected: false,
             switch_fault: None,
         };
-        self.seen.entry(number).or_insert(fresh).mode = mode;
+        self.seen.entry(number).or_insert(fresh);
         match self.hosts.get_mut(&number) {
             Some(host) => host.row = row,
             None => drop(self.hosts.insert(number, Registered::new(row))),
         }
+        self.may_change(number);
         self.changed_of(number);
     }
 
@@ -252,6 +284,8 @@ impl State {
         self.replace(number, Snapshot::new("", 0, Vec::<Bridge>::new()));
         self.endpoints.remove(number);
         self.seen.remove(&number);
+        let keys: Vec<GreKey> = self.destroyed.keys().copied().collect();
+        keys.into_iter().for_each(|key| forget(&mut self.destroyed, key, number));
         if let Some(host) = self.hosts.remove(&number) {
             self.names.remove(&host.row.name);
         }
@@ -301,7 +335,8 @@ impl State {
     /// Each network that the host is a part of has changed.
     pub(super) fn changed_of(&mut self, number: HostNumber) {
         self.changed.extend(self.sight.keys_of(number));
-        self.changed.extend(self.recorded.keys_attached(number));
+        let stands = self.standing.iter().filter(|(_, hosts)| hosts.contains_key(&number));
+        self.changed.extend(stands.map(|(key, _)| *key));
     }
 
     /// What a host has now. Networks of which nothing has changed stay proven.
@@ -322,9 +357,12 @@ impl State {
         };
         let differs = |bridge: &&Arc<Bridge>| !same.contains(bridge.name.as_str());
         let (gone, come) = (old.iter().filter(differs), new.bridges().iter().filter(differs));
-        self.changed.extend(gone.clone().chain(come.clone()).flat_map(|bridge| keys(bridge)));
+        self.changed.extend(gone.clone().chain(come.clone()).flat_map(|bridge| bridge.keys()));
         gone.for_each(|bridge| self.sight.lose(number, bridge));
-        come.for_each(|bridge| self.sight.gain(number, bridge));
+        for bridge in come {
+            self.sight.gain(number, bridge);
+            bridge.keys().iter().for_each(|key| forget(&mut self.destroyed, *key, number));
+        }
         seen.snapshot = Some(new);
     }
 

@@ -3,6 +3,7 @@
 //! What it does: takes in what hosts say, finds out which networks that concerns, and proves these anew. What it must not do: ask a
 //! host, write to one, or keep anything in the database; what is to be kept is handed to whoever does ([`Fact`]).
 
+mod acting;
 mod describe;
 mod host;
 mod network;
@@ -10,6 +11,7 @@ mod prepared;
 mod recorded;
 mod sight;
 mod silence;
+mod standing;
 mod story;
 mod told;
 
@@ -19,13 +21,13 @@ use std::time::{Duration, Instant};
 
 use ovstunnel_api::Interface;
 use ovstunnel_manager_api::{ProofSummary, Trouble};
-use ovstunnel_mesh::membership::Rules;
+use ovstunnel_mesh::membership::{Attachment, Rules};
 use ovstunnel_mesh::observed::Snapshot;
 use ovstunnel_mesh::proof::Prover;
 use ovstunnel_mesh::{Endpoints, Moment};
 use ovstunnel_types::{GreKey, HostNumber};
 use time::OffsetDateTime;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 pub use describe::{Names, Page, written};
 pub use host::{EndpointFault, Registered, Row, Told};
@@ -100,7 +102,11 @@ pub struct Zone(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     wake: Notify,
+    /// Counts the passes of proofs.
+    pulse: watch::Sender<u64>,
     origin: Instant,
+    /// The same by the clock of the world.
+    origin_utc: OffsetDateTime,
     facts: mpsc::Sender<Fact>,
     /// The zone's name.
     name: String,
@@ -118,8 +124,18 @@ struct State {
     networks: BTreeMap<GreKey, Known>,
     /// Networks that have a name, a number and NICs.
     recorded: recorded::Networks,
-    /// By what it is judged which hosts belong to one of them.
+    /// By what it is judged which hosts belong to a network.
     rules: Rules,
+    /// How hosts stood to those networks that are judged, when they were judged last.
+    standing: BTreeMap<GreKey, BTreeMap<HostNumber, Attachment>>,
+    /// When the plugin took away bridges that are not there any more.
+    destroyed: BTreeMap<GreKey, BTreeMap<HostNumber, Moment>>,
+    /// Keys that no network has any more.
+    quarantined: BTreeSet<GreKey>,
+    /// Whether the manager changes hosts.
+    acts: bool,
+    /// Networks that were proven since somebody asked for them, where the manager changes hosts.
+    proven: BTreeSet<GreKey>,
     /// When that is to be judged again.
     again: BTreeMap<GreKey, Moment>,
     /// Networks of which something has changed since they were proven.
@@ -158,8 +174,16 @@ impl Zone {
     /// A zone of this name without hosts, and what is to be kept of it.
     pub fn new(name: &str) -> (Zone, mpsc::Receiver<Fact>) {
         let (facts, kept) = mpsc::channel(EVENTS_WAITING);
-        let (state, wake, name) = (Mutex::default(), Notify::new(), name.to_owned());
-        let shared = Shared { state, wake, origin: Instant::now(), facts, name };
+        let (state, wake, pulse) = (Mutex::default(), Notify::new(), watch::Sender::new(0));
+        let shared = Shared {
+            state,
+            wake,
+            pulse,
+            origin: Instant::now(),
+            origin_utc: OffsetDateTime::now_utc(),
+            facts,
+            name: name.to_owned(),
+        };
         (Zone(Arc::new(shared)), kept)
     }
 
@@ -181,6 +205,7 @@ impl Zone {
             while self.prove_some_changed() {
                 tokio::task::yield_now().await;
             }
+            self.0.pulse.send_modify(|passes| *passes += 1);
             self.tell_proofs(self.now());
             // While many hosts come or go at once, each pass has a part of the zone to prove that the next one proves again.
             tokio::time::sleep(started.elapsed() * REST).await;
@@ -216,6 +241,11 @@ impl Zone {
         Moment(self.0.origin.elapsed())
     }
 
+    /// When the zone's time began, by the clock of the world.
+    pub fn origin(&self) -> OffsetDateTime {
+        self.0.origin_utc
+    }
+
     /// Tells whoever keeps events.
     pub fn tell(&self, happened: Happened) {
         let Happened { kind, host, network, text, .. } = &happened;
@@ -231,6 +261,11 @@ impl Zone {
         }
     }
 
+    /// Has what has changed proven soon.
+    fn wake(&self) {
+        self.0.wake.notify_one();
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Each change is complete in itself, so what a panic leaves is good.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -244,13 +279,13 @@ impl Zone {
     /// A host is registered, or registered otherwise than before. A host with this number that has another name is replaced.
     pub fn register(&self, row: Row) {
         self.state().register(row, self.now());
-        self.0.wake.notify_one();
+        self.wake();
     }
 
     /// A host is no longer registered. Its bridges are no longer looked at.
     pub fn unregister(&self, number: HostNumber) {
         self.state().unregister(number);
-        self.0.wake.notify_one();
+        self.wake();
     }
 
     /// A host is connected, and has said everything.
@@ -275,7 +310,7 @@ impl Zone {
             self.happened("host_connected", &name, format!("host {name} is connected{more}"));
         }
         told.into_iter().for_each(|(kind, name, text)| self.happened(kind, &name, text));
-        self.0.wake.notify_one();
+        self.wake();
     }
 
     /// Bridges of a host have changed.
@@ -287,7 +322,7 @@ impl Zone {
         let told = state.returned(number, None);
         drop(state);
         told.into_iter().for_each(|(kind, name, text)| self.happened(kind, &name, text));
-        self.0.wake.notify_one();
+        self.wake();
     }
 
     /// What a host says of itself has changed, but for its bridges.
@@ -297,7 +332,7 @@ impl Zone {
             host.health(health);
         }
         if state.switch_fault(number) {
-            self.0.wake.notify_one();
+            self.wake();
         }
     }
 
@@ -361,7 +396,7 @@ impl Zone {
             let what = if kind == "host_silent" { "does not answer" } else { "cannot be asked" };
             self.happened(kind, &name, format!("host {name} {what}: {reason}{more}"));
         }
-        self.0.wake.notify_one();
+        self.wake();
     }
 
     /// At which address a host's tunnels end, or why that is not known.
@@ -379,7 +414,7 @@ impl Zone {
         if let Some((kind, name, text)) = told {
             self.happened(kind, &name, text);
         }
-        self.0.wake.notify_one();
+        self.wake();
     }
 }
 

@@ -43,6 +43,9 @@ impl State {
     pub(super) fn prove(&mut self, key: GreKey, at: OffsetDateTime, now: Moment) -> Option<Happened> {
         let started = Instant::now();
         let happened = self.prove_now(key, at, now);
+        if self.acts {
+            self.proven.insert(key);
+        }
         self.work.proofs += 1;
         self.work.took += started.elapsed();
         happened

@@ -19,6 +19,8 @@ pub type Planned = (Difference, Plan, Names);
 pub struct Prepared {
     /// The network's bridge there: the one that is there, that was asked for, or that would be made. None where none can be made by name.
     pub bridge: Option<BridgeName>,
+    /// Whether that bridge is there.
+    pub is_there: bool,
     /// Largest MTU of a guest whose frames reach each host in one piece, bytes; none while no host has told one.
     pub mtu: Option<u32>,
     /// Counts the changes of the network's mesh; none as long as it has no key.
@@ -33,12 +35,28 @@ pub struct Prepared {
 
 impl State {
     fn planned(&self, mesh: &Mesh, network: Option<&Recorded>, now: Moment, dead_after: Duration) -> Planned {
-        let asked = network.map(|network| network.asked.clone()).unwrap_or_default();
-        let with = Circumstances { now, dead_after, asked, ..Circumstances::default() };
-        let difference = difference::difference(mesh, &self.seen, &with);
+        let difference = self.differs(mesh, network, now, dead_after);
         let plan = plan(&difference, &Holds::default());
         let names = mesh.members().chain(mesh.left()).map(|number| (number, self.name_of(number))).collect();
         (difference, plan, names)
+    }
+
+    /// What differs between the mesh that a network must have and what its hosts say they have.
+    pub(super) fn differs(
+        &self,
+        mesh: &Mesh,
+        network: Option<&Recorded>,
+        now: Moment,
+        dead_after: Duration,
+    ) -> Difference {
+        let asked = network.map(|network| network.asked.clone()).unwrap_or_default();
+        let named = self.named(mesh.key, network);
+        difference::difference(mesh, &self.seen, &Circumstances { now, dead_after, asked, named })
+    }
+
+    fn has_bridge(&self, host: HostNumber, key: GreKey) -> bool {
+        let snapshot = self.seen.get(&host).and_then(|seen| seen.snapshot.as_ref());
+        snapshot.is_some_and(|snapshot| snapshot.bridges_of(key).next().is_some())
     }
 
     fn bridge_on(&self, host: HostNumber, key: GreKey, network: &Recorded) -> Option<BridgeName> {
@@ -49,6 +67,12 @@ impl State {
         let by_name = seen.filter(|seen| seen.snapshot.is_some() && !seen.has_xapi);
         let by_name = by_name.and_then(|_| format!("ovt{key}").parse().ok());
         there.or_else(|| network.asked.get(&host).cloned()).or(by_name)
+    }
+
+    /// Whether a network has a bridge on a host, or one can be made there. Where the host has not spoken yet, it will tell.
+    fn can_have_bridge(&self, host: HostNumber, key: GreKey, network: &Recorded) -> bool {
+        let Some(seen) = self.seen.get(&host).filter(|seen| seen.snapshot.is_some()) else { return true };
+        !seen.has_xapi || self.bridge_on(host, key, network).is_some()
     }
 
     /// Whether a host has a tunnel to another one as it must be.
@@ -80,6 +104,11 @@ impl Zone {
         Some(state.planned(&mesh, network, now, dead_after))
     }
 
+    /// Whether a network has a bridge on a host, or one can be made there.
+    pub fn can_have_bridge(&self, host: HostNumber, key: GreKey, network: &Recorded) -> bool {
+        self.state().can_have_bridge(host, key, network)
+    }
+
     /// The same for a network as it would be with this key.
     pub fn plan_with(&self, network: &Recorded, key: GreKey, dead_after: Duration) -> Option<Planned> {
         let (now, state) = (self.now(), self.state());
@@ -106,6 +135,7 @@ impl Zone {
         }
         Some(Prepared {
             bridge: state.bridge_on(host, key, network),
+            is_there: state.has_bridge(host, key),
             mtu: state.guest_mtu(&mesh, network),
             generation: network.row.key.and_then(|key| Some(state.networks.get(&key)?.generation)),
             wanted,

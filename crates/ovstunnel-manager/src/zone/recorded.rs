@@ -1,11 +1,11 @@
-//! The networks that are recorded, with their NICs, and which hosts these bring into a network.
+//! The networks that are recorded, with their NICs.
 //!
-//! What it does: names networks, and has `ovstunnel-mesh` judge which hosts belong to one whose NICs are told to the manager. What it must
-//! not do: keep anything in the database, or judge networks of which the manager was never told a NIC: these have the hosts that are seen.
+//! What it does: names networks, and knows which hosts their NICs are on. What it must not do: keep anything in the database, or judge which
+//! hosts belong to a network.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ovstunnel_mesh::membership::{Attachment, BridgeSeen, Testimony, by_api, by_vifs, judge};
+use ovstunnel_mesh::membership::Attachment;
 use ovstunnel_mesh::{Mesh, Moment, observed};
 use ovstunnel_store::{NetworkRow, NicRow};
 use ovstunnel_types::{BridgeName, GreKey, HostNumber, NetworkNumber};
@@ -21,12 +21,14 @@ pub struct Recorded {
     pub nics: BTreeMap<String, NicRow>,
     /// Whether it ever had a NIC: otherwise somebody else looks after its VMs.
     pub had_nics: bool,
+    /// Whether its key was allocated to it by its first NIC.
+    pub is_implemented: bool,
     /// The bridges that were asked for by name.
     pub asked: BTreeMap<HostNumber, BridgeName>,
-    /// How its hosts stood when they were judged last.
-    attachments: BTreeMap<HostNumber, Attachment>,
+    /// The hosts of which somebody let go by name, and that may have something of it still.
+    pub released: BTreeSet<HostNumber>,
     /// When NICs on a host last came or went.
-    since: BTreeMap<HostNumber, Moment>,
+    pub(super) since: BTreeMap<HostNumber, Moment>,
 }
 
 impl Recorded {
@@ -36,8 +38,9 @@ impl Recorded {
             row,
             nics: BTreeMap::new(),
             had_nics: false,
+            is_implemented: false,
             asked: BTreeMap::new(),
-            attachments: BTreeMap::new(),
+            released: BTreeSet::new(),
             since: BTreeMap::new(),
         }
     }
@@ -52,6 +55,11 @@ impl Recorded {
         self.nics.values().flat_map(|nic| std::iter::once(nic.host).chain(nic.moving_to)).collect()
     }
 
+    /// When a NIC last came or went, since the manager's start.
+    pub fn last_change(&self) -> Option<Moment> {
+        self.since.values().copied().max()
+    }
+
     /// Takes in a NIC as it is now, or that it is gone.
     pub fn place(&mut self, id: &str, nic: Option<NicRow>, now: Moment) {
         let before = match nic {
@@ -62,9 +70,12 @@ impl Recorded {
             }
             None => self.nics.remove(id),
         };
-        let before = before.into_iter().flat_map(|nic| std::iter::once(nic.host).chain(nic.moving_to));
-        self.since.extend(before.map(|host| (host, now)));
+        let before: Vec<HostNumber> =
+            before.into_iter().flat_map(|nic| std::iter::once(nic.host).chain(nic.moving_to)).collect();
+        self.since.extend(before.iter().map(|host| (*host, now)));
         let hosts = self.hosts();
+        self.released.extend(before);
+        self.released.retain(|host| !hosts.contains(host));
         self.asked.retain(|host, _| hosts.contains(host));
     }
 }
@@ -86,18 +97,12 @@ impl Networks {
         self.all.get(self.names.get(name)?)
     }
 
-    /// The keys of those that a host stands to in any way, as it was judged last.
-    pub fn keys_attached(&self, host: HostNumber) -> impl Iterator<Item = GreKey> + '_ {
-        let of_host = self.all.values().filter(move |network| network.attachments.contains_key(&host));
-        of_host.filter_map(|network| network.row.key)
-    }
-
     /// Those that have no key yet.
     pub fn without_key(&self) -> impl Iterator<Item = &Recorded> {
         self.all.values().filter(|network| network.row.key.is_none())
     }
 
-    fn of_key_mut(&mut self, key: GreKey) -> Option<&mut Recorded> {
+    pub fn of_key_mut(&mut self, key: GreKey) -> Option<&mut Recorded> {
         self.all.get_mut(self.keys.get(&key)?)
     }
 
@@ -123,54 +128,6 @@ impl State {
     /// The name of the network that has a key.
     pub(super) fn network_name(&self, key: GreKey) -> String {
         self.recorded.of_key(key).map_or_else(|| network::name(key), |network| network.row.name.clone())
-    }
-
-    /// How each host stands to the network with this key, and when that is to be judged again though nothing changes.
-    pub(super) fn attachments(
-        &self,
-        key: GreKey,
-        network: Option<&Recorded>,
-        now: Moment,
-    ) -> (BTreeMap<HostNumber, Attachment>, Option<Moment>) {
-        let seen = self.sight.hosts(key);
-        let Some(network) = network.filter(|network| network.had_nics) else { return (seen, None) };
-        let lingering = network.attachments.iter().filter(|(_, attachment)| attachment.is_in_mesh());
-        let hosts: BTreeSet<HostNumber> =
-            seen.keys().copied().chain(network.hosts()).chain(lingering.map(|(host, _)| *host)).collect();
-        let (mut found, mut again) = (BTreeMap::new(), None::<Moment>);
-        for host in hosts {
-            let has_anything = seen.contains_key(&host);
-            let before = network.attachments.get(&host).copied();
-            let before = before.unwrap_or_else(|| Attachment::from_sight(has_anything));
-            let judgement = judge(before, &self.testimonies(key, network, host, now), &self.rules, now);
-            again = judgement.again_at.into_iter().chain(again).min();
-            if judgement.attachment.is_in_mesh() || has_anything {
-                found.insert(host, judgement.attachment);
-            }
-        }
-        (found, again)
-    }
-
-    fn testimonies(&self, key: GreKey, network: &Recorded, host: HostNumber, now: Moment) -> Vec<Testimony> {
-        let since = network.since.get(&host).copied().unwrap_or_default();
-        let api = by_api(network.nics_on(host), network.had_nics, since, now);
-        let seen = self.seen.get(&host);
-        let vifs = seen.and_then(|seen| Some((seen.heard, bridge_seen(seen, key)?)));
-        let vifs = vifs.map(|(heard, bridge)| by_vifs(bridge, None, heard, heard));
-        std::iter::once(api).chain(vifs).collect()
-    }
-
-    /// Judges a network's hosts anew, and remembers how they stand.
-    pub(super) fn attach(&mut self, key: GreKey, now: Moment) -> BTreeMap<HostNumber, Attachment> {
-        let (found, again) = self.attachments(key, self.recorded.of_key(key), now);
-        if let Some(network) = self.recorded.of_key_mut(key).filter(|network| network.had_nics) {
-            network.attachments.clone_from(&found);
-        }
-        match again {
-            Some(at) => drop(self.again.insert(key, at)),
-            None => drop(self.again.remove(&key)),
-        }
-        found
     }
 
     /// The mesh of the network with this key among hosts that stand to it like this.
@@ -208,6 +165,7 @@ impl State {
     /// Ends what was known of a network that nobody names and no host has.
     fn drop_unless_seen(&mut self, key: GreKey) {
         self.again.remove(&key);
+        self.standing.remove(&key);
         if !self.sight.hosts(key).is_empty() {
             self.changed.insert(key);
             return;
@@ -220,15 +178,6 @@ impl State {
     }
 }
 
-/// What is seen of a network's bridge on a host; nothing before the host has spoken.
-fn bridge_seen(seen: &observed::Host, key: GreKey) -> Option<BridgeSeen> {
-    let mut bridges = seen.snapshot.as_ref()?.bridges_of(key).peekable();
-    Some(match bridges.peek() {
-        Some(_) => BridgeSeen::There { vifs: bridges.map(|bridge| bridge.vifs).sum() },
-        None => BridgeSeen::Gone,
-    })
-}
-
 impl Zone {
     /// A network is recorded, or recorded otherwise than before. What was known of its NICs stays.
     pub fn record_network(&self, row: NetworkRow) {
@@ -237,13 +186,25 @@ impl Zone {
         let network = known.map_or_else(|| Recorded::new(row.clone()), |known| Recorded { row: row.clone(), ..known });
         state.record(network);
         drop(state);
-        self.0.wake.notify_one();
+        self.wake();
+    }
+
+    /// Whether the key of a network was allocated to it by its first NIC.
+    pub fn implement(&self, number: NetworkNumber, is_implemented: bool) {
+        if let Some(network) = self.state().recorded.all.get_mut(&number) {
+            network.is_implemented = is_implemented;
+        }
+    }
+
+    /// All networks that are recorded and hold of which this is true.
+    pub fn recorded_where(&self, is_meant: impl Fn(&Recorded) -> bool) -> Vec<Recorded> {
+        self.state().recorded.all.values().filter(|network| is_meant(network)).cloned().collect()
     }
 
     /// A network as it was recorded, with its NICs.
     pub fn restore_network(&self, network: Recorded) {
         self.state().record(network);
-        self.0.wake.notify_one();
+        self.wake();
     }
 
     /// A network is no longer recorded.
@@ -253,7 +214,7 @@ impl Zone {
             state.drop_unless_seen(key);
         }
         drop(state);
-        self.0.wake.notify_one();
+        self.wake();
     }
 
     /// A NIC is where it is said, or nowhere any more. `bridge` is the one that was asked for on a host by name.
@@ -272,7 +233,7 @@ impl Zone {
         let key = recorded.row.key;
         state.changed.extend(key);
         drop(state);
-        self.0.wake.notify_one();
+        self.wake();
     }
 
     /// The network that is recorded by this name.
@@ -309,7 +270,7 @@ impl Zone {
         let mut found: BTreeMap<GreKey, BTreeMap<HostNumber, usize>> = BTreeMap::new();
         for (host, seen) in &self.state().seen {
             let bridges = seen.snapshot.iter().flat_map(|snapshot| snapshot.bridges());
-            for key in bridges.flat_map(|bridge| super::host::keys(bridge)) {
+            for key in bridges.flat_map(|bridge| bridge.keys()) {
                 *found.entry(*key).or_default().entry(*host).or_default() += 1;
             }
         }

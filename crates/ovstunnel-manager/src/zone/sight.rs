@@ -9,8 +9,6 @@ use ovstunnel_mesh::membership::Attachment;
 use ovstunnel_mesh::observed::Bridge;
 use ovstunnel_types::{GreKey, HostNumber};
 
-use super::host::keys;
-
 /// What each network has of each host. Must be told of each bridge that comes, and of the same one when it goes.
 #[derive(Debug, Default)]
 pub(super) struct Sight {
@@ -21,7 +19,7 @@ pub(super) struct Sight {
 
 /// Of which host of which network a bridge is a sign.
 fn signs(number: HostNumber, bridge: &Bridge) -> impl Iterator<Item = (GreKey, HostNumber)> {
-    let own = keys(bridge).iter().map(move |key| (*key, number));
+    let own = bridge.keys().iter().map(move |key| (*key, number));
     let tunnels = bridge.tunnels.iter().filter(|tunnel| bridge.has_key(tunnel.key));
     own.chain(tunnels.filter_map(|tunnel| Some((tunnel.key, tunnel.peer()?))))
 }
@@ -30,6 +28,11 @@ impl Sight {
     /// The hosts of a network. Empty where no host has a bridge for it.
     pub fn hosts(&self, key: GreKey) -> BTreeMap<HostNumber, Attachment> {
         self.signs.get(&key).into_iter().flatten().map(|(number, _)| (*number, Attachment::In)).collect()
+    }
+
+    /// The same, one by one.
+    pub fn keys_hosts(&self, key: GreKey) -> impl Iterator<Item = HostNumber> + '_ {
+        self.signs.get(&key).into_iter().flatten().map(|(number, _)| *number)
     }
 
     /// Each key with the first of its hosts.
@@ -110,6 +113,7 @@ mod tests {
             host_id: None,
             ipv6: Ipv6Policy::Drop,
             tunnels: tunnels.iter().map(tunnel).collect(),
+            last_call: None,
             vifs: 1,
             flows: FlowsState::InSync,
             health: HealthState::Ok,

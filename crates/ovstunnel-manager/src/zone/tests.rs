@@ -76,7 +76,7 @@ impl Bench {
 
     fn says(&mut self, n: u64, bridges: &[Bridge]) {
         self.version += 1;
-        let snapshot = Picture::new(bridges).unwrap().at("life", self.version);
+        let snapshot = Picture::new(bridges, OffsetDateTime::UNIX_EPOCH).unwrap().at("life", self.version);
         self.zone.connected(number(n), told(), snapshot);
     }
 

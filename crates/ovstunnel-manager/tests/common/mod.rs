@@ -110,8 +110,30 @@ pub async fn bench() -> Bench {
 /// The same with more in its configuration, on this database.
 pub async fn bench_with(more: &str, store: Store) -> Bench {
     let dir = folder();
-    let (pki, text) = (dir.path().join("pki"), configuration(dir.path()) + more);
-    let config = Config::parse(&text, Path::new("manager.toml")).unwrap();
+    let text = configuration(dir.path()) + more;
+    bench_of(dir, &text, store).await
+}
+
+/// The same that changes hosts.
+pub async fn acting_with(more: &str, store: Store) -> Bench {
+    let dir = folder();
+    let text = configuration(dir.path()).replacen("sdn.ovs", "sdn.ovs.controller = true\nsdn.ovs", 1) + more;
+    bench_of(dir, &text, store).await
+}
+
+/// One that changes hosts in another one's place, once that one has ended.
+pub async fn acting_after(bench: Bench, more: &str, store: Store) -> Bench {
+    let Bench { dir, _service: service, _serving: serving, .. } = bench;
+    serving.shutdown(Duration::from_secs(1)).await;
+    service.finish().await;
+    let text = configuration(dir.path()).replacen("sdn.ovs", "sdn.ovs.controller = true\nsdn.ovs", 1) + more;
+    bench_of(dir, &text, store).await
+}
+
+/// The same with this configuration in this folder.
+async fn bench_of(dir: tempfile::TempDir, text: &str, store: Store) -> Bench {
+    let pki = dir.path().join("pki");
+    let config = Config::parse(text, Path::new("manager.toml")).unwrap();
     let tls = Tls {
         certificate: pki.join("zone.crt"),
         key: pki.join("zone.key"),

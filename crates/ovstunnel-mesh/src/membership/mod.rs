@@ -7,4 +7,6 @@ mod attachment;
 mod witness;
 
 pub use attachment::{Attachment, Because, Judgement, Rules, judge};
-pub use witness::{BridgeSeen, Call, LastCall, Says, Testimony, Witness, by_api, by_bridges, by_vifs};
+pub use witness::{
+    BridgeSeen, Call, LastCall, Says, TUNNEL_CALL_LASTS, Testimony, Witness, by_api, by_bridges, by_vifs,
+};

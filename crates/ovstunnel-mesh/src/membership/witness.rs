@@ -6,7 +6,7 @@ use crate::Moment;
 
 /// How long a plugin's `create_tunnel` says that both its ends have VMs of the network: the set-up of their bridges is before it or
 /// under way.
-const TUNNEL_CALL_LASTS: Duration = Duration::from_secs(60);
+pub const TUNNEL_CALL_LASTS: Duration = Duration::from_secs(60);
 
 /// Who can say that a host has VMs of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

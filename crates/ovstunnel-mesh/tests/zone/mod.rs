@@ -117,6 +117,7 @@ impl Machine {
             host_id: self.host_id.clone().or(Some(host(number).into())),
             ipv6: Ipv6Policy::Drop,
             tunnels: tunnels.collect(),
+            last_call: None,
             vifs: self.vifs,
             flows: FlowsState::InSync,
             health: HealthState::Ok,

@@ -1,0 +1,76 @@
+//! Implement and shutdown: a network gets a key with its first NIC, and gives it back when it has had none for a while.
+//!
+//! What it must not do: take a key away that somebody named, or give one that a host may still have.
+
+use ovstunnel_store::{NetworkRow, NewNetwork, StoreError};
+use ovstunnel_types::GreKey;
+
+use super::begin::{allocated, implemented};
+use super::{Asked, Inventory, InventoryError, seconds};
+use crate::zone::{Recorded, Row};
+
+fn with_key(row: &NetworkRow, key: Option<GreKey>) -> NewNetwork {
+    let NetworkRow { number, name, physical_network, ipv6, mtu, .. } = row.clone();
+    NewNetwork { number: Some(number), name, physical_network, key, ipv6, mtu, created: seconds() }
+}
+
+impl Inventory {
+    /// The network with a key, and with a bridge that can be had on this host.
+    ///
+    /// # Errors
+    /// No key is free, or no bridge can be had.
+    pub(super) async fn implement(
+        &self,
+        mut network: Recorded,
+        host: &Row,
+        is_named: bool,
+        by: Asked<'_>,
+    ) -> Result<Recorded, InventoryError> {
+        let key = match network.row.key {
+            Some(key) => key,
+            None => {
+                self.end_quarantines().await?;
+                let physical = self.physical(&network.row.physical_network).await?;
+                self.next_key(network.row.number, &physical).map_err(InventoryError::KeysExhausted)?
+            }
+        };
+        if !is_named && !self.zone.can_have_bridge(host.number, key, &network) {
+            let network = network.row.name;
+            return Err(InventoryError::BridgeMissing { network, host: host.name.clone() });
+        }
+        if by.dry_run || network.row.key.is_some() {
+            return Ok(network);
+        }
+        let (number, name) = (network.row.number, network.row.name.clone());
+        // First the mark: a key without it is never given back by itself, one with it and without NICs is.
+        self.store.set_setting(&implemented(number), Some("1")).await?;
+        network.row = self.store.put_network(&with_key(&network.row, Some(key))).await?;
+        self.put_key(allocated(key, number)).await?;
+        self.zone.record_network(network.row.clone());
+        self.zone.implement(number, true);
+        self.tell("key_allocated", Some(&name), None, Some(by.actor), format!("network {name} has key {key}"));
+        network.is_implemented = true;
+        Ok(network)
+    }
+
+    /// Takes back the keys of networks that have had no NIC for a while.
+    pub(super) async fn shut_down(&self) -> Result<(), StoreError> {
+        let now = self.zone.now();
+        let is_idle = |network: &Recorded| {
+            let last = network.last_change().unwrap_or_default();
+            network.is_implemented && network.nics.is_empty() && network.row.key.is_some() && now.since(last) >= self.gc
+        };
+        for network in self.zone.recorded_where(is_idle) {
+            let (Some(key), number, name) = (network.row.key, network.row.number, &network.row.name) else { continue };
+            // First the key: until the row is written too, a killed manager takes it for the network's again.
+            let of_key = self.quarantine(key, number).await?;
+            let row = self.store.put_network(&with_key(&network.row, None)).await?;
+            self.store.set_setting(&implemented(number), None).await?;
+            self.zone.implement(number, false);
+            self.zone.record_network(row);
+            let text = format!("network {name} has had no NIC for {} s{of_key}", self.gc.as_secs());
+            self.tell("network_shut_down", Some(name), None, None, text);
+        }
+        Ok(())
+    }
+}

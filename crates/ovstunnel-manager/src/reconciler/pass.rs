@@ -1,0 +1,191 @@
+//! One pass: what differs, what of it may be sent now, and the sending.
+//!
+//! What it must not do: send to a network of which something is still on the way.
+
+use std::collections::BTreeMap;
+
+use ovstunnel_mesh::difference::{BridgeFate, Difference};
+use ovstunnel_mesh::{Holds, Plan, Request, Sending, plan};
+use ovstunnel_types::{GreKey, HostNumber};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+use super::attempts::Result;
+use super::send::Sender;
+use super::{AGAIN, LEASE, Reconciler, Stage, State, Work};
+use crate::zone::Happened;
+
+/// Hosts that an event names.
+const NAMED: usize = 8;
+
+impl Reconciler {
+    /// Looks at each network that waits, and starts to send what may be sent.
+    pub(super) fn pass(&self, work: &mut Work) {
+        let now = Instant::now();
+        if self.0.leader.epoch().is_err() {
+            // What differs differs still when the lease is good again.
+            work.due.extend(std::mem::take(&mut work.waiting).into_iter().map(|key| (key, now + LEASE)));
+            return;
+        }
+        let (busy, free) = std::mem::take(&mut work.waiting).into_iter().partition(|key| work.in_flight.contains(key));
+        work.waiting = busy;
+        let pass = self.differences(free);
+        let holds = self.stopped(&pass);
+        for (key, difference) in &pass {
+            let plan = plan(difference, &holds);
+            let (stage, later) = self.stage(*key, &plan, now);
+            match stage {
+                Some(stage) => {
+                    work.in_flight.insert(*key);
+                    let job = work.jobs.spawn(self.clone().carry_out(*key, stage));
+                    work.of_job.insert(job.id(), *key);
+                }
+                None => drop(work.due.insert(*key, later.unwrap_or(now + AGAIN))),
+            }
+        }
+    }
+
+    /// What differs of these networks; of all others it is known from before what is to go.
+    fn differences(&self, keys: impl IntoIterator<Item = GreKey>) -> BTreeMap<GreKey, Difference> {
+        let keys = keys.into_iter();
+        let found = keys.map(|key| (key, self.0.zone.difference(key, self.0.rules.dead_after)));
+        let found: Vec<(GreKey, Option<Difference>)> = found.collect();
+        let mut state = self.state();
+        let mut pass = BTreeMap::new();
+        for (key, difference) in found {
+            let Some(difference) = difference.filter(|difference| !difference.hosts.is_empty()) else {
+                state.removing.remove(&key);
+                state.attempts.settled(key);
+                continue;
+            };
+            match removes(&difference) {
+                true => drop(state.removing.insert(key, difference.clone())),
+                false => drop(state.removing.remove(&key)),
+            }
+            pass.insert(key, difference);
+        }
+        pass
+    }
+
+    /// What the brakes stop of all that is to go.
+    fn stopped(&self, pass: &BTreeMap<GreKey, Difference>) -> Holds {
+        let mut state = self.state();
+        let removing: Vec<Difference> = state.removing.values().cloned().collect();
+        let holds = match removing.is_empty() {
+            true => Holds::default(),
+            false => self.brakes(state.asks_for_any).holds(&removing, self.0.zone.tunnels(), state.waiting.approved()),
+        };
+        debug_assert!(pass.iter().all(|(key, found)| !removes(found) || state.removing.contains_key(key)));
+        let new = state.waiting.take(&holds, OffsetDateTime::now_utc());
+        drop(state);
+        for held in new {
+            let text = format!(
+                "hold {}: {}; nothing of it goes before somebody approves it: `ovstunnelctl zone holds`",
+                held.id,
+                self.sentence(&held)
+            );
+            self.0.zone.tell(Happened::new(held.since, "hold", text));
+        }
+        holds
+    }
+
+    /// What is sent of a plan now; where nothing is, when to look again.
+    fn stage(&self, key: GreKey, plan: &Plan, now: Instant) -> (Option<Stage>, Option<Instant>) {
+        let state = self.state();
+        let mut later = None::<Instant>;
+        for (name, sendings) in [("joins", &plan.joins), ("leaves", &plan.leaves), ("bridges", &plan.bridges)] {
+            let requests = self.sendable(&state, key, sendings, now, &mut later);
+            if !requests.is_empty() {
+                return (Some(Stage { name, requests }), later);
+            }
+        }
+        (None, later)
+    }
+
+    fn sendable(
+        &self,
+        state: &State,
+        key: GreKey,
+        sendings: &[Sending],
+        now: Instant,
+        later: &mut Option<Instant>,
+    ) -> BTreeMap<HostNumber, Vec<Request>> {
+        let mut by_host: BTreeMap<HostNumber, Vec<Request>> = BTreeMap::new();
+        for Sending { host, request } in sendings {
+            by_host.entry(*host).or_default().push(request.clone());
+        }
+        by_host.retain(|host, requests| {
+            let wait = state.attempts.wait(key, *host, requests, self.0.writers.connection(*host), now);
+            *later = wait.into_iter().chain(*later).min();
+            wait.is_none()
+        });
+        by_host
+    }
+
+    /// Sends a stage to all its hosts side by side, and tells what came of it.
+    async fn carry_out(self, key: GreKey, stage: Stage) {
+        let network = self.0.zone.network_name(key);
+        let each = stage.requests.into_iter().map(|(host, requests)| {
+            let sender = self.sender(&network, host);
+            let reconciler = self.clone();
+            async move {
+                let connection = reconciler.0.writers.connection(host);
+                let result = sender.send(&requests).await;
+                let is_news = {
+                    let mut state = reconciler.state();
+                    state.attempts.done(key, host, requests.clone(), connection, result.clone())
+                };
+                is_news.then(|| told(&sender.name, &requests, &result))
+            }
+        });
+        let told: Vec<String> = futures_util::future::join_all(each).await.into_iter().flatten().collect();
+        if told.is_empty() {
+            return;
+        }
+        let more = told.len().checked_sub(NAMED + 1).map(|_| format!("; and {} more hosts", told.len() - NAMED));
+        let named: Vec<String> = told.into_iter().take(NAMED).collect();
+        let text = format!("{}: {}{}", stage.name, named.join("; "), more.unwrap_or_default());
+        let happened = Happened::new(OffsetDateTime::now_utc(), "reconciled", text);
+        self.0.zone.tell(Happened { network: Some(network), ..happened });
+    }
+
+    fn sender(&self, network: &str, host: HostNumber) -> Sender {
+        let sent = {
+            let mut state = self.state();
+            state.sent += 1;
+            state.sent
+        };
+        let epoch = *self.0.leader.watch().borrow();
+        Sender {
+            leader: self.0.leader.clone(),
+            writers: self.0.writers.clone(),
+            network: network.to_owned(),
+            name: self.0.zone.host_name(host),
+            host,
+            request_id: format!("manager-{epoch}-{sent}"),
+        }
+    }
+}
+
+fn removes(difference: &Difference) -> bool {
+    let goes = |host: &ovstunnel_mesh::difference::HostDifference| host.fate != BridgeFate::Stays;
+    difference.removals().next().is_some() || difference.hosts.values().any(goes)
+}
+
+/// What came of a host's requests, in words.
+fn told(host: &str, requests: &[Request], result: &Result) -> String {
+    let what: Vec<String> = requests.iter().map(words).collect();
+    match result.reason() {
+        None => format!("{host}: {}", what.join(", ")),
+        Some(why) => format!("{host}: not {}: {why}", what.join(", ")),
+    }
+}
+
+fn words(request: &Request) -> String {
+    match request {
+        Request::PutBridge { bridge, tunnels, .. } => format!("bridge {bridge} with {} tunnels", tunnels.len()),
+        Request::PostTunnel { to, remote_ip, .. } => format!("tunnel to host {to} at {remote_ip}"),
+        Request::DeleteTunnel { port, .. } => format!("tunnel {port} taken away"),
+        Request::DeleteBridge { bridge } => format!("bridge {bridge} taken away"),
+    }
+}

@@ -1,0 +1,146 @@
+//! Has one host carry out what is planned for it.
+//!
+//! What it does: sends the requests in their order, by the host's turn and under the epoch; leaves out a tunnel that is refused, and sends the
+//! rest at once. What it must not do: repeat a request whose outcome is not known: the host's next snapshot tells.
+
+use std::collections::BTreeMap;
+
+use ovstunnel_api::{Code, Problem, PutBridge, PutTunnel};
+use ovstunnel_client::{Client, ClientError};
+use ovstunnel_mesh::Request;
+use ovstunnel_types::text::{chain, sanitize};
+use ovstunnel_types::{HostId, HostNumber};
+
+use super::attempts::Result;
+use crate::hosts::{Turn, Writers, lead};
+use crate::leader::Leader;
+use crate::sending::Wire;
+
+/// Characters of a reason that are kept.
+const REASON: usize = 500;
+
+/// Who sends, and for what.
+#[derive(Clone, Debug)]
+pub(super) struct Sender {
+    pub leader: Leader,
+    pub writers: Writers,
+    /// Name of the network.
+    pub network: String,
+    /// Name of the host.
+    pub name: String,
+    /// The host.
+    pub host: HostNumber,
+    /// The id that the requests have in both logs.
+    pub request_id: String,
+}
+
+impl Sender {
+    /// Sends all of it, up to the first that fails.
+    pub async fn send(&self, requests: &[Request]) -> Result {
+        let Some(turn) = self.writers.turn(self.host).await else {
+            return Result::failed("it cannot be written to now");
+        };
+        for request in requests {
+            let wire = Wire::of(self.host, request);
+            let result = self.carry_out(&turn, &wire).await;
+            let (method, path) = wire.line();
+            let (command, network, host, id) = (wire.command(), &self.network, &self.name, &self.request_id);
+            match result.reason() {
+                None => tracing::info!(
+                    event = "sent",
+                    command,
+                    network,
+                    host,
+                    request_id = id,
+                    "{method} {path} on host {host}"
+                ),
+                Some(why) => {
+                    tracing::warn!(
+                        event = "not_sent",
+                        command,
+                        network,
+                        host,
+                        request_id = id,
+                        "{method} {path} on host {host}: {why}"
+                    );
+                    return result;
+                }
+            }
+        }
+        Result::default()
+    }
+
+    async fn carry_out(&self, turn: &Turn, wire: &Wire) -> Result {
+        // Asked again for each request: the lease may end between two.
+        let client = match self.leader.epoch() {
+            Ok(epoch) => turn.client.under(epoch).with_request_id(&self.request_id),
+            Err(why) => return Result::failed(why),
+        };
+        let refused = match ask(&client, wire).await {
+            Ok(()) => return Result::default(),
+            Err(ClientError::Problem(problem)) => problem,
+            Err(error) => return Result::failed(sanitize(&chain(&error), REASON)),
+        };
+        if refused.code == Code::StaleEpoch {
+            let newer = lead::newer(&refused).unwrap_or_default();
+            self.leader.replaced(format!("epoch {newer} is recorded on host {}", self.name));
+        }
+        match wire {
+            Wire::PutBridge(bridge, body) if may_be_one_tunnel(&refused) => one_by_one(&client, bridge, body).await,
+            _ => Result::failed(reason(&refused)),
+        }
+    }
+}
+
+async fn ask(client: &Client, wire: &Wire) -> std::result::Result<(), ClientError> {
+    match wire {
+        Wire::PutBridge(bridge, body) => client.put_bridge(bridge, body).await.map(drop),
+        Wire::PostTunnel(bridge, body) => client.post_tunnel(bridge, body).await.map(drop),
+        Wire::DeleteTunnel(bridge, port) => client.delete_tunnel(bridge, port).await.map(drop),
+        Wire::DeleteBridge(bridge) => client.delete_bridge(bridge).await.map(drop),
+    }
+}
+
+fn reason(problem: &Problem) -> String {
+    sanitize(&format!("{}: {}", problem.title, problem.detail), REASON)
+}
+
+/// Whether a set may have been refused for one of its tunnels alone.
+fn may_be_one_tunnel(problem: &Problem) -> bool {
+    matches!(problem.code, Code::InvalidRequest | Code::Conflict | Code::SwitchRefused)
+}
+
+/// The bridge without a word about its tunnels, and then each of them for itself: one that is refused keeps no other from being there.
+async fn one_by_one(client: &Client, bridge: &str, set: &PutBridge) -> Result {
+    let bare = PutBridge { tunnels: None, ..set.clone() };
+    if let Err(error) = client.put_bridge(bridge, &bare).await {
+        return Result::failed(words(&error));
+    }
+    let mut left_out = BTreeMap::new();
+    for tunnel in set.tunnels.iter().flatten() {
+        let body = ovstunnel_api::PostTunnel {
+            from: set.host_id.clone().unwrap_or_else(|| tunnel.to.clone()),
+            to: tunnel.to.clone(),
+            remote_ip: tunnel.remote_ip.clone(),
+            key: Some(set.key),
+            network_uuid: None,
+        };
+        match client.post_tunnel(bridge, &body).await {
+            Ok(_) => {}
+            Err(error @ ClientError::Problem(_)) => left_out.extend(to(tunnel).map(|to| (to, words(&error)))),
+            Err(error) => return Result { failed: Some(words(&error)), left_out },
+        }
+    }
+    Result { failed: None, left_out }
+}
+
+fn words(error: &ClientError) -> String {
+    error.problem().map_or_else(|| sanitize(&chain(error), REASON), reason)
+}
+
+fn to(tunnel: &PutTunnel) -> Option<HostId> {
+    match &tunnel.to {
+        ovstunnel_api::Id::Text(text) => text.parse().ok(),
+        ovstunnel_api::Id::Number(number) => number.to_string().parse().ok(),
+    }
+}

@@ -1,0 +1,96 @@
+//! What a host gets, on the wire: the bodies of the requests that `ovstunnel-mesh` plans.
+//!
+//! What it must not do: send them.
+
+use std::collections::BTreeMap;
+
+use ovstunnel_api::{Id, PostTunnel, PutBridge, PutTunnel};
+use ovstunnel_mesh::Request;
+use ovstunnel_types::{HostId, HostNumber, RemoteIp};
+
+/// A request to a daemon.
+#[derive(Clone, Debug)]
+pub enum Wire {
+    /// `PUT /v1/bridges/{bridge}`.
+    PutBridge(String, PutBridge),
+    /// `POST /v1/bridges/{bridge}/tunnels`.
+    PostTunnel(String, PostTunnel),
+    /// `DELETE /v1/bridges/{bridge}/tunnels/{port}`.
+    DeleteTunnel(String, String),
+    /// `DELETE /v1/bridges/{bridge}`.
+    DeleteBridge(String),
+}
+
+fn id(number: HostNumber) -> Id {
+    Id::Text(number.to_string())
+}
+
+fn put_tunnels(tunnels: &BTreeMap<HostId, RemoteIp>) -> Vec<PutTunnel> {
+    let tunnel = |(to, ip): (&HostId, &RemoteIp)| PutTunnel {
+        to: Id::Text(to.to_string()),
+        remote_ip: ip.to_string(),
+        from: None,
+    };
+    tunnels.iter().map(tunnel).collect()
+}
+
+impl Wire {
+    /// What this host gets.
+    pub fn of(host: HostNumber, request: &Request) -> Wire {
+        match request {
+            Request::PutBridge { bridge, key, ipv6, tunnels } => {
+                let body = PutBridge {
+                    key: i64::from(key.get()),
+                    network_uuid: None,
+                    host_id: Some(id(host)),
+                    ipv6: *ipv6,
+                    uplink: None,
+                    tunnels: Some(put_tunnels(tunnels)),
+                };
+                Wire::PutBridge(bridge.to_string(), body)
+            }
+            Request::PostTunnel { bridge, key, to, remote_ip } => {
+                let body = PostTunnel {
+                    from: id(host),
+                    to: id(*to),
+                    remote_ip: remote_ip.to_string(),
+                    key: Some(i64::from(key.get())),
+                    network_uuid: None,
+                };
+                Wire::PostTunnel(bridge.to_string(), body)
+            }
+            Request::DeleteTunnel { bridge, port } => Wire::DeleteTunnel(bridge.to_string(), port.to_string()),
+            Request::DeleteBridge { bridge } => Wire::DeleteBridge(bridge.to_string()),
+        }
+    }
+
+    /// Its method and path.
+    pub fn line(&self) -> (&'static str, String) {
+        match self {
+            Wire::PutBridge(bridge, _) => ("PUT", format!("/v1/bridges/{bridge}")),
+            Wire::PostTunnel(bridge, _) => ("POST", format!("/v1/bridges/{bridge}/tunnels")),
+            Wire::DeleteTunnel(bridge, port) => ("DELETE", format!("/v1/bridges/{bridge}/tunnels/{port}")),
+            Wire::DeleteBridge(bridge) => ("DELETE", format!("/v1/bridges/{bridge}")),
+        }
+    }
+
+    /// Its body, where it has one.
+    pub fn body(&self) -> Option<serde_json::Value> {
+        // Structs of texts and numbers: serde_json cannot fail on them.
+        match self {
+            Wire::PutBridge(_, body) => serde_json::to_value(body).ok(),
+            Wire::PostTunnel(_, body) => serde_json::to_value(body).ok(),
+            Wire::DeleteTunnel(..) | Wire::DeleteBridge(_) => None,
+        }
+    }
+
+    /// The specification's word for it, by which its users look in the log.
+    pub fn command(&self) -> &'static str {
+        match self {
+            Wire::PutBridge(..) => "OvsSetupBridge",
+            Wire::PostTunnel(..) => "OvsCreateTunnel",
+            Wire::DeleteTunnel(..) => "OvsDestroyTunnel",
+            Wire::DeleteBridge(_) => "OvsDestroyBridge",
+        }
+    }
+}

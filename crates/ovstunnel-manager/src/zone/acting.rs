@@ -1,0 +1,93 @@
+//! What a manager that changes hosts must know of the zone: what differs, which networks to look at again, and which hosts it may write to.
+//!
+//! What it must not do: change a host, or decide what is sent.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use ovstunnel_manager_api::Trouble;
+use ovstunnel_mesh::difference::Difference;
+use ovstunnel_mesh::observed::Mode;
+use ovstunnel_types::{GreKey, HostNumber};
+use tokio::sync::watch;
+
+use super::{State, Zone};
+
+impl State {
+    /// What may be done to a host, by what is registered of it and by whether it has taken the manager's epoch.
+    pub(super) fn may_change(&mut self, number: HostNumber) {
+        let Some(host) = self.hosts.get(&number) else { return };
+        let mode = if self.acts && !host.is_led() { Mode::Observe } else { host.mode() };
+        self.seen_as(number, |seen| seen.mode = mode);
+    }
+}
+
+impl Zone {
+    /// The manager changes hosts from now on.
+    pub fn acts(&self) {
+        self.state().acts = true;
+    }
+
+    /// Whether the manager changes hosts.
+    pub fn is_acting(&self) -> bool {
+        self.state().acts
+    }
+
+    /// Counts the passes of proofs: whoever waits for something to become true of a network looks again at each.
+    pub fn pulse(&self) -> watch::Receiver<u64> {
+        self.0.pulse.subscribe()
+    }
+
+    /// The networks that were proven since the last time; something of each may have changed.
+    pub fn take_proven(&self) -> BTreeSet<GreKey> {
+        std::mem::take(&mut self.state().proven)
+    }
+
+    /// What differs between the mesh that a network must have and what its hosts say they have; nothing of a network that is gone.
+    pub fn difference(&self, key: GreKey, dead_after: Duration) -> Option<Difference> {
+        let (now, state) = (self.now(), self.state());
+        let network = state.recorded.of_key(key);
+        let (hosts, _) = state.attachments(key, network, now);
+        if hosts.is_empty() {
+            return None;
+        }
+        let mesh = state.mesh(key, network, &hosts)?;
+        Some(state.differs(&mesh, network, now, dead_after))
+    }
+
+    /// How many tunnels all networks of the zone have.
+    pub fn tunnels(&self) -> usize {
+        let state = self.state();
+        let snapshots = state.seen.values().filter_map(|seen| seen.snapshot.as_ref());
+        snapshots.flat_map(|snapshot| snapshot.bridges()).map(|bridge| bridge.tunnels.len()).sum()
+    }
+
+    /// Whether a host has taken the manager's epoch; why not, where it has not. Nothing is written to one that has not.
+    pub fn led(&self, number: HostNumber, refused: Option<Trouble>) {
+        let mut state = self.state();
+        let Some(host) = state.hosts.get_mut(&number) else { return };
+        let told = host.led(refused);
+        state.may_change(number);
+        state.changed_of(number);
+        drop(state);
+        if let Some((name, trouble)) = told {
+            self.happened("host_not_led", &name, format!("host {name} is not changed: {}", trouble.evidence));
+        }
+        self.wake();
+    }
+
+    /// The registered hosts that have not been reached yet, and of which nothing says that they will not be.
+    pub fn untried(&self) -> usize {
+        self.state().hosts.values().filter(|host| host.is_untried()).count()
+    }
+
+    /// The name of a host, or its number where it is not registered.
+    pub fn host_name(&self, number: HostNumber) -> String {
+        self.state().name_of(number)
+    }
+
+    /// The name of the network that has a key.
+    pub fn network_name(&self, key: GreKey) -> String {
+        self.state().network_name(key)
+    }
+}
