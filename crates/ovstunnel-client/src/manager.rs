@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use http::Method;
 use ovstunnel_api::{DoctorAnswer, SupportAnswer};
-use ovstunnel_manager_api::{EventList, Hold, HoldList, Host, HostAnswer, HostList, HostTunnelList, Network, NetworkList, NetworkPlan, Overview, Proof, PutHost, Ready};
+use ovstunnel_manager_api::{
+    EventList, Hold, HoldList, Host, HostAnswer, HostList, HostTunnelList, Network, NetworkList, NetworkPlan, Overview,
+    Proof, PutHost, Ready,
+};
 use serde::de::DeserializeOwned;
 
 use crate::call::Call;

@@ -29,6 +29,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub struct Zone {
     dir: PathBuf,
     running: Mutex<Option<Daemon>>,
+    /// As what hosts are registered.
+    mode: Mode,
 }
 
 impl Zone {
@@ -37,6 +39,18 @@ impl Zone {
     /// # Errors
     /// When it cannot be started.
     pub fn new(cloud: &Cloud) -> Result<Zone> {
+        Zone::made(cloud, "", "", Mode::Observe)
+    }
+
+    /// A manager that changes hosts, by which those leave a network at once that nobody wants there any more.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn acting(cloud: &Cloud) -> Result<Zone> {
+        Zone::made(cloud, "sdn.ovs.controller = true\n", "[membership]\nlinger = \"0s\"\n", Mode::Manage)
+    }
+
+    fn made(cloud: &Cloud, top: &str, sections: &str, mode: Mode) -> Result<Zone> {
         let (pki, dir) = (cloud.pki(), cloud.lab().dir().join("zone"));
         std::fs::create_dir_all(&dir)?;
         let role = Role::Manager { addresses: vec![cloud.lab().fabric().ip().into()] };
@@ -44,15 +58,15 @@ impl Zone {
         Authority::open(pki)?.issue(&leaf, OffsetDateTime::now_utc())?;
         let (at, files) = (dir.display(), pki.display());
         let text = format!(
-            "zone = \"lab\"\nsdn.ovs.default_label = \"{LABEL}\"\n\
+            "zone = \"lab\"\n{top}sdn.ovs.default_label = \"{LABEL}\"\n\
              [database]\nurl = \"sqlite://{at}/manager.db\"\n\
              [api]\nlisten = \"{}:8444\"\nsocket = \"{at}/manager.sock\"\n\
              [hosts]\ncertificate = \"{files}/{NAME}.crt\"\nkey = \"{files}/{NAME}.key\"\nca = \"{files}/ca.crt\"\n\
-             [log]\nfile = \"{at}/manager.log\"\nlevel = \"debug\"\n",
+             [log]\nfile = \"{at}/manager.log\"\nlevel = \"debug\"\n{sections}",
             cloud.lab().fabric().ip(),
         );
         std::fs::write(dir.join("manager.toml"), text)?;
-        let zone = Zone { dir, running: Mutex::new(None) };
+        let zone = Zone { dir, running: Mutex::new(None), mode };
         zone.start(cloud)?;
         Ok(zone)
     }
@@ -121,7 +135,7 @@ impl Zone {
     /// When that is refused.
     pub fn add_host(&self, cloud: &Cloud, number: usize, label: Option<&str>) -> Result<()> {
         let (api, label) = (cloud.node(number)?.url(), label.map(str::to_owned));
-        let body = PutHost { api, number: None, rack: None, label, mode: Mode::Observe };
+        let body = PutHost { api, number: None, rack: None, label, mode: self.mode };
         self.ask(cloud, move |client| async move { client.put_host(&format!("h{number}"), &body, false).await })?;
         Ok(())
     }

@@ -1,0 +1,162 @@
+//! The manager acts: NICs are prepared and released as a cloud would, and after each step each frame is delivered exactly once, on every
+//! switch stands the mesh that the NICs call for, and nothing else.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use ovstunnel_api::Ipv6Policy;
+use ovstunnel_e2e::{Cloud, Network, NodeConfig, Zone};
+use ovstunnel_lab::{Kind, Vm, unhurried, wait_until};
+use ovstunnel_manager_api::{Isolation, MoveWord, NicAnswer, NicOutcome, PutNetwork, PutNic, PutPhysicalNetwork};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The network's key: the first of its physical network's.
+const KEY: i64 = 1001;
+
+struct Stage {
+    cloud: Cloud,
+    zone: Zone,
+    network: Network,
+}
+
+impl Stage {
+    fn new(tag: &str) -> Result<Stage> {
+        let cloud =
+            Cloud::with_config(tag, 4, NodeConfig { reconcile_interval: "2s".into(), ..NodeConfig::default() })?;
+        let zone = Zone::acting(&cloud)?;
+        zone.add_all(&cloud)?;
+        zone.ask(&cloud, |client| async move {
+            let vnet = format!("{KEY}-2000");
+            let physical =
+                PutPhysicalNetwork { isolation: Isolation::Gre, vnet, label: None, label_xen: None, label_kvm: None };
+            client.put_physical_network("p1", &physical, false).await?;
+            let ipv6 = Some(Ipv6Policy::Allow);
+            let web =
+                PutNetwork { physical_network: "p1".into(), number: None, key: None, adopt: false, ipv6, mtu: None };
+            client.put_network("web", &web, false).await
+        })?;
+        let network = Network { bridge: format!("ovt{KEY}"), key: KEY, ipv6: Ipv6Policy::Allow };
+        Ok(Stage { cloud, zone, network })
+    }
+
+    /// Prepares a NIC on a host, and waits until its network is whole there.
+    fn prepare(&self, vm: u16, host: usize, how: Option<MoveWord>) -> Result<NicAnswer> {
+        let (host, wait) = (format!("h{host}"), Some("30s".into()));
+        let nic = PutNic { host, vm: Some(format!("vm{vm}")), mac: None, ip: None, bridge: None, wait, how };
+        let answer = self.zone.ask(&self.cloud, move |client| async move {
+            client.prepare_nic("web", &format!("n{vm}"), &nic, false).await
+        })?;
+        ensure!(answer.outcome == NicOutcome::Ready, "{answer:?}");
+        ensure!(answer.bridge.as_deref() == Some(&*self.network.bridge), "{answer:?}");
+        Ok(answer)
+    }
+
+    fn release(&self, vm: u16) -> Result<()> {
+        self.zone.ask(&self.cloud, move |client| async move {
+            client.release_nic("web", &format!("n{vm}"), None, false).await
+        })?;
+        Ok(())
+    }
+
+    fn start(&self, vm: u16, host: usize) -> Result<Vm> {
+        self.prepare(vm, host, None)?;
+        self.cloud.plug(&self.network, host, vm)
+    }
+
+    /// What a switch has of the network: the ends of its tunnels; nothing where it has no bridge.
+    fn on_switch(&self, host: usize) -> Result<Option<Vec<String>>> {
+        let ovs = self.cloud.node(host)?.host().clone();
+        if !ovs.vsctl(["list-br"])?.lines().any(|bridge| bridge == self.network.bridge) {
+            return Ok(None);
+        }
+        let ports = ovs.vsctl(["list-ports", &self.network.bridge])?;
+        let mut tunnels = Vec::new();
+        for port in ports.lines().filter(|port| !port.starts_with("vif")) {
+            let to = ovs.vsctl(["get", "Interface", port, "options:remote_ip"])?;
+            tunnels.push(to.trim().trim_matches('"').to_owned());
+        }
+        tunnels.sort();
+        Ok(Some(tunnels))
+    }
+
+    /// Waits until the switches have the mesh of these hosts and nothing else; then that each frame is delivered exactly once.
+    fn expect_mesh(&self, of: &[usize]) -> Result<()> {
+        let ips: Vec<String> =
+            (1..=4).map(|n| Ok(self.cloud.node(n)?.host().ip().to_string())).collect::<Result<_>>()?;
+        wait_until(format!("the mesh of {of:?}"), PATIENCE, || {
+            for host in 1..=4 {
+                let mut wanted: Vec<String> =
+                    of.iter().filter(|other| **other != host).map(|other| ips[other - 1].clone()).collect();
+                wanted.sort();
+                let wanted = of.contains(&host).then_some(wanted);
+                let there = self.on_switch(host)?;
+                ensure!(there == wanted, "host {host} has {there:?}, and {wanted:?} was wanted");
+            }
+            Ok(())
+        })?;
+        for host in of {
+            self.cloud.wait_for_rules(&self.network, *host)?;
+        }
+        if self.cloud.lab().vms().len() > 1 {
+            let probes = self.cloud.lab().every_flooded_kind();
+            self.cloud.lab().deliver_all(&probes)?.iter().try_for_each(|delivery| delivery.expect_once())?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn nics_make_meshes_and_take_them_away() -> Result<()> {
+    let stage = Stage::new("zoneacts")?;
+    let first = stage.start(1, 1)?;
+    let second = stage.start(2, 2)?;
+    stage.expect_mesh(&[1, 2])?;
+    let (_first_sends, _second_sends) = (
+        stage.cloud.lab().stream(&first, &Kind::FLOODED, unhurried(Duration::from_millis(20)))?,
+        stage.cloud.lab().stream(&second, &Kind::FLOODED, unhurried(Duration::from_millis(20)))?,
+    );
+    let third = stage.start(3, 3)?;
+    stage.expect_mesh(&[1, 2, 3])?;
+
+    // It migrates; the manager is killed in between, and a tunnel taken away meanwhile.
+    stage.prepare(3, 4, None)?;
+    stage.zone.kill();
+    stage.cloud.node(1)?.host().vsctl(["del-port", &stage.network.bridge, "t1001-1-2"])?;
+    third.migrate(stage.cloud.node(4)?.host(), &stage.network.bridge, "vif3.0")?;
+    stage.zone.start(&stage.cloud)?;
+    stage.expect_mesh(&[1, 2, 3, 4])?;
+    stage.zone.ask(&stage.cloud, |client| async move { client.nic_migrated("web", "n3", false).await })?;
+    stage.expect_mesh(&[1, 2, 4])?;
+
+    // A host comes back with an empty switch.
+    let node = stage.cloud.node(2)?;
+    node.kill();
+    second.unplug()?;
+    node.host().vsctl(["del-br", &stage.network.bridge])?;
+    node.start()?;
+    stage.zone.wait_until_whole(&stage.cloud, "web")?;
+    second.plug(&stage.network.bridge)?;
+    stage.expect_mesh(&[1, 2, 4])?;
+
+    // Started anew elsewhere: its old host has nothing of the network any more.
+    second.destroy()?;
+    stage.prepare(2, 3, Some(MoveWord::Replace))?;
+    let second = stage.cloud.plug(&stage.network, 3, 2)?;
+    stage.expect_mesh(&[1, 3, 4])?;
+
+    // Released too early: as long as a VIF is there, neither the bridge goes nor a tunnel to it.
+    stage.release(3)?;
+    stage.zone.wait_until_whole(&stage.cloud, "web")?;
+    stage.expect_mesh(&[1, 3, 4])?;
+    third.destroy()?;
+    stage.expect_mesh(&[1, 3])?;
+    for (n, vm) in [(1, first), (2, second)] {
+        vm.destroy()?;
+        stage.release(n)?;
+    }
+    stage.expect_mesh(&[])?;
+    let holds = stage.zone.ask(&stage.cloud, |client| async move { client.holds().await })?;
+    ensure!(holds.holds.is_empty(), "{holds:?}");
+    stage.zone.stop()
+}
