@@ -293,6 +293,24 @@ Examples:
   ovstunnelctl zone plan key-1001
   ovstunnelctl --json zone plan key-1001 | jq '.requests[] | .method + \" \" + .path'";
 
+pub(super) const ZONE_RECONCILE: &str = "\
+Examples:
+  ovstunnelctl zone reconcile web
+  ovstunnelctl zone plan web";
+
+pub(super) const ZONE_HOLDS: &str = "\
+Examples:
+  ovstunnelctl zone holds
+  ovstunnelctl zone holds -o wide";
+
+pub(super) const ZONE_HOLD_APPROVE: &str = "\
+Examples:
+  ovstunnelctl zone hold approve 3";
+
+pub(super) const ZONE_HOLD_REFUSE: &str = "\
+Examples:
+  ovstunnelctl zone hold refuse 3";
+
 pub(super) const ZONE_EVENTS: &str = "\
 Examples:
   ovstunnelctl zone events

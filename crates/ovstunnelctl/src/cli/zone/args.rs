@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use ovstunnel_manager_api::{HostState, Mode, NetworkState};
 
+use super::holds::{HoldCommand, HoldsArgs};
 use super::network_args::{KeysArgs, NetworkArgs, NicCommand, NicsArgs, PhysicalCommand};
 use crate::cli::bridge_args::Listing;
 use crate::cli::{examples, values};
@@ -59,6 +60,19 @@ pub(in crate::cli) enum ZoneCommand {
         #[arg(value_parser = values::zone_name)]
         network: String,
     },
+    /// Have a network made whole now: what hosts refused before is tried again at once.
+    #[command(after_help = examples::ZONE_RECONCILE)]
+    Reconcile {
+        /// Its name, such as key-1001.
+        #[arg(value_parser = values::zone_name)]
+        network: String,
+    },
+    /// List the removals that wait for somebody's word: more than is ordinary, and nobody asked for them by name.
+    #[command(after_help = examples::ZONE_HOLDS)]
+    Holds(HoldsArgs),
+    /// Let what a hold is about go or stay.
+    #[command(subcommand)]
+    Hold(HoldCommand),
     /// List what has happened, the newest first.
     #[command(after_help = examples::ZONE_EVENTS)]
     Events(EventsArgs),

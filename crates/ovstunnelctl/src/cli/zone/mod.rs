@@ -3,6 +3,7 @@
 //! What it must not do: judge; what is whole and what is wrong the manager says.
 
 mod args;
+mod holds;
 mod network_args;
 mod networks;
 mod show;
@@ -80,6 +81,9 @@ async fn ask(manager: &Manager, command: ZoneCommand, json: bool) -> Result<Repo
             Err(Failure::Usage("the name of a network is missing".to_owned()))
         }
         ZoneCommand::Plan { network } => Report::new(json, &manager.plan(&network).await?, show::plan),
+        ZoneCommand::Reconcile { network } => Report::new(json, &manager.reconcile(&network).await?, show::plan),
+        ZoneCommand::Holds(args) => holds::list(manager, args, json).await,
+        ZoneCommand::Hold(command) => holds::decide(manager, command, json).await,
         ZoneCommand::Events(args) => events(manager, args, json).await,
     }
 }

@@ -270,7 +270,8 @@ pub(super) fn plan(plan: &NetworkPlan) -> Page {
 pub(super) fn write_plan(page: &mut Page, plan: &NetworkPlan) {
     if plan.requests.is_empty() {
         page.line(format!(
-            "nothing would be sent: network {} is as it must be, or cannot be made so now",
+            "nothing {} sent: network {} is as it must be, or cannot be made so now",
+            if plan.dry_run { "would be" } else { "is" },
             plan.network
         ));
     }

@@ -1,0 +1,84 @@
+//! `zone holds` and `zone hold …`: removals that wait for somebody's word.
+//!
+//! What it must not do: decide.
+
+use clap::{Args, Subcommand};
+use ovstunnel_manager_api::{Hold, HoldList, HoldScope, HoldState};
+
+use crate::cli::bridge_args::Listing;
+use crate::cli::show::{Page, Row, Tone};
+use crate::cli::{Failure, Report, examples, watch};
+use crate::client::Manager;
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct HoldsArgs {
+    #[command(flatten)]
+    listing: Listing,
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum HoldCommand {
+    /// Let what a hold is about go, and nothing else.
+    #[command(after_help = examples::ZONE_HOLD_APPROVE)]
+    Approve {
+        /// Its number.
+        id: u64,
+    },
+    /// Let what a hold is about stay.
+    #[command(after_help = examples::ZONE_HOLD_REFUSE)]
+    Refuse {
+        /// Its number.
+        id: u64,
+    },
+}
+
+pub(super) async fn list(manager: &Manager, args: HoldsArgs, json: bool) -> Result<Report, Failure> {
+    let view = args.listing.view(json)?;
+    watch::repeat(None, view.watch, async || {
+        let list = manager.holds().await?;
+        let page = |list: &HoldList, wide| table(list, wide, view.headers);
+        Report::list(view.format, &list, page, |list| list.holds.iter().map(|hold| hold.id.to_string()).collect())
+    })
+    .await
+}
+
+pub(super) async fn decide(manager: &Manager, command: HoldCommand, json: bool) -> Result<Report, Failure> {
+    let (id, approve) = match command {
+        HoldCommand::Approve { id } => (id, true),
+        HoldCommand::Refuse { id } => (id, false),
+    };
+    Report::new(json, &manager.decide_hold(id, approve).await?, |hold| {
+        let mut page = Page::new();
+        let word = if approve { "approved: it goes" } else { "refused: it stays" };
+        page.line(format!("hold {} is {word}; {}", hold.id, what(hold)));
+        page
+    })
+}
+
+fn what(hold: &Hold) -> String {
+    let of = match (hold.scope, &hold.network) {
+        (HoldScope::FirstPass, _) => "of the first pass after the controller was switched on".to_owned(),
+        (HoldScope::Network, Some(network)) => format!("of network {network} that nobody asked for by name"),
+        _ => "of all networks that nobody asked for by name".to_owned(),
+    };
+    format!("{} of {} tunnels, {of}, because of {}", hold.tunnels, hold.of, hold.hosts.join(", "))
+}
+
+fn table(list: &HoldList, wide: bool, headers: bool) -> Page {
+    let mut page = Page::with_headers(headers);
+    let row = |hold: &Hold| {
+        let said = match hold.state {
+            HoldState::Waiting => "waiting",
+            HoldState::Approved => "approved",
+            HoldState::Refused => "refused",
+        };
+        Row { cells: vec![hold.id.to_string(), said.to_owned(), hold.since.clone(), what(hold)], tone: Tone::Warn }
+    };
+    page.table(&["ID", "STATE", "SINCE", "WHAT WOULD GO"], &[0], list.holds.iter().map(row).collect());
+    if wide {
+        for removal in list.holds.iter().flat_map(|hold| &hold.removals) {
+            page.line(format!("{}: {} to host {} ({})", removal.network, removal.from, removal.to, removal.port));
+        }
+    }
+    page
+}
