@@ -4,10 +4,13 @@
 mod common;
 
 use common::{Bench, Host, acting_after, acting_with, code, host, physical, put, set_up, until};
-use ovstunnel_api::Code;
+use ovstunnel_api::{Code, PluginArguments};
 use ovstunnel_client::{EventsWanted, Manager};
 use ovstunnel_manager_api::{HoldScope, HostState, Isolation, MoveWord, NicAnswer, NicOutcome, PutNetwork, PutNic};
 use ovstunnel_store::Store;
+
+/// A network's UUID in xapi.
+const UUID: &str = "3a2c9a4e-9d3b-4c8b-9d0e-0f6d2b1c5a77";
 
 const ON: &str = "[membership]\nlinger = \"0s\"\n";
 
@@ -191,6 +194,38 @@ async fn a_network_of_somebody_else_is_filled_up_and_nothing_of_it_goes() {
     until("the proof", async || m.proof("key-1001").await.ok().filter(|proof| proof.whole).map(drop)).await;
     // It has no VIF, and no call of the plugin: nobody has said that it goes.
     assert_eq!((tunnels(&hosts[0]).await, m.holds().await.unwrap().holds.len()), (1, 0));
+}
+
+async fn plugin(host: &Host, function: &str, arguments: &[(&str, &str)]) {
+    let arguments = arguments.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let answer = host.client.plugin(function, &PluginArguments(arguments)).await.unwrap();
+    assert!(answer.value.starts_with("SUCCESS"), "{answer:?}");
+}
+
+async fn on_bridge(host: &Host, bridge: &str) -> Option<usize> {
+    let bridges = host.client.bridges().await.unwrap().bridges;
+    bridges.into_iter().find(|there| there.name == bridge).map(|bridge| bridge.tunnels.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_the_plugin_holes_are_filled_and_its_removals_are_carried_out() {
+    let (bench, hosts) = zone(3).await;
+    let m = &bench.manager;
+    for (host, id) in hosts.iter().zip(["1", "2", "3"]) {
+        let arguments = [("bridge", "xapi7"), ("key", "77"), ("xs_nw_uuid", UUID), ("cs_host_id", id)];
+        plugin(host, "setup_ovs_bridge", &arguments).await;
+    }
+    for host in &hosts {
+        until("the mesh", async || (on_bridge(host, "xapi7").await == Some(2)).then_some(())).await;
+    }
+    // The last VM has left the third host; CloudStack tells that host alone.
+    plugin(&hosts[2], "destroy_ovs_bridge", &[("bridge", "xapi7")]).await;
+    until("the bridge to go", async || on_bridge(&hosts[2], "xapi7").await.is_none().then_some(())).await;
+    for host in &hosts[..2] {
+        until("its tunnels to go", async || (on_bridge(host, "xapi7").await == Some(1)).then_some(())).await;
+    }
+    assert_eq!(m.holds().await.unwrap().holds, [], "the plugin's call is somebody's word");
+    until("the proof", async || m.proof("key-77").await.ok().filter(|proof| proof.whole).map(drop)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ovstunnel_api::{Health, Interface};
 use ovstunnel_manager_api::{HostState, Mode, Trouble};
 use ovstunnel_mesh::Moment;
+use ovstunnel_mesh::membership::Call;
 use ovstunnel_mesh::observed::{self, Bridge, Snapshot};
 use ovstunnel_server::seldom::Seldom;
 use ovstunnel_types::{GreKey, HealthState, HostId, HostNumber, RemoteIp};
@@ -245,12 +246,17 @@ fn returned_empty(missed: &[String]) -> Trouble {
     trouble("returned_empty", evidence, remedy)
 }
 
-/// Nothing is known of the plugin's destroying this key's bridge on this host any more.
-fn forget(destroyed: &mut BTreeMap<GreKey, BTreeMap<HostNumber, Moment>>, key: GreKey, host: HostNumber) {
-    if let Some(hosts) = destroyed.get_mut(&key) {
+/// Whether the plugin has let go of a bridge.
+fn is_let_go(bridge: &Bridge) -> bool {
+    bridge.last_call.is_some_and(|last| last.call == Call::Destroy)
+}
+
+/// Nothing is known of this key on this host any more.
+fn forget<T>(known: &mut BTreeMap<GreKey, BTreeMap<HostNumber, T>>, key: GreKey, host: HostNumber) {
+    if let Some(hosts) = known.get_mut(&key) {
         hosts.remove(&host);
         if hosts.is_empty() {
-            destroyed.remove(&key);
+            known.remove(&key);
         }
     }
 }
@@ -361,7 +367,14 @@ impl State {
         gone.for_each(|bridge| self.sight.lose(number, bridge));
         for bridge in come {
             self.sight.gain(number, bridge);
-            bridge.keys().iter().for_each(|key| forget(&mut self.destroyed, *key, number));
+            for key in bridge.keys() {
+                forget(&mut self.destroyed, *key, number);
+                let is_same = |there: &&Arc<Bridge>| there.has_key(*key) && (!is_let_go(there) || is_let_go(bridge));
+                if !old.iter().any(|there| is_same(&there)) {
+                    // What was said of an earlier bridge, or is not said any more, does not count.
+                    forget(&mut self.standing, *key, number);
+                }
+            }
         }
         seen.snapshot = Some(new);
     }

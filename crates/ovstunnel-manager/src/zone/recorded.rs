@@ -157,6 +157,10 @@ impl State {
     /// Whatever a network is from now on, what was known by its key before is looked at anew.
     fn record(&mut self, network: Recorded) {
         let before = self.recorded.remove(network.row.number);
+        if before.is_none() {
+            // How hosts stood to the key while no network had it is not how they stand to this one.
+            network.row.key.map(|key| self.standing.remove(&key));
+        }
         self.changed.extend(before.and_then(|before| before.row.key));
         self.changed.extend(network.row.key);
         self.recorded.put(network);

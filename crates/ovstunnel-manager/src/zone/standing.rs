@@ -153,3 +153,6 @@ impl Zone {
         self.wake();
     }
 }
+
+#[cfg(test)]
+mod tests;
