@@ -3,6 +3,7 @@
 //! It is a user of the programs as they are built, by HTTPS or the plugin and by the operator's command; it must not know how
 //! they work inside. Standard output has the result, standard error the progress. See `cli.rs` for options and exit status.
 
+mod acting;
 mod cli;
 mod count;
 mod plug;

@@ -1,4 +1,5 @@
-//! `--zone`: a manager is pointed at hosts that run already, and names each of four faults that are planted on them.
+//! `--zone`: a manager is pointed at hosts that run already, and names each of four faults that are planted on them; then it is let make
+//! meshes itself.
 //!
 //! It is a user of the programs as they are built. Standard output has what the operator's command says. It must not mend what it has
 //! not broken.
@@ -10,6 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use ovstunnel_api::Ipv6Policy;
 use ovstunnel_e2e::{Cloud, Network, NodeConfig, Zone, program};
+
+use crate::acting;
 
 const HOSTS: usize = 4;
 
@@ -96,18 +99,20 @@ pub fn play() -> Result<()> {
     say("\n=== what has happened, the newest first")?;
     show(&zone, "zone events -n 12")?;
     zone.stop()?;
-    say("\nevery fault was named, and the manager has changed nothing on any host")
+    say("\nevery fault was named, and the manager has changed nothing on any host")?;
+    acting::play(&cloud, &zone)
 }
 
 /// Not `println!`: that panics where the reader has gone.
-fn say(line: &str) -> Result<()> {
+pub(crate) fn say(line: &str) -> Result<()> {
     writeln!(std::io::stdout(), "{line}").context("standard output")
 }
 
 /// What the operator's command says, whatever its status.
-fn show(zone: &Zone, arguments: &str) -> Result<()> {
+pub(crate) fn show(zone: &Zone, arguments: &str) -> Result<()> {
     let mut command = Command::new(program("ovstunnelctl")?);
     command.arg("--socket").arg(zone.dir().join("manager.sock")).args(arguments.split_whitespace());
     let output = ovstunnel_lab::output(command, DEADLINE).context("ovstunnelctl")?;
-    say(&format!("\n$ ovstunnelctl {arguments}\n{}", String::from_utf8_lossy(&output.stdout).trim_end()))
+    let said = [output.stdout, output.stderr].concat();
+    say(&format!("\n$ ovstunnelctl {arguments}\n{}", String::from_utf8_lossy(&said).trim_end()))
 }

@@ -39,7 +39,7 @@ impl Zone {
     /// # Errors
     /// When it cannot be started.
     pub fn new(cloud: &Cloud) -> Result<Zone> {
-        Zone::made(cloud, "", "", Mode::Observe)
+        Zone::made(cloud, false, Mode::Observe)
     }
 
     /// A manager that changes hosts, by which those leave a network at once that nobody wants there any more.
@@ -47,10 +47,10 @@ impl Zone {
     /// # Errors
     /// When it cannot be started.
     pub fn acting(cloud: &Cloud) -> Result<Zone> {
-        Zone::made(cloud, "sdn.ovs.controller = true\n", "[membership]\nlinger = \"0s\"\n", Mode::Manage)
+        Zone::made(cloud, true, Mode::Manage)
     }
 
-    fn made(cloud: &Cloud, top: &str, sections: &str, mode: Mode) -> Result<Zone> {
+    fn made(cloud: &Cloud, acts: bool, mode: Mode) -> Result<Zone> {
         let (pki, dir) = (cloud.pki(), cloud.lab().dir().join("zone"));
         std::fs::create_dir_all(&dir)?;
         let role = Role::Manager { addresses: vec![cloud.lab().fabric().ip().into()] };
@@ -58,17 +58,30 @@ impl Zone {
         Authority::open(pki)?.issue(&leaf, OffsetDateTime::now_utc())?;
         let (at, files) = (dir.display(), pki.display());
         let text = format!(
-            "zone = \"lab\"\n{top}sdn.ovs.default_label = \"{LABEL}\"\n\
+            "zone = \"lab\"\nsdn.ovs.controller = {acts}\nsdn.ovs.default_label = \"{LABEL}\"\n\
              [database]\nurl = \"sqlite://{at}/manager.db\"\n\
              [api]\nlisten = \"{}:8444\"\nsocket = \"{at}/manager.sock\"\n\
              [hosts]\ncertificate = \"{files}/{NAME}.crt\"\nkey = \"{files}/{NAME}.key\"\nca = \"{files}/ca.crt\"\n\
-             [log]\nfile = \"{at}/manager.log\"\nlevel = \"debug\"\n{sections}",
+             [log]\nfile = \"{at}/manager.log\"\nlevel = \"debug\"\n\
+             [membership]\nlinger = \"0s\"\n",
             cloud.lab().fabric().ip(),
         );
         std::fs::write(dir.join("manager.toml"), text)?;
         let zone = Zone { dir, running: Mutex::new(None), mode };
         zone.start(cloud)?;
         Ok(zone)
+    }
+
+    /// Switches its controller on or off: that counts from its next start on.
+    ///
+    /// # Errors
+    /// When its configuration cannot be written.
+    pub fn set_controller(&self, on: bool) -> Result<()> {
+        let file = self.dir.join("manager.toml");
+        let text = std::fs::read_to_string(&file)?;
+        let before = format!("sdn.ovs.controller = {}", !on);
+        std::fs::write(file, text.replace(&before, &format!("sdn.ovs.controller = {on}")))?;
+        Ok(())
     }
 
     /// Its folder: configuration, database, socket, log.
@@ -170,6 +183,28 @@ impl Zone {
         wait_until(format!("{name} to be whole"), DEADLINE, || {
             let proof = self.ask(cloud, move |client| async move { client.proof(name).await })?;
             ensure!(proof.whole, "{:?}", proof.reason);
+            Ok(())
+        })
+    }
+
+    /// Waits until exactly these hosts are of a network, by what the manager says and by their switches.
+    ///
+    /// # Errors
+    /// Which are.
+    pub fn wait_for_hosts(&self, cloud: &Cloud, name: &'static str, wanted: &[usize]) -> Result<()> {
+        wait_until(format!("{name} to have the hosts {wanted:?}"), DEADLINE, || {
+            let network = self.network(cloud, name)?;
+            let mut hosts: Vec<String> = network.members.iter().flatten().map(|member| member.name.clone()).collect();
+            hosts.sort();
+            let wanted: Vec<String> = wanted.iter().map(|number| format!("h{number}")).collect();
+            ensure!(hosts == wanted, "{hosts:?}");
+            let Some(key) = network.key else { return Ok(()) };
+            for (index, node) in cloud.nodes().iter().enumerate() {
+                let bridges = node.host().vsctl(["list-br"])?;
+                let has_it = bridges.lines().any(|bridge| bridge == format!("ovt{key}"));
+                let name = format!("h{}", index + 1);
+                ensure!(has_it == wanted.contains(&name), "{name}: {bridges}");
+            }
             Ok(())
         })
     }
