@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use common::pool::{Pool, changing};
-use common::{Daemon, request, wait_for};
+use common::{Daemon, PATIENCE, request};
 use futures_util::future::join;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -269,7 +269,7 @@ async fn capabilities(daemon: &Daemon) -> String {
     let mut seen = String::new();
     while !seen.contains("\"health\"") {
         let mut piece = vec![0; 4096];
-        let length = tokio::time::timeout(common::PATIENCE, stream.read(&mut piece)).await.unwrap().unwrap();
+        let length = tokio::time::timeout(PATIENCE, stream.read(&mut piece)).await.unwrap().unwrap();
         assert!(length > 0, "{seen}");
         seen.push_str(&String::from_utf8_lossy(&piece[..length]));
     }
@@ -326,7 +326,13 @@ async fn a_leader_that_was_replaced_makes_no_network() {
         assert_eq!(stale["recorded"]["epoch"], 6);
     };
     let replaces = async {
-        tokio::task::block_in_place(|| wait_for("xe waits", || pool.came("network-create")));
+        // Not by blocking: the request is sent by the same task.
+        let comes = async {
+            while !pool.came("network-create") {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, comes).await.expect("xe does not come to wait");
         let put = format!(r#"{{"zone": "{ZONE}", "epoch": 6}}"#);
         assert_eq!(ask(&daemon, "PUT /v1/epoch", &put, None).await.0, 200);
         pool.no_more("waits-network-create");

@@ -115,8 +115,8 @@ impl Pool {
     }
 
     /// Whether a run of a command waits, or has waited.
-    pub fn came(&self, command: &str) -> Option<()> {
-        self.path(&format!("came-{command}")).exists().then_some(())
+    pub fn came(&self, command: &str) -> bool {
+        self.path(&format!("came-{command}")).exists()
     }
 
     /// A network that somebody else has made.
