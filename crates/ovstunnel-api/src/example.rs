@@ -7,9 +7,10 @@ use crate::{
     Bridge, BridgeAnswer, BridgeGone, BridgeList, BridgeSelection, Changed, Claim, ClaimSays, Code, DoctorAnswer,
     EpochAnswer, EpochState, Finding, Flows, FlowsState, Health, HealthState, Id, Interface, Ipv6Policy, Level,
     LogAnswer, Outcome, OutcomeAnswer, PlanAnswer, PlannedCommand, PluginAnswer, PostTunnel, Problem, PutBridge,
-    PutEpoch, PutLog, PutTunnel, Ready, Reason, ReconcileAnswer, ReconcileRun, RefusedTunnel, Severity, SpanningTree,
-    SupportAnswer, SupportPart, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState, Tier,
-    Tunnel, TunnelAnswer, TunnelState, Vif, VifAnswer, Vpc, WatchSnapshot,
+    PutEpoch, PutLog, PutTunnel, PutXapiNetwork, Ready, Reason, ReconcileAnswer, ReconcileRun, RefusedTunnel, Severity,
+    SpanningTree, SupportAnswer, SupportPart, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverRequest,
+    TakeoverState, Tier, Tunnel, TunnelAnswer, TunnelState, Vif, VifAnswer, Vpc, WatchSnapshot, XapiNetwork,
+    XapiNetworkAnswer,
 };
 
 const BRIDGE: &str = "xapi12";
@@ -325,6 +326,26 @@ pub(crate) fn takeover_answer() -> TakeoverAnswer {
 
 pub(crate) fn takeover_plan() -> TakeoverPlan {
     TakeoverPlan { plan: plan_answer(), bridges: vec![takeover_bridge()] }
+}
+
+pub(crate) fn put_xapi_network() -> PutXapiNetwork {
+    PutXapiNetwork { host_id: Some(id()) }
+}
+
+pub(crate) fn xapi_network_answer() -> XapiNetworkAnswer {
+    let changed = Changed {
+        what: text("other-config:ovs-host-setup"),
+        subject: text(NETWORK),
+        before: some("2"),
+        after: some("2,1"),
+    };
+    let (network_uuid, bridge, changes) = (text(NETWORK), text(BRIDGE), vec![changed]);
+    XapiNetworkAnswer { outcome: Outcome::Updated, key: KEY, network_uuid, bridge, changes }
+}
+
+pub(crate) fn xapi_network() -> XapiNetwork {
+    let (network_uuid, bridge, hosts) = (text(NETWORK), text(BRIDGE), vec![text("2"), text("1")]);
+    XapiNetwork { key: KEY, network_uuid, bridge, hosts, ready: true }
 }
 
 pub(crate) fn bridge_gone() -> BridgeGone {

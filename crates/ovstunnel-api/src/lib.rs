@@ -21,6 +21,7 @@ mod takeover;
 mod tunnel;
 mod watch;
 mod whole;
+mod xapi_network;
 
 pub use bridge::{Bridge, BridgeAnswer, BridgeList, BridgeSelection, Flows, PutBridge, PutTunnel, Tier, Vif, Vpc};
 pub use doctor::{DoctorAnswer, Finding, Level, SupportAnswer, SupportPart};
@@ -36,6 +37,7 @@ pub use reconcile::{Ready, ReconcileAnswer, ReconcileRun};
 pub use takeover::{SpanningTree, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState};
 pub use tunnel::{Id, PostTunnel, Tunnel, TunnelAnswer};
 pub use watch::{BridgeGone, Claim, ClaimSays, NoPosition, Position, WatchEvent, WatchSnapshot};
+pub use xapi_network::{PutXapiNetwork, XapiNetwork, XapiNetworkAnswer};
 
 use std::time::Duration;
 
@@ -76,9 +78,9 @@ pub struct VifAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!(crate::example::changed()))]
 pub struct Changed {
-    /// `bridge` or `tunnel` as a whole, `flows`, or a property as Open vSwitch names it, such as `options:remote_ip`.
+    /// `bridge`, `tunnel` or `network` as a whole, `flows`, or a property as Open vSwitch or xapi names it, such as `options:remote_ip`.
     pub what: String,
-    /// The bridge or port.
+    /// The bridge or port; of `other-config:…` the network's UUID in xapi.
     pub subject: String,
     /// What it was; null where it was not there.
     pub before: Option<String>,

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use http::Method;
-use ovstunnel_api::{PluginArguments, PostTunnel, PutBridge, PutEpoch, PutLog, TakeoverRequest};
+use ovstunnel_api::{PluginArguments, PostTunnel, PutBridge, PutEpoch, PutLog, PutXapiNetwork, TakeoverRequest};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
@@ -64,6 +64,14 @@ pub(super) fn delete_tunnel(bridge: &str, port: &str) -> Result<Call, ClientErro
 
 pub(super) fn interface(label: &str) -> Result<Call, ClientError> {
     Ok(Call::new(Method::GET, &["v1", "interfaces", name("label", label)?]))
+}
+
+pub(super) fn network(key: u32) -> Call {
+    Call::new(Method::GET, &["v1", "networks", &key.to_string()])
+}
+
+pub(super) fn put_network(key: u32, body: &PutXapiNetwork) -> Result<Call, ClientError> {
+    Call::new(Method::PUT, &["v1", "networks", &key.to_string()]).json(body)
 }
 
 pub(super) fn plugin(function: &str, arguments: &PluginArguments) -> Result<Call, ClientError> {

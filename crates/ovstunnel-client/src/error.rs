@@ -242,6 +242,15 @@ fn problem_hint(problem: &Problem) -> Option<String> {
         Code::NotFound if problem.detail.contains(" device") => {
             "`ip -brief address` on that host shows its devices; a network's name-label is known where xapi is"
         }
+        Code::NotFound | Code::SwitchUnavailable if problem.detail.contains("xapi") => {
+            "ask xapi itself: `xe network-list` on that host shows its networks"
+        }
+        Code::Conflict if problem.detail.contains(" of xapi ") => {
+            "`xe network-list` on a host of the pool shows them; one that nobody uses can go: `xe network-destroy uuid=UUID`"
+        }
+        Code::OutcomeUnknown if problem.detail.contains("xapi") => {
+            "look with `ovstunnelctl network show`; the same request can be sent again without harm"
+        }
         Code::NotFound => "`ovstunnelctl bridge list` and `tunnel list` show what is there",
         Code::Conflict => match &problem.in_the_way {
             Some(name) => {

@@ -27,8 +27,8 @@ use http::StatusCode;
 use ovstunnel_api::{
     Bridge, BridgeAnswer, BridgeList, CONTROLLER_HEADER, DoctorAnswer, EPOCH_HEADER, Epoch, EpochAnswer, EpochState,
     Interface, LogAnswer, OutcomeAnswer, PlanAnswer, PluginAnswer, PluginArguments, Position, PostTunnel, Problem,
-    PutBridge, PutEpoch, PutLog, Ready, ReconcileAnswer, SupportAnswer, TakeoverAnswer, TakeoverPlan, TakeoverRequest,
-    TunnelAnswer,
+    PutBridge, PutEpoch, PutLog, PutXapiNetwork, Ready, ReconcileAnswer, SupportAnswer, TakeoverAnswer, TakeoverPlan,
+    TakeoverRequest, TunnelAnswer, XapiNetwork, XapiNetworkAnswer,
 };
 use serde::de::DeserializeOwned;
 
@@ -187,6 +187,17 @@ impl Client {
         self.ask(call::interface(label)?).await
     }
 
+    /// `GET /v1/networks/{key}`: the network with this GRE key as it is in xapi.
+    pub async fn network(&self, key: u32) -> Result<XapiNetwork, ClientError> {
+        self.ask(call::network(key)).await
+    }
+
+    /// `PUT /v1/networks/{key}`: has the network in xapi, which gives it its bridge. Only where the daemon's `capabilities` say
+    /// `networks`. It runs `xe` some twenty times for a new network, so it takes seconds.
+    pub async fn put_network(&self, key: u32, body: &PutXapiNetwork) -> Result<XapiNetworkAnswer, ClientError> {
+        self.ask(call::put_network(key, body)?).await
+    }
+
     /// `POST /v1/plugin/{function}`: a function of the xapi plugin, whose failures are answers, too.
     pub async fn plugin(&self, function: &str, arguments: &PluginArguments) -> Result<PluginAnswer, ClientError> {
         self.ask(call::plugin(function, arguments)?).await
@@ -297,6 +308,11 @@ impl DryRun<'_> {
     /// The plan of [`Client::delete_bridge`].
     pub async fn delete_bridge(&self, bridge: &str) -> Result<PlanAnswer, ClientError> {
         self.0.ask(call::delete_bridge(bridge)?.dry_run()).await
+    }
+
+    /// The plan of [`Client::put_network`].
+    pub async fn put_network(&self, key: u32, body: &PutXapiNetwork) -> Result<PlanAnswer, ClientError> {
+        self.0.ask(call::put_network(key, body)?.dry_run()).await
     }
 
     /// The plan of [`Client::clear_epoch`].

@@ -19,6 +19,7 @@ mod switch;
 mod told;
 mod vsctl;
 mod xe;
+mod xe_change;
 
 pub use commands::{Command, PrintedPlan};
 pub use digest::FlowDigest;
@@ -31,3 +32,4 @@ pub use simulated::{Becomes, Pace, SimulatedSwitch, Work};
 pub use switch::{CommitError, Health, StartError, Switch};
 pub use told::{AddressCounts, DatapathPorts, PortsTold, Tables, moved_between};
 pub use xe::{Xe, XeError};
+pub use xe_change::{XeChange, XeObject};

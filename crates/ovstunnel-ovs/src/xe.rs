@@ -5,13 +5,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use ovstunnel_plan::{BridgeName, NetworkUuid};
 use uuid::Uuid;
 
+use crate::commands::Command;
 use crate::real::{CommandHook, RunResult};
 use crate::runner::{Bounds, RunError, run};
+use crate::xe_change::{Verb, XeChange, XeObject};
 
 /// Longest name-label that is asked for, in bytes.
 const LABEL_MAX: usize = 4096;
@@ -54,6 +57,16 @@ pub struct Xe {
     hook: CommandHook,
 }
 
+impl XeError {
+    /// Whether a change may have been made, for `xe` did not come to its end or said nonsense.
+    pub fn leaves_doubt(&self) -> bool {
+        match self {
+            XeError::Run(RunError::Start { .. }) | XeError::Refused { .. } => false,
+            XeError::Run(RunError::CutShort { .. }) | XeError::Unreadable { .. } => true,
+        }
+    }
+}
+
 impl Xe {
     /// By the program `xe` at this path, each run with this deadline.
     pub fn new(program: PathBuf, timeout: Duration, hook: CommandHook) -> Self {
@@ -70,37 +83,47 @@ impl Xe {
         self.timeout
     }
 
-    /// A network's `other-config`.
+    /// The `other-config` of a network or of the pool.
     ///
     /// # Errors
     /// [`XeError`]; this holds for all functions below.
-    pub async fn other_config(&self, network: NetworkUuid) -> Result<BTreeMap<String, String>, XeError> {
-        let printed = self.network_param(network, "other-config").await?;
+    pub async fn other_config(&self, of: XeObject) -> Result<BTreeMap<String, String>, XeError> {
+        let printed = self.ask(of.command(Verb::Get), &[of.uuid(), "param-name=other-config".into()]).await?;
         Ok(parse_map(&printed))
     }
 
-    /// Adds a pair to a network's `other-config`. xapi refuses it where the key is there already.
-    pub async fn add_other_config(&self, network: NetworkUuid, key: &str, value: &str) -> Result<(), XeError> {
-        let args = [uuid(network), "param-name=other-config".into(), format!("{key}={value}")];
-        self.ask("network-param-add", &args).await.map(drop)
+    /// Makes a change; what `xe` prints.
+    pub async fn change(&self, change: &XeChange) -> Result<String, XeError> {
+        let (command, args) = change.command();
+        self.ask(command, &args).await
     }
 
-    /// Writes a pair of a network's `other-config`, whether its key is there or not. xapi takes the old pair away first, so
-    /// that others see neither for a moment.
-    pub async fn set_other_config(&self, network: NetworkUuid, key: &str, value: &str) -> Result<(), XeError> {
-        let args = [uuid(network), format!("other-config:{key}={value}")];
-        self.ask("network-param-set", &args).await.map(drop)
+    /// Makes a network; its UUID.
+    pub async fn create_network(&self, label: &str, description: &str) -> Result<NetworkUuid, XeError> {
+        let change = XeChange::CreateNetwork { label: label.to_owned(), description: description.to_owned() };
+        let text = self.change(&change).await?;
+        text.trim().parse().map_err(|_| XeError::Unreadable { command: "network-create", text: shortened(&text) })
     }
 
-    /// Takes a key out of a network's `other-config`, if it is there.
-    pub async fn remove_other_config(&self, network: NetworkUuid, key: &str) -> Result<(), XeError> {
-        let args = [uuid(network), "param-name=other-config".into(), format!("param-key={key}")];
-        self.ask("network-param-remove", &args).await.map(drop)
+    /// A change as the command that makes it.
+    pub fn print(&self, change: &XeChange) -> Command {
+        let (command, args) = change.command();
+        let program = self.program.display().to_string();
+        Command { argv: [program, command.to_owned()].into_iter().chain(args).collect(), stdin: None }
+    }
+
+    /// The pool that this host is in.
+    pub async fn pool(&self) -> Result<Uuid, XeError> {
+        let pools: Vec<Uuid> = self.list("pool-list", &["params=uuid".into()]).await?;
+        match pools.as_slice() {
+            [pool] => Ok(*pool),
+            _ => Err(XeError::Unreadable { command: "pool-list", text: format!("{} pools", pools.len()) }),
+        }
     }
 
     /// One parameter of a network, such as `bridge` or `name-label`.
     pub async fn network_param(&self, network: NetworkUuid, name: &str) -> Result<String, XeError> {
-        self.ask("network-param-get", &[uuid(network), format!("param-name={name}")]).await
+        self.ask("network-param-get", &[format!("uuid={network}"), format!("param-name={name}")]).await
     }
 
     /// The networks with this bridge.
@@ -127,7 +150,7 @@ impl Xe {
         self.ask("host-param-get", &args).await
     }
 
-    async fn list(&self, command: &'static str, args: &[String]) -> Result<Vec<NetworkUuid>, XeError> {
+    async fn list<T: FromStr>(&self, command: &'static str, args: &[String]) -> Result<Vec<T>, XeError> {
         let args: Vec<String> = args.iter().cloned().chain(["--minimal".into()]).collect();
         let text = self.ask(command, &args).await?;
         let uuids = text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::parse);
@@ -156,10 +179,6 @@ impl Xe {
 fn shortened(said: &str) -> String {
     let words = said.split_whitespace().flat_map(|word| [" ", word]).skip(1);
     words.flat_map(str::chars).filter(|c| !c.is_control()).take(WORDS_MAX).collect()
-}
-
-fn uuid(network: NetworkUuid) -> String {
-    format!("uuid={network}")
 }
 
 /// What `xe` prints of a map: `key: value; key: value`. Text between two `; ` without a `: ` belongs to the value before it.

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 use crate::program;
 
+const POOL: &str = "11111111-0000-4000-8000-000000000001";
+
 /// A pool. Its folder has one for each host, with `xe`, its database and the host's inventory.
 #[derive(Debug)]
 pub struct Pool {
@@ -51,7 +53,8 @@ impl Pool {
         let pifs: BTreeMap<_, _> = (1..=hosts).flat_map(|host| [pif(host, 1001), pif(host, 1002)]).collect();
         let host = |n: usize| (host_uuid(n), json!({"software-version": {"platform_name": "XCP", "product": "x"}}));
         let hosts_known: BTreeMap<_, _> = (1..=hosts).map(host).collect();
-        let database = json!({"networks": all, "pifs": pifs, "hosts": hosts_known});
+        let pools = json!({POOL: {"other-config": {"memory-ratio-hvm": "0.25"}}});
+        let database = json!({"networks": all, "pifs": pifs, "hosts": hosts_known, "pools": pools});
         std::fs::write(pool.dir.path().join("pool.json"), database.to_string())?;
         (1..=hosts).try_for_each(|number| pool.add_host(number))?;
         Ok(pool)
@@ -95,7 +98,15 @@ impl Pool {
     /// # Errors
     /// When there is none.
     pub fn other_config(&self, n: u16) -> Result<BTreeMap<String, String>> {
-        Ok(serde_json::from_value(self.database()?["networks"][network_uuid(n)]["other-config"].clone())?)
+        self.other_config_of(&network_uuid(n))
+    }
+
+    /// That of the network with this UUID.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn other_config_of(&self, uuid: &str) -> Result<BTreeMap<String, String>> {
+        Ok(serde_json::from_value(self.database()?["networks"][uuid]["other-config"].clone())?)
     }
 
     /// Writes a pair into `other-config` of network number `n`. Nobody else may write meanwhile.

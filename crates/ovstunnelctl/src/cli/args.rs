@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::engine::ArgValueCandidates;
+use ovstunnel_api::Id;
 
 use super::apply_args::{Apply, Edit, Export};
 use super::bridge_args::{BridgeCommand, EndOfBridge, TunnelCommand};
@@ -53,6 +54,9 @@ pub(super) enum Command {
     /// Show, create and destroy single GRE tunnels.
     #[command(subcommand)]
     Tunnel(TunnelCommand),
+    /// Show and set up networks of xapi's, on XenServer and XCP-ng: they name the bridges there.
+    #[command(subcommand)]
+    Network(NetworkCommand),
     /// Set several bridges up as files say, after showing what that changes. Repeating it is safe.
     #[command(after_help = examples::APPLY)]
     Apply(Apply),
@@ -180,6 +184,30 @@ impl DaemonFiles {
     pub(super) fn as_ref(&self) -> super::doctor::Files<'_> {
         super::doctor::Files { config: &self.config, log: &self.log }
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum NetworkCommand {
+    /// Show a network as it is in xapi: its bridge, and the hosts on which it is set up.
+    #[command(after_help = examples::NETWORK_SHOW)]
+    Show {
+        /// GRE key of the network.
+        #[arg(value_parser = values::key)]
+        key: u32,
+    },
+    /// Have a network in xapi, found by its name or made, with all that it needs there. Repeating it is safe.
+    #[command(after_help = examples::NETWORK_SETUP)]
+    Setup {
+        /// GRE key of the network.
+        #[arg(value_parser = values::key)]
+        key: u32,
+        /// Id of the daemon's host in the management server, to be listed in the network's other-config:ovs-host-setup.
+        #[arg(long, value_name = "ID", value_parser = values::id)]
+        host_id: Option<Id>,
+        /// Show what would be done, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -53,6 +53,20 @@ Examples:
 
 VMs on the bridge reach each other as before, and no other host's. To remove a bridge: bridge destroy.";
 
+pub(super) const NETWORK_SHOW: &str = "\
+Examples:
+  ovstunnelctl network show 1001
+  ovstunnelctl --json network show 1001 | jq -r .bridge";
+
+pub(super) const NETWORK_SETUP: &str = "\
+Examples:
+  ovstunnelctl network setup 1001 --host-id 1
+  ovstunnelctl network setup 1001 --host-id 1 --dry-run
+  ovstunnelctl --json network setup 1001 | jq -r .bridge
+
+The network is the one that CloudStack's server makes: OVSTunnel and the key. The bridge on this host is set up by
+`bridge setup BRIDGE --key KEY`. Only where the daemon uses xapi.";
+
 pub(super) const EPOCH_SHOW: &str = "\
 Examples:
   ovstunnelctl epoch show

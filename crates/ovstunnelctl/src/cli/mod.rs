@@ -20,6 +20,7 @@ mod failure;
 mod hosts;
 mod log;
 mod logs;
+mod network;
 mod pki;
 mod pki_args;
 mod removal;
@@ -100,6 +101,7 @@ async fn ask(client: &Client, endpoint: &Endpoint, command: Command, json: bool)
         }
         Command::Bridge(command) => bridge::run(client, command, json).await,
         Command::Tunnel(command) => tunnel::run(client, command, json).await,
+        Command::Network(command) => network::run(client, command, json).await,
         Command::Apply(args) => apply::run(client, &args, json).await,
         Command::Export(args) => apply::export(client, &args, json).await,
         Command::Edit(args) => apply::edit(client, &args, json).await,

@@ -72,6 +72,14 @@ pub(super) fn zone_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// A GRE key in a path: checked before a URL is made of it, as far as it is a number.
+pub(super) fn key(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(key @ 1..=2_147_483_647) => Ok(key),
+        _ => Err("a GRE key is a whole number from 1 to 2147483647".to_owned()),
+    }
+}
+
 /// A whole number; its range is the daemon's to judge.
 pub(super) fn whole(text: &str) -> Result<i64, String> {
     text.parse().map_err(|_| "expected a whole number".to_owned())

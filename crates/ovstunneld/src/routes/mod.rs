@@ -10,6 +10,7 @@ mod fixups;
 mod host;
 mod list;
 mod log;
+mod networks;
 mod openapi;
 mod plugin;
 mod refusals;

@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use super::{State, bridges, diagnosis, fence, fixups, host, list, log, plugin, takeover, vifs, watch};
+use super::{State, bridges, diagnosis, fence, fixups, host, list, log, networks, plugin, takeover, vifs, watch};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,6 +25,7 @@ use super::{State, bridges, diagnosis, fence, fixups, host, list, log, plugin, t
     tags(
         (name = "bridges", description = "A bridge for each virtual network"),
         (name = "tunnels", description = "GRE tunnels of a bridge to other hosts"),
+        (name = "networks", description = "Networks of xapi's, on XenServer and XCP-ng"),
         (name = "vifs", description = "Events of VMs' interfaces (VIFs), on the Unix socket only"),
         (name = "plugin", description = "The functions of the xapi plugin"),
         (name = "host", description = "The host and the daemon"),
@@ -70,6 +71,7 @@ fn each(mut take: impl FnMut(UtoipaMethodRouter<State>)) {
     take(routes!(vifs::put_vif, vifs::delete_vif));
     take(routes!(plugin::call_function));
     take(routes!(host::get_interface));
+    take(routes!(networks::put_network, networks::get_network));
     take(routes!(host::reconcile_bridges));
     take(routes!(takeover::take_over_bridges));
     take(routes!(diagnosis::get_findings));

@@ -59,9 +59,9 @@ fn read(name: &str, example: Value) -> Result<(), serde_json::Error> {
     by_name!(
         Bridge BridgeAnswer BridgeGone BridgeList BridgeSelection Changed Claim DoctorAnswer EpochAnswer EpochState Finding Flows Health Id
         Interface LogAnswer OutcomeAnswer PlanAnswer PlannedCommand PluginAnswer PluginArguments PostTunnel Problem
-        PutBridge PutEpoch PutLog PutTunnel Ready Reason ReconcileAnswer ReconcileRun RefusedTunnel SpanningTree SupportAnswer SupportPart
+        PutBridge PutEpoch PutLog PutTunnel PutXapiNetwork Ready Reason ReconcileAnswer ReconcileRun RefusedTunnel SpanningTree SupportAnswer SupportPart
         TakeoverAnswer TakeoverBridge TakeoverPlan TakeoverRequest Tier Tunnel TunnelAnswer Vif VifAnswer Vpc
-        WatchSnapshot
+        WatchSnapshot XapiNetwork XapiNetworkAnswer
     )
 }
 

@@ -11,11 +11,16 @@ pub(super) fn refused(detail: impl Into<String>, tunnels: Vec<RefusedTunnel>) ->
 
 /// 409: nothing may be written under this epoch.
 pub(super) fn fenced(fenced: &Fenced) -> ApiError {
+    fenced_with(fenced, "nothing was changed")
+}
+
+/// The same, where something may have been changed before.
+pub(super) fn fenced_with(fenced: &Fenced, outcome: &str) -> ApiError {
     let (code, recorded) = match *fenced {
         Fenced::Stale { recorded, .. } => (Code::StaleEpoch, recorded),
         Fenced::OtherZone { recorded, .. } => (Code::OtherZone, recorded),
     };
-    let detail = format!("{fenced}; nothing was changed");
+    let detail = format!("{fenced}; {outcome}");
     Problem { recorded: Some(told(Some(recorded))), ..Problem::new(code, detail) }.into()
 }
 

@@ -114,7 +114,7 @@ impl State {
 
     /// What this daemon can do beyond version 1 of the API as it began.
     pub(crate) fn capabilities(&self) -> Vec<String> {
-        let words = [Some("watch"), Some("claims"), Some("epoch"), self.xapi.as_ref().map(|_| "xapi")];
-        words.into_iter().flatten().map(str::to_owned).collect()
+        let of_xapi = self.xapi.iter().flat_map(|_| ["xapi", "networks"]);
+        ["watch", "claims", "epoch"].into_iter().chain(of_xapi).map(str::to_owned).collect()
     }
 }

@@ -163,6 +163,18 @@ impl Writer {
         self.ask(|ticket, reply| Message::Epoch { epoch, span, wanted: Wanted::Execution(ticket, reply) }).await
     }
 
+    /// The epoch under which its caller writes, if any; it is recorded now, where it was not. For a change of something else than the
+    /// switch, which the writer does not make.
+    ///
+    /// # Errors
+    /// Where a newer one or that of another zone is recorded; when the switch cannot be reached.
+    pub async fn admit(&self) -> Result<Option<Epoch>, WriteError> {
+        if let Some(epoch) = self.epoch {
+            self.record_epoch(Some(epoch)).await?;
+        }
+        Ok(self.epoch)
+    }
+
     /// Says what recording an epoch, or clearing it, would do, and does nothing.
     ///
     /// # Errors

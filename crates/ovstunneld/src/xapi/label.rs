@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use ovstunnel_ovs::{Xe, XeError};
 use ovstunnel_server::seldom::Seldom;
 use ovstunnel_types::text::{chain, excerpt, message};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::XapiError;
 
@@ -45,9 +45,7 @@ impl Labels {
         if let Some(said) = self.remembered(label) {
             return said.map_err(XapiError::Said);
         }
-        let Ok(turn) = tokio::time::timeout(xe.timeout(), self.turns.acquire()).await else {
-            return Err(XapiError::Busy);
-        };
+        let turn = self.turn(xe).await?;
         // Whoever was before may have asked the same.
         if let Some(said) = self.remembered(label) {
             return said.map_err(XapiError::Said);
@@ -61,6 +59,12 @@ impl Labels {
         self.remember(label, said.clone());
         drop(turn);
         said.map_err(XapiError::Said)
+    }
+
+    /// Waits for the turn to ask.
+    pub(super) async fn turn(&self, xe: &Xe) -> Result<SemaphorePermit<'_>, XapiError> {
+        let turn = tokio::time::timeout(xe.timeout(), self.turns.acquire()).await;
+        turn.ok().and_then(Result::ok).ok_or(XapiError::Busy)
     }
 
     async fn ask(&self, xe: &Xe, label: &str) -> Result<Option<String>, XeError> {

@@ -1,7 +1,7 @@
 //! A lock among the hosts of a pool, made of what xapi has: a key can be added to a network's `other-config` only if it is
 //! not there. Must not do anything but judge what stands there (docs/adr/0011-a-lock-in-other-config.md).
 //!
-//! The lock is the highest of the keys `ovstunnel-lock-1`, `-2`, …; its value says until when its holder may use it. A dead
+//! The lock is the highest of the keys `ovstunnel-lock-1`, `-2`, … (another lock's keys begin otherwise); its value says until when its holder may use it. A dead
 //! holder's lock is not taken away but passed by: whoever adds the next number has it. So nobody ever removes a key that
 //! somebody else may have added meanwhile.
 
@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
-/// How the keys begin; a number follows.
-const PREFIX: &str = "ovstunnel-lock-";
+/// How the keys of the lock on a network begin; a number follows.
+pub(super) const NETWORK: &str = "ovstunnel-lock-";
 
 /// The value of a lock's key: `<end in milliseconds since 1970>/<unlike any other>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,14 +41,10 @@ fn millis(time: SystemTime) -> u128 {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Locks(BTreeMap<u64, String>);
 
-/// The key of a lock.
-pub(super) fn key(number: u64) -> String {
-    format!("{PREFIX}{number}")
-}
-
 impl Locks {
-    pub fn of(other_config: &BTreeMap<String, String>) -> Self {
-        let number = |key: &str| key.strip_prefix(PREFIX).and_then(|number| number.parse().ok());
+    /// Those whose keys begin so.
+    pub fn of(other_config: &BTreeMap<String, String>, prefix: &str) -> Self {
+        let number = |key: &str| key.strip_prefix(prefix).and_then(|number| number.parse().ok());
         Locks(other_config.iter().filter_map(|(key, value)| Some((number(key)?, value.clone()))).collect())
     }
 
@@ -84,7 +80,7 @@ mod tests {
     use super::*;
 
     fn locks(pairs: &[(&str, &str)]) -> Locks {
-        Locks::of(&pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+        Locks::of(&pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(), NETWORK)
     }
 
     fn at(millis: u64) -> SystemTime {

@@ -1,30 +1,37 @@
 //! xapi's side of a network: what XenServer's own database knows about it, and is to know about us.
 //!
-//! What it does: keeps the list of hosts that a network is set up on, which a management server reads before it calls us, and
-//! answers what only xapi knows. What it must not do: fail a change of the switch, for which xapi is not needed.
+//! What it does: keeps the list of hosts that a network is set up on, which a management server reads before it calls us, has a
+//! network there where it is asked for, and answers what only xapi knows. What it must not do: fail a change of the switch, for
+//! which xapi is not needed.
 
 mod edit;
+mod hold;
 mod label;
 mod lock;
+mod network;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ovstunnel_ovs::{CommandHook, Observer, Xe, XeError};
-use ovstunnel_plan::{BridgeName, DesiredBridge, HostId, NetworkUuid, View};
+use ovstunnel_plan::{BridgeName, DesiredBridge, GreKey, HostId, NetworkUuid, View};
 use ovstunnel_types::text::chain;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::config::{self, XapiMode};
 use crate::host::{self, Interfaces};
 
-#[cfg(test)]
-pub(crate) use edit::budget;
+pub(crate) use edit::Written;
 use edit::{Edit, Wanted};
+pub(crate) use hold::Permit;
+use hold::{HoldError, PATIENCE};
 use label::Labels;
+use network::Making;
+pub(crate) use network::{Made, NetworkError, Plan, Told};
 
 /// What kind of network it is, by the key of `other-config` that says so to management servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +85,12 @@ pub enum XapiError {
 /// Edits that run `xe` at the same time: a host that sets up a hundred networks at once has more to do than that.
 const EDITS: usize = 8;
 
+/// The longest that xapi can be waited for in one request, `timeout` being the deadline of one command: a question, the turn
+/// among all edits, and an edit with its last command.
+pub(crate) fn budget(timeout: Duration) -> Duration {
+    timeout * (1 + PATIENCE + PATIENCE + 1)
+}
+
 /// xapi of this host's pool.
 #[derive(Debug)]
 pub struct Xapi {
@@ -102,7 +115,7 @@ impl Xapi {
 
     /// Notes that a network is set up on this host. What goes wrong is in the log: the server then calls set-up again.
     pub async fn note_set_up(&self, network: NetworkUuid, kind: NetworkKind, host: &HostId) {
-        self.note(network, Wanted::SetUp(kind), host).await;
+        self.note(network, Wanted::SetUp(kind, host.clone()), host).await;
     }
 
     /// Notes that a network is not set up on this host any more. The network is told by its UUID, or by its bridge.
@@ -114,7 +127,7 @@ impl Xapi {
         match networks {
             Ok(networks) => {
                 for network in networks {
-                    self.note(network, Wanted::Destroyed, host).await;
+                    self.note(network, Wanted::Destroyed(host.clone()), host).await;
                 }
             }
             Err(error) => tracing::warn!(%bridge, error = chain(&error), "xapi does not tell which network this is"),
@@ -139,16 +152,74 @@ impl Xapi {
 
     /// In a task of its own: a caller that goes away must not leave an edit half done.
     async fn note(&self, network: NetworkUuid, wanted: Wanted, host: &HostId) {
-        let edit = Edit { xe: self.xe.clone(), network, wanted, host: host.clone() };
-        let edits = Arc::clone(&self.edits);
+        let edit = Edit { xe: self.xe.clone(), network, wanted, permit: Permit::default() };
+        let (edits, host) = (Arc::clone(&self.edits), host.clone());
         let task = async move {
-            if let Err(error) = edit.carry_out_among(&edits).await {
+            let edited = match turn(edits, edit.xe.timeout()).await {
+                Ok(_turn) => edit.carry_out().await,
+                Err(crowded) => Err(crowded),
+            };
+            if let Err(error) = edited {
                 let error = chain(&error);
-                tracing::warn!(%network, host = %edit.host, error, "the list of hosts that xapi keeps was not edited");
+                tracing::warn!(%network, %host, error, "the list of hosts that xapi keeps was not edited");
             }
         };
         // It ends with nothing but a panic, which is in the log.
         let _ = tokio::spawn(task.in_current_span()).await;
+    }
+
+    /// Has the plain network with this key ready in xapi, for as long as `permit` says that this may go on: there, open to all hosts
+    /// of the pool, marked, and listing this host where its id is given.
+    ///
+    /// In a task of its own: a caller that goes away, or is answered at the deadline, does not leave it half done.
+    ///
+    /// # Errors
+    /// Why it is not ready, or that it is not known whether it will be.
+    pub async fn make_network(&self, key: GreKey, host: Option<HostId>, permit: Permit) -> Result<Made, NetworkError> {
+        let (making, edits) = (self.making(key, host, permit), Arc::clone(&self.edits));
+        let task = async move {
+            let _turn = turn(edits, making.xe.timeout()).await?;
+            let made = making.carry_out().await;
+            if let Err(error) = &made {
+                tracing::warn!(%key, %error, "a network is not ready in xapi");
+            }
+            made
+        };
+        let (limit, task) = (budget(self.xe.timeout()), tokio::spawn(task.in_current_span()));
+        match tokio::time::timeout(limit, task).await {
+            Ok(Ok(made)) => made,
+            Ok(Err(_)) => {
+                Err(NetworkError::Unknown("xapi was asked for this, and it has failed; the log has more".to_owned()))
+            }
+            Err(_) => {
+                let words = format!("xapi was asked for this, which is not finished after {limit:?}; it goes on");
+                Err(NetworkError::Unknown(words))
+            }
+        }
+    }
+
+    /// What that would do.
+    ///
+    /// # Errors
+    /// Why it would not be made ready, or when xapi does not tell.
+    pub async fn plan_network(&self, key: GreKey, host: Option<HostId>) -> Result<Plan, NetworkError> {
+        let _turn = turn(Arc::clone(&self.edits), self.xe.timeout()).await?;
+        self.making(key, host, Permit::default()).plan().await
+    }
+
+    /// The plain network with this key, as it is in xapi; nothing where there is none. For whoever may only read, too, so few ask at
+    /// the same time.
+    ///
+    /// # Errors
+    /// When xapi does not tell, or has several.
+    pub async fn network(&self, key: GreKey) -> Result<Option<Told>, NetworkError> {
+        let turn = self.labels.turn(&self.xe).await;
+        let _turn = turn.map_err(|busy| NetworkError::Undone(format!("xapi is not asked: {busy}")))?;
+        self.making(key, None, Permit::default()).told().await
+    }
+
+    fn making(&self, key: GreKey, host: Option<HostId>, permit: Permit) -> Making {
+        Making { xe: self.xe.clone(), key, host, permit }
     }
 
     /// The bridge of the network with this name-label, where there is exactly one.
@@ -192,6 +263,12 @@ impl Xapi {
     pub async fn platform(&self) -> Result<String, XapiError> {
         Ok(self.xe.platform_name(host_uuid(&self.inventory)?).await?)
     }
+}
+
+/// Waits for the turn among all edits of this host; while `xe` hangs that may be never.
+async fn turn(edits: Arc<Semaphore>, timeout: Duration) -> Result<OwnedSemaphorePermit, HoldError> {
+    let turn = tokio::time::timeout(timeout * PATIENCE, edits.acquire_owned()).await;
+    turn.ok().and_then(Result::ok).ok_or(HoldError::Crowded)
 }
 
 /// The id that all managed bridges know this host by; nothing where they differ.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 pub mod host;
+pub mod pool;
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};

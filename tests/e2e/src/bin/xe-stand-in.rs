@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// How long a slow one takes, and how long others may look between the two halves of a `param-set`.
 const SLOW: Duration = Duration::from_millis(300);
@@ -51,9 +51,14 @@ fn answer(folder: &Path, words: &[String]) -> Result<String> {
         "pif-list" => pool.list("pifs", &call),
         "network-param-get" => pool.get("networks", &call),
         "host-param-get" => pool.get("hosts", &call),
-        "network-param-set" => pool.set(&call),
-        "network-param-add" => pool.add(&call),
-        "network-param-remove" => pool.remove(&call),
+        "network-create" => pool.create(&call),
+        "pool-list" => pool.list("pools", &call),
+        "pool-param-get" => pool.get("pools", &call),
+        "network-param-set" => pool.set("networks", &call),
+        "network-param-add" => pool.add("networks", &call),
+        "network-param-remove" => pool.remove("networks", &call),
+        "pool-param-add" => pool.add("pools", &call),
+        "pool-param-remove" => pool.remove("pools", &call),
         other => bail!("Unknown command: {other}"),
     }
 }
@@ -141,37 +146,51 @@ impl Pool {
         })
     }
 
-    fn set(&self, call: &Call) -> Result<String> {
+    /// Any number of networks may have one name-label; the bridge's name is the first that is free.
+    fn create(&self, call: &Call) -> Result<String> {
+        let label = call.value("name-label")?;
+        ensure!(call.others(&["name-label", "name-description"]).next().is_none(), "an unknown parameter");
+        self.with(|pool| {
+            let networks = pool.get_mut("networks").and_then(Value::as_object_mut).context("no networks")?;
+            let is_free = |bridge: &String| networks.values().all(|row| row["bridge"] != bridge.as_str());
+            let bridge = (0..).map(|n: u32| format!("xapi{n}")).find(is_free).context("no name is free")?;
+            let uuid = format!("6f1a9c3e-0b7d-4c58-9c12-{:012}", networks.len());
+            networks.insert(uuid.clone(), json!({"name-label": label, "bridge": bridge, "other-config": {}}));
+            Ok(uuid)
+        })
+    }
+
+    fn set(&self, class: &str, call: &Call) -> Result<String> {
         for (name, value) in call.others(&["uuid"]) {
             let key = name.strip_prefix("other-config:").with_context(|| format!("Field '{name}' cannot be set"))?;
-            self.with(|pool| Ok(other_config(pool, call)?.remove(key).is_some()))?;
+            self.with(|pool| Ok(other_config(pool, class, call)?.remove(key).is_some()))?;
             std::thread::sleep(BETWEEN);
-            self.add_pair(call, key, value)?;
+            self.add_pair(class, call, key, value)?;
         }
         Ok(String::new())
     }
 
-    fn add(&self, call: &Call) -> Result<String> {
+    fn add(&self, class: &str, call: &Call) -> Result<String> {
         ensure!(call.value("param-name")? == "other-config", "the stand-in adds to other-config only");
         for (key, value) in call.others(&["uuid", "param-name"]) {
-            self.add_pair(call, key, value)?;
+            self.add_pair(class, call, key, value)?;
         }
         Ok(String::new())
     }
 
-    fn add_pair(&self, call: &Call, key: &str, value: &str) -> Result<()> {
+    fn add_pair(&self, class: &str, call: &Call, key: &str, value: &str) -> Result<()> {
         self.with(|pool| {
-            let map = other_config(pool, call)?;
+            let map = other_config(pool, class, call)?;
             ensure!(!map.contains_key(key), "This operation is not valid: the key {key} is already there");
             map.insert(key.to_owned(), value.into());
             Ok(())
         })
     }
 
-    fn remove(&self, call: &Call) -> Result<String> {
+    fn remove(&self, class: &str, call: &Call) -> Result<String> {
         ensure!(call.value("param-name")? == "other-config", "the stand-in removes from other-config only");
         let key = call.value("param-key")?;
-        self.with(|pool| Ok(other_config(pool, call)?.remove(key)))?;
+        self.with(|pool| Ok(other_config(pool, class, call)?.remove(key)))?;
         Ok(String::new())
     }
 }
@@ -182,6 +201,6 @@ fn row<'a>(pool: &'a mut Map<String, Value>, class: &str, call: &Call) -> Result
     found.with_context(|| format!("The uuid you supplied was invalid. uuid: {uuid}"))
 }
 
-fn other_config<'a>(pool: &'a mut Map<String, Value>, call: &Call) -> Result<&'a mut Map<String, Value>> {
-    row(pool, "networks", call)?["other-config"].as_object_mut().context("other-config")
+fn other_config<'a>(pool: &'a mut Map<String, Value>, class: &str, call: &Call) -> Result<&'a mut Map<String, Value>> {
+    row(pool, class, call)?["other-config"].as_object_mut().context("other-config")
 }
