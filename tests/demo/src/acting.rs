@@ -46,7 +46,10 @@ impl Story<'_> {
         let probes = self.cloud.lab().every_flooded_kind();
         let deliveries = self.cloud.lab().deliver_all(&probes)?;
         deliveries.iter().try_for_each(|delivery| delivery.expect_once())?;
-        say(&format!("{} frames were sent in the two networks, and each arrived exactly once at each VM of its own", deliveries.len()))
+        say(&format!(
+            "{} frames were sent in the two networks, and each arrived exactly once at each VM of its own",
+            deliveries.len()
+        ))
     }
 }
 
@@ -108,5 +111,6 @@ pub fn play(cloud: &Cloud, zone: &Zone) -> Result<()> {
     zone.stop()?;
     let bridges = cloud.node(1)?.host().vsctl(["list-br"])?;
     anyhow::ensure!(!bridges.lines().any(|bridge| bridge == story.network.bridge), "h1 has {bridges}");
-    say("\nthe manager made and unmade a mesh as VMs came and went, and each frame arrived exactly once").context("the end")
+    say("\nthe manager made and unmade a mesh as VMs came and went, and each frame arrived exactly once")
+        .context("the end")
 }

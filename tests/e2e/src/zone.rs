@@ -194,7 +194,7 @@ impl Zone {
     pub fn wait_for_hosts(&self, cloud: &Cloud, name: &'static str, wanted: &[usize]) -> Result<()> {
         wait_until(format!("{name} to have the hosts {wanted:?}"), DEADLINE, || {
             let network = self.network(cloud, name)?;
-            let mut hosts: Vec<String> = network.members.iter().flatten().map(|member| member.name.clone()).collect();
+            let mut hosts: Vec<String> = network.members.iter().flatten().map(|member| member.host.clone()).collect();
             hosts.sort();
             let wanted: Vec<String> = wanted.iter().map(|number| format!("h{number}")).collect();
             ensure!(hosts == wanted, "{hosts:?}");
