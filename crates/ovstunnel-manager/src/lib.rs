@@ -19,6 +19,7 @@ pub mod leader;
 pub mod reconciler;
 pub mod records;
 pub mod reload;
+pub mod rows;
 pub mod sending;
 pub mod service;
 pub mod store;

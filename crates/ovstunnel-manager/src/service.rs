@@ -22,6 +22,7 @@ use crate::inventory::{Inventory, physical};
 use crate::leader::Leader;
 use crate::reconciler::{Reconciler, Rules};
 use crate::records::Records;
+use crate::rows::Rows;
 use crate::zone::Zone;
 
 /// Why the manager cannot start.
@@ -89,9 +90,11 @@ impl Service {
         let inventory =
             Inventory::begin(store.clone(), zone.clone(), config.hosts.dead_after, config.network.gc).await?;
         let reconciler = begin_to_act(config, &zone, &hosts, leader.clone(), &store).await?;
+        let rows = Rows::new(zone.clone(), store.clone());
         let records = Records::new(store);
         let mut tasks = JoinSet::new();
         tasks.spawn(records.clone().keep(happened));
+        tasks.spawn(rows.keep());
         tasks.spawn(records.clone().forget_events(config.events.keep));
         tasks.spawn(zone.clone().keep_proven());
         tasks.spawn(inventory.clone().keep_keys());

@@ -273,7 +273,10 @@ impl State {
         self.seen.entry(number).or_insert(fresh);
         match self.hosts.get_mut(&number) {
             Some(host) => host.row = row,
-            None => drop(self.hosts.insert(number, Registered::new(row))),
+            None => {
+                self.hosts.insert(number, Registered::new(row));
+                self.rows_around_due(number);
+            }
         }
         self.may_change(number);
         self.changed_of(number);
@@ -281,6 +284,7 @@ impl State {
 
     pub(super) fn unregister(&mut self, number: HostNumber) {
         self.changed_of(number);
+        self.rows_around_due(number);
         self.replace(number, Snapshot::new("", 0, Vec::<Bridge>::new()));
         self.endpoints.remove(number);
         self.seen.remove(&number);
@@ -346,6 +350,7 @@ impl State {
         let Some(seen) = self.seen.get_mut(&number) else { return };
         seen.has_xapi = has_xapi;
         let old = seen.snapshot.take();
+        let has_not_spoken = old.is_none();
         let old = old.as_ref().map(Snapshot::bridges).unwrap_or_default();
         // Both are in the order of their names.
         let same: BTreeSet<&str> = {
@@ -358,6 +363,9 @@ impl State {
         let differs = |bridge: &&Arc<Bridge>| !same.contains(bridge.name.as_str());
         let (gone, come) = (old.iter().filter(differs), new.bridges().iter().filter(differs));
         self.changed.extend(gone.clone().chain(come.clone()).flat_map(|bridge| bridge.keys()));
+        if has_not_spoken || gone.clone().chain(come.clone()).next().is_some() {
+            self.rows.insert(number, has_not_spoken);
+        }
         gone.for_each(|bridge| self.sight.lose(number, bridge));
         for bridge in come {
             self.sight.gain(number, bridge);

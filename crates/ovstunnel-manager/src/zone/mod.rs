@@ -9,6 +9,7 @@ mod host;
 mod network;
 mod prepared;
 mod recorded;
+mod rows;
 mod sight;
 mod silence;
 mod standing;
@@ -34,6 +35,7 @@ pub use host::{EndpointFault, Registered, Row, Told};
 use network::Known;
 pub use prepared::{Planned, Prepared};
 pub use recorded::Recorded;
+pub use rows::RowsDue;
 use sight::Sight;
 pub use silence::{CERTIFICATE_EXPIRES, Silence, unmet};
 
@@ -143,6 +145,8 @@ struct State {
     /// Networks of which a proof is still to be told.
     restless: BTreeSet<GreKey>,
     prover: Prover,
+    /// Hosts whose rows of tunnels may be others than they were.
+    rows: rows::Due,
     /// What is wrong with the manager itself.
     own_troubles: Vec<Trouble>,
     /// What is wrong with the zone's keys.

@@ -107,9 +107,22 @@ pub async fn bench() -> Bench {
     bench_with("", Store::memory("dc1")).await
 }
 
+impl Bench {
+    /// Ends the manager; what it was in stays.
+    pub async fn end(self) -> tempfile::TempDir {
+        self._serving.shutdown(Duration::ZERO).await;
+        self._service.finish().await;
+        self.dir
+    }
+}
+
 /// The same with more in its configuration, on this database.
 pub async fn bench_with(more: &str, store: Store) -> Bench {
-    let dir = folder();
+    bench_in(folder(), more, store).await
+}
+
+/// The same in a folder that is there.
+pub async fn bench_in(dir: tempfile::TempDir, more: &str, store: Store) -> Bench {
     let text = configuration(dir.path()) + more;
     bench_of(dir, &text, store).await
 }
