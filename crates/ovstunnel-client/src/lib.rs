@@ -45,7 +45,7 @@ pub use tls::TlsFault;
 use transport::{Streamed, Transport};
 #[cfg(feature = "https")]
 pub use url::Url;
-pub use watch::{DEFAULT_SILENCE, Watch};
+pub use watch::{DEFAULT_SILENCE, Event, Watch};
 
 /// How long a request may take unless told otherwise: longer than the 30 s that the daemon gives its own commands, so
 /// that the daemon's explanation arrives before the client gives up.
@@ -146,6 +146,10 @@ impl Client {
             }
             None => call::watch(),
         };
+        self.stream(call, last).await
+    }
+
+    async fn stream<E: Event>(&self, call: Call, last: Option<&Position>) -> Result<Watch<E>, ClientError> {
         match self.transport.stream(call, last.map(ToString::to_string)).await? {
             Streamed::Body(body) => Ok(Watch::new(body, &self.transport.peer)),
             Streamed::Refused(status, body) => Err(self.refused(status, &body)),

@@ -24,4 +24,5 @@ pub mod sending;
 pub mod service;
 pub mod store;
 pub mod support;
+pub mod watch;
 pub mod zone;

@@ -108,6 +108,11 @@ pub async fn bench() -> Bench {
 }
 
 impl Bench {
+    /// Those who watch.
+    pub fn watched(&self) -> ovstunnel_manager::watch::Watched {
+        self._service.watched()
+    }
+
     /// Ends the manager; what it was in stays.
     pub async fn end(self) -> tempfile::TempDir {
         self._serving.shutdown(Duration::ZERO).await;
