@@ -5,6 +5,7 @@
 //! proxy, or check what the daemon checks.
 
 mod call;
+mod clock;
 mod endpoint;
 mod error;
 #[cfg(feature = "https")]
@@ -33,6 +34,7 @@ use ovstunnel_api::{
 use serde::de::DeserializeOwned;
 
 use call::Call;
+pub use clock::Clock;
 #[cfg(feature = "https")]
 pub use endpoint::Identity;
 pub use endpoint::{DEFAULT_SOCKET, Endpoint};
@@ -117,6 +119,11 @@ impl Client {
     #[cfg(feature = "https")]
     pub fn daemon_certificate(&self) -> Option<Vec<u8>> {
         self.transport.shown.get()
+    }
+
+    /// How far the daemon's clock is ahead of the one here, by its last answer; nothing before the first, and where that did not tell.
+    pub fn clock(&self) -> Option<Clock> {
+        self.transport.clocks.last()
     }
 
     /// The same changing requests, answered with their plan; nothing is changed.

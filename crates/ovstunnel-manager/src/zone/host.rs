@@ -10,6 +10,7 @@ use ovstunnel_mesh::observed::{self, Bridge, Snapshot};
 use ovstunnel_server::seldom::Seldom;
 use ovstunnel_types::{GreKey, HealthState, HostId, HostNumber, RemoteIp};
 
+use super::clock::HostClock;
 use super::silence::{Silence, unmet};
 use super::{State, story};
 
@@ -64,6 +65,8 @@ pub struct Registered {
     interface: Option<Interface>,
     endpoint_trouble: Option<Trouble>,
     certificate_trouble: Option<Trouble>,
+    /// How its clock differs from the manager's.
+    pub(super) clock: HostClock,
     /// Why the manager, which may change hosts, does not change this one.
     unled: Option<Trouble>,
     /// Whether it has taken the manager's epoch.
@@ -90,6 +93,7 @@ impl Registered {
             interface: None,
             endpoint_trouble: None,
             certificate_trouble: None,
+            clock: HostClock::default(),
             unled: None,
             is_led: false,
             other_id: None,
@@ -224,7 +228,7 @@ impl Registered {
         let certificate = self.certificate_trouble.clone();
         let unled = self.unled.clone().filter(|_| self.is_connected());
         let own = silent.into_iter().chain(empty).chain(unled).chain(mismatch).chain(self.endpoint_trouble.clone());
-        own.chain(health).chain(certificate).collect()
+        own.chain(health).chain(self.clock.trouble()).chain(certificate).collect()
     }
 }
 

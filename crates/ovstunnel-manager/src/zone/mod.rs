@@ -4,6 +4,7 @@
 //! host, write to one, or keep anything in the database; what is to be kept is handed to whoever does ([`Fact`]).
 
 mod acting;
+mod clock;
 mod describe;
 mod host;
 mod network;
@@ -30,6 +31,7 @@ use ovstunnel_types::{GreKey, HostNumber};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc, watch};
 
+pub use clock::CLOCK_SKEW;
 pub use describe::{Names, Page, written};
 pub use host::{EndpointFault, Registered, Row, Told};
 use network::Known;
