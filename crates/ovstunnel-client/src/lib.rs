@@ -5,6 +5,7 @@
 //! proxy, or check what the daemon checks.
 
 mod call;
+mod clock;
 mod endpoint;
 mod error;
 #[cfg(feature = "https")]
@@ -33,6 +34,7 @@ use ovstunnel_api::{
 use serde::de::DeserializeOwned;
 
 use call::Call;
+pub use clock::Clock;
 #[cfg(feature = "https")]
 pub use endpoint::Identity;
 pub use endpoint::{DEFAULT_SOCKET, Endpoint};
@@ -45,7 +47,7 @@ pub use tls::TlsFault;
 use transport::{Streamed, Transport};
 #[cfg(feature = "https")]
 pub use url::Url;
-pub use watch::{DEFAULT_SILENCE, Watch};
+pub use watch::{DEFAULT_SILENCE, Event, Watch};
 
 /// How long a request may take unless told otherwise: longer than the 30 s that the daemon gives its own commands, so
 /// that the daemon's explanation arrives before the client gives up.
@@ -119,6 +121,11 @@ impl Client {
         self.transport.shown.get()
     }
 
+    /// How far the daemon's clock is ahead of the one here, by its last answer; nothing before the first, and where that did not tell.
+    pub fn clock(&self) -> Option<Clock> {
+        self.transport.clocks.last()
+    }
+
     /// The same changing requests, answered with their plan; nothing is changed.
     pub fn dry_run(&self) -> DryRun<'_> {
         DryRun(self)
@@ -146,6 +153,10 @@ impl Client {
             }
             None => call::watch(),
         };
+        self.stream(call, last).await
+    }
+
+    async fn stream<E: Event>(&self, call: Call, last: Option<&Position>) -> Result<Watch<E>, ClientError> {
         match self.transport.stream(call, last.map(ToString::to_string)).await? {
             Streamed::Body(body) => Ok(Watch::new(body, &self.transport.peer)),
             Streamed::Refused(status, body) => Err(self.refused(status, &body)),

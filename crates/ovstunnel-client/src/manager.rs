@@ -8,15 +8,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Method;
-use ovstunnel_api::{DoctorAnswer, SupportAnswer};
+use ovstunnel_api::{DoctorAnswer, Position, SupportAnswer};
 use ovstunnel_manager_api::{
     EventList, Hold, HoldList, Host, HostAnswer, HostList, HostTunnelList, Network, NetworkList, NetworkPlan, Overview,
-    Proof, PutHost, Ready,
+    Proof, PutHost, Ready, ZoneEvent,
 };
 use serde::de::DeserializeOwned;
 
 use crate::call::Call;
-use crate::{Client, ClientError, Endpoint};
+use crate::{Client, ClientError, Endpoint, Watch};
 
 /// The manager's Unix socket as configured unless told otherwise.
 pub const DEFAULT_MANAGER_SOCKET: &str = "/run/ovstunnel/manager.sock";
@@ -78,6 +78,12 @@ impl Manager {
     /// See [`ClientError`]; this holds for each request below.
     pub async fn overview(&self) -> Result<Overview, ClientError> {
         self.get(&["v1", "overview"], &[]).await
+    }
+
+    /// `GET /v1/watch`: the zone in numbers, then each network and host that changes. With the position of the last event that was
+    /// read it goes on there, where that is possible. The client's time-out bounds the wait for the answer's beginning.
+    pub async fn watch(&self, last: Option<&Position>) -> Result<Watch<ZoneEvent>, ClientError> {
+        self.0.stream(Call::new(Method::GET, &["v1", "watch"]), last).await
     }
 
     /// `GET /v1/hosts`: the registered hosts.

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
@@ -27,6 +27,7 @@ use tokio::net::UnixStream;
 use tower_service::Service;
 
 use crate::call::Call;
+use crate::clock::Clocks;
 use crate::{Cause, ClientError, Peer};
 
 /// A host that does not answer at all is noticed earlier than one that works on an answer.
@@ -91,6 +92,8 @@ pub(crate) struct Transport {
     /// Who is asked.
     pub(crate) peer: Peer,
     timeout: Duration,
+    /// What the daemon's clock says.
+    pub(crate) clocks: Clocks,
     /// What TLS said where HTTP does not pass it on.
     #[cfg(feature = "https")]
     pub(crate) refused: crate::refused::Refused,
@@ -120,6 +123,7 @@ impl Transport {
             base: base.trim_end_matches('/').to_owned(),
             peer,
             timeout,
+            clocks: Clocks::default(),
             #[cfg(feature = "https")]
             refused: Default::default(),
             #[cfg(feature = "https")]
@@ -145,7 +149,9 @@ impl Transport {
         let request = self.request(call, "application/json, application/problem+json")?;
         let exchange = async {
             let failed = |error: Error| self.failed(&error, error.is_connect());
+            let sent = Instant::now();
             let response = self.http.request(request).await.map_err(failed)?;
+            self.clocks.take(response.headers(), sent);
             let status = response.status();
             let body = response.into_body().collect().await.map_err(|error| self.failed(&error, false))?;
             Ok((status, body.to_bytes()))
@@ -166,7 +172,9 @@ impl Transport {
         }
         let exchange = async {
             let failed = |error: Error| self.failed(&error, error.is_connect());
+            let sent = Instant::now();
             let response = self.http.request(request).await.map_err(failed)?;
+            self.clocks.take(response.headers(), sent);
             let status = response.status();
             if status.is_success() {
                 return Ok(Streamed::Body(response.into_body()));

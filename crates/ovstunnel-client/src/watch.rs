@@ -1,9 +1,10 @@
-//! The stream of what changes on a host, event by event.
+//! The stream of what changes on a host or in a zone, event by event.
 //!
 //! What it does: says when the daemon is silent, which sends something every 2 seconds. What it must not do: connect again, or keep
 //! what was told: only the caller knows what that is for.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -16,22 +17,45 @@ use crate::{Cause, ClientError, Peer};
 /// How long a daemon may be silent unless told otherwise: three times as long as it is.
 pub const DEFAULT_SILENCE: Duration = Duration::from_secs(6);
 
-/// A daemon that is watched.
-pub struct Watch {
+/// The events of a stream.
+pub trait Event: Sized {
+    /// An event as it was received; none where its name is not known.
+    ///
+    /// # Errors
+    /// Where the data is not what the name promises.
+    fn read(name: &str, data: &str) -> Result<Option<Self>, serde_json::Error>;
+}
+
+impl Event for WatchEvent {
+    fn read(name: &str, data: &str) -> Result<Option<Self>, serde_json::Error> {
+        WatchEvent::read(name, data)
+    }
+}
+
+#[cfg(feature = "manager")]
+impl Event for ovstunnel_manager_api::ZoneEvent {
+    fn read(name: &str, data: &str) -> Result<Option<Self>, serde_json::Error> {
+        ovstunnel_manager_api::ZoneEvent::read(name, data)
+    }
+}
+
+/// A daemon that is watched; with other events, a manager.
+pub struct Watch<E = WatchEvent> {
     events: SseStream<Incoming>,
     peer: Peer,
     silence: Duration,
+    reads: PhantomData<fn() -> E>,
 }
 
-impl fmt::Debug for Watch {
+impl<E> fmt::Debug for Watch<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watch").field("peer", &self.peer).field("silence", &self.silence).finish_non_exhaustive()
     }
 }
 
-impl Watch {
+impl<E: Event> Watch<E> {
     pub(crate) fn new(body: Incoming, peer: &Peer) -> Self {
-        Watch { events: SseStream::new(body), peer: peer.clone(), silence: DEFAULT_SILENCE }
+        Watch { events: SseStream::new(body), peer: peer.clone(), silence: DEFAULT_SILENCE, reads: PhantomData }
     }
 
     /// The same for a caller who takes so long a silence, and no longer, for the end.
@@ -40,13 +64,13 @@ impl Watch {
         Watch { silence, ..self }
     }
 
-    /// The next event, with the position after it: whoever begins again with that lacks nothing. Nothing where the daemon has ended
+    /// The next event, with the position after it: whoever begins again with that lacks nothing. Nothing where the daemon, or the manager, has ended
     /// the stream, as it does when it ends or reads its configuration again. A call that is dropped loses no event.
     ///
     /// # Errors
     /// [`ClientError::Silent`] where nothing has come for too long, [`ClientError::BrokenOff`] where the connection broke,
     /// [`ClientError::Unexpected`] where what came is no event of a watch.
-    pub async fn next(&mut self) -> Result<Option<(Option<Position>, WatchEvent)>, ClientError> {
+    pub async fn next(&mut self) -> Result<Option<(Option<Position>, E)>, ClientError> {
         loop {
             let silent = |_| ClientError::Silent { peer: self.peer.clone(), silence: self.silence };
             let came = tokio::time::timeout(self.silence, self.events.next()).await.map_err(silent)?;
@@ -58,11 +82,11 @@ impl Watch {
     }
 
     /// An event as it came; nothing where it is of a kind that is not known here.
-    fn read(&self, came: Sse) -> Result<Option<(Option<Position>, WatchEvent)>, ClientError> {
+    fn read(&self, came: Sse) -> Result<Option<(Option<Position>, E)>, ClientError> {
         let (name, data) = (came.event.unwrap_or_default(), came.data.unwrap_or_default());
         let bad = |error| ClientError::unexpected(&self.peer, 200, data.as_bytes(), Some(error));
         let position = came.id.and_then(|id| id.parse().ok());
-        Ok(WatchEvent::read(&name, &data).map_err(bad)?.map(|event| (position, event)))
+        Ok(E::read(&name, &data).map_err(bad)?.map(|event| (position, event)))
     }
 
     fn failed(&self, error: &Error) -> ClientError {

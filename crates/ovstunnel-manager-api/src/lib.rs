@@ -12,6 +12,7 @@ mod overview;
 mod physical;
 mod plan;
 mod proof;
+mod watch;
 
 pub use event::{Event, EventList, ProofSummary};
 pub use hold::{HeldRemoval, Hold, HoldList, HoldScope, HoldState};
@@ -27,3 +28,4 @@ pub use physical::{
 };
 pub use plan::{Blocked, NetworkPlan, PlannedRequest};
 pub use proof::{Finding, Proof, SeenAt, Signature, TunnelProof, hex};
+pub use watch::{Gone, ZoneEvent};

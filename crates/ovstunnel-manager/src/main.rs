@@ -124,8 +124,8 @@ async fn live(config: &Config, file: Option<&Path>, logging: Arc<Logging>) -> Re
     let store = store::open(config).await?;
     let surroundings = Surroundings { file: file.map(Path::to_owned), logging: Some(Arc::clone(&logging)) };
     let (app, service) = Service::start_with(config, store, Some(access.clone()), surroundings).await?;
-    let reloader =
-        Reloader { files: https.map(|(_, files)| files), access: access.clone(), signer: service.signer(), logging };
+    let (files, signer, watched) = (https.map(|(_, files)| files), service.signer(), service.watched());
+    let reloader = Reloader { files, access: access.clone(), signer, watched, logging };
     let life = Life {
         api: &config.api,
         tls: access.tls(),

@@ -1,7 +1,7 @@
 //! SIGHUP: the certificates of the listener and their lists of revoked ones are read again, the key that signs proofs, too, and the log is
 //! reopened. Connections to hosts need nothing: each new one reads the files of `[hosts]` by itself.
 //!
-//! What it must not do: end a connection, or take new certificates of which one is bad.
+//! What it must not do: end a connection (a watch is ended, and begins again), or take new certificates of which one is bad.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use ovstunnel_server::logging::Logging;
 use ovstunnel_server::tls;
 
 use crate::document::Signer;
+use crate::watch::Watched;
 
 /// What a SIGHUP has read again.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Reloader {
     pub access: Access,
     /// What signs proofs.
     pub signer: Option<Arc<Signer>>,
+    /// Those who watch.
+    pub watched: Watched,
     /// The log.
     pub logging: Arc<Logging>,
 }
@@ -34,6 +37,8 @@ impl Reloader {
             (Some(store), Some(files)) => match tls::load(files) {
                 Ok(loaded) => {
                     store.replace(loaded);
+                    // Who may still read comes back by the new certificates.
+                    self.watched.end_all();
                     tracing::info!("SIGHUP: log reopened, certificates read again; the configuration needs a restart");
                 }
                 Err(error) => {

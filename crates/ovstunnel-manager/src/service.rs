@@ -22,6 +22,8 @@ use crate::inventory::{Inventory, physical};
 use crate::leader::Leader;
 use crate::reconciler::{Reconciler, Rules};
 use crate::records::Records;
+use crate::rows::Rows;
+use crate::watch::Watched;
 use crate::zone::Zone;
 
 /// Why the manager cannot start.
@@ -50,6 +52,7 @@ pub struct Service {
     tasks: JoinSet<()>,
     signer: Option<Arc<Signer>>,
     leader: Option<Leader>,
+    watched: Watched,
 }
 
 impl Service {
@@ -89,9 +92,11 @@ impl Service {
         let inventory =
             Inventory::begin(store.clone(), zone.clone(), config.hosts.dead_after, config.network.gc).await?;
         let reconciler = begin_to_act(config, &zone, &hosts, leader.clone(), &store).await?;
+        let rows = Rows::new(zone.clone(), store.clone());
         let records = Records::new(store);
         let mut tasks = JoinSet::new();
         tasks.spawn(records.clone().keep(happened));
+        tasks.spawn(rows.keep());
         tasks.spawn(records.clone().forget_events(config.events.keep));
         tasks.spawn(zone.clone().keep_proven());
         tasks.spawn(inventory.clone().keep_keys());
@@ -105,7 +110,13 @@ impl Service {
             tasks.spawn(reconciler.run());
         }
         let access = access.map(|access| access.with_rules(Arc::new(Roles::new(zone.clone()))));
-        let identity = Identity { name: identity.name, uuid: identity.uuid.to_string() };
+        let identity = Arc::new(Identity { name: identity.name, uuid: identity.uuid.to_string() });
+        let overview = {
+            let (zone, identity) = (zone.clone(), Arc::clone(&identity));
+            move || http::overview_of(&zone, &identity, acts)
+        };
+        let watched = Watched::new(zone.clone(), overview);
+        tasks.spawn(watched.clone().tell());
         let Surroundings { file, logging } = surroundings;
         let tls = access.as_ref().and_then(Access::tls);
         let doctor = Doctor::new(config.clone(), Subjects { file, logging, tls, signer: signer.clone() });
@@ -116,17 +127,23 @@ impl Service {
             records,
             inventory,
             reconciler,
-            identity: Arc::new(identity),
+            identity,
+            watched: watched.clone(),
             signer: signer.clone(),
             dead_after: config.hosts.dead_after,
             on_failure: config.network.on_failure,
         };
-        Ok((middleware::wrap(http::router(state), access), Service { tasks, signer, leader }))
+        Ok((middleware::wrap(http::router(state), access), Service { tasks, signer, leader, watched }))
     }
 
     /// What signs proofs; none without certificate and key under `[hosts]`.
     pub fn signer(&self) -> Option<Arc<Signer>> {
         self.signer.clone()
+    }
+
+    /// Those who watch the zone.
+    pub fn watched(&self) -> Watched {
+        self.watched.clone()
     }
 
     /// Ends what runs beside the requests.

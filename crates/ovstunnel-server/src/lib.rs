@@ -23,3 +23,4 @@ pub mod problem;
 pub mod seldom;
 pub mod systemd;
 pub mod tls;
+pub mod watch;

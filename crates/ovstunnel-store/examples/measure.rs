@@ -4,10 +4,12 @@
 //! it must not do: judge them. The database must be empty; it is left as it is.
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
 
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use ovstunnel_store::{
-    EventFilter, HostMode, NewEvent, NewHost, NewNetwork, OpenOptions, PhysicalNetworkRow, RowState, Store, TunnelRow,
+    EventFilter, HostMode, HostTunnels, NewEvent, NewHost, NewNetwork, OpenOptions, PhysicalNetworkRow, RowState,
+    RowsWritten, Store, TunnelRow,
 };
 use ovstunnel_types::Isolation;
 
@@ -77,6 +79,31 @@ async fn tunnels(store: &Store) -> u64 {
     written
 }
 
+/// The same rows, by host, as whoever follows the hosts' words writes them: so many rows in a change that others do not wait long.
+async fn by_host(store: &Store, hosts: &[HostTunnels]) -> (RowsWritten, Duration) {
+    let (mut written, mut longest, mut next) = (RowsWritten::default(), Duration::ZERO, 0);
+    while next < hosts.len() {
+        let (first, mut rows) = (next, 0);
+        while next < hosts.len() && rows < 2000 {
+            rows += hosts[next].rows.len();
+            next += 1;
+        }
+        let start = Instant::now();
+        written += store.set_host_tunnels(&hosts[first..next]).await.unwrap();
+        longest = longest.max(start.elapsed());
+    }
+    (written, longest)
+}
+
+fn all_hosts() -> Vec<HostTunnels> {
+    let mut hosts: BTreeMap<u64, Vec<TunnelRow>> = BTreeMap::new();
+    for (network, size) in (1..).zip(sizes()) {
+        let rows = (0..size).flat_map(|from| rows(network, size, from));
+        rows.for_each(|row| hosts.entry(row.from.get()).or_default().push(row));
+    }
+    hosts.into_iter().map(|(host, rows)| HostTunnels { host: host.try_into().unwrap(), rows }).collect()
+}
+
 fn event(n: i64) -> NewEvent {
     let text = format!("host h{} does not answer", n % 2000);
     NewEvent { at: n, kind: "host_silent".into(), host: Some(format!("h{}", n % 2000)), text, ..NewEvent::default() }
@@ -102,6 +129,20 @@ async fn main() {
     let written = measured("tunnels, a change for each network and host", tunnels(&store)).await;
     println!("tunnels written: {written}");
     measured("the same again, unchanged", tunnels(&store)).await;
+    let mut hosts = all_hosts();
+    let (written, longest) = measured("the same by host, unchanged", by_host(&store, &hosts)).await;
+    println!("rows written: {}; the longest change {:.1} ms", written.all(), longest.as_secs_f64() * 1000.0);
+    measured("one row of each of 100 hosts, a change each", async {
+        for host in hosts.iter_mut().filter(|host| host.rows.len() > 100).take(100) {
+            host.rows[7].state = RowState::Failed;
+            store.set_host_tunnels(std::slice::from_ref(host)).await.unwrap();
+        }
+    })
+    .await;
+    let none: Vec<_> = hosts.iter().map(|host| HostTunnels { host: host.host, rows: Vec::new() }).collect();
+    measured("all rows removed, by host", by_host(&store, &none)).await;
+    let (written, longest) = measured("all rows added, by host", by_host(&store, &hosts)).await;
+    println!("rows written: {}; the longest change {:.1} ms", written.all(), longest.as_secs_f64() * 1000.0);
     measured("1,000 events, one by one", async {
         for n in 0..1000 {
             store.append_event(event(n)).await.unwrap();

@@ -18,9 +18,9 @@ pub use error::{Result, StoreError};
 pub use inspection::Inspection;
 pub use memory::MemoryStore;
 pub use rows::{
-    EventFilter, EventPage, EventRow, HostMode, HostRow, InterfaceRow, KeyRow, KeyState, LeaseRow, NetworkRow,
-    NewEvent, NewHost, NewInterface, NewNetwork, NewPhysicalNetwork, NicRow, PAGE_MAX, PhysicalNetworkRow, RowState,
-    StateWords, TunnelRow, Zone,
+    EventFilter, EventPage, EventRow, HostMode, HostRow, HostTunnels, InterfaceRow, KeyRow, KeyState, LeaseRow,
+    NetworkRow, NewEvent, NewHost, NewInterface, NewNetwork, NewPhysicalNetwork, NicRow, PAGE_MAX, PhysicalNetworkRow,
+    RowState, RowsWritten, StateWords, TunnelRow, Zone,
 };
 pub use sql::{OpenOptions, SqlStore};
 
@@ -120,6 +120,11 @@ calls! {
     tunnel_rows_from(network: NetworkNumber, from: HostNumber) -> Vec<TunnelRow>;
     /// Makes the rows of a network that start at a host exactly these, in any order; others of them go. Unchanged rows keep their ids.
     set_tunnel_rows(network: NetworkNumber, from: HostNumber, rows: &[TunnelRow]) -> ();
+    /// Makes all rows that start at these hosts exactly these, whatever their networks, and answers how many that took: rows that are as
+    /// given are not written and keep their ids. Each host stands there once.
+    set_host_tunnels(hosts: &[HostTunnels]) -> RowsWritten;
+    /// The hosts that rows start at.
+    hosts_with_tunnel_rows() -> Vec<HostNumber>;
     /// Removes all rows of a network and answers how many there were.
     delete_tunnel_rows(network: NetworkNumber) -> u64;
 

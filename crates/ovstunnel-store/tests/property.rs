@@ -5,7 +5,7 @@ mod contract;
 
 use contract::{gre, host, host_number, interface_of, network, network_number, physical, tunnels_of};
 use ovstunnel_store::{
-    EventFilter, HostMode, KeyRow, KeyState, NewHost, NewNetwork, NicRow, OpenOptions, RowState, Store,
+    EventFilter, HostMode, HostTunnels, KeyRow, KeyState, NewHost, NewNetwork, NicRow, OpenOptions, RowState, Store,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -21,6 +21,7 @@ enum Call {
     PutNetwork { name: u8, number: Option<u64>, physical: u8, key: Option<i64> },
     DeleteNetwork(u8),
     SetTunnels { network: u64, from: u64, to: Vec<u64>, failed: bool },
+    SetHostTunnels { from: u64, to: Vec<(u64, u64)> },
     DeleteTunnels(u64),
     PutNic { network: u64, id: u8, host: u64, moving_to: Option<u64> },
     DeleteNic { network: u64, id: u8 },
@@ -47,6 +48,8 @@ fn call() -> impl Strategy<Value = Call> {
         1 => name().prop_map(Call::DeleteNetwork),
         4 => (small(), small(), prop::collection::vec(small(), 0..4), any::<bool>())
             .prop_map(|(network, from, to, failed)| Call::SetTunnels { network, from, to, failed }),
+        3 => (small(), prop::collection::vec((small(), small()), 0..5))
+            .prop_map(|(from, to)| Call::SetHostTunnels { from, to }),
         1 => small().prop_map(Call::DeleteTunnels),
         4 => (small(), name(), small(), maybe())
             .prop_map(|(network, id, host, moving_to)| Call::PutNic { network, id, host, moving_to }),
@@ -88,6 +91,10 @@ async fn made(store: &Store, call: &Call) -> String {
             let mut rows = tunnels_of(network, from, to);
             rows.iter_mut().filter(|_| failed).for_each(|row| row.state = RowState::Failed);
             said!(store.set_tunnel_rows(network_number(network), host_number(from), &rows))
+        }
+        Call::SetHostTunnels { from, to } => {
+            let rows = to.into_iter().flat_map(|(network, to)| tunnels_of(network, from, [to])).collect();
+            said!(store.set_host_tunnels(&[HostTunnels { host: host_number(from), rows }]))
         }
         Call::DeleteTunnels(network) => said!(store.delete_tunnel_rows(network_number(network))),
         Call::PutNic { network, id, host, moving_to } => {
@@ -132,7 +139,7 @@ async fn all(store: &Store) -> String {
         "{:#?}",
         (
             (store.hosts().await, store.interfaces().await, store.physical_networks().await, store.networks().await),
-            (tunnels, nics, store.keys().await, store.settings().await),
+            (tunnels, store.hosts_with_tunnel_rows().await, nics, store.keys().await, store.settings().await),
             (store.events(&EventFilter::default(), None, 5).await, store.events(&filter, Some(9), 3).await),
         )
     )

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use contract::tunnels_of;
 use contract::{host, host_number, network_number};
-use ovstunnel_store::{OpenOptions, StateWords, Store, StoreError};
+use ovstunnel_store::{HostTunnels, OpenOptions, RowsWritten, StateWords, Store, StoreError};
 use sqlx::{Connection, Row, SqliteConnection};
 use tempfile::TempDir;
 
@@ -150,6 +150,25 @@ async fn the_specifications_tables_have_all_columns_and_locks() {
     let written = sqlx::query_scalar::<_, String>(all).fetch_all(&mut file).await.unwrap();
     let wanted = ["5 0 0 0 0 lock SUCCESS", "6 1 2 204 1234 t1234-1-2 Established", "7 1 3 204 1234 t1234-1-3 Failed"];
     assert_eq!(written, wanted);
+}
+
+#[tokio::test]
+async fn other_words_for_states_are_written_to_rows_that_are_there() {
+    let folder = TempDir::new().unwrap();
+    let rows = vec![HostTunnels { host: host_number(1), rows: tunnels_of(204, 1, [2, 3]) }];
+    let words = async |states| {
+        let store = Store::open(&url(folder.path()), "dc1", OpenOptions { states }).await.unwrap();
+        let written = store.set_host_tunnels(&rows).await.unwrap();
+        store.close().await;
+        drop(store);
+        let mut file = other_program(folder.path()).await;
+        let all = "SELECT DISTINCT state FROM ovs_tunnel_network WHERE network_id = 204";
+        (written, sqlx::query_scalar::<_, String>(all).fetch_all(&mut file).await.unwrap())
+    };
+    let written = |added, changed| RowsWritten { added, changed, removed: 0 };
+    assert_eq!(words(StateWords::Specification).await, (written(2, 0), vec!["SUCCESS".to_owned()]));
+    assert_eq!(words(StateWords::CloudStack).await, (written(0, 2), vec!["Established".to_owned()]));
+    assert_eq!(words(StateWords::CloudStack).await, (written(0, 0), vec!["Established".to_owned()]));
 }
 
 #[tokio::test]

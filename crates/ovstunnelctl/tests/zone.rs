@@ -3,7 +3,10 @@
 
 mod common;
 
-use common::{FakeDaemon, canned, problem, run};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use common::{Canned, FakeDaemon, canned, foreign, problem, run};
 use serde_json::{Value, json};
 
 fn overview(whole: u32, settling: u32, broken: u32, silent: u32) -> Value {
@@ -299,4 +302,30 @@ fn keys_and_physical_networks_say_how_full_the_ranges_are() {
     let ran = run(&mut zone.ctl("zone physical-network add p1 --vnet 1001-1005"));
     assert_eq!(ran.out, "physical network p1 updated\n", "{}", ran.err);
     assert_eq!(zone.asked().last().unwrap().body, json!({"isolation": "GRE", "vnet": "1001-1005"}));
+}
+
+/// What `zone hosts --watch` writes where this is what the manager answers to who watches: the first two lines, and standard error.
+fn watched(watch: Canned) -> (Vec<String>, String) {
+    let list = |name: &str| canned("GET /v1/hosts", 200, json!({"hosts": [host(name, "ok")]}));
+    let manager = FakeDaemon::answering(vec![watch, list("first"), list("second")]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ovstunnelctl"));
+    command.arg("--socket").arg(&manager.socket).args(["zone", "hosts", "--watch", "-q"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let written = BufReader::new(child.stdout.take().unwrap()).lines().take(2).map(Result::unwrap).collect();
+    child.kill().unwrap();
+    (written, String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap())
+}
+
+#[test]
+fn changes_of_a_zone_are_watched_or_asked_for() {
+    let gone = "event: host_gone\nid: 5f3a-2\ndata: {\"name\": \"third\"}\n\n";
+    let both = ["first".to_owned(), "second".to_owned()];
+    assert_eq!(watched(foreign("GET /v1/watch", 200, gone)), (both.to_vec(), String::new()));
+    let old = json!({
+        "type": "urn:ovstunnel:problem:not_found", "title": "Not found", "status": 404,
+        "detail": "there is no route /v1/watch", "code": "not_found"
+    });
+    let (written, said) = watched(canned("GET /v1/watch", 404, old));
+    assert_eq!(written, both);
+    assert_eq!(said, "This manager does not tell of changes, as newer ones do; it is asked every 1 s.\n");
 }

@@ -87,10 +87,25 @@ pub struct Database {
     /// `sqlite://` and an absolute path.
     #[serde(deserialize_with = "values::database")]
     pub url: String,
+    /// Which words stand for the state of a tunnel in the table `ovs_tunnel_network`: `"specification"` (`SUCCESS` and `FAILED`) or
+    /// `"cloudstack"` (`Established` and `Failed`). Rows that are there are changed to it.
+    pub states: States,
     /// CloudStack's database, which `ovstunnel-manager import` reads and nothing writes: `mysql://USER:PASSWORD@HOST/DATABASE`. With a
     /// password in it, the file should be readable by root alone.
     #[serde(deserialize_with = "values::cloudstack", skip_serializing)]
     pub cloudstack_url: Option<String>,
+}
+
+/// Which words stand for the state of a tunnel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum States {
+    /// `SUCCESS` and `FAILED`.
+    #[default]
+    Specification,
+    /// `Established` and `Failed`.
+    #[serde(rename = "cloudstack")]
+    CloudStack,
 }
 
 /// `[hosts]`: the daemons of the hosts. The three files are PEM, absolute paths.
@@ -161,7 +176,8 @@ impl Default for Ovs {
 
 impl Default for Database {
     fn default() -> Self {
-        Database { url: "sqlite:///var/lib/ovstunnel/manager.db".to_owned(), cloudstack_url: None }
+        let url = "sqlite:///var/lib/ovstunnel/manager.db".to_owned();
+        Database { url, states: States::default(), cloudstack_url: None }
     }
 }
 

@@ -55,6 +55,7 @@ fn a_bad_value_is_refused_by_name_with_the_rule() {
         ("[database]\nurl = \"mysql://x\"", "database.url", "sqlite://"),
         ("[database]\ncloudstack_url = \"postgres://u:geheim@h/cloud\"", "database.cloudstack_url", "mysql://USER"),
         ("[database]\ncloudstack_url = \"mysql://u:geheim@h\"", "database.cloudstack_url", "mysql://USER"),
+        ("[database]\nstates = \"created\"", "database.states", "`specification` or `cloudstack`"),
         ("[hosts]\ncertificate = \"/c\"", "hosts.key", "is needed too"),
         ("[hosts]\nconcurrency = 0", "hosts.concurrency", "from 1 to 1024"),
         ("[hosts]\ndead_after = \"1s\"", "hosts.dead_after", "from \"10s\""),

@@ -264,7 +264,11 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
     /// Whether there is one. A daemon that does not let the manager in any more, as once the certificate of this connection has expired, tells no
     /// more by it what can be relied on: it is connected to anew, by the certificate that is in the files then.
     async fn ask_for_the_address(&self) -> Result<bool, Ended> {
-        let found = match self.client.interface(&self.label).await {
+        let answer = self.client.interface(&self.label).await;
+        if let Some(clock) = self.client.clock() {
+            self.zone.clock(self.number, clock.least, clock.most);
+        }
+        let found = match answer {
             Ok(interface) if interface.ip.is_none() => {
                 let device = &interface.device;
                 Err(EndpointFault::NoAddress(format!(

@@ -43,6 +43,15 @@ pub(super) fn text(state: &State) -> String {
     };
     plain(&mut registry, "tunnels_wanted", "Tunnels that there must be, each direction for itself", tunnels.wanted);
     plain(&mut registry, "tunnels_proven", "Tunnels that are as they must be, at both ends' word", tunnels.proven);
+    let waiting = u64::try_from(state.zone.rows_waiting()).unwrap_or(u64::MAX);
+    let help = "Hosts whose rows of tunnels in the database are still to be compared with what they have";
+    plain(&mut registry, "hosts_with_rows_due", help, waiting);
+    let counts = state.watched.counts();
+    let now = u64::try_from(counts.now()).unwrap_or(u64::MAX);
+    plain(&mut registry, "watchers", "Readers of /v1/watch now", now);
+    let cut = Counter::<u64>::default();
+    cut.inc_by(counts.cut());
+    registry.register("watchers_cut", "Readers of /v1/watch that were ended because they were too far behind", cut);
     let work = state.zone.work();
     let proofs = Counter::<u64>::default();
     proofs.inc_by(work.proofs);

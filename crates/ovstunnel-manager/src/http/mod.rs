@@ -16,6 +16,7 @@ mod physical;
 mod query;
 mod recorded;
 mod roles;
+mod watch;
 mod zone;
 
 use std::sync::Arc;
@@ -33,9 +34,11 @@ use crate::hosts::Hosts;
 use crate::inventory::{Inventory, InventoryError};
 use crate::reconciler::Reconciler;
 use crate::records::Records;
+use crate::watch::Watched;
 use crate::zone::Zone;
 
 pub use roles::Roles;
+pub use zone::overview_of;
 
 /// What all handlers share.
 #[derive(Clone, Debug)]
@@ -54,6 +57,8 @@ pub struct State {
     pub identity: Arc<Identity>,
     /// What signs proofs; none without a key.
     pub signer: Option<Arc<Signer>>,
+    /// Those who watch.
+    pub watched: Watched,
     /// What looks for what is wrong.
     pub doctor: Arc<Doctor>,
     /// After how long a silent host is taken for dead.

@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{State, diagnosis, events, fixups, holds, hosts, networks, nics, physical, recorded, zone};
+use super::{State, diagnosis, events, fixups, holds, hosts, networks, nics, physical, recorded, watch, zone};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -53,6 +53,7 @@ pub(super) fn description() -> utoipa::openapi::OpenApi {
 fn described() -> OpenApiRouter<State> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(zone::get_overview))
+        .routes(routes!(watch::watch_zone))
         .routes(routes!(hosts::list_hosts))
         .routes(routes!(hosts::get_host, hosts::put_host, hosts::delete_host))
         .routes(routes!(hosts::list_host_tunnels))

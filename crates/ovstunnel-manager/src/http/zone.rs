@@ -7,7 +7,8 @@ use axum::response::{IntoResponse, Response};
 use ovstunnel_manager_api::{Overview, Ready};
 use ovstunnel_server::extract::NoQuery;
 
-use super::State;
+use super::{Identity, State};
+use crate::zone::Zone;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -20,17 +21,22 @@ pub(super) async fn get_overview(Shared(state): Shared<State>, _: NoQuery) -> Js
 
 /// The zone in a few numbers.
 pub(super) fn overview(state: &State) -> Overview {
-    let (networks, hosts, tunnels) = state.zone.counts();
+    overview_of(&state.zone, &state.identity, state.reconciler.is_some())
+}
+
+/// A zone in a few numbers; `acts` where its manager may change hosts.
+pub fn overview_of(zone: &Zone, identity: &Identity, acts: bool) -> Overview {
+    let (networks, hosts, tunnels) = zone.counts();
     Overview {
-        zone: state.identity.name.clone(),
-        uuid: state.identity.uuid.clone(),
+        zone: identity.name.clone(),
+        uuid: identity.uuid.clone(),
         version: VERSION.to_owned(),
-        controller: state.reconciler.is_some(),
+        controller: acts,
         networks,
         hosts,
         tunnels,
-        age: state.zone.age(),
-        troubles: state.zone.troubles(),
+        age: zone.age(),
+        troubles: zone.troubles(),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! What it must not do: change anything, or leave out the age of what it shows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -335,6 +336,16 @@ impl Zone {
         state.networks.contains_key(&key).then_some(key)
     }
 
+    /// Of each network that has a key, which proof was made of it last: another one wherever anything of it may have changed.
+    pub fn proofs_made(&self) -> BTreeMap<GreKey, u64> {
+        self.state().networks.iter().map(|(key, known)| (*key, known.number)).collect()
+    }
+
+    /// The names of the networks that are recorded and have no key yet.
+    pub fn keyless_names(&self) -> Vec<String> {
+        self.state().recorded.without_key().map(|network| network.row.name.clone()).collect()
+    }
+
     /// A network that is recorded and has no key yet, with its hosts.
     pub fn keyless(&self, name: &str) -> Option<Network> {
         let state = self.state();
@@ -372,4 +383,4 @@ impl Zone {
 }
 
 /// Hosts' names by their numbers.
-pub type Names = std::collections::BTreeMap<HostNumber, String>;
+pub type Names = BTreeMap<HostNumber, String>;

@@ -9,8 +9,9 @@ use ovstunnel_mesh::Moment;
 use ovstunnel_mesh::membership::Call;
 use ovstunnel_mesh::observed::{self, Bridge, Snapshot};
 use ovstunnel_server::seldom::Seldom;
-use ovstunnel_types::{GreKey, HealthState, HostId, HostNumber, RemoteIp};
+use ovstunnel_types::{GreKey, HealthState, HostId, HostNumber};
 
+use super::clock::HostClock;
 use super::silence::{Silence, unmet};
 use super::{State, story};
 
@@ -44,17 +45,6 @@ pub struct Told {
     pub watched: bool,
 }
 
-/// Why it is not known at which address a host's tunnels end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EndpointFault {
-    /// Its label names nothing there.
-    LabelUnknown(String),
-    /// What it names has no IPv4 address.
-    NoAddress(String),
-    /// It could not be asked: what was known before still holds.
-    NotAsked(String),
-}
-
 /// A registered host.
 #[derive(Debug)]
 pub struct Registered {
@@ -62,9 +52,11 @@ pub struct Registered {
     pub row: Row,
     told: Option<Told>,
     connection: Connection,
-    interface: Option<Interface>,
-    endpoint_trouble: Option<Trouble>,
+    pub(super) interface: Option<Interface>,
+    pub(super) endpoint_trouble: Option<Trouble>,
     certificate_trouble: Option<Trouble>,
+    /// How its clock differs from the manager's.
+    pub(super) clock: HostClock,
     /// Why the manager, which may change hosts, does not change this one.
     unled: Option<Trouble>,
     /// Whether it has taken the manager's epoch.
@@ -91,6 +83,7 @@ impl Registered {
             interface: None,
             endpoint_trouble: None,
             certificate_trouble: None,
+            clock: HostClock::default(),
             unled: None,
             is_led: false,
             other_id: None,
@@ -225,11 +218,11 @@ impl Registered {
         let certificate = self.certificate_trouble.clone();
         let unled = self.unled.clone().filter(|_| self.is_connected());
         let own = silent.into_iter().chain(empty).chain(unled).chain(mismatch).chain(self.endpoint_trouble.clone());
-        own.chain(health).chain(certificate).collect()
+        own.chain(health).chain(self.clock.trouble()).chain(certificate).collect()
     }
 }
 
-fn trouble(kind: &str, evidence: String, remedy: &str) -> Trouble {
+pub(super) fn trouble(kind: &str, evidence: String, remedy: &str) -> Trouble {
     Trouble { kind: kind.to_owned(), evidence, remedy: remedy.to_owned() }
 }
 
@@ -279,7 +272,10 @@ impl State {
         self.seen.entry(number).or_insert(fresh);
         match self.hosts.get_mut(&number) {
             Some(host) => host.row = row,
-            None => drop(self.hosts.insert(number, Registered::new(row))),
+            None => {
+                self.hosts.insert(number, Registered::new(row));
+                self.rows_around_due(number);
+            }
         }
         self.may_change(number);
         self.changed_of(number);
@@ -287,6 +283,7 @@ impl State {
 
     pub(super) fn unregister(&mut self, number: HostNumber) {
         self.changed_of(number);
+        self.rows_around_due(number);
         self.replace(number, Snapshot::new("", 0, Vec::<Bridge>::new()));
         self.endpoints.remove(number);
         self.seen.remove(&number);
@@ -352,6 +349,7 @@ impl State {
         let Some(seen) = self.seen.get_mut(&number) else { return };
         seen.has_xapi = has_xapi;
         let old = seen.snapshot.take();
+        let has_not_spoken = old.is_none();
         let old = old.as_ref().map(Snapshot::bridges).unwrap_or_default();
         // Both are in the order of their names.
         let same: BTreeSet<&str> = {
@@ -364,6 +362,9 @@ impl State {
         let differs = |bridge: &&Arc<Bridge>| !same.contains(bridge.name.as_str());
         let (gone, come) = (old.iter().filter(differs), new.bridges().iter().filter(differs));
         self.changed.extend(gone.clone().chain(come.clone()).flat_map(|bridge| bridge.keys()));
+        if has_not_spoken || gone.clone().chain(come.clone()).next().is_some() {
+            self.rows.insert(number, has_not_spoken);
+        }
         gone.for_each(|bridge| self.sight.lose(number, bridge));
         for bridge in come {
             self.sight.gain(number, bridge);
@@ -377,70 +378,5 @@ impl State {
             }
         }
         seen.snapshot = Some(new);
-    }
-
-    /// Takes in at which address a host's tunnels end. Gives what is to be told of that: kind, name, sentence.
-    pub(super) fn endpoint(
-        &mut self,
-        number: HostNumber,
-        found: Result<Interface, EndpointFault>,
-    ) -> Option<(&'static str, String, String)> {
-        let name = self.hosts.get(&number)?.row.name.clone();
-        let (trouble, interface, moved) = match found {
-            Err(EndpointFault::NotAsked(_)) => return None,
-            Err(EndpointFault::LabelUnknown(evidence)) => (Some(("label_unknown", evidence)), None, None),
-            Err(EndpointFault::NoAddress(evidence)) => (Some(("no_address", evidence)), None, None),
-            Ok(interface) => match self.take_address(number, &interface) {
-                Ok(moved) => (None, Some(interface), moved),
-                Err((kind, evidence)) => (Some((kind, evidence)), Some(interface), None),
-            },
-        };
-        if trouble.is_some() && self.endpoints.of(number).is_some() {
-            self.endpoints.remove(number);
-            self.changed_of(number);
-        }
-        let host = self.hosts.get_mut(&number)?;
-        host.interface = interface;
-        let remedy = "set the host's `label` to the device, bridge or network whose address its tunnels end at";
-        let kind = |trouble: &Option<Trouble>| trouble.as_ref().map(|trouble| trouble.kind.clone());
-        let new = trouble.map(|(kind, evidence)| self::trouble(kind, evidence, remedy));
-        let is_news = kind(&new) != kind(&host.endpoint_trouble);
-        host.endpoint_trouble.clone_from(&new);
-        match (new, moved) {
-            (Some(trouble), _) if is_news => {
-                Some(("endpoint_unknown", name.clone(), format!("host {name}: {}", trouble.evidence)))
-            }
-            (None, Some(text)) => Some(("address_changed", name, text)),
-            _ => None,
-        }
-    }
-
-    /// Gives a sentence where the address is another one than before.
-    fn take_address(
-        &mut self,
-        number: HostNumber,
-        interface: &Interface,
-    ) -> Result<Option<String>, (&'static str, String)> {
-        let device = &interface.device;
-        let ip = interface.ip.as_deref().unwrap_or_default();
-        let ip: RemoteIp =
-            ip.parse().map_err(|_| ("no_address", format!("{device} has no IPv4 address for tunnels")))?;
-        let is_new = self.endpoints.of(number).is_none_or(|before| before != ip);
-        let name = |state: &State, number| {
-            state.hosts.get(&number).map_or_else(|| format!("number {number}"), |host| host.row.name.clone())
-        };
-        match self.endpoints.set(number, ip) {
-            Ok(before) => {
-                if is_new {
-                    self.changed_of(number);
-                }
-                let name = name(self, number);
-                Ok(before.map(|before| format!("the address of host {name} is {ip} and was {before}")))
-            }
-            Err(taken) => {
-                let by = name(self, taken.taken_by);
-                Err(("address_taken", format!("{ip} on {device} is also the address of host {by}")))
-            }
-        }
     }
 }

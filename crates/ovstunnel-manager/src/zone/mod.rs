@@ -4,11 +4,14 @@
 //! host, write to one, or keep anything in the database; what is to be kept is handed to whoever does ([`Fact`]).
 
 mod acting;
+mod clock;
 mod describe;
+mod endpoint;
 mod host;
 mod network;
 mod prepared;
 mod recorded;
+mod rows;
 mod sight;
 mod silence;
 mod standing;
@@ -29,11 +32,14 @@ use ovstunnel_types::{GreKey, HostNumber};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc, watch};
 
+pub use clock::CLOCK_SKEW;
 pub use describe::{Names, Page, written};
-pub use host::{EndpointFault, Registered, Row, Told};
+pub use endpoint::EndpointFault;
+pub use host::{Registered, Row, Told};
 use network::Known;
 pub use prepared::{Planned, Prepared};
 pub use recorded::Recorded;
+pub use rows::RowsDue;
 use sight::Sight;
 pub use silence::{CERTIFICATE_EXPIRES, Silence, unmet};
 
@@ -143,6 +149,8 @@ struct State {
     /// Networks of which a proof is still to be told.
     restless: BTreeSet<GreKey>,
     prover: Prover,
+    /// Hosts whose rows of tunnels may be others than they were.
+    rows: rows::Due,
     /// What is wrong with the manager itself.
     own_troubles: Vec<Trouble>,
     /// What is wrong with the zone's keys.

@@ -18,6 +18,8 @@ const AT_ONCE: usize = 32;
 pub(super) struct Known {
     pub mesh: Mesh,
     pub proof: Proof,
+    /// Which proof of the zone's it is: another one each time that anything of it may have changed.
+    pub number: u64,
     /// Counts the changes of the mesh.
     pub generation: u64,
     /// Since when it is whole, or is not.
@@ -91,7 +93,8 @@ impl State {
             self.restless.insert(key);
         }
         let told = told.filter(|_| story.may_tell());
-        self.networks.insert(key, Known { mesh, proof, generation, since, since_moment, story });
+        self.networks
+            .insert(key, Known { mesh, proof, number: self.work.proofs, generation, since, since_moment, story });
         told.map(|(kind, text)| happened(kind, text))
     }
 

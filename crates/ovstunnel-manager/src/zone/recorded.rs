@@ -161,9 +161,11 @@ impl State {
             // How hosts stood to the key while no network had it is not how they stand to this one.
             network.row.key.map(|key| self.standing.remove(&key));
         }
-        self.changed.extend(before.and_then(|before| before.row.key));
+        self.changed.extend(before.as_ref().and_then(|before| before.row.key));
         self.changed.extend(network.row.key);
+        let keys = [before.and_then(|before| before.row.key), network.row.key];
         self.recorded.put(network);
+        keys.into_iter().flatten().for_each(|key| self.rows_of_network_due(key));
     }
 
     /// Ends what was known of a network that nobody names and no host has.
@@ -216,6 +218,7 @@ impl Zone {
         let mut state = self.state();
         if let Some(key) = state.recorded.remove(number).and_then(|network| network.row.key) {
             state.drop_unless_seen(key);
+            state.rows_of_network_due(key);
         }
         drop(state);
         self.wake();

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use axum::Router;
 use ovstunnel_api::{Code, Id, PutBridge, PutTunnel};
 use ovstunnel_client::{Client, ClientError, Endpoint, Identity, Manager};
 use ovstunnel_manager::config::Config;
@@ -54,6 +55,11 @@ pub async fn host(dir: &Path, number: u8) -> Host {
 
 /// The same with the certificate and key in `own` and an ending.
 pub async fn host_with(dir: &Path, number: u8, own: &Path) -> Host {
+    host_changed(dir, number, own, |app| app).await
+}
+
+/// The same with routes that are changed.
+pub async fn host_changed(dir: &Path, number: u8, own: &Path, change: impl FnOnce(Router) -> Router) -> Host {
     let pki = dir.join("pki");
     let interface = serde_json::from_value(serde_json::json!({
         "label": "sim0", "device": "sim0", "ip": format!("192.0.2.{number}"), "netmask": "255.255.255.0",
@@ -75,7 +81,7 @@ pub async fn host_with(dir: &Path, number: u8, own: &Path) -> Host {
     let api = Api { listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))), socket };
     let listeners = Listeners::bind(&api, access.tls()).await.unwrap();
     let url = format!("https://{}", listeners.https_address().unwrap());
-    let serving = listeners.serve(&middleware::wrap(app, Some(access.clone())), |_| {});
+    let serving = listeners.serve(&middleware::wrap(change(app), Some(access.clone())), |_| {});
     let endpoint = Endpoint::Https { url: Endpoint::parse_url(&url).unwrap(), identity: identity(&pki) };
     Host { url, client: Client::new(&endpoint, TIMEOUT).unwrap(), tls, access, serving }
 }
@@ -107,9 +113,27 @@ pub async fn bench() -> Bench {
     bench_with("", Store::memory("dc1")).await
 }
 
+impl Bench {
+    /// Those who watch.
+    pub fn watched(&self) -> ovstunnel_manager::watch::Watched {
+        self._service.watched()
+    }
+
+    /// Ends the manager; what it was in stays.
+    pub async fn end(self) -> tempfile::TempDir {
+        self._serving.shutdown(Duration::ZERO).await;
+        self._service.finish().await;
+        self.dir
+    }
+}
+
 /// The same with more in its configuration, on this database.
 pub async fn bench_with(more: &str, store: Store) -> Bench {
-    let dir = folder();
+    bench_in(folder(), more, store).await
+}
+
+/// The same in a folder that is there.
+pub async fn bench_in(dir: tempfile::TempDir, more: &str, store: Store) -> Bench {
     let text = configuration(dir.path()) + more;
     bench_of(dir, &text, store).await
 }

@@ -2,12 +2,13 @@
 //!
 //! What it does: their calls. What it must not do: have lock rows, which nobody could lock here.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use ovstunnel_types::{HostNumber, NetworkNumber};
 
 use super::{MemoryStore, State};
-use crate::{InterfaceRow, NewInterface, Result, TunnelRow};
+use crate::{HostTunnels, InterfaceRow, NewInterface, Result, RowsWritten, TunnelRow};
 
 impl MemoryStore {
     pub(crate) fn interfaces(&self) -> Result<Vec<InterfaceRow>> {
@@ -47,6 +48,32 @@ impl MemoryStore {
         state.drop_tunnels(network, Some(from));
         state.tunnels.extend(rows.iter().map(|row| ((network.get(), from.get(), row.to.get()), row.clone())));
         Ok(())
+    }
+
+    pub(crate) fn set_host_tunnels(&self, hosts: &[HostTunnels]) -> Result<RowsWritten> {
+        hosts.iter().try_for_each(HostTunnels::check)?;
+        let mut state = self.state()?;
+        let mut written = RowsWritten::default();
+        for HostTunnels { host, rows } in hosts {
+            let mut wanted: BTreeMap<_, _> =
+                rows.iter().map(|row| ((row.network.get(), host.get(), row.to.get()), row)).collect();
+            let known = state.tunnels.len();
+            state.tunnels.retain(|place, row| row.from != *host || wanted.contains_key(place));
+            written.removed += (known - state.tunnels.len()) as u64;
+            wanted.retain(|place, row| state.tunnels.get(place) != Some(*row));
+            for (place, row) in wanted {
+                match state.tunnels.insert(place, row.clone()) {
+                    Some(_) => written.changed += 1,
+                    None => written.added += 1,
+                }
+            }
+        }
+        Ok(written)
+    }
+
+    pub(crate) fn hosts_with_tunnel_rows(&self) -> Result<Vec<HostNumber>> {
+        let hosts: BTreeSet<HostNumber> = self.state()?.tunnels.values().map(|row| row.from).collect();
+        Ok(hosts.into_iter().collect())
     }
 
     pub(crate) fn delete_tunnel_rows(&self, network: NetworkNumber) -> Result<u64> {

@@ -14,4 +14,4 @@ pub use event::{EventFilter, EventPage, EventRow, NewEvent, PAGE_MAX};
 pub use host::{HostMode, HostRow, NewHost, Zone};
 pub use network::{NetworkRow, NewNetwork, NewPhysicalNetwork, PhysicalNetworkRow};
 pub use nic::{KeyRow, KeyState, LeaseRow, NicRow};
-pub use tunnel::{InterfaceRow, NewInterface, RowState, StateWords, TunnelRow};
+pub use tunnel::{HostTunnels, InterfaceRow, NewInterface, RowState, RowsWritten, StateWords, TunnelRow};

@@ -102,7 +102,7 @@ impl RowState {
 }
 
 /// A row of `ovs_tunnel_network`: one direction of a tunnel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TunnelRow {
     /// The network.
     pub network: NetworkNumber,
@@ -132,21 +132,72 @@ impl TunnelRow {
                 let rule = "must be that of the call for each row";
                 return Err(StoreError::invalid("ovs_tunnel_network.network_id", rule, &row.network.to_string()));
             }
-            if row.from != from || row.to == from {
-                let rule = "must be the host of the call for each row, and not be its 'to'";
-                return Err(StoreError::invalid("ovs_tunnel_network.from", rule, &row.from.to_string()));
-            }
-            match row.port_name.as_deref() {
-                Some("" | "[]") => return Err(StoreError::invalid(PORT.field, PORT.rule, "[]")),
-                name => PORT.check_some(name)?,
-            }
+            row.check(from)?;
         }
-        let mut to: Vec<HostNumber> = rows.iter().map(|row| row.to).collect();
+        TunnelRow::expect_once(rows)
+    }
+
+    fn check(&self, from: HostNumber) -> Result<()> {
+        if self.from != from || self.to == from {
+            let rule = "must be the host of the call for each row, and not be its 'to'";
+            return Err(StoreError::invalid("ovs_tunnel_network.from", rule, &self.from.to_string()));
+        }
+        match self.port_name.as_deref() {
+            Some("" | "[]") => Err(StoreError::invalid(PORT.field, PORT.rule, "[]")),
+            name => PORT.check_some(name),
+        }
+    }
+
+    /// The table has one row for a network and two hosts.
+    fn expect_once(rows: &[TunnelRow]) -> Result<()> {
+        let mut to: Vec<(NetworkNumber, HostNumber)> = rows.iter().map(|row| (row.network, row.to)).collect();
         to.sort_unstable();
         match to.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(StoreError::conflict("ovs_tunnel_network.to", pair[0])),
+            Some(pair) => Err(StoreError::conflict("ovs_tunnel_network.to", pair[0].1)),
             None => Ok(()),
         }
+    }
+}
+
+/// All rows that start at one host, whatever their networks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostTunnels {
+    /// The host.
+    pub host: HostNumber,
+    /// Its rows, in any order: each network and other host once.
+    pub rows: Vec<TunnelRow>,
+}
+
+impl HostTunnels {
+    pub(crate) fn check(&self) -> Result<()> {
+        self.rows.iter().try_for_each(|row| row.check(self.host))?;
+        TunnelRow::expect_once(&self.rows)
+    }
+}
+
+/// How many rows were written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowsWritten {
+    /// Rows that were not there.
+    pub added: u64,
+    /// Rows that were otherwise.
+    pub changed: u64,
+    /// Rows that are there no more.
+    pub removed: u64,
+}
+
+impl RowsWritten {
+    /// All of them.
+    pub fn all(self) -> u64 {
+        self.added + self.changed + self.removed
+    }
+}
+
+impl std::ops::AddAssign for RowsWritten {
+    fn add_assign(&mut self, other: RowsWritten) {
+        self.added += other.added;
+        self.changed += other.changed;
+        self.removed += other.removed;
     }
 }
 

@@ -11,7 +11,7 @@ use super::SqlStore;
 use super::engine::{Row, Tx};
 use super::schema::{INTERFACE, TUNNEL};
 use super::statements::{Fields, Int, ROWS, insert, update};
-use crate::{InterfaceRow, NewInterface, Result, RowState, StateWords, TunnelRow};
+use crate::{HostTunnels, InterfaceRow, NewInterface, Result, RowState, RowsWritten, StateWords, TunnelRow};
 
 /// What stands in the table until a host has told a port's name.
 const NO_PORT: &str = "[]";
@@ -45,10 +45,15 @@ fn interface_fields(interface: &NewInterface) -> Fields {
     ]
 }
 
-/// The rows of a network; the lock row is of none.
-fn select_tunnels(network: NetworkNumber) -> SelectStatement {
+fn select_rows() -> SelectStatement {
     let mut select = Query::select();
     select.columns(["id", "from", "to", "network_id", "key", "port_name", "state"]).from(TUNNEL);
+    select
+}
+
+/// The rows of a network; the lock row is of none.
+fn select_tunnels(network: NetworkNumber) -> SelectStatement {
+    let mut select = select_rows();
     select.and_where(Expr::col("network_id").eq(network.int()));
     select.order_by("from", Order::Asc).order_by("to", Order::Asc);
     select
@@ -80,6 +85,17 @@ fn tunnel_fields(row: &TunnelRow, words: StateWords) -> Fields {
     ]
 }
 
+/// A row as it stands there: with its id, and the word for its state.
+struct Known {
+    id: u64,
+    row: TunnelRow,
+    word: String,
+}
+
+fn known_row(row: Row<'_>) -> Result<Known> {
+    Ok(Known { id: row.count("id")?, row: tunnel_row(&row)?, word: row.text("state")? })
+}
+
 impl Tx {
     async fn delete_tunnels(&mut self, ids: &[u64]) -> Result<()> {
         for some in ids.chunks(ROWS) {
@@ -91,24 +107,34 @@ impl Tx {
         Ok(())
     }
 
-    async fn set_tunnels(
-        &mut self,
-        known: Vec<(u64, TunnelRow)>,
-        wanted: &[TunnelRow],
-        words: StateWords,
-    ) -> Result<()> {
-        let mut missing: BTreeMap<HostNumber, &TunnelRow> = wanted.iter().map(|row| (row.to, row)).collect();
-        let mut superfluous = Vec::new();
-        let mut other = Vec::new();
-        for (id, row) in known {
-            match missing.remove(&row.to) {
-                Some(wanted) if *wanted == row => {}
+    /// Rows of which nothing but the state is other.
+    async fn set_states(&mut self, state: RowState, ids: &[u64], words: StateWords) -> Result<()> {
+        for some in ids.chunks(ROWS) {
+            let mut statement = update(TUNNEL, vec![("state", state.word(words).into())]);
+            self.update(statement.and_where(Expr::col("id").is_in(some.iter().map(|id| id.int())))).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_tunnels(&mut self, known: Vec<Known>, wanted: &[TunnelRow], words: StateWords) -> Result<RowsWritten> {
+        let mut missing: BTreeMap<_, &TunnelRow> = wanted.iter().map(|row| ((row.network, row.to), row)).collect();
+        let (mut superfluous, mut other) = (Vec::new(), Vec::new());
+        let (mut good, mut failed) = (Vec::new(), Vec::new());
+        for Known { id, row, word } in known {
+            match missing.remove(&(row.network, row.to)) {
+                Some(wanted) if *wanted == row && word == row.state.word(words) => {}
+                Some(wanted) if *wanted == (TunnelRow { state: wanted.state, ..row }) => match wanted.state {
+                    RowState::Success => good.push(id),
+                    RowState::Failed => failed.push(id),
+                },
                 Some(wanted) => other.push((id, wanted)),
                 None => superfluous.push(id),
             }
         }
         self.delete_tunnels(&superfluous).await?;
-        for (id, row) in other {
+        self.set_states(RowState::Success, &good, words).await?;
+        self.set_states(RowState::Failed, &failed, words).await?;
+        for (id, row) in &other {
             let mut statement = update(TUNNEL, tunnel_fields(row, words));
             self.update(statement.and_where(Expr::col("id").eq(id.int()))).await?;
         }
@@ -116,7 +142,8 @@ impl Tx {
         for some in missing.chunks(ROWS) {
             self.insert(&insert(TUNNEL, some.to_vec())?).await?;
         }
-        Ok(())
+        let changed = (good.len() + failed.len() + other.len()) as u64;
+        Ok(RowsWritten { added: missing.len() as u64, changed, removed: superfluous.len() as u64 })
     }
 }
 
@@ -179,9 +206,30 @@ impl SqlStore {
         TunnelRow::check_all(network, from, rows)?;
         let known = select_tunnels_from(network, from);
         let mut change = self.change().await?;
-        let known = change.tx.all(&known, |row| Ok((row.count("id")?, tunnel_row(&row)?))).await?;
+        let known = change.tx.all(&known, known_row).await?;
         change.tx.set_tunnels(known, rows, self.words).await?;
         change.commit().await
+    }
+
+    pub(crate) async fn set_host_tunnels(&self, hosts: &[HostTunnels]) -> Result<RowsWritten> {
+        hosts.iter().try_for_each(HostTunnels::check)?;
+        let mut change = self.change().await?;
+        let mut written = RowsWritten::default();
+        for HostTunnels { host, rows } in hosts {
+            let known = select_rows().and_where(Expr::col("from").eq(host.int())).to_owned();
+            let known = change.tx.all(&known, known_row).await?;
+            written += change.tx.set_tunnels(known, rows, self.words).await?;
+        }
+        change.commit().await?;
+        Ok(written)
+    }
+
+    pub(crate) async fn hosts_with_tunnel_rows(&self) -> Result<Vec<HostNumber>> {
+        let mut hosts = Query::select();
+        // The lock row starts at host 0.
+        hosts.column("from").distinct().from(TUNNEL).and_where(Expr::col("from").gt(0i64));
+        hosts.order_by("from", Order::Asc);
+        self.read().await?.all(&hosts, |row| row.number("from")).await
     }
 
     pub(crate) async fn delete_tunnel_rows(&self, network: NetworkNumber) -> Result<u64> {

@@ -37,6 +37,7 @@ pub async fn all<Keep, Opened: Future<Output = (Store, Keep)>>(mut fresh: impl F
         tunnels::rows_become_exactly_what_is_given,
         tunnels::rows_that_are_not_a_set_are_refused,
         tunnels::a_big_set_is_written_whole,
+        tunnels::all_rows_of_hosts_become_what_is_given,
         events::are_paged_newest_first,
         events::are_filtered,
         events::are_purged_and_their_ids_are_not_given_again,

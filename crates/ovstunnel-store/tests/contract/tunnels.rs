@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use ovstunnel_store::{NewInterface, RowState, Store, StoreError, TunnelRow};
+use ovstunnel_store::{HostTunnels, NewInterface, RowState, RowsWritten, Store, StoreError, TunnelRow};
 
 use super::{gre, host_number, network_number};
 
@@ -104,4 +104,34 @@ pub async fn a_big_set_is_written_whole(store: &Store) {
     assert_eq!(store.tunnel_rows_from(net, from).await.unwrap(), rows(1..1202));
     store.set_tunnel_rows(net, from, &rows(1000..2100)).await.unwrap();
     assert_eq!(store.tunnel_rows(net).await.unwrap(), rows(1000..2100));
+}
+
+pub async fn all_rows_of_hosts_become_what_is_given(store: &Store) {
+    let of = |host: u64, rows: Vec<TunnelRow>| HostTunnels { host: host_number(host), rows };
+    let written = |added, changed, removed| Ok(RowsWritten { added, changed, removed });
+    assert_eq!(store.hosts_with_tunnel_rows().await.unwrap(), []);
+    let first = [of(2, vec![row(204, 2, 9), row(205, 2, 9), row(204, 2, 1)]), of(1, vec![row(204, 1, 2)])];
+    assert_eq!(store.set_host_tunnels(&first).await, written(4, 0, 0));
+    assert_eq!(store.hosts_with_tunnel_rows().await.unwrap(), [host_number(1), host_number(2)]);
+    assert_eq!(store.set_host_tunnels(&first).await, written(0, 0, 0), "all is as given");
+
+    // One goes, one comes, one fails, one has another port; another host's stay.
+    let failed = TunnelRow { state: RowState::Failed, ..row(205, 2, 9) };
+    let other = TunnelRow { port_name: Some("tabc".into()), ..row(204, 2, 9) };
+    let second = of(2, vec![failed.clone(), other.clone(), row(206, 2, 1)]);
+    assert_eq!(store.set_host_tunnels(std::slice::from_ref(&second)).await, written(1, 2, 1));
+    assert_eq!(store.tunnel_rows(network_number(204)).await.unwrap(), [row(204, 1, 2), other]);
+    assert_eq!(store.tunnel_rows(network_number(205)).await.unwrap(), [failed]);
+    assert_eq!(store.set_host_tunnels(&[of(1, vec![]), second]).await, written(0, 0, 1));
+    assert_eq!(store.hosts_with_tunnel_rows().await.unwrap(), [host_number(2)]);
+
+    let twice = store.set_host_tunnels(&[of(1, vec![row(204, 1, 2)]), of(3, vec![row(7, 3, 1), row(7, 3, 1)])]).await;
+    assert_eq!(twice, Err(StoreError::Conflict { field: "ovs_tunnel_network.to".into(), value: "1".into() }));
+    let others = store.set_host_tunnels(&[of(1, vec![row(204, 2, 3)])]).await.unwrap_err().to_string();
+    assert!(others.starts_with("ovs_tunnel_network.from must be the host of the call"), "{others}");
+    assert_eq!(
+        store.hosts_with_tunnel_rows().await.unwrap(),
+        [host_number(2)],
+        "nothing of what is refused is written"
+    );
 }

@@ -13,7 +13,7 @@ pub(super) async fn run(client: &Client, command: BridgeCommand, json: bool) -> 
     match command {
         BridgeCommand::List(list) => {
             let view = list.listing.view(json)?;
-            watch::repeat(Some(client), view.watch, async || {
+            watch::repeat(watch::Source::Daemon(client), view.watch, async || {
                 let bridges = chosen(client, &list).await?;
                 let page = |list: &Bridges, wide| show::bridges(&list.bridges, wide, view.headers);
                 Report::list(view.format, &bridges, page, |list| list.bridges.iter().map(|b| b.name.clone()).collect())

@@ -49,7 +49,7 @@ pub(super) fn needs_attention(b: &Bridge) -> bool {
 }
 
 pub(super) async fn run(client: &Client, args: args::Status, json: bool) -> Result<Report, Failure> {
-    watch::repeat(Some(client), args.watch, async || {
+    watch::repeat(watch::Source::Daemon(client), args.watch, async || {
         let status = Status::ask(client).await?;
         Ok(Report::new(json, &status, |status| show::status(status, args.all))?.wrong_if(status.wrong()))
     })

@@ -28,7 +28,7 @@ pub(super) async fn run(client: &Client, command: TunnelCommand, json: bool) -> 
     match command {
         TunnelCommand::List(list) => {
             let view = list.listing.view(json)?;
-            watch::repeat(Some(client), view.watch, async || {
+            watch::repeat(watch::Source::Daemon(client), view.watch, async || {
                 let tunnels = chosen(client, &list).await?;
                 let page = |list: &TunnelList, wide| show::tunnels(list, wide, view.headers);
                 Report::list(view.format, &tunnels, page, |list| {

@@ -7,10 +7,11 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use ovstunnel_api::{Code, Position, WatchEvent};
+use ovstunnel_manager_api::ZoneEvent;
 
 use super::report::at_a_terminal;
 use super::{Failure, Report};
-use crate::client::{Client, ClientError, Watch};
+use crate::client::{Client, ClientError, Manager, Watch};
 
 /// Between two readings where nothing tells of changes, and between two tries to be told.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -25,13 +26,24 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 /// Moves the cursor of a terminal to its first place and clears all that follows.
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
-/// Calls `read` once where `watching` is false, else whenever something has changed on the daemon's host, or every second where there
-/// is no daemon that tells of changes.
+/// Who tells of changes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Source<'a> {
+    /// A host's daemon.
+    Daemon(&'a Client),
+    /// A zone's manager.
+    Manager(&'a Manager),
+    /// Nobody.
+    Nobody,
+}
+
+/// Calls `read` once where `watching` is false, else whenever something has changed on the daemon's host or in the manager's zone, or every
+/// second where nobody tells of changes.
 ///
 /// # Errors
 /// When the first reading fails, so that a wrong name is told at once, or when nothing can be written.
 pub(super) async fn repeat(
-    client: Option<&Client>,
+    source: Source<'_>,
     watching: bool,
     mut read: impl AsyncFnMut() -> Result<Report, Failure>,
 ) -> Result<Report, Failure> {
@@ -40,7 +52,7 @@ pub(super) async fn repeat(
         return Ok(last);
     }
     let terminal = at_a_terminal();
-    let mut changes = Changes { client, watch: None, last: None, told_by_none: client.is_none() };
+    let mut changes = Changes { source, watch: None, last: None, told_by_none: matches!(source, Source::Nobody) };
     let mut written = last.write(if terminal { CLEAR } else { "" });
     loop {
         match written {
@@ -62,12 +74,44 @@ pub(super) async fn repeat(
     }
 }
 
+/// A stream of changes.
+enum Stream {
+    Host(Watch),
+    Zone(Watch<ZoneEvent>),
+}
+
+impl Stream {
+    /// The next event: its position, and whether it tells of a change; nothing at the end.
+    async fn next(&mut self) -> Option<(Option<Position>, bool)> {
+        match self {
+            Stream::Host(watch) => {
+                let (position, event) = watch.next().await.ok()??;
+                Some((position, event != WatchEvent::Ping))
+            }
+            Stream::Zone(watch) => {
+                let (position, event) = watch.next().await.ok()??;
+                Some((position, event != ZoneEvent::Ping))
+            }
+        }
+    }
+}
+
+impl Source<'_> {
+    async fn watch(self, last: Option<&Position>) -> Option<Result<Stream, ClientError>> {
+        match self {
+            Source::Daemon(client) => Some(client.watch(last).await.map(Stream::Host)),
+            Source::Manager(manager) => Some(manager.watch(last).await.map(Stream::Zone)),
+            Source::Nobody => None,
+        }
+    }
+}
+
 /// What is told of changes.
 struct Changes<'a> {
-    client: Option<&'a Client>,
-    watch: Option<Watch>,
+    source: Source<'a>,
+    watch: Option<Stream>,
     last: Option<Position>,
-    /// There is no daemon, or it is of a version that does not tell.
+    /// There is nobody, or it is of a version that does not tell.
     told_by_none: bool,
 }
 
@@ -91,15 +135,16 @@ impl Changes<'_> {
 
     /// Begins to watch where that is not so.
     async fn is_there(&mut self) -> bool {
-        if let (None, Some(client)) = (&self.watch, self.client) {
-            match client.watch(self.last.as_ref()).await {
-                Ok(watch) => self.watch = Some(watch),
-                Err(ClientError::Problem(problem)) if problem.code == Code::NotFound => {
+        if self.watch.is_none() {
+            match self.source.watch(self.last.as_ref()).await {
+                Some(Ok(watch)) => self.watch = Some(watch),
+                Some(Err(ClientError::Problem(problem))) if problem.code == Code::NotFound => {
                     let every = INTERVAL.as_secs();
-                    eprintln!("This daemon does not tell of changes, as newer ones do; it is asked every {every} s.");
+                    let who = if matches!(self.source, Source::Manager(_)) { "manager" } else { "daemon" };
+                    eprintln!("This {who} does not tell of changes, as newer ones do; it is asked every {every} s.");
                     self.told_by_none = true;
                 }
-                Err(_) => {}
+                Some(Err(_)) | None => {}
             }
         }
         self.watch.is_some()
@@ -108,11 +153,11 @@ impl Changes<'_> {
     /// The next event: whether it tells of a change; nothing where the watch has ended.
     async fn next(&mut self) -> Option<bool> {
         match self.watch.as_mut()?.next().await {
-            Ok(Some((position, event))) => {
+            Some((position, is_change)) => {
                 self.last = position.or(self.last.take());
-                Some(event != WatchEvent::Ping)
+                Some(is_change)
             }
-            Ok(None) | Err(_) => {
+            None => {
                 self.watch = None;
                 None
             }

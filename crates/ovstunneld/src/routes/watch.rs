@@ -3,25 +3,21 @@
 use std::time::Duration;
 
 use axum::Extension;
-use axum::body::Body;
 use axum::extract::State as Shared;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, Method};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, Method};
+use axum::response::Response;
 use futures_util::StreamExt;
-use ovstunnel_api::{CONTROLLER_HEADER, NoPosition, Position, Problem};
+use ovstunnel_api::{CONTROLLER_HEADER, Problem};
 use ovstunnel_plan::Epoch;
 use ovstunnel_server::access::Access;
 use ovstunnel_server::extract::NoQuery;
-use ovstunnel_server::listen::{Cut, Endless, Peer};
+use ovstunnel_server::listen::{Cut, Peer};
 use ovstunnel_server::problem::ApiError;
+use ovstunnel_server::watch::{TooMany, last_event, streamed};
 
 use super::fence::epoch_of;
 use super::{State, refusals};
 use crate::watch::Joined;
-
-/// The header with the id of the last event that a reader has.
-const LAST_EVENT_ID: &str = "last-event-id";
 
 /// How long it may take to describe everything.
 const DESCRIBED_IN: Duration = Duration::from_secs(20);
@@ -59,7 +55,7 @@ pub(super) async fn watch_bridges(
     }
     state.expect_live()?;
     let connection = connection.map(|Extension(cut)| cut);
-    let too_many = |error: crate::watch::TooMany| refusals::unavailable(error.to_string());
+    let too_many = |error: TooMany| refusals::unavailable(error.to_string());
     let (reader, first) = match state.watch.join(last.as_ref(), connection.clone()).map_err(too_many)? {
         Joined::Resumed(reader) => (reader, None),
         Joined::Anew(snapshot) => {
@@ -75,14 +71,9 @@ pub(super) async fn watch_bridges(
     // It is connected for as long as the answer is not at its end.
     let stream = reader.stream(first).map(move |event| {
         let _while_it_lasts = &connected;
-        Ok::<_, std::convert::Infallible>(event)
+        event
     });
-    let body = Body::from_stream(stream);
-    let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    Ok((headers, Extension(Endless), body).into_response())
+    Ok(streamed(stream))
 }
 
 /// The epoch under which who watches leads, and whether it acts; nothing where it does not say.
@@ -100,16 +91,4 @@ fn acting(headers: &HeaderMap) -> Result<Option<(Epoch, bool)>, ApiError> {
         (b"on", None) => invalid("needs the header ovstunnel-epoch beside it", None),
         _ => invalid("must be `on` or `off`", Some(&String::from_utf8_lossy(value.as_bytes()))),
     }
-}
-
-/// The position that a reader has come to.
-fn last_event(headers: &HeaderMap) -> Result<Option<Position>, ApiError> {
-    let mut values = headers.get_all(LAST_EVENT_ID).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let shown = String::from_utf8_lossy(value.as_bytes());
-    if values.next().is_some() {
-        return Err(ApiError::invalid("Last-Event-ID", "must be given once", None));
-    }
-    let refused = |error: NoPosition| ApiError::invalid("Last-Event-ID", error.rule(), Some(&shown));
-    shown.parse().map(Some).map_err(refused)
 }

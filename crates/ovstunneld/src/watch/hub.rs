@@ -1,38 +1,61 @@
 //! Those who watch, and what they have still to read.
 //!
-//! What it does: takes changes in, lets each reader have those after its position, cuts one that is too far behind, and knows
-//! whether anybody watches. What it must not do: find out what has changed, or wait for a reader.
+//! What it does: takes changes in, lets each reader have those after its position or everything, and knows whether anybody watches. What it must
+//! not do: find out what has changed, or wait for a reader.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ovstunnel_api::{Position, WatchEvent};
 use ovstunnel_server::listen::Cut;
-use tokio::sync::{Notify, oneshot, watch};
+use ovstunnel_server::watch::{Feed, Gauge, MOST, Reader, Snapshot, TooMany};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use uuid::Uuid;
 
 use super::controllers::Controllers;
-use super::log::{self, BEHIND, Log};
-use super::reader::Reader;
-use super::shared::{Shared, Snapshot, State, Waiting};
 use crate::metrics::Metrics;
-
-/// Readers at the same time.
-const MOST: usize = 64;
-
-/// How long changes are kept after the last reader has gone, so that it can come back.
-const LINGER: Duration = Duration::from_secs(60);
 
 /// How long it is remembered that the plugin had a bridge taken away: the change is seen long before.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// As many readers as there may be watch already.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("{MOST} readers watch already, which is as many as there may be; end one, or try again later")]
-pub struct TooMany;
+impl Gauge for Metrics {
+    fn watchers(&self, count: usize) {
+        Metrics::watchers(self, count);
+    }
+
+    fn watcher_cut(&self) {
+        Metrics::watcher_cut(self);
+    }
+}
+
+/// One who waits for a snapshot.
+pub(crate) type Waiting = oneshot::Sender<Result<Snapshot, String>>;
+
+#[derive(Debug)]
+struct Shared {
+    /// Held before what the feed has is asked for, never after.
+    state: Mutex<State>,
+    feed: Feed,
+    /// A snapshot is asked for, or the first reader is there.
+    asked: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whether the feed is that of a publisher at work.
+    at_work: bool,
+    snapshots: Vec<Waiting>,
+    destroyed: HashMap<String, Instant>,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// How a reader has joined.
 #[derive(Debug)]
@@ -46,7 +69,7 @@ pub enum Joined {
 /// All who watch. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Hub {
-    pub(super) shared: Arc<Shared>,
+    shared: Arc<Shared>,
     controllers: Controllers,
     /// Ends the publisher once nobody can ask any more; the publisher itself has none.
     _alive: Option<Arc<DropGuard>>,
@@ -57,17 +80,7 @@ impl Hub {
     /// Nobody watches.
     pub fn new(metrics: Metrics) -> Self {
         let ended = CancellationToken::new();
-        let state = State {
-            log: Log::new(Uuid::new_v4().simple().to_string()),
-            at_work: false,
-            readers: HashMap::new(),
-            joined: 0,
-            last_left: None,
-            snapshots: Vec::new(),
-            destroyed: HashMap::new(),
-        };
-        let (state, version) = (Mutex::new(state), watch::Sender::new(0));
-        let shared = Shared { state, version, asked: Notify::new(), moved: Notify::new(), metrics };
+        let shared = Shared { state: Mutex::default(), feed: Feed::new(metrics), asked: Notify::new() };
         let _alive = Some(Arc::new(ended.clone().drop_guard()));
         Hub { shared: Arc::new(shared), controllers: Controllers::default(), _alive, ended }
     }
@@ -93,15 +106,12 @@ impl Hub {
     /// Where too many watch.
     pub fn join(&self, last: Option<&Position>, connection: Option<Cut>) -> Result<Joined, TooMany> {
         let mut state = self.shared.state();
-        if state.readers.len() + state.snapshots.len() >= MOST {
+        if self.shared.feed.readers() + state.snapshots.len() >= MOST {
             return Err(TooMany);
         }
-        let resumed = last.filter(|last| {
-            state.at_work && last.instance == state.log.position().instance && state.log.has_all_since(last.version)
-        });
-        if let Some(last) = resumed {
-            let admitted = self.shared.admit(&mut state, last.version, connection);
-            return Ok(Joined::Resumed(Reader::new(Arc::clone(&self.shared), admitted)));
+        let resumed = last.filter(|_| state.at_work).and_then(|last| self.shared.feed.resume(last, connection));
+        if let Some(reader) = resumed {
+            return Ok(Joined::Resumed(reader));
         }
         let (sender, receiver) = oneshot::channel();
         state.snapshots.retain(|waiting| !waiting.is_closed());
@@ -113,13 +123,12 @@ impl Hub {
 
     /// Lets a reader in that has the snapshot.
     pub fn join_after(&self, snapshot: &Snapshot, connection: Option<Cut>) -> Reader {
-        let admitted = self.shared.admit(&mut self.shared.state(), snapshot.version, connection);
-        Reader::new(Arc::clone(&self.shared), admitted)
+        self.shared.feed.join_after(snapshot, connection)
     }
 
     /// Ends all streams: who may still read goes on where it was.
     pub fn end_all(&self) {
-        self.shared.state().readers.values().for_each(|member| member.end.cancel());
+        self.shared.feed.end_all();
     }
 
     /// The plugin is about to have a bridge taken away.
@@ -154,11 +163,10 @@ impl Hub {
     /// The publisher stops, unless somebody watches, has watched a moment ago or waits; all changes are forgotten.
     pub(crate) fn stop_if_unwatched(&self) -> bool {
         let mut state = self.shared.state();
-        let lingers = state.last_left.is_some_and(|at| at.elapsed() < LINGER);
-        if lingers || !state.readers.is_empty() || !state.snapshots.is_empty() {
+        if self.shared.feed.is_watched() || !state.snapshots.is_empty() {
             return false;
         }
-        state.log.clear();
+        self.shared.feed.clear();
         state.at_work = false;
         state.destroyed.clear();
         true
@@ -173,33 +181,14 @@ impl Hub {
 
     /// Gives those who wait what `make` makes.
     pub(crate) fn answer(&self, waiting: Vec<Waiting>, make: impl FnOnce() -> Result<WatchEvent, String>) {
-        let mut state = self.shared.state();
-        let (position, version) = (state.log.position(), state.log.version);
-        state.last_left = Some(Instant::now());
-        drop(state);
-        // Only the publisher makes versions, and this is its task.
-        let snapshot = make().map(|event| Snapshot { text: log::text(&event, &position), version });
+        self.shared.feed.expect_reader();
+        let snapshot = make().map(|event| self.shared.feed.snapshot(event.name(), &event.data().unwrap_or_default()));
         waiting.into_iter().for_each(|waiting| drop(waiting.send(snapshot.clone())));
     }
 
     /// Takes changes in, and cuts readers that were too far behind before. Where there is much to read, they are given a moment.
     pub(crate) async fn publish(&self, events: Vec<WatchEvent>) {
-        let mut portion = 0;
-        for event in events {
-            let (before, end) = {
-                let mut state = self.shared.state();
-                self.shared.cut_those_behind(&mut state);
-                let before = state.log.end;
-                state.log.push(&event);
-                (before, state.log.end)
-            };
-            portion += end - before;
-            if portion > BEHIND / 4 {
-                self.shared.tell();
-                self.shared.let_read(end).await;
-                portion = 0;
-            }
-        }
-        self.shared.tell();
+        let named = events.into_iter().map(|event: WatchEvent| (event.name(), event.data().unwrap_or_default()));
+        self.shared.feed.publish(named).await;
     }
 }

@@ -15,7 +15,7 @@ pub(in crate::cli) enum ZoneCommand {
     /// Show the zone in numbers, and what of it needs attention.
     #[command(after_help = examples::ZONE_STATUS)]
     Status {
-        /// Read again each second, until it is interrupted.
+        /// Read again whenever something changes, until it is interrupted.
         #[arg(short, long)]
         watch: bool,
     },

@@ -34,7 +34,7 @@ pub(in crate::cli) enum HoldCommand {
 
 pub(super) async fn list(manager: &Manager, args: HoldsArgs, json: bool) -> Result<Report, Failure> {
     let view = args.listing.view(json)?;
-    watch::repeat(None, view.watch, async || {
+    watch::repeat(watch::Source::Nobody, view.watch, async || {
         let list = manager.holds().await?;
         let page = |list: &HoldList, wide| table(list, wide, view.headers);
         Report::list(view.format, &list, page, |list| list.holds.iter().map(|hold| hold.id.to_string()).collect())

@@ -89,7 +89,7 @@ async fn ask(manager: &Manager, command: ZoneCommand, json: bool) -> Result<Repo
 }
 
 async fn status(manager: &Manager, watching: bool, json: bool) -> Result<Report, Failure> {
-    watch::repeat(None, watching, async || {
+    watch::repeat(watch::Source::Manager(manager), watching, async || {
         let states = [NetworkState::Broken, NetworkState::Settling].map(|state| state.as_str().to_owned());
         let wanted = NetworksWanted { states: states.into(), limit: Some(LISTED), ..NetworksWanted::default() };
         let (overview, networks) = (manager.overview().await?, manager.networks(&wanted).await?);
@@ -110,7 +110,7 @@ async fn status(manager: &Manager, watching: bool, json: bool) -> Result<Report,
 
 async fn hosts(manager: &Manager, args: HostsArgs, json: bool) -> Result<Report, Failure> {
     let view = args.listing.view(json)?;
-    watch::repeat(None, view.watch, async || {
+    watch::repeat(watch::Source::Manager(manager), view.watch, async || {
         let mut list = manager.hosts().await?;
         list.hosts.retain(|host| args.state.is_empty() || args.state.iter().any(|state| state.is(host.state)));
         let page = |list: &HostList, wide| show::hosts(&list.hosts, wide, view.headers);
@@ -162,7 +162,7 @@ async fn list_networks(manager: &Manager, args: NetworksArgs, json: bool) -> Res
     let view = args.listing.view(json)?;
     let states = args.state.iter().map(|state| state.as_str().to_owned()).collect();
     let wanted = NetworksWanted { states, host: args.on, ..NetworksWanted::default() };
-    watch::repeat(None, view.watch, async || {
+    watch::repeat(watch::Source::Manager(manager), view.watch, async || {
         let list = all(manager, &wanted).await?;
         let page = |list: &NetworkList, wide| show::networks(&list.networks, wide, view.headers);
         let names = |list: &NetworkList| list.networks.iter().map(|network| network.name.clone()).collect();
@@ -175,7 +175,7 @@ async fn events(manager: &Manager, args: EventsArgs, json: bool) -> Result<Repor
     let view = args.listing.view(json)?;
     let EventsArgs { on: host, network, kind, limit, .. } = args;
     let wanted = EventsWanted { limit: Some(limit), before: None, host, network, kind };
-    watch::repeat(None, view.watch, async || {
+    watch::repeat(watch::Source::Nobody, view.watch, async || {
         let list = manager.events(&wanted).await?;
         let page = |list: &EventList, wide| show::events(&list.events, wide, view.headers);
         Report::list(view.format, &list, page, |list| list.events.iter().map(|event| event.id.to_string()).collect())

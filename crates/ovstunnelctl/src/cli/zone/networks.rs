@@ -43,7 +43,7 @@ async fn add(manager: &Manager, args: AddNetwork, json: bool) -> Result<Report, 
 
 pub(super) async fn nics(manager: &Manager, args: NicsArgs, json: bool) -> Result<Report, Failure> {
     let view = args.listing.view(json)?;
-    watch::repeat(None, view.watch, async || {
+    watch::repeat(watch::Source::Nobody, view.watch, async || {
         let list = manager.nics(&args.network).await?;
         let page = |list: &NicList, wide| show_networks::nics(&list.nics, wide, view.headers);
         Report::list(view.format, &list, page, |list| list.nics.iter().map(|nic| nic.id.clone()).collect())
@@ -79,7 +79,7 @@ pub(super) async fn physical(manager: &Manager, command: PhysicalCommand, json: 
     match command {
         PhysicalCommand::List(listing) => {
             let view = listing.view(json)?;
-            watch::repeat(None, view.watch, async || {
+            watch::repeat(watch::Source::Nobody, view.watch, async || {
                 let list = manager.physical_networks().await?;
                 let page = |list: &PhysicalNetworkList, wide| {
                     show_networks::physical_networks(&list.physical_networks, wide, view.headers)
@@ -111,7 +111,7 @@ pub(super) async fn physical(manager: &Manager, command: PhysicalCommand, json: 
 pub(super) async fn keys(manager: &Manager, args: KeysArgs, json: bool) -> Result<Report, Failure> {
     let view = args.listing.view(json)?;
     let states: Vec<String> = args.state.iter().map(|state| state.as_str().to_owned()).collect();
-    watch::repeat(None, view.watch, async || {
+    watch::repeat(watch::Source::Nobody, view.watch, async || {
         let list = manager.keys(&states).await?;
         let page = |list: &KeyList, wide| show_networks::keys(list, wide, view.headers);
         Report::list(view.format, &list, page, |list| list.keys.iter().map(|key| key.key.to_string()).collect())

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use ovstunnel_api::WatchEvent;
 use tokio::time::Interval;
 
 use super::log;
 use super::shared::{Admitted, Shared};
 
-/// How often a reader is told that the daemon is there.
+/// How often a reader is told that the program is there.
 const PING_EVERY: Duration = Duration::from_secs(2);
 
 /// Reads the changes after a version.
@@ -51,7 +50,7 @@ impl Reader {
             tokio::select! {
                 () = self.me.end.cancelled() => return None,
                 _ = self.me.news.changed() => {}
-                _ = self.ping.tick() => return Some(log::text(&WatchEvent::Ping, &self.shared.position(self.me.version))),
+                _ = self.ping.tick() => return Some(log::text("ping", "{}", &self.shared.position(self.me.version))),
             }
         }
     }

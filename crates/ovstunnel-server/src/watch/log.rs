@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use ovstunnel_api::{Position, WatchEvent};
+use ovstunnel_api::Position;
 
 /// Bytes of changes, the newest aside, that a reader may be behind; so many are kept, too.
 pub(super) const BEHIND: u64 = 1 << 20;
@@ -42,9 +42,9 @@ impl Log {
     }
 
     /// Takes in a change.
-    pub fn push(&mut self, event: &WatchEvent) {
+    pub fn push(&mut self, name: &str, data: &str) {
         self.version += 1;
-        let text = text(event, &self.position());
+        let text = text(name, data, &self.position());
         // One that is as far behind as it may be still finds all that it lacks.
         while let Some(first) = self.entries.front().map(|first| first.text.len() as u64)
             && self.bytes - first >= BEHIND
@@ -90,26 +90,19 @@ impl Log {
 }
 
 /// An event as it is sent: WHATWG HTML, 9.2.6. JSON as it is written here has no line breaks.
-pub(super) fn text(event: &WatchEvent, position: &Position) -> Bytes {
-    let (name, data) = (event.name(), event.data().unwrap_or_default());
+pub(super) fn text(name: &str, data: &str, position: &Position) -> Bytes {
     format!("event: {name}\nid: {position}\ndata: {data}\n\n").into()
 }
 
 #[cfg(test)]
 mod tests {
-    use ovstunnel_api::BridgeGone;
-
     use super::*;
-
-    fn gone(name: String) -> WatchEvent {
-        WatchEvent::BridgeGone(BridgeGone { name, by_plugin: false })
-    }
 
     #[test]
     fn the_kept_log_is_bounded_and_serves_the_slowest() {
         let mut log = Log::new("a".into());
         for _ in 0..100 {
-            log.push(&gone("x".repeat(100_000)));
+            log.push("bridge_gone", &"x".repeat(100_000));
             assert!(log.bytes < BEHIND + 300_000, "{}", log.bytes);
             let kept = |version: u64| log.end - log.end_of(version);
             let oldest = log.oldest();

@@ -1,7 +1,7 @@
-//! What the hub and its readers share: the changes that there are, and who has read how much.
+//! What a feed and its readers share: the changes that there are, and who has read how much.
 //!
-//! What it does: counts readers in and out, ends one that is too far behind, and waits a moment for those who read. What it must
-//! not do: find out what has changed.
+//! What it does: counts readers in and out, ends one that is too far behind, and waits a moment for those who read. What it
+//! must not do: find out what has changed.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,47 +10,37 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ovstunnel_api::Position;
-use ovstunnel_server::listen::Cut;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::log::{BEHIND, Log};
-use crate::metrics::Metrics;
+use crate::listen::Cut;
 
-/// What a reader who gets everything begins with: the text, and the version that it is of.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// The event as it is sent.
-    pub text: Bytes,
-    pub(super) version: u64,
+/// Who counts readers.
+pub trait Gauge: std::fmt::Debug + Send + Sync {
+    /// So many there are now.
+    fn watchers(&self, count: usize);
+    /// One was ended that was too far behind.
+    fn watcher_cut(&self);
 }
 
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     pub(super) version: watch::Sender<u64>,
-    /// A snapshot is asked for, or the first reader is there.
-    pub(super) asked: Notify,
     /// A reader has read.
     pub(super) moved: Notify,
-    pub(super) metrics: Metrics,
+    pub(super) gauge: Box<dyn Gauge>,
 }
 
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) log: Log,
-    /// Whether `log` is that of a publisher at work.
-    pub(super) at_work: bool,
     pub(super) readers: HashMap<u64, Member>,
     pub(super) joined: u64,
     pub(super) last_left: Option<Instant>,
-    pub(super) snapshots: Vec<Waiting>,
-    pub(super) destroyed: HashMap<String, Instant>,
 }
-
-/// One who waits for a snapshot.
-pub(crate) type Waiting = oneshot::Sender<Result<Snapshot, String>>;
 
 #[derive(Debug)]
 pub(super) struct Member {
@@ -85,7 +75,7 @@ impl Shared {
         state.joined += 1;
         let id = state.joined;
         state.readers.insert(id, Member { read: Arc::clone(&read), end: end.clone(), connection });
-        self.metrics.watchers(state.readers.len());
+        self.gauge.watchers(state.readers.len());
         Admitted { id, version, read, end, news: self.version.subscribe() }
     }
 
@@ -111,7 +101,7 @@ impl Shared {
     pub(super) fn leave(&self, id: u64) {
         let mut state = self.state();
         if state.readers.remove(&id).is_some() {
-            self.metrics.watchers(state.readers.len());
+            self.gauge.watchers(state.readers.len());
         }
         state.last_left = Some(Instant::now());
         drop(state);
@@ -129,11 +119,11 @@ impl Shared {
         for member in late.iter().filter_map(|id| state.readers.remove(id)) {
             member.end.cancel();
             member.connection.iter().for_each(Cut::now);
-            self.metrics.watcher_cut();
+            self.gauge.watcher_cut();
             tracing::warn!(limit_bytes = BEHIND, "ended a watch: its reader is too far behind");
         }
         if !late.is_empty() {
-            self.metrics.watchers(state.readers.len());
+            self.gauge.watchers(state.readers.len());
         }
     }
 
