@@ -209,6 +209,20 @@ impl Zone {
         })
     }
 
+    /// Waits until so many VIFs are on the bridges of a network, and it is whole with them.
+    ///
+    /// # Errors
+    /// How many there are, or why it is not whole.
+    pub fn wait_for_vifs(&self, cloud: &Cloud, name: &'static str, wanted: u32) -> Result<()> {
+        wait_until(format!("{name} to have {wanted} VIFs"), DEADLINE, || {
+            let members = self.network(cloud, name)?.members.unwrap_or_default();
+            let there: u32 = members.iter().map(|member| member.vifs).sum();
+            ensure!(there == wanted, "{there}");
+            Ok(())
+        })?;
+        self.wait_until_whole(cloud, name)
+    }
+
     /// Waits until a proof has a finding of this kind on this host, and at this other end where one is given.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Networks, NICs, physical networks and keys for people. Must not say anything by colour alone.
 
 use ovstunnel_api::Outcome;
-use ovstunnel_manager_api::{Key, KeyList, NetworkAnswer, Nic, NicAnswer, NicReleased, PhysicalNetwork};
+use ovstunnel_manager_api::{Key, KeyList, NetworkAnswer, Nic, NicAnswer, NicOutcome, NicReleased, PhysicalNetwork};
 
 use super::show;
 use crate::cli::show::{Page, Row, Tone};
@@ -68,10 +68,13 @@ pub(super) fn prepared(network: &str, answer: &NicAnswer, dry_run: bool) -> Page
     let mut page = Page::new();
     let nic = &answer.nic;
     let verb = if dry_run { "would be recorded" } else { "is recorded" };
+    let is_sent = answer.outcome != NicOutcome::Disabled && !dry_run;
+    let sent = if is_sent { "" } else { "; nothing was sent to any host" };
+    let tone = if answer.outcome == NicOutcome::Partial { Tone::Warn } else { Tone::Plain };
     page.verdict(
-        Tone::Plain,
+        tone,
         answer.outcome.as_str(),
-        &format!(": NIC {} of network {network} {verb}, {}; nothing was sent to any host", nic.id, place(nic)),
+        &format!(": NIC {} of network {network} {verb}, {}{sent}", nic.id, place(nic)),
     );
     let number = |number: Option<u32>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
     page.pairs(&[
@@ -80,7 +83,13 @@ pub(super) fn prepared(network: &str, answer: &NicAnswer, dry_run: bool) -> Page
         ("Guest MTU", number(answer.mtu)),
         ("Tunnels", format!("{} wanted, {} up", answer.tunnels.wanted, answer.tunnels.up)),
     ]);
-    show::write_plan(&mut page, &answer.plan);
+    for failed in &answer.tunnels.failed {
+        let again = format!(": {}; tried again in {} s", failed.reason, failed.retry_in);
+        page.verdict(Tone::Warn, &failed.host, &again);
+    }
+    if answer.outcome != NicOutcome::Ready || dry_run {
+        show::write_plan(&mut page, &answer.plan);
+    }
     page
 }
 
