@@ -107,6 +107,7 @@ pub fn play(cloud: &Cloud, zone: &Zone) -> Result<()> {
     zone.stop()?;
     zone.set_controller(false)?;
     zone.start(cloud)?;
+    zone.wait_for_all(cloud)?;
     story.prepare(1, 1, "")?;
     show(zone, "zone events -n 20")?;
     zone.stop()?;

@@ -159,6 +159,14 @@ impl Zone {
     /// When one is not.
     pub fn add_all(&self, cloud: &Cloud) -> Result<()> {
         (1..=cloud.nodes().len()).try_for_each(|number| self.add_host(cloud, number, None))?;
+        self.wait_for_all(cloud)
+    }
+
+    /// Waits until each host is connected and well.
+    ///
+    /// # Errors
+    /// When one is not.
+    pub fn wait_for_all(&self, cloud: &Cloud) -> Result<()> {
         wait_until("all hosts to be connected", DEADLINE, || {
             let hosts = self.ask(cloud, |client| async move { client.hosts().await })?.hosts;
             let bad: Vec<_> = hosts.iter().filter(|host| host.state != HostState::Ok).collect();
