@@ -97,6 +97,14 @@ impl Client {
         Client { epoch: Some(epoch), ..self.clone() }
     }
 
+    /// The same, whose requests may take so long, each as a whole.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        let mut client = self.clone();
+        client.transport.timeout = timeout;
+        client
+    }
+
     /// The same, whose requests have this id in the log of whoever is asked: 1 to 64 characters of `A-Za-z0-9._-`.
     #[must_use]
     pub fn with_request_id(&self, id: &str) -> Self {

@@ -91,7 +91,7 @@ pub(crate) struct Transport {
     base: String,
     /// Who is asked.
     pub(crate) peer: Peer,
-    timeout: Duration,
+    pub(crate) timeout: Duration,
     /// What the daemon's clock says.
     pub(crate) clocks: Clocks,
     /// What TLS said where HTTP does not pass it on.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ovstunnel_api::Ipv6Policy;
-use ovstunnel_e2e::{Cloud, Network, NodeConfig, Zone};
+use ovstunnel_e2e::{Cloud, Network, NodeConfig, Pool, Zone};
 use ovstunnel_lab::{Kind, Vm, unhurried, wait_until};
 use ovstunnel_manager_api::{Isolation, MoveWord, NicAnswer, NicOutcome, PutNetwork, PutNic, PutPhysicalNetwork};
 
@@ -21,9 +21,10 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(tag: &str) -> Result<Stage> {
-        let cloud =
-            Cloud::with_config(tag, 4, NodeConfig { reconcile_interval: "2s".into(), ..NodeConfig::default() })?;
+    fn new(tag: &str, hosts: usize, pool: Option<&Pool>) -> Result<Stage> {
+        let pool = pool.map(|pool| pool.path().to_owned());
+        let config = NodeConfig { reconcile_interval: "2s".into(), pool, ..NodeConfig::default() };
+        let cloud = Cloud::with_config(tag, hosts, config)?;
         let zone = Zone::acting(&cloud)?;
         zone.add_all(&cloud)?;
         zone.ask(&cloud, |client| async move {
@@ -48,7 +49,6 @@ impl Stage {
             client.prepare_nic("web", &format!("n{vm}"), &nic, false).await
         })?;
         ensure!(answer.outcome == NicOutcome::Ready, "{answer:?}");
-        ensure!(answer.bridge.as_deref() == Some(&*self.network.bridge), "{answer:?}");
         Ok(answer)
     }
 
@@ -60,8 +60,13 @@ impl Stage {
     }
 
     fn start(&self, vm: u16, host: usize) -> Result<Vm> {
-        self.prepare(vm, host, None)?;
+        let answer = self.prepare(vm, host, None)?;
+        ensure!(answer.bridge.as_deref() == Some(&*self.network.bridge), "{answer:?}");
         self.cloud.plug(&self.network, host, vm)
+    }
+
+    fn numbers(&self) -> std::ops::RangeInclusive<usize> {
+        1..=self.cloud.nodes().len()
     }
 
     /// What a switch has of the network: the ends of its tunnels; nothing where it has no bridge.
@@ -83,9 +88,9 @@ impl Stage {
     /// Waits until the switches have the mesh of these hosts and nothing else; then that each frame is delivered exactly once.
     fn expect_mesh(&self, of: &[usize]) -> Result<()> {
         let ips: Vec<String> =
-            (1..=4).map(|n| Ok(self.cloud.node(n)?.host().ip().to_string())).collect::<Result<_>>()?;
+            self.numbers().map(|n| Ok(self.cloud.node(n)?.host().ip().to_string())).collect::<Result<_>>()?;
         wait_until(format!("the mesh of {of:?}"), PATIENCE, || {
-            for host in 1..=4 {
+            for host in self.numbers() {
                 let mut wanted: Vec<String> =
                     of.iter().filter(|other| **other != host).map(|other| ips[other - 1].clone()).collect();
                 wanted.sort();
@@ -108,7 +113,7 @@ impl Stage {
 
 #[test]
 fn nics_make_meshes_and_take_them_away() -> Result<()> {
-    let stage = Stage::new("zoneacts")?;
+    let stage = Stage::new("zoneacts", 4, None)?;
     let first = stage.start(1, 1)?;
     let second = stage.start(2, 2)?;
     stage.expect_mesh(&[1, 2])?;
@@ -158,5 +163,23 @@ fn nics_make_meshes_and_take_them_away() -> Result<()> {
     stage.expect_mesh(&[])?;
     let holds = stage.zone.ask(&stage.cloud, |client| async move { client.holds().await })?;
     ensure!(holds.holds.is_empty(), "{holds:?}");
+    stage.zone.stop()
+}
+
+#[test]
+fn where_bridges_are_xapis_it_makes_the_network() -> Result<()> {
+    let pool = Pool::new(2, 0, "br-phy")?;
+    let mut stage = Stage::new("zonexapi", 2, Some(&pool))?;
+    let first = stage.prepare(1, 1, None)?;
+    stage.network.bridge = first.bridge.unwrap_or_default();
+    ensure!(stage.network.bridge.starts_with("xapi"), "{:?}", stage.network);
+    let first = stage.cloud.plug(&stage.network, 1, 1)?;
+    let second = stage.start(2, 2)?;
+    stage.expect_mesh(&[1, 2])?;
+    for (n, vm) in [(1, first), (2, second)] {
+        vm.destroy()?;
+        stage.release(n)?;
+    }
+    stage.expect_mesh(&[])?;
     stage.zone.stop()
 }

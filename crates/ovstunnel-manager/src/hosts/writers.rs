@@ -59,6 +59,12 @@ impl Writers {
         self.hosts().get(&host).map_or(0, |host| host.connection)
     }
 
+    /// By whom a host is written to, out of turn: for what takes long, and what other requests need not wait for. Nothing where it cannot be
+    /// written to.
+    pub fn client(&self, host: HostNumber) -> Option<Client> {
+        self.hosts().get(&host)?.client.clone()
+    }
+
     /// Waits for the turn to write to a host; nothing where it cannot be written to.
     pub async fn turn(&self, host: HostNumber) -> Option<Turn> {
         let turn = Arc::clone(&self.hosts().get(&host)?.turn);

@@ -6,6 +6,7 @@
 
 mod attempts;
 mod holds;
+mod networks;
 mod pass;
 mod send;
 
@@ -75,6 +76,8 @@ struct State {
     removing: BTreeMap<GreKey, Difference>,
     /// Networks that somebody asks for now.
     asked: BTreeSet<GreKey>,
+    /// Networks that xapi is making on hosts.
+    making: BTreeSet<(GreKey, HostNumber)>,
     /// Whether any removal is asked for first.
     asks_for_any: bool,
     /// Counts the requests of this process.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use ovstunnel_mesh::difference::{BridgeFate, Difference};
+use ovstunnel_mesh::difference::{Blocked, BridgeFate, Difference};
 use ovstunnel_mesh::{Holds, Plan, Request, Sending, plan};
 use ovstunnel_types::{GreKey, HostNumber};
 use time::OffsetDateTime;
@@ -29,7 +29,8 @@ impl Reconciler {
         }
         let (busy, free) = std::mem::take(&mut work.waiting).into_iter().partition(|key| work.in_flight.contains(key));
         work.waiting = busy;
-        let pass = self.differences(free);
+        let (pass, without_bridge) = self.differences(free);
+        self.make_networks(without_bridge, work, now);
         let holds = self.stopped(&pass);
         for (key, difference) in &pass {
             let plan = plan(difference, &holds);
@@ -45,14 +46,21 @@ impl Reconciler {
         }
     }
 
-    /// What differs of these networks; of all others it is known from before what is to go.
-    fn differences(&self, keys: impl IntoIterator<Item = GreKey>) -> BTreeMap<GreKey, Difference> {
+    /// What differs of these networks, and on which hosts one has no bridge and none can be made by name; of all others it is known from before
+    /// what is to go.
+    fn differences(
+        &self,
+        keys: impl IntoIterator<Item = GreKey>,
+    ) -> (BTreeMap<GreKey, Difference>, Vec<(GreKey, HostNumber)>) {
         let keys = keys.into_iter();
         let found = keys.map(|key| (key, self.0.zone.difference(key, self.0.rules.dead_after)));
         let found: Vec<(GreKey, Option<Difference>)> = found.collect();
         let mut state = self.state();
-        let mut pass = BTreeMap::new();
+        let (mut pass, mut without_bridge) = (BTreeMap::new(), Vec::new());
         for (key, difference) in found {
+            let blocked = difference.iter().flat_map(|difference| &difference.blocked);
+            let missing = blocked.filter(|(_, why)| *why == Blocked::BridgeMissing).map(|(host, _)| (key, *host));
+            without_bridge.extend(missing);
             let Some(difference) = difference.filter(|difference| !difference.hosts.is_empty()) else {
                 state.removing.remove(&key);
                 state.attempts.settled(key);
@@ -64,7 +72,7 @@ impl Reconciler {
             }
             pass.insert(key, difference);
         }
-        pass
+        (pass, without_bridge)
     }
 
     /// What the brakes stop of all that is to go.
@@ -149,7 +157,7 @@ impl Reconciler {
         self.0.zone.tell(Happened { network: Some(network), ..happened });
     }
 
-    fn sender(&self, network: &str, host: HostNumber) -> Sender {
+    pub(super) fn sender(&self, network: &str, host: HostNumber) -> Sender {
         let sent = {
             let mut state = self.state();
             state.sent += 1;

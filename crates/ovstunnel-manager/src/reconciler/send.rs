@@ -134,7 +134,7 @@ async fn one_by_one(client: &Client, bridge: &str, set: &PutBridge) -> Result {
     Result { failed: None, left_out }
 }
 
-fn words(error: &ClientError) -> String {
+pub(super) fn words(error: &ClientError) -> String {
     error.problem().map_or_else(|| sanitize(&chain(error), REASON), reason)
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ovstunnel_manager_api::Trouble;
 use ovstunnel_mesh::difference::Difference;
 use ovstunnel_mesh::observed::Mode;
-use ovstunnel_types::{GreKey, HostNumber};
+use ovstunnel_types::{BridgeName, GreKey, HostNumber};
 use tokio::sync::watch;
 
 use super::{State, Zone};
@@ -22,7 +22,34 @@ impl State {
     }
 }
 
+/// The word of daemons that can have xapi make networks.
+const NETWORKS: &str = "networks";
+
+impl State {
+    /// Whether a host's daemon can have xapi make a network.
+    pub(super) fn makes_networks(&self, host: HostNumber) -> bool {
+        let told = self.hosts.get(&host).and_then(|host| host.told());
+        told.is_some_and(|told| told.capabilities.iter().any(|word| word == NETWORKS))
+    }
+}
+
 impl Zone {
+    /// Whether a host can have xapi make a network now, and may be told to.
+    pub fn makes_networks(&self, host: HostNumber) -> bool {
+        let state = self.state();
+        let may = state.seen.get(&host).is_some_and(|seen| seen.is_connected && seen.mode == Mode::Manage);
+        may && state.makes_networks(host)
+    }
+
+    /// A host has had xapi make the network with this key: the bridge that it has for it.
+    pub fn made(&self, key: GreKey, host: HostNumber, bridge: BridgeName) {
+        let mut state = self.state();
+        state.made.entry(key).or_default().insert(host, bridge);
+        state.changed.insert(key);
+        drop(state);
+        self.wake();
+    }
+
     /// The manager changes hosts from now on.
     pub fn acts(&self) {
         self.state().acts = true;

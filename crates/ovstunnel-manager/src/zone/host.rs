@@ -370,6 +370,8 @@ impl State {
             self.sight.gain(number, bridge);
             for key in bridge.keys() {
                 forget(&mut self.destroyed, *key, number);
+                // It is there; were it to go, xapi is asked anew, which may have another one then.
+                forget(&mut self.made, *key, number);
                 let is_same = |there: &&Arc<Bridge>| there.has_key(*key) && (!is_let_go(there) || is_let_go(bridge));
                 if !old.iter().any(|there| is_same(&there)) {
                     // What was said of an earlier bridge, or is not said any more, does not count.

@@ -28,7 +28,7 @@ use ovstunnel_mesh::membership::{Attachment, Rules};
 use ovstunnel_mesh::observed::Snapshot;
 use ovstunnel_mesh::proof::Prover;
 use ovstunnel_mesh::{Endpoints, Moment};
-use ovstunnel_types::{GreKey, HostNumber};
+use ovstunnel_types::{BridgeName, GreKey, HostNumber};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -136,6 +136,8 @@ struct State {
     standing: BTreeMap<GreKey, BTreeMap<HostNumber, Attachment>>,
     /// When the plugin took away bridges that are not there any more.
     destroyed: BTreeMap<GreKey, BTreeMap<HostNumber, Moment>>,
+    /// The bridges that xapi has for networks, where a host has made one.
+    made: BTreeMap<GreKey, BTreeMap<HostNumber, BridgeName>>,
     /// Keys that no network has any more.
     quarantined: BTreeSet<GreKey>,
     /// Whether the manager changes hosts.

@@ -49,7 +49,8 @@ impl State {
         now: Moment,
         dead_after: Duration,
     ) -> Difference {
-        let asked = network.map(|network| network.asked.clone()).unwrap_or_default();
+        let mut asked = self.made.get(&mesh.key).cloned().unwrap_or_default();
+        asked.extend(network.iter().flat_map(|network| network.asked.clone()));
         let named = self.named(mesh.key, network);
         difference::difference(mesh, &self.seen, &Circumstances { now, dead_after, asked, named })
     }
@@ -66,13 +67,14 @@ impl State {
         // Where a host has not spoken yet it is not known whether bridges can be made by name there.
         let by_name = seen.filter(|seen| seen.snapshot.is_some() && !seen.has_xapi);
         let by_name = by_name.and_then(|_| format!("ovt{key}").parse().ok());
-        there.or_else(|| network.asked.get(&host).cloned()).or(by_name)
+        let made = || self.made.get(&key)?.get(&host).cloned();
+        there.or_else(|| network.asked.get(&host).cloned()).or_else(made).or(by_name)
     }
 
     /// Whether a network has a bridge on a host, or one can be made there. Where the host has not spoken yet, it will tell.
     fn can_have_bridge(&self, host: HostNumber, key: GreKey, network: &Recorded) -> bool {
         let Some(seen) = self.seen.get(&host).filter(|seen| seen.snapshot.is_some()) else { return true };
-        !seen.has_xapi || self.bridge_on(host, key, network).is_some()
+        !seen.has_xapi || self.makes_networks(host) || self.bridge_on(host, key, network).is_some()
     }
 
     /// Whether a host has a tunnel to another one as it must be.

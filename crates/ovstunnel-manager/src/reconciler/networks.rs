@@ -1,0 +1,94 @@
+//! Bridges that xapi has: where a network has none on such a host, its daemon has xapi make the network.
+//!
+//! What it must not do: hold up anything else of the host or of the network: `xe` takes seconds, and with a busy pool minutes.
+
+use std::time::Duration;
+
+use ovstunnel_api::{Id, PutXapiNetwork};
+use ovstunnel_types::{GreKey, HostNumber};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+use super::attempts::Result;
+use super::send::words;
+use super::{AGAIN, Reconciler, Work};
+use crate::zone::Happened;
+
+/// How long it may take: the daemon gives up before.
+const TIMEOUT: Duration = Duration::from_secs(150);
+
+impl Reconciler {
+    /// Begins to have networks made on hosts that can and that are not at it.
+    pub(super) fn make_networks(&self, wanted: Vec<(GreKey, HostNumber)>, work: &mut Work, now: Instant) {
+        for (key, host) in wanted.into_iter().filter(|(_, host)| self.0.zone.makes_networks(*host)) {
+            let connection = self.0.writers.connection(host);
+            let mut state = self.state();
+            match state.attempts.wait(key, host, &[], connection, now) {
+                Some(at) => drop(work.due.insert(key, at)),
+                None if state.making.insert((key, host)) => {
+                    drop(state);
+                    work.jobs.spawn(self.clone().make_network(key, host, connection));
+                }
+                None => drop(work.due.insert(key, now + AGAIN)),
+            }
+        }
+    }
+
+    async fn make_network(self, key: GreKey, host: HostNumber, connection: u64) {
+        let network = self.0.zone.network_name(key);
+        let sender = self.sender(&network, host);
+        let (command, name, id) = ("OvsSetupBridge", &sender.name, &sender.request_id);
+        let made = self.put_network(key, host, id).await;
+        let (result, text) = match made {
+            Ok(bridge) => {
+                tracing::info!(
+                    event = "sent",
+                    command,
+                    network,
+                    host = name,
+                    request_id = id,
+                    "PUT /v1/networks/{key} on host {name}: bridge {bridge}"
+                );
+                let text = format!("networks: {name}: bridge {bridge} of xapi's");
+                match bridge.parse() {
+                    Ok(bridge) => {
+                        self.0.zone.made(key, host, bridge);
+                        (Result::default(), text)
+                    }
+                    Err(invalid) => (Result::failed(invalid.to_string()), text),
+                }
+            }
+            Err(why) => {
+                tracing::warn!(
+                    event = "not_sent",
+                    command,
+                    network,
+                    host = name,
+                    request_id = id,
+                    "PUT /v1/networks/{key} on host {name}: {why}"
+                );
+                let text = format!("networks: {name}: none of xapi's: {why}");
+                (Result::failed(why), text)
+            }
+        };
+        let is_news = {
+            let mut state = self.state();
+            state.making.remove(&(key, host));
+            state.asked.insert(key);
+            state.attempts.done(key, host, Vec::new(), connection, result)
+        };
+        if is_news {
+            let happened = Happened::new(OffsetDateTime::now_utc(), "reconciled", text);
+            self.0.zone.tell(Happened { network: Some(network.clone()), ..happened });
+        }
+        self.0.wake.notify_one();
+    }
+
+    async fn put_network(&self, key: GreKey, host: HostNumber, id: &str) -> std::result::Result<String, String> {
+        let epoch = self.0.leader.epoch()?;
+        let client = self.0.writers.client(host).ok_or("it cannot be written to now")?;
+        let client = client.under(epoch).with_request_id(id).with_timeout(TIMEOUT);
+        let body = PutXapiNetwork { host_id: Some(Id::Text(host.to_string())) };
+        client.put_network(key.get(), &body).await.map(|answer| answer.bridge).map_err(|error| words(&error))
+    }
+}
