@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_client::NetworksWanted;
-use ovstunnel_e2e::{Cloud, Dice, NodeConfig, Plugin, Reading, Zone, read_switches};
+use ovstunnel_e2e::{Cloud, Dice, NodeConfig, Plugin, Reading, Zone, kill_something, read_switches};
 use ovstunnel_lab::wait_until;
 
 const HOSTS: u64 = 4;
@@ -113,39 +113,6 @@ impl Server<'_> {
 fn server<'a>(cloud: &'a Cloud, seed: u64, calls: &'a AtomicU64) -> Result<Server<'a>> {
     let plugins = cloud.nodes().iter().map(|node| Plugin::on(node)).collect::<Result<_>>()?;
     Ok(Server { cloud, plugins, dice: Dice::new(seed), calls })
-}
-
-/// Kills something, and starts it again a moment later. Gives what.
-fn kill_something(cloud: &Cloud, zone: &Zone, dice: &mut Dice) -> Result<String> {
-    let node = cloud.node(1 + usize::try_from(dice.below(HOSTS))?)?;
-    let (host, moment) = (node.host(), Duration::from_millis(100));
-    let what = match dice.below(5) {
-        0 | 1 => {
-            zone.kill();
-            dice.pause(moment);
-            zone.start(cloud)?;
-            "the manager".to_owned()
-        }
-        2 => {
-            node.kill();
-            dice.pause(moment);
-            node.start()?;
-            format!("the daemon of {}", host.name())
-        }
-        3 => {
-            host.kill_vswitchd();
-            dice.pause(moment);
-            host.start_vswitchd()?;
-            format!("ovs-vswitchd of {}", host.name())
-        }
-        _ => {
-            host.kill_ovsdb();
-            dice.pause(moment);
-            host.start_ovsdb()?;
-            format!("ovsdb-server of {}", host.name())
-        }
-    };
-    Ok(what)
 }
 
 /// What the manager says of the networks, in the checker's terms.
