@@ -112,8 +112,8 @@ impl Service {
         let access = access.map(|access| access.with_rules(Arc::new(Roles::new(zone.clone()))));
         let identity = Arc::new(Identity { name: identity.name, uuid: identity.uuid.to_string() });
         let overview = {
-            let (zone, identity) = (zone.clone(), Arc::clone(&identity));
-            move || http::overview_of(&zone, &identity, acts)
+            let (zone, identity, reconciler) = (zone.clone(), Arc::clone(&identity), reconciler.clone());
+            move || http::overview_of(&zone, &identity, reconciler.as_ref())
         };
         let watched = Watched::new(zone.clone(), overview);
         tasks.spawn(watched.clone().tell());

@@ -175,6 +175,8 @@ async fn the_first_pass_after_off_asks_before_it_removes_and_joins_at_once() {
     let hold = until("a hold", async || m2.holds().await.unwrap().holds.into_iter().next()).await;
     assert_eq!((hold.scope, hold.tunnels, &hold.hosts), (HoldScope::FirstPass, 2, &vec!["h2".to_owned()]), "{hold:?}");
     assert_eq!(meshes(&hosts).await, mesh(&[1, 2], 2));
+    let overview = m2.overview().await.unwrap();
+    assert!(overview.troubles.iter().any(|trouble| trouble.kind == "hold"), "{overview:?}");
     let refused = m2.decide_hold(hold.id, false).await.unwrap();
     assert_eq!((refused.id, meshes(&hosts).await), (hold.id, mesh(&[1, 2], 2)));
     assert!(code(m2.decide_hold(99, true).await, Code::NotFound).contains("no hold 99"));

@@ -8,6 +8,7 @@ use ovstunnel_manager_api::{Overview, Ready};
 use ovstunnel_server::extract::NoQuery;
 
 use super::{Identity, State};
+use crate::reconciler::Reconciler;
 use crate::zone::Zone;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -21,22 +22,23 @@ pub(super) async fn get_overview(Shared(state): Shared<State>, _: NoQuery) -> Js
 
 /// The zone in a few numbers.
 pub(super) fn overview(state: &State) -> Overview {
-    overview_of(&state.zone, &state.identity, state.reconciler.is_some())
+    overview_of(&state.zone, &state.identity, state.reconciler.as_ref())
 }
 
-/// A zone in a few numbers; `acts` where its manager may change hosts.
-pub fn overview_of(zone: &Zone, identity: &Identity, acts: bool) -> Overview {
+/// A zone in a few numbers; with what keeps its meshes whole, where its manager may change hosts.
+pub fn overview_of(zone: &Zone, identity: &Identity, reconciler: Option<&Reconciler>) -> Overview {
     let (networks, hosts, tunnels) = zone.counts();
+    let acting = reconciler.into_iter().flat_map(Reconciler::troubles);
     Overview {
         zone: identity.name.clone(),
         uuid: identity.uuid.clone(),
         version: VERSION.to_owned(),
-        controller: acts,
+        controller: reconciler.is_some(),
         networks,
         hosts,
         tunnels,
         age: zone.age(),
-        troubles: zone.troubles(),
+        troubles: acting.chain(zone.troubles()).collect(),
     }
 }
 

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ovstunnel_manager_api::Trouble;
 use ovstunnel_mesh::difference::Difference;
 use ovstunnel_mesh::{Brakes, Request, Scope};
 use ovstunnel_store::{Store, StoreError};
@@ -217,6 +218,23 @@ impl Reconciler {
     /// The removals that wait for somebody's word.
     pub fn holds(&self) -> Vec<Held> {
         self.state().waiting.list()
+    }
+
+    /// What keeps it from doing what it should: removals that nobody has decided about, and that it does not lead.
+    pub fn troubles(&self) -> Vec<Trouble> {
+        let waiting = self.holds().into_iter().filter(|held| held.said == Said::Nothing);
+        let holds = waiting.map(|held| Trouble {
+            kind: "hold".to_owned(),
+            evidence: format!("hold {} waits for a decision: {}", held.id, self.sentence(&held)),
+            remedy: format!("look at `ovstunnelctl zone holds`, then `zone hold approve {0}` or `refuse {0}`", held.id),
+        });
+        let leads = self.0.leader.epoch().err().map(|why| Trouble {
+            kind: "not_leading".to_owned(),
+            evidence: format!("no host is changed: {why}"),
+            remedy: "where another manager of this zone runs, stop one of the two and start the other anew; else see to the database"
+                .to_owned(),
+        });
+        leads.into_iter().chain(holds).collect()
     }
 
     /// Somebody has decided about a hold. Gives it, where one of this number waits.
