@@ -19,8 +19,9 @@ const TOGETHER: Duration = Duration::from_millis(200);
 /// Rows that are compared in one change: others wait for its end.
 const ROWS: usize = 2000;
 
-/// How many times as long as a change the pause after it is, so that others get at the database and the processor.
-const REST: u32 = 3;
+/// How many times as long as a change the pause after it is, so that others get at the database and the processor: who compares everything has a
+/// twentieth of both.
+const REST: u32 = 19;
 
 /// How long to wait before a database is tried again that did not take them.
 const AGAIN: Duration = Duration::from_secs(2);

@@ -106,6 +106,13 @@ impl Pool {
     }
 }
 
+/// Longest statement that a connection keeps prepared, bytes. One of many rows comes again with another number of them, and each would be kept.
+const KEPT: usize = 2000;
+
+fn is_kept(sql: &str) -> bool {
+    sql.len() <= KEPT
+}
+
 impl Tx {
     pub(crate) fn kind(&self) -> Kind {
         match self {
@@ -132,7 +139,8 @@ impl Tx {
     {
         each!(Tx, self, tx, builder => {
             let (sql, values) = statement.build_sqlx(builder);
-            let mut rows = sqlx::query_with(AssertSqlSafe(sql), values).fetch(&mut **tx);
+            let keep = is_kept(&sql);
+            let mut rows = sqlx::query_with(AssertSqlSafe(sql), values).persistent(keep).fetch(&mut **tx);
             let mut all = Vec::new();
             while let Some(row) = rows.try_next().await.map_err(store_error)? {
                 all.push(decode(Row(&row))?);
@@ -153,7 +161,8 @@ impl Tx {
     pub(crate) async fn insert(&mut self, statement: &InsertStatement) -> Result<u64> {
         each!(Tx, self, tx, builder => {
             let (sql, values) = statement.build_sqlx(builder);
-            let done = sqlx::query_with(AssertSqlSafe(sql), values).execute(&mut **tx).await;
+            let keep = is_kept(&sql);
+            let done = sqlx::query_with(AssertSqlSafe(sql), values).persistent(keep).execute(&mut **tx).await;
             done.map(|done| done.rows_affected()).map_err(store_error)
         })
     }
@@ -161,7 +170,8 @@ impl Tx {
     pub(crate) async fn update(&mut self, statement: &UpdateStatement) -> Result<u64> {
         each!(Tx, self, tx, builder => {
             let (sql, values) = statement.build_sqlx(builder);
-            let done = sqlx::query_with(AssertSqlSafe(sql), values).execute(&mut **tx).await;
+            let keep = is_kept(&sql);
+            let done = sqlx::query_with(AssertSqlSafe(sql), values).persistent(keep).execute(&mut **tx).await;
             done.map(|done| done.rows_affected()).map_err(store_error)
         })
     }
@@ -169,7 +179,8 @@ impl Tx {
     pub(crate) async fn delete(&mut self, statement: &DeleteStatement) -> Result<u64> {
         each!(Tx, self, tx, builder => {
             let (sql, values) = statement.build_sqlx(builder);
-            let done = sqlx::query_with(AssertSqlSafe(sql), values).execute(&mut **tx).await;
+            let keep = is_kept(&sql);
+            let done = sqlx::query_with(AssertSqlSafe(sql), values).persistent(keep).execute(&mut **tx).await;
             done.map(|done| done.rows_affected()).map_err(store_error)
         })
     }
