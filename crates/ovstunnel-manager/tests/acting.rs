@@ -249,3 +249,22 @@ async fn no_key_is_given_twice_and_none_left_is_said() {
     let given = until("the key to be free", async || m.prepare_nic("b", "n1", &nic(1), false).await.ok()).await;
     assert_eq!(given.key, Some(5));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_tunnel_fails_a_nic_where_that_is_wanted() {
+    let bench = acting_with(&format!("{ON}[network]\non_failure = \"fail\"\n"), Store::memory("dc1")).await;
+    let m = &bench.manager;
+    m.put_physical_network("p1", &physical(Isolation::Gre, "1001-1010"), false).await.unwrap();
+    let network =
+        PutNetwork { physical_network: "p1".into(), number: None, key: None, adopt: false, ipv6: None, mtu: None };
+    m.put_network("web", &network, false).await.unwrap();
+    let there = host(bench.dir.path(), 1).await;
+    m.put_host("h1", &put(&there.url, Some(1)), false).await.unwrap();
+    all_ok(m, 1).await;
+    m.put_host("h2", &put("https://127.0.0.1:1", Some(2)), false).await.unwrap();
+    assert_eq!(m.prepare_nic("web", "n1", &nic(1), false).await.unwrap().outcome, NicOutcome::Ready);
+    let silent = PutNic { wait: Some("1s".into()), ..nic(2) };
+    let detail = code(m.prepare_nic("web", "n2", &silent, false).await, Code::TunnelMissing);
+    assert!(detail.starts_with("0 of 2 tunnels of NIC n2 are up on host h2"), "{detail}");
+    assert_eq!(m.nics("web").await.unwrap().nics.len(), 2, "it stays recorded: {detail}");
+}
