@@ -39,7 +39,7 @@ pub use cloud::{Cloud, Network, key_of};
 pub use faults::{Harm, OF_BRIDGE, OF_HOST, SwitchFault};
 pub use helper::Helper;
 pub use kills::kill_something;
-pub use load::{Dice, Load, Running};
+pub use load::{Dice, Load, Running, number};
 pub use manager::Manager;
 pub use node::{Node, NodeConfig};
 pub use old::{Old, expect_state};

@@ -300,3 +300,8 @@ fn plug_at_random(host: &Host, mut dice: Dice, stop: &AtomicBool) -> Result<()> 
     }
     Ok(())
 }
+
+/// A number that an environment variable sets, such as how often something is killed; this one where it is not set.
+pub fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}

@@ -6,11 +6,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use ovstunnel_e2e::{Dice, Load, NodeConfig, Place, no_frame_twice};
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
+use ovstunnel_e2e::{Dice, Load, NodeConfig, Place, no_frame_twice, number};
 
 #[test]
 fn kill_9_at_any_instant_loses_nothing_and_leaves_nothing() -> Result<()> {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_api::Ipv6Policy;
 use ovstunnel_client::{ClientError, Manager};
-use ovstunnel_e2e::{Cloud, Dice, Network, NodeConfig, Zone, kill_something, read_switches};
+use ovstunnel_e2e::{Cloud, Dice, Network, NodeConfig, Zone, kill_something, number, read_switches};
 use ovstunnel_lab::{Kind, unhurried, wait_until};
 use ovstunnel_manager_api::{Isolation, MoveWord, PutNetwork, PutNic, PutPhysicalNetwork};
 
@@ -161,10 +161,6 @@ fn expect(cloud: &Cloud, wanted: &BTreeMap<u32, BTreeSet<u64>>) -> Result<()> {
         }
         Ok(())
     })
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 #[test]

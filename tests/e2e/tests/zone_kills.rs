@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_client::NetworksWanted;
-use ovstunnel_e2e::{Cloud, Dice, NodeConfig, Plugin, Reading, Zone, kill_something, read_switches};
+use ovstunnel_e2e::{Cloud, Dice, NodeConfig, Plugin, Reading, Zone, kill_something, number, read_switches};
 use ovstunnel_lab::wait_until;
 
 const HOSTS: u64 = 4;
@@ -157,10 +157,6 @@ fn agree(cloud: &Cloud, zone: &Zone) -> Result<BTreeMap<u32, Reading>> {
         }
         Ok(there)
     })
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 #[test]

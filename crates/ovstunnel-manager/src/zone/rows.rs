@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use ovstunnel_mesh::observed::{Bridge, Tunnel};
+use ovstunnel_mesh::observed::Tunnel;
 use ovstunnel_store::{HostTunnels, RowState, TunnelRow};
 use ovstunnel_types::{GreKey, HostNumber, NetworkNumber, TunnelState};
 use tokio::sync::Notify;
@@ -85,9 +85,9 @@ impl State {
     fn rows_from(&self, host: HostNumber) -> Option<HostTunnels> {
         let Some(seen) = self.seen.get(&host) else { return Some(HostTunnels { host, rows: Vec::new() }) };
         let mut rows: BTreeMap<(NetworkNumber, HostNumber), TunnelRow> = BTreeMap::new();
-        let of = |bridge: &Bridge| bridge.tunnels.iter().filter(|tunnel| bridge.has_key(tunnel.key)).cloned().collect();
-        let tunnels = seen.snapshot.as_ref()?.bridges().iter().flat_map(|bridge| -> Vec<Tunnel> { of(bridge) });
-        for row in tunnels.filter_map(|tunnel| self.row(host, &tunnel)) {
+        let bridges = seen.snapshot.as_ref()?.bridges().iter();
+        let tunnels = bridges.flat_map(|bridge| bridge.tunnels.iter().filter(|tunnel| bridge.has_key(tunnel.key)));
+        for row in tunnels.filter_map(|tunnel| self.row(host, tunnel)) {
             match rows.entry((row.network, row.to)) {
                 Entry::Vacant(place) => drop(place.insert(row)),
                 // The table has one row for both: there is a tunnel where one of them is one.

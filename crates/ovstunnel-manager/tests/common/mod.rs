@@ -138,10 +138,15 @@ pub async fn bench_in(dir: tempfile::TempDir, more: &str, store: Store) -> Bench
     bench_of(dir, &text, store).await
 }
 
+/// The configuration of one that changes hosts.
+fn acting_configuration(dir: &Path) -> String {
+    configuration(dir).replacen("sdn.ovs", "sdn.ovs.controller = true\nsdn.ovs", 1)
+}
+
 /// The same that changes hosts.
 pub async fn acting_with(more: &str, store: Store) -> Bench {
     let dir = folder();
-    let text = configuration(dir.path()).replacen("sdn.ovs", "sdn.ovs.controller = true\nsdn.ovs", 1) + more;
+    let text = acting_configuration(dir.path()) + more;
     bench_of(dir, &text, store).await
 }
 
@@ -150,7 +155,7 @@ pub async fn acting_after(bench: Bench, more: &str, store: Store) -> Bench {
     let Bench { dir, _service: service, _serving: serving, .. } = bench;
     serving.shutdown(Duration::from_secs(1)).await;
     service.finish().await;
-    let text = configuration(dir.path()).replacen("sdn.ovs", "sdn.ovs.controller = true\nsdn.ovs", 1) + more;
+    let text = acting_configuration(dir.path()) + more;
     bench_of(dir, &text, store).await
 }
 
