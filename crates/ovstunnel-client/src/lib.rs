@@ -40,7 +40,7 @@ pub use endpoint::Identity;
 pub use endpoint::{DEFAULT_SOCKET, Endpoint};
 pub use error::{Cause, ClientError};
 #[cfg(feature = "manager")]
-pub use manager::{DEFAULT_MANAGER_SOCKET, EventsWanted, Manager, NetworksWanted};
+pub use manager::{DEFAULT_MANAGER_SOCKET, EventsWanted, FaultsWanted, Manager, NetworksWanted};
 pub use peer::{Peer, Service};
 #[cfg(feature = "https")]
 pub use tls::TlsFault;

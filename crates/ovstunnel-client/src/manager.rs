@@ -10,8 +10,8 @@ use std::time::Duration;
 use http::Method;
 use ovstunnel_api::{DoctorAnswer, Position, SupportAnswer};
 use ovstunnel_manager_api::{
-    EventList, Hold, HoldList, Host, HostAnswer, HostList, HostTunnelList, Network, NetworkList, NetworkPlan, Overview,
-    Proof, PutHost, Ready, ZoneEvent,
+    EventList, FaultList, Hold, HoldList, Host, HostAnswer, HostList, HostTunnelList, Network, NetworkList,
+    NetworkPlan, Overview, Proof, PutHost, Ready, ZoneEvent,
 };
 use serde::de::DeserializeOwned;
 
@@ -46,6 +46,19 @@ pub struct EventsWanted {
     /// Only older ones.
     pub before: Option<u64>,
     /// Only those that concern this host.
+    pub host: Option<String>,
+    /// Only those that concern this network.
+    pub network: Option<String>,
+    /// Only those of this kind.
+    pub kind: Option<String>,
+}
+
+/// Which faults are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct FaultsWanted {
+    /// So many at most.
+    pub limit: Option<u32>,
+    /// Only those at this host, or at its tunnels.
     pub host: Option<String>,
     /// Only those that concern this network.
     pub network: Option<String>,
@@ -174,6 +187,17 @@ impl Manager {
             ("kind", wanted.kind.clone()),
         ];
         self.get(&["v1", "events"], &query).await
+    }
+
+    /// `GET /v1/faults`: what is wrong, each cause once, the worst first.
+    pub async fn faults(&self, wanted: &FaultsWanted) -> Result<FaultList, ClientError> {
+        let query = [
+            ("limit", wanted.limit.map(|limit| limit.to_string())),
+            ("host", wanted.host.clone()),
+            ("network", wanted.network.clone()),
+            ("kind", wanted.kind.clone()),
+        ];
+        self.get(&["v1", "faults"], &query).await
     }
 
     /// `GET /v1/doctor`: what is wrong with the manager and its zone.

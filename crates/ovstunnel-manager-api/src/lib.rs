@@ -4,6 +4,7 @@
 //! validate beyond JSON's own shape (the manager does, so that each error names field, rule and value), or perform I/O.
 
 mod event;
+mod fault;
 mod hold;
 mod host;
 mod network;
@@ -15,6 +16,7 @@ mod proof;
 mod watch;
 
 pub use event::{Event, EventList, ProofSummary};
+pub use fault::{Fault, FaultCommand, FaultList, FaultPlace};
 pub use hold::{HeldRemoval, Hold, HoldList, HoldScope, HoldState};
 pub use host::{Host, HostAnswer, HostList, HostState, HostTunnel, HostTunnelList, Mode, PutHost, Trouble};
 pub use ovstunnel_types::Isolation;

@@ -59,6 +59,9 @@ pub struct Overview {
     pub hosts: HostCount,
     /// Its tunnels.
     pub tunnels: TunnelCount,
+    /// How many faults there are: `GET /v1/faults`.
+    #[serde(default)]
+    pub faults: u32,
     /// Seconds since the sign of life of the connected host that was heard of longest ago; absent where none is connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age: Option<f64>,

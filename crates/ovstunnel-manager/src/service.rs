@@ -99,6 +99,7 @@ impl Service {
         tasks.spawn(rows.keep());
         tasks.spawn(records.clone().forget_events(config.events.keep));
         tasks.spawn(zone.clone().keep_proven());
+        tasks.spawn(zone.clone().keep_faults());
         tasks.spawn(inventory.clone().keep_keys());
         tasks.spawn(certificate::keep_looking(zone.clone(), config.own_certificates()));
         let rows = records.hosts().await?;

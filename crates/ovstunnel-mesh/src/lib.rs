@@ -8,6 +8,7 @@
 mod brakes;
 mod desired;
 pub mod difference;
+pub mod faults;
 pub mod keys;
 pub mod membership;
 mod moment;

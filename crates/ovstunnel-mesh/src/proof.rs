@@ -179,6 +179,12 @@ impl Prover {
         self.remembered.remove(&network);
     }
 
+    /// All that was found on the hosts of a network when it was proven last, in no order: a proof lists the first 200.
+    pub fn found(&self, network: NetworkNumber) -> impl Iterator<Item = &Finding> {
+        let hosts = self.remembered.get(&network).into_iter().flat_map(|remembered| remembered.hosts.values());
+        hosts.flat_map(|(_, part)| &part.findings)
+    }
+
     /// Proves that a network is whole, or says why it is not. `hosts` are the registered ones; a picture with the same instance and version
     /// as before must be the same picture.
     pub fn prove(&mut self, mesh: &Mesh, hosts: &BTreeMap<HostNumber, Host>, now: Moment) -> Proof {

@@ -304,6 +304,33 @@ fn keys_and_physical_networks_say_how_full_the_ranges_are() {
     assert_eq!(zone.asked().last().unwrap().body, json!({"isolation": "GRE", "vnet": "1001-1005"}));
 }
 
+#[test]
+fn a_fault_is_told_with_what_was_seen_what_to_do_and_the_commands() {
+    let fault = json!({
+        "id": "host_silent:h2", "kind": "host_silent", "what": "host_silent", "where": {"host": "h2"},
+        "since": "2026-11-26T00:00:00Z", "networks": 23, "hides": 4, "evidence": "connection refused",
+        "remedy": "see whether it is up", "commands": [{"run": "ovstunnelctl zone host show h2"},
+        {"host": "h2", "run": "systemctl status ovstunneld"}],
+    });
+    let zone =
+        FakeDaemon::answering(vec![canned("GET /v1/faults", 200, json!({"faults": [fault], "total": 1, "age": 0.1}))]);
+    let ran = run(&mut zone.ctl("zone faults --on h2 -n 1"));
+    assert_eq!(ran.status, 1, "{}", ran.err);
+    for part in [
+        "host_silent: h2, 23 networks, since 2026-11-26",
+        "seen: connection refused (and 4 findings more)",
+        "do:   see whether",
+        "    systemctl status ovstunneld    (on h2)\n",
+    ] {
+        assert!(ran.out.contains(part), "{part}: {}", ran.out);
+    }
+    assert_eq!(zone.asked()[0].line, "GET /v1/faults?limit=1&host=h2");
+    assert_eq!(run(&mut zone.ctl("zone faults -q")).out, "host_silent:h2\n");
+    let well = FakeDaemon::answering(vec![canned("GET /v1/faults", 200, json!({"faults": [], "total": 0}))]);
+    let ran = run(&mut well.ctl("zone faults"));
+    assert_eq!((ran.status, ran.out.as_str()), (0, "no faults\n"));
+}
+
 /// What `zone hosts --watch` writes where this is what the manager answers to who watches: the first two lines, and standard error.
 fn watched(watch: Canned) -> (Vec<String>, String) {
     let list = |name: &str| canned("GET /v1/hosts", 200, json!({"hosts": [host(name, "ok")]}));

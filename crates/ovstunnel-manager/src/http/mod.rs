@@ -5,6 +5,7 @@
 
 mod diagnosis;
 mod events;
+mod faults;
 mod fixups;
 mod holds;
 mod hosts;

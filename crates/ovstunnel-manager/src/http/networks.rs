@@ -70,7 +70,7 @@ pub(super) async fn list_networks(
     Ok(Json(NetworkList { networks, total: count(total), next }))
 }
 
-fn key(state: &State, name: &str) -> Result<GreKey, ApiError> {
+pub(super) fn key(state: &State, name: &str) -> Result<GreKey, ApiError> {
     let name = query::name("network", name)?;
     if state.zone.keyless(name).is_some() {
         let detail = format!("network {name} has no key yet, so there is nothing that hosts could have of it");

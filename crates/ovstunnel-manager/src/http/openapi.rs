@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{State, diagnosis, events, fixups, holds, hosts, networks, nics, physical, recorded, watch, zone};
+use super::{State, diagnosis, events, faults, fixups, holds, hosts, networks, nics, physical, recorded, watch, zone};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -77,6 +77,7 @@ fn described() -> OpenApiRouter<State> {
         .routes(routes!(holds::list_holds))
         .routes(routes!(holds::approve_hold))
         .routes(routes!(holds::refuse_hold))
+        .routes(routes!(faults::list_faults))
         .routes(routes!(events::list_events))
         .routes(routes!(diagnosis::get_doctor))
         .routes(routes!(diagnosis::get_support))

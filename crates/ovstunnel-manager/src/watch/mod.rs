@@ -172,7 +172,18 @@ mod tests {
     fn overview() -> Overview {
         let (networks, hosts, tunnels) = (NetworkCount::default(), HostCount::default(), TunnelCount::default());
         let (zone, uuid, version) = ("dc1".to_owned(), String::new(), String::new());
-        Overview { zone, uuid, version, controller: false, networks, hosts, tunnels, age: None, troubles: Vec::new() }
+        Overview {
+            zone,
+            uuid,
+            version,
+            controller: false,
+            networks,
+            hosts,
+            tunnels,
+            faults: 0,
+            age: None,
+            troubles: Vec::new(),
+        }
     }
 
     /// Hosts of which each is told in more than so many bytes, so that all together are more than a reader may be behind.

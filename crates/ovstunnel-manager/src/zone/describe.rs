@@ -39,11 +39,11 @@ pub fn written(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap_or_default()
 }
 
-fn count(n: usize) -> u32 {
+pub(super) fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-fn seconds(age: Duration) -> f64 {
+pub(super) fn seconds(age: Duration) -> f64 {
     (age.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
@@ -53,7 +53,7 @@ impl State {
         self.hosts.get(&number).map_or_else(|| number.to_string(), |host| host.row.name.clone())
     }
 
-    fn bridges(&self, number: HostNumber) -> &[Arc<Bridge>] {
+    pub(super) fn bridges(&self, number: HostNumber) -> &[Arc<Bridge>] {
         let snapshot = self.seen.get(&number).and_then(|seen| seen.snapshot.as_ref());
         snapshot.map(|snapshot| snapshot.bridges()).unwrap_or_default()
     }

@@ -7,6 +7,7 @@ mod acting;
 mod clock;
 mod describe;
 mod endpoint;
+mod faults;
 mod host;
 mod network;
 mod prepared;
@@ -35,6 +36,7 @@ use tokio::sync::{Notify, mpsc, watch};
 pub use clock::CLOCK_SKEW;
 pub use describe::{Names, Page, written};
 pub use endpoint::EndpointFault;
+pub use faults::Wrong;
 pub use host::{Registered, Row, Told};
 use network::Known;
 pub use prepared::{Planned, Prepared};
@@ -153,6 +155,8 @@ struct State {
     prover: Prover,
     /// Hosts whose rows of tunnels may be others than they were.
     rows: rows::Due,
+    /// What is wrong, each cause once.
+    faults: faults::Faults,
     /// What is wrong with the manager itself.
     own_troubles: Vec<Trouble>,
     /// What is wrong with the zone's keys.

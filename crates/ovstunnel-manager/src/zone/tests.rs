@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::hosts::Picture;
 
-fn number(n: u64) -> HostNumber {
+pub(super) fn number(n: u64) -> HostNumber {
     HostNumber::try_from(n).unwrap()
 }
 
@@ -33,7 +33,7 @@ fn interface(ip: &str) -> Interface {
 }
 
 /// The bridge of the network with key 1001 on host `n`, with tunnels to these hosts.
-fn bridge(n: u64, to: &[u64]) -> Bridge {
+pub(super) fn bridge(n: u64, to: &[u64]) -> Bridge {
     let tunnels: Vec<_> = to
         .iter()
         .map(|to| {
@@ -51,15 +51,15 @@ fn bridge(n: u64, to: &[u64]) -> Bridge {
     .unwrap()
 }
 
-struct Bench {
-    zone: Zone,
+pub(super) struct Bench {
+    pub(super) zone: Zone,
     events: mpsc::Receiver<Fact>,
     version: u64,
 }
 
 impl Bench {
     /// A zone of three hosts with a mesh among them.
-    fn new() -> Bench {
+    pub(super) fn new() -> Bench {
         let (zone, events) = Zone::new("dc1");
         let mut bench = Bench { zone, events, version: 0 };
         for n in 1..=3 {
@@ -74,13 +74,13 @@ impl Bench {
         bench
     }
 
-    fn says(&mut self, n: u64, bridges: &[Bridge]) {
+    pub(super) fn says(&mut self, n: u64, bridges: &[Bridge]) {
         self.version += 1;
         let snapshot = Picture::new(bridges, OffsetDateTime::UNIX_EPOCH).unwrap().at("life", self.version);
         self.zone.connected(number(n), told(), snapshot);
     }
 
-    fn happened(&mut self) -> Vec<(&'static str, String)> {
+    pub(super) fn happened(&mut self) -> Vec<(&'static str, String)> {
         let mut all = Vec::new();
         while let Ok(fact) = self.events.try_recv() {
             if let Fact::Happened(happened) = fact {
@@ -90,7 +90,7 @@ impl Bench {
         all
     }
 
-    fn key(&self) -> GreKey {
+    pub(super) fn key(&self) -> GreKey {
         self.zone.key("key-1001").unwrap()
     }
 

@@ -325,6 +325,12 @@ pub(super) const ZONE_HOLD_REFUSE: &str = "\
 Examples:
   ovstunnelctl zone hold refuse 3";
 
+pub(super) const ZONE_FAULTS: &str = "\
+Examples:
+  ovstunnelctl zone faults
+  ovstunnelctl zone faults --on h1 --watch
+  ovstunnelctl zone faults --kind one_sided -o json";
+
 pub(super) const ZONE_EVENTS: &str = "\
 Examples:
   ovstunnelctl zone events

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use ovstunnel_manager_api::{HostState, Mode, NetworkState};
 
+use super::faults::FaultsArgs;
 use super::holds::{HoldCommand, HoldsArgs};
 use super::network_args::{KeysArgs, NetworkArgs, NicCommand, NicsArgs, PhysicalCommand};
 use crate::cli::bridge_args::Listing;
@@ -73,6 +74,9 @@ pub(in crate::cli) enum ZoneCommand {
     /// Let what a hold is about go or stay.
     #[command(subcommand)]
     Hold(HoldCommand),
+    /// Say what is wrong now, each cause once, and what to do about it.
+    #[command(after_help = examples::ZONE_FAULTS)]
+    Faults(FaultsArgs),
     /// List what has happened, the newest first.
     #[command(after_help = examples::ZONE_EVENTS)]
     Events(EventsArgs),

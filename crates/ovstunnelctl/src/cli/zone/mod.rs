@@ -3,6 +3,7 @@
 //! What it must not do: judge; what is whole and what is wrong the manager says.
 
 mod args;
+mod faults;
 mod holds;
 mod network_args;
 mod networks;
@@ -84,6 +85,7 @@ async fn ask(manager: &Manager, command: ZoneCommand, json: bool) -> Result<Repo
         ZoneCommand::Reconcile { network } => Report::new(json, &manager.reconcile(&network).await?, show::plan),
         ZoneCommand::Holds(args) => holds::list(manager, args, json).await,
         ZoneCommand::Hold(command) => holds::decide(manager, command, json).await,
+        ZoneCommand::Faults(args) => faults::list(manager, args, json).await,
         ZoneCommand::Events(args) => events(manager, args, json).await,
     }
 }

@@ -35,6 +35,7 @@ pub(super) fn status(status: &Status) -> Page {
         ("Networks", with_parts(networks.all, &of_networks)),
         ("Hosts", with_parts(hosts.all, &of_hosts)),
         ("Tunnels", format!("{} wanted, {} proven", tunnels.wanted, tunnels.proven)),
+        ("Faults", faults(overview.faults)),
         ("Oldest word", age(overview.age)),
     ]);
     overview.troubles.iter().for_each(|trouble| write_trouble(&mut page, trouble));
@@ -51,6 +52,10 @@ pub(super) fn status(status: &Status) -> Page {
         }
     }
     page
+}
+
+fn faults(n: u32) -> String {
+    if n == 0 { "none".to_owned() } else { format!("{n}: ovstunnelctl zone faults") }
 }
 
 fn tone_of_host(state: HostState) -> Tone {

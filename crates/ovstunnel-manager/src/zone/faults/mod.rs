@@ -1,0 +1,228 @@
+//! What is wrong in the zone, each cause once, since when, and what to do about it.
+//!
+//! What it does: looks through what the proofs found and what hosts say of themselves, again and again, and remembers since when each
+//! thing stands. What it must not do: ask a host, or judge what was found: where it comes from is `ovstunnel_mesh::faults`.
+
+mod wire;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use ovstunnel_manager_api::{Fault, FaultList, Trouble};
+use ovstunnel_mesh::Moment;
+use ovstunnel_mesh::faults::{self, Shape, Symptom};
+use ovstunnel_mesh::proof::{Finding, What};
+use ovstunnel_types::{GreKey, HostNumber};
+use time::OffsetDateTime;
+
+use super::describe::{count, seconds};
+use super::{Happened, SETTLING, State, Zone};
+
+/// For how long a finding must stand before it is a fault where the manager keeps meshes whole itself. Where the cloud does, call by
+/// call, that takes longer: [`SETTLING`].
+const STANDS: Duration = Duration::from_millis(700);
+
+/// The same for a host that does not answer: a daemon that is started anew does not do so for a moment.
+const SILENT: Duration = Duration::from_secs(3);
+
+/// How often it is looked at least.
+const LOOKING: Duration = Duration::from_secs(2);
+
+/// The time between two looks at least.
+const REST: Duration = Duration::from_millis(300);
+
+/// Faults that are told of as events in one look; more are counted.
+const TOLD: usize = 20;
+
+/// A finding, without its words.
+type Sign = (GreKey, What, HostNumber, Option<HostNumber>);
+
+/// What is wrong with a host by its own words, without them.
+type HostSign = (HostNumber, String);
+
+/// What is wrong, as it was found in the last look.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    /// Since when each finding stands.
+    signs: BTreeMap<Sign, Moment>,
+    /// Since when each trouble of a host stands.
+    troubles: BTreeMap<HostSign, Moment>,
+    found: Vec<Found>,
+    looked: Option<Moment>,
+}
+
+/// A fault, and the networks that it concerns.
+#[derive(Clone, Debug)]
+struct Found {
+    fault: Fault,
+    keys: BTreeSet<GreKey>,
+}
+
+/// Which faults are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Wrong {
+    /// Only those at this host, or at its tunnels.
+    pub host: Option<String>,
+    /// Only those that concern the network with this key.
+    pub key: Option<GreKey>,
+    /// Only those of this kind.
+    pub kind: Option<String>,
+    /// So many at most.
+    pub limit: usize,
+}
+
+impl Wrong {
+    fn is(&self, found: &Found) -> bool {
+        let place = &found.fault.place;
+        let is_at = |host: &String| place.host.as_ref() == Some(host) || place.peer.as_ref() == Some(host);
+        self.host.as_ref().is_none_or(is_at)
+            && self.key.is_none_or(|key| found.keys.contains(&key))
+            && self.kind.as_ref().is_none_or(|kind| found.fault.kind == *kind)
+    }
+}
+
+/// What stands for long enough to be told.
+struct Standing {
+    findings: Vec<(GreKey, Finding, Moment)>,
+    troubles: Vec<(HostNumber, Trouble, Moment)>,
+    shape: Shape,
+    /// Whether something is to be told soon, though nothing changes.
+    is_waiting: bool,
+}
+
+impl State {
+    /// All findings of networks that are not whole.
+    fn all_findings(&self) -> impl Iterator<Item = (GreKey, &Finding)> {
+        self.networks.iter().filter(|(_, known)| !known.proof.is_whole()).flat_map(|(key, known)| {
+            // Of what only all hosts together tell there is one for each host, and the proof has it.
+            let together =
+                |finding: &&Finding| matches!(finding.what, What::Ipv6Mixed | What::MtuMixed | What::MtuSmall);
+            let whole = known.proof.findings.iter().filter(together);
+            self.prover.found(known.mesh.network).chain(whole).map(|finding| (*key, finding))
+        })
+    }
+
+    /// How long this must stand.
+    fn patience(&self, is_silence: bool) -> Duration {
+        match (is_silence, self.acts) {
+            (true, _) => SILENT,
+            (false, true) => STANDS,
+            (false, false) => SETTLING,
+        }
+    }
+
+    fn standing_faults(&mut self, now: Moment) -> Standing {
+        let (mut signs, mut findings, mut is_waiting) = (BTreeMap::new(), Vec::new(), false);
+        for (key, finding) in self.all_findings() {
+            let sign = (key, finding.what, finding.host, finding.to);
+            let since = self.faults.signs.get(&sign).copied().unwrap_or(now);
+            signs.insert(sign, since);
+            let is_silence = matches!(finding.what, What::HostSilent | What::HostUnseen);
+            match now.since(since) >= self.patience(is_silence) {
+                true => findings.push((key, finding.clone(), since)),
+                false => is_waiting = true,
+            }
+        }
+        let (mut host_signs, mut troubles) = (BTreeMap::new(), Vec::new());
+        for (number, host) in &self.hosts {
+            for trouble in host.troubles(self.bridges(*number), &self.missed(*number)) {
+                let sign = (*number, trouble.kind.clone());
+                let since = self.faults.troubles.get(&sign).copied().unwrap_or(now);
+                host_signs.insert(sign, since);
+                match now.since(since) >= self.patience(!host.is_connected()) {
+                    true => troubles.push((*number, trouble, since)),
+                    false => is_waiting = true,
+                }
+            }
+        }
+        (self.faults.signs, self.faults.troubles) = (signs, host_signs);
+        let racks = self.hosts.values().filter_map(|host| Some((host.row.number, host.row.rack.as_deref()?)));
+        let is_empty = findings.is_empty();
+        let meshes = self.networks.values().filter(|_| !is_empty).map(|known| &known.mesh);
+        Standing { findings, troubles, shape: Shape::new(meshes, racks), is_waiting }
+    }
+}
+
+impl Zone {
+    /// What is wrong, each cause once, the worst first.
+    pub fn faults(&self, wanted: &Wrong) -> FaultList {
+        let (now, state) = (self.now(), self.state());
+        let found: Vec<&Found> = state.faults.found.iter().filter(|found| wanted.is(found)).collect();
+        FaultList {
+            total: count(found.len()),
+            faults: found.into_iter().take(wanted.limit).map(|found| found.fault.clone()).collect(),
+            age: state.faults.looked.map(|looked| seconds(now.since(looked))),
+        }
+    }
+
+    /// How many faults there are.
+    pub fn fault_count(&self) -> u32 {
+        count(self.state().faults.found.len())
+    }
+
+    /// Looks for what is wrong, again and again. Ends with the task that it runs in.
+    pub async fn keep_faults(self) {
+        let mut pulse = self.0.pulse.subscribe();
+        loop {
+            let is_waiting = self.look_for_faults(self.now());
+            tokio::time::sleep(REST).await;
+            if !is_waiting {
+                let _ = tokio::time::timeout(LOOKING, pulse.changed()).await;
+            }
+        }
+    }
+
+    /// Looks for what is wrong. Whether something is to be told soon, though nothing changes.
+    pub fn look_for_faults(&self, now: Moment) -> bool {
+        let standing = self.state().standing_faults(now);
+        let symptoms: Vec<Symptom<'_>> = standing
+            .findings
+            .iter()
+            .map(|(key, finding, since)| Symptom { key: *key, finding, since: *since })
+            .collect();
+        // Without the lock: where much is wrong this takes its time.
+        let causes = faults::find(&symptoms, &standing.shape);
+        let (told, is_waiting) = (self.told_faults(causes, &standing, now), standing.is_waiting);
+        told.into_iter().for_each(|happened| self.tell(happened));
+        is_waiting
+    }
+
+    /// Keeps what was found, and gives what is news of it.
+    fn told_faults(&self, causes: Vec<faults::Fault>, standing: &Standing, now: Moment) -> Vec<Happened> {
+        let at = OffsetDateTime::now_utc();
+        let mut state = self.state();
+        let found = state.faults_on_the_wire(causes, standing, self.origin());
+        let before = std::mem::replace(&mut state.faults.found, found);
+        state.faults.looked = Some(now);
+        let ids = |faults: &[Found]| faults.iter().map(|found| found.fault.id.clone()).collect::<BTreeSet<_>>();
+        let (old, new) = (ids(&before), ids(&state.faults.found));
+        let come = state.faults.found.iter().map(|found| &found.fault).filter(|fault| !old.contains(&fault.id));
+        let gone = before.iter().map(|found| &found.fault).filter(|fault| !new.contains(&fault.id));
+        let come: Vec<_> = come.map(|fault| happened(at, "fault_found", fault)).collect();
+        let gone: Vec<_> = gone.map(|fault| happened(at, "fault_gone", fault)).collect();
+        [come, gone].into_iter().flat_map(|news| shortened(at, news)).collect()
+    }
+}
+
+fn happened(at: OffsetDateTime, kind: &'static str, fault: &Fault) -> Happened {
+    let place = &fault.place;
+    let text = format!("{}: {}", fault.id, fault.evidence);
+    Happened { host: place.host.clone(), network: place.network.clone(), ..Happened::new(at, kind, text) }
+}
+
+/// Not more of them than somebody reads.
+fn shortened(at: OffsetDateTime, mut news: Vec<Happened>) -> Vec<Happened> {
+    let more = news.len().saturating_sub(TOLD);
+    let kind = news.first().map(|first| first.kind);
+    news.truncate(TOLD);
+    let rest = kind.filter(|_| more > 0);
+    news.extend(
+        rest.map(|kind| {
+            Happened::new(at, kind, format!("{more} more; `ovstunnelctl zone faults` lists those there are"))
+        }),
+    );
+    news
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! What the zone says is wrong after what its hosts have said, and when.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use super::*;
+use crate::zone::tests::{Bench, bridge, number};
+
+impl Bench {
+    fn faults_after(&self, after: Duration) -> Vec<Fault> {
+        self.zone.prove_changed();
+        let now = self.zone.now();
+        self.zone.look_for_faults(now);
+        self.zone.look_for_faults(now + after);
+        self.zone.faults(&Wrong { limit: 100, ..Wrong::default() }).faults
+    }
+}
+
+fn named(faults: &[Fault]) -> Vec<&str> {
+    faults.iter().map(|fault| fault.id.as_str()).collect()
+}
+
+#[test]
+fn a_missing_tunnel_is_a_fault_once_it_stands_and_is_told_when_it_comes_and_goes() {
+    let mut bench = Bench::new();
+    assert_eq!(named(&bench.faults_after(SETTLING)), [""; 0]);
+    bench.says(2, &[bridge(2, &[1])]);
+    assert_eq!(named(&bench.faults_after(STANDS)), [""; 0], "who sends tunnels one by one needs a moment");
+    let faults = bench.faults_after(SETTLING);
+    assert_eq!(named(&faults), ["one_sided:key-1001:h2:h3"]);
+    let [fault] = &faults[..] else { panic!("{faults:?}") };
+    assert!(fault.evidence.contains("no tunnel to host 3") && fault.remedy.contains("controller"), "{fault:?}");
+    assert_eq!(fault.commands[0].run, "ovstunnelctl zone plan key-1001");
+    bench.happened();
+    bench.says(2, &[bridge(2, &[1, 3])]);
+    assert_eq!(named(&bench.faults_after(Duration::ZERO)), [""; 0], "what is mended is gone at once");
+    let told = bench.happened();
+    assert!(told.iter().any(|(kind, text)| *kind == "fault_gone" && text.contains("one_sided")), "{told:?}");
+}
+
+#[test]
+fn where_the_manager_acts_a_fault_is_shown_within_a_second_and_reconciling_is_its_remedy() {
+    let mut bench = Bench::new();
+    bench.zone.acts();
+    bench.says(2, &[bridge(2, &[1])]);
+    let faults = bench.faults_after(STANDS);
+    let runs: Vec<&str> = faults[0].commands.iter().map(|command| command.run.as_str()).collect();
+    assert_eq!(runs, ["ovstunnelctl zone plan key-1001", "ovstunnelctl zone reconcile key-1001"]);
+}
+
+#[test]
+fn a_silent_host_is_one_fault_with_its_reason_and_hides_its_old_picture() {
+    let mut bench = Bench::new();
+    bench.says(2, &[bridge(2, &[1])]);
+    bench.zone.silent(number(2), "connection refused".to_owned());
+    let faults = bench.faults_after(SETTLING);
+    assert_eq!(named(&faults), ["host_silent:h2"]);
+    assert_eq!((faults[0].evidence.as_str(), faults[0].hides, faults[0].networks), ("connection refused", 1, 1));
+    assert_eq!(faults[0].commands[1].run, "systemctl status ovstunneld");
+    let only = |wanted: Wrong| bench.zone.faults(&Wrong { limit: 100, ..wanted }).total;
+    assert_eq!(only(Wrong { host: Some("h2".into()), ..Wrong::default() }), 1);
+    assert_eq!(only(Wrong { host: Some("h1".into()), ..Wrong::default() }), 0);
+    assert_eq!(only(Wrong { key: Some(bench.key()), ..Wrong::default() }), 1);
+    assert_eq!(only(Wrong { kind: Some("pair".into()), ..Wrong::default() }), 0);
+}
+
+#[test]
+fn a_host_without_bridges_and_what_it_says_itself_are_told_once_each() {
+    let mut bench = Bench::new();
+    bench.says(2, &[]);
+    let faults = bench.faults_after(SETTLING);
+    assert_eq!(named(&faults), ["returned_empty:h2"]);
+    assert_eq!(faults[0].what.as_deref(), Some("bridge_missing"));
+}

@@ -1,0 +1,212 @@
+//! Faults with their names, words and commands. Must not find out where one comes from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ovstunnel_manager_api::{Fault, FaultCommand, FaultPlace, Trouble};
+use ovstunnel_mesh::Moment;
+use ovstunnel_mesh::faults::{self, At, Place, Shape, Way};
+use ovstunnel_mesh::proof::What;
+use ovstunnel_types::{GreKey, HostNumber};
+use time::OffsetDateTime;
+
+use super::{Found, Standing};
+use crate::zone::describe::{count, written};
+use crate::zone::{Registered, State};
+
+/// Networks for which commands are given; of more, the list says which they are.
+const NAMED: usize = 3;
+
+/// What a proof finds where a host says this of itself.
+fn found_as(kind: &str) -> &'static [What] {
+    match kind {
+        "host_silent" | "certificate_refused" => &[What::HostSilent, What::HostUnseen],
+        "openvswitch" => &[What::SwitchUnreachable],
+        "label_unknown" | "no_address" | "address_taken" => &[What::AddressUnknown],
+        "host_id_mismatch" => &[What::HostIdMismatch],
+        "returned_empty" => &[What::BridgeMissing],
+        "tunnel_error" => &[What::TunnelDown],
+        "protected" => &[What::Unprotected],
+        "drift" | "flows_unknown" => &[What::FlowsNotInSync],
+        "stp" => &[What::SpanningTree],
+        _ => &[],
+    }
+}
+
+/// Whether what the host says of itself tells more than the proof: it goes before it.
+fn says_more(kind: &str) -> bool {
+    matches!(
+        kind,
+        "host_silent" | "certificate_refused" | "label_unknown" | "no_address" | "address_taken" | "returned_empty"
+    )
+}
+
+/// The hosts at a place; the one that sends first.
+fn ends(at: At) -> (Option<HostNumber>, Option<HostNumber>) {
+    match at {
+        At::Host(host) => (Some(host), None),
+        At::Network(_) => (None, None),
+        At::Place { place, .. } => match place {
+            Place::Pair(one, other) | Place::Direction(one, other) | Place::Link(_, one, other) => {
+                (Some(one), Some(other))
+            }
+            Place::Way(Way { from, to, .. }) => (Some(from), Some(to)),
+            Place::HostOut(host) | Place::HostIn(host) | Place::Host(host) => (Some(host), None),
+            Place::Network(_) | Place::RackPair(..) | Place::Rack(_) => (None, None),
+        },
+    }
+}
+
+fn racks(at: At, shape: &Shape) -> Vec<String> {
+    match at {
+        At::Place { place: Place::Rack(rack), .. } => vec![shape.rack(rack).to_owned()],
+        At::Place { place: Place::RackPair(one, other), .. } => {
+            vec![shape.rack(one).to_owned(), shape.rack(other).to_owned()]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Its words: how much of the place fails, where that is more than one tunnel.
+fn evidence(fault: &faults::Fault) -> String {
+    match fault.at {
+        At::Place { failed, of, .. } if of > 1 => format!("{failed} of {of} tunnels: {}", fault.evidence),
+        _ => fault.evidence.clone(),
+    }
+}
+
+/// Stable, and readable: kind and place.
+fn id(kind: &str, place: &FaultPlace) -> String {
+    let parts = [&place.network, &place.host, &place.peer].into_iter().flatten().chain(&place.racks);
+    std::iter::once(kind).chain(parts.map(String::as_str)).collect::<Vec<_>>().join(":")
+}
+
+impl State {
+    /// The causes that were found, and what hosts say of themselves beside these.
+    pub(super) fn faults_on_the_wire(
+        &self,
+        causes: Vec<faults::Fault>,
+        standing: &Standing,
+        origin: OffsetDateTime,
+    ) -> Vec<Found> {
+        let said = |cause: &faults::Fault| {
+            let At::Host(host) = cause.at else { return None };
+            let of_host = standing.troubles.iter().filter(|(number, ..)| *number == host);
+            of_host
+                .map(|(_, trouble, _)| trouble)
+                .find(|trouble| says_more(&trouble.kind) && found_as(&trouble.kind).contains(&cause.what))
+        };
+        let mut ids = BTreeSet::new();
+        let mut all = Vec::new();
+        for cause in &causes {
+            let mut fault = self.fault(cause, said(cause), &standing.shape, origin);
+            // Several needs of one bridge have one kind and place.
+            let (first, mut n) = (fault.id.clone(), 1);
+            while !ids.insert(fault.id.clone()) {
+                n += 1;
+                fault.id = format!("{first}:{n}");
+            }
+            all.push(Found { fault, keys: cause.keys.clone() });
+        }
+        let mut own: BTreeMap<(HostNumber, &str), (&Trouble, Moment, u32)> = BTreeMap::new();
+        for (host, trouble, since) in &standing.troubles {
+            let is_found = |cause: &faults::Fault| {
+                let is_here = ends(cause.at).0 == Some(*host) || ends(cause.at).1 == Some(*host);
+                is_here && (found_as(&trouble.kind).contains(&cause.what) || cause.remedy == trouble.remedy)
+            };
+            if !causes.iter().any(is_found) {
+                own.entry((*host, &trouble.kind)).and_modify(|(.., more)| *more += 1).or_insert((trouble, *since, 0));
+            }
+        }
+        all.extend(own.into_iter().map(|((host, _), (trouble, since, hides))| {
+            let place = FaultPlace { host: Some(self.name_of(host)), ..FaultPlace::default() };
+            let fault = Fault {
+                id: id(&trouble.kind, &place),
+                kind: trouble.kind.clone(),
+                what: None,
+                since: written(origin + since.0),
+                networks: 0,
+                hides,
+                evidence: trouble.evidence.clone(),
+                remedy: trouble.remedy.clone(),
+                commands: self.see_host(&place),
+                place,
+            };
+            Found { fault, keys: BTreeSet::new() }
+        }));
+        all
+    }
+
+    fn fault(&self, cause: &faults::Fault, said: Option<&Trouble>, shape: &Shape, origin: OffsetDateTime) -> Fault {
+        let (host, peer) = ends(cause.at);
+        let only = cause.keys.first().filter(|_| cause.keys.len() == 1);
+        let place = FaultPlace {
+            host: host.map(|host| self.name_of(host)),
+            peer: peer.map(|peer| self.name_of(peer)),
+            network: only.map(|key| self.network_name(*key)),
+            racks: racks(cause.at, shape),
+        };
+        let kind = said.map_or(cause.kind(), |trouble| &trouble.kind);
+        // A host is the same fault, whatever networks it comes to have.
+        let told = match cause.at {
+            At::Host(_) if said.is_some() => FaultPlace { network: None, ..place.clone() },
+            _ => place.clone(),
+        };
+        Fault {
+            id: id(kind, &told),
+            kind: kind.to_owned(),
+            what: Some(cause.what.as_str().to_owned()),
+            since: written(origin + cause.since.0),
+            networks: count(cause.keys.len()),
+            hides: count(cause.hides),
+            evidence: said.map_or_else(|| evidence(cause), |trouble| trouble.evidence.clone()),
+            remedy: said.map_or_else(|| self.remedy(cause), |trouble| trouble.remedy.clone()),
+            commands: self.commands(cause.what, &cause.keys, &place),
+            place,
+        }
+    }
+
+    /// Where nobody reconciles, that is no remedy.
+    fn remedy(&self, cause: &faults::Fault) -> String {
+        match cause.remedy.as_str() {
+            "reconcile the network" if !self.acts => {
+                "the plan says what is missing; the management server, or whoever sets up tunnels, has to send it: \
+                 `sdn.ovs.controller` is off"
+                    .to_owned()
+            }
+            remedy => remedy.to_owned(),
+        }
+    }
+
+    fn commands(&self, what: What, keys: &BTreeSet<GreKey>, place: &FaultPlace) -> Vec<FaultCommand> {
+        let here = |run: String| FaultCommand { host: None, run };
+        let names = || keys.iter().take(NAMED).map(|key| self.network_name(*key));
+        match what {
+            What::BridgeMissing
+            | What::TunnelMissing
+            | What::TunnelTwice
+            | What::WrongAddress
+            | What::WrongKey
+            | What::TunnelTooMany => {
+                let plan = names().map(|name| here(format!("ovstunnelctl zone plan {name}")));
+                let reconcile = names().filter(|_| self.acts);
+                plan.chain(reconcile.map(|name| here(format!("ovstunnelctl zone reconcile {name}")))).collect()
+            }
+            What::Ipv6Mixed | What::MtuMixed | What::MtuSmall | What::SeveralBridges => {
+                names().map(|name| here(format!("ovstunnelctl zone network show {name}"))).collect()
+            }
+            _ => self.see_host(place),
+        }
+    }
+
+    /// What shows how a host is: on the host, where it can be asked.
+    fn see_host(&self, place: &FaultPlace) -> Vec<FaultCommand> {
+        let Some(name) = &place.host else { return Vec::new() };
+        let is_connected = self.names.get(name).and_then(|number| self.hosts.get(number));
+        let is_connected = is_connected.is_some_and(Registered::is_connected);
+        let there = if is_connected { "ovstunnelctl doctor" } else { "systemctl status ovstunneld" };
+        vec![
+            FaultCommand { host: None, run: format!("ovstunnelctl zone host show {name}") },
+            FaultCommand { host: Some(name.clone()), run: there.to_owned() },
+        ]
+    }
+}
