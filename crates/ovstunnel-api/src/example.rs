@@ -4,13 +4,13 @@
 //! 1001 on bridge `xapi12`, whose other host is number 2.
 
 use crate::{
-    Bridge, BridgeAnswer, BridgeGone, BridgeList, BridgeSelection, Changed, Claim, ClaimSays, Code, DoctorAnswer,
-    EpochAnswer, EpochState, Finding, Flows, FlowsState, Health, HealthState, Id, Interface, Ipv6Policy, Level,
-    LogAnswer, Outcome, OutcomeAnswer, PlanAnswer, PlannedCommand, PluginAnswer, PostTunnel, Problem, PutBridge,
-    PutEpoch, PutLog, PutTunnel, PutXapiNetwork, Ready, Reason, ReconcileAnswer, ReconcileRun, RefusedTunnel, Severity,
-    SpanningTree, SupportAnswer, SupportPart, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverRequest,
-    TakeoverState, Tier, Tunnel, TunnelAnswer, TunnelState, Vif, VifAnswer, Vpc, WatchSnapshot, XapiNetwork,
-    XapiNetworkAnswer,
+    AddressTable, Bridge, BridgeAnswer, BridgeGone, BridgeList, BridgeSelection, Changed, Claim, ClaimSays, Code,
+    DoctorAnswer, EpochAnswer, EpochState, Finding, Flows, FlowsState, FollowedFrame, FrameOut, Health, HealthState,
+    Id, Interface, Ipv6Policy, KnownAddress, Level, LogAnswer, Outcome, OutcomeAnswer, PlanAnswer, PlannedCommand,
+    PluginAnswer, PostTunnel, Problem, PutBridge, PutEpoch, PutLog, PutTunnel, PutXapiNetwork, Ready, Reason,
+    ReconcileAnswer, ReconcileRun, RefusedTunnel, Severity, SpanningTree, SupportAnswer, SupportPart, TakeoverAnswer,
+    TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState, Tier, Tunnel, TunnelAnswer, TunnelState, Vif,
+    VifAnswer, Vpc, WatchSnapshot, XapiNetwork, XapiNetworkAnswer,
 };
 
 const BRIDGE: &str = "xapi12";
@@ -361,5 +361,27 @@ pub(crate) fn watch_snapshot() -> WatchSnapshot {
         epoch: Some(4),
         health: healthy(),
         bridges: vec![bridge()],
+    }
+}
+
+pub(crate) fn known_address() -> KnownAddress {
+    KnownAddress { mac: text("02:00:4c:00:00:02"), port: some(TUNNEL), vlan: 0, age: Some(12) }
+}
+
+pub(crate) fn address_table() -> AddressTable {
+    AddressTable { addresses: vec![known_address()], total: 1 }
+}
+
+pub(crate) fn way_out() -> FrameOut {
+    FrameOut { port: text(TUNNEL), times: 1 }
+}
+
+pub(crate) fn followed_frame() -> FollowedFrame {
+    FollowedFrame {
+        frame: text("in_port=4,dl_src=02:00:4c:00:00:01,dl_dst=02:00:4c:00:00:02,dl_type=0x88b5"),
+        outs: Some(vec![way_out()]),
+        flooded: false,
+        unresolved: vec![],
+        evidence: text("forwarding to learned port"),
     }
 }

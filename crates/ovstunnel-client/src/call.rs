@@ -41,6 +41,17 @@ pub(super) fn bridge(bridge: &str) -> Result<Call, ClientError> {
     Ok(Call::new(Method::GET, &["v1", "bridges", name("bridge", bridge)?]))
 }
 
+pub(super) fn addresses(bridge: &str, mac: Option<&str>) -> Result<Call, ClientError> {
+    let call = Call::new(Method::GET, &["v1", "bridges", name("bridge", bridge)?, "fdb"]);
+    Ok(call.with_query(&[("mac", mac.map(str::to_owned))]))
+}
+
+pub(super) fn trace(bridge: &str, in_port: &str, source: &str, destination: &str) -> Result<Call, ClientError> {
+    let call = Call::new(Method::GET, &["v1", "bridges", name("bridge", bridge)?, "trace"]);
+    let query = [("in_port", in_port), ("source", source), ("destination", destination)];
+    Ok(call.with_query(&query.map(|(name, value)| (name, Some(value.to_owned())))))
+}
+
 pub(super) fn delete_bridge(bridge: &str) -> Result<Call, ClientError> {
     Ok(Call::new(Method::DELETE, &["v1", "bridges", name("bridge", bridge)?]))
 }

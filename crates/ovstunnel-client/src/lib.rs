@@ -26,10 +26,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 use ovstunnel_api::{
-    Bridge, BridgeAnswer, BridgeList, CONTROLLER_HEADER, DoctorAnswer, EPOCH_HEADER, Epoch, EpochAnswer, EpochState,
-    Interface, LogAnswer, OutcomeAnswer, PlanAnswer, PluginAnswer, PluginArguments, Position, PostTunnel, Problem,
-    PutBridge, PutEpoch, PutLog, PutXapiNetwork, Ready, ReconcileAnswer, SupportAnswer, TakeoverAnswer, TakeoverPlan,
-    TakeoverRequest, TunnelAnswer, XapiNetwork, XapiNetworkAnswer,
+    AddressTable, Bridge, BridgeAnswer, BridgeList, CONTROLLER_HEADER, DoctorAnswer, EPOCH_HEADER, Epoch, EpochAnswer,
+    EpochState, FollowedFrame, Interface, LogAnswer, OutcomeAnswer, PlanAnswer, PluginAnswer, PluginArguments,
+    Position, PostTunnel, Problem, PutBridge, PutEpoch, PutLog, PutXapiNetwork, Ready, ReconcileAnswer, SupportAnswer,
+    TakeoverAnswer, TakeoverPlan, TakeoverRequest, TunnelAnswer, XapiNetwork, XapiNetworkAnswer,
 };
 use serde::de::DeserializeOwned;
 
@@ -174,6 +174,22 @@ impl Client {
     /// `GET /v1/bridges/{bridge}`: one managed bridge.
     pub async fn bridge(&self, bridge: &str) -> Result<Bridge, ClientError> {
         self.ask(call::bridge(bridge)?).await
+    }
+
+    /// `GET /v1/bridges/{bridge}/fdb`: the addresses that it has learnt; only this one, where it is given.
+    pub async fn addresses(&self, bridge: &str, mac: Option<&str>) -> Result<AddressTable, ClientError> {
+        self.ask(call::addresses(bridge, mac)?).await
+    }
+
+    /// `GET /v1/bridges/{bridge}/trace`: where a frame comes out that comes in by this port.
+    pub async fn trace(
+        &self,
+        bridge: &str,
+        in_port: &str,
+        source: &str,
+        destination: &str,
+    ) -> Result<FollowedFrame, ClientError> {
+        self.ask(call::trace(bridge, in_port, source, destination)?).await
     }
 
     /// `DELETE /v1/bridges/{bridge}`: takes the bridge away, or only what is ours where it was adopted.

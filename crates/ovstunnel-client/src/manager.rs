@@ -11,7 +11,7 @@ use http::Method;
 use ovstunnel_api::{DoctorAnswer, Position, SupportAnswer};
 use ovstunnel_manager_api::{
     EventList, FaultList, Hold, HoldList, Host, HostAnswer, HostList, HostTunnelList, Network, NetworkList,
-    NetworkPlan, Overview, Proof, PutHost, Ready, ZoneEvent,
+    NetworkPlan, Overview, Path, Proof, PutHost, Ready, ZoneEvent,
 };
 use serde::de::DeserializeOwned;
 
@@ -198,6 +198,13 @@ impl Manager {
             ("kind", wanted.kind.clone()),
         ];
         self.get(&["v1", "faults"], &query).await
+    }
+
+    /// `GET /v1/path`: whether frames pass between two hosts or NICs, step by step.
+    pub async fn path(&self, from: &str, to: &str, network: Option<&str>) -> Result<Path, ClientError> {
+        let (from, to) = (Some(from.to_owned()), Some(to.to_owned()));
+        let query = [("from", from), ("to", to), ("network", network.map(str::to_owned))];
+        self.get(&["v1", "path"], &query).await
     }
 
     /// `GET /v1/doctor`: what is wrong with the manager and its zone.

@@ -10,6 +10,7 @@ mod host;
 mod network;
 mod nic;
 mod overview;
+mod path;
 mod physical;
 mod plan;
 mod proof;
@@ -24,6 +25,7 @@ pub use ovstunnel_types::Isolation;
 pub use network::{Member, Network, NetworkAnswer, NetworkList, NetworkRecord, NetworkState, PutNetwork};
 pub use nic::{FailedTunnel, MoveWord, Nic, NicAnswer, NicList, NicOutcome, NicReleased, NicTunnels, PutNic};
 pub use overview::{HostCount, NetworkCount, Overview, Ready, TunnelCount};
+pub use path::{Path, PathEnd, PathStep, StepResult};
 pub use physical::{
     Key, KeyList, KeyRange, KeyRanges, KeyRangesAnswer, KeyState, KeyUsage, PhysicalNetwork, PhysicalNetworkAnswer,
     PhysicalNetworkList, PutPhysicalNetwork,

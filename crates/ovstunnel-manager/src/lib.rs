@@ -16,6 +16,7 @@ pub mod http;
 pub mod import;
 pub mod inventory;
 pub mod leader;
+pub mod path;
 pub mod reconciler;
 pub mod records;
 pub mod reload;

@@ -30,6 +30,6 @@ pub use runner::{Finished, RunError};
 pub use seconds::seconds;
 pub use simulated::{Becomes, Pace, SimulatedSwitch, Work};
 pub use switch::{CommitError, Health, StartError, Switch};
-pub use told::{AddressCounts, DatapathPorts, PortsTold, Tables, moved_between};
+pub use told::{Address, AddressCounts, DatapathPorts, PortsTold, Tables, addresses, moved_between};
 pub use xe::{Xe, XeError};
 pub use xe_change::{XeChange, XeObject};

@@ -331,6 +331,41 @@ fn a_fault_is_told_with_what_was_seen_what_to_do_and_the_commands() {
     assert_eq!((ran.status, ran.out.as_str()), (0, "no faults\n"));
 }
 
+#[test]
+fn why_names_the_first_step_that_fails_and_its_exit_status_says_how_it_is() {
+    let step = |host: &str, check: &str, result: &str| json!({"host": host, "check": check, "result": result, "evidence": "as seen"});
+    let mut bad = step("h2", "tunnel", "fail");
+    bad["remedy"] = json!("reconcile the network");
+    bad["commands"] = json!([{"run": "ovstunnelctl zone reconcile acme"}]);
+    let path = |reachable: Value, steps: Vec<Value>, first: Value| {
+        json!({
+            "network": "acme", "from": {"host": "h1", "vm": "web"}, "to": {"host": "h2"}, "reachable": reachable,
+            "first_failure": first, "steps": steps, "asked": "2026-11-26T00:00:00Z", "took": 0.012,
+        })
+    };
+    let asked = |path: Value| {
+        let zone = FakeDaemon::answering(vec![canned("GET /v1/path", 200, path)]);
+        let ran = run(&mut zone.ctl("zone why web h2 --network acme"));
+        assert_eq!(zone.asked()[0].line, "GET /v1/path?from=web&to=h2&network=acme");
+        ran
+    };
+    let ran = asked(path(json!(false), vec![step("h1", "host", "ok"), bad], json!(1)));
+    assert_eq!(ran.status, 2, "{}", ran.err);
+    for part in [
+        "frames do not pass between web on h1 and h2 in network acme: see step 2",
+        " 2 FAIL    h2: tunnel: as seen",
+        "      do: reconcile the network",
+        "          ovstunnelctl zone reconcile acme\n",
+        "12 ms",
+    ] {
+        assert!(ran.out.contains(part), "{part}: {}", ran.out);
+    }
+    assert_eq!(asked(path(json!(true), vec![step("h1", "host", "ok")], Value::Null)).status, 0);
+    let ran = asked(path(Value::Null, vec![step("h1", "vif", "unknown")], Value::Null));
+    assert_eq!(ran.status, 1);
+    assert!(ran.out.contains("UNKNOWN") && ran.out.contains(" 1 unknown h1: vif"), "{}", ran.out);
+}
+
 /// What `zone hosts --watch` writes where this is what the manager answers to who watches: the first two lines, and standard error.
 fn watched(watch: Canned) -> (Vec<String>, String) {
     let list = |name: &str| canned("GET /v1/hosts", 200, json!({"hosts": [host(name, "ok")]}));

@@ -34,6 +34,31 @@ const JSON: &str = "must be JSON; it is broken at line 1, column";
 
 /// Method, path, body; code and what it names. `xapi1` has key 1001, host id 1, and a tunnel to host 2 at 192.0.2.2.
 const CASES: &[Case] = &[
+    // What is asked about frames.
+    ("GET", "xapi9/fdb", "", NotFound, Detail("ovstunnel manages no bridge xapi9")),
+    ("GET", "xapi1/fdb?mac=02:00", "", InvalidRequest, Field("mac", "must be the Ethernet address", Some("02:00"))),
+    ("GET", "xapi1/fdb?port=1", "", InvalidRequest, Field("port", "", None)),
+    (
+        "GET",
+        "xapi1/trace?in_port=vif1.0&source=02:00:00:00:00:01",
+        "",
+        InvalidRequest,
+        Field("destination", "is required", None),
+    ),
+    (
+        "GET",
+        "xapi1/trace?in_port=vif1.0&source=02:00:00:00:00:01&destination=ff:ff:ff:ff:ff:ff",
+        "",
+        InvalidRequest,
+        Field("destination", "must be the Ethernet address", Some("ff:ff:ff:ff:ff:ff")),
+    ),
+    (
+        "GET",
+        "xapi1/trace?in_port=eth7&source=02:00:00:00:00:01&destination=02:00:00:00:00:02",
+        "",
+        NotFound,
+        Detail("bridge xapi1 has no port eth7 that frames come in by"),
+    ),
     // The key.
     ("PUT", "xapi9", r#"{"key":0}"#, InvalidRequest, Field("key", KEY, Some("0"))),
     ("PUT", "xapi9", r#"{"key":-1}"#, InvalidRequest, Field("key", KEY, Some("-1"))),

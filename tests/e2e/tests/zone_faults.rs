@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use ovstunnel_api::Severity;
 use ovstunnel_e2e::{NodeConfig, OF_BRIDGE, OF_HOST, Place, SwitchFault, Zone};
 use ovstunnel_lab::wait_until;
-use ovstunnel_manager_api::Finding;
+use ovstunnel_manager_api::{Finding, StepResult};
 
 const NETWORK: &str = "key-1001";
 
@@ -32,6 +32,15 @@ fn wait_for(place: &Place, zone: &Zone, fault: &SwitchFault, number: usize) -> R
         let found = findings.iter().find(is_it).with_context(|| format!("{findings:?}"))?;
         Ok::<String, anyhow::Error>(found.remedy.clone())
     })
+}
+
+/// Whoever asks why the one host does not reach the other is told of this host first.
+fn expect_why(place: &Place, zone: &Zone, number: usize) -> Result<()> {
+    let path = zone.ask(&place.cloud, |client| async move { client.path("h1", "h2", None).await })?;
+    let first = path.steps.iter().find(|step| step.result == StepResult::Fail);
+    let host = first.and_then(|step| step.host.as_deref());
+    ensure!(host == Some(&format!("h{number}")) && first.is_some_and(|step| step.remedy.is_some()), "{path:#?}");
+    Ok(())
 }
 
 /// The same of a fault of the network below, by which the manager may hear of the host no more. The host's daemon knows the remedy.
@@ -83,6 +92,7 @@ fn what_others_do_to_either_end_is_named_by_the_proof() -> Result<()> {
     for (fault, number) in OF_BRIDGE.iter().filter(is_meant).flat_map(|fault| [(fault, 1), (fault, 2)]) {
         plant(&place, fault, number)?;
         let remedy = wait_for(&place, &zone, fault, number)?;
+        expect_why(&place, &zone, number)?;
         mend(&place, &zone, &remedy, number).with_context(|| fault.commands.join("; "))?;
     }
     for (fault, number) in OF_HOST.iter().flat_map(|fault| [(fault, 1), (fault, 2)]) {

@@ -13,6 +13,7 @@ mod metrics;
 mod networks;
 mod nics;
 mod openapi;
+mod path;
 mod physical;
 mod query;
 mod recorded;

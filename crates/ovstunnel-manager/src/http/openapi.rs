@@ -9,7 +9,9 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{State, diagnosis, events, faults, fixups, holds, hosts, networks, nics, physical, recorded, watch, zone};
+use super::{
+    State, diagnosis, events, faults, fixups, holds, hosts, networks, nics, path, physical, recorded, watch, zone,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -78,6 +80,7 @@ fn described() -> OpenApiRouter<State> {
         .routes(routes!(holds::approve_hold))
         .routes(routes!(holds::refuse_hold))
         .routes(routes!(faults::list_faults))
+        .routes(routes!(path::get_path))
         .routes(routes!(events::list_events))
         .routes(routes!(diagnosis::get_doctor))
         .routes(routes!(diagnosis::get_support))

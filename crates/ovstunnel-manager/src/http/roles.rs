@@ -73,10 +73,11 @@ mod tests {
     use crate::http::openapi::description;
 
     /// Each operation that is described, as `GET /v1/hosts/h1`, with all who may; a host of the name h1.
-    const MAY: [(&str, &str); 37] = [
+    const MAY: [(&str, &str); 38] = [
         ("GET /v1/overview", "viewer operator admin"),
         ("GET /v1/watch", "viewer operator admin"),
         ("GET /v1/faults", "viewer operator admin"),
+        ("GET /v1/path", "viewer operator admin"),
         ("GET /v1/hosts", "viewer operator admin"),
         ("GET /v1/hosts/h1", "host viewer operator admin"),
         ("GET /v1/hosts/h1/tunnels", "viewer operator admin"),

@@ -198,13 +198,18 @@ impl Registered {
         }
     }
 
+    /// Why it cannot be asked, where it cannot.
+    pub(super) fn silence(&self) -> Option<Trouble> {
+        match &self.connection {
+            Connection::Down(Silence { kind, evidence, remedy }) => Some(trouble(kind, evidence.clone(), remedy)),
+            _ => None,
+        }
+    }
+
     /// What is wrong with it, the worst first. `bridges` are those that it has, `missed` the networks of which others have tunnels to
     /// it, where it has none.
     pub fn troubles(&self, bridges: &[Arc<Bridge>], missed: &[String]) -> Vec<Trouble> {
-        let silent = match &self.connection {
-            Connection::Down(Silence { kind, evidence, remedy }) => Some(trouble(kind, evidence.clone(), remedy)),
-            _ => None,
-        };
+        let silent = self.silence();
         let empty = (self.is_connected() && !missed.is_empty()).then(|| returned_empty(missed));
         let mismatch = self.mismatch(bridges).map(|(bridge, id)| self.mismatch_trouble(bridge, id));
         let health = self.told.iter().flat_map(|told| {

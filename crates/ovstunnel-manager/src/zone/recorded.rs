@@ -97,6 +97,10 @@ impl Networks {
         self.all.get(self.names.get(name)?)
     }
 
+    pub fn all(&self) -> impl Iterator<Item = &Recorded> {
+        self.all.values()
+    }
+
     /// Those that have no key yet.
     pub fn without_key(&self) -> impl Iterator<Item = &Recorded> {
         self.all.values().filter(|network| network.row.key.is_none())

@@ -130,9 +130,14 @@ impl Questions {
         ends
     }
 
+    /// What is printed of a frame that is followed through a bridge's tables. Has no side effects.
+    pub async fn trace(&mut self, bridge: &str, flow: &str) -> Option<String> {
+        self.ask("ofproto/trace", &[bridge, flow]).await
+    }
+
     /// Follows a frame through a bridge's tables; nothing where what is printed is not understood. Has no side effects.
     pub async fn follow(&mut self, bridge: &str, frame: &Frame, ports: &DatapathPorts) -> Option<Followed> {
-        ports.followed(&self.ask("ofproto/trace", &[bridge, &frame.flow]).await?)
+        ports.followed(&self.trace(bridge, &frame.flow).await?)
     }
 }
 

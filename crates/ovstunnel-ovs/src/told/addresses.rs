@@ -43,6 +43,32 @@ fn entries(printed: &str) -> impl Iterator<Item = (&str, (&str, &str), bool)> {
     })
 }
 
+/// An address that a bridge knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// OpenFlow number of its port, or `LOCAL`.
+    pub port: String,
+    /// The VLAN in which it was learnt; 0 where the frames have no tag.
+    pub vlan: u16,
+    /// The address.
+    pub mac: String,
+    /// Seconds since a frame from it came; none where somebody has set it by hand.
+    pub age: Option<u32>,
+}
+
+/// The addresses of what `fdb/show` has printed.
+pub fn addresses(printed: &str) -> Vec<Address> {
+    let ages = |line: &str| line.split_whitespace().last().and_then(|age| age.parse().ok());
+    printed
+        .lines()
+        .flat_map(|line| entries(line).map(move |(port, (vlan, mac), _)| (port, vlan, mac, ages(line))))
+        .map(|(port, vlan, mac, age)| {
+            let vlan = vlan.parse().unwrap_or_default();
+            Address { port: port.to_owned(), vlan, mac: mac.to_owned(), age }
+        })
+        .collect()
+}
+
 /// The addresses that somebody has set by hand: port and address.
 pub(crate) fn fixed(printed: &str) -> Vec<(String, String)> {
     let by_hand = entries(printed).filter(|(_, _, by_hand)| *by_hand);
@@ -104,6 +130,17 @@ LOCAL     0  be:34:8d:f0:83:40  123
         assert_eq!(fixed(SHOWN), [("4".to_owned(), "02:bb:00:00:00:09".to_owned())]);
         assert_eq!(fullest(SHOWN), Some(("4".to_owned(), 2)));
         assert_eq!((fixed(""), fullest("")), (vec![], None));
+    }
+
+    #[test]
+    fn each_address_has_its_port_vlan_and_age() {
+        let all = addresses(&SHOWN.replace("    2     0", "    2     7"));
+        let short: Vec<_> =
+            all.iter().map(|a| (a.port.as_str(), a.vlan, a.mac.get(15..).unwrap_or_default(), a.age)).collect();
+        assert_eq!(
+            short,
+            [("4", 0, "c7", Some(191)), ("LOCAL", 0, "40", Some(123)), ("4", 0, "09", None), ("2", 7, "23", Some(0))]
+        );
     }
 
     #[test]

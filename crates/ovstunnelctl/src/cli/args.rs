@@ -73,6 +73,9 @@ pub(super) enum Command {
         #[arg(value_parser = values::label)]
         label: String,
     },
+    /// Have Open vSwitch follow a frame through the tables of a bridge, and show where it comes out. Nothing is sent.
+    #[command(after_help = examples::TRACE)]
+    Trace(Trace),
     /// Compare the switch with the record and repair it now.
     #[command(after_help = examples::RECONCILE)]
     Reconcile {
@@ -123,6 +126,20 @@ pub(super) enum Command {
         #[arg(value_enum)]
         shell: Shell,
     },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Trace {
+    /// The bridge.
+    #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
+    pub(super) bridge: String,
+    /// The port by which it comes in: a VIF or a tunnel of the bridge.
+    #[arg(value_parser = values::port)]
+    pub(super) port: String,
+    /// MAC of the sender.
+    pub(super) source: String,
+    /// MAC of the receiver.
+    pub(super) destination: String,
 }
 
 #[derive(Args, Debug)]

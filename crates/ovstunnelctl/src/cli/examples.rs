@@ -224,6 +224,11 @@ Examples:
   ovstunnelctl interface 'Pool-wide network associated with eth0'
   ovstunnelctl interface eth0 --json | jq .max_guest_mtu";
 
+pub(super) const TRACE: &str = "\
+Examples:
+  ovstunnelctl trace xapi12 vif1.0 02:00:4c:00:00:01 02:00:4c:00:00:02
+  ovstunnelctl trace xapi12 t1001-1-2 02:00:4c:00:00:02 02:00:4c:00:00:01";
+
 pub(super) const RECONCILE: &str = "\
 Examples:
   ovstunnelctl reconcile --dry-run
@@ -330,6 +335,12 @@ Examples:
   ovstunnelctl zone faults
   ovstunnelctl zone faults --on h1 --watch
   ovstunnelctl zone faults --kind one_sided -o json";
+
+pub(super) const ZONE_WHY: &str = "\
+Examples:
+  ovstunnelctl zone why web-3 db-1
+  ovstunnelctl zone why h1 h4 --network acme
+  ovstunnelctl zone why 02:00:4c:00:00:01 10.1.1.7";
 
 pub(super) const ZONE_EVENTS: &str = "\
 Examples:

@@ -29,6 +29,7 @@ mod show;
 mod status;
 mod support;
 mod takeover;
+mod trace;
 mod tunnel;
 mod values;
 mod version;
@@ -106,6 +107,7 @@ async fn ask(client: &Client, endpoint: &Endpoint, command: Command, json: bool)
         Command::Export(args) => apply::export(client, &args, json).await,
         Command::Edit(args) => apply::edit(client, &args, json).await,
         Command::Interface { label } => Report::new(json, &client.interface(&label).await?, show::interface),
+        Command::Trace(args) => trace::run(client, &args, json).await,
         Command::Reconcile { dry_run: true } => Report::new(json, &client.dry_run().reconcile().await?, show::plan),
         Command::Reconcile { dry_run: false } => {
             let answer = client.reconcile().await?;

@@ -7,6 +7,7 @@ mod bridges;
 mod diagnosis;
 mod fence;
 mod fixups;
+mod forwarding;
 mod host;
 mod list;
 mod log;

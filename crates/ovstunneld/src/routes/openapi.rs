@@ -9,7 +9,9 @@ use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use super::{State, bridges, diagnosis, fence, fixups, host, list, log, networks, plugin, takeover, vifs, watch};
+use super::{
+    State, bridges, diagnosis, fence, fixups, forwarding, host, list, log, networks, plugin, takeover, vifs, watch,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -68,6 +70,8 @@ fn each(mut take: impl FnMut(UtoipaMethodRouter<State>)) {
     take(routes!(takeover::release_bridge));
     take(routes!(bridges::post_tunnel));
     take(routes!(bridges::delete_tunnel));
+    take(routes!(forwarding::list_addresses));
+    take(routes!(forwarding::get_trace));
     take(routes!(vifs::put_vif, vifs::delete_vif));
     take(routes!(plugin::call_function));
     take(routes!(host::get_interface));

@@ -8,6 +8,7 @@ use ovstunnel_manager_api::{HostState, Mode, NetworkState};
 use super::faults::FaultsArgs;
 use super::holds::{HoldCommand, HoldsArgs};
 use super::network_args::{KeysArgs, NetworkArgs, NicCommand, NicsArgs, PhysicalCommand};
+use super::why::WhyArgs;
 use crate::cli::bridge_args::Listing;
 use crate::cli::{examples, values};
 
@@ -77,6 +78,9 @@ pub(in crate::cli) enum ZoneCommand {
     /// Say what is wrong now, each cause once, and what to do about it.
     #[command(after_help = examples::ZONE_FAULTS)]
     Faults(FaultsArgs),
+    /// Say why one VM or host does not reach another one: each step there and back, with what to do.
+    #[command(after_help = examples::ZONE_WHY)]
+    Why(WhyArgs),
     /// List what has happened, the newest first.
     #[command(after_help = examples::ZONE_EVENTS)]
     Events(EventsArgs),

@@ -10,6 +10,7 @@ mod networks;
 mod show;
 mod show_networks;
 mod verify;
+mod why;
 
 use ovstunnel_api::{Level, Outcome};
 use ovstunnel_manager_api::{
@@ -86,6 +87,7 @@ async fn ask(manager: &Manager, command: ZoneCommand, json: bool) -> Result<Repo
         ZoneCommand::Holds(args) => holds::list(manager, args, json).await,
         ZoneCommand::Hold(command) => holds::decide(manager, command, json).await,
         ZoneCommand::Faults(args) => faults::list(manager, args, json).await,
+        ZoneCommand::Why(args) => why::why(manager, args, json).await,
         ZoneCommand::Events(args) => events(manager, args, json).await,
     }
 }

@@ -1,0 +1,93 @@
+//! Whether one VM or host reaches another one in a network, step by step.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::FaultCommand;
+
+/// What came of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StepResult {
+    /// It is as it must be.
+    Ok,
+    /// Frames do not pass here, or not once.
+    Fail,
+    /// It cannot be told.
+    Unknown,
+    /// It was not looked at, for a step before it has failed or cannot be told.
+    Skipped,
+}
+
+impl StepResult {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StepResult::Ok => "ok",
+            StepResult::Fail => "fail",
+            StepResult::Unknown => "unknown",
+            StepResult::Skipped => "skipped",
+        }
+    }
+}
+
+/// One step of the way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PathStep {
+    /// The host on which it was looked at; absent where it is about both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// What was looked at: `host`, `bridge`, `tunnel`, `mtu`, `ipv6`, `vif`, `frame_out` or `frame_in`.
+    pub check: String,
+    /// What came of it.
+    pub result: StepResult,
+    /// What was seen.
+    pub evidence: String,
+    /// What takes it away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// Commands that show more of it, or take it away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<FaultCommand>,
+}
+
+/// One end of the way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PathEnd {
+    /// The host.
+    pub host: String,
+    /// The NIC, where it was found by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nic: Option<String>,
+    /// Its VM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vm: Option<String>,
+    /// Its MAC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+    /// Its address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
+}
+
+/// Answer of `GET /v1/path`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Path {
+    /// The network.
+    pub network: String,
+    /// Where it begins.
+    pub from: PathEnd,
+    /// Where it ends.
+    pub to: PathEnd,
+    /// Whether frames pass, as far as can be told without sending any; null where a step cannot be told and none fails.
+    pub reachable: Option<bool>,
+    /// Which step is the first that fails, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_failure: Option<u32>,
+    /// The steps, there and back.
+    pub steps: Vec<PathStep>,
+    /// When it was asked: RFC 3339, UTC.
+    pub asked: String,
+    /// How long it took, seconds.
+    pub took: f64,
+}

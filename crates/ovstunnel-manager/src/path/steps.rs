@@ -1,0 +1,253 @@
+//! The steps of a way: what each one's words are, and whether it fails. Must not ask anybody but by [`Asked`].
+
+use ovstunnel_api::{FollowedFrame, FrameOut};
+use ovstunnel_manager_api::{FaultCommand, PathStep, StepResult};
+use ovstunnel_mesh::proof::{Finding, What};
+use ovstunnel_store::NicRow;
+use ovstunnel_types::GreKey;
+
+use super::asked::{Asked, Frame, Learnt};
+use crate::zone::{Side, Zone};
+
+fn step(side: Option<&Side>, check: &str, result: StepResult, evidence: String) -> PathStep {
+    let host = side.map(|side| side.host.clone());
+    PathStep { host, check: check.to_owned(), result, evidence, remedy: None, commands: Vec::new() }
+}
+
+fn helped(step: PathStep, remedy: &str, commands: Vec<FaultCommand>) -> PathStep {
+    PathStep { remedy: Some(remedy.to_owned()), commands, ..step }
+}
+
+fn here(run: String) -> FaultCommand {
+    FaultCommand { host: None, run }
+}
+
+fn on(side: &Side, run: &str) -> FaultCommand {
+    FaultCommand { host: Some(side.host.clone()), run: run.to_owned() }
+}
+
+/// What the host and its bridge are like.
+pub(super) fn of_side(side: &Side, acts: bool, key: GreKey, zone: &Zone) -> Vec<PathStep> {
+    let age = side.age.map(|age| format!(", its last word is {age:.1} s old")).unwrap_or_default();
+    let host = match &side.silence {
+        None if side.is_connected => step(Some(side), "host", StepResult::Ok, format!("it is connected{age}")),
+        None => step(Some(side), "host", StepResult::Unknown, "it was not heard of yet".to_owned()),
+        Some(why) => {
+            // VMs go on; what is there is not known.
+            let unknown = step(Some(side), "host", StepResult::Unknown, format!("{}{age}", why.evidence));
+            let see = vec![
+                here(format!("ovstunnelctl zone host show {}", side.host)),
+                on(side, "systemctl status ovstunneld"),
+            ];
+            helped(unknown, &why.remedy, see)
+        }
+    };
+    let mut steps = vec![host];
+    // That it is silent is said already.
+    let of_bridge = side.of_bridge.iter().filter(|f| !matches!(f.what, What::HostSilent | What::HostUnseen));
+    steps.extend(of_bridge.map(|finding| found(side, "bridge", finding, acts, key, zone)));
+    if steps.len() == 1 {
+        steps.push(match &side.bridge {
+            Some(bridge) => step(Some(side), "bridge", StepResult::Ok, format!("bridge {bridge} is as it must be")),
+            None => step(Some(side), "bridge", StepResult::Unknown, "no bridge of it is known".to_owned()),
+        });
+    }
+    steps
+}
+
+/// A finding as a step that fails.
+fn found(side: &Side, check: &str, finding: &Finding, acts: bool, key: GreKey, zone: &Zone) -> PathStep {
+    let network = zone.network_name(key);
+    let commands = match finding.remedy.as_str() {
+        "reconcile the network" if acts => vec![here(format!("ovstunnelctl zone reconcile {network}"))],
+        "reconcile the network" => vec![here(format!("ovstunnelctl zone plan {network}"))],
+        _ => vec![on(side, "ovstunnelctl doctor")],
+    };
+    let failed = step(Some(side), check, StepResult::Fail, format!("{}: {}", finding.what.as_str(), finding.evidence));
+    helped(failed, &finding.remedy, commands)
+}
+
+/// The tunnel from one host to the other.
+pub(super) fn tunnel(from: &Side, to: &Side, acts: bool, key: GreKey, zone: &Zone) -> Vec<PathStep> {
+    if !from.of_tunnel.is_empty() {
+        return from.of_tunnel.iter().map(|finding| found(from, "tunnel", finding, acts, key, zone)).collect();
+    }
+    let (result, evidence) = match &from.tunnel {
+        Some((port, ip)) => (StepResult::Ok, format!("{port} to {} ({ip}) is there once, up and protected", to.host)),
+        None => (StepResult::Skipped, format!("no tunnel to {} can be there without a bridge", to.host)),
+    };
+    vec![step(Some(from), "tunnel", result, evidence)]
+}
+
+/// Whether frames of full size pass in one piece.
+pub(super) fn mtu(near: &Side, far: &Side, guests: Option<u32>) -> PathStep {
+    let (Some(one), Some(other)) = (near.max_guest_mtu, far.max_guest_mtu) else {
+        let evidence = "not both daemons say what their tunnels carry".to_owned();
+        return step(None, "mtu", StepResult::Unknown, evidence);
+    };
+    let (least, at) = if one <= other { (one, near) } else { (other, far) };
+    match guests {
+        Some(mtu) if mtu > least => {
+            let evidence =
+                format!("guests have {mtu} bytes, and the tunnels of {} carry {least} in one piece", at.host);
+            let failed = step(None, "mtu", StepResult::Fail, evidence);
+            helped(
+                failed,
+                "give the guests a smaller MTU, or the network below a larger one",
+                vec![on(at, "ovstunnelctl doctor")],
+            )
+        }
+        _ if one != other => {
+            let evidence = format!(
+                "{} carries guests' frames of {one} bytes, {} of {other}: larger ones than {least} do not arrive in one piece",
+                near.host, far.host
+            );
+            helped(
+                step(None, "mtu", StepResult::Ok, evidence),
+                "make the MTU of both hosts' underlay the same",
+                Vec::new(),
+            )
+        }
+        _ => step(None, "mtu", StepResult::Ok, format!("guests' frames of {least} bytes pass in one piece")),
+    }
+}
+
+/// What is done with IPv6 at either end.
+pub(super) fn ipv6(near: &Side, far: &Side) -> PathStep {
+    match (near.ipv6, far.ipv6) {
+        (Some(one), Some(other)) if one == other => {
+            step(None, "ipv6", StepResult::Ok, format!("{} at both ends", one.as_str()))
+        }
+        (Some(one), Some(other)) => {
+            let evidence = format!("{} on {}, {} on {}", one.as_str(), near.host, other.as_str(), far.host);
+            let failed = step(None, "ipv6", StepResult::Fail, evidence);
+            helped(failed, "give the network one policy: `ovstunnelctl zone network add`, with --ipv6", Vec::new())
+        }
+        _ => step(None, "ipv6", StepResult::Unknown, "not both bridges are known".to_owned()),
+    }
+}
+
+/// Where the VM itself is seen.
+pub(super) fn vif(side: &Side, asked: &Asked, nic: Option<&NicRow>) -> Option<PathStep> {
+    let of = |result, evidence| Some(step(Some(side), "vif", result, evidence));
+    let mac = nic.and_then(|nic| nic.mac).map(|mac| mac.to_string()).unwrap_or_default();
+    match &asked.learnt {
+        Err(_) if side.bridge.is_none() || !side.is_connected => None,
+        Err(why) => of(StepResult::Unknown, why.clone()),
+        Ok(Learnt::NoAddress) if asked.vifs.is_empty() => {
+            let failed = of(StepResult::Fail, "no VIF with a device is on the bridge".to_owned())?;
+            Some(helped(
+                failed,
+                "start a VM of the network on the host",
+                vec![on(side, "ovstunnelctl bridge list -o wide")],
+            ))
+        }
+        Ok(Learnt::NoAddress) => of(StepResult::Ok, format!("VIFs on the bridge: {}", asked.vifs.join(", "))),
+        Ok(Learnt::At(port, age)) if asked.vifs.contains(port) => {
+            let age = age.map(|age| format!(" {age} s ago")).unwrap_or_default();
+            of(StepResult::Ok, format!("{mac} was heard of{age} behind {port}"))
+        }
+        Ok(Learnt::At(port, _)) => {
+            let evidence = format!("{mac} was learnt behind {port}, which is no VIF of this host: the VM is elsewhere");
+            let failed = of(StepResult::Fail, evidence)?;
+            Some(helped(failed, "say where the NIC is now: `ovstunnelctl zone nic prepare`", Vec::new()))
+        }
+        Ok(Learnt::Nowhere) => {
+            let unknown = of(StepResult::Unknown, format!("nothing was heard from {mac} on this bridge lately"))?;
+            Some(helped(
+                unknown,
+                "see whether the VM runs and its interface is up, and have it send something",
+                Vec::new(),
+            ))
+        }
+    }
+}
+
+/// Both ends of a way, in the direction in which a frame goes.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'a> {
+    pub near: (&'a Side, &'a Asked),
+    pub far: (&'a Side, &'a Asked),
+    pub is_one_host: bool,
+}
+
+impl Way<'_> {
+    /// The way back.
+    pub fn reversed(self) -> Self {
+        Way { near: self.far, far: self.near, ..self }
+    }
+
+    /// A frame through the flow tables of both switches.
+    pub async fn frames(self, frame: &Frame) -> Vec<PathStep> {
+        let ((near, here), (far, there)) = (self.near, self.far);
+        let port = |side: &Side| side.tunnel.as_ref().map(|(port, _)| port.clone());
+        let target = there.vif().map(str::to_owned);
+        let out = match (here.vif(), self.is_one_host) {
+            (None, _) => step(
+                Some(near),
+                "frame_out",
+                StepResult::Skipped,
+                "by which VIF it would come in is not known".to_owned(),
+            ),
+            (Some(vif), true) => follow(near, here, vif, frame, target.as_deref(), "frame_out").await,
+            (Some(vif), false) => follow(near, here, vif, frame, port(near).as_deref(), "frame_out").await,
+        };
+        if self.is_one_host {
+            return vec![out];
+        }
+        let come = match port(far) {
+            None => step(
+                Some(far),
+                "frame_in",
+                StepResult::Skipped,
+                "there is no tunnel by which it would come in".to_owned(),
+            ),
+            Some(port) => follow(far, there, &port, frame, target.as_deref(), "frame_in").await,
+        };
+        vec![out, come]
+    }
+}
+
+/// Has a frame followed through one switch. It must come out by `wanted`; where that is not known, by something.
+async fn follow(side: &Side, asked: &Asked, by: &str, frame: &Frame, wanted: Option<&str>, check: &str) -> PathStep {
+    let (result, evidence, flow) = match asked.follow(by, frame).await {
+        Ok(followed) => judge(&followed, by, wanted),
+        Err(why) => (StepResult::Unknown, why, None),
+    };
+    let answer = step(Some(side), check, result, evidence);
+    match (result, flow, &side.bridge) {
+        (StepResult::Fail, Some(flow), Some(bridge)) => {
+            let show = on(side, &format!("ovs-appctl ofproto/trace {bridge} '{flow}'"));
+            helped(
+                answer,
+                "see which flow decides so, and `ovstunnelctl doctor` on the host",
+                vec![show, on(side, "ovstunnelctl doctor")],
+            )
+        }
+        _ => answer,
+    }
+}
+
+fn judge(followed: &FollowedFrame, by: &str, wanted: Option<&str>) -> (StepResult, String, Option<String>) {
+    let Some(outs) = &followed.outs else {
+        return (StepResult::Unknown, format!("what Open vSwitch says is not understood: {}", followed.evidence), None);
+    };
+    let names: Vec<&str> = outs.iter().map(|out| out.port.as_str()).collect();
+    let how = if followed.flooded { ", to all ports since its destination was not learnt" } else { "" };
+    let words = match names.is_empty() {
+        true => format!("a frame that comes in by {by} comes out nowhere: {}", followed.evidence),
+        false => format!("a frame that comes in by {by} comes out by {}{how}", names.join(", ")),
+    };
+    let is_once = |out: &FrameOut| wanted.is_none_or(|wanted| out.port == wanted) && out.times == 1;
+    let result = match (outs.iter().any(is_once), followed.unresolved.is_empty()) {
+        (true, _) => StepResult::Ok,
+        // What goes there is not in the trace.
+        (false, false) => StepResult::Unknown,
+        (false, true) => StepResult::Fail,
+    };
+    let missing = wanted.filter(|_| result != StepResult::Ok).map(|wanted| format!(", not once by {wanted}"));
+    let unresolved = (!followed.unresolved.is_empty())
+        .then(|| format!("; the Ethernet address of {} is not known at this moment", followed.unresolved.join(", ")));
+    let evidence = [Some(words), missing, unresolved].into_iter().flatten().collect();
+    (result, evidence, Some(followed.frame.clone()))
+}

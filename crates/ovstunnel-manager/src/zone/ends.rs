@@ -1,0 +1,140 @@
+//! Which NIC or host is meant by a word, and in which network two of them meet. Must not ask a host.
+
+use std::collections::BTreeSet;
+
+use ovstunnel_manager_api::PathEnd;
+use ovstunnel_store::NicRow;
+use ovstunnel_types::{GreKey, HostNumber};
+
+use super::{State, Zone};
+
+/// One end of a way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The host.
+    pub host: HostNumber,
+    /// Its name.
+    pub name: String,
+    /// The NIC, where the word meant one.
+    pub nic: Option<NicRow>,
+}
+
+impl End {
+    /// On the wire.
+    pub fn to_wire(&self) -> PathEnd {
+        let nic = self.nic.as_ref();
+        PathEnd {
+            host: self.name.clone(),
+            nic: nic.map(|nic| nic.id.clone()),
+            vm: nic.and_then(|nic| nic.vm.clone()),
+            mac: nic.and_then(|nic| nic.mac.map(|mac| mac.to_string())),
+            ip: nic.and_then(|nic| nic.ip.map(|ip| ip.to_string())),
+        }
+    }
+}
+
+/// Why it is not known what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EndsError {
+    /// Nothing has this name.
+    #[error("no registered host has the name {0}, and no recorded NIC the id, VM, MAC or IP address {0}")]
+    Unknown(String),
+    /// They have no network in common.
+    #[error("{from} and {to} have no network in common")]
+    NoNetwork {
+        /// The one.
+        from: String,
+        /// The other.
+        to: String,
+    },
+    /// They have several networks in common.
+    #[error("{from} and {to} have several networks in common ({networks}): say which")]
+    Several {
+        /// The one.
+        from: String,
+        /// The other.
+        to: String,
+        /// The first of these networks.
+        networks: String,
+    },
+    /// A word means several NICs of the network.
+    #[error("{word} means several NICs of network {network} ({nics}): give the id of one")]
+    Ambiguous {
+        /// The word.
+        word: String,
+        /// The network.
+        network: String,
+        /// Their ids.
+        nics: String,
+    },
+}
+
+/// Names that an error gives.
+const NAMED: usize = 5;
+
+fn is_meant(nic: &NicRow, word: &str) -> bool {
+    nic.id == word
+        || nic.vm.as_deref() == Some(word)
+        || nic.mac.is_some_and(|mac| word.parse() == Ok(mac))
+        || nic.ip.is_some_and(|ip| word.parse() == Ok(ip))
+}
+
+impl State {
+    /// Each thing that a word means, with the keys of the networks that it is in.
+    fn meant(&self, word: &str) -> Vec<(End, BTreeSet<GreKey>)> {
+        if let Some(host) = self.names.get(word).copied() {
+            let keys = self.networks.iter().filter(|(_, known)| known.mesh.has(host)).map(|(key, _)| *key);
+            return vec![(End { host, name: word.to_owned(), nic: None }, keys.collect())];
+        }
+        let nics = self.recorded.all().filter_map(|network| Some((network.row.key?, network)));
+        let nics = nics.flat_map(|(key, network)| network.nics.values().map(move |nic| (key, nic)));
+        let nics = nics.filter(|(_, nic)| is_meant(nic, word));
+        nics.map(|(key, nic)| {
+            let end = End { host: nic.host, name: self.name_of(nic.host), nic: Some(nic.clone()) };
+            (end, BTreeSet::from([key]))
+        })
+        .collect()
+    }
+}
+
+impl Zone {
+    /// What two words mean, and in which network: the one that is given, or the only one that both are in.
+    ///
+    /// # Errors
+    /// A word means nothing or too much, or there is no such network or more than one.
+    pub fn ends(&self, from: &str, to: &str, network: Option<GreKey>) -> Result<(GreKey, End, End), EndsError> {
+        let state = self.state();
+        let (one, other) = (state.meant(from), state.meant(to));
+        for (word, meant) in [(from, &one), (to, &other)] {
+            if meant.is_empty() {
+                return Err(EndsError::Unknown(word.to_owned()));
+            }
+        }
+        let keys = |meant: &[(End, BTreeSet<GreKey>)]| -> BTreeSet<GreKey> {
+            meant.iter().flat_map(|(_, keys)| keys.iter().copied()).collect()
+        };
+        let is_asked = |key: &GreKey| network.is_none_or(|network| *key == network);
+        let shared: Vec<GreKey> = keys(&one).intersection(&keys(&other)).copied().filter(is_asked).collect();
+        let (from_word, to_word) = (from.to_owned(), to.to_owned());
+        let key = match shared[..] {
+            [key] => key,
+            [] => return Err(EndsError::NoNetwork { from: from_word, to: to_word }),
+            _ => {
+                let names: Vec<String> = shared.iter().take(NAMED).map(|key| state.network_name(*key)).collect();
+                return Err(EndsError::Several { from: from_word, to: to_word, networks: names.join(", ") });
+            }
+        };
+        let only = |word: &str, meant: Vec<(End, BTreeSet<GreKey>)>| {
+            let mut here: Vec<End> =
+                meant.into_iter().filter(|(_, keys)| keys.contains(&key)).map(|(end, _)| end).collect();
+            if here.len() > 1 {
+                let nics: Vec<String> =
+                    here.iter().filter_map(|end| end.nic.as_ref()).take(NAMED).map(|nic| nic.id.clone()).collect();
+                let (word, network) = (word.to_owned(), state.network_name(key));
+                return Err(EndsError::Ambiguous { word, network, nics: nics.join(", ") });
+            }
+            here.pop().ok_or_else(|| EndsError::Unknown(word.to_owned()))
+        };
+        Ok((key, only(from, one)?, only(to, other)?))
+    }
+}

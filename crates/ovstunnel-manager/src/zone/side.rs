@@ -1,0 +1,68 @@
+//! One host's side of the way between two hosts in a network, by what it said last. Must not ask it.
+
+use ovstunnel_api::Ipv6Policy;
+use ovstunnel_manager_api::Trouble;
+use ovstunnel_mesh::proof::Finding;
+use ovstunnel_types::{GreKey, HostNumber};
+
+use super::describe::seconds;
+use super::{Registered, Zone};
+
+/// What is known of one host's side.
+#[derive(Clone, Debug)]
+pub struct Side {
+    /// The host's name.
+    pub host: String,
+    /// Where its daemon listens.
+    pub api: Option<String>,
+    /// Whether it can be asked now.
+    pub is_connected: bool,
+    /// Seconds since its last sign of life.
+    pub age: Option<f64>,
+    /// Why it cannot be asked.
+    pub silence: Option<Trouble>,
+    /// What is wrong with its bridge.
+    pub of_bridge: Vec<Finding>,
+    /// What is wrong with its tunnel to the other host.
+    pub of_tunnel: Vec<Finding>,
+    /// Its bridge.
+    pub bridge: Option<String>,
+    /// The port of its tunnel to the other host, and the address that this leads to.
+    pub tunnel: Option<(String, String)>,
+    /// Largest MTU of a guest whose frames cross its tunnels in one piece, bytes.
+    pub max_guest_mtu: Option<u32>,
+    /// What its bridge does with IPv6.
+    pub ipv6: Option<Ipv6Policy>,
+}
+
+impl Zone {
+    /// A host's side of the way to another one in the network with this key.
+    pub fn side(&self, key: GreKey, number: HostNumber, other: HostNumber) -> Side {
+        let (now, state) = (self.now(), self.state());
+        let host = state.hosts.get(&number);
+        let seen = state.seen.get(&number);
+        let bridge = seen.and_then(|seen| seen.snapshot.as_ref()?.bridges_of(key).next());
+        let tunnel = bridge
+            .and_then(|bridge| bridge.tunnels.iter().find(|tunnel| tunnel.key == key && tunnel.peer() == Some(other)));
+        let network = state.networks.get(&key).map(|known| known.mesh.network);
+        let found = || network.into_iter().flat_map(|network| state.prover.found(network)).filter(|f| f.host == number);
+        Side {
+            host: state.name_of(number),
+            api: host.map(|host| host.row.api.clone()),
+            is_connected: host.is_some_and(Registered::is_connected),
+            age: seen.filter(|seen| seen.snapshot.is_some()).map(|seen| seconds(now.since(seen.heard))),
+            silence: host.and_then(Registered::silence),
+            of_bridge: found().filter(|finding| finding.to.is_none()).cloned().collect(),
+            of_tunnel: found().filter(|finding| finding.to == Some(other)).cloned().collect(),
+            bridge: bridge.map(|bridge| bridge.name.to_string()),
+            tunnel: tunnel.map(|tunnel| (tunnel.port.to_string(), tunnel.remote_ip.to_string())),
+            max_guest_mtu: bridge.and_then(|bridge| bridge.max_guest_mtu),
+            ipv6: bridge.map(|bridge| bridge.ipv6),
+        }
+    }
+
+    /// MTU of the guests of the network with this key, bytes, where one is recorded.
+    pub fn guest_mtu(&self, key: GreKey) -> Option<u32> {
+        self.state().recorded.of_key(key).and_then(|network| network.row.mtu)
+    }
+}

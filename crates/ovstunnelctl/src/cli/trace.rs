@@ -1,0 +1,41 @@
+//! `trace`: where a frame comes out of a bridge. Must not judge: what it must come out by, whoever asks knows.
+
+use ovstunnel_api::FollowedFrame;
+
+use super::args::Trace;
+use super::show::Page;
+use super::{Failure, Report};
+use crate::client::Client;
+
+pub(super) async fn run(client: &Client, args: &Trace, json: bool) -> Result<Report, Failure> {
+    let followed = client.trace(&args.bridge, &args.port, &args.source, &args.destination).await?;
+    let is_lost = followed.outs.as_ref().is_none_or(Vec::is_empty);
+    Ok(Report::new(json, &followed, page)?.wrong_if(is_lost))
+}
+
+fn page(followed: &FollowedFrame) -> Page {
+    let mut page = Page::new();
+    let times = |n: u32| if n == 1 { String::new() } else { format!(" ({n} times)") };
+    let outs = match &followed.outs {
+        None => "what Open vSwitch answers is not understood".to_owned(),
+        Some(outs) if outs.is_empty() => "nowhere".to_owned(),
+        Some(outs) => {
+            let names: Vec<String> = outs.iter().map(|out| format!("{}{}", out.port, times(out.times))).collect();
+            names.join(", ")
+        }
+    };
+    let flooded = if followed.flooded { "yes: its destination was not learnt" } else { "no" };
+    page.pairs(&[
+        ("Frame", followed.frame.clone()),
+        ("Comes out by", outs),
+        ("To all ports", flooded.to_owned()),
+        ("Open vSwitch", followed.evidence.clone()),
+    ]);
+    if !followed.unresolved.is_empty() {
+        let hosts = followed.unresolved.join(", ");
+        page.line(format!(
+            "The Ethernet address of {hosts} is not known at this moment: what goes there is not listed."
+        ));
+    }
+    page
+}

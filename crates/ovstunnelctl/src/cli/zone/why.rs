@@ -1,0 +1,74 @@
+//! `zone why`: why A does not reach B. Must not judge: the manager does.
+
+use clap::Args;
+use ovstunnel_manager_api::{Path, PathEnd, PathStep, StepResult};
+
+use crate::cli::show::{Page, Tone};
+use crate::cli::{Failure, Report, values};
+use crate::client::Manager;
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct WhyArgs {
+    /// Name of a host; or id, VM, MAC or IP address of a recorded NIC.
+    from: String,
+    /// The same of the other end.
+    to: String,
+    /// The network; not needed where both are in one only.
+    #[arg(long, value_parser = values::zone_name)]
+    network: Option<String>,
+}
+
+pub(super) async fn why(manager: &Manager, args: WhyArgs, json: bool) -> Result<Report, Failure> {
+    let path = manager.path(&args.from, &args.to, args.network.as_deref()).await?;
+    let status = match path.reachable {
+        Some(true) => 0,
+        None => 1,
+        Some(false) => 2,
+    };
+    Ok(Report::new(json, &path, page)?.with_status(status))
+}
+
+fn end(end: &PathEnd) -> String {
+    let known = end.vm.as_ref().or(end.nic.as_ref());
+    known.map_or_else(|| end.host.clone(), |name| format!("{name} on {}", end.host))
+}
+
+fn page(path: &Path) -> Page {
+    let mut page = Page::new();
+    let (from, to) = (end(&path.from), end(&path.to));
+    let place = format!("{from} and {to} in network {}", path.network);
+    match (path.reachable, path.first_failure) {
+        (Some(true), _) => {
+            page.verdict(Tone::Plain, "OK", &format!("frames pass between {place}, as far as both switches say"))
+        }
+        (Some(false), Some(first)) => {
+            page.verdict(Tone::Bad, "FAIL", &format!("frames do not pass between {place}: see step {}", first + 1));
+        }
+        _ => page.verdict(
+            Tone::Warn,
+            "UNKNOWN",
+            &format!("nothing fails between {place}, and not all steps can be told"),
+        ),
+    }
+    for (n, step) in path.steps.iter().enumerate() {
+        write_step(&mut page, n + 1, step);
+    }
+    page.line(format!("Asked both hosts in {:.0} ms; no frame was sent.", path.took * 1000.0));
+    page
+}
+
+fn write_step(page: &mut Page, n: usize, step: &PathStep) {
+    let word = match step.result {
+        StepResult::Fail => "FAIL",
+        other => other.as_str(),
+    };
+    let host = step.host.as_deref().unwrap_or("both");
+    page.line(format!("{n:>2} {word:<7} {host}: {}: {}", step.check, step.evidence));
+    if let Some(remedy) = &step.remedy {
+        page.line(format!("      do: {remedy}"));
+    }
+    for command in &step.commands {
+        let place = command.host.as_ref().map(|host| format!("    (on {host})")).unwrap_or_default();
+        page.line(format!("          {}{place}", command.run));
+    }
+}
