@@ -11,7 +11,7 @@ use http::Method;
 use ovstunnel_api::{DoctorAnswer, Position, SupportAnswer};
 use ovstunnel_manager_api::{
     EventList, FaultList, Hold, HoldList, Host, HostAnswer, HostList, HostTunnelList, Network, NetworkList,
-    NetworkPlan, Overview, Path, Proof, PutHost, Ready, ZoneEvent,
+    NetworkPlan, Overview, Path, PostMaintenance, Proof, PutHost, Ready, ZoneEvent,
 };
 use serde::de::DeserializeOwned;
 
@@ -129,6 +129,12 @@ impl Manager {
     /// `POST /v1/hosts/{host}/resync`: connects to it anew.
     pub async fn resync_host(&self, name: &str) -> Result<Host, ClientError> {
         self.0.ask(Call::new(Method::POST, &["v1", "hosts", Call::name("host", name)?, "resync"])).await
+    }
+
+    /// `POST /v1/hosts/{host}/maintenance`: its faults are not told until then; without `until` they are told again.
+    pub async fn set_maintenance(&self, name: &str, until: Option<String>) -> Result<Host, ClientError> {
+        let call = Call::new(Method::POST, &["v1", "hosts", Call::name("host", name)?, "maintenance"]);
+        self.0.ask(call.json(&PostMaintenance { until })?).await
     }
 
     /// `GET /v1/networks`: the networks that are wanted, the worst first.

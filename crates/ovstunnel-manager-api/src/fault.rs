@@ -67,6 +67,9 @@ pub struct FaultList {
     pub faults: Vec<Fault>,
     /// How many there are.
     pub total: u32,
+    /// How many are not listed, for a host is worked at (`maintenance`).
+    #[serde(default)]
+    pub silenced: u32,
     /// Seconds since they were looked for; absent before the first time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age: Option<f64>,

@@ -130,8 +130,21 @@ pub struct Host {
     pub tunnels: u32,
     /// How many VIFs are on its managed bridges.
     pub vifs: u32,
+    /// Until when its faults are not told, where somebody works at it: RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<String>,
     /// What is wrong with it, the worst first.
     pub troubles: Vec<Trouble>,
+}
+
+/// Body of `POST /v1/hosts/{host}/maintenance`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostMaintenance {
+    /// Until when its faults are not told: RFC 3339, at most 30 days from now. Null or absent: they are told again.
+    #[serde(default)]
+    #[schema(example = "2026-03-01T12:00:00Z")]
+    pub until: Option<String>,
 }
 
 /// Answer of `PUT` and `DELETE /v1/hosts/{host}`.

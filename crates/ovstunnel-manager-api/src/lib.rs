@@ -19,7 +19,9 @@ mod watch;
 pub use event::{Event, EventList, ProofSummary};
 pub use fault::{Fault, FaultCommand, FaultList, FaultPlace};
 pub use hold::{HeldRemoval, Hold, HoldList, HoldScope, HoldState};
-pub use host::{Host, HostAnswer, HostList, HostState, HostTunnel, HostTunnelList, Mode, PutHost, Trouble};
+pub use host::{
+    Host, HostAnswer, HostList, HostState, HostTunnel, HostTunnelList, Mode, PostMaintenance, PutHost, Trouble,
+};
 pub use ovstunnel_types::Isolation;
 
 pub use network::{Member, Network, NetworkAnswer, NetworkList, NetworkRecord, NetworkState, PutNetwork};

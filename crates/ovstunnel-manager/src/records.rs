@@ -23,6 +23,9 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// How often events are removed that are too old.
 const PURGE: Duration = Duration::from_secs(3600);
 
+/// Names of the settings that say until when a host's faults are not told, before its number.
+const MAINTENANCE: &str = "maintenance.";
+
 /// The manager's records. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Records {
@@ -101,9 +104,39 @@ impl Records {
 
     /// Forgets a host, and notes who had it forgotten.
     pub async fn delete_host(&self, name: &str, actor: &str) -> Result<(), StoreError> {
+        let number = self.store.hosts().await?.into_iter().find(|row| row.name == name).map(|row| row.number);
         self.store.delete_host(name).await?;
+        if let Some(number) = number {
+            self.store.set_setting(&format!("{MAINTENANCE}{number}"), None).await?;
+        }
         let text = format!("host {name} is no longer registered; nothing on it was changed");
         self.note(OffsetDateTime::now_utc(), "host_removed", name, actor, text).await
+    }
+
+    /// Keeps until when a host's faults are not told, and notes who said so.
+    pub async fn set_maintenance(
+        &self,
+        name: &str,
+        number: HostNumber,
+        until: Option<OffsetDateTime>,
+        actor: &str,
+    ) -> Result<(), StoreError> {
+        let value = until.map(|until| until.unix_timestamp().to_string());
+        self.store.set_setting(&format!("{MAINTENANCE}{number}"), value.as_deref()).await?;
+        let text = match until {
+            Some(until) => format!("faults of host {name} are not told until {}", written(until)),
+            None => format!("faults of host {name} are told again"),
+        };
+        self.note(OffsetDateTime::now_utc(), "host_maintenance", name, actor, text).await
+    }
+
+    /// The hosts whose faults are not told, and until when.
+    pub async fn maintenance(&self) -> Result<Vec<(HostNumber, OffsetDateTime)>, StoreError> {
+        let read = |(name, value): (String, String)| {
+            let number = name.strip_prefix(MAINTENANCE)?.parse().ok()?;
+            Some((number, OffsetDateTime::from_unix_timestamp(value.parse().ok()?).ok()?))
+        };
+        Ok(self.store.settings().await?.into_iter().filter_map(read).collect())
     }
 
     async fn note(

@@ -106,6 +106,9 @@ impl Service {
         let what = if acts { "its meshes are kept whole" } else { "nothing is changed" };
         tracing::info!(zone = identity.name, uuid = %identity.uuid, hosts = rows.len(), "the zone is watched; {what}");
         rows.into_iter().for_each(|row| hosts.register(row));
+        for (number, until) in records.maintenance().await? {
+            zone.set_maintenance(number, Some(until));
+        }
         if let Some((leader, reconciler)) = leader.clone().zip(reconciler.clone()) {
             tasks.spawn(leader.keep());
             tasks.spawn(reconciler.run());

@@ -83,6 +83,7 @@ mod tests {
             bridges: 0,
             tunnels: 0,
             vifs: 0,
+            maintenance: None,
             troubles: kind.map(trouble).into_iter().collect(),
         }
     }

@@ -46,7 +46,8 @@ mod tests {
         {
             for parameter in parameter["parameters"].as_array().into_iter().flatten() {
                 let schema = &parameter["schema"];
-                if schema["type"] == "string" {
+                // Of a path an end may be an address, too.
+                if schema["type"] == "string" && !["from", "to"].contains(&parameter["name"].as_str().unwrap()) {
                     assert_eq!(schema["pattern"], super::NAME, "{parameter}");
                     seen += 1;
                 }

@@ -9,6 +9,7 @@ mod faults;
 mod fixups;
 mod holds;
 mod hosts;
+mod maintenance;
 mod metrics;
 mod networks;
 mod nics;

@@ -10,7 +10,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    State, diagnosis, events, faults, fixups, holds, hosts, networks, nics, path, physical, recorded, watch, zone,
+    State, diagnosis, events, faults, fixups, holds, hosts, maintenance, networks, nics, path, physical, recorded,
+    watch, zone,
 };
 
 #[derive(OpenApi)]
@@ -60,6 +61,7 @@ fn described() -> OpenApiRouter<State> {
         .routes(routes!(hosts::get_host, hosts::put_host, hosts::delete_host))
         .routes(routes!(hosts::list_host_tunnels))
         .routes(routes!(hosts::resync_host))
+        .routes(routes!(maintenance::post_maintenance))
         .routes(routes!(networks::list_networks))
         .routes(routes!(networks::get_network, recorded::put_network, recorded::delete_network))
         .routes(routes!(networks::get_proof))

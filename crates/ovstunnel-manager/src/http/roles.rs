@@ -59,7 +59,9 @@ fn least(method: &Method, path: &str) -> Role {
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     match (method, &segments[..]) {
         (method, _) if reads(method) => Role::Viewer,
-        (&Method::POST, ["v1", "hosts", _, "resync"] | ["v1", "networks", _, "reconcile"]) => Role::Operator,
+        (&Method::POST, ["v1", "hosts", _, "resync" | "maintenance"] | ["v1", "networks", _, "reconcile"]) => {
+            Role::Operator
+        }
         (&Method::POST, ["v1", "networks", _, "nics", _, "migrated" | "rollback"]) => Role::Operator,
         (&Method::PUT | &Method::DELETE, ["v1", "networks", _] | ["v1", "networks", _, "nics", _]) => Role::Operator,
         _ => Role::Admin,
@@ -73,7 +75,7 @@ mod tests {
     use crate::http::openapi::description;
 
     /// Each operation that is described, as `GET /v1/hosts/h1`, with all who may; a host of the name h1.
-    const MAY: [(&str, &str); 38] = [
+    const MAY: [(&str, &str); 39] = [
         ("GET /v1/overview", "viewer operator admin"),
         ("GET /v1/watch", "viewer operator admin"),
         ("GET /v1/faults", "viewer operator admin"),
@@ -84,6 +86,7 @@ mod tests {
         ("PUT /v1/hosts/h1", "admin"),
         ("DELETE /v1/hosts/h1", "admin"),
         ("POST /v1/hosts/h1/resync", "operator admin"),
+        ("POST /v1/hosts/h1/maintenance", "operator admin"),
         ("GET /v1/networks", "viewer operator admin"),
         ("GET /v1/networks/h1", "viewer operator admin"),
         ("GET /v1/networks/h1/proof", "viewer operator admin"),

@@ -135,9 +135,9 @@ pub(super) fn vif(side: &Side, asked: &Asked, nic: Option<&NicRow>) -> Option<Pa
         Err(_) if side.bridge.is_none() || !side.is_connected => None,
         Err(why) => of(StepResult::Unknown, why.clone()),
         Ok(Learnt::NoAddress) if asked.vifs.is_empty() => {
-            let failed = of(StepResult::Fail, "no VIF with a device is on the bridge".to_owned())?;
+            let unknown = of(StepResult::Unknown, "no VIF with a device is on the bridge".to_owned())?;
             Some(helped(
-                failed,
+                unknown,
                 "start a VM of the network on the host",
                 vec![on(side, "ovstunnelctl bridge list -o wide")],
             ))

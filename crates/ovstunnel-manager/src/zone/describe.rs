@@ -79,6 +79,7 @@ impl State {
             bridges: count(bridges.len()),
             tunnels: count(bridges.iter().map(|bridge| bridge.tunnels.len()).sum()),
             vifs: count(bridges.iter().map(|bridge| bridge.vifs).sum()),
+            maintenance: host.maintenance_until(OffsetDateTime::now_utc()).map(written),
             troubles,
         }
     }

@@ -10,6 +10,7 @@ use ovstunnel_mesh::membership::Call;
 use ovstunnel_mesh::observed::{self, Bridge, Snapshot};
 use ovstunnel_server::seldom::Seldom;
 use ovstunnel_types::{GreKey, HealthState, HostId, HostNumber};
+use time::OffsetDateTime;
 
 use super::clock::HostClock;
 use super::silence::{Silence, unmet};
@@ -55,6 +56,8 @@ pub struct Registered {
     pub(super) interface: Option<Interface>,
     pub(super) endpoint_trouble: Option<Trouble>,
     certificate_trouble: Option<Trouble>,
+    /// Until when its faults are not told.
+    pub(super) maintenance: Option<OffsetDateTime>,
     /// How its clock differs from the manager's.
     pub(super) clock: HostClock,
     /// Why the manager, which may change hosts, does not change this one.
@@ -83,6 +86,7 @@ impl Registered {
             interface: None,
             endpoint_trouble: None,
             certificate_trouble: None,
+            maintenance: None,
             clock: HostClock::default(),
             unled: None,
             is_led: false,
@@ -196,6 +200,11 @@ impl Registered {
             (Connection::Up, []) => HostState::Ok,
             (Connection::Up, _) => HostState::Degraded,
         }
+    }
+
+    /// Until when its faults are not told, where that is not over.
+    pub(super) fn maintenance_until(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        self.maintenance.filter(|until| *until > now)
     }
 
     /// Why it cannot be asked, where it cannot.

@@ -358,6 +358,11 @@ Examples:
   ovstunnelctl zone host remove h1 --if-exists
   ovstunnelctl zone host remove h1 --wiped";
 
+pub(super) const ZONE_HOST_MAINTENANCE: &str = "\
+Examples:
+  ovstunnelctl zone host maintenance h1 --for 2h
+  ovstunnelctl zone host maintenance h1 --end";
+
 pub(super) const ZONE_HOST_RESYNC: &str = "\
 Example:
   ovstunnelctl zone host resync h1";

@@ -49,6 +49,8 @@ pub(super) struct Faults {
     troubles: BTreeMap<HostSign, Moment>,
     found: Vec<Found>,
     looked: Option<Moment>,
+    /// How many are not told, for a host is worked at.
+    silenced: usize,
 }
 
 /// A fault, and the networks that it concerns.
@@ -143,7 +145,24 @@ impl State {
     }
 }
 
+impl State {
+    /// Whether a fault is at a host that is worked at, or at a tunnel of it.
+    fn is_silenced(&self, found: &Found, now: OffsetDateTime) -> bool {
+        let place = &found.fault.place;
+        let hosts = [&place.host, &place.peer].into_iter().flatten();
+        let hosts = hosts.filter_map(|name| self.hosts.get(self.names.get(name)?));
+        hosts.into_iter().any(|host| host.maintenance_until(now).is_some())
+    }
+}
+
 impl Zone {
+    /// Faults of a host are not told until then, or are told.
+    pub fn set_maintenance(&self, number: HostNumber, until: Option<OffsetDateTime>) {
+        if let Some(host) = self.state().hosts.get_mut(&number) {
+            host.maintenance = until;
+        }
+    }
+
     /// What is wrong, each cause once, the worst first.
     pub fn faults(&self, wanted: &Wrong) -> FaultList {
         let (now, state) = (self.now(), self.state());
@@ -151,6 +170,7 @@ impl Zone {
         FaultList {
             total: count(found.len()),
             faults: found.into_iter().take(wanted.limit).map(|found| found.fault.clone()).collect(),
+            silenced: count(state.faults.silenced),
             age: state.faults.looked.map(|looked| seconds(now.since(looked))),
         }
     }
@@ -191,7 +211,9 @@ impl Zone {
     fn told_faults(&self, causes: Vec<faults::Fault>, standing: &Standing, now: Moment) -> Vec<Happened> {
         let at = OffsetDateTime::now_utc();
         let mut state = self.state();
-        let found = state.faults_on_the_wire(causes, standing, self.origin());
+        let all = state.faults_on_the_wire(causes, standing, self.origin());
+        let (silenced, found): (Vec<_>, Vec<_>) = all.into_iter().partition(|found| state.is_silenced(found, at));
+        state.faults.silenced = silenced.len();
         let before = std::mem::replace(&mut state.faults.found, found);
         state.faults.looked = Some(now);
         let ids = |faults: &[Found]| faults.iter().map(|found| found.fault.id.clone()).collect::<BTreeSet<_>>();

@@ -63,6 +63,21 @@ fn a_silent_host_is_one_fault_with_its_reason_and_hides_its_old_picture() {
 }
 
 #[test]
+fn faults_of_a_host_that_is_worked_at_are_counted_and_not_told_until_that_is_over() {
+    let mut bench = Bench::new();
+    let now = OffsetDateTime::now_utc();
+    bench.zone.set_maintenance(number(3), Some(now + Duration::from_secs(3600)));
+    bench.zone.silent(number(3), "connection refused".to_owned());
+    bench.says(2, &[bridge(2, &[1])]);
+    bench.happened();
+    assert_eq!(named(&bench.faults_after(SETTLING)), [""; 0], "neither of it nor of the tunnel to it");
+    assert_eq!(bench.zone.faults(&Wrong { limit: 100, ..Wrong::default() }).silenced, 2);
+    assert!(bench.happened().iter().all(|(kind, _)| *kind != "fault_found"));
+    bench.zone.set_maintenance(number(3), Some(now - Duration::from_secs(1)));
+    assert_eq!(named(&bench.faults_after(SETTLING)), ["host_silent:h3", "one_sided:key-1001:h2:h3"]);
+}
+
+#[test]
 fn a_host_without_bridges_and_what_it_says_itself_are_told_once_each() {
     let mut bench = Bench::new();
     bench.says(2, &[]);

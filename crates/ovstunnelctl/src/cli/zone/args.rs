@@ -114,6 +114,19 @@ pub(in crate::cli) enum HostCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Tell no faults of a host while it is worked at; nothing on it is changed.
+    #[command(after_help = examples::ZONE_HOST_MAINTENANCE)]
+    Maintenance {
+        /// Its name.
+        #[arg(value_parser = values::zone_name)]
+        name: String,
+        /// For how long, such as 2h or 3days; at most 30 days.
+        #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration, required_unless_present = "end")]
+        time: Option<std::time::Duration>,
+        /// Tell them again.
+        #[arg(long, conflicts_with = "time")]
+        end: bool,
+    },
     /// Connect to a host anew, and take in everything that it has.
     #[command(after_help = examples::ZONE_HOST_RESYNC)]
     Resync {

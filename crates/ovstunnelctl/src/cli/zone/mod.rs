@@ -141,6 +141,11 @@ async fn host(manager: &Manager, command: HostCommand, json: bool) -> Result<Rep
             }
             Report::new(json, &answer, |answer| show::removed(&name, answer, dry_run))
         }
+        HostCommand::Maintenance { name, time, end: _ } => {
+            let until =
+                time.map(|time| humantime::format_rfc3339_seconds(std::time::SystemTime::now() + time).to_string());
+            Report::new(json, &manager.set_maintenance(&name, until).await?, show::host)
+        }
         HostCommand::Resync { name } => Report::new(json, &manager.resync_host(&name).await?, show::host),
     }
 }

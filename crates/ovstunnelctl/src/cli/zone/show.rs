@@ -124,7 +124,8 @@ pub(super) fn host(host: &Host) -> Page {
         ("Last word", age(host.age)),
         ("Mode", host.mode.as_str().to_owned()),
     ];
-    let optional = [("Rack", &host.rack), ("Label", &host.label), ("Address", &host.ip)];
+    let optional =
+        [("Rack", &host.rack), ("Label", &host.label), ("Address", &host.ip), ("Maintenance until", &host.maintenance)];
     pairs.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
     pairs.extend(host.max_guest_mtu.map(|mtu| ("Guest MTU", format!("{mtu} at most"))));
     let (bridges, tunnels, vifs) = (u64::from(host.bridges), u64::from(host.tunnels), u64::from(host.vifs));
