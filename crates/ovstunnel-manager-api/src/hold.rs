@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldScope {
-    /// All that is removed after `sdn.ovs.controller` was switched on, until nothing is left.
+    /// All that is removed after `sdn.ovs.controller` was switched on, or after the database was found to be older than the hosts, until nothing is left.
     FirstPass,
     /// All that nobody asked for by name: more than `[brakes] zone` of the zone's tunnels.
     Zone,
@@ -27,7 +27,7 @@ pub enum HoldState {
     Refused,
 }
 
-/// A tunnel that would go.
+/// A tunnel that would go, or lead to another address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HeldRemoval {
     /// Its network.
@@ -38,7 +38,10 @@ pub struct HeldRemoval {
     pub to: String,
     /// Its port.
     pub port: String,
-    /// The host whose leaving it follows from; absent for a tunnel that is there twice, or that leads to its own host.
+    /// The address that it would lead to, where it would not go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moves_to: Option<String>,
+    /// The host whose leaving, or other address, it follows from; absent for a tunnel that is there twice, or that leads to its own host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
 }
@@ -57,10 +60,13 @@ pub struct Hold {
     pub since: String,
     /// What was said of it.
     pub state: HoldState,
-    /// How many tunnels would go.
+    /// How many tunnels would go, or lead to another address.
     pub tunnels: u32,
     /// Of how many.
     pub of: u32,
+    /// How many went in the ten minutes before it, though nobody asked for it by name: they are counted with these.
+    #[serde(default)]
+    pub gone: u32,
     /// The hosts from whose leaving they follow.
     pub hosts: Vec<String>,
     /// The first 100 of them.

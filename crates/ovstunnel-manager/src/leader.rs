@@ -41,6 +41,8 @@ struct Led {
     good_until: Instant,
     /// Why this process does not lead any more.
     replaced: Option<String>,
+    /// Whether a host knew a newer epoch than the database, and nobody has asked for that yet.
+    is_older: bool,
 }
 
 impl Leader {
@@ -56,7 +58,7 @@ impl Leader {
         }
         let sent = Instant::now();
         let lease = store.take_lease(&name, LEASE, 0).await?;
-        let led = Mutex::new(Led { good_until: sent + GOOD_FOR, replaced: None });
+        let led = Mutex::new(Led { good_until: sent + GOOD_FOR, replaced: None, is_older: false });
         let epoch = watch::Sender::new(lease.epoch);
         Ok(Leader(Arc::new(Shared { store, name, zone, led, epoch })))
     }
@@ -115,7 +117,10 @@ impl Leader {
         if above < *self.0.epoch.borrow() {
             return Ok(());
         }
-        self.led().good_until = Instant::now();
+        {
+            let mut led = self.led();
+            (led.good_until, led.is_older) = (Instant::now(), true);
+        }
         self.0.store.release_lease(&self.0.name).await?;
         self.renew(above).await?;
         tracing::warn!(
@@ -124,6 +129,12 @@ impl Leader {
             "a host knows a newer epoch than the database; leading above it"
         );
         Ok(())
+    }
+
+    /// Whether a host was found to know a newer epoch than the database since this was last asked: it was restored from an older one, or
+    /// another one was used in between. What it says of who left may be wrong.
+    pub fn take_older(&self) -> bool {
+        std::mem::take(&mut self.led().is_older)
     }
 
     /// Another manager writes under a newer epoch than this one's: nothing is written any more until a restart.

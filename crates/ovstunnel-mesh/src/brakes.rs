@@ -1,8 +1,11 @@
-//! The brakes: removals that nobody asked for by name, and that are too many to be ordinary, stop until somebody approves them.
+//! The brakes: removals that nobody asked for by name, and tunnels that are to lead elsewhere, stop until somebody approves them where they are
+//! too many to be ordinary.
 //!
-//! What it does: counts, over all networks of a pass. What it must not do: hold back what is added, or what was asked for.
+//! What it does: counts, over all networks of a pass, and over what went in the passes just before it. What it must not do: hold back what is
+//! added, or what was asked for.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use ovstunnel_types::{HostNumber, NetworkNumber};
 
@@ -13,6 +16,31 @@ const FEWEST_HOSTS: usize = 4;
 
 /// Fewer tunnels than these are never stopped for.
 const FEWEST_TUNNELS: usize = 20;
+
+/// Removals that nobody asked for by name are counted together where no more time than this is between them: what goes little by little
+/// stops as what goes at once.
+pub const COUNTED_TOGETHER: Duration = Duration::from_secs(600);
+
+/// A tunnel that goes or went, from a host or from an address, with its network.
+pub type Goes = (NetworkNumber, Removal);
+
+/// What was before a pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Earlier<'a> {
+    /// Holds that were approved.
+    pub approved: &'a [Hold],
+    /// Holds that wait, or were refused.
+    pub waiting: &'a [Hold],
+    /// What went within [`COUNTED_TOGETHER`] though nobody asked for it by name, and nobody was asked.
+    pub gone: &'a BTreeSet<Goes>,
+}
+
+impl Default for Earlier<'_> {
+    /// Nothing was.
+    fn default() -> Self {
+        Earlier { approved: &[], waiting: &[], gone: const { &BTreeSet::new() } }
+    }
+}
 
 /// When a pass stops.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,7 +62,7 @@ impl Default for Brakes {
 /// Which removals a hold is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// All that a pass removes.
+    /// All that a pass removes, or leads elsewhere.
     Pass,
     /// All that nobody asked for by name.
     Zone,
@@ -48,11 +76,13 @@ pub struct Hold {
     /// Which.
     pub scope: Scope,
     /// Every one of them.
-    pub removals: BTreeSet<(NetworkNumber, Removal)>,
+    pub removals: BTreeSet<Goes>,
     /// The hosts that have left and from which they follow.
     pub hosts: BTreeSet<HostNumber>,
     /// How many tunnels there are in the scope.
     pub of: usize,
+    /// How many tunnels of the scope went shortly before, though nobody asked for it by name: they count, too.
+    pub gone: usize,
 }
 
 /// The holds of a pass.
@@ -77,12 +107,13 @@ impl Holds {
 
 impl Brakes {
     /// What has to wait of a pass. `zone_tunnels` is how many tunnels all networks of the zone have, those without a difference among
-    /// them. A hold of which every removal was approved is none.
-    pub fn holds(&self, pass: &[Difference], zone_tunnels: usize, approved: &[Hold]) -> Holds {
+    /// them. What was stopped stays so until it is approved, however few of it are left; a hold of which every removal was approved is none.
+    pub fn holds(&self, pass: &[Difference], zone_tunnels: usize, earlier: &Earlier<'_>) -> Holds {
+        let is_approved = |hold: &Hold| is_approved(hold, earlier.approved);
         if self.asks_for_any {
             let all = hold(Scope::Pass, pass, zone_tunnels, |_| true);
             let goes = !all.removals.is_empty() || pass.iter().any(Difference::removes_a_bridge);
-            return Holds(Some(all).filter(|all| goes && !is_approved(all, approved)).into_iter().collect());
+            return Holds(Some(all).filter(|all| goes && !is_approved(all)).into_iter().collect());
         }
         let unnamed = |removal: &Removal| !removal.is_named;
         let zone = hold(Scope::Zone, pass, zone_tunnels, unnamed);
@@ -90,15 +121,35 @@ impl Brakes {
             let scope = Scope::Network(difference.network);
             (hold(scope, std::slice::from_ref(difference), difference.tunnels, unnamed), self.network)
         });
-        let stopped = std::iter::once((zone, self.zone)).chain(networks).filter(|(hold, share)| hold.is_over(*share));
-        Holds(stopped.map(|(hold, _)| hold).filter(|hold| !is_approved(hold, approved)).collect())
+        let all = std::iter::once((zone, self.zone)).chain(networks);
+        let stopped = all.filter_map(|(mut hold, share)| {
+            let is_over = hold.is_over(share, earlier.gone) || hold.is_known(earlier.waiting);
+            (is_over && !is_approved(&hold)).then_some(hold)
+        });
+        Holds(stopped.collect())
     }
 }
 
 impl Hold {
-    fn is_over(&self, share: f64) -> bool {
-        let goes = self.removals.len();
-        self.hosts.len() >= FEWEST_HOSTS && goes >= FEWEST_TUNNELS && goes as f64 > self.of as f64 * share
+    /// Whether that is too much, with what is gone already.
+    fn is_over(&mut self, share: f64, gone: &BTreeSet<Goes>) -> bool {
+        if self.removals.is_empty() {
+            return false;
+        }
+        let scope = self.scope;
+        let in_scope = |(network, _): &&Goes| scope == Scope::Zone || scope == Scope::Network(*network);
+        // One that was made anew and is to go again counts once.
+        let gone: Vec<&Goes> = gone.iter().filter(in_scope).filter(|gone| !self.removals.contains(gone)).collect();
+        self.gone = gone.len();
+        let hosts: BTreeSet<HostNumber> =
+            gone.iter().map(|(_, removal)| removal.cause()).chain(self.hosts.iter().copied()).collect();
+        let goes = self.removals.len() + self.gone;
+        hosts.len() >= FEWEST_HOSTS && goes >= FEWEST_TUNNELS && goes as f64 > (self.of + self.gone) as f64 * share
+    }
+
+    /// Whether something of it was stopped before, and nobody has approved it.
+    fn is_known(&self, waiting: &[Hold]) -> bool {
+        waiting.iter().any(|known| known.scope == self.scope && !known.removals.is_disjoint(&self.removals))
     }
 }
 
@@ -108,11 +159,12 @@ fn is_approved(hold: &Hold, approved: &[Hold]) -> bool {
 }
 
 fn hold(scope: Scope, pass: &[Difference], of: usize, is_meant: impl Fn(&Removal) -> bool) -> Hold {
-    let mut hold = Hold { scope, removals: BTreeSet::new(), hosts: BTreeSet::new(), of };
+    let mut hold = Hold { scope, removals: BTreeSet::new(), hosts: BTreeSet::new(), of, gone: 0 };
     for difference in pass {
-        for removal in difference.removals().filter(|removal| is_meant(removal)) {
-            hold.hosts.insert(removal.because_left.unwrap_or(removal.from));
-            hold.removals.insert((difference.network, removal.clone()));
+        let goes = difference.removals().cloned().chain(difference.moves());
+        for removal in goes.filter(|removal| is_meant(removal)) {
+            hold.hosts.insert(removal.cause());
+            hold.removals.insert((difference.network, removal));
         }
     }
     hold

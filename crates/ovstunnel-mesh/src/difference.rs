@@ -16,7 +16,7 @@ use ovstunnel_types::{BridgeName, GreKey, HostId, HostNumber, Ipv6Policy, Networ
 use crate::observed::Host;
 use crate::{Mesh, Moment};
 
-/// A tunnel that is to go.
+/// A tunnel that is to go, or that is to lead to another address.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Removal {
     /// The host that has the port.
@@ -27,10 +27,19 @@ pub struct Removal {
     pub port: PortName,
     /// Its address.
     pub remote_ip: RemoteIp,
-    /// The host whose leaving it follows from; none for a second tunnel of a pair and one that leads to its own host.
+    /// The address that it is to lead to, where it is not to go.
+    pub moves_to: Option<RemoteIp>,
+    /// The host whose leaving, or other address, it follows from; none for a second tunnel of a pair and one that leads to its own host.
     pub because_left: Option<HostNumber>,
     /// Whether it follows from something that somebody asked for by name: a release, a migration, a drain, a deletion.
     pub is_named: bool,
+}
+
+impl Removal {
+    /// The host that is the reason for it.
+    pub fn cause(&self) -> HostNumber {
+        self.because_left.unwrap_or(self.from)
+    }
 }
 
 /// An address that has changed.
@@ -80,6 +89,19 @@ pub struct HostDifference {
 }
 
 impl HostDifference {
+    /// The tunnels of this host that are to lead to another address.
+    pub fn moves(&self, from: HostNumber) -> impl Iterator<Item = Removal> {
+        self.change.iter().map(move |(to, moved)| Removal {
+            from,
+            to: crate::id(*to),
+            port: moved.port.clone(),
+            remote_ip: moved.from,
+            moves_to: Some(moved.to),
+            because_left: Some(*to),
+            is_named: false,
+        })
+    }
+
     /// Whether all is as it must be.
     pub fn is_empty(&self) -> bool {
         let HostDifference { is_new, add, change, remove, fate, .. } = self;
@@ -153,6 +175,11 @@ impl Difference {
     /// All tunnels that are to go.
     pub fn removals(&self) -> impl Iterator<Item = &Removal> {
         self.hosts.values().flat_map(|host| &host.remove)
+    }
+
+    /// All tunnels that are to lead to another address.
+    pub fn moves(&self) -> impl Iterator<Item = Removal> {
+        self.hosts.iter().flat_map(|(from, host)| host.moves(*from))
     }
 
     /// Whether a host's bridge is to go.

@@ -16,7 +16,7 @@ pub mod observed;
 mod plan;
 pub mod proof;
 
-pub use brakes::{Brakes, Hold, Holds, Scope};
+pub use brakes::{Brakes, COUNTED_TOGETHER, Earlier, Goes, Hold, Holds, Scope};
 pub use desired::{AddressTaken, DesiredTunnel, Endpoints, Mesh};
 pub use moment::Moment;
 pub use plan::{Plan, Request, Sending, plan};

@@ -11,6 +11,15 @@ use crate::brakes::Holds;
 use crate::difference::{BridgeFate, Difference, HostDifference, Moved, Removal, refuse_taken_addresses};
 use crate::id;
 
+impl HostDifference {
+    /// The same where no tunnel gets another address.
+    fn with_old_addresses(&self) -> HostDifference {
+        let stay = self.change.iter().map(|(to, moved)| (id(*to), moved.from));
+        let keep = self.keep.clone().into_iter().chain(stay).collect();
+        HostDifference { keep, change: BTreeMap::new(), ..self.clone() }
+    }
+}
+
 /// The largest mesh whose hosts get complete sets; in a larger one a set is longer than what differs.
 const LARGEST_SET: usize = 100;
 
@@ -103,6 +112,12 @@ pub fn plan(difference: &Difference, holds: &Holds) -> Plan {
             }
             continue;
         }
+        let is_stopped = !host.change.is_empty() && holds.stops(difference.network, false);
+        plan.withheld.extend(host.moves(*number).filter(|_| is_stopped));
+        let host = match is_stopped {
+            true => &host.with_old_addresses(),
+            false => host,
+        };
         let (goes, stays): (Vec<_>, Vec<_>) = host.remove.iter().partition(|removal| may_go(removal.is_named));
         plan.withheld.extend(stays.iter().map(|removal| (*removal).clone()));
         let parts = Parts::new(difference, host, goes, &stays);

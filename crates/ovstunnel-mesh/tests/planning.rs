@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use ovstunnel_mesh::difference::{Blocked, Circumstances};
 use ovstunnel_mesh::observed::Mode;
-use ovstunnel_mesh::{Brakes, Hold, Scope};
+use ovstunnel_mesh::{Brakes, Earlier, Goes, Hold, Scope};
 use zone::{Zone, at, host};
 
 #[test]
@@ -161,7 +161,8 @@ fn emptied(hosts: u64, leave: u64, brakes: Brakes) -> (Zone, Brakes) {
 }
 
 fn stopped(zone: &Zone, brakes: &Brakes, zone_tunnels: usize, approved: &[Hold]) -> Vec<Hold> {
-    brakes.holds(&[zone.difference()], zone_tunnels, approved).iter().cloned().collect()
+    let earlier = Earlier { approved, ..Earlier::default() };
+    brakes.holds(&[zone.difference()], zone_tunnels, &earlier).iter().cloned().collect()
 }
 
 #[test]
@@ -199,6 +200,31 @@ fn a_hold_keeps_all_until_what_was_shown_is_approved() {
     zone.with.named = (1..=4).map(host).collect();
     assert_eq!(stopped(&zone, &brakes, 10_000, &[]), []);
     assert_eq!(zone.plan().bridges.len(), 5);
+}
+
+#[test]
+fn what_goes_little_by_little_is_counted_together_and_what_was_stopped_stays_so() {
+    let (zone, brakes) = emptied(10, 2, Brakes::default());
+    let goes: BTreeSet<Goes> =
+        zone.difference().removals().map(|removal| (zone.difference().network, removal.clone())).collect();
+    // Two of ten hosts have gone; two more of the eight that are left are too many then, and would not be by themselves.
+    let mut rest = Zone::meshed(3..=10);
+    (3..=4).for_each(|number| rest.leave(number));
+    let held = |zone: &Zone, earlier: Earlier| -> Vec<Hold> {
+        brakes.holds(&[zone.difference()], 10_000, &earlier).iter().cloned().collect()
+    };
+    assert_eq!(held(&rest, Earlier::default()), []);
+    let found = held(&rest, Earlier { gone: &goes, ..Earlier::default() });
+    assert_eq!((found.len(), found[0].removals.len(), found[0].of, found[0].gone), (1, 26, 56, 34), "{found:?}");
+    // Whoever corrects half of a mistake has not approved the other half.
+    let mut corrected = Zone::meshed(3..=10);
+    corrected.leave(3);
+    let left = held(&corrected, Earlier { waiting: &found, ..Earlier::default() });
+    assert_eq!((left.len(), left[0].removals.len()), (1, 14), "{left:?}");
+    assert_eq!(held(&rest, Earlier { waiting: &found, approved: &found, gone: &goes }), []);
+    // What somebody asked for by name goes on.
+    corrected.with.named = [host(3)].into();
+    assert_eq!(held(&corrected, Earlier { waiting: &found, gone: &goes, ..Earlier::default() }), []);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! one host wait for another, but for its turn to connect.
 
 pub mod certificate;
+mod client;
 pub(crate) mod lead;
 mod picture;
 mod silence;
@@ -22,11 +23,15 @@ use tokio::task::AbortHandle;
 use crate::leader::Leader;
 use crate::zone::{Row, Zone};
 
+pub use client::{By, HostClient};
 pub use picture::{Picture, Unreadable};
 pub use writers::{Turn, Writers};
 
 /// How long a request to a daemon may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long it may take to have xapi make a network: the daemon gives up before.
+const NETWORK_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// The tasks of all hosts. Cheap to clone.
 #[derive(Clone, Debug)]

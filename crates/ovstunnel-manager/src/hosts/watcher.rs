@@ -130,7 +130,7 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
         let Some(leader) = &self.leader else { return Ok(self.client.clone()) };
         match lead::lead(&self.client, leader).await? {
             Ok(client) => {
-                self.writers.open(self.number, self.client.clone());
+                self.writers.open(self.number, Arc::new(self.client.clone()));
                 self.zone.led(self.number, None);
                 Ok(client)
             }

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ovstunnel_client::Client;
 use ovstunnel_types::HostNumber;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+
+use super::HostClient;
 
 /// The writers of all hosts. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -18,7 +19,7 @@ pub struct Writers {
 
 #[derive(Debug, Default)]
 struct Host {
-    client: Option<Client>,
+    client: Option<Arc<dyn HostClient>>,
     /// Counts its connections.
     connection: u64,
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -28,19 +29,19 @@ struct Host {
 #[derive(Debug)]
 pub struct Turn {
     /// By whom.
-    pub client: Client,
+    pub client: Arc<dyn HostClient>,
     _of_all: OwnedSemaphorePermit,
     _of_host: OwnedMutexGuard<()>,
 }
 
 impl Writers {
     /// So many hosts are written to at the same time.
-    pub(super) fn new(concurrency: usize) -> Writers {
+    pub fn new(concurrency: usize) -> Writers {
         Writers { hosts: Arc::default(), all: Arc::new(Semaphore::new(concurrency)) }
     }
 
     /// A host has taken the epoch, and is written to by this client.
-    pub(super) fn open(&self, host: HostNumber, client: Client) {
+    pub fn open(&self, host: HostNumber, client: Arc<dyn HostClient>) {
         let mut hosts = self.hosts();
         let host = hosts.entry(host).or_default();
         host.client = Some(client);
@@ -48,7 +49,7 @@ impl Writers {
     }
 
     /// A host cannot be written to now.
-    pub(super) fn close(&self, host: HostNumber) {
+    pub fn close(&self, host: HostNumber) {
         if let Some(host) = self.hosts().get_mut(&host) {
             host.client = None;
         }
@@ -61,7 +62,7 @@ impl Writers {
 
     /// By whom a host is written to, out of turn: for what takes long, and what other requests need not wait for. Nothing where it cannot be
     /// written to.
-    pub fn client(&self, host: HostNumber) -> Option<Client> {
+    pub fn client(&self, host: HostNumber) -> Option<Arc<dyn HostClient>> {
         self.hosts().get(&host)?.client.clone()
     }
 

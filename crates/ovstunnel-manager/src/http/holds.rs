@@ -36,6 +36,7 @@ fn to_wire(state: &State, held: &Held) -> Hold {
         from: state.zone.host_name(removal.from),
         to: removal.to.to_string(),
         port: removal.port.to_string(),
+        moves_to: removal.moves_to.map(|ip| ip.to_string()),
         because: removal.because_left.map(|host| state.zone.host_name(host)),
     });
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
@@ -51,6 +52,7 @@ fn to_wire(state: &State, held: &Held) -> Hold {
         },
         tunnels: count(held.hold.removals.len()),
         of: count(held.hold.of),
+        gone: count(held.hold.gone),
         hosts: held.hold.hosts.iter().map(|host| state.zone.host_name(*host)).collect(),
         removals: removals.collect(),
     }

@@ -53,7 +53,7 @@ impl Inventory {
         Ok(network)
     }
 
-    /// Takes back the keys of networks that have had no NIC for a while.
+    /// Takes back the keys of networks that have had no NIC for a while, and of which no host has anything any more.
     pub(super) async fn shut_down(&self) -> Result<(), StoreError> {
         let now = self.zone.now();
         let is_idle = |network: &Recorded| {
@@ -62,6 +62,10 @@ impl Inventory {
         };
         for network in self.zone.recorded_where(is_idle) {
             let (Some(key), number, name) = (network.row.key, network.row.number, &network.row.name) else { continue };
+            if self.zone.is_seen(key) {
+                // Nobody has told of VMs, and something is there: what is known of NICs may be wrong, and the key is still its own.
+                continue;
+            }
             // First the key: until the row is written too, a killed manager takes it for the network's again.
             let of_key = self.quarantine(key, number).await?;
             let row = self.store.put_network(&with_key(&network.row, None)).await?;

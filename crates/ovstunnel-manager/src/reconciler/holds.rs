@@ -44,6 +44,11 @@ impl Waiting {
         &self.approved
     }
 
+    /// What waits or was refused.
+    pub fn holds(&self) -> Vec<Hold> {
+        self.held.iter().map(|held| held.hold.clone()).collect()
+    }
+
     /// Takes in what the brakes stop now. Gives those that are new, or are about more than was shown.
     pub fn take(&mut self, stopped: &Holds, now: OffsetDateTime) -> Vec<Held> {
         let mut new = Vec::new();

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use ovstunnel_manager_api::Trouble;
 use ovstunnel_mesh::difference::Difference;
-use ovstunnel_mesh::{Brakes, Request, Scope};
+use ovstunnel_mesh::{Brakes, Goes, Request, Scope};
 use ovstunnel_store::{Store, StoreError};
 use ovstunnel_types::{GreKey, HostNumber};
 use time::OffsetDateTime;
@@ -75,12 +75,16 @@ struct State {
     waiting: Waiting,
     /// Networks from which something is to go.
     removing: BTreeMap<GreKey, Difference>,
+    /// What went lately though nobody asked for it by name, and when.
+    gone: BTreeMap<Goes, Instant>,
     /// Networks that somebody asks for now.
     asked: BTreeSet<GreKey>,
     /// Networks that xapi is making on hosts.
     making: BTreeSet<(GreKey, HostNumber)>,
     /// Whether any removal is asked for first.
     asks_for_any: bool,
+    /// Until when it is so at least: who leaves lingers before.
+    asks_until: Option<Instant>,
     /// Counts the requests of this process.
     sent: u64,
 }
@@ -140,12 +144,16 @@ impl Reconciler {
     pub async fn run(self) {
         let mut pulse = self.0.zone.pulse();
         self.first_picture(&mut pulse).await;
+        if self.0.zone.is_anyone_leaving() {
+            self.first_pass_begins();
+        }
         let mut work = Work::default();
         loop {
             let now = Instant::now();
             work.waiting.extend(self.0.zone.take_proven());
             work.waiting.append(&mut self.state().asked);
             work.waiting.extend(work.due.extract_if(.., |_, at| *at <= now).map(|(key, _)| key));
+            self.look_at_the_database().await;
             self.pass(&mut work);
             self.settle(&work).await;
             let next = work.due.values().min().copied().unwrap_or(now + AGAIN);
@@ -180,7 +188,26 @@ impl Reconciler {
         self.0.zone.prove_changed();
     }
 
-    /// Once nothing is left to be asked for after the controller was switched on, later removals are asked for by the brakes alone.
+    /// Whoever is not wanted by what is known now is of the first pass: it lasts until the lingering is over.
+    fn first_pass_begins(&self) {
+        self.state().asks_until = Some(Instant::now() + self.0.zone.linger() + AGAIN);
+    }
+
+    /// Where the database is older than what hosts know, what it says of who left may be wrong: whatever would go is asked for first.
+    async fn look_at_the_database(&self) {
+        if !self.0.leader.take_older() {
+            return;
+        }
+        self.state().asks_for_any = true;
+        self.first_pass_begins();
+        let text = "hosts know a newer epoch than the database, which is an older one: whatever would be removed is asked for first";
+        self.0.zone.tell(Happened::new(OffsetDateTime::now_utc(), "database_older", text.to_owned()));
+        if let Err(error) = Reconciler::is_off(&self.0.store).await {
+            tracing::warn!(%error, "it cannot be kept that removals are to be asked for; after a restart they are not");
+        }
+    }
+
+    /// Once nothing is left to be asked for after the controller was switched on or the database was found to be an older one, later removals are asked for by the brakes alone.
     async fn settle(&self, work: &Work) {
         let is_settled = {
             let mut state = self.state();
@@ -188,7 +215,8 @@ impl Reconciler {
             if is_quiet {
                 state.waiting.nothing_to_remove();
             }
-            is_quiet && state.asks_for_any
+            let is_over = state.asks_until.is_none_or(|until| until <= Instant::now());
+            is_quiet && is_over && state.asks_for_any
         };
         if !is_settled {
             return;
@@ -269,7 +297,11 @@ impl Reconciler {
                 format!("what nobody asked for by name, in network {name}")
             }
         };
-        format!("{goes} of {} tunnels, because of {hosts} hosts: {what}", held.hold.of)
+        let gone = match held.hold.gone {
+            0 => String::new(),
+            gone => format!(" after {gone} in the ten minutes before"),
+        };
+        format!("{goes} of {} tunnels{gone}, because of {hosts} hosts: {what}", held.hold.of)
     }
 
     fn brakes(&self, asks_for_any: bool) -> Brakes {

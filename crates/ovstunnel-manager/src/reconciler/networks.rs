@@ -2,9 +2,6 @@
 //!
 //! What it must not do: hold up anything else of the host or of the network: `xe` takes seconds, and with a busy pool minutes.
 
-use std::time::Duration;
-
-use ovstunnel_api::{Id, PutXapiNetwork};
 use ovstunnel_types::{GreKey, HostNumber};
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -12,10 +9,8 @@ use tokio::time::Instant;
 use super::attempts::Result;
 use super::send::words;
 use super::{AGAIN, Reconciler, Work};
+use crate::hosts::By;
 use crate::zone::Happened;
-
-/// How long it may take: the daemon gives up before.
-const TIMEOUT: Duration = Duration::from_secs(150);
 
 impl Reconciler {
     /// Begins to have networks made on hosts that can and that are not at it.
@@ -87,8 +82,7 @@ impl Reconciler {
     async fn put_network(&self, key: GreKey, host: HostNumber, id: &str) -> std::result::Result<String, String> {
         let epoch = self.0.leader.epoch()?;
         let client = self.0.writers.client(host).ok_or("it cannot be written to now")?;
-        let client = client.under(epoch).with_request_id(id).with_timeout(TIMEOUT);
-        let body = PutXapiNetwork { host_id: Some(Id::Text(host.to_string())) };
-        client.put_network(key.get(), &body).await.map(|answer| answer.bridge).map_err(|error| words(&error))
+        let by = By { epoch, request_id: id.to_owned() };
+        client.make_network(&by, key, host).await.map_err(|error| words(&error))
     }
 }

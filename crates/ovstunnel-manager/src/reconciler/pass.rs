@@ -2,10 +2,10 @@
 //!
 //! What it must not do: send to a network of which something is still on the way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ovstunnel_mesh::difference::{Blocked, BridgeFate, Difference};
-use ovstunnel_mesh::{Holds, Plan, Request, Sending, plan};
+use ovstunnel_mesh::difference::{Blocked, BridgeFate, Difference, HostDifference, Removal};
+use ovstunnel_mesh::{COUNTED_TOGETHER, Earlier, Goes, Holds, Plan, Request, Sending, plan};
 use ovstunnel_types::{GreKey, HostNumber};
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -14,6 +14,15 @@ use super::attempts::Result;
 use super::send::Sender;
 use super::{AGAIN, LEASE, Reconciler, Stage, State, Work};
 use crate::zone::Happened;
+
+/// What makes the mesh whole.
+const JOINS: &str = "joins";
+
+/// The tunnels that go.
+const LEAVES: &str = "leaves";
+
+/// The bridges that go.
+const BRIDGES: &str = "bridges";
 
 /// Hosts that an event names.
 const NAMED: usize = 8;
@@ -37,6 +46,7 @@ impl Reconciler {
             let (stage, later) = self.stage(*key, &plan, now);
             match stage {
                 Some(stage) => {
+                    self.note_gone(difference, &plan, &stage, now);
                     work.in_flight.insert(*key);
                     let job = work.jobs.spawn(self.clone().carry_out(*key, stage));
                     work.of_job.insert(job.id(), *key);
@@ -79,9 +89,13 @@ impl Reconciler {
     fn stopped(&self, pass: &BTreeMap<GreKey, Difference>) -> Holds {
         let mut state = self.state();
         let removing: Vec<Difference> = state.removing.values().cloned().collect();
+        state.gone.retain(|_, at| at.elapsed() < COUNTED_TOGETHER);
+        let gone: BTreeSet<Goes> = state.gone.keys().cloned().collect();
+        let waiting = state.waiting.holds();
+        let earlier = Earlier { approved: state.waiting.approved(), waiting: &waiting, gone: &gone };
         let holds = match removing.is_empty() {
             true => Holds::default(),
-            false => self.brakes(state.asks_for_any).holds(&removing, self.0.zone.tunnels(), state.waiting.approved()),
+            false => self.brakes(state.asks_for_any).holds(&removing, self.0.zone.tunnels(), &earlier),
         };
         debug_assert!(pass.iter().all(|(key, found)| !removes(found) || state.removing.contains_key(key)));
         let new = state.waiting.take(&holds, OffsetDateTime::now_utc());
@@ -97,11 +111,33 @@ impl Reconciler {
         holds
     }
 
+    /// Remembers what goes with a stage though nobody asked for it by name, or approved it.
+    fn note_gone(&self, difference: &Difference, plan: &Plan, stage: &Stage, now: Instant) {
+        let hosts = difference.hosts.iter().filter(|(number, _)| stage.requests.contains_key(number));
+        let goes = |(number, host): (&HostNumber, &HostDifference)| -> Vec<Removal> {
+            match (stage.name, host.fate) {
+                (JOINS, _) => host.moves(*number).collect(),
+                (LEAVES, BridgeFate::Stays) | (BRIDGES, BridgeFate::Goes { .. }) => host.remove.clone(),
+                _ => Vec::new(),
+            }
+        };
+        let removals = hosts.flat_map(goes);
+        let unasked = |removal: &Removal| !removal.is_named && !plan.withheld.contains(removal);
+        let mut state = self.state();
+        for removal in removals.filter(unasked) {
+            let goes = (difference.network, removal);
+            let is_approved = state.waiting.approved().iter().any(|hold| hold.removals.contains(&goes));
+            if !is_approved {
+                state.gone.insert(goes, now);
+            }
+        }
+    }
+
     /// What is sent of a plan now; where nothing is, when to look again.
     fn stage(&self, key: GreKey, plan: &Plan, now: Instant) -> (Option<Stage>, Option<Instant>) {
         let state = self.state();
         let mut later = None::<Instant>;
-        for (name, sendings) in [("joins", &plan.joins), ("leaves", &plan.leaves), ("bridges", &plan.bridges)] {
+        for (name, sendings) in [(JOINS, &plan.joins), (LEAVES, &plan.leaves), (BRIDGES, &plan.bridges)] {
             let requests = self.sendable(&state, key, sendings, now, &mut later);
             if !requests.is_empty() {
                 return (Some(Stage { name, requests }), later);
@@ -177,7 +213,7 @@ impl Reconciler {
 
 fn removes(difference: &Difference) -> bool {
     let goes = |host: &ovstunnel_mesh::difference::HostDifference| host.fate != BridgeFate::Stays;
-    difference.removals().next().is_some() || difference.hosts.values().any(goes)
+    difference.removals().next().is_some() || difference.moves().next().is_some() || difference.hosts.values().any(goes)
 }
 
 /// What came of a host's requests, in words.

@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 
 use ovstunnel_api::{Code, Problem, PutBridge, PutTunnel};
-use ovstunnel_client::{Client, ClientError};
+use ovstunnel_client::ClientError;
 use ovstunnel_mesh::Request;
 use ovstunnel_types::text::{chain, sanitize};
 use ovstunnel_types::{HostId, HostNumber};
 
 use super::attempts::Result;
-use crate::hosts::{Turn, Writers, lead};
+use crate::hosts::{By, HostClient, Turn, Writers, lead};
 use crate::leader::Leader;
 use crate::sending::Wire;
 
@@ -72,11 +72,11 @@ impl Sender {
 
     async fn carry_out(&self, turn: &Turn, wire: &Wire) -> Result {
         // Asked again for each request: the lease may end between two.
-        let client = match self.leader.epoch() {
-            Ok(epoch) => turn.client.under(epoch).with_request_id(&self.request_id),
+        let by = match self.leader.epoch() {
+            Ok(epoch) => By { epoch, request_id: self.request_id.clone() },
             Err(why) => return Result::failed(why),
         };
-        let refused = match ask(&client, wire).await {
+        let refused = match turn.client.send(&by, wire).await {
             Ok(()) => return Result::default(),
             Err(ClientError::Problem(problem)) => problem,
             Err(error) => return Result::failed(sanitize(&chain(&error), REASON)),
@@ -86,18 +86,11 @@ impl Sender {
             self.leader.replaced(format!("epoch {newer} is recorded on host {}", self.name));
         }
         match wire {
-            Wire::PutBridge(bridge, body) if may_be_one_tunnel(&refused) => one_by_one(&client, bridge, body).await,
+            Wire::PutBridge(bridge, body) if may_be_one_tunnel(&refused) => {
+                one_by_one(&*turn.client, &by, bridge, body).await
+            }
             _ => Result::failed(reason(&refused)),
         }
-    }
-}
-
-async fn ask(client: &Client, wire: &Wire) -> std::result::Result<(), ClientError> {
-    match wire {
-        Wire::PutBridge(bridge, body) => client.put_bridge(bridge, body).await.map(drop),
-        Wire::PostTunnel(bridge, body) => client.post_tunnel(bridge, body).await.map(drop),
-        Wire::DeleteTunnel(bridge, port) => client.delete_tunnel(bridge, port).await.map(drop),
-        Wire::DeleteBridge(bridge) => client.delete_bridge(bridge).await.map(drop),
     }
 }
 
@@ -111,9 +104,9 @@ fn may_be_one_tunnel(problem: &Problem) -> bool {
 }
 
 /// The bridge without a word about its tunnels, and then each of them for itself: one that is refused keeps no other from being there.
-async fn one_by_one(client: &Client, bridge: &str, set: &PutBridge) -> Result {
+async fn one_by_one(client: &dyn HostClient, by: &By, bridge: &str, set: &PutBridge) -> Result {
     let bare = PutBridge { tunnels: None, ..set.clone() };
-    if let Err(error) = client.put_bridge(bridge, &bare).await {
+    if let Err(error) = client.send(by, &Wire::PutBridge(bridge.to_owned(), bare)).await {
         return Result::failed(words(&error));
     }
     let mut left_out = BTreeMap::new();
@@ -125,8 +118,8 @@ async fn one_by_one(client: &Client, bridge: &str, set: &PutBridge) -> Result {
             key: Some(set.key),
             network_uuid: None,
         };
-        match client.post_tunnel(bridge, &body).await {
-            Ok(_) => {}
+        match client.send(by, &Wire::PostTunnel(bridge.to_owned(), body)).await {
+            Ok(()) => {}
             Err(error @ ClientError::Problem(_)) => left_out.extend(to(tunnel).map(|to| (to, words(&error)))),
             Err(error) => return Result { failed: Some(words(&error)), left_out },
         }

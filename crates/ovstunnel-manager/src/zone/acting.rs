@@ -50,6 +50,16 @@ impl Zone {
         self.wake();
     }
 
+    /// How long a host stays after the last witness has let go of it.
+    pub fn linger(&self) -> Duration {
+        self.state().rules.linger
+    }
+
+    /// Whether a host lingers in a network.
+    pub fn is_anyone_leaving(&self) -> bool {
+        !self.state().again.is_empty()
+    }
+
     /// The manager changes hosts from now on.
     pub fn acts(&self) {
         self.state().acts = true;

@@ -23,7 +23,7 @@ mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ovstunnel_api::Interface;
 use ovstunnel_manager_api::{ProofSummary, Trouble};
@@ -34,6 +34,7 @@ use ovstunnel_mesh::{Endpoints, Moment};
 use ovstunnel_types::{BridgeName, GreKey, HostNumber};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
 
 pub use clock::CLOCK_SKEW;
 pub use describe::{Names, Page, written};

@@ -269,6 +269,11 @@ impl Zone {
         self.state().sight.first_hosts().collect()
     }
 
+    /// Whether a host has something of a network, or had when it last told.
+    pub fn is_seen(&self, key: GreKey) -> bool {
+        self.state().sight.keys_hosts(key).next().is_some()
+    }
+
     /// The first network, by number, that a physical network has and of which this holds.
     pub fn network_on(&self, physical: &str, is_meant: impl Fn(&NetworkRow) -> bool) -> Option<NetworkRow> {
         let state = self.state();

@@ -43,7 +43,11 @@ impl State {
             let has_anything = seen.contains_key(&host);
             let before = stood.and_then(|stood| stood.get(&host)).copied();
             let before = before.unwrap_or_else(|| Attachment::from_sight(has_anything));
-            let judgement = judge(before, &self.testimonies(key, network, host, now), &self.rules, now);
+            let mut judgement = judge(before, &self.testimonies(key, network, host, now), &self.rules, now);
+            if matches!(judgement.attachment, Attachment::Lingering { .. }) && self.is_destroyed(key, host) {
+                // There is nothing left to keep for a while, and nobody who wants it made anew.
+                (judgement.attachment, judgement.again_at) = (Attachment::Out, None);
+            }
             again = judgement.again_at.into_iter().chain(again).min();
             if judgement.attachment.is_in_mesh() || has_anything {
                 found.insert(host, judgement.attachment);
@@ -56,6 +60,11 @@ impl State {
     fn is_judged(&self, key: GreKey, network: Option<&Recorded>) -> bool {
         let has_nics = network.is_some_and(|network| network.had_nics);
         has_nics || self.is_abandoned(key, network) || self.destroyed.contains_key(&key) || self.is_let_go(key)
+    }
+
+    /// Whether the plugin has taken the network's bridge on a host away.
+    fn is_destroyed(&self, key: GreKey, host: HostNumber) -> bool {
+        self.destroyed.get(&key).is_some_and(|hosts| hosts.contains_key(&host))
     }
 
     /// Whether the network was removed by name, and its key waits for hosts to be seen without it.

@@ -149,6 +149,7 @@ fn removal(from: HostNumber, tunnel: &Tunnel, gone: Option<HostNumber>, with: &C
         to: tunnel.to.clone(),
         port: tunnel.port.clone(),
         remote_ip: tunnel.remote_ip,
+        moves_to: None,
         because_left: gone,
         is_named: gone.is_some_and(|host| with.named.contains(&host)),
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ovstunnel_mesh::difference::{Circumstances, Difference, difference};
 use ovstunnel_mesh::membership::Attachment;
 use ovstunnel_mesh::observed::{Bridge, Carries, Host, Mode, Snapshot, Tunnel};
-use ovstunnel_mesh::{Brakes, Endpoints, Mesh, Moment, Plan, Request, Sending, plan};
+use ovstunnel_mesh::{Brakes, Earlier, Endpoints, Mesh, Moment, Plan, Request, Sending, plan};
 use ovstunnel_types::{
     FlowsState, GreKey, HealthState, HostId, HostNumber, Ipv6Policy, PortName, RemoteIp, TunnelState,
 };
@@ -202,7 +202,7 @@ impl Zone {
 
     pub fn plan(&self) -> Plan {
         let difference = self.difference();
-        let holds = self.brakes.holds(std::slice::from_ref(&difference), 100_000, &[]);
+        let holds = self.brakes.holds(std::slice::from_ref(&difference), 100_000, &Earlier::default());
         plan(&difference, &holds)
     }
 

@@ -61,7 +61,11 @@ fn what(hold: &Hold) -> String {
         (HoldScope::Network, Some(network)) => format!("of network {network} that nobody asked for by name"),
         _ => "of all networks that nobody asked for by name".to_owned(),
     };
-    format!("{} of {} tunnels, {of}, because of {}", hold.tunnels, hold.of, hold.hosts.join(", "))
+    let gone = match hold.gone {
+        0 => String::new(),
+        gone => format!(" after {gone} in the ten minutes before"),
+    };
+    format!("{} of {} tunnels{gone}, {of}, because of {}", hold.tunnels, hold.of, hold.hosts.join(", "))
 }
 
 fn table(list: &HoldList, wide: bool, headers: bool) -> Page {
@@ -77,7 +81,9 @@ fn table(list: &HoldList, wide: bool, headers: bool) -> Page {
     page.table(&["ID", "STATE", "SINCE", "WHAT WOULD GO"], &[0], list.holds.iter().map(row).collect());
     if wide {
         for removal in list.holds.iter().flat_map(|hold| &hold.removals) {
-            page.line(format!("{}: {} to host {} ({})", removal.network, removal.from, removal.to, removal.port));
+            let moves = removal.moves_to.as_ref().map(|ip| format!(", which would lead to {ip}")).unwrap_or_default();
+            let port = &removal.port;
+            page.line(format!("{}: {} to host {} ({port}){moves}", removal.network, removal.from, removal.to));
         }
     }
     page

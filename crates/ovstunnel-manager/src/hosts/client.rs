@@ -1,0 +1,67 @@
+//! What a host is told things by: its daemon's client, or a twin in memory.
+//!
+//! What it must not do: decide what is told, or when.
+
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+use ovstunnel_api::{Id, PutXapiNetwork};
+use ovstunnel_client::{Client, ClientError};
+use ovstunnel_types::{Epoch, GreKey, HostNumber};
+
+use super::NETWORK_TIMEOUT;
+use crate::sending::Wire;
+
+/// In whose name a host is told something.
+#[derive(Clone, Debug)]
+pub struct By {
+    /// The epoch under which the manager leads.
+    pub epoch: Epoch,
+    /// The id that the request has in both logs.
+    pub request_id: String,
+}
+
+/// Writes to one host.
+pub trait HostClient: fmt::Debug + Send + Sync {
+    /// Has the host carry out a request.
+    ///
+    /// # Errors
+    /// It refuses, or it is not known what came of it.
+    fn send<'a>(&'a self, by: &'a By, wire: &'a Wire) -> BoxFuture<'a, Result<(), ClientError>>;
+
+    /// Has xapi make the network with this key on the host, which has this number. Gives its bridge.
+    ///
+    /// # Errors
+    /// As [`HostClient::send`].
+    fn make_network<'a>(
+        &'a self,
+        by: &'a By,
+        key: GreKey,
+        host: HostNumber,
+    ) -> BoxFuture<'a, Result<String, ClientError>>;
+}
+
+impl HostClient for Client {
+    fn send<'a>(&'a self, by: &'a By, wire: &'a Wire) -> BoxFuture<'a, Result<(), ClientError>> {
+        let client = self.under(by.epoch).with_request_id(&by.request_id);
+        Box::pin(async move {
+            match wire {
+                Wire::PutBridge(bridge, body) => client.put_bridge(bridge, body).await.map(drop),
+                Wire::PostTunnel(bridge, body) => client.post_tunnel(bridge, body).await.map(drop),
+                Wire::DeleteTunnel(bridge, port) => client.delete_tunnel(bridge, port).await.map(drop),
+                Wire::DeleteBridge(bridge) => client.delete_bridge(bridge).await.map(drop),
+            }
+        })
+    }
+
+    fn make_network<'a>(
+        &'a self,
+        by: &'a By,
+        key: GreKey,
+        host: HostNumber,
+    ) -> BoxFuture<'a, Result<String, ClientError>> {
+        let client = self.under(by.epoch).with_request_id(&by.request_id).with_timeout(NETWORK_TIMEOUT);
+        let body = PutXapiNetwork { host_id: Some(Id::Text(host.to_string())) };
+        Box::pin(async move { client.put_network(key.get(), &body).await.map(|answer| answer.bridge) })
+    }
+}
