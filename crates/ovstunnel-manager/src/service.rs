@@ -18,7 +18,7 @@ use crate::doctor::{Doctor, Subjects};
 use crate::document::{Signer, SignerError};
 use crate::hosts::{Hosts, certificate};
 use crate::http::{self, Identity, Roles, State};
-use crate::inventory::{Inventory, physical};
+use crate::inventory::{Inventory, Times, physical};
 use crate::leader::Leader;
 use crate::reconciler::{Reconciler, Rules};
 use crate::records::Records;
@@ -89,8 +89,12 @@ impl Service {
         let hosts = Hosts::new(zone.clone(), own, label, config.hosts.concurrency, leader.clone());
         begin_with_physical_networks(config, &store).await?;
         zone.set_rules(config.membership.rules(config.hosts.dead_after));
-        let inventory =
-            Inventory::begin(store.clone(), zone.clone(), config.hosts.dead_after, config.network.gc).await?;
+        let times = Times {
+            dead_after: config.hosts.dead_after,
+            gc: config.network.gc,
+            migration: config.membership.migration,
+        };
+        let inventory = Inventory::begin(store.clone(), zone.clone(), times).await?;
         let reconciler = begin_to_act(config, &zone, &hosts, leader.clone(), &store).await?;
         let rows = Rows::new(zone.clone(), store.clone());
         let records = Records::new(store);

@@ -146,3 +146,15 @@ async fn three_hosts_get_other_addresses() {
         assert_eq!([1, 2, 3].map(|to| leads(host)[&to].clone()), ["10.9.0.1", "10.9.0.2", "10.9.0.3"]);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_manager_starts_anew_before_those_who_were_released_have_left() {
+    let mut world = told().await;
+    for host in 1..=HOSTS {
+        stop(&world, host).await;
+    }
+    world.pass(10).await;
+    world.again().await;
+    world.pass(90).await;
+    good(&world, "all VMs have stopped");
+}

@@ -62,6 +62,8 @@ pub struct Bridge {
     pub last_call: Option<LastCall>,
     /// How many VIFs are plugged on it.
     pub vifs: usize,
+    /// How many of them have a device.
+    pub live_vifs: usize,
     /// Whether its flows are those that it must have.
     pub flows: FlowsState,
     /// Whether it carries its network's frames.

@@ -162,7 +162,7 @@ fn what_is_remembered_of_nothing_is_what_is_seen() {
 
 #[test]
 fn what_facts_make_witnesses_say() {
-    let there = |vifs| BridgeSeen::There { vifs };
+    let there = |vifs| BridgeSeen::There { vifs, live: vifs };
     let last = |call| Some(LastCall { call, at: at(100) });
     assert_eq!(by_api(0, false, at(0), at(1)).says, Says::Unknown);
     assert_eq!(by_api(0, true, at(0), at(1)).says, Says::Out);

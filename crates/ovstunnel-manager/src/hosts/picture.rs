@@ -111,6 +111,7 @@ fn read(bridge: &Bridge, origin: OffsetDateTime) -> Result<observed::Bridge, Unr
         tunnels: bridge.tunnels.iter().map(tunnel).collect::<Result<_, _>>()?,
         last_call: bridge.claim.as_ref().and_then(|claim| last_call(claim, origin)),
         vifs: bridge.vifs.len(),
+        live_vifs: bridge.vifs.iter().filter(|vif| vif.ofport.is_some()).count(),
         flows: bridge.flows.state,
         health: bridge.health.state,
         unmet: bridge.health.reasons.iter().map(unmet).collect(),

@@ -4,12 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ovstunnel_store::{KeyRow, KeyState, NetworkRow, Store, StoreError};
 use ovstunnel_types::{BridgeName, HostNumber, NetworkNumber};
 
-use super::{Inventory, seconds};
+use super::{Inventory, Times, seconds};
 use crate::zone::{Recorded, Zone};
 
 /// The setting that says that a network has had NICs.
@@ -32,15 +31,19 @@ impl Inventory {
     ///
     /// # Errors
     /// The database cannot be used.
-    pub async fn begin(store: Store, zone: Zone, dead_after: Duration, gc: Duration) -> Result<Inventory, StoreError> {
+    pub async fn begin(store: Store, zone: Zone, times: Times) -> Result<Inventory, StoreError> {
         let rows = store.keys().await?.into_iter().map(|row| (row.key, row)).collect::<BTreeMap<_, _>>();
         let keys = Arc::new(std::sync::Mutex::new(rows));
-        let inventory = Inventory { store, zone, keys, turn: Arc::default(), dead_after, gc };
+        let inventory = Inventory { store, zone, keys, turn: Arc::default(), times };
         inventory.tell_quarantined();
         let settings: BTreeMap<String, String> = inventory.store.settings().await?.into_iter().collect();
+        let released = inventory.lately_released().await?;
         for row in inventory.store.networks().await? {
             inventory.complete_key(&row).await?;
-            inventory.zone.restore_network(inventory.read(row, &settings).await?);
+            let mut network = inventory.read(row, &settings).await?;
+            let (hosts, of_network) = (network.hosts(), released.get(&network.row.name));
+            network.released.extend(of_network.into_iter().flatten().filter(|host| !hosts.contains(host)));
+            inventory.zone.restore_network(network);
         }
         Ok(inventory)
     }

@@ -58,7 +58,10 @@ impl Inventory {
         let now = self.zone.now();
         let is_idle = |network: &Recorded| {
             let last = network.last_change().unwrap_or_default();
-            network.is_implemented && network.nics.is_empty() && network.row.key.is_some() && now.since(last) >= self.gc
+            network.is_implemented
+                && network.nics.is_empty()
+                && network.row.key.is_some()
+                && now.since(last) >= self.times.gc
         };
         for network in self.zone.recorded_where(is_idle) {
             let (Some(key), number, name) = (network.row.key, network.row.number, &network.row.name) else { continue };
@@ -72,7 +75,7 @@ impl Inventory {
             self.store.set_setting(&implemented(number), None).await?;
             self.zone.implement(number, false);
             self.zone.record_network(row);
-            let text = format!("network {name} has had no NIC for {} s{of_key}", self.gc.as_secs());
+            let text = format!("network {name} has had no NIC for {} s{of_key}", self.times.gc.as_secs());
             self.tell("network_shut_down", Some(name), None, None, text);
         }
         Ok(())

@@ -41,6 +41,7 @@ impl Inventory {
 
     async fn look_after_keys(&self) -> Result<(), StoreError> {
         if self.zone.is_acting() {
+            self.settle_migrations().await?;
             self.shut_down().await?;
         }
         self.end_quarantines().await?;

@@ -10,6 +10,7 @@ mod networks;
 mod nics;
 pub mod physical;
 mod placement;
+mod unfinished;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,9 +35,18 @@ pub struct Inventory {
     keys: Arc<Mutex<BTreeMap<GreKey, KeyRow>>>,
     /// One change after another: what is free must not change between look and deed.
     turn: Arc<tokio::sync::Mutex<()>>,
-    dead_after: Duration,
+    times: Times,
+}
+
+/// How long the inventory waits for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// After how long a silent host is taken for dead.
+    pub dead_after: Duration,
     /// For how long a network without a NIC keeps a key that was allocated to it.
-    gc: Duration,
+    pub gc: Duration,
+    /// After how long a migration of which nobody said how it ended is settled by where the VIFs are.
+    pub migration: Duration,
 }
 
 /// Why a change was not made.

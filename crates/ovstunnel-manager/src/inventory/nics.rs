@@ -155,7 +155,9 @@ impl Inventory {
         };
         let prepared = key.and_then(|key| {
             // A key is a number, so there is always a mesh.
-            self.zone.prepared(network, key, host, self.dead_after).ok_or_else(|| "the network has no mesh".to_owned())
+            self.zone
+                .prepared(network, key, host, self.times.dead_after)
+                .ok_or_else(|| "the network has no mesh".to_owned())
         });
         Ok(prepared)
     }
@@ -168,7 +170,9 @@ impl Inventory {
         let network = self.network(name)?;
         let key = self.next_key(network.row.number, &self.physical(&network.row.physical_network).await?);
         Ok(key.and_then(|key| {
-            self.zone.plan_with(&network, key, self.dead_after).ok_or_else(|| "the network has no mesh".to_owned())
+            self.zone
+                .plan_with(&network, key, self.times.dead_after)
+                .ok_or_else(|| "the network has no mesh".to_owned())
         }))
     }
 
@@ -222,6 +226,17 @@ impl Inventory {
         by: Asked<'_>,
     ) -> Result<(Outcome, NicRow), InventoryError> {
         let _turn = self.turn.lock().await;
+        self.settle_migration(name, id, well, by).await
+    }
+
+    /// The same within a turn.
+    pub(super) async fn settle_migration(
+        &self,
+        name: &str,
+        id: &str,
+        well: bool,
+        by: Asked<'_>,
+    ) -> Result<(Outcome, NicRow), InventoryError> {
         let network = self.network(name)?;
         let missing = || InventoryError::NotFound(format!("network {name} has no NIC {id}"));
         let before = network.nics.get(id).ok_or_else(missing)?;

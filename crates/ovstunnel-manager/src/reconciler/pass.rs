@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ovstunnel_mesh::difference::{Blocked, BridgeFate, Difference, HostDifference, Removal};
 use ovstunnel_mesh::{COUNTED_TOGETHER, Earlier, Goes, Holds, Plan, Request, Sending, plan};
-use ovstunnel_types::{GreKey, HostNumber};
+use ovstunnel_types::{GreKey, HostId, HostNumber};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
@@ -74,6 +74,7 @@ impl Reconciler {
             let Some(difference) = difference.filter(|difference| !difference.hosts.is_empty()) else {
                 state.removing.remove(&key);
                 state.attempts.settled(key);
+                self.0.zone.nothing_refused(key);
                 continue;
             };
             match removes(&difference) {
@@ -175,6 +176,7 @@ impl Reconciler {
             async move {
                 let connection = reconciler.0.writers.connection(host);
                 let result = sender.send(&requests).await;
+                reconciler.0.zone.refused(key, host, not_made(&requests, &result));
                 let is_news = {
                     let mut state = reconciler.state();
                     state.attempts.done(key, host, requests.clone(), connection, result.clone())
@@ -214,6 +216,16 @@ impl Reconciler {
 fn removes(difference: &Difference) -> bool {
     let goes = |host: &ovstunnel_mesh::difference::HostDifference| host.fate != BridgeFate::Stays;
     difference.removals().next().is_some() || difference.moves().next().is_some() || difference.hosts.values().any(goes)
+}
+
+/// The other ends of the tunnels that were to be there and were refused, or of which that is not known.
+fn not_made(requests: &[Request], result: &Result) -> BTreeSet<HostNumber> {
+    let wanted = requests.iter().filter(|_| result.failed.is_some()).flat_map(|request| match request {
+        Request::PutBridge { tunnels, .. } => tunnels.keys().cloned().collect(),
+        Request::PostTunnel { to, .. } => vec![HostId::from(*to)],
+        Request::DeleteTunnel { .. } | Request::DeleteBridge { .. } => Vec::new(),
+    });
+    wanted.chain(result.left_out.keys().cloned()).filter_map(|to| HostNumber::try_from(&to).ok()).collect()
 }
 
 /// What came of a host's requests, in words.

@@ -4,8 +4,9 @@
 //! hosts belong to a network.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use ovstunnel_mesh::membership::Attachment;
+use ovstunnel_mesh::membership::{Attachment, Says};
 use ovstunnel_mesh::{Mesh, Moment, observed};
 use ovstunnel_store::{NetworkRow, NicRow};
 use ovstunnel_types::{BridgeName, GreKey, HostNumber, NetworkNumber};
@@ -29,6 +30,8 @@ pub struct Recorded {
     pub released: BTreeSet<HostNumber>,
     /// When NICs on a host last came or went.
     pub(super) since: BTreeMap<HostNumber, Moment>,
+    /// Since when each NIC moves that does, as far as this manager knows.
+    moving: BTreeMap<String, Moment>,
 }
 
 impl Recorded {
@@ -42,6 +45,7 @@ impl Recorded {
             asked: BTreeMap::new(),
             released: BTreeSet::new(),
             since: BTreeMap::new(),
+            moving: BTreeMap::new(),
         }
     }
 
@@ -55,6 +59,12 @@ impl Recorded {
         self.nics.values().flat_map(|nic| std::iter::once(nic.host).chain(nic.moving_to)).collect()
     }
 
+    /// The NICs that have been moving for so long.
+    pub fn moving_for(&self, least: Duration, now: Moment) -> impl Iterator<Item = &NicRow> {
+        let long = self.moving.iter().filter(move |(_, since)| now.since(**since) >= least);
+        long.filter_map(|(id, _)| self.nics.get(id))
+    }
+
     /// When a NIC last came or went, since the manager's start.
     pub fn last_change(&self) -> Option<Moment> {
         self.since.values().copied().max()
@@ -62,6 +72,10 @@ impl Recorded {
 
     /// Takes in a NIC as it is now, or that it is gone.
     pub fn place(&mut self, id: &str, nic: Option<NicRow>, now: Moment) {
+        match nic.as_ref().is_some_and(|nic| nic.moving_to.is_some()) {
+            true => drop(self.moving.entry(id.to_owned()).or_insert(now)),
+            false => drop(self.moving.remove(id)),
+        }
         let before = match nic {
             Some(nic) => {
                 self.had_nics = true;
@@ -267,6 +281,11 @@ impl Zone {
     /// Of each key that is somewhere, the first host that has or may have it.
     pub fn first_hosts(&self) -> Vec<(GreKey, HostNumber)> {
         self.state().sight.first_hosts().collect()
+    }
+
+    /// What the VIFs on a host say of its VMs of a network, as far as they can tell now.
+    pub fn vifs_say(&self, key: GreKey, host: HostNumber) -> Says {
+        self.state().vifs_say(key, host, self.now())
     }
 
     /// Whether a host has something of a network, or had when it last told.

@@ -1,9 +1,9 @@
-//! The rows of `ovs_tunnel_network` that a host's own words come to, and of which hosts they may be others than they were.
+//! The rows of `ovs_tunnel_network` that a host's own words and refusals come to, and of which hosts they may be others than they were.
 //!
 //! What it must not do: read or write the table, or say what there should be: rows tell what was seen.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ovstunnel_mesh::observed::Tunnel;
@@ -26,6 +26,8 @@ pub(super) struct Due {
     /// Of each: whether the table may be another one than it was left.
     hosts: BTreeMap<HostNumber, bool>,
     news: Arc<Notify>,
+    /// The other ends of tunnels that hosts were to make and did not, by host and network.
+    refused: BTreeMap<HostNumber, BTreeMap<GreKey, BTreeSet<HostNumber>>>,
 }
 
 /// A host's rows as they must be.
@@ -62,17 +64,32 @@ impl State {
         self.rows.insert(number, true);
     }
 
+    fn number_in_rows(&self, key: GreKey) -> Option<NetworkNumber> {
+        self.recorded.of_key(key).map(|network| network.row.number).or_else(|| unrecorded(key))
+    }
+
+    /// The rows of tunnels that a host was to make and did not, as long as both ends are in the mesh.
+    fn refused_from(&self, from: HostNumber) -> impl Iterator<Item = TunnelRow> + '_ {
+        let of_host = self.rows.refused.get(&from).into_iter().flatten();
+        let each = of_host.flat_map(|(key, to)| to.iter().map(|to| (*key, *to)));
+        each.filter_map(move |(key, to)| {
+            let mesh = &self.networks.get(&key)?.mesh;
+            let is_wanted = mesh.has(from) && mesh.has(to) && to != from && self.hosts.contains_key(&to);
+            let network = self.number_in_rows(key).filter(|_| is_wanted)?;
+            Some(TunnelRow { network, from, to, key, port_name: None, state: RowState::Failed })
+        })
+    }
+
     fn row(&self, from: HostNumber, tunnel: &Tunnel) -> Option<TunnelRow> {
         // A host that nobody registered has no rows: they go with it.
         let to = tunnel.peer().filter(|to| *to != from && self.hosts.contains_key(to))?;
-        let network = self.recorded.of_key(tunnel.key).map(|network| network.row.number);
         let port = tunnel.port.to_string();
         let state = match tunnel.state {
             TunnelState::Up => RowState::Success,
             TunnelState::Error | TunnelState::Pending => RowState::Failed,
         };
         Some(TunnelRow {
-            network: network.or_else(|| unrecorded(tunnel.key))?,
+            network: self.number_in_rows(tunnel.key)?,
             from,
             to,
             key: tunnel.key,
@@ -94,6 +111,10 @@ impl State {
                 Entry::Occupied(mut there) if there.get().state == RowState::Failed => drop(there.insert(row)),
                 Entry::Occupied(_) => {}
             }
+        }
+        for row in self.refused_from(host) {
+            // What was refused once may be there by now.
+            rows.entry((row.network, row.to)).or_insert(row);
         }
         Some(HostTunnels { host, rows: rows.into_values().collect() })
     }
@@ -130,6 +151,32 @@ impl Zone {
     pub fn all_rows_due(&self, others: impl IntoIterator<Item = HostNumber>) {
         let hosts = self.numbers();
         self.rows_due_again(hosts.into_iter().chain(others));
+    }
+
+    /// A host was to make tunnels of a network: it made all but those to these hosts.
+    pub fn refused(&self, key: GreKey, from: HostNumber, to: BTreeSet<HostNumber>) {
+        let mut state = self.state();
+        let of_host = state.rows.refused.entry(from).or_default();
+        let before = match to.is_empty() {
+            true => of_host.remove(&key).unwrap_or_default(),
+            false => of_host.insert(key, to.clone()).unwrap_or_default(),
+        };
+        if of_host.is_empty() {
+            state.rows.refused.remove(&from);
+        }
+        if before != to {
+            state.rows.insert(from, false);
+        }
+    }
+
+    /// No host has anything of a network to make any more.
+    pub fn nothing_refused(&self, key: GreKey) {
+        let hosts: Vec<HostNumber> = {
+            let state = self.state();
+            let of_key = state.rows.refused.iter().filter(|(_, keys)| keys.contains_key(&key));
+            of_key.map(|(host, _)| *host).collect()
+        };
+        hosts.into_iter().for_each(|host| self.refused(key, host, BTreeSet::new()));
     }
 
     /// Of how many hosts the rows are still to be compared with those of the table.

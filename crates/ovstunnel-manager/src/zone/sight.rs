@@ -115,6 +115,7 @@ mod tests {
             tunnels: tunnels.iter().map(tunnel).collect(),
             last_call: None,
             vifs: 1,
+            live_vifs: 1,
             flows: FlowsState::InSync,
             health: HealthState::Ok,
             unmet: vec![],

@@ -17,7 +17,10 @@ use super::{Recorded, State, Zone};
 fn bridge_seen(seen: &observed::Host, key: GreKey) -> Option<(BridgeSeen, Option<LastCall>)> {
     let bridges: Vec<&observed::Bridge> = seen.snapshot.as_ref()?.bridges_of(key).collect();
     let last = bridges.iter().filter_map(|bridge| bridge.last_call).max_by_key(|last| last.at);
-    let there = || BridgeSeen::There { vifs: bridges.iter().map(|bridge| bridge.vifs).sum() };
+    let there = || BridgeSeen::There {
+        vifs: bridges.iter().map(|bridge| bridge.vifs).sum(),
+        live: bridges.iter().map(|bridge| bridge.live_vifs).sum(),
+    };
     Some((if bridges.is_empty() { BridgeSeen::Gone } else { there() }, last))
 }
 
@@ -116,14 +119,28 @@ impl State {
         hosts.filter(is_named).collect()
     }
 
+    /// What the VIFs on a host say of its VMs of a network, as far as that is fresh.
+    pub(super) fn vifs_say(&self, key: GreKey, host: HostNumber, now: Moment) -> Says {
+        let found = self.seen.get(&host).filter(|seen| seen.is_connected && seen.switch_fault.is_none());
+        let is_fresh = |seen: &&observed::Host| now.since(seen.heard) <= self.rules.fresh;
+        let found = found.filter(is_fresh).and_then(|seen| Some((seen.heard, bridge_seen(seen, key)?.0)));
+        let is_heard = self.rules.witnesses.contains(&Witness::Vifs);
+        let testimony = found.map(|(heard, bridge)| by_vifs(bridge, self.last_call(key, host), heard, heard));
+        testimony.filter(|_| is_heard).map_or(Says::Unknown, |testimony| testimony.says)
+    }
+
     /// Judges a network's hosts anew, and remembers how they stand.
     pub(super) fn attach(&mut self, key: GreKey, now: Moment) -> BTreeMap<HostNumber, Attachment> {
         let network = self.recorded.of_key(key);
         let (found, again) = self.attachments(key, network, now);
         let is_judged = self.is_judged(key, network);
         let seen: BTreeSet<HostNumber> = self.sight.keys_hosts(key).collect();
+        let everyone_spoke = !self.hosts.values().any(super::Registered::is_untried);
         if let Some(network) = self.recorded.of_key_mut(key) {
-            network.released.retain(|host| seen.contains(host));
+            // Before all hosts have spoken, nobody knows who has something of it still.
+            if everyone_spoke {
+                network.released.retain(|host| seen.contains(host));
+            }
         }
         match is_judged && !found.is_empty() {
             true => drop(self.standing.insert(key, found.clone())),

@@ -13,15 +13,16 @@ use std::time::Duration;
 
 use ovstunnel_api::ClaimSays;
 use ovstunnel_manager::hosts::Writers;
-use ovstunnel_manager::inventory::{Asked, Inventory, Move, Preparation, WantedNetwork, WantedNic};
+use ovstunnel_manager::inventory::{Asked, Inventory, Move, Preparation, Times, WantedNetwork, WantedNic};
 use ovstunnel_manager::leader::Leader;
 use ovstunnel_manager::reconciler::{Held, Reconciler, Rules};
 use ovstunnel_manager::records::Records;
 use ovstunnel_manager::rows::Rows;
-use ovstunnel_manager::zone::Zone;
+use ovstunnel_manager::zone::{Fact, Zone};
 use ovstunnel_mesh::membership::{self, Witness};
 use ovstunnel_store::{HostMode, NewHost, NewPhysicalNetwork, Store};
 use ovstunnel_types::GreKey;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -273,22 +274,25 @@ async fn start(
     let witnesses = setup.witnesses.iter().copied().collect();
     let (linger, dead_after) = (setup.linger, setup.dead_after);
     zone.set_rules(membership::Rules { witnesses, linger, dead_after, ..membership::Rules::default() });
-    let inventory = Inventory::begin(store.clone(), zone.clone(), dead_after, setup.gc).await.unwrap();
+    let times = Times { dead_after, gc: setup.gc, migration: setup.migration };
+    let inventory = Inventory::begin(store.clone(), zone.clone(), times).await.unwrap();
     zone.acts();
     let rules = Rules { brakes: setup.brakes, dead_after };
     let reconciler =
         Reconciler::new(zone.clone(), writers.clone(), leader.clone(), store.clone(), rules).await.unwrap();
     let (leads, mut tasks) = (leader.clone(), JoinSet::new());
+    let (keep, kept) = mpsc::channel(10_000);
     let held = Arc::clone(held);
     tasks.spawn(async move {
         while let Some(fact) = facts.recv().await {
-            if let ovstunnel_manager::zone::Fact::Happened(happened) = fact
-                && happened.kind == "hold"
-            {
-                held.lock().unwrap().push(happened.text);
+            match &fact {
+                Fact::Happened(happened) if happened.kind == "hold" => held.lock().unwrap().push(happened.text.clone()),
+                _ => {}
             }
+            keep.send(fact).await.unwrap();
         }
     });
+    tasks.spawn(Records::new(store.clone()).keep(kept));
     tasks.spawn(zone.clone().keep_proven());
     tasks.spawn(inventory.clone().keep_keys());
     if setup.rows {

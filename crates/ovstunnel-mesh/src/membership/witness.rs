@@ -92,6 +92,8 @@ pub enum BridgeSeen {
     There {
         /// Its VIFs.
         vifs: usize,
+        /// How many of them have a device: of a VM that has crashed a port may be left without one.
+        live: usize,
     },
     /// It is not there, and no call of the plugin has taken it away: an empty switch, for example.
     Gone,
@@ -111,12 +113,14 @@ pub fn by_bridges(last: Option<LastCall>, bridge: BridgeSeen, as_of: Moment) -> 
     Testimony { witness: Witness::Bridges, says, since, as_of }
 }
 
-/// What the VIFs on the network's bridge say, since `since`. Where the bridge is gone they say nothing, but after the plugin's own
+/// What the VIFs on the network's bridge say, since `since`; nothing where no VIF of them has its device. Where the bridge is gone they say nothing, but after the plugin's own
 /// destroy: then there are none.
 pub fn by_vifs(bridge: BridgeSeen, last: Option<LastCall>, since: Moment, as_of: Moment) -> Testimony {
     let destroyed = last.is_some_and(|last| last.call == Call::Destroy);
     let says = match bridge {
-        BridgeSeen::There { vifs: 0 } => Says::Out,
+        BridgeSeen::There { vifs: 0, .. } => Says::Out,
+        // A port whose device is gone is no VM, and yet one may be about to come back to it.
+        BridgeSeen::There { live: 0, .. } => Says::Unknown,
         BridgeSeen::There { .. } => Says::In,
         BridgeSeen::Gone if destroyed => Says::Out,
         BridgeSeen::Gone => Says::Unknown,

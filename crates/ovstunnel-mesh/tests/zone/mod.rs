@@ -119,6 +119,7 @@ impl Machine {
             tunnels: tunnels.collect(),
             last_call: None,
             vifs: self.vifs,
+            live_vifs: self.vifs,
             flows: FlowsState::InSync,
             health: HealthState::Ok,
             unmet: Vec::new(),
