@@ -19,7 +19,7 @@ fn number(name: &str, default: u64) -> u64 {
 
 #[test]
 fn hours_of_a_zone_leave_no_network_with_a_wrong_tunnel() {
-    let (hosts, hours) = (number("OVSTUNNEL_DAY_HOSTS", 100), number("OVSTUNNEL_DAY_HOURS", 3));
+    let (hosts, hours) = (number("OVSTUNNEL_DAY_HOSTS", 100), number("OVSTUNNEL_DAY_HOURS", 2));
     let started = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let story = runtime.block_on(async {

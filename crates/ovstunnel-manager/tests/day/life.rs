@@ -20,7 +20,7 @@ const STARTS_ON_A_HOST: f64 = 0.33;
 const MIGRATIONS_ON_A_HOST: f64 = 0.17;
 
 /// How often the manager starts anew, seconds.
-const MANAGER: u64 = 7200;
+const MANAGER: u64 = 3600;
 
 /// Within this time after an event a network is as it must be: the lingering is 30 s, and a host may be connecting.
 const RESTS: Duration = Duration::from_secs(55);
