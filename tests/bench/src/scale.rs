@@ -36,6 +36,8 @@ pub struct Scale {
     /// The zone that a manager watches, and how often it starts.
     pub zone: Size,
     pub zone_rounds: usize,
+    /// For how long NICs come and go, in seconds.
+    pub nic_seconds: u64,
 }
 
 impl Scale {
@@ -59,6 +61,7 @@ impl Scale {
             traffic_millis: 500,
             zone: Size::reference(),
             zone_rounds: 3,
+            nic_seconds: 20,
         }
     }
 
@@ -79,6 +82,7 @@ impl Scale {
             idle_seconds: (self.idle_seconds * u64::from(percent)).div_ceil(100),
             traffic_rounds: rounds(self.traffic_rounds),
             traffic_millis: (self.traffic_millis * u64::from(percent) / 100).max(200),
+            nic_seconds: (self.nic_seconds * u64::from(percent)).div_ceil(100),
             zone: Size {
                 hosts: part(self.zone.hosts),
                 networks: part(self.zone.networks),
@@ -108,6 +112,7 @@ impl Scale {
             traffic_millis: 200,
             zone: Size::small(),
             zone_rounds: 1,
+            nic_seconds: 2,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The manager's process over hollow hosts, TLS and SQLite among it: cold start, memory, proofs, files, and hosts that all come back at once.
+//! The manager's process over hollow hosts, TLS and SQLite among it: cold start, memory, proofs, files, hosts that all come back at once, and NICs.
 //! Must not compare: nobody else does its work.
 
 use std::fs;
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use ovstunnel_hollow::{Hollow, Manager, Plan, Size, look};
 
+use super::nics;
 use crate::page::{MANAGER, grouped};
 use crate::process::{cpu_seconds, memory};
 use crate::report::{Found, Goal, Line, Unit};
@@ -43,6 +44,7 @@ pub fn run(scale: &Scale) -> Result<Found> {
     lines.extend(proofs(&hollow, &mut manager, networks)?);
     lines.push(fault(&hollow, &mut manager, scale)?);
     lines.extend(storm(&hollow, &mut manager, hosts)?);
+    lines.extend(nics::events(&hollow, &manager, scale)?);
     ensure!(hollow.counts().writes == 0, "the manager has sent a host a request that writes: {:?}", hollow.counts());
     Ok(Found { lines, curves: vec![] })
 }

@@ -6,6 +6,7 @@ mod bridges;
 mod healing;
 mod manager;
 mod network;
+mod nics;
 mod programs;
 mod restart;
 mod start;
