@@ -32,10 +32,10 @@ impl Inventory {
                     (Says::In, Says::Out) => false,
                     _ => continue,
                 };
-                match self.settle_migration(&network.row.name, &nic.id, well, MANAGER).await {
-                    Err(InventoryError::Store(error)) => return Err(error),
-                    // Whoever has taken it away in between has settled it.
-                    Ok(_) | Err(_) => {}
+                // Whoever has taken it away in between has settled it; only the database is a reason to stop.
+                let settled = self.settle_migration(&network.row.name, &nic.id, well, MANAGER).await;
+                if let Err(InventoryError::Store(error)) = settled {
+                    return Err(error);
                 }
             }
         }
