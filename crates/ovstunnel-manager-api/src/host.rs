@@ -121,6 +121,12 @@ pub struct Host {
     /// Address at which its tunnels end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
+    /// Netmask of that address, dotted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub netmask: Option<String>,
+    /// Ethernet address of the device that has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
     /// Largest MTU of a guest whose frames cross its tunnels in one piece, bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_guest_mtu: Option<u32>,

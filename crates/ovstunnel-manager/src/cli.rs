@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::export::States;
+
 /// Watches the hosts of a zone, and says which virtual networks are whole and which are not.
 #[derive(Clone, Debug, Parser)]
 #[command(
@@ -41,6 +43,18 @@ pub enum Command {
                             Example: ovstunnel-manager import --dry-run --json | jq '.findings[] | select(.what == \"key_doubled\")'"
     )]
     Import(Import),
+
+    /// Make CloudStack's tables of tunnels say what the hosts have, so that its own OVS tunnel manager can go on
+    ///
+    /// Asks the manager that runs on this machine what its hosts have, compares that with the tables ovs_tunnel_interface and ovs_tunnel_network of the
+    /// database that `cloudstack_url` in its section `database` names, and prints the differences as SQL, in one transaction. With --apply they are
+    /// written, under the locks that CloudStack's servers take for these tables (`op_lock`). Rows of hosts that are not heard of stay.
+    #[command(
+        after_help = "Exit status: 0 nothing differs or all is written, 1 nothing was changed since something failed, 2 a wrong command line, \
+                            3 something differs and was not written.\n\
+                            Example: ovstunnel-manager export > /root/tunnels.sql"
+    )]
+    Export(Export),
 
     /// Say what is wrong with the manager and its zone, why, and what to do about it; also where the manager does not run
     ///
@@ -79,6 +93,22 @@ pub struct Doctor {
     /// Print JSON, with what is as it should be
     #[arg(long)]
     pub json: bool,
+}
+
+/// How CloudStack's tables are written.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Export {
+    /// Write what is printed
+    #[arg(long)]
+    pub apply: bool,
+
+    /// Name of CloudStack's zone [default: the one that has the name of `zone`, or the only one]
+    #[arg(long, value_name = "NAME")]
+    pub zone: Option<String>,
+
+    /// Words for the state of a tunnel: `cloudstack` from 4.3 on (Established, Failed), `specification` before (SUCCESS, FAILED)
+    #[arg(long, value_name = "WORDS", value_enum, default_value = "cloudstack", hide_possible_values = true)]
+    pub states: States,
 }
 
 /// How to compare.

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod doctor;
 pub mod document;
+pub mod export;
 pub mod hosts;
 pub mod http;
 pub mod import;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use clap::Parser;
 use ovstunnel_api::Level;
-use ovstunnel_manager::cli::{Cli, Command, Doctor, Import};
+use ovstunnel_manager::cli::{Cli, Command, Doctor, Export, Import};
 use ovstunnel_manager::config::{Config, DEFAULT_LOG, DEFAULT_PATH};
 use ovstunnel_manager::doctor::{local, text};
+use ovstunnel_manager::export::{self, Wanted};
 use ovstunnel_manager::import::{ImportError, compare_zone};
 use ovstunnel_manager::reload::Reloader;
 use ovstunnel_manager::service::{Service, Surroundings};
@@ -24,7 +25,7 @@ const PROGRAM: &str = "ovstunnel_manager";
 /// How `doctor` ends where it could not look.
 const NOT_KNOWN: u8 = 3;
 
-/// How `import` ends where something differs.
+/// How `import` and `export` end where something differs and was not written.
 const DIFFERS: u8 = 3;
 
 type Failure = Box<dyn std::error::Error>;
@@ -65,6 +66,9 @@ fn start(cli: &Cli) -> Result<ExitCode, Failure> {
     let runtime = runtime()?;
     if let Some(Command::Import(wanted)) = &cli.command {
         return runtime.block_on(import(&config, wanted));
+    }
+    if let Some(Command::Export(wanted)) = &cli.command {
+        return runtime.block_on(export(&config, wanted));
     }
     if cli.check {
         let checked = runtime.block_on(check::check(&config))?;
@@ -109,6 +113,15 @@ async fn import(config: &Config, wanted: &Import) -> Result<ExitCode, Failure> {
     let page = if wanted.json { report.json()? + "\n" } else { report.text() };
     std::io::stdout().write_all(page.as_bytes())?;
     Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
+}
+
+async fn export(config: &Config, wanted: &Export) -> Result<ExitCode, Failure> {
+    let Export { apply, ref zone, states } = *wanted;
+    let wanted = Wanted { zone: zone.as_deref(), states, apply, patience: export::PATIENCE };
+    let done = export::export(config, wanted).await?;
+    std::io::stdout().write_all(done.sql()?.as_bytes())?;
+    let is_as_told = done.is_written || done.plan.items.is_empty();
+    Ok(if is_as_told { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
 }
 
 async fn live(config: &Config, file: Option<&Path>, logging: Arc<Logging>) -> Result<(), Failure> {

@@ -90,8 +90,8 @@ pub struct Database {
     /// Which words stand for the state of a tunnel in the table `ovs_tunnel_network`: `"specification"` (`SUCCESS` and `FAILED`) or
     /// `"cloudstack"` (`Established` and `Failed`). Rows that are there are changed to it.
     pub states: States,
-    /// CloudStack's database, which `ovstunnel-manager import` reads and nothing writes: `mysql://USER:PASSWORD@HOST/DATABASE`. With a
-    /// password in it, the file should be readable by root alone.
+    /// CloudStack's database, which `ovstunnel-manager import` reads and `ovstunnel-manager export --apply` alone writes:
+    /// `mysql://USER:PASSWORD@HOST/DATABASE`. With a password in it, the file should be readable by root alone.
     #[serde(deserialize_with = "values::cloudstack", skip_serializing)]
     pub cloudstack_url: Option<String>,
 }

@@ -79,6 +79,8 @@ mod tests {
             watched: true,
             daemon: None,
             ip: None,
+            netmask: None,
+            mac: None,
             max_guest_mtu: None,
             bridges: 0,
             tunnels: 0,

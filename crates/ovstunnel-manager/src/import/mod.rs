@@ -18,7 +18,7 @@ use compare::{Picture, SeenHost};
 pub use report::{Answered, Counts, Report};
 
 /// How long each question to the manager may take.
-const TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why nothing was compared.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +78,7 @@ pub async fn compare_zone(config: &Config, zone: Option<&str>) -> Result<Report,
 }
 
 /// The zone that is wanted: the one that is named, else the one that has the name of ours, else the only one.
-fn zone_of(tables: &Tables, named: Option<&str>, own: &str) -> Result<CloudZone, ImportError> {
+pub(crate) fn zone_of(tables: &Tables, named: Option<&str>, own: &str) -> Result<CloudZone, ImportError> {
     let by_name = |name: &str| tables.zones.iter().find(|zone| zone.name == name).cloned();
     let only = || match tables.zones.as_slice() {
         [only] if named.is_none() => Some(only.clone()),
@@ -91,16 +91,16 @@ fn zone_of(tables: &Tables, named: Option<&str>, own: &str) -> Result<CloudZone,
 }
 
 /// The hosts as the manager sees them.
-async fn picture(manager: &Manager, default_label: &str) -> Result<Picture, ClientError> {
+pub(crate) async fn picture(manager: &Manager, default_label: &str) -> Result<Picture, ClientError> {
     let mut picture = Picture::default();
     for host in manager.hosts().await?.hosts {
-        let Host { name, number, label, state, ip, .. } = host;
+        let Host { name, number, label, state, ip, netmask, mac, .. } = host;
         let tunnels = match state {
             HostState::Ok | HostState::Degraded => manager.host_tunnels(&name).await?.tunnels,
             HostState::Connecting | HostState::Silent => None,
         };
         let label = label.unwrap_or_else(|| default_label.to_owned());
-        picture.hosts.insert(number, SeenHost { name, label, ip, tunnels });
+        picture.hosts.insert(number, SeenHost { name, label, ip, netmask, mac, tunnels });
     }
     Ok(picture)
 }

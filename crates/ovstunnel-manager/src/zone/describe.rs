@@ -75,6 +75,8 @@ impl State {
             watched: host.told().is_some_and(|told| told.watched),
             daemon: host.told().and_then(|told| told.daemon.clone()),
             ip: host.interface().and_then(|interface| interface.ip.clone()),
+            netmask: host.interface().and_then(|interface| interface.netmask.clone()),
+            mac: host.interface().and_then(|interface| interface.mac.clone()),
             max_guest_mtu: host.interface().map(|interface| interface.max_guest_mtu),
             bridges: count(bridges.len()),
             tunnels: count(bridges.iter().map(|bridge| bridge.tunnels.len()).sum()),

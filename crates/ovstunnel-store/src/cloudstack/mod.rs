@@ -1,13 +1,17 @@
-//! CloudStack's own database, which is only read.
+//! CloudStack's own database.
 //!
-//! What it does: opens it, and reads what it says of tunnels, keys, networks, hosts and VMs, all as of one moment ([`Tables`]). What it
-//! must not do: write, which the session is told to refuse as well; judge what it reads.
+//! What it does: opens it, and reads what it says of tunnels, keys, networks, hosts and VMs, all as of one moment ([`Tables`]); writes rows of
+//! tunnels and endpoints ([`Change`]) where it was opened for that. What it must not do: write otherwise, which the session is told to
+//! refuse as well; judge what it reads.
 
 mod read;
 mod rows;
+mod write;
 
 use crate::StoreError;
-use crate::sql::{Pool, reader};
+use crate::sql::{Pool, reader, writer};
+
+pub use write::{Address, Change, NAMES as LOCK_NAMES};
 
 pub use rows::{
     Endpoint, Host, Member, Network, PhysicalNetwork, Setting, TABLES, Tables, TakenKey, Tunnel, Zone as CloudZone,
@@ -19,7 +23,7 @@ pub struct CloudStack {
     pool: Pool,
 }
 
-/// Why it cannot be read. Nothing was changed.
+/// Why it cannot be read or written. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CloudStackError {
     /// The address is none. It is not shown, as there may be a password in it.
@@ -39,6 +43,33 @@ pub enum CloudStackError {
         /// What the engine said.
         reason: String,
     },
+    /// Somebody has one of the locks.
+    #[error(
+        "CloudStack's lock {name} is held by {by}; nothing was changed: try again, and if whoever holds it runs no more, DELETE FROM op_lock \
+         WHERE `key` = '{name}'"
+    )]
+    Held {
+        /// The lock.
+        name: &'static str,
+        /// Who, as the row says.
+        by: String,
+    },
+    /// Rows could not be written.
+    #[error("{what} in CloudStack's database cannot be written: {reason}; nothing was changed")]
+    Unwritable {
+        /// Which row.
+        what: String,
+        /// What the engine said.
+        reason: String,
+    },
+    /// The locks could not be given back.
+    #[error(
+        "CloudStack's locks cannot be given back: {reason}; its servers wait for them until: DELETE FROM op_lock WHERE mac = 'ovstunnel'"
+    )]
+    LocksStay {
+        /// What the engine said.
+        reason: String,
+    },
 }
 
 /// What an address must be.
@@ -52,6 +83,18 @@ impl CloudStack {
     /// It is no address, or nobody answers there.
     pub async fn open(url: &str) -> Result<CloudStack, CloudStackError> {
         match reader(url).await {
+            Some(Ok(pool)) => Ok(CloudStack { pool }),
+            Some(Err(error)) => Err(CloudStackError::Unreachable { reason: reason(error) }),
+            None => Err(CloudStackError::Address),
+        }
+    }
+
+    /// The same, for a session that writes rows of tunnels and endpoints.
+    ///
+    /// # Errors
+    /// It is no address, or nobody answers there.
+    pub async fn open_to_write(url: &str) -> Result<CloudStack, CloudStackError> {
+        match writer(url).await {
             Some(Ok(pool)) => Ok(CloudStack { pool }),
             Some(Err(error)) => Err(CloudStackError::Unreachable { reason: reason(error) }),
             None => Err(CloudStackError::Address),

@@ -103,9 +103,9 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, Held)> {
     }
 }
 
-/// Opens a file of somebody else, for reading only.
-pub(crate) async fn open_to_read(path: &Path) -> Result<SqlitePool> {
-    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(PATIENCE);
+/// Opens a file of somebody else, which is not made if it is not there.
+pub(crate) async fn open_foreign(path: &Path, writes: bool) -> Result<SqlitePool> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(!writes).busy_timeout(PATIENCE);
     let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(2 * PATIENCE);
     pool.connect_with(options.disable_statement_logging()).await.map_err(store_error)
 }

@@ -24,7 +24,7 @@ use crate::rows::next_free;
 use crate::{Result, StateWords, StoreError, Zone};
 pub(crate) use engine::{Kind, Pool, Row, Tx};
 pub(crate) use inspect::inspect_unopened;
-use statements::{Int, insert, update};
+pub(crate) use statements::{Fields, Int, insert, update};
 
 /// How a database is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,16 +127,28 @@ async fn connect(url: &str) -> Result<(Pool, Option<file::Held>)> {
 
 /// Opens somebody else's database, for a session that can only read; none where the address is none.
 pub(crate) async fn reader(url: &str) -> Option<Result<Pool>> {
+    foreign(url, false).await
+}
+
+/// The same, for a session that can write. A file that is not there is not made.
+pub(crate) async fn writer(url: &str) -> Option<Result<Pool>> {
+    foreign(url, true).await
+}
+
+async fn foreign(url: &str, writes: bool) -> Option<Result<Pool>> {
     match url.split_once("://")? {
         ("sqlite", path) if path.starts_with('/') && !path.contains(['?', '#']) => {
-            Some(file::open_to_read(std::path::Path::new(path)).await.map(Pool::Sqlite))
+            Some(file::open_foreign(std::path::Path::new(path), writes).await.map(Pool::Sqlite))
         }
         #[cfg(feature = "mysql")]
         ("mysql" | "mariadb", rest) if rest.split_once('/').is_some_and(|(_, name)| !name.is_empty()) => {
             let options: sqlx::mysql::MySqlConnectOptions = url.parse().ok()?;
             let pool = sqlx::mysql::MySqlPoolOptions::new().max_connections(1).acquire_timeout(file::PATIENCE);
-            let pool = pool.after_connect(|connection, _| {
-                let session = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+            let pool = pool.after_connect(move |connection, _| {
+                let session = match writes {
+                    true => "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+                    false => "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+                };
                 Box::pin(async move { sqlx::Executor::execute(connection, session).await.map(|_| ()) })
             });
             Some(pool.connect_with(options).await.map(Pool::MySql).map_err(failure::store_error))

@@ -10,7 +10,7 @@ CREATE TABLE `ovs_tunnel_interface` (
 INSERT INTO `ovs_tunnel_interface` VALUES (5,'0','0','0',0,'lock'),(6,'192.0.2.1','255.255.255.0','02:00:00:00:00:01',1,'cloud-guest');
 
 CREATE TABLE `ovs_tunnel_network` (
-  `id` bigint unsigned NOT NULL,
+  `id` bigint unsigned NOT NULL AUTO_INCREMENT,
   `from` bigint unsigned NOT NULL,
   `to` bigint unsigned NOT NULL,
   `network_id` bigint unsigned NOT NULL,

@@ -132,3 +132,13 @@ CREATE TABLE `router_network_ref` (
   UNIQUE KEY `i_router_network_ref__router_id__network_id` (`router_id`,`network_id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8;
 INSERT INTO `router_network_ref` VALUES (31,12,205,'Isolated');
+
+CREATE TABLE `op_lock` (
+  `key` varchar(128) NOT NULL UNIQUE,
+  `mac` varchar(17) NOT NULL,
+  `ip` char(40) NOT NULL,
+  `thread` varchar(255) NOT NULL,
+  `acquired_on` timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  `waiters` int NOT NULL DEFAULT 0,
+  PRIMARY KEY (`key`)
+) ENGINE=Memory DEFAULT CHARSET=utf8;

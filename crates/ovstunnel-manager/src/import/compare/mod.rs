@@ -7,7 +7,7 @@ mod keys;
 mod lock;
 mod rows;
 mod switches;
-mod view;
+pub(crate) mod view;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +36,10 @@ pub struct SeenHost {
     pub label: String,
     /// That address, where it said one.
     pub ip: Option<String>,
+    /// Its netmask, dotted.
+    pub netmask: Option<String>,
+    /// Ethernet address of the device that has it.
+    pub mac: Option<String>,
     /// Its tunnels; none while it is not heard of.
     pub tunnels: Option<Vec<HostTunnel>>,
 }

@@ -90,7 +90,7 @@ fn picture() -> Picture {
     let seen = |number: u64, to: u64| {
         let tunnels = Some(vec![tunnel(1001, number, to), tunnel(1002, number, to)]);
         let (name, label, ip) = (format!("xen{number}"), "cloud-guest".to_owned(), Some(format!("192.0.2.{number}")));
-        (number, SeenHost { name, label, ip, tunnels })
+        (number, SeenHost { name, label, ip, tunnels, ..SeenHost::default() })
     };
     Picture { hosts: [seen(1, 2), seen(2, 1)].into() }
 }

@@ -15,7 +15,7 @@ use super::lock;
 const NAME: usize = 60;
 
 /// One zone of the tables. Lock rows are not in it, nor are rows that concern another zone.
-pub(super) struct View<'a> {
+pub(crate) struct View<'a> {
     pub tables: &'a Tables,
     pub hosts: BTreeMap<u64, &'a Host>,
     pub networks: BTreeMap<u64, &'a Network>,
@@ -44,7 +44,7 @@ pub(super) fn is_there(row: &Tunnel) -> bool {
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(tables: &'a Tables, zone: u64) -> View<'a> {
+    pub(crate) fn new(tables: &'a Tables, zone: u64) -> View<'a> {
         let here = |of: Option<u64>| of.is_none_or(|of| of == zone);
         let elsewhere_hosts: BTreeSet<u64> =
             tables.hosts.iter().filter(|host| !here(host.zone)).map(|host| host.id).collect();
@@ -74,12 +74,12 @@ impl<'a> View<'a> {
     }
 
     /// Whether there is a table to compare with.
-    pub(super) fn has(&self, table: &str) -> bool {
+    pub(crate) fn has(&self, table: &str) -> bool {
         !self.tables.missing.contains(&table)
     }
 
     /// `host 7 (xen1)`, or what is known of it.
-    pub(super) fn host(&self, id: u64) -> String {
+    pub(crate) fn host(&self, id: u64) -> String {
         match self.hosts.get(&id) {
             Some(host) => format!("host {id} ({})", sanitize(&host.name, NAME)),
             None => format!("host {id}"),
@@ -87,7 +87,7 @@ impl<'a> View<'a> {
     }
 
     /// `network 204 (web)`, or what is known of it.
-    pub(super) fn network(&self, id: u64) -> String {
+    pub(crate) fn network(&self, id: u64) -> String {
         match self.networks.get(&id).and_then(|network| network.name.as_deref()) {
             Some(name) => format!("network {id} ({})", sanitize(name, NAME)),
             None => format!("network {id}"),
@@ -95,18 +95,18 @@ impl<'a> View<'a> {
     }
 
     /// Whether CloudStack has the host still.
-    pub(super) fn has_host(&self, id: u64) -> bool {
+    pub(crate) fn has_host(&self, id: u64) -> bool {
         self.hosts.get(&id).is_some_and(|host| !host.is_removed) || !self.has("host")
     }
 
     /// The key of a network that is there and in use.
-    pub(super) fn network_key(&self, id: u64) -> Option<GreKey> {
+    pub(crate) fn network_key(&self, id: u64) -> Option<GreKey> {
         let network = self.networks.get(&id).filter(|network| !network.is_removed)?;
         network.uri.as_deref().and_then(key_in).and_then(key_of)
     }
 
     /// Why nothing of a network should be recorded any more, where that is so.
-    pub(super) fn gone(&self, id: u64) -> Option<&'static str> {
+    pub(crate) fn gone(&self, id: u64) -> Option<&'static str> {
         match self.networks.get(&id) {
             _ if !self.has("networks") => None,
             None => Some("there is no such network"),
@@ -117,12 +117,12 @@ impl<'a> View<'a> {
     }
 
     /// Whether its networks are isolated by GRE.
-    pub(super) fn is_gre(&self, physical: u64) -> bool {
+    pub(crate) fn is_gre(&self, physical: u64) -> bool {
         self.physical.get(&physical).is_some_and(|p| p.methods.iter().any(|method| method.eq_ignore_ascii_case("GRE")))
     }
 
     /// The rows of networks and hosts that are there.
-    pub(super) fn live(&self) -> impl Iterator<Item = &'a Tunnel> {
+    pub(crate) fn live(&self) -> impl Iterator<Item = &'a Tunnel> {
         let hosts = |row: &&Tunnel| self.has_host(row.from) && self.has_host(row.to);
         self.tunnels.iter().copied().filter(hosts).filter(|row| self.gone(row.network).is_none())
     }
