@@ -56,6 +56,18 @@ pub enum Command {
     )]
     Export(Export),
 
+    /// Make the database anew after it was lost, from what the hosts' switches record
+    ///
+    /// Asks each host of the list for its bridges and for the epoch under which managers may write to it, with the certificate in section `hosts`,
+    /// and prints which hosts, numbers, networks and keys that gives. With --apply they are recorded, in a database in which nothing stands yet; end the
+    /// manager first. Nothing is written to a host. The list is a TOML file with tables [[hosts]] (name, api; number, rack, label and mode where they
+    /// are not the default) and [[networks]] (key, name; number, physical_network) for networks that are not to be called net-KEY.
+    #[command(
+        after_help = "Exit status: 0 all is printed, and recorded with --apply; 1 nothing was recorded, 2 a wrong command line.\n\
+                            Example: ovstunnel-manager rebuild --hosts /root/hosts.toml --without h7 --apply"
+    )]
+    Rebuild(Rebuild),
+
     /// Say what is wrong with the manager and its zone, why, and what to do about it; also where the manager does not run
     ///
     /// Asks the manager that runs on this machine by its Unix socket. Where none answers, it says what configuration, certificates, database and log
@@ -93,6 +105,22 @@ pub struct Doctor {
     /// Print JSON, with what is as it should be
     #[arg(long)]
     pub json: bool,
+}
+
+/// What the database is made anew from.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Rebuild {
+    /// The list of hosts
+    #[arg(long, value_name = "FILE")]
+    pub hosts: PathBuf,
+
+    /// A host of the list that is not asked and not recorded; may be given several times
+    #[arg(long, value_name = "HOST")]
+    pub without: Vec<String>,
+
+    /// Record what is printed
+    #[arg(long)]
+    pub apply: bool,
 }
 
 /// How CloudStack's tables are written.

@@ -18,6 +18,7 @@ pub mod import;
 pub mod inventory;
 pub mod leader;
 pub mod path;
+pub mod rebuild;
 pub mod reconciler;
 pub mod records;
 pub mod reload;

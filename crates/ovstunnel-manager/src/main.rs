@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use clap::Parser;
 use ovstunnel_api::Level;
-use ovstunnel_manager::cli::{Cli, Command, Doctor, Export, Import};
+use ovstunnel_manager::cli::{Cli, Command, Doctor, Export, Import, Rebuild};
 use ovstunnel_manager::config::{Config, DEFAULT_LOG, DEFAULT_PATH};
 use ovstunnel_manager::doctor::{local, text};
 use ovstunnel_manager::export::{self, Wanted};
 use ovstunnel_manager::import::{ImportError, compare_zone};
+use ovstunnel_manager::rebuild;
 use ovstunnel_manager::reload::Reloader;
 use ovstunnel_manager::service::{Service, Surroundings};
 use ovstunnel_manager::{bundle, check, store};
@@ -69,6 +70,13 @@ fn start(cli: &Cli) -> Result<ExitCode, Failure> {
     }
     if let Some(Command::Export(wanted)) = &cli.command {
         return runtime.block_on(export(&config, wanted));
+    }
+    if let Some(Command::Rebuild(wanted)) = &cli.command {
+        let Rebuild { hosts, without, apply } = wanted;
+        let wanted = rebuild::Wanted { hosts, without, apply: *apply };
+        let page = runtime.block_on(rebuild::rebuild(&config, wanted))?.text();
+        std::io::stdout().write_all(page.as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
     }
     if cli.check {
         let checked = runtime.block_on(check::check(&config))?;

@@ -115,7 +115,7 @@ async fn a_bad_address_is_refused_without_its_password() {
 #[tokio::test]
 async fn the_specifications_tables_have_all_columns_and_locks() {
     let folder = TempDir::new().unwrap();
-    let options = OpenOptions { states: StateWords::CloudStack };
+    let options = OpenOptions { states: StateWords::CloudStack, ..OpenOptions::default() };
     let store = Store::open(&url(folder.path()), "dc1", options).await.unwrap();
     let mut file = other_program(folder.path()).await;
     for (table, wanted) in [
@@ -157,7 +157,8 @@ async fn other_words_for_states_are_written_to_rows_that_are_there() {
     let folder = TempDir::new().unwrap();
     let rows = vec![HostTunnels { host: host_number(1), rows: tunnels_of(204, 1, [2, 3]) }];
     let words = async |states| {
-        let store = Store::open(&url(folder.path()), "dc1", OpenOptions { states }).await.unwrap();
+        let store =
+            Store::open(&url(folder.path()), "dc1", OpenOptions { states, ..OpenOptions::default() }).await.unwrap();
         let written = store.set_host_tunnels(&rows).await.unwrap();
         store.close().await;
         drop(store);

@@ -78,7 +78,8 @@ impl AskError {
     }
 }
 
-fn client(identity: Identity, api: &str) -> Result<Client, AskError> {
+/// A client for the daemon at this address, with these files.
+pub(crate) fn client(identity: Identity, api: &str) -> Result<Client, AskError> {
     let url = Endpoint::parse_url(api).map_err(AskError::Url)?;
     Ok(Client::new(&Endpoint::Https { url, identity }, TIMEOUT)?)
 }

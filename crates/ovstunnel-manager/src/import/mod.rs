@@ -15,6 +15,7 @@ use ovstunnel_store::cloudstack::{CloudStack, CloudStackError, CloudZone, Tables
 
 use crate::config::Config;
 use compare::{Picture, SeenHost};
+pub(crate) use report::columns;
 pub use report::{Answered, Counts, Report};
 
 /// How long each question to the manager may take.

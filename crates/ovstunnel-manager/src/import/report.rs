@@ -98,7 +98,7 @@ impl Report {
             }
         };
         let flag = self.controller.as_deref().unwrap_or("not set");
-        let mut page = two_columns([
+        let mut page = columns([
             ["zone:", &self.zone],
             ["sdn.ovs.controller:", &format!("{flag} in CloudStack, false here")],
             [
@@ -126,9 +126,9 @@ impl Report {
                 remedies.push([kind.word().to_owned(), kind.remedy().to_owned()]);
             }
         }
-        page.push_str(&two_columns(rows));
+        page.push_str(&columns(rows));
         page.push_str("\nWhat to do:\n");
-        page.push_str(&two_columns(remedies));
+        page.push_str(&columns(remedies));
         let found = match self.findings.len() {
             1 => "1 difference".to_owned(),
             many => format!("{many} differences"),
@@ -139,7 +139,8 @@ impl Report {
     }
 }
 
-fn two_columns<T: AsRef<str>>(rows: impl IntoIterator<Item = [T; 2]>) -> String {
+/// Rows with their cells below each other.
+pub(crate) fn columns<T: AsRef<str>, const N: usize>(rows: impl IntoIterator<Item = [T; N]>) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING);
     table.set_content_arrangement(ContentArrangement::Disabled);

@@ -31,6 +31,8 @@ pub(crate) use statements::{Fields, Int, insert, update};
 pub struct OpenOptions {
     /// Which words are written for a tunnel's state (`[database] states`).
     pub states: StateWords,
+    /// The zone's UUID, where it is known from elsewhere: that of a database which is made now, or in which no host stands yet.
+    pub uuid: Option<Uuid>,
 }
 
 /// A database of an engine.
@@ -60,7 +62,7 @@ impl SqlStore {
     pub(crate) async fn open(url: &str, zone: &str, options: OpenOptions) -> Result<SqlStore> {
         crate::rows::keyed("zone", zone)?;
         let (pool, held) = connect(url).await?;
-        let zone = match begin(&pool, zone).await {
+        let zone = match begin(&pool, zone, options.uuid).await {
             Ok(zone) => zone,
             Err(error) => {
                 pool.close().await;
@@ -158,7 +160,7 @@ async fn foreign(url: &str, writes: bool) -> Option<Result<Pool>> {
 }
 
 /// Schema and zone: tables, then what stands in them.
-async fn begin(pool: &Pool, zone: &str) -> Result<Zone> {
+async fn begin(pool: &Pool, zone: &str, uuid: Option<Uuid>) -> Result<Zone> {
     let mut tx = pool.write().await?;
     let found = schema::tables(&mut tx).await?;
     tx.commit().await?;
@@ -167,10 +169,16 @@ async fn begin(pool: &Pool, zone: &str) -> Result<Zone> {
     let known = Query::select().columns(["name", "uuid"]).from(schema::ZONE).to_owned();
     let known = tx.first(&known, |row| Ok(Zone { name: row.text("name")?, uuid: row.parsed("uuid")? })).await?;
     let known = match known {
-        Some(known) if known.name == zone => known,
+        Some(known) if known.name == zone => match uuid.filter(|uuid| *uuid != known.uuid) {
+            Some(uuid) if tx.has_no_host().await? => {
+                tx.update(&update(schema::ZONE, vec![("uuid", uuid.hyphenated().to_string().into())])).await?;
+                Zone { uuid, ..known }
+            }
+            _ => known,
+        },
         Some(known) => return Err(StoreError::OtherZone { found: known.name, wanted: zone.to_owned() }),
         None => {
-            let made = Zone { name: zone.to_owned(), uuid: Uuid::new_v4() };
+            let made = Zone { name: zone.to_owned(), uuid: uuid.unwrap_or_else(Uuid::new_v4) };
             let uuid = made.uuid.hyphenated().to_string();
             let row = vec![("id", 1i64.into()), ("name", zone.into()), ("uuid", uuid.into())];
             tx.insert(&insert(schema::ZONE, vec![row])?).await?;
@@ -182,6 +190,11 @@ async fn begin(pool: &Pool, zone: &str) -> Result<Zone> {
 }
 
 impl Tx {
+    async fn has_no_host(&mut self) -> Result<bool> {
+        let first = Query::select().column("number").from(schema::HOST).limit(1).to_owned();
+        Ok(self.first(&first, |row| row.count("number")).await?.is_none())
+    }
+
     /// The last number that was given out for a kind of thing; nobody else gives one out until this transaction ends.
     async fn last_given(&mut self, name: &'static str) -> Result<u64> {
         let mut last = Query::select();
