@@ -342,6 +342,24 @@ Examples:
   ovstunnelctl zone why h1 h4 --network acme
   ovstunnelctl zone why 02:00:4c:00:00:01 10.1.1.7";
 
+pub(super) const ZONE_APPLY: &str = "\
+Examples:
+  ovstunnelctl zone apply -f zone.yaml --dry-run
+  ovstunnelctl zone apply -f zone/ --prune
+
+A file in YAML, which may have several documents, or in JSON; each list may be left out:
+  physical_networks:
+    - {name: physnet1, isolation: GRE, vnet: 1001-65535}
+  hosts:
+    - {name: h1, api: https://192.0.2.11:8443, number: 1}
+  networks:
+    - {name: web, physical_network: physnet1, key: 1001}
+  nics:
+    - {network: web, name: 7f3a, host: h1, vm: i-2-3-VM, mac: 06:5a:00:00:00:07}
+
+The fields are those of the PUT requests of the manager's API. What can be checked is checked first: while one thing is refused,
+nothing is changed. Nothing is forgotten without --prune.";
+
 pub(super) const ZONE_EVENTS: &str = "\
 Examples:
   ovstunnelctl zone events

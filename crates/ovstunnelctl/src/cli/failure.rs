@@ -163,9 +163,10 @@ impl Failure {
                 Some(format!("to leave a plain bridge behind, with what is on it: `ovstunnelctl release {bridge}`"))
             }
             Failure::Pki(e) => e.hint().map(str::to_owned),
-            Failure::Document(_) => {
-                Some("`ovstunnelctl export` writes what `apply` reads; `apply --help` has an example".to_owned())
-            }
+            Failure::Document(_) => Some(
+                "`ovstunnelctl export` writes what `apply` reads; `apply --help` and `zone apply --help` have examples"
+                    .to_owned(),
+            ),
             Failure::NotThere(what) if what.starts_with("host ") => {
                 Some("`ovstunnelctl zone hosts` shows what is there; with --if-exists this is a success".to_owned())
             }

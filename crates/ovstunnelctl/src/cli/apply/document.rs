@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use ovstunnel_api::{Bridge, Id, Ipv6Policy, PutBridge, PutTunnel};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::cli::{Failure, values};
@@ -82,8 +83,8 @@ impl Entry {
 pub(super) fn read_all(paths: &[PathBuf]) -> Result<Vec<Entry>, Failure> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut places: BTreeMap<String, PathBuf> = BTreeMap::new();
-    for file in files(paths)? {
-        for entry in read(&file)? {
+    for (file, text) in texts(paths)? {
+        for entry in parse(&text).map_err(|reason| bad(&file, &reason))? {
             values::bridge(&entry.name).map_err(|rule| bad(&file, &format!("bridge `{}`: {rule}", entry.name)))?;
             if let Some(other) = places.insert(entry.name.clone(), file.clone()) {
                 let text = format!("bridge {} is there twice; the other one is in {}", entry.name, other.display());
@@ -117,7 +118,15 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-fn read(file: &Path) -> Result<Vec<Entry>, Failure> {
+/// The texts of these files, of those in these folders, and of standard input (`-`), each with its file.
+///
+/// # Errors
+/// Names the file that cannot be read.
+pub(in crate::cli) fn texts(paths: &[PathBuf]) -> Result<Vec<(PathBuf, String)>, Failure> {
+    files(paths)?.into_iter().map(|file| read(&file).map(|text| (file, text))).collect()
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
     let failed = |source| Failure::File { action: "read", path: file.to_owned(), source };
     let mut text = String::new();
     match file.as_os_str() == "-" {
@@ -125,24 +134,33 @@ fn read(file: &Path) -> Result<Vec<Entry>, Failure> {
         false => fs::read_to_string(file).map(|content| text = content),
     }
     .map_err(failed)?;
-    parse(&text).map_err(|reason| bad(file, &reason))
+    Ok(text)
 }
 
 /// The bridges of a text.
 pub(super) fn parse(text: &str) -> Result<Vec<Entry>, String> {
+    let documents: Vec<Document> = documents(text, "bridges:")?;
+    Ok(documents.into_iter().flat_map(|document| document.bridges).collect())
+}
+
+/// The documents of a text in YAML or JSON.
+///
+/// # Errors
+/// What is wrong with it, and where; or that there is none, and what was expected.
+pub(in crate::cli) fn documents<T: DeserializeOwned>(text: &str, expected: &str) -> Result<Vec<T>, String> {
     // Most JSON is YAML, but for tabs.
-    if let (true, Ok(document)) = (text.trim_start().starts_with('{'), serde_json::from_str::<Document>(text)) {
-        return Ok(document.bridges);
+    if let (true, Ok(document)) = (text.trim_start().starts_with('{'), serde_json::from_str(text)) {
+        return Ok(vec![document]);
     }
-    let documents: Vec<Document> =
-        serde_saphyr::from_multiple(text).map_err(|error| error.without_snippet().to_string())?;
+    let documents: Vec<T> = serde_saphyr::from_multiple(text).map_err(|error| error.without_snippet().to_string())?;
     match documents.is_empty() {
-        true => Err("there is no document in it: expected `bridges:`".to_owned()),
-        false => Ok(documents.into_iter().flat_map(|document| document.bridges).collect()),
+        true => Err(format!("there is no document in it: expected `{expected}`")),
+        false => Ok(documents),
     }
 }
 
-fn bad(file: &Path, reason: &str) -> Failure {
+/// That a file is refused.
+pub(in crate::cli) fn bad(file: &Path, reason: &str) -> Failure {
     let file = if file.as_os_str() == "-" { "standard input".to_owned() } else { file.display().to_string() };
     Failure::Document(format!("{file}: {reason}; nothing was changed"))
 }

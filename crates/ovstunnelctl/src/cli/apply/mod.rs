@@ -3,7 +3,7 @@
 //! What it does: asks the daemon for the plan of each bridge, shows it, asks before much goes, and then has it carried out. While any
 //! plan is refused nothing is changed. What it must not do: judge by itself what has to be changed.
 
-mod document;
+pub(super) mod document;
 mod edit;
 
 use ovstunnel_api::{Bridge, Outcome, PlanAnswer, Problem};

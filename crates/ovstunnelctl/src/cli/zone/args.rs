@@ -81,6 +81,9 @@ pub(in crate::cli) enum ZoneCommand {
     /// Say why one VM or host does not reach another one: each step there and back, with what to do.
     #[command(after_help = examples::ZONE_WHY)]
     Why(WhyArgs),
+    /// Make what is recorded of the zone what files say: physical networks, hosts, networks and NICs. Repeating it is safe.
+    #[command(after_help = examples::ZONE_APPLY)]
+    Apply(ApplyArgs),
     /// List what has happened, the newest first.
     #[command(after_help = examples::ZONE_EVENTS)]
     Events(EventsArgs),
@@ -134,6 +137,22 @@ pub(in crate::cli) enum HostCommand {
         #[arg(value_parser = values::zone_name)]
         name: String,
     },
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct ApplyArgs {
+    /// File in YAML or JSON, folder of such files (.yaml, .yml, .json), or - for standard input; may be repeated.
+    #[arg(short = 'f', long = "file", value_name = "FILE|DIR|-", required = true)]
+    pub(in crate::cli) files: Vec<PathBuf>,
+    /// Show what would be done, and change nothing.
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
+    /// Forget what is recorded and what no file names, of those kinds of which a file has a list. It asks before.
+    #[arg(long)]
+    pub(in crate::cli) prune: bool,
+    /// Do not ask before something is forgotten: needed where there is no terminal to ask at.
+    #[arg(long, short)]
+    pub(in crate::cli) yes: bool,
 }
 
 #[derive(Args, Debug)]

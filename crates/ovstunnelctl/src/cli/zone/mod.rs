@@ -2,6 +2,7 @@
 //!
 //! What it must not do: judge; what is whole and what is wrong the manager says.
 
+mod apply;
 mod args;
 mod faults;
 mod holds;
@@ -88,6 +89,7 @@ async fn ask(manager: &Manager, command: ZoneCommand, json: bool) -> Result<Repo
         ZoneCommand::Hold(command) => holds::decide(manager, command, json).await,
         ZoneCommand::Faults(args) => faults::list(manager, args, json).await,
         ZoneCommand::Why(args) => why::why(manager, args, json).await,
+        ZoneCommand::Apply(args) => apply::run(manager, &args, json).await,
         ZoneCommand::Events(args) => events(manager, args, json).await,
     }
 }
