@@ -7,8 +7,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use common::{Bench, Host, acting_with, client, host, physical, put};
-use ovstunnel_manager_api::{Isolation, Nic, PutNetwork};
+use common::{Bench, Host, acting_with, client, code, host, physical, put};
+use ovstunnel_api::Code;
+use ovstunnel_client::Manager;
+use ovstunnel_manager_api::{Isolation, MoveWord, Nic, PutNetwork, PutNic};
 use ovstunnel_store::Store;
 
 /// A guest with two interfaces on networks that are meant, one on another, and one without a MAC.
@@ -26,6 +28,8 @@ const GUEST: &str = "\
 struct Stage {
     bench: Bench,
     hosts: Vec<Host>,
+    /// With the hosts' certificates.
+    clients: Vec<Manager>,
 }
 
 impl Stage {
@@ -36,16 +40,16 @@ impl Stage {
         m.put_physical_network("p1", &physical(Isolation::Gre, "1001-1010"), false).await.unwrap();
         let network =
             PutNetwork { physical_network: "p1".into(), number: None, key: None, adopt: false, ipv6: None, mtu: None };
-        let mut hosts = Vec::new();
+        let (mut hosts, mut clients) = (Vec::new(), Vec::new());
         for number in 1..=2u8 {
             let host = host(bench.dir.path(), number).await;
             m.put_host(&format!("h{number}"), &put(&host.url, Some(number.into())), false).await.unwrap();
-            client(&bench, &format!("h{number}"));
+            clients.push(client(&bench, &format!("h{number}")));
             hosts.push(host);
         }
         m.put_network("web", &network, false).await.unwrap();
         m.put_network("db", &network, false).await.unwrap();
-        Stage { bench, hosts }
+        Stage { bench, hosts, clients }
     }
 
     /// The configuration of a host's hook, which shows the certificate of `who`.
@@ -144,7 +148,21 @@ async fn a_guest_starts_whatever_is_wrong_and_a_host_speaks_of_itself_only() {
         );
         assert!(log.contains(words), "{log}");
     }
+    let mut taken = PutNic {
+        host: "h2".into(),
+        vm: None,
+        mac: None,
+        ip: None,
+        bridge: None,
+        wait: None,
+        how: Some(MoveWord::Replace),
+    };
+    let said = code(stage.clients[1].prepare_nic("web", "52-54-00-aa-00-01", &taken, false).await, Code::Forbidden);
+    assert!(said.contains("h2 is a host and may not take a NIC away from another one"), "{said}");
     assert_eq!(stage.nics("web").await, before, "nothing was changed");
+    // An operator may say that high availability has started the guest anew.
+    taken.vm = Some("web1".into());
+    stage.bench.manager.prepare_nic("web", "52-54-00-aa-00-01", &taken, true).await.unwrap();
 
     let good = stage.configured("h1", "h1", &stage.bench.url);
     expect_silent(&hook(&good, &["web1", "prepare", "begin", "-"], "<domain><devices>"));

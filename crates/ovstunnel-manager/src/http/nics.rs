@@ -118,6 +118,7 @@ pub(super) async fn prepare_nic(
     let wait = wait(body.wait.as_deref())?;
     let wanted = wanted(body)?;
     own_host(&peer, role, &wanted.host)?;
+    takes_from_nobody(&peer, role, wanted.how)?;
     let by = Asked { actor: &peer.to_string(), dry_run: query.dry_run };
     let prepared = state.inventory.prepare(name, id, &wanted, by).await.map_err(recorded)?;
     let outcome = prepared.outcome;
@@ -252,6 +253,19 @@ fn own_host(peer: &Peer, role: Option<Extension<Role>>, host: &str) -> Result<()
                 "{name} is a host and may prepare and release NICs on itself only, not on {host}"
             )))
         }
+    }
+}
+
+/// That a client which is a host does not take a NIC away from another one.
+fn takes_from_nobody(peer: &Peer, role: Option<Extension<Role>>, how: Move) -> Result<(), ApiError> {
+    match (role, peer, how) {
+        (Some(Extension(Role::Host)), Peer::Certificate(certificate), Move::Replace) => {
+            let name = certificate.name();
+            Err(ApiError::forbidden(format!(
+                "{name} is a host and may not take a NIC away from another one: `replace` is for operators"
+            )))
+        }
+        _ => Ok(()),
     }
 }
 
