@@ -16,6 +16,9 @@ pub struct Picture {
     lines: BTreeSet<String>,
 }
 
+/// The plugin's last word, with its time.
+const CLAIM: &str = "ovstunnel-claim";
+
 type Row = BTreeMap<String, Value>;
 
 impl Picture {
@@ -27,6 +30,14 @@ impl Picture {
         let tables = tables(host)?;
         let [bridges, ports, interfaces] = tables.as_slice() else { return Err(anyhow!("{} tables", tables.len())) };
         let mut lines = BTreeSet::new();
+        // Open vSwitch gives a bridge's own device another address each time.
+        let own = |row: &Row| text(row, "type") == "internal" && !text(row, "mac_in_use").is_empty();
+        let macs: Vec<(String, String)> = interfaces
+            .values()
+            .filter(|row| own(row))
+            .map(|row| (text(row, "mac_in_use"), format!("<address of {}>", text(row, "name"))))
+            .collect();
+        let unaddressed = |flow: String| macs.iter().fold(flow, |flow, (mac, name)| flow.replace(mac, name));
         for bridge in bridges.values() {
             let name = text(bridge, "name");
             let columns = [
@@ -55,7 +66,7 @@ impl Picture {
             }
             let dump = host.ofctl(["dump-flows", "--no-stats", &name])?;
             let flows = dump.lines().filter(|line| line.contains("actions=")).map(str::trim);
-            lines.extend(flows.map(|flow| format!("flow {name}: {}", named(flow, &ofports))));
+            lines.extend(flows.map(|flow| format!("flow {name}: {}", unaddressed(named(flow, &ofports)))));
         }
         Ok(Picture { lines })
     }
@@ -122,6 +133,11 @@ fn told(row: &Row, columns: &[&str]) -> String {
     let column = |name: &&str| {
         let mut value = row[*name].clone();
         if let Some(pairs) = value.get_mut(1).and_then(Value::as_array_mut) {
+            // When the plugin's last call was differs from one life to the next.
+            for pair in pairs.iter_mut().filter(|pair| pair.get(0).and_then(Value::as_str) == Some(CLAIM)) {
+                let said = pair.get(1).and_then(Value::as_str).and_then(|text| text.rsplit_once(' '));
+                *pair = serde_json::json!([CLAIM, said.map_or_else(String::new, |(said, _)| format!("{said} <time>"))]);
+            }
             pairs.retain(|pair| !pair.get(0).and_then(Value::as_str).is_some_and(|key| NUMBERS.contains(&key)));
         }
         format!("{name}={value}")
