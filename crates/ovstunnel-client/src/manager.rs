@@ -10,8 +10,8 @@ use std::time::Duration;
 use http::Method;
 use ovstunnel_api::{DoctorAnswer, Position, SupportAnswer};
 use ovstunnel_manager_api::{
-    EventList, FaultList, Hold, HoldList, Host, HostAnswer, HostList, HostTunnelList, Network, NetworkList,
-    NetworkPlan, Overview, Path, PostMaintenance, Proof, PutHost, Ready, ZoneEvent,
+    EventList, FaultList, Hold, HoldList, Host, HostAnswer, HostList, HostTunnelList, Link, LinkRole, Network,
+    NetworkList, NetworkPlan, Overview, Path, PostLink, PostMaintenance, Proof, PutHost, Ready, ZoneEvent,
 };
 use serde::de::DeserializeOwned;
 
@@ -181,6 +181,11 @@ impl Manager {
     pub async fn decide_hold(&self, id: u64, approve: bool) -> Result<Hold, ClientError> {
         let word = if approve { "approve" } else { "refuse" };
         self.0.ask(Call::new(Method::POST, &["v1", "holds", &id.to_string(), word])).await
+    }
+
+    /// `POST /v1/links`: a link to the page that lets one browser in, once.
+    pub async fn link(&self, role: Option<LinkRole>) -> Result<Link, ClientError> {
+        self.0.ask(Call::new(Method::POST, &["v1", "links"]).json(&PostLink { role })?).await
     }
 
     /// `GET /v1/events`: the newest first.

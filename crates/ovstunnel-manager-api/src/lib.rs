@@ -7,6 +7,7 @@ mod event;
 mod fault;
 mod hold;
 mod host;
+mod link;
 mod network;
 mod nic;
 mod overview;
@@ -22,6 +23,7 @@ pub use hold::{HeldRemoval, Hold, HoldList, HoldScope, HoldState};
 pub use host::{
     Host, HostAnswer, HostList, HostState, HostTunnel, HostTunnelList, Mode, PostMaintenance, PutHost, Trouble,
 };
+pub use link::{Link, LinkRole, PostLink};
 pub use ovstunnel_types::Isolation;
 
 pub use network::{Member, Network, NetworkAnswer, NetworkList, NetworkRecord, NetworkState, PutNetwork};

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use ovstunnel_server::access::Access;
 use ovstunnel_server::config::Tls;
 use ovstunnel_server::logging::Logging;
-use ovstunnel_server::tls;
 
 use crate::document::Signer;
 use crate::watch::Watched;
@@ -34,7 +33,7 @@ impl Reloader {
         // Also with bad certificates: the log may have been rotated.
         self.logging.reopen();
         match (self.access.tls(), &self.files) {
-            (Some(store), Some(files)) => match tls::load(files) {
+            (Some(store), Some(files)) => match store.load(files) {
                 Ok(loaded) => {
                     store.replace(loaded);
                     // Who may still read comes back by the new certificates.

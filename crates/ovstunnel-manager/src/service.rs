@@ -23,7 +23,9 @@ use crate::leader::Leader;
 use crate::reconciler::{Reconciler, Rules};
 use crate::records::Records;
 use crate::rows::Rows;
+use crate::sessions::{NoRandom, Sessions};
 use crate::watch::Watched;
+use crate::web;
 use crate::zone::Zone;
 
 /// Why the manager cannot start.
@@ -35,6 +37,9 @@ pub enum StartError {
     /// The key by which it signs proofs.
     #[error("[hosts]: {0}")]
     Signer(#[from] SignerError),
+    /// The system.
+    #[error("{0}")]
+    NoRandom(#[from] NoRandom),
 }
 
 /// What the manager's doctor also looks at, where it is known.
@@ -117,7 +122,9 @@ impl Service {
             tasks.spawn(leader.keep());
             tasks.spawn(reconciler.run());
         }
-        let access = access.map(|access| access.with_rules(Arc::new(Roles::new(zone.clone()))));
+        let sessions = Sessions::new(config.web.session)?;
+        let roles = Arc::new(Roles::new(zone.clone(), sessions.clone()));
+        let access = access.map(|access| access.with_rules(roles));
         let identity = Arc::new(Identity { name: identity.name, uuid: identity.uuid.to_string() });
         let overview = {
             let (zone, identity, reconciler) = (zone.clone(), Arc::clone(&identity), reconciler.clone());
@@ -138,10 +145,12 @@ impl Service {
             identity,
             watched: watched.clone(),
             signer: signer.clone(),
+            sessions,
+            address: config.page_address(),
             dead_after: config.hosts.dead_after,
             on_failure: config.network.on_failure,
         };
-        Ok((middleware::wrap(http::router(state), access), Service { tasks, signer, leader, watched }))
+        Ok((routes(state, config.web.enabled, access), Service { tasks, signer, leader, watched }))
     }
 
     /// What signs proofs; none without certificate and key under `[hosts]`.
@@ -161,6 +170,14 @@ impl Service {
             leader.resign().await;
         }
     }
+}
+
+/// The API's routes and the page's, with all that is around them.
+fn routes(state: State, with_page: bool, access: Option<Access>) -> Router {
+    let api = http::router(state.clone());
+    let all = if with_page { api.merge(web::router(state)) } else { api };
+    // The API, too, is asked by browsers that show a certificate.
+    web::for_people(middleware::wrap(web::same_origin(all), access))
 }
 
 /// What keeps meshes whole, where the manager may change hosts.

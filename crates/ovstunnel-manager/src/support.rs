@@ -52,8 +52,13 @@ pub struct Running<'a> {
 pub async fn parts(running: &Running<'_>) -> Vec<SupportPart> {
     let Running { config, zone, records, overview, found, metrics } = running;
     let mut parts = of_files(config);
-    let page =
-        Page { states: Some(vec![NetworkState::Broken, NetworkState::Settling]), host: None, page: 1, limit: NETWORKS };
+    let page = Page {
+        states: Some(vec![NetworkState::Broken, NetworkState::Settling]),
+        host: None,
+        search: None,
+        page: 1,
+        limit: NETWORKS,
+    };
     let (networks, total) = zone.networks(&page);
     let worst = networks.iter().take(PROOFS).filter_map(|network| zone.proof(zone.key(&network.name)?));
     let proofs: Vec<_> = worst.map(|proof| complete(proof, None)).collect();

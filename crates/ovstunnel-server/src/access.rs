@@ -6,14 +6,15 @@
 //! says of itself (docs/adr/0015-viewers-and-operators.md).
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::Method;
+use http::{HeaderMap, Method};
 
 use crate::config::{Role, Tls, TlsClient};
-use crate::listen::{Peer, PeerCertificate};
+use crate::listen::{Guest, Peer, PeerCertificate};
 use crate::problem::ApiError;
-use crate::tls::{Loaded, TlsError, TlsStore};
+use crate::tls::{Loaded, TlsError, TlsStore, Visitors};
 use ovstunnel_types::text::excerpt;
 
 /// What a service makes of roles. `names` are all those of the client's certificate.
@@ -26,7 +27,28 @@ pub trait Rules: fmt::Debug + Send + Sync {
     /// # Errors
     /// Why not, as it reads on after the client's name.
     fn may(&self, role: Role, names: &[&str], method: &Method, path: &str) -> Result<(), String>;
+
+    /// Whom a service knows who shows no certificate, by what the request says of itself.
+    fn guest(&self, _headers: &HeaderMap, _address: SocketAddr) -> Option<Guest> {
+        None
+    }
+
+    /// Whether a guest, whose role may it, may also as a guest send a request with this method to this path.
+    ///
+    /// # Errors
+    /// Why not, as it reads on after the guest's name.
+    fn may_as_guest(&self, _method: &Method, _path: &str) -> Result<(), String> {
+        Err("has no certificate".to_owned())
+    }
+
+    /// Whether anybody at all may send a request with this method to this path.
+    fn is_for_all(&self, _method: &Method, _path: &str) -> bool {
+        false
+    }
 }
+
+/// What is said to a client without a certificate, of all that is not for everybody.
+pub const NEEDS_CERTIFICATE: &str = "the client shows no certificate";
 
 /// Operators and viewers, by method alone.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +100,25 @@ impl Access {
         Ok(Access { tls: store.map(Arc::new), ..Access::default() })
     }
 
+    /// The same for a service that lets clients in who show no certificate, and says by its rules what these may.
+    ///
+    /// # Errors
+    /// As [`Access::open`].
+    pub fn open_to_visitors(https: Option<&Tls>) -> Result<Self, TlsError> {
+        let store = https.map(|files| TlsStore::open_to(files, Visitors::LetIn)).transpose()?;
+        Ok(Access { tls: store.map(Arc::new), ..Access::default() })
+    }
+
+    /// A visitor whom the service knows becomes a guest; everybody else stays who they are.
+    pub fn recognise(&self, peer: Peer, headers: &HeaderMap) -> Peer {
+        match peer {
+            Peer::Visitor(address) => {
+                self.rules.guest(headers, address).map_or(peer, |guest| Peer::Guest(Arc::new(guest)))
+            }
+            other => other,
+        }
+    }
+
     /// The same for a service with rules of its own.
     #[must_use]
     pub fn with_rules(self, rules: Arc<dyn Rules>) -> Self {
@@ -101,8 +142,17 @@ impl Access {
                 accept(certificate, &loaded)?;
                 self.judge_role(certificate, &loaded.clients, method, path)
             }
+            (Some(Peer::Guest(guest)), Some(_)) => {
+                let refuse = |why| ApiError::forbidden(format!("{} {why}", excerpt(&guest.name)));
+                self.rules.may_as_guest(method, path).map_err(refuse)?;
+                self.rules.may(guest.role, &[], method, path).map_err(refuse).map(|()| guest.role)
+            }
+            (Some(Peer::Visitor(_)), Some(_)) if self.rules.is_for_all(method, path) => Ok(Role::Host),
+            (Some(Peer::Visitor(_)), Some(_)) => Err(ApiError::forbidden(NEEDS_CERTIFICATE)),
             // Neither can be; if it were, nobody is to get in by it.
-            (Some(Peer::Certificate(_)), None) => Err(ApiError::forbidden("HTTPS is off")),
+            (Some(Peer::Certificate(_) | Peer::Guest(_) | Peer::Visitor(_)), None) => {
+                Err(ApiError::forbidden("HTTPS is off"))
+            }
             (None, _) => Err(ApiError::internal("the request has no peer")),
         }
     }

@@ -119,8 +119,7 @@ impl Audit {
 
     fn who(&self) -> String {
         match &self.peer {
-            Some(Peer::Certificate(certificate)) => certificate.name(),
-            Some(Peer::Root { .. }) => "root".to_owned(),
+            Some(peer) => peer.name(),
             None => "?".to_owned(),
         }
     }
@@ -134,8 +133,8 @@ impl Audit {
         changes: Option<&str>,
     ) {
         let (address, pid) = match &self.peer {
-            Some(Peer::Certificate(certificate)) => (Some(certificate.address), None),
             Some(Peer::Root { pid }) => (None, *pid),
+            Some(peer) => (peer.address(), None),
             None => (None, None),
         };
         let who = self.who();

@@ -60,15 +60,28 @@ impl fmt::Display for RequestId {
 /// Puts everything that this module does around `routes`. Without `access` nobody is asked who they are: for tests of routes.
 pub fn wrap(routes: Router, access: Option<Access>) -> Router {
     let routes = routes.fallback(no_such_route);
-    let judged = match access {
-        Some(access) => routes.layer(from_fn_with_state(access, judge)),
+    let judged = match &access {
+        Some(access) => routes.layer(from_fn_with_state(access.clone(), judge)),
         None => routes,
     };
-    judged
+    let told = judged
         .layer(from_fn_with_state(body::Budget::default(), body::read))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(identify))
-        .layer(compress::layer())
+        .layer(from_fn(identify));
+    let known = match access {
+        Some(access) => told.layer(from_fn_with_state(access, recognise)),
+        None => told,
+    };
+    known.layer(compress::layer())
+}
+
+/// Finds out who a client without a certificate is, before anything is told of the request.
+async fn recognise(State(access): State<Access>, mut request: Request, next: Next) -> Response {
+    if let Some(peer) = request.extensions_mut().remove::<Peer>() {
+        let known = access.recognise(peer, request.headers());
+        request.extensions_mut().insert(known);
+    }
+    next.run(request).await
 }
 
 /// Lets through who may, with what handlers need that ask for more than method and path. The body has been read: an answer before it

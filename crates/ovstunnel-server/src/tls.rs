@@ -71,6 +71,8 @@ impl Loaded {
 #[derive(Debug)]
 pub struct TlsStore {
     current: watch::Sender<Loaded>,
+    /// Whether a client without a certificate is let in, as a visitor.
+    visitors: Visitors,
     /// Who has come since these settings are in force.
     seen: Mutex<Arc<Seen>>,
 }
@@ -81,7 +83,28 @@ impl TlsStore {
     /// # Errors
     /// When one cannot be read or used; names the file and the reason.
     pub fn open(tls: &Tls) -> Result<Self, TlsError> {
-        Ok(TlsStore { current: watch::Sender::new(load(tls)?), seen: Mutex::default() })
+        Self::open_to(tls, Visitors::Refused)
+    }
+
+    /// The same, for a service that says what clients without a certificate may.
+    ///
+    /// # Errors
+    /// As [`TlsStore::open`].
+    pub fn open_to(tls: &Tls, visitors: Visitors) -> Result<Self, TlsError> {
+        Ok(TlsStore { current: watch::Sender::new(load_for(tls, visitors)?), visitors, seen: Mutex::default() })
+    }
+
+    /// Whether a client without a certificate is let in.
+    pub fn lets_visitors_in(&self) -> bool {
+        self.visitors == Visitors::LetIn
+    }
+
+    /// Reads the files again, for the same clients.
+    ///
+    /// # Errors
+    /// As [`TlsStore::open`].
+    pub fn load(&self, files: &Tls) -> Result<Loaded, TlsError> {
+        load_for(files, self.visitors)
     }
 
     /// Who has come since the files in force were read.
@@ -115,6 +138,15 @@ impl TlsStore {
     }
 }
 
+/// What becomes of clients that show no certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visitors {
+    /// The handshake fails.
+    Refused,
+    /// They come in as visitors, who may what the service's rules let them.
+    LetIn,
+}
+
 /// Each key of `[tls]` that names a file, with a sum of what is in it.
 type Prints = [(&'static str, Option<u64>); 4];
 
@@ -135,11 +167,15 @@ fn prints(files: &Tls) -> Prints {
 /// # Errors
 /// As [`TlsStore::open`].
 pub fn load(files: &Tls) -> Result<Loaded, TlsError> {
+    load_for(files, Visitors::Refused)
+}
+
+fn load_for(files: &Tls, visitors: Visitors) -> Result<Loaded, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     // Before the files are read: one that changes meanwhile is told as changed.
     let print = prints(files);
     let key = certified_key(files, &provider)?;
-    let verifier = client_verifier(files, &provider)?;
+    let verifier = client_verifier(files, &provider, visitors)?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| refuse("certificate", &files.certificate, &e))?
@@ -154,9 +190,17 @@ pub fn load(files: &Tls) -> Result<Loaded, TlsError> {
 
 /// Judges clients' certificates. A list of revoked ones counts beyond the date of its next update too: an old list is
 /// better than none, and better than locking everybody out.
-fn client_verifier(files: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+fn client_verifier(
+    files: &Tls,
+    provider: &Arc<CryptoProvider>,
+    visitors: Visitors,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let roots = Arc::new(client_authorities(&files.client_ca)?);
     let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+    let builder = match visitors {
+        Visitors::Refused => builder,
+        Visitors::LetIn => builder.allow_unauthenticated(),
+    };
     let Some(file) = &files.client_crl else {
         return builder.build().map_err(|e| refuse("client_ca", &files.client_ca, &e));
     };

@@ -391,3 +391,13 @@ fn changes_of_a_zone_are_watched_or_asked_for() {
     assert_eq!(written, both);
     assert_eq!(said, "This manager does not tell of changes, as newer ones do; it is asked every 1 s.\n");
 }
+
+#[test]
+fn a_link_to_the_page_is_printed_with_what_it_is_good_for() {
+    let link = json!({"url": "https://m1:8444/sign-in?link=abc", "path": "/sign-in?link=abc", "role": "viewer", "ends_in": 600});
+    let manager = FakeDaemon::answering(vec![canned("POST /v1/links", 201, link)]);
+    let ran = run(&mut manager.ctl("zone open --role viewer"));
+    let words = "https://m1:8444/sign-in?link=abc\nlets one browser in, once, within 10 min; role: viewer. Whoever has it can follow it.\n";
+    assert_eq!((ran.status, ran.out.as_str()), (0, words), "{}", ran.err);
+    assert_eq!(manager.asked()[0].body, json!({"role": "viewer"}));
+}

@@ -6,8 +6,9 @@
 
 mod networks;
 mod values;
+mod web;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 pub use networks::{Brakes, Membership, NetworkRules, OnFailure, PhysicalNetwork};
 pub use values::{LABEL_MAX, NAME_MAX, is_label};
+pub use web::Web;
 
 /// Where the configuration is looked for when `--config` does not say otherwise. Only this file may be missing.
 pub const DEFAULT_PATH: &str = "/etc/ovstunnel/manager.toml";
@@ -54,6 +56,8 @@ pub struct Config {
     pub network: NetworkRules,
     /// How much may be removed without a question.
     pub brakes: Brakes,
+    /// The page for browsers.
+    pub web: Web,
     /// When something that has happened is forgotten.
     pub events: Events,
     /// The log file.
@@ -162,6 +166,7 @@ impl Default for Config {
             membership: Membership::default(),
             network: NetworkRules::default(),
             brakes: Brakes::default(),
+            web: Web::default(),
             events: Events::default(),
             log: Log::at(DEFAULT_LOG),
         }
@@ -257,6 +262,20 @@ impl Config {
         let mut files: Vec<PathBuf> = hosts.chain(tls).cloned().collect();
         files.dedup();
         files
+    }
+
+    /// What the page's address begins with, by this machine's name: `https://NAME:8444`; none where there is no page.
+    pub fn page_address(&self) -> Option<String> {
+        let (listen, _) = self.https().filter(|_| self.web.enabled)?;
+        let own = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
+        let name = match listen.ip() {
+            ip if ip.is_unspecified() => {
+                own().filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
+            }
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        Some(format!("https://{name}:{}", listen.port()))
     }
 
     /// Where HTTPS is served, and its files; none where it is off, or without files.

@@ -9,8 +9,12 @@ use ovstunnel_test_support::expect_file;
 use super::Config;
 
 /// The files with the types of all sections.
-const TYPES: [&str; 3] =
-    [include_str!("mod.rs"), include_str!("networks.rs"), include_str!("../../../ovstunnel-server/src/config/mod.rs")];
+const TYPES: [&str; 4] = [
+    include_str!("mod.rs"),
+    include_str!("networks.rs"),
+    include_str!("web.rs"),
+    include_str!("../../../ovstunnel-server/src/config/mod.rs"),
+];
 
 const COMMAND: &str = "cargo test -p ovstunnel-manager --lib reference";
 

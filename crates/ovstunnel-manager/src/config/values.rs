@@ -95,6 +95,12 @@ pub(super) fn migration<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::
     })
 }
 
+pub(super) fn session<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+    text(d, r#"a duration from "5m" to "7d", such as "8h""#, |t| {
+        duration(t, Duration::from_secs(300), Duration::from_secs(7 * DAY))
+    })
+}
+
 pub(super) fn gc<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
     text(d, r#"a duration from "1m" to "30d", such as "20m""#, |t| {
         duration(t, Duration::from_secs(60), Duration::from_secs(30 * DAY))

@@ -87,6 +87,7 @@ impl Doctor {
         let page = Page {
             states: Some(vec![NetworkState::Broken, NetworkState::Settling]),
             host: None,
+            search: None,
             page: 1,
             limit: networks::TOLD,
         };

@@ -18,7 +18,7 @@ const USUAL: usize = 100;
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
-pub(super) struct EventQuery {
+pub(crate) struct EventQuery {
     /// So many at most, 1 to 1000; 100 where it is absent.
     #[serde(deserialize_with = "query::limit")]
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
@@ -41,7 +41,7 @@ pub(super) struct EventQuery {
         (status = 200, description = "The events", body = EventList),
         (status = 503, description = "`unavailable`: the database cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(super) async fn list_events(
+pub(crate) async fn list_events(
     Shared(state): Shared<State>,
     ValidQuery(query): ValidQuery<EventQuery>,
 ) -> Result<Json<EventList>, ApiError> {

@@ -18,7 +18,7 @@ const USUAL: usize = 100;
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
-pub(super) struct FaultQuery {
+pub(crate) struct FaultQuery {
     /// So many at most, 1 to 1000; 100 where it is absent.
     #[serde(deserialize_with = "query::limit")]
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
@@ -37,7 +37,7 @@ pub(super) struct FaultQuery {
         (status = 200, description = "The faults", body = FaultList),
         (status = 404, description = "`not_found`: no such host or network", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(super) async fn list_faults(
+pub(crate) async fn list_faults(
     Shared(state): Shared<State>,
     ValidQuery(query): ValidQuery<FaultQuery>,
 ) -> Result<Json<FaultList>, ApiError> {

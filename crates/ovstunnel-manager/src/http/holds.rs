@@ -61,7 +61,7 @@ fn to_wire(state: &State, held: &Held) -> Hold {
 /// What is to go and waits for somebody's word: more than is ordinary, and nobody asked for it by name.
 #[utoipa::path(get, path = "/v1/holds", tag = "zone", operation_id = "listHolds",
     responses((status = 200, description = "The removals that wait; none while `sdn.ovs.controller` is off", body = HoldList)))]
-pub(super) async fn list_holds(Shared(state): Shared<State>, _: NoQuery) -> Json<HoldList> {
+pub(crate) async fn list_holds(Shared(state): Shared<State>, _: NoQuery) -> Json<HoldList> {
     let held = state.reconciler.as_ref().map(|reconciler| reconciler.holds()).unwrap_or_default();
     Json(HoldList { holds: held.iter().map(|held| to_wire(&state, held)).collect() })
 }
@@ -104,11 +104,17 @@ async fn decide(
     ValidPath(id): ValidPath<u64>,
     said: Said,
 ) -> Result<Response, ApiError> {
+    let hold = decided(&state, &peer, id, said)?;
+    let word = if said == Said::Approved { "approved" } else { "refused" };
+    Ok(Effect::of(word, Json(hold).into_response()))
+}
+
+/// Says of a hold what is to become of it; gives it as it is then.
+pub(crate) fn decided(state: &State, peer: &Peer, id: u64, said: Said) -> Result<Hold, ApiError> {
     let held = state.reconciler.as_ref().and_then(|reconciler| reconciler.decide(id, said, &peer.to_string()));
     let missing = || {
         ApiError::not_found(format!("no hold {id} waits; it was approved, or the zone does not call for it any more"))
     };
     let held = held.ok_or_else(missing)?;
-    let word = if said == Said::Approved { "approved" } else { "refused" };
-    Ok(Effect::of(word, Json(to_wire(&state, &held)).into_response()))
+    Ok(to_wire(state, &held))
 }

@@ -24,7 +24,7 @@ use crate::zone::Row;
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
-pub(super) struct HostQuery {
+pub(crate) struct HostQuery {
     /// Only hosts in this state, or in one of these, separated by commas.
     #[serde(deserialize_with = "states")]
     #[param(style = Form, explode = false, value_type = Option<Vec<HostState>>)]
@@ -59,7 +59,7 @@ pub(super) struct ForgetQuery {
 /// The registered hosts, by name.
 #[utoipa::path(get, path = "/v1/hosts", tag = "hosts", operation_id = "listHosts", params(HostQuery),
     responses((status = 200, description = "The hosts", body = HostList)))]
-pub(super) async fn list_hosts(
+pub(crate) async fn list_hosts(
     Shared(state): Shared<State>,
     ValidQuery(query): ValidQuery<HostQuery>,
 ) -> Json<HostList> {
@@ -83,7 +83,8 @@ pub(super) async fn get_host(
     find(&state, &name).map(Json)
 }
 
-fn find(state: &State, name: &str) -> Result<Host, ApiError> {
+/// A registered host.
+pub(crate) fn find(state: &State, name: &str) -> Result<Host, ApiError> {
     let name = query::name("host", name)?;
     state.zone.host(name).ok_or_else(|| missing(name))
 }
@@ -95,7 +96,7 @@ fn find(state: &State, name: &str) -> Result<Host, ApiError> {
         (status = 200, description = "Its tunnels", body = HostTunnelList),
         (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(super) async fn list_host_tunnels(
+pub(crate) async fn list_host_tunnels(
     Shared(state): Shared<State>,
     ValidPath(name): ValidPath<String>,
     _: NoQuery,
@@ -206,10 +207,15 @@ pub(super) async fn resync_host(
     ValidPath(name): ValidPath<String>,
     _: NoQuery,
 ) -> Result<Response, ApiError> {
+    Ok(Effect::of("resync", Json(resynced(&state, &name).await?).into_response()))
+}
+
+/// Has a host connected to anew; gives it as it is then.
+pub(crate) async fn resynced(state: &State, name: &str) -> Result<Host, ApiError> {
     let _turn = state.records.turn().await;
-    let host = find(&state, &name)?;
+    let host = find(state, name)?;
     state.hosts.register(row(&host).ok_or_else(|| ApiError::internal("the number of a registered host is none"))?);
-    Ok(Effect::of("resync", Json(find(&state, &name)?).into_response()))
+    find(state, name)
 }
 
 fn row(host: &Host) -> Option<Row> {

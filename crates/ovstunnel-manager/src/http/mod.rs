@@ -4,18 +4,19 @@
 //! it must not do: ask a host, but for the number of one that is being registered.
 
 mod diagnosis;
-mod events;
-mod faults;
+pub(crate) mod events;
+pub(crate) mod faults;
 mod fixups;
-mod holds;
-mod hosts;
+pub(crate) mod holds;
+pub(crate) mod hosts;
+mod links;
 mod maintenance;
 mod metrics;
-mod networks;
+pub(crate) mod networks;
 mod nics;
 mod openapi;
-mod path;
-mod physical;
+pub(crate) mod path;
+pub(crate) mod physical;
 mod query;
 mod recorded;
 mod roles;
@@ -37,10 +38,13 @@ use crate::hosts::Hosts;
 use crate::inventory::{Inventory, InventoryError};
 use crate::reconciler::Reconciler;
 use crate::records::Records;
+use crate::sessions::Sessions;
 use crate::watch::Watched;
 use crate::zone::Zone;
 
 pub use roles::Roles;
+pub(crate) use roles::is_page;
+pub(crate) use zone::overview;
 pub use zone::overview_of;
 
 /// What all handlers share.
@@ -64,6 +68,10 @@ pub struct State {
     pub watched: Watched,
     /// What looks for what is wrong.
     pub doctor: Arc<Doctor>,
+    /// Links and sessions of browsers without a certificate.
+    pub sessions: Sessions,
+    /// What the page's address begins with, for links that are asked for on this machine; none without HTTPS.
+    pub address: Option<String>,
     /// After how long a silent host is taken for dead.
     pub dead_after: Duration,
     /// What a NIC's preparation does while a tunnel is missing.

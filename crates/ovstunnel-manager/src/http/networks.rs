@@ -26,17 +26,21 @@ const USUAL: usize = 100;
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
-pub(super) struct NetworkQuery {
+pub(crate) struct NetworkQuery {
     /// Only networks in this state, or in one of these, separated by commas.
     #[serde(deserialize_with = "states")]
     #[param(style = Form, explode = false, value_type = Option<Vec<NetworkState>>)]
     state: Option<Vec<NetworkState>>,
     /// Only networks that this host has something of.
     host: Option<String>,
+    /// Only networks that have this in their name or key.
+    #[serde(deserialize_with = "query::search")]
+    #[param(value_type = Option<String>, min_length = 1, max_length = 63)]
+    search: Option<String>,
     /// Which page, from 1.
     #[serde(deserialize_with = "query::page")]
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1_000_000)]
-    page: Option<usize>,
+    pub(crate) page: Option<usize>,
     /// Networks of a page, 1 to 1000; 100 where it is absent.
     #[serde(deserialize_with = "query::limit")]
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
@@ -54,7 +58,7 @@ fn states<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<NetworkState>
         (status = 200, description = "A page of them", body = NetworkList),
         (status = 404, description = "`not_found`: no such host", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(super) async fn list_networks(
+pub(crate) async fn list_networks(
     Shared(state): Shared<State>,
     ValidQuery(query): ValidQuery<NetworkQuery>,
 ) -> Result<Json<NetworkList>, ApiError> {
@@ -64,13 +68,14 @@ pub(super) async fn list_networks(
     };
     let host = query.host.as_deref().map(number).transpose()?;
     let (page, limit) = (query.page.unwrap_or(1), query.limit.unwrap_or(USUAL));
-    let (networks, total) = state.zone.networks(&Page { states: query.state, host, page, limit });
+    let (networks, total) = state.zone.networks(&Page { states: query.state, host, search: query.search, page, limit });
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let next = (page.saturating_mul(limit) < total).then(|| count(page + 1));
     Ok(Json(NetworkList { networks, total: count(total), next }))
 }
 
-pub(super) fn key(state: &State, name: &str) -> Result<GreKey, ApiError> {
+/// The key of a network by its name.
+pub(crate) fn key(state: &State, name: &str) -> Result<GreKey, ApiError> {
     let name = query::name("network", name)?;
     if state.zone.keyless(name).is_some() {
         let detail = format!("network {name} has no key yet, so there is nothing that hosts could have of it");
@@ -93,7 +98,7 @@ pub(super) fn missing(name: &str) -> ApiError {
         (status = 200, description = "The network", body = Network),
         (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(super) async fn get_network(
+pub(crate) async fn get_network(
     Shared(state): Shared<State>,
     ValidPath(name): ValidPath<String>,
     _: NoQuery,
@@ -113,7 +118,7 @@ pub(super) async fn get_network(
         (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`conflict`: it has no key yet", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(super) async fn get_proof(
+pub(crate) async fn get_proof(
     Shared(state): Shared<State>,
     ValidPath(name): ValidPath<String>,
     _: NoQuery,
@@ -147,10 +152,16 @@ pub(super) async fn reconcile(
     ValidPath(name): ValidPath<String>,
     ValidQuery(query): ValidQuery<ReconcileQuery>,
 ) -> Result<Response, ApiError> {
-    let has_key = state.zone.keyless(query::name("network", &name)?).is_none();
-    let key = if has_key { Some(key(&state, &name)?) } else { None };
+    let plan = reconciled(&state, &name, query.dry_run).await?;
+    Ok(Effect::of(if query.dry_run { "dry run" } else { "asked for" }, Json(plan).into_response()))
+}
+
+/// Has a network made whole, or only planned; gives what is, or would be, sent to whom.
+pub(crate) async fn reconciled(state: &State, name: &str, dry_run: bool) -> Result<NetworkPlan, ApiError> {
+    let has_key = state.zone.keyless(query::name("network", name)?).is_none();
+    let key = if has_key { Some(key(state, name)?) } else { None };
     match (&state.reconciler, key) {
-        _ if query.dry_run => {}
+        _ if dry_run => {}
         (Some(reconciler), Some(key)) => reconciler.ask(key),
         (Some(_), None) => {}
         (None, _) => {
@@ -159,11 +170,10 @@ pub(super) async fn reconcile(
         }
     }
     let planned = match key {
-        Some(key) => Ok(state.zone.plan(key, state.dead_after).ok_or_else(|| missing(&name))?),
-        None => state.inventory.plan_without_key(&name).await.map_err(recorded)?,
+        Some(key) => Ok(state.zone.plan(key, state.dead_after).ok_or_else(|| missing(name))?),
+        None => state.inventory.plan_without_key(name).await.map_err(recorded)?,
     };
-    let plan = NetworkPlan { dry_run: query.dry_run, ..plan(&name, planned.as_ref()) };
-    Ok(Effect::of(if query.dry_run { "dry run" } else { "asked for" }, Json(plan).into_response()))
+    Ok(NetworkPlan { dry_run, ..plan(name, planned.as_ref()) })
 }
 
 /// A plan on the wire; where there is none, why.

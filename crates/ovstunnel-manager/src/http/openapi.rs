@@ -10,8 +10,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    State, diagnosis, events, faults, fixups, holds, hosts, maintenance, networks, nics, path, physical, recorded,
-    watch, zone,
+    State, diagnosis, events, faults, fixups, holds, hosts, links, maintenance, networks, nics, path, physical,
+    recorded, watch, zone,
 };
 
 #[derive(OpenApi)]
@@ -84,6 +84,7 @@ fn described() -> OpenApiRouter<State> {
         .routes(routes!(faults::list_faults))
         .routes(routes!(path::get_path))
         .routes(routes!(events::list_events))
+        .routes(routes!(links::make_link))
         .routes(routes!(diagnosis::get_doctor))
         .routes(routes!(diagnosis::get_support))
         .routes(routes!(zone::healthz))

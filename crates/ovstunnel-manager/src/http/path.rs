@@ -16,7 +16,7 @@ use crate::zone::EndsError;
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct PathQuery {
+pub(crate) struct PathQuery {
     /// Name of a host; or id, VM, MAC or IP address of a recorded NIC.
     #[param(min_length = 1, max_length = 255)]
     from: String,
@@ -36,7 +36,7 @@ const WORD: &str = "must be the name of a host, or id, VM, MAC or IP address of 
         (status = 404, description = "`not_found`: nothing has this name, there is no such network, or they have none in common", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`conflict`: it is not clear which NIC or network is meant", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(super) async fn get_path(
+pub(crate) async fn get_path(
     Shared(state): Shared<State>,
     ValidQuery(query): ValidQuery<PathQuery>,
 ) -> Result<Json<Path>, ApiError> {

@@ -189,7 +189,7 @@ pub(super) async fn put_ranges(
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
-pub(super) struct KeyQuery {
+pub(crate) struct KeyQuery {
     /// Only keys in this state, or in one of these, separated by commas.
     #[serde(deserialize_with = "states")]
     #[param(style = Form, explode = false, value_type = Option<Vec<KeyState>>)]
@@ -207,7 +207,7 @@ fn states<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<KeyState>>, D
         (status = 200, description = "The keys, in order; free ones are never listed", body = KeyList),
         (status = 503, description = "`unavailable`: the database cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(super) async fn list_keys(
+pub(crate) async fn list_keys(
     Shared(state): Shared<State>,
     ValidQuery(query): ValidQuery<KeyQuery>,
 ) -> Result<Json<KeyList>, ApiError> {

@@ -41,6 +41,14 @@ pub(super) fn id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::E
     whole(from, i64::MAX as u64).map(Some)
 }
 
+/// A part of a name.
+pub(super) fn search<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(from)?;
+    let is_good = (1..=NAME_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    let expected = || D::Error::custom("expected 1 to 63 characters, none of them a control character");
+    if is_good { Ok(Some(text)) } else { Err(expected()) }
+}
+
 /// One of several words, or more of them, separated by commas.
 pub(super) fn words<'de, D: Deserializer<'de>, T: Copy>(
     from: D,

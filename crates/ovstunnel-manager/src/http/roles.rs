@@ -1,29 +1,39 @@
 //! What each role may ask of the manager (docs/adr/0034-roles-of-the-manager.md). Must not look into a request: method and path alone count.
 
-use axum::http::Method;
+use std::net::SocketAddr;
+
+use axum::http::{HeaderMap, Method, header};
 use ovstunnel_server::access::{Rules, reads};
 use ovstunnel_server::config::Role;
+use ovstunnel_server::listen::Guest;
 use ovstunnel_types::text::excerpt;
 
+use crate::sessions::{Sessions, of_cookies};
 use crate::zone::Zone;
 
 /// What a host needs to find out whether the manager is there, beside what is said of itself.
 const FOR_HOSTS: [&str; 3] = ["/healthz", "/readyz", "/openapi.json"];
 
-/// The rules, by the hosts that are registered.
+/// What somebody without a certificate may have: what it takes to get in, and what the page for that loads.
+const FOR_ALL: [&str; 2] = ["/sign-in", "/healthz"];
+
+/// The rules, by the hosts that are registered, and by the sessions of browsers without a certificate.
 #[derive(Clone, Debug)]
-pub struct Roles(Zone);
+pub struct Roles {
+    zone: Zone,
+    sessions: Sessions,
+}
 
 impl Roles {
     /// For this zone.
-    pub fn new(zone: Zone) -> Roles {
-        Roles(zone)
+    pub fn new(zone: Zone, sessions: Sessions) -> Roles {
+        Roles { zone, sessions }
     }
 }
 
 impl Rules for Roles {
     fn unlisted(&self, names: &[&str]) -> Role {
-        let is_host = names.iter().any(|name| self.0.number(name).is_some());
+        let is_host = names.iter().any(|name| self.zone.number(name).is_some());
         if is_host { Role::Host } else { Role::Viewer }
     }
 
@@ -46,6 +56,28 @@ impl Rules for Roles {
             _ => Err("is an operator: to change hosts, physical networks and ranges of keys and to decide about holds is for admins".to_owned()),
         }
     }
+
+    fn guest(&self, headers: &HeaderMap, address: SocketAddr) -> Option<Guest> {
+        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let session = cookies.filter_map(of_cookies).find_map(|secret| self.sessions.session(secret))?;
+        Some(Guest { name: format!("{}, by link", session.by), id: session.id, role: session.role, address })
+    }
+
+    /// A browser sends its cookie with whatever it is made to ask: by that alone nobody changes anything but by the page's own forms.
+    fn may_as_guest(&self, method: &Method, path: &str) -> Result<(), String> {
+        let may = reads(method) || is_page(path);
+        if may { Ok(()) } else { Err("came by a link, and changes nothing but by the page's own forms".to_owned()) }
+    }
+
+    fn is_for_all(&self, method: &Method, path: &str) -> bool {
+        let reads_files = reads(method) && path.starts_with("/files/");
+        reads_files || (FOR_ALL.contains(&path) && (reads(method) || path == "/sign-in"))
+    }
+}
+
+/// Whether a path is the page's, not the API's.
+pub(crate) fn is_page(path: &str) -> bool {
+    !path.starts_with("/v1/") && !["/v1", "/healthz", "/readyz", "/metrics", "/openapi.json"].contains(&path)
 }
 
 /// Whether a request prepares or releases a NIC.
@@ -62,7 +94,10 @@ fn least(method: &Method, path: &str) -> Role {
         (&Method::POST, ["v1", "hosts", _, "resync" | "maintenance"] | ["v1", "networks", _, "reconcile"]) => {
             Role::Operator
         }
-        (&Method::POST, ["v1", "networks", _, "nics", _, "migrated" | "rollback"]) => Role::Operator,
+        (&Method::POST, ["v1", "networks", _, "nics", _, "migrated" | "rollback"] | ["v1", "links"]) => Role::Operator,
+        // The page's own.
+        (&Method::POST, ["networks", _, "reconcile"] | ["hosts", _, "resync"]) => Role::Operator,
+        (&Method::POST, ["sign-in" | "sign-out"]) => Role::Viewer,
         (&Method::PUT | &Method::DELETE, ["v1", "networks", _] | ["v1", "networks", _, "nics", _]) => Role::Operator,
         _ => Role::Admin,
     }
@@ -71,11 +106,13 @@ fn least(method: &Method, path: &str) -> Role {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use std::time::Duration;
+
     use super::*;
     use crate::http::openapi::description;
 
     /// Each operation that is described, as `GET /v1/hosts/h1`, with all who may; a host of the name h1.
-    const MAY: [(&str, &str); 39] = [
+    const MAY: [(&str, &str); 40] = [
         ("GET /v1/overview", "viewer operator admin"),
         ("GET /v1/watch", "viewer operator admin"),
         ("GET /v1/faults", "viewer operator admin"),
@@ -110,6 +147,7 @@ mod tests {
         ("POST /v1/holds/7/approve", "admin"),
         ("POST /v1/holds/7/refuse", "admin"),
         ("GET /v1/events", "viewer operator admin"),
+        ("POST /v1/links", "operator admin"),
         ("GET /v1/doctor", "viewer operator admin"),
         // To root only, whatever the role.
         ("GET /v1/support", "viewer operator admin"),
@@ -120,7 +158,7 @@ mod tests {
 
     fn who_may(names: &[&str], request: &str) -> String {
         let (method, path) = request.split_once(' ').unwrap();
-        let rules = Roles::new(Zone::new("dc1").0);
+        let rules = Roles::new(Zone::new("dc1").0, Sessions::new(Duration::from_secs(60)).unwrap());
         let may = |role: &Role| rules.may(*role, names, &method.parse().unwrap(), path).is_ok();
         let all = [Role::Host, Role::Viewer, Role::Operator, Role::Admin];
         all.iter().filter(|role| may(role)).map(|role| role.as_str()).collect::<Vec<_>>().join(" ")
@@ -162,5 +200,63 @@ mod tests {
         ] {
             assert_eq!(who_may(&["h1"], request), "admin", "{request}");
         }
+    }
+
+    #[test]
+    fn the_pages_acts_are_for_those_for_whom_the_apis_are() {
+        for (request, who) in [
+            ("POST /networks/n1/reconcile", "operator admin"),
+            ("POST /hosts/h1/resync", "operator admin"),
+            ("POST /holds/7/approve", "admin"),
+            ("POST /holds/7/refuse", "admin"),
+            ("POST /sign-out", "viewer operator admin"),
+            ("POST /anything/else", "admin"),
+            ("GET /networks", "viewer operator admin"),
+        ] {
+            assert_eq!(who_may(&["h1"], request), who, "{request}");
+        }
+    }
+
+    #[test]
+    fn one_who_is_nobody_gets_to_the_sign_in_page_and_no_further() {
+        let rules = Roles::new(Zone::new("dc1").0, Sessions::new(Duration::from_secs(60)).unwrap());
+        let is_for_all = |request: &str| {
+            let (method, path) = request.split_once(' ').unwrap();
+            rules.is_for_all(&method.parse().unwrap(), path)
+        };
+        for open in ["GET /sign-in", "POST /sign-in", "GET /files/page.css", "GET /healthz"] {
+            assert!(is_for_all(open), "{open}");
+        }
+        for shut in [
+            "GET /",
+            "GET /networks",
+            "GET /v1/overview",
+            "POST /v1/links",
+            "POST /files/page.css",
+            "GET /metrics",
+            "POST /healthz",
+            "GET /sign-in/x",
+        ] {
+            assert!(!is_for_all(shut), "{shut}");
+        }
+    }
+
+    #[test]
+    fn a_guest_is_known_by_the_cookie_and_changes_nothing_by_the_api() {
+        let sessions = Sessions::new(Duration::from_secs(60)).unwrap();
+        let rules = Roles::new(Zone::new("dc1").0, sessions.clone());
+        let link = sessions.link("ops", Role::Operator).unwrap();
+        let (secret, _) = sessions.begin(&link).unwrap().unwrap();
+        let guest = |cookie: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::COOKIE, cookie.parse().unwrap());
+            rules.guest(&headers, "192.0.2.1:9".parse().unwrap())
+        };
+        let known = guest(&format!("a=b; __Host-ovstunnel={secret}")).unwrap();
+        assert_eq!((known.name.as_str(), known.role), ("ops, by link", Role::Operator));
+        assert_eq!(guest(&format!("__Host-ovstunnel={link}")), None);
+        assert!(rules.may_as_guest(&Method::POST, "/networks/n1/reconcile").is_ok());
+        assert!(rules.may_as_guest(&Method::GET, "/v1/overview").is_ok());
+        assert!(rules.may_as_guest(&Method::POST, "/v1/networks/n1/reconcile").is_err());
     }
 }

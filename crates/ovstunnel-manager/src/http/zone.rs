@@ -21,7 +21,7 @@ pub(super) async fn get_overview(Shared(state): Shared<State>, _: NoQuery) -> Js
 }
 
 /// The zone in a few numbers.
-pub(super) fn overview(state: &State) -> Overview {
+pub(crate) fn overview(state: &State) -> Overview {
     overview_of(&state.zone, &state.identity, state.reconciler.as_ref())
 }
 

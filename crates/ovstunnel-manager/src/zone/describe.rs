@@ -27,6 +27,8 @@ pub struct Page {
     pub states: Option<Vec<NetworkState>>,
     /// Only those that this host has something of.
     pub host: Option<HostNumber>,
+    /// Only those that have this in their name or key.
+    pub search: Option<String>,
     /// From 1.
     pub page: usize,
     /// Networks of a page.
@@ -311,10 +313,14 @@ impl Zone {
     pub fn networks(&self, page: &Page) -> (Vec<Network>, usize) {
         let (now, zone) = (self.now(), self.state());
         let is_meant = |state| page.states.as_ref().is_none_or(|states| states.contains(&state));
+        let has = |name: &str| page.search.as_ref().is_none_or(|text| name.contains(text));
+        let is_found = |key: GreKey| page.search.is_none() || has(&zone.network_name(key)) || has(&key.to_string());
         let known = zone.networks.iter().filter(|(_, known)| page.host.is_none_or(|host| known.mesh.has(host)));
+        let known = known.filter(|(key, _)| is_found(**key));
         let known = known.map(|(key, known)| (state(known, now), Some(*key), Listed::Known(*key, known)));
         let keyless = zone.recorded.without_key();
-        let keyless = keyless.filter(|network| page.host.is_none_or(|host| network.nics_on(host) > 0));
+        let keyless =
+            keyless.filter(|network| has(&network.row.name) && page.host.is_none_or(|host| network.nics_on(host) > 0));
         let keyless = keyless.map(|network| (keyless_state(network), None, Listed::Keyless(network)));
         let mut found: Vec<_> = known.chain(keyless).filter(|(state, ..)| is_meant(*state)).collect();
         found.sort_by_key(|(state, key, _)| (*state, key.is_none(), *key));

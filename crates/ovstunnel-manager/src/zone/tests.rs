@@ -386,7 +386,7 @@ fn the_worst_networks_come_first_page_by_page() {
     bench.says(2, &[bridge(2, &[3])]);
     bench.zone.prove_changed();
     let page = |page, states| {
-        let (networks, total) = bench.zone.networks(&Page { states, host: None, page, limit: 1 });
+        let (networks, total) = bench.zone.networks(&Page { states, host: None, search: None, page, limit: 1 });
         (networks.into_iter().map(|network| network.key).collect::<Vec<_>>(), total)
     };
     assert_eq!(page(1, None), (vec![Some(1001)], 2));

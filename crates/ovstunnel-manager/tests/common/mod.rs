@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 pub mod program;
+pub mod web;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -162,15 +163,17 @@ pub async fn acting_after(bench: Bench, more: &str, store: Store) -> Bench {
 /// The same with this configuration in this folder.
 async fn bench_of(dir: tempfile::TempDir, text: &str, store: Store) -> Bench {
     let pki = dir.path().join("pki");
-    let config = Config::parse(text, Path::new("manager.toml")).unwrap();
+    // The listener is the test's own; that there is one, the manager is to know.
+    let text = text.replacen("listen = \"off\"", "listen = \"127.0.0.1:8444\"", 1);
+    let config = Config::parse(&text, Path::new("manager.toml")).unwrap();
     let tls = Tls {
         certificate: pki.join("zone.crt"),
         key: pki.join("zone.key"),
         client_ca: pki.join("ca.crt"),
         client_crl: None,
-        clients: Vec::new(),
+        clients: config.tls.as_ref().map(|tls| tls.clients.clone()).unwrap_or_default(),
     };
-    let access = Access::open(Some(&tls)).unwrap();
+    let access = Access::open_to_visitors(Some(&tls)).unwrap();
     let (app, service) = Service::start(&config, store, Some(access.clone())).await.unwrap();
     let api = Api { listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))), ..config.api.clone() };
     let listeners = Listeners::bind(&api, access.tls()).await.unwrap();

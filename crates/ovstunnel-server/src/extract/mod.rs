@@ -112,13 +112,20 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for ValidQuery<T> 
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let query = parts.uri.query().unwrap_or_default();
-        let pairs = || form_urlencoded::parse(query.as_bytes());
-        serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs())).map(ValidQuery).map_err(|e| {
-            let path = e.path().clone();
-            explain::query(&path, &e.into_inner().to_string(), pairs())
-        })
+        from_query(parts.uri.query().unwrap_or_default()).map(ValidQuery)
     }
+}
+
+/// Reads what follows the `?` into its type.
+///
+/// # Errors
+/// `invalid_request`, naming parameter, rule and value.
+pub fn from_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
+    let pairs = || form_urlencoded::parse(query.as_bytes());
+    serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs())).map_err(|e| {
+        let path = e.path().clone();
+        explain::query(&path, &e.into_inner().to_string(), pairs())
+    })
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for NoQuery {

@@ -107,10 +107,15 @@ async fn connection(client: Client, tls: &TlsStore, app: Router, life: &Life) {
             }
             let session = stream.get_ref().1;
             let http2 = session.alpn_protocol() == Some(b"h2");
-            // Without a certificate the handshake does not get here; without this line a fault there would matter.
-            let Some(chain) = session.peer_certificates().filter(|chain| !chain.is_empty()) else { return };
-            seen.let_in();
-            let peer = Peer::Certificate(Arc::new(PeerCertificate::read(chain, address)));
+            let peer = match session.peer_certificates().filter(|chain| !chain.is_empty()) {
+                Some(chain) => {
+                    seen.let_in();
+                    Peer::Certificate(Arc::new(PeerCertificate::read(chain, address)))
+                }
+                None if tls.lets_visitors_in() => Peer::Visitor(address),
+                // The handshake does not get here; without this line a fault there would matter.
+                None => return,
+            };
             serve(*stream, http2, peer, app, life, Terms { place: Some(place), outgoing }).await;
         }
         Ok(Ok(Hello::NotTls(stream))) => {

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use endless::{Cut, Endless};
-pub use peer::{Peer, PeerCertificate};
+pub use peer::{Guest, Peer, PeerCertificate};
 
 use crate::config::Api;
 use crate::tls::TlsStore;

@@ -13,6 +13,7 @@ use rustls_pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::config::Role;
 use crate::problem::ApiError;
 use ovstunnel_types::text::excerpt;
 
@@ -26,6 +27,45 @@ pub enum Peer {
     },
     /// The owner of a client certificate, over HTTPS.
     Certificate(Arc<PeerCertificate>),
+    /// Somebody without a client certificate, over HTTPS; only where a service lets such in at all.
+    Visitor(SocketAddr),
+    /// Somebody without one whom the service knows.
+    Guest(Arc<Guest>),
+}
+
+/// Somebody whom a service knows by what the request says, not by a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guest {
+    /// What the log calls them.
+    pub name: String,
+    /// Which of their visits it is; says nothing that would let anybody in.
+    pub id: String,
+    /// What they may.
+    pub role: Role,
+    /// Address and port of the client.
+    pub address: SocketAddr,
+}
+
+impl Peer {
+    /// What the log and a page call them, without an address.
+    pub fn name(&self) -> String {
+        match self {
+            Peer::Root { .. } => "root".to_owned(),
+            Peer::Certificate(certificate) => certificate.name(),
+            Peer::Visitor(_) => "nobody".to_owned(),
+            Peer::Guest(guest) => excerpt(&guest.name),
+        }
+    }
+
+    /// Address and port of the client; none on the Unix socket.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Peer::Root { .. } => None,
+            Peer::Certificate(certificate) => Some(certificate.address),
+            Peer::Visitor(address) => Some(*address),
+            Peer::Guest(guest) => Some(guest.address),
+        }
+    }
 }
 
 /// The names of a verified client certificate, and where its owner is.
@@ -93,6 +133,8 @@ impl fmt::Display for Peer {
         match self {
             Peer::Root { .. } => f.write_str("root"),
             Peer::Certificate(c) => write!(f, "{}@{}", c.name(), c.address),
+            Peer::Visitor(address) => write!(f, "nobody@{address}"),
+            Peer::Guest(guest) => write!(f, "{}@{}", excerpt(&guest.name), guest.address),
         }
     }
 }

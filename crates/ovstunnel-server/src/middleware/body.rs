@@ -17,6 +17,7 @@ use http::header::{CONNECTION, EXPECT};
 use ovstunnel_api::Code;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::listen::Peer;
 use crate::problem::ApiError;
 use ovstunnel_types::text::excerpt;
 
@@ -59,7 +60,10 @@ pub(super) async fn read(State(budget): State<Budget>, request: Request, next: N
     }
     // On HTTP/2 an answer before the body resets the stream, and some clients (curl 7.88) then lose the answer.
     let holds_back = parts.version < http::Version::HTTP_2 && parts.headers.contains_key(EXPECT);
-    let collected = tokio::time::timeout(BODY_TIMEOUT, collect(holds_back, body, &budget)).await;
+    // Whoever is nobody has nothing large to say, and takes no room from others.
+    let is_nobody = matches!(parts.extensions.get(), Some(Peer::Visitor(_)));
+    let limit = if is_nobody { NOT_COUNTED } else { BODY_LIMIT };
+    let collected = tokio::time::timeout(BODY_TIMEOUT, collect(holds_back, body, &budget, limit)).await;
     let refusal = match collected {
         Ok(Ok(Read { bytes, _part })) => return next.run(Request::from_parts(parts, Body::from(bytes))).await,
         Ok(Err(error)) => error,
@@ -76,11 +80,11 @@ pub(super) async fn read(State(budget): State<Budget>, request: Request, next: N
 }
 
 /// Reads a body, of which the client `holds_back` all until it is told to go on.
-async fn collect(holds_back: bool, body: Body, budget: &Budget) -> Result<Read, ApiError> {
+async fn collect(holds_back: bool, body: Body, budget: &Budget, limit: usize) -> Result<Read, ApiError> {
     let declared = body.size_hint().lower();
     // Not read at all: a client that waits for `100 Continue` will not send it, and nobody wants to wait for the other.
-    if declared > DRAIN_LIMIT || (declared > BODY_LIMIT as u64 && holds_back) {
-        return Err(too_large());
+    if declared > DRAIN_LIMIT || (declared > limit as u64 && holds_back) {
+        return Err(larger_than(limit));
     }
     let mut stream = body.into_data_stream();
     let (mut bytes, mut part, mut seen) = (BytesMut::new(), None, 0u64);
@@ -92,7 +96,7 @@ async fn collect(holds_back: bool, body: Body, budget: &Budget) -> Result<Read, 
         if seen > DRAIN_LIMIT {
             break;
         }
-        if seen <= BODY_LIMIT as u64 {
+        if seen <= limit as u64 {
             if bytes.len() + chunk.len() > NOT_COUNTED {
                 take_part(&mut part, chunk.len(), budget).await;
             }
@@ -101,7 +105,7 @@ async fn collect(holds_back: bool, body: Body, budget: &Budget) -> Result<Read, 
             (bytes, part) = (BytesMut::new(), None);
         }
     }
-    if seen > BODY_LIMIT as u64 { Err(too_large()) } else { Ok(Read { bytes: bytes.freeze(), _part: part }) }
+    if seen > limit as u64 { Err(larger_than(limit)) } else { Ok(Read { bytes: bytes.freeze(), _part: part }) }
 }
 
 /// Waits for its turn where all bodies together take too much.
@@ -116,5 +120,9 @@ async fn take_part(part: &mut Option<OwnedSemaphorePermit>, bytes: usize, budget
 }
 
 pub(super) fn too_large() -> ApiError {
-    ApiError::new(Code::TooLarge, format!("the body is larger than {BODY_LIMIT} bytes"))
+    larger_than(BODY_LIMIT)
+}
+
+fn larger_than(limit: usize) -> ApiError {
+    ApiError::new(Code::TooLarge, format!("the body is larger than {limit} bytes"))
 }

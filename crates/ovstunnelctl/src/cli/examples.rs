@@ -360,6 +360,12 @@ A file in YAML, which may have several documents, or in JSON; each list may be l
 The fields are those of the PUT requests of the manager's API. What can be checked is checked first: while one thing is refused,
 nothing is changed. Nothing is forgotten without --prune.";
 
+pub(super) const ZONE_OPEN: &str = "\
+Examples:
+  ovstunnelctl zone open
+  ovstunnelctl zone open --role viewer
+  ovstunnelctl --manager https://manager1.example:8444 zone open";
+
 pub(super) const ZONE_EVENTS: &str = "\
 Examples:
   ovstunnelctl zone events

@@ -8,6 +8,7 @@ use ovstunnel_manager_api::{HostState, Mode, NetworkState};
 use super::faults::FaultsArgs;
 use super::holds::{HoldCommand, HoldsArgs};
 use super::network_args::{KeysArgs, NetworkArgs, NicCommand, NicsArgs, PhysicalCommand};
+use super::open::OpenArgs;
 use super::why::WhyArgs;
 use crate::cli::bridge_args::Listing;
 use crate::cli::{examples, values};
@@ -84,6 +85,9 @@ pub(in crate::cli) enum ZoneCommand {
     /// Make what is recorded of the zone what files say: physical networks, hosts, networks and NICs. Repeating it is safe.
     #[command(after_help = examples::ZONE_APPLY)]
     Apply(ApplyArgs),
+    /// Make a link to the manager's page that lets one browser in, once, within ten minutes.
+    #[command(after_help = examples::ZONE_OPEN)]
+    Open(OpenArgs),
     /// List what has happened, the newest first.
     #[command(after_help = examples::ZONE_EVENTS)]
     Events(EventsArgs),

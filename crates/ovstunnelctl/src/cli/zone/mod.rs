@@ -8,6 +8,7 @@ mod faults;
 mod holds;
 mod network_args;
 mod networks;
+mod open;
 mod show;
 mod show_networks;
 mod verify;
@@ -90,6 +91,7 @@ async fn ask(manager: &Manager, command: ZoneCommand, json: bool) -> Result<Repo
         ZoneCommand::Faults(args) => faults::list(manager, args, json).await,
         ZoneCommand::Why(args) => why::why(manager, args, json).await,
         ZoneCommand::Apply(args) => apply::run(manager, &args, json).await,
+        ZoneCommand::Open(args) => open::open(manager, args, json).await,
         ZoneCommand::Events(args) => events(manager, args, json).await,
     }
 }

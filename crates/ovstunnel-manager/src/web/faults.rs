@@ -1,0 +1,116 @@
+//! Faults: what is wrong, each cause once, the worst first, with what to do. Must not localise anything: the zone has.
+
+use axum::extract::State as Shared;
+use axum::http::Uri;
+use axum::response::Response;
+use maud::{Markup, html};
+use ovstunnel_manager_api::{Fault, FaultList};
+use ovstunnel_server::extract::ValidQuery;
+use ovstunnel_server::problem::ApiError;
+use serde::Deserialize;
+
+use super::frame::{Here, View, again, page, rich, sentence};
+use super::marks::Mark;
+use super::networks::address;
+use super::pages::{encoded, link, query};
+use super::who::Who;
+use super::words::{age, ago, count, number};
+use crate::http::State;
+use crate::http::faults::{FaultQuery, list_faults};
+
+/// Faults of the view.
+const SHOWN: &str = "50";
+
+/// What a form leaves empty is not given.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Filter {
+    host: String,
+    network: String,
+    kind: String,
+}
+
+pub(super) async fn show(
+    Shared(state): Shared<State>,
+    who: Who,
+    uri: Uri,
+    ValidQuery(filter): ValidQuery<Filter>,
+) -> Result<Response, ApiError> {
+    let filters = [("host", filter.host.trim()), ("network", filter.network.trim()), ("kind", filter.kind.trim())];
+    let is_filtered = filters.iter().any(|(_, value)| !value.is_empty());
+    let asked: Vec<(&str, &str)> = filters.into_iter().chain([("limit", SHOWN)]).collect();
+    let wanted: FaultQuery = query(&asked)?;
+    let list = list_faults(Shared(state.clone()), ValidQuery(wanted)).await?.0;
+    let content = html! {
+        section class="card" {
+            h2 { "What is wrong " small { "each cause once, worst first" } }
+            @if list.faults.is_empty() {
+                p { (Mark::Ok.shape()) @if is_filtered { " No fault is like that. " a href="/faults" { "Show all" } } @else { " Nothing is wrong." } }
+            }
+            (items(&list))
+            p class="mute" { @let shown = list.faults.len(); @if (list.total as usize) > shown { (number(shown as u64)) " of " (number(list.total)) ". " } "Looked for " (age(list.age)) "." }
+        }
+    };
+    let view = View {
+        here: Here::Faults,
+        title: "Faults",
+        json: Some(link("/v1/faults", &filters)),
+        again: again(&uri),
+        form: Some(form(&filters, is_filtered)),
+        content,
+    };
+    Ok(page(&state, &who, view))
+}
+
+fn form(filters: &[(&str, &str); 3], is_filtered: bool) -> Markup {
+    html! {
+        h1 { "Faults" }
+        form class="filter" action="/faults" {
+            @for (name, value) in filters {
+                label { (sentence(name).trim_end_matches('.')) " " input name=(name) value=(value) maxlength="63" autocomplete="off"; }
+            }
+            button class="btn go" { "Show" }
+            @if is_filtered { a class="btn" href="/faults" { "All" } }
+        }
+    }
+}
+
+/// The faults, one below the other.
+pub(super) fn items(list: &FaultList) -> Markup {
+    html! {
+        ol class="list" { @for fault in &list.faults { li { (Mark::Bad.shape()) div { (one(fault)) } span class="mute" { (ago(&fault.since)) } } } }
+    }
+}
+
+fn one(fault: &Fault) -> Markup {
+    html! {
+        h3 { a href=(link("/faults", &[("kind", &fault.kind)])) { (sentence(&fault.kind.replace('_', " ")).trim_end_matches('.')) } ": " (place(fault)) }
+        p { (rich(&fault.evidence)) @if fault.hides > 0 { " It explains " (count(fault.hides, "finding more", "findings more")) "." } }
+        p { b { "Remedy: " } (rich(&fault.remedy)) }
+        @if !fault.commands.is_empty() {
+            details {
+                summary { "Commands" }
+                @for command in &fault.commands {
+                    pre tabindex="0" { (command.run) @if let Some(host) = &command.host { "    # on " (host) } }
+                }
+            }
+        }
+    }
+}
+
+/// Where it is, with links.
+fn place(fault: &Fault) -> Markup {
+    let place = &fault.place;
+    let host = |name: &str| html! { a href={ "/hosts/" (encoded(name)) } { (name) } };
+    let between = if ["pair", "tunnel"].contains(&fault.kind.as_str()) { " and " } else { " to " };
+    html! {
+        @if let Some(name) = &place.host { (host(name)) }
+        @if let Some(peer) = &place.peer { (between) (host(peer)) }
+        @if !place.racks.is_empty() { " racks " (place.racks.join(" and ")) }
+        @match (&place.network, fault.networks) {
+            (Some(network), _) => { " in " a href=(address(network)) { (network) } }
+            (None, 0) => {}
+            (None, n) => { " in " (count(n, "network", "networks")) }
+        }
+    }
+}

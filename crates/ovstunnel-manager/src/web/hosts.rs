@@ -1,0 +1,122 @@
+//! Hosts, the worst first: a page of them. Must not ask a host anything.
+
+use axum::extract::State as Shared;
+use axum::http::Uri;
+use axum::response::Response;
+use maud::{Markup, html};
+use ovstunnel_manager_api::{Host, Mode};
+use ovstunnel_server::extract::ValidQuery;
+use ovstunnel_server::problem::ApiError;
+use serde::Deserialize;
+
+use super::frame::{Here, View, again, page, sentence};
+use super::marks::state as mark;
+use super::pages::{at, encoded, link, query, turn};
+use super::who::Who;
+use super::words::{age, number};
+use crate::http::State;
+use crate::http::hosts::{HostQuery, list_hosts};
+
+/// Hosts of a page.
+const LIMIT: usize = 50;
+
+/// What a form leaves empty is not given.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Filter {
+    state: String,
+    rack: String,
+    search: String,
+    page: String,
+}
+
+pub(super) async fn show(
+    Shared(state): Shared<State>,
+    who: Who,
+    uri: Uri,
+    ValidQuery(filter): ValidQuery<Filter>,
+) -> Result<Response, ApiError> {
+    let (of_state, rack, search) = (filter.state.trim(), filter.rack.trim(), filter.search.trim());
+    let wanted: HostQuery = query(&[("state", of_state)])?;
+    let mut hosts = list_hosts(Shared(state.clone()), ValidQuery(wanted)).await.0.hosts;
+    hosts.retain(|host| host.name.contains(search) && (rack.is_empty() || host.rack.as_deref() == Some(rack)));
+    // Those of a state stay in the order of their names.
+    hosts.sort_by_key(|host| std::cmp::Reverse(host.state));
+    let page_number = at(&filter.page)?;
+    let filters = [("state", of_state), ("rack", rack), ("search", search)];
+    let is_filtered = filters.iter().any(|(_, value)| !value.is_empty());
+    let shown: Vec<&Host> = hosts.iter().skip((page_number - 1).saturating_mul(LIMIT)).take(LIMIT).collect();
+    let content = html! {
+        section class="card" {
+            (rows(&shown, is_filtered))
+            (turn(page_number, LIMIT, hosts.len(), |n| {
+                let n = n.to_string();
+                link("/hosts", &filters.into_iter().chain([("page", n.as_str())]).collect::<Vec<_>>())
+            }))
+        }
+    };
+    let view = View {
+        here: Here::Hosts,
+        title: "Hosts",
+        json: Some(link("/v1/hosts", &[("state", of_state)])),
+        again: again(&uri),
+        form: Some(form(of_state, rack, search, is_filtered)),
+        content,
+    };
+    Ok(page(&state, &who, view))
+}
+
+fn form(of_state: &str, rack: &str, search: &str, is_filtered: bool) -> Markup {
+    let states = [
+        ("", "all"),
+        ("silent,degraded,connecting", "not in order"),
+        ("silent", "silent"),
+        ("degraded", "degraded"),
+        ("connecting", "connecting"),
+        ("ok", "ok"),
+    ];
+    html! {
+        h1 { "Hosts" }
+        form class="filter" action="/hosts" {
+            label { "State " select name="state" {
+                @for (value, word) in states { option value=(value) selected[value == of_state] { (word) } }
+            } }
+            label { "Rack " input name="rack" value=(rack) maxlength="63" autocomplete="off"; }
+            label { "Name " input name="search" type="search" value=(search) maxlength="63" autocomplete="off"; }
+            button class="btn go" { "Show" }
+            @if is_filtered { a class="btn" href="/hosts" { "All" } }
+        }
+    }
+}
+
+fn rows(hosts: &[&Host], is_filtered: bool) -> Markup {
+    if hosts.is_empty() {
+        return html! {
+            @if is_filtered { p { "No host is like that. " a href="/hosts" { "Show all" } } }
+            @else { p { "No host is registered yet: " code { "ovstunnelctl zone host add HOST --api https://ADDRESS:8443" } } }
+        };
+    }
+    html! {
+        div class="scroll" tabindex="0" role="region" aria-label="Hosts" {
+            table class="rows" {
+                thead { tr {
+                    th scope="col" { "Host" } th scope="col" { "State" } th scope="col" class="r" { "Heard" } th scope="col" { "Rack" } th scope="col" { "Tunnels end at" }
+                    th scope="col" class="r" { "Bridges" } th scope="col" class="r" { "Tunnels" } th scope="col" class="r" { "VIFs" } th scope="col" { "What is wrong" }
+                } }
+                tbody { @for host in hosts {
+                    tr {
+                        th scope="row" { a href={ "/hosts/" (encoded(&host.name)) } { (host.name) } }
+                        td { (mark(host.state, host.state.as_str())) @if host.mode != Mode::Manage { " " span class="chip" { (host.mode.as_str()) } } }
+                        td class="r" { (age(host.age)) }
+                        td { @if let Some(rack) = &host.rack { a href=(link("/hosts", &[("rack", rack)])) { (rack) } } }
+                        td { @if let Some(ip) = &host.ip { code { (ip) } } @else { span class="mute" { "not known" } } }
+                        td class="r" { (number(host.bridges)) }
+                        td class="r" { (number(host.tunnels)) }
+                        td class="r" { (number(host.vifs)) }
+                        td class="wide" { @if let Some(trouble) = host.troubles.first() { (sentence(&trouble.evidence)) } }
+                    }
+                } }
+            }
+        }
+    }
+}

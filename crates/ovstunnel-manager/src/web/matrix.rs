@@ -1,0 +1,249 @@
+//! All directions between a network's hosts as a matrix: a row is from, a column is to.
+//!
+//! What it does: a table of links up to 20 hosts, a drawing up to 300, above that a picture of which each point is several hosts, of which the worst
+//! is shown; and in words what the patterns mean. What it must not do: show by colour alone.
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use maud::{Markup, html};
+use ovstunnel_manager_api::Network;
+use ovstunnel_types::GreKey;
+
+use super::frame::{rich, sentence};
+use super::marks::{Mark, state as mark};
+use super::networks::address;
+use super::pages::{encoded, link};
+use super::words::{age, number};
+use crate::http::State;
+use crate::zone::{Cell, Pairs};
+
+/// Hosts up to which each direction is a link of its own.
+pub(super) const LINKS: usize = 20;
+/// Hosts up to which it is drawn.
+const DRAWN: usize = 300;
+/// Pieces of a drawing at most; a picture has as many points as it likes.
+const PIECES: usize = 3000;
+/// Pairs that are listed.
+const LISTED: usize = 20;
+
+/// The matrix, as large as the network calls for.
+pub(super) fn draw(network: &Network, pairs: &Pairs, chosen: Option<(usize, usize)>) -> Markup {
+    let size = pairs.places.len();
+    let path = address(&network.name);
+    html! {
+        h2 { "From row to column" }
+        @if size < 2 { p class="mute" { "With one host there is nothing to tunnel to." } }
+        @else if size <= LINKS { (table(&path, pairs, chosen)) }
+        @else if let Some(drawing) = (size <= DRAWN).then(|| drawing(network, pairs)).flatten() { (drawing) }
+        @else { (picture(&path, network, pairs)) }
+        (key(pairs))
+    }
+}
+
+fn key(pairs: &Pairs) -> Markup {
+    html! {
+        p class="key" {
+            @for cell in Cell::ALL { span { (mark(cell, cell.as_str())) " " span class="mute" { (number(pairs.count(cell) as u64)) } } }
+        }
+    }
+}
+
+fn table(path: &str, pairs: &Pairs, chosen: Option<(usize, usize)>) -> Markup {
+    let places = &pairs.places;
+    html! {
+        div class="scroll" tabindex="0" role="region" aria-label="Matrix" {
+            table class="matrix" {
+                thead { tr {
+                    th scope="col" { span class="mute" { "from \\ to" } }
+                    @for place in places { th scope="col" class="to" { span { (place.host) } } }
+                } }
+                tbody {
+                    @for (from, place) in places.iter().enumerate() {
+                        tr {
+                            th scope="row" { a href={ "/hosts/" (encoded(&place.host)) } { (place.host) } }
+                            @for (to, other) in places.iter().enumerate() {
+                                @if from == to { td class="self" {} } @else {
+                                    @let cell = pairs.at(from, to);
+                                    td class=(Mark::from(cell).class()) {
+                                        a href=(link(path, &[("from", &place.host), ("to", &other.host)]))
+                                            aria-label={ (place.host) " to " (other.host) ": " (cell.as_str()) }
+                                            aria-current=[(chosen == Some((from, to))).then_some("true")] { (Mark::from(cell).shape()) }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Runs of cells of one kind in each row; none where there are too many to draw.
+fn runs(pairs: &Pairs) -> Option<Vec<(usize, usize, usize, Cell)>> {
+    let mut runs: Vec<(usize, usize, usize, Cell)> = Vec::new();
+    for (from, to, cell) in pairs.not_proven() {
+        match runs.last_mut() {
+            Some((row, x, width, other)) if *row == from && *x + *width == to && *other == cell => *width += 1,
+            _ => runs.push((from, to, 1, cell)),
+        }
+        if runs.len() > PIECES {
+            return None;
+        }
+    }
+    Some(runs)
+}
+
+fn drawing(network: &Network, pairs: &Pairs) -> Option<Markup> {
+    let (size, runs) = (pairs.places.len(), runs(pairs)?);
+    let path_of = |cell: Cell| {
+        let of_it = runs.iter().filter(|(.., other)| *other == cell);
+        of_it.map(|(y, x, width, _)| format!("M{x} {y}h{width}v1h-{width}z")).collect::<String>()
+    };
+    let label = format!(
+        "Matrix of {} hosts of {}: {} of {} directions are not proven; the worst are listed beside it",
+        size,
+        network.name,
+        pairs.not_proven().count(),
+        network.wanted
+    );
+    Some(html! {
+        svg class="drawn" viewBox={ "0 0 " (size) " " (size) } role="img" aria-label=(label) {
+            rect class="ok" width=(size) height=(size) {}
+            @for cell in Cell::ALL {
+                @if cell != Cell::Proven { path class=(Mark::from(cell).class()) d=(path_of(cell)) {} }
+            }
+            path class="self" d={ "M0 0L" (size) " " (size) } {}
+        }
+        (ends(pairs))
+    })
+}
+
+/// The hosts at the corners, to find one's way.
+fn ends(pairs: &Pairs) -> Markup {
+    let host =
+        |at: Option<usize>| at.and_then(|at| pairs.places.get(at)).map(|place| place.host.as_str()).unwrap_or_default();
+    html! {
+        p class="mute" { "Rows and columns from " (host(Some(0))) " (top left) to " (host(pairs.places.len().checked_sub(1))) " (bottom right)." }
+    }
+}
+
+/// Points of a side of the picture in the page.
+const SIDE: usize = 300;
+
+fn picture(path: &str, network: &Network, pairs: &Pairs) -> Markup {
+    let size = pairs.places.len();
+    let label = format!(
+        "Matrix of {size} hosts of {}: {} of {} directions are not proven; the worst are listed beside it",
+        network.name,
+        pairs.not_proven().count(),
+        network.wanted
+    );
+    html! {
+        img class="drawn" src={ (path) "/mesh.png?side=" (SIDE) } alt=(label) width=(SIDE.min(size)) height=(SIDE.min(size));
+        p class="mute" {
+            "Hosts by rack, then by number. A point is up to " (size.div_ceil(SIDE)) " by " (size.div_ceil(SIDE)) " pairs, and shows the worst of them. "
+            a href={ (path) "/mesh.png" } { "Each pair a point" } ", " a href={ (path) "/mesh.csv" } { "all as CSV" } "."
+        }
+    }
+}
+
+/// What a whole row or column that is not proven means.
+pub(super) fn pattern(pairs: &Pairs) -> Markup {
+    let (rows, columns) = pairs.lines();
+    let named = |lines: &[usize]| {
+        let first = lines.iter().take(5).filter_map(|at| pairs.places.get(*at));
+        html! {
+            @for (n, place) in first.enumerate() { @if n > 0 { ", " } a href={ "/hosts/" (encoded(&place.host)) } { (place.host) } }
+            @if lines.len() > 5 { " and " (number((lines.len() - 5) as u64)) " more" }
+        }
+    };
+    html! {
+        @if !rows.is_empty() || !columns.is_empty() {
+            section class="card" {
+                h2 { "Pattern" }
+                @if !rows.is_empty() { p { "A whole row is not proven: " (named(&rows)) ". The fault is that host itself, not its pairs." } }
+                @if !columns.is_empty() { p { "A whole column is not proven: " (named(&columns)) ". Nobody is proven to reach it: its address is wrong or not known, or nobody has been told of it." } }
+            }
+        }
+    }
+}
+
+/// The directions that are worst, each a link to all that is known of it.
+pub(super) fn worst(path: &str, pairs: &Pairs) -> Markup {
+    let mut found: Vec<(usize, usize, Cell)> = pairs.not_proven().collect();
+    found.sort_by_key(|(from, to, cell)| (std::cmp::Reverse(*cell), *from, *to));
+    let all = found.len();
+    let host = |at: usize| pairs.places.get(at).map(|place| place.host.as_str()).unwrap_or_default();
+    html! {
+        section class="card" {
+            h2 { "Not proven" }
+            @if all == 0 { p class="mute" { (Mark::Ok.shape()) " Each direction is proven." } } @else {
+                table class="rows" {
+                    thead { tr { th scope="col" { "From" } th scope="col" { "To" } th scope="col" { "How" } } }
+                    tbody { @for (from, to, cell) in found.iter().take(LISTED) {
+                        tr {
+                            td { (host(*from)) }
+                            td { (host(*to)) }
+                            td { a href=(link(path, &[("from", host(*from)), ("to", host(*to))])) aria-label={ (host(*from)) " to " (host(*to)) ": " (cell.as_str()) } { (mark(*cell, cell.as_str())) } }
+                        }
+                    } }
+                }
+                @if all > LISTED { p { a href={ (path) "/mesh.csv" } { "and " (number((all - LISTED) as u64)) " more, as CSV" } } }
+            }
+        }
+    }
+}
+
+/// All that is known of one direction.
+pub(super) fn pair(state: &State, (name, key): (&str, GreKey), pairs: &Pairs, (from, to): (usize, usize)) -> Markup {
+    let host = |at: usize| pairs.places.get(at).map(|place| place.host.as_str()).unwrap_or_default();
+    let (from_host, to_host) = (host(from), host(to));
+    let (cell, back) = (pairs.at(from, to), pairs.at(to, from));
+    let tunnels = state.zone.host_tunnels(from_host);
+    let seen = tunnels.as_ref().and_then(|list| list.age);
+    let number_of = state.zone.number(to_host).map(|number| number.to_string());
+    let tunnel = tunnels
+        .and_then(|list| list.tunnels)
+        .into_iter()
+        .flatten()
+        .find(|tunnel| tunnel.key == key.get() && Some(&tunnel.to) == number_of.as_ref());
+    let found = state.zone.pair_findings(key, from_host, to_host);
+    html! {
+        section class="card pair" id="pair" {
+            h2 { (from_host) " → " (to_host) }
+            dl {
+                dt { "This way" } dd { (mark(cell, cell.as_str())) }
+                dt { "Back" } dd { (mark(back, back.as_str())) }
+                @if let Some(tunnel) = &tunnel {
+                    dt { "Port" } dd { code { (tunnel.port) } " on " code { (tunnel.bridge) } ", " (super::words::tunnel(tunnel.state)) }
+                    dt { "Leads to" } dd { code { (tunnel.remote_ip) } }
+                } @else { dt { "Port" } dd { "none" } }
+                dt { "Seen" } dd { (age(seen)) }
+            }
+            @for finding in &found {
+                p { b { (sentence(&finding.what.replace('_', " "))) } " " (sentence(&finding.evidence)) }
+                p { "Remedy: " (rich(&finding.remedy)) }
+            }
+            p class="acts" { a class="btn" href=(link("/path", &[("from", from_host), ("to", to_host), ("network", name)])) { "Why? Ask both hosts" } }
+            @if found.is_empty() { p class="mute" { "Nothing is against it: it is there once, with the right address and key, up and protected." } }
+        }
+    }
+}
+
+/// All directions as CSV.
+pub(super) fn csv(name: &str, pairs: &Pairs) -> Response {
+    let mut text = String::from("from,to,state\n");
+    let places = &pairs.places;
+    for (from, place) in places.iter().enumerate() {
+        for (to, other) in places.iter().enumerate().filter(|(to, _)| *to != from) {
+            // Names have no comma and no quote.
+            text.extend([&place.host, ",", &other.host, ",", pairs.at(from, to).as_str(), "\n"]);
+        }
+    }
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}.csv\"", encoded(name))),
+    ];
+    (headers, text).into_response()
+}

@@ -1,0 +1,206 @@
+//! One network: matrix, graph, table, proof and events of it. Must not judge it: all comes from its proof.
+
+use axum::extract::State as Shared;
+use axum::http::Uri;
+use axum::response::Response;
+use maud::{Markup, html};
+use ovstunnel_manager_api::{Network, NetworkState};
+use ovstunnel_server::config::Role;
+use ovstunnel_server::extract::{NoQuery, ValidPath, ValidQuery};
+use ovstunnel_server::problem::ApiError;
+use serde::Deserialize;
+
+use super::frame::{Here, View, again, page, rich};
+use super::marks::Mark;
+use super::networks::{address, why};
+use super::pages::{encoded, link, turn};
+use super::who::Who;
+use super::words::{ago, count, number};
+use super::{events, forms, graph, matrix, proof};
+use crate::http::State;
+use crate::http::networks::{get_network, get_proof, key};
+
+/// Hosts of a page of the table.
+const LIMIT: usize = 100;
+
+/// What of the network is shown.
+const VIEWS: [(&str, &str); 5] =
+    [("matrix", "Matrix"), ("graph", "Graph"), ("table", "Table"), ("proof", "Proof"), ("events", "Events")];
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Shown {
+    view: String,
+    /// A pair of which all is shown that is known.
+    from: String,
+    to: String,
+    page: String,
+    before: String,
+    said: String,
+}
+
+pub(super) async fn show(
+    Shared(state): Shared<State>,
+    who: Who,
+    uri: Uri,
+    ValidPath(name): ValidPath<String>,
+    ValidQuery(shown): ValidQuery<Shown>,
+) -> Result<Response, ApiError> {
+    let network = get_network(Shared(state.clone()), ValidPath(name.clone()), NoQuery).await?.0;
+    let view = if shown.view.is_empty() { "matrix" } else { shown.view.as_str() };
+    if !VIEWS.iter().any(|(word, _)| *word == view) {
+        let rule = "must be matrix, graph, table, proof or events";
+        return Err(ApiError::invalid("view", rule, Some(view)));
+    }
+    let body = match view {
+        _ if network.key.is_none() && view != "events" => keyless(&network),
+        "events" => events::of(&state, &[("network", &name)], &shown.before, &address(&name), "events").await?,
+        "table" => table(&network, &shown.page)?,
+        "proof" => proof::show(&get_proof(Shared(state.clone()), ValidPath(name.clone()), NoQuery).await?.0),
+        _ => picture(&state, &network, view, &shown)?,
+    };
+    let content = html! {
+        (forms::said(&state, &who, &shown.said))
+        (say(&network, &who))
+        nav class="sub" aria-label="Of this network" {
+            @for (word, title) in VIEWS {
+                a href=(link(&address(&name), &[("view", if word == "matrix" { "" } else { word })])) aria-current=[(word == view).then_some("page")] { (title) }
+            }
+        }
+        (body)
+    };
+    let json = format!("/v1/networks/{}{}", encoded(&name), if view == "proof" { "/proof" } else { "" });
+    let view = View { here: Here::Networks, title: &name, json: Some(json), again: again(&uri), form: None, content };
+    Ok(page(&state, &who, view))
+}
+
+fn say(network: &Network, who: &Who) -> Markup {
+    let (mark, name) = (Mark::from(network.state), &network.name);
+    let missing = network.wanted.saturating_sub(network.proven);
+    let title = match network.state {
+        NetworkState::Whole if network.hosts < 2 => {
+            format!("{name} is whole: {} has it.", count(network.hosts, "host", "hosts"))
+        }
+        NetworkState::Whole => format!("{name} is whole: {} proven.", count(network.proven, "tunnel", "tunnels")),
+        NetworkState::Settling => {
+            format!("{name} is changing: {} of {} tunnels are proven.", number(network.proven), number(network.wanted))
+        }
+        NetworkState::Broken if missing > 0 => {
+            format!("{name} is not whole: {} of {} tunnels are not proven.", number(missing), number(network.wanted))
+        }
+        NetworkState::Broken => format!("{name} is not whole."),
+    };
+    html! {
+        section class={ "say " (mark.class()) } {
+            p class="crumb" { a href="/networks" { "Networks" } " / " (name) }
+            h1 { (title) }
+            @if network.reason.is_some() { p { (why(network)) } }
+            @if let Some(reason) = &network.reason { p { b { "Remedy: " } (rich(&reason.remedy)) } }
+            p class="facts" {
+                @if let Some(key) = network.key { span class="chip" { "key " (key) } }
+                span class="chip" { (count(network.hosts, "host", "hosts")) }
+                @match &network.record {
+                    Some(record) => {
+                        span class="chip" { (count(record.nics, "NIC", "NICs")) }
+                        span class="chip" { (record.physical_network) }
+                        @if let Some(policy) = record.ipv6 { span class="chip" { "IPv6 " (policy.as_str()) } }
+                        @if let Some(mtu) = record.mtu { span class="chip" { "MTU " (mtu) } }
+                    }
+                    None => { span class="chip" { "only seen on hosts" } }
+                }
+                span { (network.state.as_str()) " since " (ago(&network.since)) }
+            }
+            @if network.state != NetworkState::Whole {
+                p class="acts" { (forms::open(who, Role::Operator, &format!("{}/reconcile", address(name)), "Reconcile: show the plan")) }
+            }
+        }
+    }
+}
+
+fn keyless(network: &Network) -> Markup {
+    html! {
+        section class="card" {
+            h2 { "It has no key yet" }
+            p { "So no host can have anything of it. A key is allocated when its first NIC is prepared by a manager that may act, or given by "
+                code { "ovstunnelctl zone network add " (network.name) " --key KEY" } "." }
+        }
+    }
+}
+
+fn picture(state: &State, network: &Network, view: &str, shown: &Shown) -> Result<Markup, ApiError> {
+    let key = key(state, &network.name)?;
+    let pairs = state.zone.pairs(key).ok_or_else(|| ApiError::not_found("the network has gone"))?;
+    let chosen = (!shown.from.is_empty() && !shown.to.is_empty()).then_some((shown.from.as_str(), shown.to.as_str()));
+    let at = |host: &str| {
+        pairs.place(host).ok_or_else(|| ApiError::not_found(format!("host {host} is not of this network")))
+    };
+    let chosen = chosen.map(|(from, to)| Ok::<_, ApiError>((at(from)?, at(to)?))).transpose()?;
+    let picture = if view == "graph" { graph::draw(network, &pairs) } else { matrix::draw(network, &pairs, chosen) };
+    let path = address(&network.name);
+    Ok(html! {
+        div class="cols pic" {
+            section class="card" { (picture) }
+            div class="stack" {
+                @if let Some((from, to)) = chosen { (matrix::pair(state, (&network.name, key), &pairs, (from, to))) }
+                (matrix::pattern(&pairs))
+                (matrix::worst(&path, &pairs))
+            }
+        }
+    })
+}
+
+fn table(network: &Network, at: &str) -> Result<Markup, ApiError> {
+    let members = network.members.as_deref().unwrap_or_default();
+    let at = super::pages::at(at)?;
+    let path = address(&network.name);
+    Ok(html! {
+        section class="card" {
+            h2 { "Hosts of this network" }
+            div class="scroll" tabindex="0" role="region" aria-label="Hosts of this network" {
+                table class="rows" {
+                    thead { tr { th scope="col" { "Host" } th scope="col" { "Bridge" } th scope="col" class="r" { "VIFs" } th scope="col" class="r" { "Tunnels" } th scope="col" class="r" { "Wanted" } } }
+                    tbody { @for member in members.iter().skip((at - 1).saturating_mul(LIMIT)).take(LIMIT) {
+                        tr {
+                            th scope="row" { a href={ "/hosts/" (encoded(&member.host)) } { (member.host) } }
+                            td { @match &member.bridge { Some(bridge) => { code { (bridge) } } None => { (Mark::Bad.shape()) " none" } } }
+                            td class="r" { (number(member.vifs)) }
+                            td class="r" { (number(member.tunnels)) }
+                            td class="r" { (number(network.hosts.saturating_sub(1))) }
+                        }
+                    } }
+                }
+            }
+            (turn(at, LIMIT, members.len(), |n| link(&path, &[("view", "table"), ("page", &n.to_string())])))
+        }
+        p { "All pairs: " a href={ (path) "/mesh.csv" } { "as CSV" } ", " a href={ (path) "/mesh.png" } { "as a picture" } "." }
+    })
+}
+
+/// The whole matrix as a list: from, to, how.
+pub(super) async fn csv(
+    Shared(state): Shared<State>,
+    ValidPath(name): ValidPath<String>,
+    _: NoQuery,
+) -> Result<Response, ApiError> {
+    let pairs = state.zone.pairs(key(&state, &name)?).ok_or_else(|| ApiError::not_found("the network has gone"))?;
+    Ok(matrix::csv(&name, &pairs))
+}
+
+/// How large the picture is to be.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Size {
+    /// Pixels of a side at most: then one is several hosts, of which the worst is shown.
+    side: String,
+}
+
+/// The whole matrix as a picture, a pixel for each direction.
+pub(super) async fn png(
+    Shared(state): Shared<State>,
+    ValidPath(name): ValidPath<String>,
+    ValidQuery(size): ValidQuery<Size>,
+) -> Result<Response, ApiError> {
+    let pairs = state.zone.pairs(key(&state, &name)?).ok_or_else(|| ApiError::not_found("the network has gone"))?;
+    let side = if size.side.is_empty() { None } else { Some(super::pages::whole("side", &size.side, 4096)?) };
+    super::picture::png(&name, &pairs, side)
+}

@@ -1,0 +1,134 @@
+//! Path: why one VM or host does not reach another one, step by step. Must not look by itself: the API asks both hosts.
+
+use axum::extract::State as Shared;
+use axum::response::Response;
+use maud::{Markup, html};
+use ovstunnel_manager_api::{Path, PathEnd, PathStep, StepResult};
+use ovstunnel_server::extract::ValidQuery;
+use ovstunnel_server::problem::ApiError;
+use serde::Deserialize;
+
+use super::frame::{Here, View, ended, page, rich, sentence};
+use super::marks::Mark;
+use super::networks::address;
+use super::pages::{encoded, link, query};
+use super::who::Who;
+use super::words::{clock, span};
+use crate::http::State;
+use crate::http::path::{PathQuery, get_path};
+
+/// What a form leaves empty is not given.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Asked {
+    from: String,
+    to: String,
+    network: String,
+}
+
+pub(super) async fn show(
+    Shared(state): Shared<State>,
+    who: Who,
+    ValidQuery(asked): ValidQuery<Asked>,
+) -> Result<Response, ApiError> {
+    let ends = [("from", asked.from.trim()), ("to", asked.to.trim()), ("network", asked.network.trim())];
+    let is_asked = !ends[0].1.is_empty() && !ends[1].1.is_empty();
+    let content = if is_asked { answer(&state, &ends).await } else { start() };
+    let view = View {
+        here: Here::Path,
+        title: "Path",
+        json: is_asked.then(|| link("/v1/path", &ends)),
+        // It is asked when somebody asks, not again and again.
+        again: None,
+        form: Some(form(&ends)),
+        content,
+    };
+    Ok(page(&state, &who, view))
+}
+
+fn form(ends: &[(&str, &str); 3]) -> Markup {
+    html! {
+        form class="filter" action="/path" {
+            @for (name, value) in ends {
+                label { (sentence(name).trim_end_matches('.')) " " input name=(name) value=(value) maxlength="255" autocomplete="off" required[*name != "network"]; }
+            }
+            button class="btn go" { "Ask" }
+        }
+    }
+}
+
+fn start() -> Markup {
+    html! {
+        section class="say idle" {
+            h1 { "Why does one not reach the other?" }
+            p { "An end is a host, or a VM, MAC, address or id of a NIC that was told to the manager. Without a network it is the one that both are in. Both hosts are asked what their switches would do; no frame is sent." }
+        }
+    }
+}
+
+/// What was found, or why nothing can be.
+async fn answer(state: &State, ends: &[(&str, &str); 3]) -> Markup {
+    let wanted = match query::<PathQuery>(ends) {
+        Ok(wanted) => wanted,
+        Err(error) => return refused(&error),
+    };
+    match get_path(Shared(state.clone()), ValidQuery(wanted)).await {
+        Ok(path) => found(&path.0),
+        Err(error) => refused(&error),
+    }
+}
+
+fn refused(error: &ApiError) -> Markup {
+    html! { section class="say warn" { h1 { "This cannot be looked at" } p { (sentence(&error.problem().detail)) } } }
+}
+
+fn found(path: &Path) -> Markup {
+    let (from, to) = (name(&path.from), name(&path.to));
+    let first = path.first_failure.and_then(|at| path.steps.get(at as usize));
+    let (mark, title) = match path.reachable {
+        Some(true) => (Mark::Ok, format!("{from} reaches {to}, and back.")),
+        Some(false) => (Mark::Bad, format!("{from} and {to} do not reach each other.")),
+        None => (Mark::Idle, format!("Whether {from} reaches {to} cannot be told.")),
+    };
+    html! {
+        section class={ "say " (mark.class()) } {
+            h1 { (title) }
+            @if let Some(step) = first { p { (sentence(&step.evidence)) } }
+            p class="facts" {
+                "In " a href=(address(&path.network)) { (path.network) } ", asked " (clock(&path.asked)) ", answered in " (span(path.took)) "."
+            }
+        }
+        section class="card" {
+            h2 { "Step by step" }
+            ol class="list" { @for step in &path.steps { (one(step)) } }
+        }
+    }
+}
+
+fn name(end: &PathEnd) -> String {
+    match end.vm.as_ref().or(end.nic.as_ref()) {
+        Some(name) => format!("{name} on {}", end.host),
+        None => end.host.clone(),
+    }
+}
+
+fn one(step: &PathStep) -> Markup {
+    let mark = match step.result {
+        StepResult::Ok => Mark::Ok,
+        StepResult::Fail => Mark::Bad,
+        StepResult::Unknown => Mark::Warn,
+        StepResult::Skipped => Mark::Idle,
+    };
+    html! {
+        li {
+            (mark.shape())
+            div {
+                h3 { (sentence(&step.check.replace('_', " ")).trim_end_matches('.')) ": " (step.result.as_str()) }
+                p { (ended(&step.evidence)) }
+                @if let Some(remedy) = &step.remedy { p { b { "Remedy: " } (rich(remedy)) } }
+                @for command in &step.commands { pre tabindex="0" { (command.run) @if let Some(host) = &command.host { "    # on " (host) } } }
+            }
+            @if let Some(host) = &step.host { a class="chip" href={ "/hosts/" (encoded(host)) } { (host) } }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! A network as a picture of all its pairs of hosts, each direction for itself.
+//!
+//! What it does: says of each direction how it is, by the findings that the network's proof rests on. What it must not do: judge by itself;
+//! where no finding is against a tunnel it is proven.
+
+use std::collections::BTreeMap;
+
+use ovstunnel_mesh::proof::{Finding, What};
+use ovstunnel_types::{GreKey, HostNumber};
+
+use super::{State, Zone};
+
+/// How one direction between two hosts is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cell {
+    /// The tunnel is as it must be.
+    Proven,
+    /// What its host said is old, or it said nothing.
+    Unknown,
+    /// The tunnel is there, and its bridge does not carry all frames, or smaller ones.
+    Limited,
+    /// It is missing while the one in the other direction is there.
+    OneSided,
+    /// It is missing, down, or not as it must be.
+    Bad,
+}
+
+impl Cell {
+    /// All, the worst first.
+    pub const ALL: [Cell; 5] = [Cell::Bad, Cell::OneSided, Cell::Limited, Cell::Unknown, Cell::Proven];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cell::Proven => "proven",
+            Cell::Unknown => "not known",
+            Cell::Limited => "limited",
+            Cell::OneSided => "one-sided",
+            Cell::Bad => "bad",
+        }
+    }
+}
+
+/// A host of the picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its name; its number where it is not registered.
+    pub host: String,
+    /// The rack it is in.
+    pub rack: Option<String>,
+}
+
+/// All pairs of a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pairs {
+    /// The hosts, by number.
+    pub places: Vec<Place>,
+    cells: Vec<Cell>,
+}
+
+/// Something that is against a tunnel, or against a host that it is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairFinding {
+    /// A stable word.
+    pub what: &'static str,
+    /// The host that it is on.
+    pub host: String,
+    /// What was seen.
+    pub evidence: String,
+    /// What takes it away.
+    pub remedy: String,
+}
+
+impl Pairs {
+    /// How the direction between the two of these places is. One to itself is proven.
+    pub fn at(&self, from: usize, to: usize) -> Cell {
+        self.cells.get(from * self.places.len() + to).copied().unwrap_or(Cell::Proven)
+    }
+
+    /// The place of a host.
+    pub fn place(&self, host: &str) -> Option<usize> {
+        self.places.iter().position(|place| place.host == host)
+    }
+
+    /// How many directions are so.
+    pub fn count(&self, cell: Cell) -> usize {
+        let all = self.cells.iter().filter(|other| **other == cell).count();
+        if cell == Cell::Proven { all - self.places.len() } else { all }
+    }
+
+    /// All directions that are not proven: from, to, how.
+    pub fn not_proven(&self) -> impl Iterator<Item = (usize, usize, Cell)> + '_ {
+        let size = self.places.len().max(1);
+        let not_proven = self.cells.iter().enumerate().filter(|(_, cell)| **cell != Cell::Proven);
+        not_proven.map(move |(at, cell)| (at / size, at % size, *cell))
+    }
+
+    /// Hosts of which the whole row (nothing proven goes out), and those of which the whole column (nothing proven comes in) is not proven.
+    pub fn lines(&self) -> (Vec<usize>, Vec<usize>) {
+        let size = self.places.len();
+        if size < 3 {
+            return (Vec::new(), Vec::new());
+        }
+        let others = |one: usize| (0..size).filter(move |other| *other != one);
+        let out = |from: &usize| others(*from).all(|to| self.at(*from, to) != Cell::Proven);
+        let into = |to: &usize| others(*to).all(|from| self.at(from, *to) != Cell::Proven);
+        ((0..size).filter(out).collect(), (0..size).filter(into).collect())
+    }
+
+    /// A picture of these hosts, with these directions that are not proven.
+    #[cfg(test)]
+    pub(crate) fn of(places: Vec<Place>, not_proven: &[(usize, usize, Cell)]) -> Pairs {
+        let size = places.len();
+        let mut pairs = Pairs { places, cells: vec![Cell::Proven; size * size] };
+        not_proven.iter().for_each(|(from, to, cell)| pairs.worse(*from, *to, *cell));
+        pairs
+    }
+
+    fn new(places: Vec<Place>, numbers: &[HostNumber], findings: &[(What, HostNumber, Option<HostNumber>)]) -> Pairs {
+        let size = places.len();
+        let at: BTreeMap<HostNumber, usize> = numbers.iter().enumerate().map(|(at, number)| (*number, at)).collect();
+        let mut pairs = Pairs { places, cells: vec![Cell::Proven; size * size] };
+        let mut missing = Vec::new();
+        for (what, host, to) in findings {
+            let Some(from) = at.get(host).copied() else { continue };
+            match (to.map(|to| at.get(&to).copied()), of_host(*what)) {
+                (Some(Some(to)), _) => {
+                    pairs.worse(from, to, Cell::Bad);
+                    missing.extend((*what == What::TunnelMissing).then_some((from, to)));
+                }
+                (Some(None), _) => {}
+                (None, cell) => (0..size).for_each(|to| pairs.worse(from, to, cell)),
+            }
+            if *what == What::AddressUnknown {
+                (0..size).for_each(|other| pairs.worse(other, from, Cell::Unknown));
+            }
+        }
+        let there = |pairs: &Pairs, (from, to): (usize, usize)| pairs.at(to, from) <= Cell::Limited;
+        let one_sided: Vec<_> = missing.into_iter().filter(|(from, to)| there(&pairs, (*from, *to))).collect();
+        for (from, to) in one_sided {
+            pairs.cells[from * size + to] = Cell::OneSided;
+        }
+        pairs
+    }
+
+    fn worse(&mut self, from: usize, to: usize, cell: Cell) {
+        if from != to {
+            let there = &mut self.cells[from * self.places.len() + to];
+            *there = cell.max(*there);
+        }
+    }
+}
+
+/// How the tunnels of a host are with which this is wrong.
+fn of_host(what: What) -> Cell {
+    match what {
+        What::HostUnknown | What::HostUnseen | What::HostSilent | What::SwitchUnreachable | What::AddressUnknown => {
+            Cell::Unknown
+        }
+        What::BridgeMissing | What::SeveralBridges => Cell::Bad,
+        _ => Cell::Limited,
+    }
+}
+
+impl State {
+    /// All that is against a network, as its last proof saw it.
+    fn findings(&self, key: GreKey) -> impl Iterator<Item = &Finding> {
+        let known = self.networks.get(&key).into_iter();
+        let whole_mesh = known.clone().flat_map(|known| known.proof.findings.iter());
+        let is_together = |what| matches!(what, What::MtuSmall | What::MtuMixed | What::Ipv6Mixed);
+        let together = whole_mesh.filter(move |finding| is_together(finding.what));
+        let own = known.flat_map(|known| self.prover.found(known.mesh.network));
+        own.chain(together)
+    }
+}
+
+impl Zone {
+    /// All pairs of a network, as its last proof saw them; none where there is no such network.
+    pub fn pairs(&self, key: GreKey) -> Option<Pairs> {
+        let (places, numbers, findings) = {
+            let state = self.state();
+            let known = state.networks.get(&key)?;
+            let numbers: Vec<HostNumber> = known.mesh.members().collect();
+            let rack = |number: &HostNumber| state.hosts.get(number).and_then(|host| host.row.rack.clone());
+            let place = |number: &HostNumber| Place { host: state.name_of(*number), rack: rack(number) };
+            let places: Vec<Place> = numbers.iter().map(place).collect();
+            let findings: Vec<_> = state.findings(key).map(|found| (found.what, found.host, found.to)).collect();
+            (places, numbers, findings)
+        };
+        Some(Pairs::new(places, &numbers, &findings))
+    }
+
+    /// What is against the tunnel from one host to another, and against the host that has it.
+    pub fn pair_findings(&self, key: GreKey, from: &str, to: &str) -> Vec<PairFinding> {
+        let state = self.state();
+        let (Some(from), Some(to)) = (state.names.get(from), state.names.get(to)) else { return Vec::new() };
+        let of_pair = |finding: &&Finding| match finding.to {
+            Some(other) => finding.host == *from && other == *to,
+            None => finding.host == *from || (finding.host == *to && finding.what == What::AddressUnknown),
+        };
+        let told = |finding: &Finding| PairFinding {
+            what: finding.what.as_str(),
+            host: state.name_of(finding.host),
+            evidence: finding.evidence.clone(),
+            remedy: finding.remedy.clone(),
+        };
+        let mut found: Vec<PairFinding> = state.findings(key).filter(of_pair).map(told).collect();
+        // What only all hosts together can tell may stand in a host's own part, too.
+        found.dedup();
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    fn number(n: u64) -> HostNumber {
+        n.try_into().unwrap()
+    }
+
+    fn pairs(findings: &[(What, u64, Option<u64>)]) -> Pairs {
+        let numbers: Vec<HostNumber> = (1..=3).map(number).collect();
+        let places = (1..=3).map(|n| Place { host: format!("h{n}"), rack: None }).collect();
+        let findings: Vec<_> = findings.iter().map(|(what, host, to)| (*what, number(*host), to.map(number))).collect();
+        Pairs::new(places, &numbers, &findings)
+    }
+
+    #[test]
+    fn each_direction_is_a_cell_of_its_own() {
+        let one = pairs(&[(What::TunnelMissing, 1, Some(2))]);
+        assert_eq!((one.at(0, 1), one.at(1, 0), one.count(Cell::Proven)), (Cell::OneSided, Cell::Proven, 5));
+        let both = pairs(&[(What::TunnelMissing, 1, Some(2)), (What::TunnelMissing, 2, Some(1))]);
+        assert_eq!((both.at(0, 1), both.at(1, 0), both.count(Cell::Bad)), (Cell::Bad, Cell::Bad, 2));
+        assert_eq!(pairs(&[(What::TunnelTooMany, 1, Some(9))]).not_proven().count(), 0, "not a pair of the mesh");
+    }
+
+    #[test]
+    fn a_host_that_sends_nothing_is_a_row_and_one_without_an_address_a_column() {
+        let silent = pairs(&[(What::HostSilent, 2, None), (What::TunnelDown, 2, Some(3))]);
+        assert_eq!((silent.at(1, 0), silent.at(1, 2), silent.at(0, 1)), (Cell::Unknown, Cell::Bad, Cell::Proven));
+        assert_eq!(silent.lines(), (vec![1], vec![]));
+        let nowhere = pairs(&[(What::AddressUnknown, 3, None)]);
+        assert_eq!((nowhere.at(0, 2), nowhere.count(Cell::Unknown)), (Cell::Unknown, 4));
+        assert_eq!(nowhere.lines(), (vec![2], vec![2]));
+        assert_eq!(pairs(&[(What::MtuMixed, 1, None)]).count(Cell::Limited), 2);
+    }
+}
