@@ -5,44 +5,45 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use ovstunnel_manager_api::{HostState, Mode, NetworkState};
 
+use super::examples;
 use super::faults::FaultsArgs;
 use super::holds::{HoldCommand, HoldsArgs};
 use super::network_args::{KeysArgs, NetworkArgs, NicCommand, NicsArgs, PhysicalCommand};
 use super::open::OpenArgs;
 use super::why::WhyArgs;
 use crate::cli::bridge_args::Listing;
-use crate::cli::{examples, values};
+use crate::cli::values;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum ZoneCommand {
     /// Show the zone in numbers, and what of it needs attention.
-    #[command(after_help = examples::ZONE_STATUS)]
+    #[command(after_help = examples::STATUS)]
     Status {
         /// Read again whenever something changes, until it is interrupted.
         #[arg(short, long)]
         watch: bool,
     },
     /// Say what is wrong with the manager and its zone, why, and what to do about it.
-    #[command(after_help = examples::ZONE_DOCTOR)]
+    #[command(after_help = examples::DOCTOR)]
     Doctor {
         /// Also what is as it should be.
         #[arg(long)]
         all: bool,
     },
     /// List the registered hosts.
-    #[command(after_help = examples::ZONE_HOSTS)]
+    #[command(after_help = examples::HOSTS)]
     Hosts(HostsArgs),
     /// Register a host, show it, have it connected to anew, or forget it.
     #[command(subcommand)]
     Host(HostCommand),
     /// List the networks that hosts have bridges of, the worst first.
-    #[command(after_help = examples::ZONE_NETWORKS)]
+    #[command(after_help = examples::NETWORKS)]
     Networks(NetworksArgs),
     /// Show a network with its hosts; record one, or forget it.
-    #[command(after_help = examples::ZONE_NETWORK)]
+    #[command(after_help = examples::NETWORK)]
     Network(NetworkArgs),
     /// List the NICs of a network.
-    #[command(after_help = examples::ZONE_NICS)]
+    #[command(after_help = examples::NICS)]
     Nics(NicsArgs),
     /// Say where a NIC is: prepare it on a host, release it, or say how its migration ended.
     #[command(subcommand)]
@@ -51,62 +52,62 @@ pub(in crate::cli) enum ZoneCommand {
     #[command(subcommand)]
     PhysicalNetwork(PhysicalCommand),
     /// List the keys that cannot be given, and how full the ranges are.
-    #[command(after_help = examples::ZONE_KEYS)]
+    #[command(after_help = examples::KEYS)]
     Keys(KeysArgs),
     /// Prove that a network is whole, or say why it is not; or check a proof that was written to a file.
-    #[command(after_help = examples::ZONE_PROOF)]
+    #[command(after_help = examples::PROOF)]
     Proof(ProofArgs),
     /// Show what would be sent to which host to make a network whole. Nothing is sent.
-    #[command(after_help = examples::ZONE_PLAN)]
+    #[command(after_help = examples::PLAN)]
     Plan {
         /// Its name, such as key-1001.
         #[arg(value_parser = values::zone_name)]
         network: String,
     },
     /// Have a network made whole now: what hosts refused before is tried again at once.
-    #[command(after_help = examples::ZONE_RECONCILE)]
+    #[command(after_help = examples::RECONCILE)]
     Reconcile {
         /// Its name, such as key-1001.
         #[arg(value_parser = values::zone_name)]
         network: String,
     },
     /// List the removals that wait for somebody's word: more than is ordinary, and nobody asked for them by name.
-    #[command(after_help = examples::ZONE_HOLDS)]
+    #[command(after_help = examples::HOLDS)]
     Holds(HoldsArgs),
     /// Let what a hold is about go or stay.
     #[command(subcommand)]
     Hold(HoldCommand),
     /// Say what is wrong now, each cause once, and what to do about it.
-    #[command(after_help = examples::ZONE_FAULTS)]
+    #[command(after_help = examples::FAULTS)]
     Faults(FaultsArgs),
     /// Say why one VM or host does not reach another one: each step there and back, with what to do.
-    #[command(after_help = examples::ZONE_WHY)]
+    #[command(after_help = examples::WHY)]
     Why(WhyArgs),
     /// Make what is recorded of the zone what files say: physical networks, hosts, networks and NICs. Repeating it is safe.
-    #[command(after_help = examples::ZONE_APPLY)]
+    #[command(after_help = examples::APPLY)]
     Apply(ApplyArgs),
     /// Make a link to the manager's page that lets one browser in, once, within ten minutes.
-    #[command(after_help = examples::ZONE_OPEN)]
+    #[command(after_help = examples::OPEN)]
     Open(OpenArgs),
     /// List what has happened, the newest first.
-    #[command(after_help = examples::ZONE_EVENTS)]
+    #[command(after_help = examples::EVENTS)]
     Events(EventsArgs),
 }
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum HostCommand {
     /// Register a host. Nothing on it is changed. Repeating it is safe.
-    #[command(after_help = examples::ZONE_HOST_ADD)]
+    #[command(after_help = examples::HOST_ADD)]
     Add(AddHost),
     /// Show a host, and what is wrong with it.
-    #[command(after_help = examples::ZONE_HOST_SHOW)]
+    #[command(after_help = examples::HOST_SHOW)]
     Show {
         /// Its name.
         #[arg(value_parser = values::zone_name)]
         name: String,
     },
     /// Forget a host. Nothing on it is changed.
-    #[command(after_help = examples::ZONE_HOST_REMOVE)]
+    #[command(after_help = examples::HOST_REMOVE)]
     Remove {
         /// Its name.
         #[arg(value_parser = values::zone_name)]
@@ -122,7 +123,7 @@ pub(in crate::cli) enum HostCommand {
         dry_run: bool,
     },
     /// Tell no faults of a host while it is worked at; nothing on it is changed.
-    #[command(after_help = examples::ZONE_HOST_MAINTENANCE)]
+    #[command(after_help = examples::HOST_MAINTENANCE)]
     Maintenance {
         /// Its name.
         #[arg(value_parser = values::zone_name)]
@@ -135,7 +136,7 @@ pub(in crate::cli) enum HostCommand {
         end: bool,
     },
     /// Connect to a host anew, and take in everything that it has.
-    #[command(after_help = examples::ZONE_HOST_RESYNC)]
+    #[command(after_help = examples::HOST_RESYNC)]
     Resync {
         /// Its name.
         #[arg(value_parser = values::zone_name)]

@@ -5,9 +5,10 @@
 use clap::{Args, Subcommand};
 use ovstunnel_manager_api::{Hold, HoldList, HoldScope, HoldState};
 
+use super::examples;
 use crate::cli::bridge_args::Listing;
 use crate::cli::show::{Page, Row, Tone};
-use crate::cli::{Failure, Report, examples, watch};
+use crate::cli::{Failure, Report, watch};
 use crate::client::Manager;
 
 #[derive(Args, Debug)]
@@ -19,13 +20,13 @@ pub(in crate::cli) struct HoldsArgs {
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum HoldCommand {
     /// Let what a hold is about go, and nothing else.
-    #[command(after_help = examples::ZONE_HOLD_APPROVE)]
+    #[command(after_help = examples::HOLD_APPROVE)]
     Approve {
         /// Its number.
         id: u64,
     },
     /// Let what a hold is about stay.
-    #[command(after_help = examples::ZONE_HOLD_REFUSE)]
+    #[command(after_help = examples::HOLD_REFUSE)]
     Refuse {
         /// Its number.
         id: u64,

@@ -4,6 +4,7 @@
 
 mod apply;
 mod args;
+mod examples;
 mod faults;
 mod holds;
 mod network_args;

@@ -4,8 +4,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use ovstunnel_api::Ipv6Policy;
 use ovstunnel_manager_api::{Isolation, KeyState, MoveWord};
 
+use super::examples;
 use crate::cli::bridge_args::Listing;
-use crate::cli::{examples, values};
+use crate::cli::values;
 
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -20,10 +21,10 @@ pub(in crate::cli) struct NetworkArgs {
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum NetworkCommand {
     /// Record a network, or change what is recorded of it. Nothing on any host is changed. Repeating it is safe.
-    #[command(after_help = examples::ZONE_NETWORK_ADD)]
+    #[command(after_help = examples::NETWORK_ADD)]
     Add(AddNetwork),
     /// Forget a network that has no NICs. Nothing on any host is changed.
-    #[command(after_help = examples::ZONE_NETWORK_REMOVE)]
+    #[command(after_help = examples::NETWORK_REMOVE)]
     Remove(Removal),
 }
 
@@ -97,16 +98,16 @@ pub(in crate::cli) struct NicsArgs {
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum NicCommand {
     /// Say that a NIC is, or is going to be, on a host. While the manager's controller is off, it says what it would do.
-    #[command(after_help = examples::ZONE_NIC_PREPARE)]
+    #[command(after_help = examples::NIC_PREPARE)]
     Prepare(PrepareNic),
     /// Say that a NIC is gone.
-    #[command(after_help = examples::ZONE_NIC_RELEASE)]
+    #[command(after_help = examples::NIC_RELEASE)]
     Release(ReleaseNic),
     /// Say that a migration has ended well: the NIC is where it was moving to.
-    #[command(after_help = examples::ZONE_NIC_MIGRATED)]
+    #[command(after_help = examples::NIC_MIGRATED)]
     Migrated(OneNic),
     /// Say that a migration was given up: the NIC is where it was.
-    #[command(after_help = examples::ZONE_NIC_ROLLBACK)]
+    #[command(after_help = examples::NIC_ROLLBACK)]
     Rollback(OneNic),
 }
 
@@ -183,13 +184,13 @@ pub(in crate::cli) struct ReleaseNic {
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum PhysicalCommand {
     /// List the physical networks, and how full their ranges are.
-    #[command(after_help = examples::ZONE_PHYSICAL_LIST)]
+    #[command(after_help = examples::PHYSICAL_LIST)]
     List(Listing),
     /// Record a physical network, or change what is recorded of it. Repeating it is safe.
-    #[command(after_help = examples::ZONE_PHYSICAL_ADD)]
+    #[command(after_help = examples::PHYSICAL_ADD)]
     Add(AddPhysical),
     /// Forget a physical network that has no networks.
-    #[command(after_help = examples::ZONE_PHYSICAL_REMOVE)]
+    #[command(after_help = examples::PHYSICAL_REMOVE)]
     Remove(Removal),
 }
 
