@@ -60,8 +60,8 @@ pub enum Command {
     ///
     /// Asks each host of the list for its bridges and for the epoch under which managers may write to it, with the certificate in section `hosts`,
     /// and prints which hosts, numbers, networks and keys that gives. With --apply they are recorded, in a database in which nothing stands yet; end the
-    /// manager first. Nothing is written to a host. The list is a TOML file with tables [[hosts]] (name, api; number, rack, label and mode where they
-    /// are not the default) and [[networks]] (key, name; number, physical_network) for networks that are not to be called net-KEY.
+    /// manager first. Nothing is written to a host. The list is a TOML file with tables `[[hosts]]` (name, api; number, rack, label and mode where they
+    /// are not the default) and `[[networks]]` (key, name; number, physical_network) for networks that are not to be called net-KEY.
     #[command(
         after_help = "Exit status: 0 all is printed, and recorded with --apply; 1 nothing was recorded, 2 a wrong command line.\n\
                             Example: ovstunnel-manager rebuild --hosts /root/hosts.toml --without h7 --apply"

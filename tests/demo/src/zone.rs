@@ -8,9 +8,11 @@ use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ovstunnel_api::Ipv6Policy;
+use ovstunnel_client::FaultsWanted;
 use ovstunnel_e2e::{Cloud, Network, NodeConfig, Zone, program};
+use ovstunnel_lab::wait_until;
 
 use crate::acting;
 
@@ -25,6 +27,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 struct Fault {
     words: &'static str,
     finding: (&'static str, &'static str, Option<&'static str>),
+    /// Two hosts of which one does not reach the other by it.
+    between: (&'static str, &'static str),
     plant: fn(&Cloud, &Network, &Zone) -> Result<()>,
     mend: fn(&Cloud, &Network, &Zone) -> Result<()>,
 }
@@ -33,6 +37,7 @@ const FAULTS: [Fault; 4] = [
     Fault {
         words: "a tunnel of h2 is taken away while its daemon does not run",
         finding: ("tunnel_missing", "h2", Some("h4")),
+        between: ("h2", "h4"),
         plant: |cloud, network, _| {
             let node = cloud.node(2)?;
             node.kill();
@@ -44,6 +49,7 @@ const FAULTS: [Fault; 4] = [
     Fault {
         words: "somebody adds a flow on h1 that drops what comes by the tunnels",
         finding: ("unhealthy", "h1", None),
+        between: ("h2", "h1"),
         plant: |cloud, network, _| {
             let flow = "cookie=0x77,priority=2000,tun_id=1001,actions=drop";
             cloud.node(1)?.host().ofctl(["add-flow", &network.bridge, flow]).map(drop)
@@ -55,6 +61,7 @@ const FAULTS: [Fault; 4] = [
     Fault {
         words: "the address at which the tunnels of h3 end is another one",
         finding: ("wrong_address", "h1", Some("h3")),
+        between: ("h1", "h3"),
         plant: |cloud, _, zone| {
             let device =
                 "ip link add lab0 type veth peer name lab1; ip addr add 198.51.100.3/24 dev lab0; ip link set lab0 up";
@@ -66,6 +73,7 @@ const FAULTS: [Fault; 4] = [
     Fault {
         words: "h4 does not reach anybody any more",
         finding: ("host_silent", "h4", None),
+        between: ("h1", "h4"),
         plant: |cloud, _, _| cloud.node(4)?.host().isolate(),
         mend: |cloud, _, _| cloud.node(4)?.host().rejoin(),
     },
@@ -92,6 +100,13 @@ pub fn play() -> Result<()> {
         zone.wait_for_finding(&cloud, NETWORK, fault.finding)?;
         say(&format!("named {:.1} s after it was begun", planted.elapsed().as_secs_f64()))?;
         show(&zone, "zone networks")?;
+        wait_until("the fault to be told", DEADLINE, || {
+            let list = zone.ask(&cloud, |client| async move { client.faults(&FaultsWanted::default()).await })?;
+            ensure!(list.total > 0, "{list:?}");
+            Ok(())
+        })?;
+        show(&zone, "zone faults")?;
+        show(&zone, &format!("zone why {} {}", fault.between.0, fault.between.1))?;
         (fault.mend)(&cloud, &network, &zone)?;
         zone.wait_until_whole(&cloud, NETWORK)?;
         say(&format!("mended: {NETWORK} is whole again"))?;

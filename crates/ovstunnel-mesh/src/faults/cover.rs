@@ -39,7 +39,7 @@ pub enum Place {
     HostIn(HostNumber),
     /// All that a host sends and receives.
     Host(HostNumber),
-    /// All between the hosts of two racks; racks by their place in [`Shape::racks`].
+    /// All between the hosts of two racks; racks as [`Shape::rack`] names them.
     RackPair(usize, usize),
     /// All between the hosts of a rack and those outside it.
     Rack(usize),

@@ -18,6 +18,9 @@ use super::{State, refusals, validate};
 /// Addresses of an answer.
 const LISTED: usize = 1000;
 
+/// Number of the port of a bridge's own device (`OFPP_LOCAL`).
+const LOCAL: u32 = 0xfffe;
+
 /// Ethernet type for local experiments: no flow of ours matches it, so what is followed is what any frame does.
 const PLAIN: &str = "dl_type=0x88b5";
 
@@ -177,6 +180,7 @@ fn outs(bridge: &ObservedBridge, followed: &Followed) -> Vec<FrameOut> {
         own.map(|(name, _)| name.to_owned())
     };
     let name = |out: &Out| match *out {
+        Out::Port(LOCAL) => bridge.name.clone(),
         Out::Port(number) => numbers.get(&number).map_or_else(|| number.to_string(), |name| (*name).to_owned()),
         Out::Tunnel(leads) => {
             tunnel(leads).unwrap_or_else(|| format!("a tunnel to {} with key {}", leads.remote_ip, leads.key))

@@ -107,7 +107,7 @@ pub(super) const OPEN: &str = "\
 Examples:
   ovstunnelctl zone open
   ovstunnelctl zone open --role viewer
-  ovstunnelctl --manager https://manager1.example:8444 zone open";
+  ovstunnelctl --url https://manager1.example:8444 zone open";
 
 pub(super) const EVENTS: &str = "\
 Examples:

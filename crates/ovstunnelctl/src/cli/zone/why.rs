@@ -39,15 +39,15 @@ fn page(path: &Path) -> Page {
     let place = format!("{from} and {to} in network {}", path.network);
     match (path.reachable, path.first_failure) {
         (Some(true), _) => {
-            page.verdict(Tone::Plain, "OK", &format!("frames pass between {place}, as far as both switches say"))
+            page.verdict(Tone::Plain, "OK", &format!(": frames pass between {place}, as far as both switches say"))
         }
         (Some(false), Some(first)) => {
-            page.verdict(Tone::Bad, "FAIL", &format!("frames do not pass between {place}: see step {}", first + 1));
+            page.verdict(Tone::Bad, "FAIL", &format!(": frames do not pass between {place}: see step {}", first + 1));
         }
         _ => page.verdict(
             Tone::Warn,
             "UNKNOWN",
-            &format!("nothing fails between {place}, and not all steps can be told"),
+            &format!(": nothing fails between {place}, and not all steps can be told"),
         ),
     }
     for (n, step) in path.steps.iter().enumerate() {
