@@ -332,6 +332,23 @@ fn a_fault_is_told_with_what_was_seen_what_to_do_and_the_commands() {
 }
 
 #[test]
+fn wait_ends_when_the_network_is_whole_or_says_why_it_is_not() {
+    let canned_network = |state: &str| canned("GET /v1/networks/key-1001", 200, network(state));
+    let zone =
+        FakeDaemon::answering(vec![canned_network("settling"), canned_network("broken"), canned_network("whole")]);
+    let ran = run(&mut zone.ctl("zone wait key-1001"));
+    assert_eq!((ran.status, zone.asked().len()), (0, 3), "{}", ran.err);
+    assert!(ran.out.starts_with("network key-1001 is whole: 1 of 2"), "{}", ran.out);
+    let zone = FakeDaemon::answering(vec![canned_network("broken")]);
+    let ran = run(&mut zone.ctl("zone wait key-1001 --for 0s"));
+    assert_eq!(ran.status, 1, "{}", ran.err);
+    for part in ["key-1001 is broken after 0s", "tunnel_missing on h1 to h2: bridge xapi1", "do: reconcile the network"]
+    {
+        assert!(ran.out.contains(part), "{part}: {}", ran.out);
+    }
+}
+
+#[test]
 fn why_names_the_first_step_that_fails_and_its_exit_status_says_how_it_is() {
     let step = |host: &str, check: &str, result: &str| json!({"host": host, "check": check, "result": result, "evidence": "as seen"});
     let mut bad = step("h2", "tunnel", "fail");

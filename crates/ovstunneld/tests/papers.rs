@@ -4,7 +4,7 @@
 
 mod reference_source;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use reference_source::{code, read, root, rows};
@@ -126,21 +126,28 @@ fn expect_known(what: &str, expression: &str) {
     }
 }
 
-#[test]
-fn alert_rules_go_by_metrics_that_there_are() {
-    let rules = YamlLoader::load_from_str(&read("monitoring/ovstunnel.rules.yml")).unwrap();
-    let rules = rules[0]["groups"][0]["rules"].as_vec().unwrap();
-    let mut names = BTreeSet::new();
-    for rule in rules {
-        let name = rule["alert"].as_str().unwrap();
-        assert!(names.insert(name), "{name} stands twice");
-        expect_known(name, rule["expr"].as_str().unwrap());
+/// The rules of a file, each complete, with its expression.
+fn alert_rules(file: &str) -> BTreeMap<String, String> {
+    let rules = YamlLoader::load_from_str(&read(file)).unwrap();
+    let mut all = BTreeMap::new();
+    for rule in rules[0]["groups"][0]["rules"].as_vec().unwrap() {
+        let (name, expression) = (rule["alert"].as_str().unwrap(), rule["expr"].as_str().unwrap());
         assert!(matches!(rule["labels"]["severity"].as_str(), Some("critical" | "warning" | "info")), "{name}");
         for part in ["summary", "description"] {
             assert!(matches!(&rule["annotations"][part], Yaml::String(text) if text.len() > 20), "{name}: {part}");
         }
+        assert!(all.insert(name.to_owned(), expression.to_owned()).is_none(), "{name} stands twice");
     }
-    assert!(names.len() > 12);
+    all
+}
+
+#[test]
+fn alert_rules_go_by_metrics_that_there_are() {
+    let rules = alert_rules("monitoring/ovstunnel.rules.yml");
+    rules.iter().for_each(|(name, expression)| expect_known(name, expression));
+    assert!(rules.len() > 12);
+    // Whether a manager has the metrics of these is tested there.
+    assert!(alert_rules("monitoring/ovstunnel-manager.rules.yml").len() > 5);
     let missing = std::panic::catch_unwind(|| expect_known("test", "ovstunnel_tunnels{state=\"broken\"} > 0"));
     assert!(missing.is_err(), "a value that there is not is found");
 }

@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::State;
+use crate::reconciler::Said;
 
 /// What the text is.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -36,6 +37,9 @@ pub(super) fn text(state: &State) -> String {
     let of_hosts =
         [("ok", hosts.ok), ("degraded", hosts.degraded), ("connecting", hosts.connecting), ("silent", hosts.silent)];
     gauge(&mut registry, "hosts", "Registered hosts, by state", &of_hosts);
+    let (told, silenced) = state.zone.fault_counts();
+    let help = "Causes of what is wrong in the zone: told, or silenced since a host is worked at";
+    gauge(&mut registry, "faults", help, &[("told", told), ("silenced", silenced)]);
     let plain = |registry: &mut Registry, name: &str, help: &str, value: u64| {
         let gauge = Gauge::<i64>::default();
         gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
@@ -43,6 +47,10 @@ pub(super) fn text(state: &State) -> String {
     };
     plain(&mut registry, "tunnels_wanted", "Tunnels that there must be, each direction for itself", tunnels.wanted);
     plain(&mut registry, "tunnels_proven", "Tunnels that are as they must be, at both ends' word", tunnels.proven);
+    let held = state.reconciler.as_ref().map(|reconciler| reconciler.holds()).unwrap_or_default();
+    let held = held.iter().filter(|held| held.said == Said::Nothing).count();
+    let help = "Removals that wait for somebody's word";
+    plain(&mut registry, "holds_waiting", help, u64::try_from(held).unwrap_or(u64::MAX));
     let waiting = u64::try_from(state.zone.rows_waiting()).unwrap_or(u64::MAX);
     let help = "Hosts whose rows of tunnels in the database are still to be compared with what they have";
     plain(&mut registry, "hosts_with_rows_due", help, waiting);

@@ -37,7 +37,7 @@ pub fn overview_of(zone: &Zone, identity: &Identity, reconciler: Option<&Reconci
         networks,
         hosts,
         tunnels,
-        faults: zone.fault_count(),
+        faults: zone.fault_counts().0,
         age: zone.age(),
         troubles: acting.chain(zone.troubles()).collect(),
     }

@@ -175,9 +175,10 @@ impl Zone {
         }
     }
 
-    /// How many faults there are.
-    pub fn fault_count(&self) -> u32 {
-        count(self.state().faults.found.len())
+    /// How many faults are told, and how many are not since a host is worked at.
+    pub fn fault_counts(&self) -> (u32, u32) {
+        let state = self.state();
+        (count(state.faults.found.len()), count(state.faults.silenced))
     }
 
     /// Looks for what is wrong, again and again. Ends with the task that it runs in.

@@ -10,6 +10,7 @@ use super::faults::FaultsArgs;
 use super::holds::{HoldCommand, HoldsArgs};
 use super::network_args::{KeysArgs, NetworkArgs, NicCommand, NicsArgs, PhysicalCommand};
 use super::open::OpenArgs;
+use super::wait::WaitArgs;
 use super::why::WhyArgs;
 use crate::cli::bridge_args::Listing;
 use crate::cli::values;
@@ -71,6 +72,9 @@ pub(in crate::cli) enum ZoneCommand {
         #[arg(value_parser = values::zone_name)]
         network: String,
     },
+    /// Wait until a network is whole: every host has what it must have.
+    #[command(after_help = examples::WAIT)]
+    Wait(WaitArgs),
     /// List the removals that wait for somebody's word: more than is ordinary, and nobody asked for them by name.
     #[command(after_help = examples::HOLDS)]
     Holds(HoldsArgs),

@@ -79,6 +79,11 @@ Examples:
   ovstunnelctl zone faults --on h1 --watch
   ovstunnelctl zone faults --kind one_sided -o json";
 
+pub(super) const WAIT: &str = "\
+Examples:
+  ovstunnelctl zone wait acme
+  ovstunnelctl zone wait acme --for 5m";
+
 pub(super) const WHY: &str = "\
 Examples:
   ovstunnelctl zone why web-3 db-1
