@@ -112,6 +112,16 @@ fn name(end: &PathEnd) -> String {
     }
 }
 
+/// What was looked at, as it is written.
+fn check(word: &str) -> String {
+    match word {
+        "vif" => "VIF".to_owned(),
+        "mtu" => "MTU".to_owned(),
+        "ipv6" => "IPv6".to_owned(),
+        other => sentence(&other.replace('_', " ")).trim_end_matches('.').to_owned(),
+    }
+}
+
 fn one(step: &PathStep) -> Markup {
     let mark = match step.result {
         StepResult::Ok => Mark::Ok,
@@ -123,7 +133,7 @@ fn one(step: &PathStep) -> Markup {
         li {
             (mark.shape())
             div {
-                h3 { (sentence(&step.check.replace('_', " ")).trim_end_matches('.')) ": " (step.result.as_str()) }
+                h3 { (check(&step.check)) ": " (step.result.as_str()) }
                 p { (ended(&step.evidence)) }
                 @if let Some(remedy) = &step.remedy { p { b { "Remedy: " } (rich(remedy)) } }
                 @for command in &step.commands { pre tabindex="0" { (command.run) @if let Some(host) = &command.host { "    # on " (host) } } }
