@@ -78,6 +78,8 @@ async fn the_way_between_two_hosts_has_the_step_that_fails_and_what_is_meant_mus
     assert!(
         path.steps.iter().filter(|step| step.check.starts_with("frame")).all(|step| step.result != StepResult::Fail)
     );
+    let told = path.steps.iter().any(|step| step.evidence.contains("a simulated switch forwards nothing"));
+    assert!(told, "in the daemon's own words: {path:#?}");
     let (code, detail) = refused(bench.manager.path("h1", "web", None).await);
     assert!(code == Code::NotFound && detail.contains("VM, MAC or IP address web"), "{detail}");
     assert_eq!(refused(bench.manager.path("", "h2", None).await).0, Code::InvalidRequest);

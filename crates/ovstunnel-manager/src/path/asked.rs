@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ovstunnel_api::FollowedFrame;
-use ovstunnel_client::Client;
+use ovstunnel_client::{Client, ClientError};
 
 use crate::hosts::Hosts;
 use crate::zone::Side;
@@ -39,6 +39,14 @@ pub(super) struct Asked {
     pub learnt: Result<Learnt, String>,
 }
 
+/// Why a daemon has not answered; its own words, where it has some.
+fn why(error: &ClientError) -> String {
+    match error {
+        ClientError::Problem(problem) => problem.detail.clone(),
+        error => ovstunnel_types::text::chain(error),
+    }
+}
+
 impl Asked {
     /// Asks a host; one that cannot be asked is not.
     pub async fn of(hosts: &Hosts, side: &Side, mac: Option<String>, patience: Duration) -> Asked {
@@ -52,7 +60,7 @@ impl Asked {
         };
         let there = match client.bridge(bridge).await {
             Ok(there) => there,
-            Err(error) => return nothing(ovstunnel_types::text::chain(&error)),
+            Err(error) => return nothing(why(&error)),
         };
         let learnt = match &mac {
             None => Ok(Learnt::NoAddress),
@@ -60,7 +68,7 @@ impl Asked {
                 Ok(table) => Ok(table.addresses.into_iter().next().map_or(Learnt::Nowhere, |known| {
                     Learnt::At(known.port.unwrap_or_else(|| "a port that is gone".to_owned()), known.age)
                 })),
-                Err(error) => Err(ovstunnel_types::text::chain(&error)),
+                Err(error) => Err(why(&error)),
             },
         };
         let vifs = there.vifs.into_iter().filter(|vif| vif.ofport.is_some()).map(|vif| vif.name).collect();
@@ -82,6 +90,6 @@ impl Asked {
             return Err("the host was not asked".to_owned());
         };
         let followed = client.trace(bridge, in_port, &frame.source, &frame.destination).await;
-        followed.map_err(|error| ovstunnel_types::text::chain(&error))
+        followed.map_err(|error| why(&error))
     }
 }
