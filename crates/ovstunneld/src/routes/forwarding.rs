@@ -30,7 +30,7 @@ const PLAIN: &str = "dl_type=0x88b5";
 #[into_params(parameter_in = Query)]
 pub(super) struct AddressQuery {
     /// Only this address.
-    #[param(value_type = Option<String>, pattern = "^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$")]
+    #[param(value_type = Option<String>, pattern = "^(?!00:00:00:00:00:00$)[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$")]
     mac: Option<String>,
 }
 
@@ -43,31 +43,33 @@ pub(super) struct FrameQuery {
     #[param(min_length = 1, max_length = 15)]
     in_port: String,
     /// Its source.
-    #[param(pattern = "^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$")]
+    #[param(pattern = "^(?!00:00:00:00:00:00$)[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$")]
     source: String,
     /// Its destination, of one VM.
-    #[param(pattern = "^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$")]
+    #[param(pattern = "^(?!00:00:00:00:00:00$)[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$")]
     destination: String,
 }
 
-/// A managed bridge of a switch that can be asked.
+/// A managed bridge, and the switch where that can be asked.
 struct Asked {
-    real: RealSwitch,
+    real: Option<RealSwitch>,
     bridge: ObservedBridge,
 }
+
+/// What a switch in memory says of frames.
+const SIMULATED: &str = "a simulated switch forwards nothing, and cannot be asked for it";
 
 fn asked(state: &State, name: &str) -> Result<Asked, ApiError> {
     let name: BridgeName = validate::text("bridge", name)?;
     state.expect_live()?;
-    let Switch::Real(real) = &state.switch else {
-        return Err(refusals::unavailable(
-            "a simulated switch forwards nothing, and cannot be asked for it".to_owned(),
-        ));
-    };
     state.bridge(name.as_str()).ok_or_else(|| ApiError::not_found(format!("ovstunnel manages no bridge {name}")))?;
-    let bridge = real.observer().read(|db| db.view().bridge(name.as_str()));
+    let bridge = state.switch.observer().read(|db| db.view().bridge(name.as_str()));
     let bridge = bridge.ok_or_else(|| ApiError::not_found(format!("there is no bridge {name}")))?;
-    Ok(Asked { real: real.clone(), bridge })
+    let real = match &state.switch {
+        Switch::Real(real) => Some(real.clone()),
+        Switch::Simulated(_) => None,
+    };
+    Ok(Asked { real, bridge })
 }
 
 fn no_answer(what: &str) -> ApiError {
@@ -99,6 +101,7 @@ pub(super) async fn list_addresses(
 ) -> Result<Json<AddressTable>, ApiError> {
     let wanted = query.mac.as_deref().map(|mac| validate::text::<Mac>("mac", mac)).transpose()?;
     let Asked { real, bridge } = asked(&state, &name)?;
+    let Some(real) = real else { return Ok(Json(AddressTable { addresses: Vec::new(), total: 0 })) };
     let mut questions = real.lend();
     let printed = questions.addresses(&bridge.name).await.ok_or_else(|| no_answer("fdb/show"))?;
     real.give_back(questions);
@@ -142,10 +145,15 @@ pub(super) async fn get_trace(
     let Asked { real, bridge } = asked(&state, &name)?;
     let come = come_in(&bridge, &query.in_port)?;
     let frame = format!("{come},dl_src={source},dl_dst={destination},{PLAIN}");
-    let mut questions = real.lend();
-    let printed = trace(&mut questions, &bridge, &frame).await.ok_or_else(|| no_answer("ofproto/trace"))?;
-    real.give_back(questions);
-    let (followed, words) = printed;
+    let (followed, words) = match real {
+        None => (None, SIMULATED.to_owned()),
+        Some(real) => {
+            let mut questions = real.lend();
+            let answer = trace(&mut questions, &bridge, &frame).await.ok_or_else(|| no_answer("ofproto/trace"))?;
+            real.give_back(questions);
+            answer
+        }
+    };
     Ok(Json(FollowedFrame {
         outs: followed.as_ref().map(|followed| outs(&bridge, followed)),
         flooded: followed.as_ref().is_some_and(|followed| followed.flooded),
