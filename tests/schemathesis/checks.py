@@ -25,6 +25,8 @@ BETWEEN_FIELDS = (
     "must be a duration of at most a minute, such as 5s",
     "must be an IPv4 or IPv6 address",
     "must not be key-KEY, which names a network that is only seen",
+    # When that is.
+    "must be a time within the next 30 days",
     # What a URL is, no pattern says.
     "must be https://HOST:8443: ",
     # To a schema 1.0 is whole.

@@ -149,7 +149,7 @@ pub struct Host {
 pub struct PostMaintenance {
     /// Until when its faults are not told: RFC 3339, at most 30 days from now. Null or absent: they are told again.
     #[serde(default)]
-    #[schema(example = "2026-03-01T12:00:00Z")]
+    #[schema(format = DateTime)]
     pub until: Option<String>,
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct NetworkQuery {
     host: Option<String>,
     /// Only networks that have this in their name or key.
     #[serde(deserialize_with = "query::search")]
-    #[param(value_type = Option<String>, min_length = 1, max_length = 63)]
+    #[param(value_type = Option<String>, min_length = 1, max_length = 63, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
     search: Option<String>,
     /// Which page, from 1.
     #[serde(deserialize_with = "query::page")]
