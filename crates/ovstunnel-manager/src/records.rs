@@ -103,12 +103,9 @@ impl Records {
     }
 
     /// Forgets a host, and notes who had it forgotten.
-    pub async fn delete_host(&self, name: &str, actor: &str) -> Result<(), StoreError> {
-        let number = self.store.hosts().await?.into_iter().find(|row| row.name == name).map(|row| row.number);
+    pub async fn delete_host(&self, name: &str, number: HostNumber, actor: &str) -> Result<(), StoreError> {
         self.store.delete_host(name).await?;
-        if let Some(number) = number {
-            self.store.set_setting(&format!("{MAINTENANCE}{number}"), None).await?;
-        }
+        self.store.set_setting(&format!("{MAINTENANCE}{number}"), None).await?;
         let text = format!("host {name} is no longer registered; nothing on it was changed");
         self.note(OffsetDateTime::now_utc(), "host_removed", name, actor, text).await
     }

@@ -80,26 +80,14 @@ impl Service {
         surroundings: Surroundings,
     ) -> Result<(Router, Service), StartError> {
         let identity = store.zone().await?;
-        let files = config.identity();
-        let signer = files.map(|files| Signer::open(files.certificate, files.key)).transpose()?.map(Arc::new);
-        let own = files.map(|files| Files {
-            ca: files.ca.to_owned(),
-            cert: files.certificate.to_owned(),
-            key: files.key.to_owned(),
-        });
+        let signer = open_signer(config)?;
         let (zone, happened) = Zone::new(&identity.name);
-        let label = config.sdn.ovs.default_label.clone();
         let acts = config.sdn.ovs.controller;
         let leader = if acts { Some(Leader::take(store.clone()).await?) } else { None };
-        let hosts = Hosts::new(zone.clone(), own, label, config.hosts.concurrency, leader.clone());
+        let hosts = hosts_of(config, &zone, leader.as_ref());
         begin_with_physical_networks(config, &store).await?;
         zone.set_rules(config.membership.rules(config.hosts.dead_after));
-        let times = Times {
-            dead_after: config.hosts.dead_after,
-            gc: config.network.gc,
-            migration: config.membership.migration,
-        };
-        let inventory = Inventory::begin(store.clone(), zone.clone(), times).await?;
+        let inventory = Inventory::begin(store.clone(), zone.clone(), times(config)).await?;
         let reconciler = begin_to_act(config, &zone, &hosts, leader.clone(), &store).await?;
         let rows = Rows::new(zone.clone(), store.clone());
         let records = Records::new(store);
@@ -107,17 +95,11 @@ impl Service {
         tasks.spawn(records.clone().keep(happened));
         tasks.spawn(rows.keep());
         tasks.spawn(records.clone().forget_events(config.events.keep));
-        tasks.spawn(zone.clone().keep_proven());
-        tasks.spawn(zone.clone().keep_faults());
         tasks.spawn(inventory.clone().keep_keys());
-        tasks.spawn(certificate::keep_looking(zone.clone(), config.own_certificates()));
-        let rows = records.hosts().await?;
+        keep_zone(&mut tasks, config, &zone);
+        let registered = begin_to_watch(&records, &hosts, &zone).await?;
         let what = if acts { "its meshes are kept whole" } else { "nothing is changed" };
-        tracing::info!(zone = identity.name, uuid = %identity.uuid, hosts = rows.len(), "the zone is watched; {what}");
-        rows.into_iter().for_each(|row| hosts.register(row));
-        for (number, until) in records.maintenance().await? {
-            zone.set_maintenance(number, Some(until));
-        }
+        tracing::info!(zone = identity.name, uuid = %identity.uuid, hosts = registered, "the zone is watched; {what}");
         if let Some((leader, reconciler)) = leader.clone().zip(reconciler.clone()) {
             tasks.spawn(leader.keep());
             tasks.spawn(reconciler.run());
@@ -126,17 +108,10 @@ impl Service {
         let roles = Arc::new(Roles::new(zone.clone(), sessions.clone()));
         let access = access.map(|access| access.with_rules(roles));
         let identity = Arc::new(Identity { name: identity.name, uuid: identity.uuid.to_string() });
-        let overview = {
-            let (zone, identity, reconciler) = (zone.clone(), Arc::clone(&identity), reconciler.clone());
-            move || http::overview_of(&zone, &identity, reconciler.as_ref())
-        };
-        let watched = Watched::new(zone.clone(), overview);
+        let watched = watched(zone.clone(), Arc::clone(&identity), reconciler.clone());
         tasks.spawn(watched.clone().tell());
-        let Surroundings { file, logging } = surroundings;
-        let tls = access.as_ref().and_then(Access::tls);
-        let doctor = Doctor::new(config.clone(), Subjects { file, logging, tls, signer: signer.clone() });
         let state = State {
-            doctor: Arc::new(doctor),
+            doctor: Arc::new(doctor(config, surroundings, access.as_ref(), signer.clone())),
             zone,
             hosts,
             records,
@@ -170,6 +145,56 @@ impl Service {
             leader.resign().await;
         }
     }
+}
+
+/// What signs proofs; none without certificate and key under `[hosts]`.
+fn open_signer(config: &Config) -> Result<Option<Arc<Signer>>, SignerError> {
+    let files = config.identity();
+    Ok(files.map(|files| Signer::open(files.certificate, files.key)).transpose()?.map(Arc::new))
+}
+
+/// What listens to hosts, by the files by which the manager shows itself to them.
+fn hosts_of(config: &Config, zone: &Zone, leader: Option<&Leader>) -> Hosts {
+    let own = config.identity().map(|files| Files {
+        ca: files.ca.to_owned(),
+        cert: files.certificate.to_owned(),
+        key: files.key.to_owned(),
+    });
+    let label = config.sdn.ovs.default_label.clone();
+    Hosts::new(zone.clone(), own, label, config.hosts.concurrency, leader.cloned())
+}
+
+/// Has the zone proven, and what is wrong in it looked for.
+fn keep_zone(tasks: &mut JoinSet<()>, config: &Config, zone: &Zone) {
+    tasks.spawn(zone.clone().keep_proven());
+    tasks.spawn(zone.clone().keep_faults());
+    tasks.spawn(certificate::keep_looking(zone.clone(), config.own_certificates()));
+}
+
+fn doctor(config: &Config, surroundings: Surroundings, access: Option<&Access>, signer: Option<Arc<Signer>>) -> Doctor {
+    let Surroundings { file, logging } = surroundings;
+    Doctor::new(config.clone(), Subjects { file, logging, tls: access.and_then(Access::tls), signer })
+}
+
+fn times(config: &Config) -> Times {
+    Times { dead_after: config.hosts.dead_after, gc: config.network.gc, migration: config.membership.migration }
+}
+
+/// Has all hosts that are registered listened to, and answers how many these are.
+async fn begin_to_watch(records: &Records, hosts: &Hosts, zone: &Zone) -> Result<usize, StoreError> {
+    let rows = records.hosts().await?;
+    let registered = rows.len();
+    rows.into_iter().for_each(|row| hosts.register(row));
+    for (number, until) in records.maintenance().await? {
+        zone.set_maintenance(number, Some(until));
+    }
+    Ok(registered)
+}
+
+/// Those who watch the zone, and are told its overview.
+fn watched(zone: Zone, identity: Arc<Identity>, reconciler: Option<Reconciler>) -> Watched {
+    let of = zone.clone();
+    Watched::new(zone, move || http::overview_of(&of, &identity, reconciler.as_ref()))
 }
 
 /// The API's routes and the page's, with all that is around them.

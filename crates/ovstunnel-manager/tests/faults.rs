@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{bench, host, put, refused, set_up, until};
+use common::{Bench, Host, bench, host, put, refused, set_up, until};
 use ovstunnel_api::Code;
 use ovstunnel_client::FaultsWanted;
 use ovstunnel_manager_api::StepResult;
@@ -14,8 +14,8 @@ fn after(time: Duration) -> Option<String> {
     Some((OffsetDateTime::now_utc() + time).format(&Rfc3339).unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_fault_is_told_with_its_place_and_not_while_its_host_is_worked_at() {
+/// Two hosts with a tunnel from the first to the second, and none back.
+async fn one_sided() -> (Bench, [Host; 2]) {
     let bench = bench().await;
     let hosts = [host(bench.dir.path(), 1).await, host(bench.dir.path(), 2).await];
     set_up(&hosts[0], 1, &[2]).await;
@@ -23,6 +23,12 @@ async fn a_fault_is_told_with_its_place_and_not_while_its_host_is_worked_at() {
     for (n, host) in hosts.iter().enumerate() {
         bench.manager.put_host(&format!("h{}", n + 1), &put(&host.url, None), false).await.unwrap();
     }
+    (bench, hosts)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_is_told_with_its_place_and_not_while_its_host_is_worked_at() {
+    let (bench, _hosts) = one_sided().await;
     let all = FaultsWanted::default();
     let ids = async |wanted: &FaultsWanted| {
         let list = bench.manager.faults(wanted).await.unwrap();
@@ -59,13 +65,7 @@ async fn a_fault_is_told_with_its_place_and_not_while_its_host_is_worked_at() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_way_between_two_hosts_has_the_step_that_fails_and_what_is_meant_must_be_clear() {
-    let bench = bench().await;
-    let hosts = [host(bench.dir.path(), 1).await, host(bench.dir.path(), 2).await];
-    set_up(&hosts[0], 1, &[2]).await;
-    set_up(&hosts[1], 2, &[]).await;
-    for (n, host) in hosts.iter().enumerate() {
-        bench.manager.put_host(&format!("h{}", n + 1), &put(&host.url, None), false).await.unwrap();
-    }
+    let (bench, _hosts) = one_sided().await;
     let (path, step) = until("the step", async || {
         let path = bench.manager.path("h1", "h2", None).await.ok()?;
         let step = path.steps[path.first_failure? as usize].clone();

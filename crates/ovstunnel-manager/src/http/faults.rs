@@ -42,11 +42,7 @@ pub(crate) async fn list_faults(
     ValidQuery(query): ValidQuery<FaultQuery>,
 ) -> Result<Json<FaultList>, ApiError> {
     let FaultQuery { limit, host, network, kind } = query;
-    if let Some(host) = host.as_deref() {
-        let host = query::name("host", host)?;
-        let missing = || ApiError::not_found(format!("no host {host} is registered"));
-        state.zone.number(host).ok_or_else(missing)?;
-    }
+    host.as_deref().map(|host| super::hosts::number_of(&state, "host", host)).transpose()?;
     kind.as_deref().map(|kind| query::name("kind", kind)).transpose()?;
     let key = network.as_deref().map(|network| super::networks::key(&state, network)).transpose()?;
     Ok(Json(state.zone.faults(&Wrong { host, key, kind, limit: limit.unwrap_or(USUAL) })))

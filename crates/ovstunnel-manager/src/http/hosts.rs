@@ -105,6 +105,12 @@ pub(crate) async fn list_host_tunnels(
     state.zone.host_tunnels(name).map(Json).ok_or_else(|| missing(name))
 }
 
+/// The number of the registered host that a request names in this field.
+pub(super) fn number_of(state: &State, field: &str, name: &str) -> Result<HostNumber, ApiError> {
+    let name = query::name(field, name)?;
+    state.zone.number(name).ok_or_else(|| missing(name))
+}
+
 fn missing(name: &str) -> ApiError {
     ApiError::not_found(format!("no host {name} is registered"))
 }
@@ -186,7 +192,7 @@ pub(super) async fn delete_host(
         return Ok(Effect::of(&format!("dry run: {}", outcome.as_str()), answer()));
     }
     if let Some(number) = number {
-        state.records.delete_host(name, &peer.to_string()).await.map_err(|error| database(&error))?;
+        state.records.delete_host(name, number, &peer.to_string()).await.map_err(|error| database(&error))?;
         state.hosts.unregister(number);
         if query.wiped {
             state.inventory.wiped(name, number, &peer.to_string()).await.map_err(|error| database(&error))?;

@@ -12,7 +12,7 @@ use ovstunnel_server::problem::ApiError;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use super::{State, database, query};
+use super::{State, database};
 
 /// For how long at most: what is silenced for good is forgotten.
 const LONGEST: Duration = Duration::days(30);
@@ -43,14 +43,12 @@ pub(super) async fn post_maintenance(
     _: NoQuery,
     ValidJson(body): ValidJson<PostMaintenance>,
 ) -> Result<Response, ApiError> {
-    let name = query::name("host", &name)?;
     let until = until(body.until.as_deref(), OffsetDateTime::now_utc())?;
     let _turn = state.records.turn().await;
-    let missing = || ApiError::not_found(format!("no host {name} is registered"));
-    let number = state.zone.number(name).ok_or_else(missing)?;
-    let kept = state.records.set_maintenance(name, number, until, &peer.to_string()).await;
+    let number = super::hosts::number_of(&state, "host", &name)?;
+    let kept = state.records.set_maintenance(&name, number, until, &peer.to_string()).await;
     kept.map_err(|error| database(&error))?;
     state.zone.set_maintenance(number, until);
     let word = if until.is_some() { "maintenance" } else { "maintenance ended" };
-    Ok(Effect::of(word, Json(state.zone.host(name).ok_or_else(missing)?).into_response()))
+    Ok(Effect::of(word, Json(super::hosts::find(&state, &name)?).into_response()))
 }

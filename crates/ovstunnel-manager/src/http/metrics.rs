@@ -40,11 +40,6 @@ pub(super) fn text(state: &State) -> String {
     let (told, silenced) = state.zone.fault_counts();
     let help = "Causes of what is wrong in the zone: told, or silenced since a host is worked at";
     gauge(&mut registry, "faults", help, &[("told", told), ("silenced", silenced)]);
-    let plain = |registry: &mut Registry, name: &str, help: &str, value: u64| {
-        let gauge = Gauge::<i64>::default();
-        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        registry.register(name, help, gauge);
-    };
     plain(&mut registry, "tunnels_wanted", "Tunnels that there must be, each direction for itself", tunnels.wanted);
     plain(&mut registry, "tunnels_proven", "Tunnels that are as they must be, at both ends' word", tunnels.proven);
     let held = state.reconciler.as_ref().map(|reconciler| reconciler.holds()).unwrap_or_default();
@@ -54,9 +49,26 @@ pub(super) fn text(state: &State) -> String {
     let waiting = u64::try_from(state.zone.rows_waiting()).unwrap_or(u64::MAX);
     let help = "Hosts whose rows of tunnels in the database are still to be compared with what they have";
     plain(&mut registry, "hosts_with_rows_due", help, waiting);
+    work(&mut registry, state);
+    let mut text = String::new();
+    if let Err(error) = encode(&mut text, &registry) {
+        // Writing into a text does not fail.
+        let _ = writeln!(text, "# {error}");
+    }
+    text
+}
+
+fn plain(registry: &mut Registry, name: &str, help: &str, value: u64) {
+    let gauge = Gauge::<i64>::default();
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+    registry.register(name, help, gauge);
+}
+
+/// What the manager has done, for whom, and how old its picture is.
+fn work(registry: &mut Registry, state: &State) {
     let counts = state.watched.counts();
     let now = u64::try_from(counts.now()).unwrap_or(u64::MAX);
-    plain(&mut registry, "watchers", "Readers of /v1/watch now", now);
+    plain(registry, "watchers", "Readers of /v1/watch now", now);
     let cut = Counter::<u64>::default();
     cut.inc_by(counts.cut());
     registry.register("watchers_cut", "Readers of /v1/watch that were ended because they were too far behind", cut);
@@ -71,10 +83,4 @@ pub(super) fn text(state: &State) -> String {
     age.set(state.zone.age().unwrap_or_default());
     let help = "Seconds since the sign of life of the connected host that was heard of longest ago";
     registry.register("oldest_host_age_seconds", help, age);
-    let mut text = String::new();
-    if let Err(error) = encode(&mut text, &registry) {
-        // Writing into a text does not fail.
-        let _ = writeln!(text, "# {error}");
-    }
-    text
 }

@@ -62,10 +62,7 @@ pub(crate) async fn list_networks(
     Shared(state): Shared<State>,
     ValidQuery(query): ValidQuery<NetworkQuery>,
 ) -> Result<Json<NetworkList>, ApiError> {
-    let number = |name: &str| {
-        let name = query::name("host", name)?;
-        state.zone.number(name).ok_or_else(|| ApiError::not_found(format!("no host {name} is registered")))
-    };
+    let number = |name| super::hosts::number_of(&state, "host", name);
     let host = query.host.as_deref().map(number).transpose()?;
     let (page, limit) = (query.page.unwrap_or(1), query.limit.unwrap_or(USUAL));
     let (networks, total) = state.zone.networks(&Page { states: query.state, host, search: query.search, page, limit });

@@ -31,12 +31,12 @@ pub async fn look(zone: &Zone, hosts: &Hosts, key: GreKey, from: &End, to: &End)
     let mac = |end: &End| end.nic.as_ref().and_then(|nic| nic.mac.map(|mac| mac.to_string()));
     let (here, there) =
         tokio::join!(Asked::of(hosts, &near, mac(from), PATIENCE), Asked::of(hosts, &far, mac(to), PATIENCE));
-    let mut steps = steps::of_side(&near, zone.is_acting(), key, zone);
+    let mut steps = steps::of_side(&near, (key, zone));
     steps.extend(steps::vif(&near, &here, from.nic.as_ref()));
     if !is_one_host {
-        steps.extend(steps::tunnel(&near, &far, zone.is_acting(), key, zone));
-        steps.extend(steps::of_side(&far, zone.is_acting(), key, zone));
-        steps.extend(steps::tunnel(&far, &near, zone.is_acting(), key, zone));
+        steps.extend(steps::tunnel(&near, &far, (key, zone)));
+        steps.extend(steps::of_side(&far, (key, zone)));
+        steps.extend(steps::tunnel(&far, &near, (key, zone)));
         steps.push(steps::mtu(&near, &far, zone.guest_mtu(key)));
         steps.push(steps::ipv6(&near, &far));
     }

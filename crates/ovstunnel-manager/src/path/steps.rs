@@ -27,7 +27,7 @@ fn on(side: &Side, run: &str) -> FaultCommand {
 }
 
 /// What the host and its bridge are like.
-pub(super) fn of_side(side: &Side, acts: bool, key: GreKey, zone: &Zone) -> Vec<PathStep> {
+pub(super) fn of_side(side: &Side, network: (GreKey, &Zone)) -> Vec<PathStep> {
     let age = side.age.map(|age| format!(", its last word is {age:.1} s old")).unwrap_or_default();
     let host = match &side.silence {
         None if side.is_connected => step(Some(side), "host", StepResult::Ok, format!("it is connected{age}")),
@@ -45,7 +45,7 @@ pub(super) fn of_side(side: &Side, acts: bool, key: GreKey, zone: &Zone) -> Vec<
     let mut steps = vec![host];
     // That it is silent is said already.
     let of_bridge = side.of_bridge.iter().filter(|f| !matches!(f.what, What::HostSilent | What::HostUnseen));
-    steps.extend(of_bridge.map(|finding| found(side, "bridge", finding, acts, key, zone)));
+    steps.extend(of_bridge.map(|finding| found(side, "bridge", finding, network)));
     if steps.len() == 1 {
         steps.push(match &side.bridge {
             Some(bridge) => step(Some(side), "bridge", StepResult::Ok, format!("bridge {bridge} is as it must be")),
@@ -56,21 +56,16 @@ pub(super) fn of_side(side: &Side, acts: bool, key: GreKey, zone: &Zone) -> Vec<
 }
 
 /// A finding as a step that fails.
-fn found(side: &Side, check: &str, finding: &Finding, acts: bool, key: GreKey, zone: &Zone) -> PathStep {
-    let network = zone.network_name(key);
-    let commands = match finding.remedy.as_str() {
-        "reconcile the network" if acts => vec![here(format!("ovstunnelctl zone reconcile {network}"))],
-        "reconcile the network" => vec![here(format!("ovstunnelctl zone plan {network}"))],
-        _ => vec![on(side, "ovstunnelctl doctor")],
-    };
+fn found(side: &Side, check: &str, finding: &Finding, (key, zone): (GreKey, &Zone)) -> PathStep {
+    let (remedy, commands) = zone.help(key, finding);
     let failed = step(Some(side), check, StepResult::Fail, format!("{}: {}", finding.what.as_str(), finding.evidence));
-    helped(failed, &finding.remedy, commands)
+    helped(failed, &remedy, commands)
 }
 
 /// The tunnel from one host to the other.
-pub(super) fn tunnel(from: &Side, to: &Side, acts: bool, key: GreKey, zone: &Zone) -> Vec<PathStep> {
+pub(super) fn tunnel(from: &Side, to: &Side, network: (GreKey, &Zone)) -> Vec<PathStep> {
     if !from.of_tunnel.is_empty() {
-        return from.of_tunnel.iter().map(|finding| found(from, "tunnel", finding, acts, key, zone)).collect();
+        return from.of_tunnel.iter().map(|finding| found(from, "tunnel", finding, network)).collect();
     }
     let (result, evidence) = match &from.tunnel {
         Some((port, ip)) => (StepResult::Ok, format!("{port} to {} ({ip}) is there once, up and protected", to.host)),

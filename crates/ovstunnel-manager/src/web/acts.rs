@@ -5,11 +5,10 @@ use axum::Form;
 use axum::extract::{Path, State as Shared};
 use axum::response::Response;
 use maud::html;
-use ovstunnel_server::config::Role;
 use ovstunnel_server::extract::{NoQuery, ValidPath};
 use ovstunnel_server::problem::ApiError;
 
-use super::forms::{Token, done, form};
+use super::forms::{Token, decide, done};
 use super::frame::{Here, View, page};
 use super::marks::Mark;
 use super::networks::address;
@@ -40,10 +39,8 @@ pub(super) async fn plan_reconcile(
         div class="acts" {
             @if state.reconciler.is_none() {
                 p class="note warn" { (Mark::Warn.shape()) " This manager changes no host: " code { "sdn.ovs.controller" } " is off. It only shows what it would do." }
-            } @else if who.may(Role::Operator) {
-                (form(&state, &who, &format!("{path}/reconcile"), "Do it", true))
-            } @else { p class="mute" { "An operator may do it; you are " (who.role.as_str()) "." } }
-            a class="btn" href=(path) { "Back" }
+                a class="btn" href=(path) { "Back" }
+            } @else { (decide(&state, &who, &format!("{path}/reconcile"), &path)) }
         }
     };
     let title = format!("Reconcile {name}");
@@ -77,11 +74,7 @@ pub(super) async fn plan_resync(
             h1 { "Connect anew to " (host.name) }
             p { "The connection to " code { (host.api) } " ends, a new one is made, and everything that the host has is taken in again. Nothing on the host is changed; until it has answered, its networks are not proven." }
         }
-        div class="acts" {
-            @if who.may(Role::Operator) { (form(&state, &who, &format!("{path}/resync"), "Do it", true)) }
-            @else { p class="mute" { "An operator may do it; you are " (who.role.as_str()) "." } }
-            a class="btn" href=(path) { "Back" }
-        }
+        div class="acts" { (decide(&state, &who, &format!("{path}/resync"), &path)) }
     };
     let title = format!("Connect anew to {name}");
     let view = View { here: Here::Hosts, title: &title, json: None, again: None, form: None, content };
@@ -108,7 +101,7 @@ pub(super) async fn approve(
     query: NoQuery,
     token: Form<Token>,
 ) -> Result<Response, ApiError> {
-    decide(state, who, path, query, token, Said::Approved).await
+    decide_hold(state, who, path, query, token, Said::Approved).await
 }
 
 pub(super) async fn refuse(
@@ -118,10 +111,10 @@ pub(super) async fn refuse(
     query: NoQuery,
     token: Form<Token>,
 ) -> Result<Response, ApiError> {
-    decide(state, who, path, query, token, Said::Refused).await
+    decide_hold(state, who, path, query, token, Said::Refused).await
 }
 
-async fn decide(
+async fn decide_hold(
     Shared(state): Shared<State>,
     who: Who,
     Path(id): Path<u64>,

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::frame::{Here, View, again, page, sentence};
 use super::networks::address;
-use super::pages::{encoded, link, query};
+use super::pages::{encoded, filter_subject, link, query};
 use super::who::Who;
 use super::words::clock;
 use crate::http::State;
@@ -38,21 +38,8 @@ pub(super) async fn show(
     let json = link("/v1/events", &filters);
     // An older page does not change.
     let again = filter.before.is_empty().then(|| again(&uri)).flatten();
-    let form = Some(form(&filters));
+    let form = Some(filter_subject("Events", "/events", &filters));
     Ok(page(&state, &who, View { here: Here::Events, title: "Events", json: Some(json), again, form, content }))
-}
-
-fn form(filters: &[(&str, &str); 3]) -> Markup {
-    html! {
-        h1 { "Events" }
-        form class="filter" action="/events" {
-            @for (name, value) in filters {
-                label { (sentence(name).trim_end_matches('.')) " " input name=(name) value=(value) maxlength="63" autocomplete="off"; }
-            }
-            button class="btn go" { "Show" }
-            @if filters.iter().any(|(_, value)| !value.is_empty()) { a class="btn" href="/events" { "All" } }
-        }
-    }
 }
 
 /// Events that are like this, for the view `view` at `path`.

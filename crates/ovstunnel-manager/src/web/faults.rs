@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::frame::{Here, View, again, page, rich, sentence};
 use super::marks::Mark;
 use super::networks::address;
-use super::pages::{encoded, link, query};
+use super::pages::{encoded, filter_subject, link, query};
 use super::who::Who;
 use super::words::{age, ago, count, number};
 use crate::http::State;
@@ -56,23 +56,10 @@ pub(super) async fn show(
         title: "Faults",
         json: Some(link("/v1/faults", &filters)),
         again: again(&uri),
-        form: Some(form(&filters, is_filtered)),
+        form: Some(filter_subject("Faults", "/faults", &filters)),
         content,
     };
     Ok(page(&state, &who, view))
-}
-
-fn form(filters: &[(&str, &str); 3], is_filtered: bool) -> Markup {
-    html! {
-        h1 { "Faults" }
-        form class="filter" action="/faults" {
-            @for (name, value) in filters {
-                label { (sentence(name).trim_end_matches('.')) " " input name=(name) value=(value) maxlength="63" autocomplete="off"; }
-            }
-            button class="btn go" { "Show" }
-            @if is_filtered { a class="btn" href="/faults" { "All" } }
-        }
-    }
 }
 
 /// The faults, one below the other.

@@ -49,6 +49,15 @@ pub(super) fn open(who: &Who, least: Role, to: &str, words: &str) -> Markup {
     }
 }
 
+/// Below a plan: the button for who may act, for others who may; and the way back.
+pub(super) fn decide(state: &State, who: &Who, act: &str, back: &str) -> Markup {
+    html! {
+        @if who.may(Role::Operator) { (form(state, who, act, "Do it", true)) }
+        @else { p class="mute" { "An operator may do it; you are " (who.role.as_str()) "." } }
+        a class="btn" href=(back) { "Back" }
+    }
+}
+
 /// What was done, where it was done a moment ago by who looks.
 pub(super) fn said(state: &State, who: &Who, note: &str) -> Markup {
     let text = state.sessions.note(&who.owner(), note);

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::frame::{Here, View, again, page, sentence};
 use super::marks::state as mark;
-use super::pages::{at, encoded, link, query, turn};
+use super::pages::{Field, at, encoded, filter, link, query, rows_of, turn};
 use super::who::Who;
 use super::words::{age, number};
 use crate::http::State;
@@ -34,62 +34,52 @@ pub(super) async fn show(
     Shared(state): Shared<State>,
     who: Who,
     uri: Uri,
-    ValidQuery(filter): ValidQuery<Filter>,
+    ValidQuery(wanted): ValidQuery<Filter>,
 ) -> Result<Response, ApiError> {
-    let (of_state, rack, search) = (filter.state.trim(), filter.rack.trim(), filter.search.trim());
-    let wanted: HostQuery = query(&[("state", of_state)])?;
-    let mut hosts = list_hosts(Shared(state.clone()), ValidQuery(wanted)).await.0.hosts;
+    let (of_state, rack, search) = (wanted.state.trim(), wanted.rack.trim(), wanted.search.trim());
+    let asked: HostQuery = query(&[("state", of_state)])?;
+    let mut hosts = list_hosts(Shared(state.clone()), ValidQuery(asked)).await.0.hosts;
     hosts.retain(|host| host.name.contains(search) && (rack.is_empty() || host.rack.as_deref() == Some(rack)));
     // Those of a state stay in the order of their names.
     hosts.sort_by_key(|host| std::cmp::Reverse(host.state));
-    let page_number = at(&filter.page)?;
+    let page_number = at(&wanted.page)?;
     let filters = [("state", of_state), ("rack", rack), ("search", search)];
     let is_filtered = filters.iter().any(|(_, value)| !value.is_empty());
-    let shown: Vec<&Host> = hosts.iter().skip((page_number - 1).saturating_mul(LIMIT)).take(LIMIT).collect();
     let content = html! {
         section class="card" {
-            (rows(&shown, is_filtered))
+            (rows(rows_of(&hosts, page_number, LIMIT), is_filtered))
             (turn(page_number, LIMIT, hosts.len(), |n| {
                 let n = n.to_string();
                 link("/hosts", &filters.into_iter().chain([("page", n.as_str())]).collect::<Vec<_>>())
             }))
         }
     };
+    let fields = [
+        Field("state", "State", of_state, &STATES),
+        Field("rack", "Rack", rack, &[]),
+        Field("search", "Name", search, &[]),
+    ];
     let view = View {
         here: Here::Hosts,
         title: "Hosts",
         json: Some(link("/v1/hosts", &[("state", of_state)])),
         again: again(&uri),
-        form: Some(form(of_state, rack, search, is_filtered)),
+        form: Some(filter("Hosts", "/hosts", &fields)),
         content,
     };
     Ok(page(&state, &who, view))
 }
 
-fn form(of_state: &str, rack: &str, search: &str, is_filtered: bool) -> Markup {
-    let states = [
-        ("", "all"),
-        ("silent,degraded,connecting", "not in order"),
-        ("silent", "silent"),
-        ("degraded", "degraded"),
-        ("connecting", "connecting"),
-        ("ok", "ok"),
-    ];
-    html! {
-        h1 { "Hosts" }
-        form class="filter" action="/hosts" {
-            label { "State " select name="state" {
-                @for (value, word) in states { option value=(value) selected[value == of_state] { (word) } }
-            } }
-            label { "Rack " input name="rack" value=(rack) maxlength="63" autocomplete="off"; }
-            label { "Name " input name="search" type="search" value=(search) maxlength="63" autocomplete="off"; }
-            button class="btn go" { "Show" }
-            @if is_filtered { a class="btn" href="/hosts" { "All" } }
-        }
-    }
-}
+const STATES: [(&str, &str); 6] = [
+    ("", "all"),
+    ("silent,degraded,connecting", "not in order"),
+    ("silent", "silent"),
+    ("degraded", "degraded"),
+    ("connecting", "connecting"),
+    ("ok", "ok"),
+];
 
-fn rows(hosts: &[&Host], is_filtered: bool) -> Markup {
+fn rows(hosts: &[Host], is_filtered: bool) -> Markup {
     if hosts.is_empty() {
         return html! {
             @if is_filtered { p { "No host is like that. " a href="/hosts" { "Show all" } } }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::frame::{Here, View, again, page, rich, sentence};
 use super::marks::{Mark, bar};
 use super::networks::address;
-use super::pages::{at, encoded, link, query, turn};
+use super::pages::{Field, at, encoded, filter, link, query, rows_of, turn};
 use super::who::Who;
 use super::words::{ago, number, percent};
 use crate::http::State;
@@ -33,51 +33,40 @@ pub(super) async fn show(
     Shared(state): Shared<State>,
     who: Who,
     uri: Uri,
-    ValidQuery(filter): ValidQuery<Filter>,
+    ValidQuery(wanted): ValidQuery<Filter>,
 ) -> Result<Response, ApiError> {
-    let wanted: KeyQuery = query(&[("state", &filter.state)])?;
-    let mut list = list_keys(Shared(state.clone()), ValidQuery(wanted)).await?.0;
-    let at = at(&filter.page)?;
+    let of_state = wanted.state.as_str();
+    let asked: KeyQuery = query(&[("state", of_state)])?;
+    let mut list = list_keys(Shared(state.clone()), ValidQuery(asked)).await?.0;
+    let at = at(&wanted.page)?;
     // Those with which something is wrong, then those that wait; each in order.
     list.keys.sort_by_key(|key| (key.troubles.is_empty(), key.state == KeyState::Allocated));
-    let shown: Vec<&Key> = list.keys.iter().skip((at - 1).saturating_mul(LIMIT)).take(LIMIT).collect();
     let content = html! {
         (ranges(&list.physical_networks))
         section class="card" {
             h2 { "Keys that cannot be given" }
-            (rows(&shown))
-            (turn(at, LIMIT, list.keys.len(), |n| link("/keys", &[("state", &filter.state), ("page", &n.to_string())])))
+            (rows(rows_of(&list.keys, at, LIMIT)))
+            (turn(at, LIMIT, list.keys.len(), |n| link("/keys", &[("state", of_state), ("page", &n.to_string())])))
         }
     };
     let view = View {
         here: Here::Keys,
         title: "Keys",
-        json: Some(link("/v1/keys", &[("state", &filter.state)])),
+        json: Some(link("/v1/keys", &[("state", of_state)])),
         again: again(&uri),
-        form: Some(form(&filter.state)),
+        form: Some(filter("Keys", "/keys", &[Field("state", "State", of_state, &STATES)])),
         content,
     };
     Ok(page(&state, &who, view))
 }
 
-fn form(of_state: &str) -> Markup {
-    let states = [
-        ("", "all"),
-        ("quarantined,withdrawn", "neither free nor a network's"),
-        ("quarantined", "quarantined"),
-        ("withdrawn", "withdrawn"),
-        ("allocated", "allocated"),
-    ];
-    html! {
-        h1 { "Keys" }
-        form class="filter" action="/keys" {
-            label { "State " select name="state" {
-                @for (value, word) in states { option value=(value) selected[value == of_state] { (word) } }
-            } }
-            button class="btn go" { "Show" }
-        }
-    }
-}
+const STATES: [(&str, &str); 5] = [
+    ("", "all"),
+    ("quarantined,withdrawn", "neither free nor a network's"),
+    ("quarantined", "quarantined"),
+    ("withdrawn", "withdrawn"),
+    ("allocated", "allocated"),
+];
 
 fn ranges(networks: &[PhysicalNetwork]) -> Markup {
     html! {
@@ -99,7 +88,7 @@ fn ranges(networks: &[PhysicalNetwork]) -> Markup {
     }
 }
 
-fn rows(keys: &[&Key]) -> Markup {
+fn rows(keys: &[Key]) -> Markup {
     html! {
         @if keys.is_empty() { p class="mute" { "None." } } @else {
             div class="scroll" tabindex="0" role="region" aria-label="Keys" {

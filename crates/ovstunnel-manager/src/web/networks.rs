@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::frame::{Here, View, again, ended, page, sentence};
 use super::marks::state as mark;
-use super::pages::{encoded, link, query, turn};
+use super::pages::{Field, encoded, filter, link, query, turn};
 use super::who::Who;
 use super::words::{ago, number};
 use crate::http::State;
@@ -56,12 +56,12 @@ pub(super) async fn show(
     Shared(state): Shared<State>,
     who: Who,
     uri: Uri,
-    ValidQuery(filter): ValidQuery<Filter>,
+    ValidQuery(wanted): ValidQuery<Filter>,
 ) -> Result<Response, ApiError> {
-    let (of_state, host, search) = (filter.state.trim(), filter.host.trim(), filter.search.trim());
+    let (of_state, host, search) = (wanted.state.trim(), wanted.host.trim(), wanted.search.trim());
     let filters = [("state", of_state), ("host", host), ("search", search)];
     let limit = LIMIT.to_string();
-    let asked: Vec<_> = filters.into_iter().chain([("page", filter.page.as_str()), ("limit", &limit)]).collect();
+    let asked: Vec<_> = filters.into_iter().chain([("page", wanted.page.as_str()), ("limit", &limit)]).collect();
     let query: NetworkQuery = query(&asked)?;
     let at = query.page.unwrap_or(1);
     let list = list_networks(Shared(state.clone()), ValidQuery(query)).await?.0;
@@ -74,38 +74,24 @@ pub(super) async fn show(
             }))
         }
     };
+    let fields = [
+        Field("state", "State", of_state, &STATES),
+        Field("host", "On host", host, &[]),
+        Field("search", "Name or key", search, &[]),
+    ];
     let view = View {
         here: Here::Networks,
         title: "Networks",
         json: Some(link("/v1/networks", &asked)),
         again: again(&uri),
-        form: Some(form(of_state, host, search)),
+        form: Some(filter("Networks", "/networks", &fields)),
         content,
     };
     Ok(page(&state, &who, view))
 }
 
-fn form(of_state: &str, host: &str, search: &str) -> Markup {
-    let states = [
-        ("", "all"),
-        ("broken,settling", "not whole"),
-        ("broken", "broken"),
-        ("settling", "settling"),
-        ("whole", "whole"),
-    ];
-    html! {
-        h1 { "Networks" }
-        form class="filter" action="/networks" {
-            label { "State " select name="state" {
-                @for (value, word) in states { option value=(value) selected[value == of_state] { (word) } }
-            } }
-            label { "On host " input name="host" value=(host) maxlength="63" autocomplete="off"; }
-            label { "Name or key " input name="search" type="search" value=(search) maxlength="63" autocomplete="off"; }
-            button class="btn go" { "Show" }
-            @if !(of_state.is_empty() && host.is_empty() && search.is_empty()) { a class="btn" href="/networks" { "All" } }
-        }
-    }
-}
+const STATES: [(&str, &str); 5] =
+    [("", "all"), ("broken,settling", "not whole"), ("broken", "broken"), ("settling", "settling"), ("whole", "whole")];
 
 fn rows(list: &NetworkList, is_filtered: bool) -> Markup {
     if list.networks.is_empty() {

@@ -37,6 +37,47 @@ pub(super) fn encoded(text: &str) -> String {
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
+/// One field of a list's filter: its parameter, its label, its value, and the values that there are with their words; any text where there
+/// are none.
+pub(super) struct Field<'a>(pub &'a str, pub &'a str, pub &'a str, pub &'a [(&'a str, &'a str)]);
+
+/// The form above a list by which it is filtered.
+pub(super) fn filter(title: &str, path: &str, fields: &[Field<'_>]) -> Markup {
+    html! {
+        h1 { (title) }
+        form class="filter" action=(path) {
+            @for Field(name, label, value, choices) in fields {
+                label { (label) " "
+                    @if choices.is_empty() {
+                        input name=(name) type=(if *name == "search" { "search" } else { "text" }) value=(value) maxlength="63" autocomplete="off";
+                    } @else {
+                        select name=(name) { @for (choice, word) in *choices { option value=(choice) selected[choice == value] { (word) } } }
+                    }
+                }
+            }
+            button class="btn go" { "Show" }
+            @if fields.iter().any(|Field(_, _, value, _)| !value.is_empty()) { a class="btn" href=(path) { "All" } }
+        }
+    }
+}
+
+/// The form for what is filtered by host, network and kind.
+pub(super) fn filter_subject(title: &str, path: &str, filters: &[(&str, &str); 3]) -> Markup {
+    let [(host, of_host), (network, of_network), (kind, of_kind)] = *filters;
+    let fields = [
+        Field(host, "Host", of_host, &[]),
+        Field(network, "Network", of_network, &[]),
+        Field(kind, "Kind", of_kind, &[]),
+    ];
+    filter(title, path, &fields)
+}
+
+/// The rows of one page of a list that is at hand.
+pub(super) fn rows_of<T>(all: &[T], page: usize, limit: usize) -> &[T] {
+    let first = (page - 1).saturating_mul(limit).min(all.len());
+    &all[first..(first + limit).min(all.len())]
+}
+
 /// Which rows of how many are shown, and the way to the others. `to` makes the link to a page.
 pub(super) fn turn(page: usize, limit: usize, total: usize, to: impl Fn(usize) -> String) -> Markup {
     let first = (page - 1).saturating_mul(limit);

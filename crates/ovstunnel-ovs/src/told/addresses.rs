@@ -32,14 +32,14 @@ impl AddressCounts {
     }
 }
 
-/// Lines of `fdb/show`: port, VLAN with address, and whether it was set by hand.
-fn entries(printed: &str) -> impl Iterator<Item = (&str, (&str, &str), bool)> {
+/// Lines of `fdb/show`: port, VLAN with address, and its age, or `static` where it was set by hand.
+fn entries(printed: &str) -> impl Iterator<Item = (&str, (&str, &str), &str)> {
     printed.lines().filter_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [port, vlan, mac, age] = words.as_slice() else { return None };
         let number = |text: &str| text.parse::<u32>().is_ok();
         let good = (*port == "LOCAL" || number(port)) && number(vlan) && mac.len() == 17;
-        good.then_some((*port, (*vlan, *mac), *age == "static"))
+        good.then_some((*port, (*vlan, *mac), *age))
     })
 }
 
@@ -58,20 +58,18 @@ pub struct Address {
 
 /// The addresses of what `fdb/show` has printed.
 pub fn addresses(printed: &str) -> Vec<Address> {
-    let ages = |line: &str| line.split_whitespace().last().and_then(|age| age.parse().ok());
-    printed
-        .lines()
-        .flat_map(|line| entries(line).map(move |(port, (vlan, mac), _)| (port, vlan, mac, ages(line))))
-        .map(|(port, vlan, mac, age)| {
-            let vlan = vlan.parse().unwrap_or_default();
-            Address { port: port.to_owned(), vlan, mac: mac.to_owned(), age }
-        })
-        .collect()
+    let address = |(port, (vlan, mac), age): (&str, (&str, &str), &str)| Address {
+        port: port.to_owned(),
+        vlan: vlan.parse().unwrap_or_default(),
+        mac: mac.to_owned(),
+        age: age.parse().ok(),
+    };
+    entries(printed).map(address).collect()
 }
 
 /// The addresses that somebody has set by hand: port and address.
 pub(crate) fn fixed(printed: &str) -> Vec<(String, String)> {
-    let by_hand = entries(printed).filter(|(_, _, by_hand)| *by_hand);
+    let by_hand = entries(printed).filter(|(_, _, age)| *age == "static");
     by_hand.map(|(port, (_, mac), _)| (port.to_owned(), mac.to_owned())).collect()
 }
 

@@ -133,19 +133,24 @@ async fn connection(client: Client, tls: &TlsStore, app: Router, life: &Life) {
         Ok(Err(e)) => {
             let refused = shown.refused();
             refused.iter().for_each(|refused| seen.refused(refused, address.ip()));
-            let Some(left_out) = life.refusals.count(Reason::Handshake) else { return };
-            match refused {
-                Some(Refused { certificate, issuer, why, .. }) => {
-                    tracing::info!(%address, certificate, issuer, why, left_out, "refused a TLS client");
-                }
-                None => tracing::info!(%address, error = message(&e), left_out, "refused a TLS client"),
-            }
+            tell_refused(refused, &e, address, life);
         }
         Err(_) => {
             if let Some(left_out) = life.refusals.count(Reason::Slow) {
                 tracing::info!(%address, left_out, "refused a TLS client: the handshake took too long");
             }
         }
+    }
+}
+
+/// Tells of a handshake that failed, as often as is told of such.
+fn tell_refused(refused: Option<Refused>, error: &io::Error, address: SocketAddr, life: &Life) {
+    let Some(left_out) = life.refusals.count(Reason::Handshake) else { return };
+    match refused {
+        Some(Refused { certificate, issuer, why, .. }) => {
+            tracing::info!(%address, certificate, issuer, why, left_out, "refused a TLS client");
+        }
+        None => tracing::info!(%address, error = message(error), left_out, "refused a TLS client"),
     }
 }
 

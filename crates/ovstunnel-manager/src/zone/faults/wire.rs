@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use ovstunnel_manager_api::{Fault, FaultCommand, FaultPlace, Trouble};
 use ovstunnel_mesh::Moment;
 use ovstunnel_mesh::faults::{self, At, Place, Shape, Way};
-use ovstunnel_mesh::proof::What;
+use ovstunnel_mesh::proof::{Finding, What};
 use ovstunnel_types::{GreKey, HostNumber};
 use time::OffsetDateTime;
 
 use super::{Found, Standing};
 use crate::zone::describe::{count, written};
-use crate::zone::{Registered, State};
+use crate::zone::{Registered, State, Zone};
 
 /// Networks for which commands are given; of more, the list says which they are.
 const NAMED: usize = 3;
@@ -30,6 +30,11 @@ fn found_as(kind: &str) -> &'static [What] {
         "stp" => &[What::SpanningTree],
         _ => &[],
     }
+}
+
+/// Whether a proof finds this where a host says that of itself.
+fn is_of(trouble: &Trouble, cause: &faults::Fault) -> bool {
+    found_as(&trouble.kind).contains(&cause.what)
 }
 
 /// Whether what the host says of itself tells more than the proof: it goes before it.
@@ -88,17 +93,22 @@ impl State {
         standing: &Standing,
         origin: OffsetDateTime,
     ) -> Vec<Found> {
-        let said = |cause: &faults::Fault| {
-            let At::Host(host) = cause.at else { return None };
-            let of_host = standing.troubles.iter().filter(|(number, ..)| *number == host);
-            of_host
-                .map(|(_, trouble, _)| trouble)
-                .find(|trouble| says_more(&trouble.kind) && found_as(&trouble.kind).contains(&cause.what))
-        };
-        let mut ids = BTreeSet::new();
-        let mut all = Vec::new();
+        let mut said: BTreeMap<HostNumber, Vec<&Trouble>> = BTreeMap::new();
+        for (host, trouble, _) in &standing.troubles {
+            said.entry(*host).or_default().push(trouble);
+        }
+        let mut at: BTreeMap<HostNumber, Vec<&faults::Fault>> = BTreeMap::new();
+        let (mut ids, mut all) = (BTreeSet::new(), Vec::new());
         for cause in &causes {
-            let mut fault = self.fault(cause, said(cause), &standing.shape, origin);
+            let (one, other) = ends(cause.at);
+            one.into_iter().chain(other).for_each(|host| at.entry(host).or_default().push(cause));
+            let of_host = one.filter(|_| matches!(cause.at, At::Host(_))).and_then(|host| said.get(&host));
+            let more = of_host
+                .into_iter()
+                .flatten()
+                .copied()
+                .find(|trouble| says_more(&trouble.kind) && is_of(trouble, cause));
+            let mut fault = self.fault(cause, more, &standing.shape, origin);
             // Several needs of one bridge have one kind and place.
             let (first, mut n) = (fault.id.clone(), 1);
             while !ids.insert(fault.id.clone()) {
@@ -107,17 +117,27 @@ impl State {
             }
             all.push(Found { fault, keys: cause.keys.clone() });
         }
+        let is_new = |host: &HostNumber, trouble: &Trouble| {
+            let here = at.get(host).into_iter().flatten();
+            !here.into_iter().any(|cause| is_of(trouble, cause) || cause.remedy == trouble.remedy)
+        };
+        all.extend(
+            self.own_faults(standing.troubles.iter().filter(|(host, trouble, _)| is_new(host, trouble)), origin),
+        );
+        all
+    }
+
+    /// What hosts say of themselves and no proof has found; what a host says several times of one kind is one fault.
+    fn own_faults<'a>(
+        &self,
+        troubles: impl Iterator<Item = &'a (HostNumber, Trouble, Moment)>,
+        origin: OffsetDateTime,
+    ) -> Vec<Found> {
         let mut own: BTreeMap<(HostNumber, &str), (&Trouble, Moment, u32)> = BTreeMap::new();
-        for (host, trouble, since) in &standing.troubles {
-            let is_found = |cause: &faults::Fault| {
-                let is_here = ends(cause.at).0 == Some(*host) || ends(cause.at).1 == Some(*host);
-                is_here && (found_as(&trouble.kind).contains(&cause.what) || cause.remedy == trouble.remedy)
-            };
-            if !causes.iter().any(is_found) {
-                own.entry((*host, &trouble.kind)).and_modify(|(.., more)| *more += 1).or_insert((trouble, *since, 0));
-            }
+        for (host, trouble, since) in troubles {
+            own.entry((*host, &trouble.kind)).and_modify(|(.., more)| *more += 1).or_insert((trouble, *since, 0));
         }
-        all.extend(own.into_iter().map(|((host, _), (trouble, since, hides))| {
+        let found = own.into_iter().map(|((host, _), (trouble, since, hides))| {
             let place = FaultPlace { host: Some(self.name_of(host)), ..FaultPlace::default() };
             let fault = Fault {
                 id: id(&trouble.kind, &place),
@@ -132,8 +152,8 @@ impl State {
                 place,
             };
             Found { fault, keys: BTreeSet::new() }
-        }));
-        all
+        });
+        found.collect()
     }
 
     fn fault(&self, cause: &faults::Fault, said: Option<&Trouble>, shape: &Shape, origin: OffsetDateTime) -> Fault {
@@ -159,15 +179,15 @@ impl State {
             networks: count(cause.keys.len()),
             hides: count(cause.hides),
             evidence: said.map_or_else(|| evidence(cause), |trouble| trouble.evidence.clone()),
-            remedy: said.map_or_else(|| self.remedy(cause), |trouble| trouble.remedy.clone()),
+            remedy: said.map_or_else(|| self.remedy(&cause.remedy), |trouble| trouble.remedy.clone()),
             commands: self.commands(cause.what, &cause.keys, &place),
             place,
         }
     }
 
-    /// Where nobody reconciles, that is no remedy.
-    fn remedy(&self, cause: &faults::Fault) -> String {
-        match cause.remedy.as_str() {
+    /// What takes it away; where nobody reconciles, that does not.
+    fn remedy(&self, remedy: &str) -> String {
+        match remedy {
             "reconcile the network" if !self.acts => {
                 "the plan says what is missing; the management server, or whoever sets up tunnels, has to send it: \
                  `sdn.ovs.controller` is off"
@@ -208,5 +228,14 @@ impl State {
             FaultCommand { host: None, run: format!("ovstunnelctl zone host show {name}") },
             FaultCommand { host: Some(name.clone()), run: there.to_owned() },
         ]
+    }
+}
+
+impl Zone {
+    /// What takes a finding of the network with this key away, and the commands for it.
+    pub fn help(&self, key: GreKey, finding: &Finding) -> (String, Vec<FaultCommand>) {
+        let state = self.state();
+        let place = FaultPlace { host: Some(state.name_of(finding.host)), ..FaultPlace::default() };
+        (state.remedy(&finding.remedy), state.commands(finding.what, &BTreeSet::from([key]), &place))
     }
 }
