@@ -11,7 +11,8 @@ use http::Method;
 use ovstunnel_api::{DoctorAnswer, Position, SupportAnswer};
 use ovstunnel_manager_api::{
     EventList, FaultList, Hold, HoldList, Host, HostAnswer, HostList, HostTunnelList, Link, LinkRole, Network,
-    NetworkList, NetworkPlan, Overview, Path, PostLink, PostMaintenance, Proof, PutHost, Ready, ZoneEvent,
+    NetworkList, NetworkPlan, Overview, Path, PostLink, PostMaintenance, PostName, PostNumber, Proof, PutHost, Ready,
+    ZoneEvent,
 };
 use serde::de::DeserializeOwned;
 
@@ -129,6 +130,20 @@ impl Manager {
     /// `POST /v1/hosts/{host}/resync`: connects to it anew.
     pub async fn resync_host(&self, name: &str) -> Result<Host, ClientError> {
         self.0.ask(Call::new(Method::POST, &["v1", "hosts", Call::name("host", name)?, "resync"])).await
+    }
+
+    /// `POST /v1/hosts/{host}/rename`; with `dry_run` nothing is changed.
+    pub async fn rename_host(&self, name: &str, to: &str, dry_run: bool) -> Result<HostAnswer, ClientError> {
+        let call = Call::new(Method::POST, &["v1", "hosts", Call::name("host", name)?, "rename"])
+            .json(&PostName { name: to.to_owned() })?;
+        self.0.ask(if dry_run { call.dry_run() } else { call }).await
+    }
+
+    /// `POST /v1/hosts/{host}/renumber`; with `dry_run` nothing is changed.
+    pub async fn renumber_host(&self, name: &str, number: u64, dry_run: bool) -> Result<HostAnswer, ClientError> {
+        let call = Call::new(Method::POST, &["v1", "hosts", Call::name("host", name)?, "renumber"])
+            .json(&PostNumber { number })?;
+        self.0.ask(if dry_run { call.dry_run() } else { call }).await
     }
 
     /// `POST /v1/hosts/{host}/maintenance`: its faults are not told until then; without `until` they are told again.

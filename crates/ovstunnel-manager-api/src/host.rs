@@ -153,7 +153,25 @@ pub struct PostMaintenance {
     pub until: Option<String>,
 }
 
-/// Answer of `PUT` and `DELETE /v1/hosts/{host}`.
+/// Body of `POST /v1/hosts/{host}/rename`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostName {
+    /// Its new name.
+    #[schema(pattern = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$")]
+    pub name: String,
+}
+
+/// Body of `POST /v1/hosts/{host}/renumber`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostNumber {
+    /// Its new number, from 1 to 2^63-1.
+    #[schema(minimum = 1, maximum = 9_223_372_036_854_775_807_isize)]
+    pub number: u64,
+}
+
+/// Answer of `PUT` and `DELETE /v1/hosts/{host}`, and of a change of name or number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HostAnswer {
     /// What was done.

@@ -21,7 +21,8 @@ pub use event::{Event, EventList, ProofSummary};
 pub use fault::{Fault, FaultCommand, FaultList, FaultPlace};
 pub use hold::{HeldRemoval, Hold, HoldList, HoldScope, HoldState};
 pub use host::{
-    Host, HostAnswer, HostList, HostState, HostTunnel, HostTunnelList, Mode, PostMaintenance, PutHost, Trouble,
+    Host, HostAnswer, HostList, HostState, HostTunnel, HostTunnelList, Mode, PostMaintenance, PostName, PostNumber,
+    PutHost, Trouble,
 };
 pub use link::{Link, LinkRole, PostLink};
 pub use ovstunnel_types::Isolation;

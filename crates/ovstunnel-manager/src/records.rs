@@ -102,6 +102,13 @@ impl Records {
         self.note(now, kind, &row.name, actor, text).await
     }
 
+    /// Gives a host another name, and notes who did so.
+    pub async fn rename_host(&self, name: &str, to: &str, actor: &str) -> Result<(), StoreError> {
+        self.store.rename_host(name, to).await?;
+        let text = format!("host {name} is called {to} from now on");
+        self.note(OffsetDateTime::now_utc(), "host_changed", to, actor, text).await
+    }
+
     /// Forgets a host, and notes who had it forgotten.
     pub async fn delete_host(&self, name: &str, number: HostNumber, actor: &str) -> Result<(), StoreError> {
         self.store.delete_host(name).await?;

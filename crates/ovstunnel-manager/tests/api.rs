@@ -66,6 +66,58 @@ async fn hosts_are_watched_and_their_networks_proved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_was_registered_wrongly_gets_the_number_of_its_bridges_and_another_name() {
+    let bench = bench().await;
+    let hosts = [host(bench.dir.path(), 1).await, host(bench.dir.path(), 2).await];
+    set_up(&hosts[0], 1, &[2]).await;
+    set_up(&hosts[1], 2, &[1]).await;
+    bench.manager.put_host("h1", &PutHost { number: Some(7), ..put(&hosts[0].url, None) }, false).await.unwrap();
+    bench.manager.put_host("h2", &put(&hosts[1].url, None), false).await.unwrap();
+    let troubles = async |name: &str| -> Vec<String> {
+        bench.manager.host(name).await.unwrap().troubles.into_iter().map(|trouble| trouble.kind).collect()
+    };
+    until("the wrong number", async || troubles("h1").await.contains(&"host_id_mismatch".to_owned()).then_some(()))
+        .await;
+
+    let before = bench.manager.hosts().await.unwrap().hosts;
+    for (host, number, code, in_the_way) in [
+        ("h1", 2, Code::Conflict, Some("h2")),
+        ("h1", 8, Code::Conflict, Some("1")),
+        ("h9", 8, Code::NotFound, None),
+        ("h1", 0, Code::InvalidRequest, None),
+    ] {
+        let error = bench.manager.renumber_host(host, number, false).await.unwrap_err();
+        let problem = error.problem().expect("an answer");
+        assert_eq!((problem.code, problem.in_the_way.as_deref()), (code, in_the_way), "{problem:?}");
+    }
+    assert_eq!(bench.manager.renumber_host("h1", 1, true).await.unwrap().outcome, Outcome::Updated);
+    assert_eq!(bench.manager.rename_host("h1", "xen-1", true).await.unwrap().outcome, Outcome::Updated);
+    assert_eq!(refused(bench.manager.rename_host("h1", "h2", false).await).0, Code::Conflict);
+    let after: Vec<_> =
+        bench.manager.hosts().await.unwrap().hosts.into_iter().map(|host| (host.name, host.number)).collect();
+    assert_eq!(
+        after,
+        before.into_iter().map(|host| (host.name, host.number)).collect::<Vec<_>>(),
+        "nothing is changed"
+    );
+
+    let answer = bench.manager.renumber_host("h1", 1, false).await.unwrap();
+    assert_eq!((answer.outcome, answer.host.unwrap().number), (Outcome::Updated, 1));
+    until("the network to be whole", async || bench.manager.proof("key-1001").await.ok().filter(|proof| proof.whole))
+        .await;
+    assert!(troubles("h1").await.is_empty());
+    let answer = bench.manager.rename_host("h1", "xen-1", false).await.unwrap();
+    assert_eq!((answer.outcome, answer.host.unwrap().name.as_str()), (Outcome::Updated, "xen-1"));
+    assert_eq!(refused(bench.manager.host("h1").await).0, Code::NotFound);
+    assert_eq!(bench.manager.renumber_host("xen-1", 1, false).await.unwrap().outcome, Outcome::Unchanged);
+    until("the host under its new name", async || {
+        let proof = bench.manager.proof("key-1001").await.ok()?;
+        (proof.whole && proof.hosts.iter().any(|host| host.host == "xen-1")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn certificates_that_end_or_are_refused_are_told() {
     let bench = bench().await;
     let (dir, now) = (bench.dir.path(), OffsetDateTime::now_utc());

@@ -106,6 +106,13 @@ calls! {
     /// Removes a host with its interfaces and with its rows of tunnels, from it and to it. A host with NICs is [`StoreError::InUse`].
     delete_host(name: &str) -> bool;
 
+    /// Gives the host of this name another one, and answers what stands there now. One that another host has is a [`StoreError::Conflict`].
+    rename_host(name: &str, to: &str) -> HostRow;
+    /// Gives the host of this name another number, also where a released key waits for it, and answers what stands there now. Its interfaces and
+    /// its rows of tunnels go: hosts tell them anew. A number that another host has is a [`StoreError::Conflict`], a host with NICs
+    /// [`StoreError::InUse`].
+    renumber_host(name: &str, to: HostNumber) -> HostRow;
+
     /// All endpoints (`ovs_tunnel_interface`), without the lock row.
     interfaces() -> Vec<InterfaceRow>;
     /// Adds the endpoint of a host and label or changes it; doubles, which the table allows, go.

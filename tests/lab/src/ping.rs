@@ -47,7 +47,12 @@ pub struct PingReport {
     pub rtt_max: Duration,
     /// The longest time without an answer, from the first request on.
     pub longest_silence: Duration,
+    /// For how long pings had been counted when each of those was sent that are not answered.
+    pub lost_after: Vec<Duration>,
 }
+
+/// So many of the lost ones are named.
+const NAMED: usize = 5;
 
 impl PingReport {
     /// Requests without answer.
@@ -66,9 +71,13 @@ impl PingReport {
 
 impl fmt::Display for PingReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sent, received, duplicates, rtt_min, rtt_mean, rtt_max, longest_silence } = self;
+        let Self { sent, received, duplicates, rtt_min, rtt_mean, rtt_max, longest_silence, lost_after } = self;
         write!(f, "{sent} pings sent, {received} answered, {} lost, {duplicates} duplicates, ", self.lost())?;
-        write!(f, "rtt {rtt_min:.1?} / {rtt_mean:.1?} / {rtt_max:.1?}, longest silence {longest_silence:.1?}")
+        write!(f, "rtt {rtt_min:.1?} / {rtt_mean:.1?} / {rtt_max:.1?}, longest silence {longest_silence:.1?}")?;
+        match lost_after.is_empty() {
+            true => Ok(()),
+            false => write!(f, ", lost after {:.0?}", &lost_after[..lost_after.len().min(NAMED)]),
+        }
     }
 }
 
@@ -91,6 +100,8 @@ struct State {
     outstanding: HashMap<u32, Instant>,
     rtt_sum: Duration,
     last_answer: Instant,
+    /// When counting began.
+    begun: Instant,
 }
 
 impl Pinger {
@@ -162,8 +173,9 @@ impl State {
     /// Nothing sent yet of what counts, which begins with this request.
     fn from(first: u32) -> Self {
         let report = PingReport { rtt_min: Duration::MAX, ..PingReport::default() };
-        let (outstanding, rtt_sum, last_answer) = (HashMap::new(), Duration::ZERO, Instant::now());
-        State { report, first, next: first, outstanding, rtt_sum, last_answer }
+        let now = Instant::now();
+        let (outstanding, rtt_sum) = (HashMap::new(), Duration::ZERO);
+        State { report, first, next: first, outstanding, rtt_sum, last_answer: now, begun: now }
     }
 
     fn answer(&mut self, number: u32) {
@@ -190,6 +202,8 @@ impl State {
             Ok(0) | Err(_) => report.rtt_min = Duration::ZERO,
             Ok(received) => report.rtt_mean = self.rtt_sum / received,
         }
+        report.lost_after = self.outstanding.values().map(|sent| *sent - self.begun).collect();
+        report.lost_after.sort();
         if !self.outstanding.is_empty() {
             report.longest_silence = report.longest_silence.max(self.last_answer.elapsed());
         }

@@ -224,7 +224,7 @@ pub(crate) async fn resynced(state: &State, name: &str) -> Result<Host, ApiError
     find(state, name)
 }
 
-fn row(host: &Host) -> Option<Row> {
+pub(super) fn row(host: &Host) -> Option<Row> {
     let Host { name, number, api, rack, label, mode, .. } = host.clone();
     Some(Row { number: HostNumber::try_from(number).ok()?, name, api, rack, label, mode })
 }
@@ -249,15 +249,19 @@ async fn number(state: &State, name: &str, before: Option<&Host>, body: &PutHost
     if let Some(host) = before {
         if wanted.is_some_and(|wanted| wanted.get() != host.number) {
             let detail =
-                format!("host {name} has the number {}; delete it and register it anew for another", host.number);
+                format!("host {name} has the number {}; POST /v1/hosts/{name}/renumber gives it another", host.number);
             return Err(ApiError::conflict(name, detail));
         }
         return HostNumber::try_from(host.number).map_err(invalid);
     }
-    if let Some(wanted) = wanted {
-        return Ok(wanted);
+    match wanted {
+        Some(wanted) => Ok(wanted),
+        None => Ok(of_bridges(state, name, &body.api).await?.unwrap_or_else(|| next_free(state))),
     }
-    // A host that has bridges has a number already.
+}
+
+/// The number that a host's bridges have; none where it has none.
+pub(super) async fn of_bridges(state: &State, name: &str, api: &str) -> Result<Option<HostNumber>, ApiError> {
     let cannot = |what: String| {
         let detail =
             format!("host {name} cannot be asked for the number that its bridges have ({what}); give its `number`");
@@ -265,14 +269,14 @@ async fn number(state: &State, name: &str, before: Option<&Host>, body: &PutHost
         problem.problem_mut().field = Some("number".to_owned());
         problem
     };
-    let client = state.hosts.client(&body.api).map_err(|error| cannot(error.sentence()))?;
+    let client = state.hosts.client(api).map_err(|error| cannot(error.sentence()))?;
     let bridges = client.bridges().await.map_err(|error| cannot(AskError::from(error).sentence()))?.bridges;
     let mut ids: Vec<&String> = bridges.iter().filter_map(|bridge| bridge.host_id.as_ref()).collect();
     ids.sort();
     ids.dedup();
     match ids[..] {
-        [] => Ok(next_free(state)),
-        [id] => id.parse().map_err(|bad: ovstunnel_types::Invalid| {
+        [] => Ok(None),
+        [id] => id.parse().map(Some).map_err(|bad: ovstunnel_types::Invalid| {
             let detail = format!("the bridges of host {name} have the host id {id}, which {}", bad.rule);
             ApiError::conflict(id.clone(), detail)
         }),

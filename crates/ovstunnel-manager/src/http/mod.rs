@@ -9,6 +9,7 @@ pub(crate) mod faults;
 mod fixups;
 pub(crate) mod holds;
 pub(crate) mod hosts;
+mod identity;
 mod links;
 mod maintenance;
 mod metrics;

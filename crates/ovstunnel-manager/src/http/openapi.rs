@@ -10,8 +10,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    State, diagnosis, events, faults, fixups, holds, hosts, links, maintenance, networks, nics, path, physical,
-    recorded, watch, zone,
+    State, diagnosis, events, faults, fixups, holds, hosts, identity, links, maintenance, networks, nics, path,
+    physical, recorded, watch, zone,
 };
 
 #[derive(OpenApi)]
@@ -62,6 +62,8 @@ fn described() -> OpenApiRouter<State> {
         .routes(routes!(hosts::list_host_tunnels))
         .routes(routes!(hosts::resync_host))
         .routes(routes!(maintenance::post_maintenance))
+        .routes(routes!(identity::rename_host))
+        .routes(routes!(identity::renumber_host))
         .routes(routes!(networks::list_networks))
         .routes(routes!(networks::get_network, recorded::put_network, recorded::delete_network))
         .routes(routes!(networks::get_proof))

@@ -112,7 +112,7 @@ mod tests {
     use crate::http::openapi::description;
 
     /// Each operation that is described, as `GET /v1/hosts/h1`, with all who may; a host of the name h1.
-    const MAY: [(&str, &str); 40] = [
+    const MAY: [(&str, &str); 42] = [
         ("GET /v1/overview", "viewer operator admin"),
         ("GET /v1/watch", "viewer operator admin"),
         ("GET /v1/faults", "viewer operator admin"),
@@ -124,6 +124,8 @@ mod tests {
         ("DELETE /v1/hosts/h1", "admin"),
         ("POST /v1/hosts/h1/resync", "operator admin"),
         ("POST /v1/hosts/h1/maintenance", "operator admin"),
+        ("POST /v1/hosts/h1/rename", "admin"),
+        ("POST /v1/hosts/h1/renumber", "admin"),
         ("GET /v1/networks", "viewer operator admin"),
         ("GET /v1/networks/h1", "viewer operator admin"),
         ("GET /v1/networks/h1/proof", "viewer operator admin"),

@@ -13,7 +13,7 @@ use ovstunnel_store::{KeyRow, KeyState as Recorded, PhysicalNetworkRow, StoreErr
 use ovstunnel_types::{GreKey, HostNumber, NetworkNumber};
 use time::OffsetDateTime;
 
-use super::Inventory;
+use super::{Inventory, InventoryError};
 use super::physical::ranges_of;
 use crate::zone::written;
 
@@ -106,6 +106,37 @@ impl Inventory {
         let text = format!("host {name} was declared wiped: {} released keys wait for it no longer", waiting.len());
         self.tell("host_wiped", None, Some(name), Some(actor), text);
         self.end_quarantines().await
+    }
+
+    /// Gives a host another number, also where a released key waits for it.
+    ///
+    /// # Errors
+    /// It has NICs, another host has that number, or the database cannot be used.
+    pub async fn renumber_host(
+        &self,
+        name: &str,
+        from: HostNumber,
+        to: HostNumber,
+        actor: &str,
+    ) -> Result<(), InventoryError> {
+        let _turn = self.turn.lock().await;
+        self.has_no_nics(name, from)?;
+        self.store.renumber_host(name, to).await?;
+        let keys = self.store.keys().await?;
+        *self.keys() = keys.into_iter().map(|row| (row.key, row)).collect();
+        self.tell("host_changed", None, Some(name), Some(actor), format!("host {name} has number {to} and not {from}"));
+        Ok(())
+    }
+
+    /// That a host has no NICs, and none is moving to it.
+    ///
+    /// # Errors
+    /// It has one, which is named.
+    pub fn has_no_nics(&self, name: &str, host: HostNumber) -> Result<(), InventoryError> {
+        let Some(network) = self.zone.recorded_where(|network| network.nics_on(host) > 0).pop() else { return Ok(()) };
+        let of = &network.row.name;
+        let detail = format!("host {name} has {} NICs of network {of}; release them first", network.nics_on(host));
+        Err(InventoryError::conflict(of, detail))
     }
 
     /// The keys of the zone as they are recorded and seen.

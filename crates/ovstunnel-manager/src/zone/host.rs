@@ -188,7 +188,7 @@ impl Registered {
         trouble(
             "host_id_mismatch",
             format!("bridge {} has the host id {id}, and the host is registered as number {own}", bridge.name),
-            "register the host with the number that its bridges have",
+            "give the host the number that its bridges have: ovstunnelctl zone host renumber",
         )
     }
 

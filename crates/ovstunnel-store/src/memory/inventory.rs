@@ -17,6 +17,17 @@ impl State {
         self.networks.values().find(|network| network.name == name)
     }
 
+    fn remove_host(&mut self, host: &HostRow) -> Result<()> {
+        let number = host.number;
+        if let Some(nic) = self.nics.values().find(|nic| nic.is_on(number)) {
+            return Err(StoreError::InUse { what: "host", name: host.name.clone(), by: nic.described() });
+        }
+        self.hosts.remove(&number);
+        self.interfaces.retain(|_, interface| interface.host != number);
+        self.tunnels.retain(|_, row| row.from != number && row.to != number);
+        Ok(())
+    }
+
     /// The number that a new host gets.
     fn host_number(&mut self, wanted: Option<HostNumber>) -> Result<HostNumber> {
         if let Some(number) = wanted {
@@ -70,14 +81,40 @@ impl MemoryStore {
 
     pub(crate) fn delete_host(&self, name: &str) -> Result<bool> {
         let mut state = self.state()?;
-        let Some(number) = state.host_named(name).map(|host| host.number) else { return Ok(false) };
-        if let Some(nic) = state.nics.values().find(|nic| nic.is_on(number)) {
-            return Err(StoreError::InUse { what: "host", name: name.to_owned(), by: nic.described() });
-        }
-        state.hosts.remove(&number);
-        state.interfaces.retain(|_, interface| interface.host != number);
-        state.tunnels.retain(|_, row| row.from != number && row.to != number);
+        let Some(host) = state.host_named(name).cloned() else { return Ok(false) };
+        state.remove_host(&host)?;
         Ok(true)
+    }
+
+    pub(crate) fn rename_host(&self, name: &str, to: &str) -> Result<HostRow> {
+        let mut state = self.state()?;
+        let mut row = state.host_named(name).cloned().ok_or_else(|| StoreError::not_found("host", name))?;
+        if state.host_named(to).is_some_and(|other| other.number != row.number) {
+            return Err(StoreError::conflict("host.name", to));
+        }
+        to.clone_into(&mut row.name);
+        NewHost::from(row.clone()).check()?;
+        state.hosts.insert(row.number, row.clone());
+        Ok(row)
+    }
+
+    pub(crate) fn renumber_host(&self, name: &str, to: HostNumber) -> Result<HostRow> {
+        let mut state = self.state()?;
+        let before = state.host_named(name).cloned().ok_or_else(|| StoreError::not_found("host", name))?;
+        if before.number == to {
+            return Ok(before);
+        }
+        if state.hosts.contains_key(&to) {
+            return Err(StoreError::conflict("host.number", to));
+        }
+        state.remove_host(&before)?;
+        for key in state.keys.values_mut() {
+            key.hosts.iter_mut().filter(|host| **host == before.number).for_each(|host| *host = to);
+            *key = key.sorted();
+        }
+        let row = HostRow { number: to, ..before };
+        state.hosts.insert(to, row.clone());
+        Ok(row)
     }
 
     pub(crate) fn physical_networks(&self) -> Result<Vec<PhysicalNetworkRow>> {

@@ -92,6 +92,19 @@ impl Tx {
         self.update(update(LEASE, fields).and_where(Expr::col("id").eq(1i64))).await.map(|_| ())
     }
 
+    /// What waits for a host waits for it under another number.
+    pub(crate) async fn wait_for_host(&mut self, from: HostNumber, to: HostNumber) -> Result<()> {
+        // Where something waits for both, a row of each would be the same.
+        let mut both = Query::select();
+        both.column("key").from(KEY_HOST).and_where(Expr::col("host").eq(to.int()));
+        let both: Vec<i64> = self.all(&both, |row| row.int("key")).await?;
+        let its = || Expr::col("host").eq(from.int());
+        let mut doubled = Query::delete();
+        doubled.from_table(KEY_HOST).and_where(its()).and_where(Expr::col("key").is_in(both));
+        self.delete(&doubled).await?;
+        self.update(update(KEY_HOST, vec![("host", to.int().into())]).and_where(its())).await.map(drop)
+    }
+
     async fn delete_key(&mut self, key: GreKey) -> Result<bool> {
         let of = |table| Query::delete().from_table(table).and_where(Expr::col("key").eq(key.int())).to_owned();
         self.delete(&of(KEY_HOST)).await?;

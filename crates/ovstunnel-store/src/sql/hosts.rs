@@ -64,6 +64,18 @@ impl Tx {
         self.insert(&insert(HOST, vec![fields(&row)])?).await?;
         Ok(row)
     }
+
+    async fn remove_host(&mut self, host: &HostRow) -> Result<()> {
+        let number = host.number.int();
+        if let Some(nic) = self.first(&super::act::nics_on(host.number), nic_row).await? {
+            return Err(StoreError::InUse { what: "host", name: host.name.clone(), by: nic.described() });
+        }
+        let of = |table, condition| Query::delete().from_table(table).cond_where(condition).to_owned();
+        let its = |column: &'static str| Expr::col(column).eq(number);
+        self.delete(&of(INTERFACE, Condition::all().add(its("host_id")))).await?;
+        self.delete(&of(TUNNEL, Condition::any().add(its("from")).add(its("to")))).await?;
+        self.delete(&of(HOST, Condition::all().add(its("number")))).await.map(drop)
+    }
 }
 
 impl SqlStore {
@@ -94,16 +106,39 @@ impl SqlStore {
     pub(crate) async fn delete_host(&self, name: &str) -> Result<bool> {
         let mut change = self.change().await?;
         let Some(host) = change.tx.host(name).await? else { return Ok(false) };
-        let number = host.number.int();
-        if let Some(nic) = change.tx.first(&super::act::nics_on(host.number), nic_row).await? {
-            return Err(StoreError::InUse { what: "host", name: name.to_owned(), by: nic.described() });
-        }
-        let of = |table, condition| Query::delete().from_table(table).cond_where(condition).to_owned();
-        let its = |column: &'static str| Expr::col(column).eq(number);
-        change.tx.delete(&of(INTERFACE, Condition::all().add(its("host_id")))).await?;
-        change.tx.delete(&of(TUNNEL, Condition::any().add(its("from")).add(its("to")))).await?;
-        change.tx.delete(&of(HOST, Condition::all().add(its("number")))).await?;
+        change.tx.remove_host(&host).await?;
         change.commit().await?;
         Ok(true)
+    }
+
+    pub(crate) async fn rename_host(&self, name: &str, to: &str) -> Result<HostRow> {
+        let mut change = self.change().await?;
+        let mut row = change.tx.host(name).await?.ok_or_else(|| StoreError::not_found("host", name))?;
+        if change.tx.host(to).await?.is_some_and(|other| other.number != row.number) {
+            return Err(StoreError::conflict("host.name", to));
+        }
+        to.clone_into(&mut row.name);
+        NewHost::from(row.clone()).check()?;
+        let its = Expr::col("number").eq(row.number.int());
+        change.tx.update(update(HOST, fields(&row)).and_where(its)).await?;
+        change.commit().await?;
+        Ok(row)
+    }
+
+    pub(crate) async fn renumber_host(&self, name: &str, to: HostNumber) -> Result<HostRow> {
+        let mut change = self.change().await?;
+        let before = change.tx.host(name).await?.ok_or_else(|| StoreError::not_found("host", name))?;
+        if before.number == to {
+            return Ok(before);
+        }
+        if change.tx.has_host(to).await? {
+            return Err(StoreError::conflict("host.number", to));
+        }
+        change.tx.remove_host(&before).await?;
+        let row = HostRow { number: to, ..before };
+        change.tx.insert(&insert(HOST, vec![fields(&row)])?).await?;
+        change.tx.wait_for_host(before.number, to).await?;
+        change.commit().await?;
+        Ok(row)
     }
 }

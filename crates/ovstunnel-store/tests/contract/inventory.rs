@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ovstunnel_store::{HostMode, NewHost, NewNetwork, Store, StoreError};
+use ovstunnel_store::{HostMode, KeyRow, KeyState, NewHost, NewNetwork, Store, StoreError};
 use ovstunnel_types::Ipv6Policy;
 
 use super::tunnels::{interface, row};
@@ -95,6 +95,45 @@ pub async fn a_host_takes_its_rows_with_it(store: &Store) {
     assert_eq!(store.tunnel_rows(net).await.unwrap(), [row(204, 1, 3), row(204, 3, 1)]);
     let hosts: Vec<u64> = store.interfaces().await.unwrap().iter().map(|row| row.host.get()).collect();
     assert_eq!(hosts, [1, 3]);
+}
+
+pub async fn a_host_gets_another_name_and_another_number(store: &Store) {
+    for name in ["h1", "h2"] {
+        store.put_host(&host(name)).await.unwrap();
+    }
+    let quarantined = |hosts: &[u64]| KeyRow {
+        key: gre(1001),
+        state: KeyState::Quarantined,
+        network: Some(network_number(1)),
+        since: 1_700_000_000,
+        hosts: hosts.iter().copied().map(host_number).collect(),
+    };
+    store.put_key(&quarantined(&[1, 2, 9])).await.unwrap();
+    store.put_interface(&interface(1, "cloud-guest", 1)).await.unwrap();
+
+    let row = store.rename_host("h1", "xen-1").await.unwrap();
+    assert_eq!((row.name.as_str(), row.number), ("xen-1", host_number(1)));
+    assert_eq!(store.host("xen-1").await.unwrap(), Some(row));
+    assert_eq!(store.host("h1").await.unwrap(), None);
+    assert_eq!(store.interfaces().await.unwrap().len(), 1);
+
+    // What waits for both numbers waits for it once.
+    let row = store.renumber_host("xen-1", host_number(9)).await.unwrap();
+    assert_eq!((row.name.as_str(), row.number), ("xen-1", host_number(9)));
+    assert_eq!(store.keys().await.unwrap(), [quarantined(&[2, 9])]);
+    assert_eq!(store.interfaces().await.unwrap(), []);
+    assert_eq!(store.renumber_host("xen-1", host_number(9)).await, Ok(row));
+
+    let before = (store.hosts().await.unwrap(), store.keys().await.unwrap());
+    let taken = |field: &str, value: &str| StoreError::Conflict { field: field.into(), value: value.into() };
+    let missing = StoreError::NotFound { what: "host", name: "h7".into() };
+    assert_eq!(store.rename_host("xen-1", "h2").await, Err(taken("host.name", "h2")));
+    assert_eq!(store.renumber_host("xen-1", host_number(2)).await, Err(taken("host.number", "2")));
+    assert_eq!(store.rename_host("h7", "h8").await, Err(missing.clone()));
+    assert_eq!(store.renumber_host("h7", host_number(8)).await, Err(missing));
+    let bad = store.rename_host("h2", "a/b").await.unwrap_err().to_string();
+    assert!(bad.starts_with("host.name must have 1 to 63 characters"), "{bad}");
+    assert_eq!((store.hosts().await.unwrap(), store.keys().await.unwrap()), before);
 }
 
 pub async fn networks_need_what_they_refer_to(store: &Store) {

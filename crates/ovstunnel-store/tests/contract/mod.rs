@@ -29,6 +29,7 @@ pub async fn all<Keep, Opened: Future<Output = (Store, Keep)>>(mut fresh: impl F
         inventory::hosts_are_kept_and_numbered,
         inventory::a_bad_host_is_refused_by_field_and_changes_nothing,
         inventory::a_host_takes_its_rows_with_it,
+        inventory::a_host_gets_another_name_and_another_number,
         inventory::networks_need_what_they_refer_to,
         inventory::keys_of_networks_are_unique,
         inventory::changes_at_the_same_time_do_not_meet,

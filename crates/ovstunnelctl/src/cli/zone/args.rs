@@ -139,6 +139,32 @@ pub(in crate::cli) enum HostCommand {
         #[arg(long, conflicts_with = "time")]
         end: bool,
     },
+    /// Give a host another name. Nothing on it is changed.
+    #[command(after_help = examples::HOST_RENAME)]
+    Rename {
+        /// Its name.
+        #[arg(value_parser = values::zone_name)]
+        name: String,
+        /// Its new name.
+        #[arg(value_parser = values::zone_name)]
+        to: String,
+        /// Show what would be done, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Give a host without NICs another number, such as the one that its bridges have. Nothing on it is changed.
+    #[command(after_help = examples::HOST_RENUMBER)]
+    Renumber {
+        /// Its name.
+        #[arg(value_parser = values::zone_name)]
+        name: String,
+        /// Its new number.
+        #[arg(value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
+        number: u64,
+        /// Show what would be done, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Connect to a host anew, and take in everything that it has.
     #[command(after_help = examples::HOST_RESYNC)]
     Resync {

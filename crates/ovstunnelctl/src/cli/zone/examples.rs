@@ -135,6 +135,14 @@ Examples:
   ovstunnelctl zone host maintenance h1 --for 2h
   ovstunnelctl zone host maintenance h1 --end";
 
+pub(super) const HOST_RENAME: &str = "\
+Example:
+  ovstunnelctl zone host rename h1 xen-1";
+
+pub(super) const HOST_RENUMBER: &str = "\
+Example:
+  ovstunnelctl zone host renumber h1 41";
+
 pub(super) const HOST_RESYNC: &str = "\
 Example:
   ovstunnelctl zone host resync h1";

@@ -153,6 +153,15 @@ async fn host(manager: &Manager, command: HostCommand, json: bool) -> Result<Rep
                 time.map(|time| humantime::format_rfc3339_seconds(std::time::SystemTime::now() + time).to_string());
             Report::new(json, &manager.set_maintenance(&name, until).await?, show::host)
         }
+        HostCommand::Rename { name, to, dry_run } => {
+            let answer = manager.rename_host(&name, &to, dry_run).await?;
+            Report::new(json, &answer, |answer| show::identified(&name, "name", &to, answer.outcome, dry_run))
+        }
+        HostCommand::Renumber { name, number, dry_run } => {
+            let answer = manager.renumber_host(&name, number, dry_run).await?;
+            let number = number.to_string();
+            Report::new(json, &answer, |answer| show::identified(&name, "number", &number, answer.outcome, dry_run))
+        }
         HostCommand::Resync { name } => Report::new(json, &manager.resync_host(&name).await?, show::host),
     }
 }

@@ -157,6 +157,17 @@ pub(super) fn registered(name: &str, answer: &HostAnswer, dry_run: bool) -> Page
     page
 }
 
+/// A host's new name or number.
+pub(super) fn identified(name: &str, what: &str, to: &str, outcome: Outcome, dry_run: bool) -> Page {
+    let mut page = Page::new();
+    page.line(match (outcome, dry_run) {
+        (Outcome::Unchanged, _) => format!("host {name} has the {what} {to} already"),
+        (_, true) => format!("host {name} would get the {what} {to}; nothing was changed"),
+        (_, false) => format!("host {name} has the {what} {to} from now on; nothing on it was changed"),
+    });
+    page
+}
+
 pub(super) fn removed(name: &str, answer: &HostAnswer, dry_run: bool) -> Page {
     let mut page = Page::new();
     page.line(match (dry_run, answer.outcome) {
