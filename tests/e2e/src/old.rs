@@ -61,11 +61,11 @@ impl Old {
         }
         if stp.len() == Self::HOSTS.len() {
             old.vms.iter().try_for_each(|vm| old.know_all(vm))?;
-            Self::HOSTS.into_iter().try_for_each(|number| old.shorten_stp(number))?;
         }
+        stp.iter().try_for_each(|number| old.shorten_stp(*number))?;
         stp.iter().try_for_each(|number| old.wait_for_forwarding(*number))?;
-        if stp.len() == Self::HOSTS.len() {
-            // For 10 s after the last port has begun to forward the root has all forget what they have learnt.
+        if !stp.is_empty() {
+            // For 10 s after the last port has begun to forward the root has all forget what they have learnt, itself too.
             old.let_hellos_pass(12)?;
         }
         // Every switch learns where each VM is, and each VM the others' addresses; unicast to an address that nobody knows

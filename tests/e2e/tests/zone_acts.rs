@@ -7,7 +7,9 @@ use anyhow::{Result, ensure};
 use ovstunnel_api::Ipv6Policy;
 use ovstunnel_e2e::{Cloud, Network, NodeConfig, Pool, Zone};
 use ovstunnel_lab::{Kind, Vm, unhurried, wait_until};
-use ovstunnel_manager_api::{Isolation, MoveWord, NicAnswer, NicOutcome, PutNetwork, PutNic, PutPhysicalNetwork};
+use ovstunnel_manager_api::{
+    Isolation, Mode, MoveWord, NicAnswer, NicOutcome, PutHost, PutNetwork, PutNic, PutPhysicalNetwork,
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -87,8 +89,15 @@ impl Stage {
 
     /// Waits until the switches have the mesh of these hosts and nothing else; then that each frame is delivered exactly once.
     fn expect_mesh(&self, of: &[usize]) -> Result<()> {
-        let ips: Vec<String> =
-            self.numbers().map(|n| Ok(self.cloud.node(n)?.host().ip().to_string())).collect::<Result<_>>()?;
+        self.expect_mesh_at(of, &self.ips()?)
+    }
+
+    fn ips(&self) -> Result<Vec<String>> {
+        self.numbers().map(|n| Ok(self.cloud.node(n)?.host().ip().to_string())).collect()
+    }
+
+    /// The same where tunnels to each host of the cloud end at these addresses.
+    fn expect_mesh_at(&self, of: &[usize], ips: &[String]) -> Result<()> {
         wait_until(format!("the mesh of {of:?}"), PATIENCE, || {
             for host in self.numbers() {
                 let mut wanted: Vec<String> =
@@ -101,7 +110,10 @@ impl Stage {
             Ok(())
         })?;
         for host in of {
-            self.cloud.wait_for_rules(&self.network, *host)?;
+            // One that keeps its old address beside the new one has a rule more.
+            if self.cloud.node(*host)?.host().ip().to_string() == ips[host - 1] {
+                self.cloud.wait_for_rules(&self.network, *host)?;
+            }
         }
         if self.cloud.lab().vms().len() > 1 {
             let probes = self.cloud.lab().every_flooded_kind();
@@ -163,6 +175,70 @@ fn nics_make_meshes_and_take_them_away() -> Result<()> {
     stage.expect_mesh(&[])?;
     let holds = stage.zone.ask(&stage.cloud, |client| async move { client.holds().await })?;
     ensure!(holds.holds.is_empty(), "{holds:?}");
+    stage.zone.stop()
+}
+
+#[test]
+fn a_host_is_drained_gets_another_address_and_is_declared_wiped() -> Result<()> {
+    let stage = Stage::new("zonehosts", 3, None)?;
+    let vms = (1..=3).map(|n| stage.start(n, n.into())).collect::<Result<Vec<Vm>>>()?;
+    stage.expect_mesh(&[1, 2, 3])?;
+
+    // Drained: what is there stays, and nothing comes.
+    let ask = |mode| {
+        let body = PutHost { api: stage.cloud.node(3)?.url(), number: None, rack: None, label: None, mode };
+        stage.zone.ask(&stage.cloud, |client| async move { client.put_host("h3", &body, false).await })
+    };
+    ask(Mode::Drain)?;
+    let refused = stage.prepare(4, 3, None).expect_err("a NIC on a host that is drained");
+    ensure!(format!("{refused:#}").contains("is being drained"), "{refused:#}");
+    stage.expect_mesh(&[1, 2, 3])?;
+    ask(Mode::Manage)?;
+
+    // Another address: each tunnel to it is changed where it is, and no other.
+    let ports = |n: usize| -> Result<String> {
+        let columns = ["--columns=name,_uuid,ofport", "find", "Interface", "type=gre"];
+        stage.cloud.node(n)?.host().vsctl(columns)
+    };
+    let before = (ports(1)?, ports(2)?);
+    let (old, new) = (stage.cloud.node(3)?.host().ip(), "192.0.2.103");
+    // The lab tells switches which MAC each address has.
+    let mac = stage.cloud.node(3)?.host().run("cat", ["/sys/class/net/br-phy/address"])?;
+    for n in [1, 2] {
+        stage.cloud.node(n)?.host().appctl(["tnl/neigh/set", "br-phy", new, mac.trim()])?;
+    }
+    let readdress =
+        format!("ip addr del {old}/24 dev br-phy; ip addr add {new}/24 dev br-phy; ip addr add {old}/24 dev br-phy");
+    stage.cloud.node(3)?.host().run("sh", ["-ec", &readdress])?;
+    let mut ips = stage.ips()?;
+    new.clone_into(&mut ips[2]);
+    stage.expect_mesh_at(&[1, 2, 3], &ips)?;
+    assert_eq!((ports(1)?, ports(2)?), before);
+
+    // It dies with all that it has: the others have no tunnel to it once its NIC is gone, and its key waits until it is declared wiped.
+    stage.cloud.node(3)?.kill();
+    stage.cloud.node(3)?.host().isolate()?;
+    for (vm, number) in vms.into_iter().zip(1..) {
+        vm.destroy()?;
+        stage.release(number)?;
+    }
+    wait_until("the others to have nothing of it", PATIENCE, || {
+        let left = [1, 2].into_iter().map(|n| stage.on_switch(n)).collect::<Result<Vec<_>>>()?;
+        ensure!(left == [None, None], "{left:?}");
+        Ok(())
+    })?;
+    stage.zone.ask(&stage.cloud, |client| async move { client.delete_network("web", false).await })?;
+    let waiting = || -> Result<Vec<String>> {
+        let list = stage.zone.ask(&stage.cloud, |client| async move { client.keys(&[]).await })?;
+        Ok(list.keys.into_iter().flat_map(|key| key.hosts).collect())
+    };
+    wait_until("the key to wait for it alone", PATIENCE, || {
+        let waiting = waiting()?;
+        ensure!(waiting == ["h3"], "{waiting:?}");
+        Ok(())
+    })?;
+    stage.zone.ask(&stage.cloud, |client| async move { client.delete_wiped_host("h3", false).await })?;
+    ensure!(waiting()?.is_empty(), "{:?}", waiting()?);
     stage.zone.stop()
 }
 

@@ -13,8 +13,8 @@ use ovstunnel_store::{KeyRow, KeyState as Recorded, PhysicalNetworkRow, StoreErr
 use ovstunnel_types::{GreKey, HostNumber, NetworkNumber};
 use time::OffsetDateTime;
 
-use super::{Inventory, InventoryError};
 use super::physical::ranges_of;
+use super::{Inventory, InventoryError};
 use crate::zone::written;
 
 /// How often it is looked which released keys can be given again, and how full the ranges are.
