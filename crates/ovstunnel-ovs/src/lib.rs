@@ -1,14 +1,15 @@
 //! The one place that runs commands and reads the switch's database.
 //!
-//! What it does: a live mirror of Open vSwitch's database; steps carried out as one `ovs-vsctl` transaction and one
-//! `ovs-ofctl` bundle for each bridge; a simulated switch with the same behaviour; xapi by `xe`. What it must not do: decide
-//! what the switch should look like (`ovstunnel-plan` does), or write to the database by any other way than `ovs-vsctl`.
+//! What it does: a live mirror of Open vSwitch's database; steps carried out as one transaction and one bundle of flows for each bridge,
+//! by `ovs-vsctl` and `ovs-ofctl` or on connections of its own; a simulated switch with the same behaviour; xapi by `xe`. What it must
+//! not do: decide what the switch should look like (`ovstunnel-plan` does), or write by the mirror's connection.
 
 mod commands;
 mod control;
 mod digest;
 pub mod fuzzing;
 mod mirror;
+mod native;
 mod ofctl;
 mod real;
 mod rows;
@@ -24,6 +25,7 @@ mod xe_change;
 pub use commands::{Command, PrintedPlan};
 pub use digest::FlowDigest;
 pub use mirror::{Db, Observer, SwitchView, TunnelAddresses};
+pub use native::Writes;
 pub use real::{CommandHook, Counter, Questions, RealSwitch, RunResult, Tools};
 pub use rows::{Row, Rows};
 pub use runner::{Finished, RunError};

@@ -3,6 +3,8 @@
 //! What it does: carries out steps by `ovs-vsctl` and `ovs-ofctl`, and waits until the mirror shows them. What it must not
 //! do: decide what to do about a failure; it only says what is known after it.
 
+mod flows;
+mod native;
 mod outcome;
 mod told;
 mod unknown;
@@ -17,12 +19,13 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use ovstunnel_plan::{Announcement, FlowChange, FlowsSeen, Learnt, ObservedBridge, SpanningTree, TransitionFlows};
+use ovstunnel_plan::{Announcement, Learnt, ObservedBridge, SpanningTree, TransitionFlows};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::commands::{FlowCommands, flood_ports};
+use crate::commands::flood_ports;
 use crate::mirror::{Observer, follow_database, follow_vswitchd};
+use crate::native::{Native, Writes};
 use crate::runner::{Bounds, Finished, RunError, run};
 use crate::vsctl::{self, Failure};
 use crate::{Command, CommitError, Health, Rows, StartError, control, ofctl, rows};
@@ -49,6 +52,8 @@ pub struct Tools {
     pub timeout: Duration,
     /// Rate of the meters that limit VIFs at first, in frames a second.
     pub vif_broadcast_pps: u32,
+    /// How changes are written.
+    pub writes: Writes,
     /// Whether `ovs-ofctl` knows `--no-names`, which one older than 2.8 does not. [`RealSwitch::start`] finds out.
     pub no_names: bool,
 }
@@ -60,6 +65,7 @@ impl Default for Tools {
             bin_dir: "/usr/bin".into(),
             timeout: Duration::from_secs(30),
             vif_broadcast_pps: 0,
+            writes: Writes::Commands,
             no_names: true,
         }
     }
@@ -179,6 +185,8 @@ pub struct RealSwitch {
     pps: Arc<AtomicU32>,
     /// What its questions share.
     asking: Arc<told::Asking>,
+    /// Connections to write on, where commands do not.
+    native: Option<Arc<Native>>,
     _followers: Arc<JoinSet<()>>,
 }
 
@@ -205,6 +213,7 @@ impl RealSwitch {
         followers.spawn(follow_database(observer.clone(), tools.rundir.join("db.sock")));
         followers.spawn(follow_vswitchd(observer.clone(), tools.rundir.clone()));
         let pps = Arc::new(tools.vif_broadcast_pps.into());
+        let native = (tools.writes == Writes::Native).then(|| Native::new(&tools.rundir).into());
         Ok(RealSwitch {
             tools,
             hook,
@@ -212,6 +221,7 @@ impl RealSwitch {
             kept: Arc::default(),
             pps,
             asking: Arc::default(),
+            native,
             _followers: followers.into(),
         })
     }
@@ -256,25 +266,6 @@ impl RealSwitch {
             Some(reason) => Err(CommitError::Unavailable(reason.to_owned())),
             None => Ok(()),
         }
-    }
-
-    pub(crate) async fn change_flows(&self, bridge: &str, change: &FlowChange) -> Result<(), CommitError> {
-        self.check_health()?;
-        let FlowCommands { meters, bundle, freed } = self.tools.flow_commands(bridge, change, self.pps());
-        for (meter, add) in meters {
-            self.set_meter(bridge, meter, &add).await?;
-        }
-        self.ofctl(&bundle).await?;
-        for command in freed {
-            // One that is left over limits nothing, and is set anew before it is used again.
-            let _ = self.run(&command, Needs::Vswitchd).await;
-        }
-        Ok(())
-    }
-
-    /// Changes flows of a bridge by a bundle's lines.
-    pub(crate) async fn bundle(&self, bridge: &str, lines: String) -> Result<(), CommitError> {
-        self.ofctl(&self.tools.bundle(bridge, lines)).await.map(drop)
     }
 
     async fn ofctl(&self, command: &Command) -> Result<Finished, CommitError> {
@@ -354,54 +345,6 @@ impl RealSwitch {
             self.ofctl(&command).await?;
         }
         Ok(())
-    }
-
-    /// Makes a meter, or sets the one that is there. A switch that has no meters is remembered as such.
-    async fn set_meter(&self, bridge: &str, meter: u32, add: &Command) -> Result<(), CommitError> {
-        let result = match self.ofctl(add).await {
-            Err(CommitError::Refused(words)) if words.contains("METER_EXISTS") => {
-                let change = ofctl::set_meter("mod-meter", &self.tools, bridge, (meter, self.pps()));
-                self.ofctl(&self.tools.ofctl(change, None)).await
-            }
-            result => result,
-        };
-        // Only OpenFlow's own word: a bridge that others delete at this moment says nothing about meters.
-        if let Err(CommitError::Refused(words)) = &result
-            && let Some(words) = words.lines().find(|line| line.contains("OFPT_ERROR"))
-        {
-            // Said by the first of the bridges that are written side by side.
-            let first = self.observer.set_health(|health| {
-                health.no_meters.get_or_insert_with(|| words.to_owned());
-            });
-            if first {
-                tracing::warn!(
-                    bridge,
-                    error = words,
-                    "the switch refuses meters: VIFs have no limit of broadcast frames"
-                );
-            }
-        }
-        result.map(drop)
-    }
-
-    pub(crate) async fn dump_flows(&self, bridge: &str) -> Result<FlowsSeen, CommitError> {
-        self.check_health()?;
-        let finished = self.ofctl(&self.tools.ofctl(ofctl::dump(&self.tools, bridge), None)).await?;
-        Ok(FlowsSeen::parse_dump(&finished.stdout))
-    }
-
-    pub(crate) async fn printed_flows(&self, bridge: &str) -> Result<String, CommitError> {
-        let printed = tokio::select! {
-            printed = self.printed(bridge) => printed,
-            reason = self.gone(Needs::Vswitchd) => Err(std::io::Error::other(reason)),
-        };
-        printed.map_err(|error| CommitError::Unavailable(error.to_string()))
-    }
-
-    pub(crate) async fn dump_all_flows(&self, bridge: &str, which: Option<&str>) -> Result<String, CommitError> {
-        self.check_health()?;
-        let finished = self.ofctl(&self.tools.ofctl(ofctl::dump_all(&self.tools, bridge, which), None)).await?;
-        Ok(finished.stdout)
     }
 
     pub(crate) async fn rows(&self) -> Result<Rows, CommitError> {

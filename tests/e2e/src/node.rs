@@ -65,6 +65,16 @@ impl Default for NodeConfig {
     }
 }
 
+/// `[ovs] writes`: what the environment's `OVSTUNNEL_WRITES` says, else `commands`; but for tests that put
+/// something before the commands, which are about those.
+fn writes_by(bin_dir: &Path) -> &'static str {
+    let usual = NodeConfig::default().bin_dir == bin_dir;
+    match std::env::var("OVSTUNNEL_WRITES") {
+        Ok(writes) if usual && writes == "native" => "native",
+        _ => "commands",
+    }
+}
+
 /// A host with its daemon.
 #[derive(Debug)]
 pub struct Node {
@@ -98,7 +108,7 @@ impl Node {
         let text = format!(
             "[api]\nlisten = \"{ip}:{PORT}\"\nsocket = \"{dir}/ovstunneld.sock\"\n\
              [tls]\ncertificate = \"{pki}/{name}.crt\"\nkey = \"{pki}/{name}.key\"\nclient_ca = \"{pki}/ca.crt\"\n\
-             [ovs]\nrundir = \"{rundir}\"\nbin_dir = \"{bin_dir}\"\ntimeout = \"{timeout}\"\ndatapath_type = \"{datapath}\"\n\
+             [ovs]\nrundir = \"{rundir}\"\nbin_dir = \"{bin_dir}\"\ntimeout = \"{timeout}\"\ndatapath_type = \"{datapath}\"\nwrites = \"{writes}\"\n\
              [network]\nvif_broadcast_pps = {vif_broadcast_pps}\nipv6_drop_opaque = {ipv6_drop_opaque}\n\
              [log]\nfile = \"{dir}/ovstunnel.log\"\nlevel = \"{log_level}\"\n\
              [reconcile]\ninterval = \"{reconcile_interval}\"\n{xapi}",
@@ -106,6 +116,7 @@ impl Node {
             ip = self.host.ip(),
             rundir = self.host.rundir().display(),
             bin_dir = bin_dir.display(),
+            writes = writes_by(bin_dir),
         );
         std::fs::write(self.config_file(), text).context("the daemon's configuration file")
     }

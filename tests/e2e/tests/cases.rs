@@ -6,7 +6,7 @@ mod runner;
 
 use anyhow::Result;
 use ovstunnel_lab::{Host, Lab};
-use ovstunnel_ovs::{CommandHook, RealSwitch, Switch, Tools};
+use ovstunnel_ovs::{CommandHook, RealSwitch, Switch, Tools, Writes};
 use ovstunnel_plan::Settings;
 
 fn others(host: &Host, command: &str) -> Result<()> {
@@ -26,12 +26,14 @@ fn others(host: &Host, command: &str) -> Result<()> {
 fn every_case_holds_on_a_real_switch() -> Result<()> {
     let lab = Lab::new("cases")?;
     let cases = runner::cases();
+    let native = std::env::var("OVSTUNNEL_WRITES").is_ok_and(|writes| writes == "native");
+    let writes = if native { Writes::Native } else { Writes::Commands };
     let settings = Settings { datapath_type: lab.switch().datapath().name().into(), ..Settings::default() };
     for (case, host) in cases.iter().zip(lab.add_hosts(cases.len())?) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(async {
             let tools =
-                Tools { rundir: host.rundir().to_owned(), bin_dir: host.switch().bin_dir(), ..Tools::default() };
+                Tools { rundir: host.rundir().to_owned(), bin_dir: host.switch().bin_dir(), writes, ..Tools::default() };
             let switch = RealSwitch::start(tools, CommandHook::new(|_, _, _| {})).await?;
             let others = |command: &str| others(&host, command).unwrap();
             runner::run(case, Switch::Real(switch), settings.clone(), others).await;

@@ -1,6 +1,6 @@
 //! Transactions, and what becomes of them.
 //!
-//! What it does: carries steps out by `ovs-vsctl` and waits until the mirror shows them; where it is not known what became of
+//! What it does: carries steps out, by `ovs-vsctl` or natively, and waits until the mirror shows them; where it is not known what became of
 //! one, finds that out by a new connection. What it must not do: guess. An older connection does not see a transaction that
 //! commits a moment later, a new one does (docs/ovs-facts.md).
 
@@ -21,6 +21,14 @@ const ANSWER: Duration = Duration::from_secs(1);
 impl RealSwitch {
     pub(crate) async fn commit(&self, steps: &[Step]) -> Result<(), CommitError> {
         self.check_health()?;
+        match &self.native {
+            Some(native) => self.transact(native, steps).await?,
+            None => self.run_vsctl(steps).await?,
+        }
+        self.settled(steps).await
+    }
+
+    async fn run_vsctl(&self, steps: &[Step]) -> Result<(), CommitError> {
         for (n, command) in self.tools.transaction(steps).iter().enumerate() {
             let result = self.run(command, Needs::Everything).await;
             ended_well(result, vsctl::classify).map_err(|error| match n {
@@ -28,12 +36,12 @@ impl RealSwitch {
                 _ => error.after(format_args!("only the first {n} transactions of the change were made")),
             })?;
         }
-        self.settled(steps).await
+        Ok(())
     }
 
     /// Waits until the mirror has what was written and vswitchd has taken it up.
     ///
-    /// `ovs-vsctl` has waited for that already; the mirror hears of it over a connection of its own, in a moment. A port's
+    /// That was waited for already; the mirror hears of it over a connection of its own, in a moment. A port's
     /// number can be wrong before vswitchd has taken up the whole configuration, so that is waited for, too.
     async fn settled(&self, steps: &[Step]) -> Result<(), CommitError> {
         let mut revision = self.observer.revision();

@@ -179,6 +179,8 @@ impl RealSwitch {
         let mut idle = self.asking.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let unused = idle.partition_point(|(since, _)| since.elapsed() > UNUSED);
         idle.drain(..unused);
+        drop(idle);
+        self.native.iter().for_each(|native| native.bridges.close_dead());
     }
 
     /// The flow tables of a bridge, as they are printed.

@@ -56,12 +56,11 @@ pub enum PluginFlow {
 /// The line of a bundle's file that deletes this flow and no other, but for its first word.
 impl fmt::Display for PluginFlow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("cookie=0x0/-1,table=0,")?;
+        write!(f, "cookie=0x0/-1,table=0,priority={},", self.priority())?;
         match self {
-            PluginFlow::Ipv6 => f.write_str("priority=65000,ipv6"),
-            PluginFlow::FromVif { port, to } => write!(f, "priority=1200,in_port={port},{to}"),
-            PluginFlow::ToVifs { to, .. } => write!(f, "priority=1100,{to}"),
-            PluginFlow::FromTunnel { port, to } => write!(f, "priority=1000,in_port={port},{to}"),
+            PluginFlow::Ipv6 => f.write_str("ipv6"),
+            PluginFlow::ToVifs { to, .. } => to.fmt(f),
+            PluginFlow::FromVif { port, to } | PluginFlow::FromTunnel { port, to } => write!(f, "in_port={port},{to}"),
         }
     }
 }
@@ -132,6 +131,16 @@ fn port(text: &str) -> Option<u32> {
 }
 
 impl PluginFlow {
+    /// Its priority in table 0.
+    pub fn priority(&self) -> u16 {
+        match self {
+            PluginFlow::Ipv6 => 65000,
+            PluginFlow::FromVif { .. } => 1200,
+            PluginFlow::ToVifs { .. } => 1100,
+            PluginFlow::FromTunnel { .. } => 1000,
+        }
+    }
+
     /// Reads a line of `ovs-ofctl dump-flows`; nothing where it is not of the plugin's form.
     pub fn parse(line: &str) -> Option<Self> {
         let line = Line::read(line)?;

@@ -211,6 +211,7 @@ pub(crate) async fn real_switch(config: &Config, metrics: &Metrics) -> Result<Sw
         bin_dir: config.ovs.bin_dir.clone(),
         timeout: config.ovs.timeout,
         vif_broadcast_pps: config.network.vif_broadcast_pps,
+        writes: config.ovs.writes,
         ..Tools::default()
     };
     Ok(Switch::Real(RealSwitch::start(tools, hook(metrics)).await?))

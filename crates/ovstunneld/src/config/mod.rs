@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ovstunnel_api::Ipv6Policy;
+use ovstunnel_ovs::Writes;
 use ovstunnel_plan::RemoteIp;
 use ovstunnel_server::config::values::path;
 use ovstunnel_server::config::{self, Api, ConfigError, Log, Tls};
@@ -69,6 +70,9 @@ pub struct Ovs {
     /// `"netdev"` is userspace.
     #[serde(deserialize_with = "values::datapath_type")]
     pub datapath_type: String,
+    /// How changes are written: `"commands"` runs `ovs-vsctl` and `ovs-ofctl`, `"native"` sends the same changes to the database and
+    /// to the bridges' management sockets itself, which is faster. The log and dry runs show the commands in either case.
+    pub writes: Writes,
 }
 
 /// `[network]`: what a network's bridge is like.
@@ -162,6 +166,7 @@ impl Default for Ovs {
             bin_dir: "/usr/bin".into(),
             timeout: Duration::from_secs(30),
             datapath_type: String::new(),
+            writes: Writes::Commands,
         }
     }
 }

@@ -11,12 +11,13 @@ use serde_json::Value;
 use super::{Config, Ovs};
 
 /// Keys that hold for the life of the process. All others are taken up on SIGHUP.
-pub const NEEDS_RESTART: [&str; 9] = [
+pub const NEEDS_RESTART: [&str; 10] = [
     "api.listen",
     "api.socket",
     "ovs.rundir",
     "ovs.bin_dir",
     "ovs.timeout",
+    "ovs.writes",
     "xapi.enabled",
     "xapi.xe",
     "xapi.timeout",

@@ -1,0 +1,39 @@
+//! The way to write without programs: `[ovs] writes = "native"` (docs/adr/0045-writing-without-programs.md).
+//!
+//! What it does: one transaction of the database on a connection that is kept, one OpenFlow bundle for each bridge on a connection to
+//! its management socket. What it must not do: write what the commands for the same plan would not, or say of a connection
+//! that broke anything but that the outcome is not known.
+
+mod database;
+mod openflow;
+mod transact;
+
+use std::path::Path;
+
+pub(crate) use transact::operations;
+
+/// How changes are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Writes {
+    /// By `ovs-vsctl` and `ovs-ofctl`.
+    #[default]
+    Commands,
+    /// By the same changes on connections of our own.
+    Native,
+}
+
+/// The connections by which it is written. They are made with the first change.
+#[derive(Debug)]
+pub(crate) struct Native {
+    pub database: database::Database,
+    pub bridges: openflow::Bridges,
+}
+
+impl Native {
+    /// Those to the Open vSwitch whose sockets are in this folder.
+    pub fn new(rundir: &Path) -> Self {
+        let bridges = openflow::Bridges::new(rundir.to_owned());
+        Native { database: database::Database::new(rundir.join("db.sock")), bridges }
+    }
+}

@@ -1,0 +1,222 @@
+//! Flows as the switch tells them, read back.
+//!
+//! What it does: reads exactly what [`super::encode`] writes. What it must not do: guess; a flow with anything else about it, a
+//! time-out too, is one that somebody has changed: of that only the cookie is known.
+
+use ovstunnel_plan::{Action, Cidr, Cookie, Flow, Ipv4Match, Mac, MacMatch, Match, PortMask};
+
+use super::encode::GROUP;
+use super::wire::{
+    APPLY_ACTIONS, ETH_IPV4, ETH_IPV6, EXPERIMENTER, METER, NICIRA, NORMAL, NX_IN_PORT, OUTPUT, RESUBMIT_TABLE, Reader,
+    SET_FIELD, field,
+};
+
+/// Ports above this one are no device.
+const PORTS_MAX: u32 = 0xff00;
+
+/// The flows in a part of the answer; nothing where it is none. A flow that is not understood is its cookie.
+pub(super) fn flows(part: &[u8]) -> Option<Vec<Result<Flow, Cookie>>> {
+    let (mut reader, mut found) = (Reader(part), Vec::new());
+    while !reader.0.is_empty() {
+        let length = Reader(reader.0).u16()?;
+        found.push(flow(Reader(reader.take(length.into())?))?);
+    }
+    Some(found)
+}
+
+/// One entry: nothing where not even its cookie can be told.
+fn flow(mut entry: Reader<'_>) -> Option<Result<Flow, Cookie>> {
+    entry.u16()?;
+    let table = entry.u8()?;
+    // How long it is there.
+    entry.take(1 + 8)?;
+    let (priority, idle, hard, flags, importance) =
+        (entry.u16()?, entry.u16()?, entry.u16()?, entry.u16()?, entry.u16()?);
+    entry.take(2)?;
+    let cookie = Cookie(entry.u64()?);
+    // What it has counted.
+    entry.take(16)?;
+    let plain = [idle, hard, flags, importance] == [0; 4];
+    let read = || {
+        let mut entry = entry;
+        let matches = matches(&mut entry)?;
+        let actions = instructions(entry)?;
+        Some(Flow { table, priority, cookie, matches, actions })
+    };
+    Some(plain.then(read).flatten().ok_or(cookie))
+}
+
+fn matches(entry: &mut Reader<'_>) -> Option<Match> {
+    let (kind, length) = (entry.u16()?, usize::from(entry.u16()?));
+    (kind == 1).then_some(())?;
+    let mut fields = Reader(entry.take(length.checked_sub(4)?)?);
+    entry.take(length.next_multiple_of(8) - length)?;
+    let mut found = Match::default();
+    while !fields.0.is_empty() {
+        let (class, number, size) = (fields.u16()?, fields.u8()?, usize::from(fields.u8()?));
+        let value = fields.take(size)?;
+        let (value, mask) = match number & 1 {
+            0 => (value, None),
+            _ => value.split_at_checked(size / 2).map(|(value, mask)| (value, Some(mask)))?,
+        };
+        take_field(&mut found, (class, number >> 1), value, mask)?;
+    }
+    Some(found)
+}
+
+fn take_field(found: &mut Match, name: (u16, u8), value: &[u8], mask: Option<&[u8]>) -> Option<()> {
+    let exactly = || mask.is_none().then_some(Reader(value));
+    match name {
+        field::IN_PORT => found.in_port = Some(device(exactly()?.u32()?)?),
+        field::TUNNEL_ID => found.tun_id = Some(exactly()?.u64()?),
+        field::REG0 => found.tier = Some(exactly()?.u32()?),
+        field::ETH_DST if value == GROUP && mask == Some(&GROUP) => found.dl_dst = Some(MacMatch::Group),
+        field::ETH_DST => found.dl_dst = Some(MacMatch::Exactly(mac(exactly()?.0)?)),
+        field::ETH_TYPE => match exactly()?.u16()? {
+            ETH_IPV4 => found.ipv4 = Some(Ipv4Match::default()),
+            ETH_IPV6 => found.ipv6 = true,
+            kind => found.ethertype = Some(kind),
+        },
+        _ => take_ipv4_field(found.ipv4.as_mut()?, name, value, mask)?,
+    }
+    Some(())
+}
+
+fn take_ipv4_field(ipv4: &mut Ipv4Match, name: (u16, u8), value: &[u8], mask: Option<&[u8]>) -> Option<()> {
+    match name {
+        field::IP_PROTO if mask.is_none() => ipv4.proto = Some(Reader(value).u8()?),
+        field::IPV4_SRC => ipv4.src = Some(cidr(value, mask)?),
+        field::IPV4_DST => ipv4.dst = Some(cidr(value, mask)?),
+        field::TCP_DST | field::UDP_DST | field::SCTP_DST => {
+            let mask = mask.map_or(Some(u16::MAX), |mask| Reader(mask).u16())?;
+            ipv4.dst_port = Some(PortMask { value: Reader(value).u16()?, mask });
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn cidr(value: &[u8], mask: Option<&[u8]>) -> Option<Cidr> {
+    let address = std::net::Ipv4Addr::from(Reader(value).u32()?);
+    let mask = mask.map_or(Some(u32::MAX), |mask| Reader(mask).u32())?;
+    let prefix = mask.leading_ones();
+    (mask.count_ones() == prefix).then(|| format!("{address}/{prefix}").parse().ok()).flatten()
+}
+
+fn mac(value: &[u8]) -> Option<Mac> {
+    let octets: Vec<String> = value.iter().map(|octet| format!("{octet:02x}")).collect();
+    octets.join(":").parse().ok()
+}
+
+fn device(port: u32) -> Option<u32> {
+    (port < PORTS_MAX).then_some(port)
+}
+
+fn instructions(mut rest: Reader<'_>) -> Option<Vec<Action>> {
+    let (mut meter, mut found) = (None, Vec::new());
+    while !rest.0.is_empty() {
+        let (kind, length) = (rest.u16()?, usize::from(rest.u16()?));
+        let mut body = Reader(rest.take(length.checked_sub(4)?)?);
+        match kind {
+            METER => meter = Some(Action::Meter(body.u32()?)),
+            APPLY_ACTIONS => {
+                body.take(4)?;
+                while !body.0.is_empty() {
+                    found.push(action(&mut body)?);
+                }
+            }
+            _ => return None,
+        }
+    }
+    Some(meter.into_iter().chain(found).collect())
+}
+
+fn action(rest: &mut Reader<'_>) -> Option<Action> {
+    let (kind, length) = (rest.u16()?, usize::from(rest.u16()?));
+    let mut body = Reader(rest.take(length.checked_sub(4)?)?);
+    match kind {
+        OUTPUT => match body.u32()? {
+            NORMAL => Some(Action::Normal),
+            port => device(port).map(Action::Output),
+        },
+        EXPERIMENTER => {
+            let resubmit = (body.u32()?, body.u16()?, body.u16()?) == (NICIRA, RESUBMIT_TABLE, NX_IN_PORT);
+            let table = body.u8()?;
+            // Tables end at 254: 255 is the one that the frame is in.
+            (resubmit && table != u8::MAX).then_some(Action::Resubmit(table))
+        }
+        SET_FIELD => {
+            let (class, number, size) = (body.u16()?, body.u8()?, body.u8()?);
+            let value = body.take(size.into())?;
+            match (class, number >> 1) {
+                _ if number & 1 == 1 => None,
+                field::REG0 => Reader(value).u32().map(Action::SetTier),
+                field::ETH_SRC => mac(value).map(Action::SetSource),
+                field::ETH_DST => mac(value).map(Action::SetDestination),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use ovstunnel_plan::FlowChange;
+    use proptest::prelude::*;
+
+    use super::super::{changes, wire::Bytes};
+    use super::*;
+
+    /// One of each match and action.
+    const LINES: [&str; 8] = [
+        "cookie=0x6f76737400000001,table=0,priority=1000,tun_id=0x3e9,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,actions=drop",
+        "cookie=0x6f76737400000002,table=0,priority=1200,in_port=7,actions=meter:7,NORMAL",
+        "cookie=0x6f76737400000003,table=2,priority=1100,reg0=0x3e9,tun_id=0,actions=output:1,output:65534,output:4",
+        "cookie=0x6f76737400000004,table=0,priority=1300,ipv6,actions=drop",
+        "cookie=0x6f76737400000005,table=0,priority=1300,dl_type=0x88a8,actions=drop",
+        "cookie=0x6f76737400000006,table=3,priority=9,tcp,nw_src=10.1.0.0/16,nw_dst=10.1.2.3,tp_dst=0x1f00/0xff00,actions=resubmit(,4)",
+        "cookie=0x6f76737400000007,table=3,priority=9,ip,nw_proto=47,dl_dst=02:00:00:00:00:01,actions=drop",
+        "cookie=0x6f76737400000008,table=4,priority=1000,ip,actions=set_field:02:00:00:00:00:01->eth_src,\
+         set_field:02:00:00:00:00:02->eth_dst,set_field:0x3e9->reg0,resubmit(,5)",
+    ];
+
+    /// A flow as the switch tells it, once it has got what is written for it.
+    fn told(flow: &Flow, hard_timeout: u16) -> Vec<u8> {
+        let change = FlowChange {
+            delete: Some(BTreeSet::new()),
+            add: vec![flow.clone()],
+            ..FlowChange::of_plugin(BTreeSet::new())
+        };
+        let body = changes(&change).unwrap().concat();
+        let mut told = Bytes::default();
+        told.u16(u16::try_from(48 + body.len() - 40).unwrap()).u8(flow.table).zeros(9).u16(flow.priority).u16(0);
+        told.u16(hard_timeout).zeros(6).u64(flow.cookie.0).zeros(16).bytes(&body[40..]);
+        told.0
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let read: Vec<Flow> = LINES.iter().map(|line| line.parse().unwrap()).collect();
+        let part: Vec<u8> = read.iter().flat_map(|flow| told(flow, 0)).collect();
+        let mut expected: Vec<Result<Flow, Cookie>> = read.iter().cloned().map(Ok).collect();
+        // The bridge's own port has no number of a device: `ovs-ofctl` prints its name there, which no flow of ours has.
+        expected[2] = Err(read[2].cookie);
+        assert_eq!(flows(&part), Some(expected));
+        assert_eq!(flows(&told(&read[0], 5)), Some(vec![Err(read[0].cookie)]), "ours have no time-out");
+        assert_eq!(flows(&part[..part.len() - 1]), None, "cut off");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_told_panics(flow in 0usize..8, at in 0usize..200, byte in any::<u8>(), cut in 0usize..200) {
+            let mut part = told(&LINES[flow].parse().unwrap(), 0);
+            let length = part.len();
+            part[at % length] = byte;
+            let _ = flows(&part);
+            let _ = flows(&part[..cut.min(length)]);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Changes of flows and meters as bodies of OpenFlow messages: what `ovs-ofctl` makes of the lines of the same change.
+//!
+//! What it does: knows each match and action that a [`Flow`] can have. What it must not do: leave anything of one out: what is too
+//! long for a message is refused.
+
+use ovstunnel_plan::{Action, Cookie, Flow, FlowChange, Ipv4Match, MacMatch, Match, PluginFlow, PluginGroup};
+
+use super::wire::{
+    ANY, APPLY_ACTIONS, Bytes, ETH_IPV4, ETH_IPV6, EXPERIMENTER, METER, NICIRA, NORMAL, NX_IN_PORT, OUTPUT,
+    RESUBMIT_TABLE, SET_FIELD, field, port,
+};
+
+/// What a message does to flows.
+const ADD: u8 = 0;
+const DELETE: u8 = 3;
+const DELETE_STRICT: u8 = 4;
+
+/// All tables.
+const ALL_TABLES: u8 = 0xff;
+/// No packet is waiting for this flow.
+const NO_BUFFER: u32 = 0xffff_ffff;
+
+/// The lowest bit of the first byte: all group addresses.
+pub(super) const GROUP: [u8; 6] = [1, 0, 0, 0, 0, 0];
+
+/// A flow that has no room in a message: nothing was sent.
+#[derive(Debug, thiserror::Error)]
+#[error("flow {0} is longer than an OpenFlow message can be")]
+pub(crate) struct TooLong(String);
+
+/// The bodies of the messages that carry a change out, in the order of its lines.
+pub(crate) fn changes(change: &FlowChange) -> Result<Vec<Vec<u8>>, TooLong> {
+    let all_ours = || flow_mod(DELETE, (Cookie::OURS, Cookie::MASK), (ALL_TABLES, 0));
+    let deletes: Vec<Vec<u8>> = match &change.delete {
+        None => vec![with_match(all_ours(), &Fields::default()).0],
+        Some(cookies) => cookies.iter().map(|cookie| delete(*cookie)).collect(),
+    };
+    let plain =
+        Flow { table: 0, priority: 0, cookie: Cookie(0), matches: Match::default(), actions: vec![Action::Normal] };
+    let mut bodies = deletes;
+    bodies.extend(change.plugins.iter().map(delete_plugins));
+    for flow in change.add.iter().chain(change.plain.then_some(&plain)) {
+        bodies.push(add(flow).ok_or_else(|| TooLong(flow.to_string()))?);
+    }
+    Ok(bodies)
+}
+
+fn delete(cookie: Cookie) -> Vec<u8> {
+    with_match(flow_mod(DELETE, (cookie, Cookie(u64::MAX)), (ALL_TABLES, 0)), &Fields::default()).0
+}
+
+fn delete_plugins(flow: &PluginFlow) -> Vec<u8> {
+    let mut fields = Fields::default();
+    let group = |fields: &mut Fields, to: &PluginGroup| match to {
+        PluginGroup::Broadcast => fields.exact(field::ETH_DST, &[0xff; 6]),
+        PluginGroup::LocalMulticast => {
+            fields.exact(field::ETH_TYPE, &ETH_IPV4.to_be_bytes());
+            fields.masked(field::IPV4_DST, &[224, 0, 0, 0], &[255, 255, 255, 0]);
+        }
+    };
+    match flow {
+        PluginFlow::Ipv6 => fields.exact(field::ETH_TYPE, &ETH_IPV6.to_be_bytes()),
+        PluginFlow::ToVifs { to, .. } => group(&mut fields, to),
+        PluginFlow::FromVif { port: number, to } | PluginFlow::FromTunnel { port: number, to } => {
+            fields.exact(field::IN_PORT, &port(*number).to_be_bytes());
+            group(&mut fields, to);
+        }
+    }
+    let head = flow_mod(DELETE_STRICT, (Cookie(0), Cookie(u64::MAX)), (0, flow.priority()));
+    with_match(head, &fields).0
+}
+
+fn add(flow: &Flow) -> Option<Vec<u8>> {
+    let fields = Fields::of(&flow.matches);
+    let mut body = with_match(flow_mod(ADD, (flow.cookie, Cookie(0)), (flow.table, flow.priority)), &fields);
+    instructions(&mut body, &flow.actions)?;
+    // The bundle's own head and the message's come before it.
+    (body.0.len() + 2 * super::wire::HEADER + 8 <= usize::from(u16::MAX)).then_some(body.0)
+}
+
+/// A body up to the match.
+fn flow_mod(command: u8, (cookie, mask): (Cookie, Cookie), (table, priority): (u8, u16)) -> Bytes {
+    let mut body = Bytes::default();
+    body.u64(cookie.0).u64(mask.0).u8(table).u8(command).u16(0).u16(0).u16(priority);
+    body.u32(NO_BUFFER).u32(ANY).u32(ANY).u16(0).u16(0);
+    body
+}
+
+fn with_match(mut body: Bytes, fields: &Fields) -> Bytes {
+    fields.write(&mut body);
+    body
+}
+
+/// The fields of a match.
+#[derive(Debug, Default)]
+struct Fields(Bytes);
+
+impl Fields {
+    fn of(matches: &Match) -> Self {
+        let Match { in_port, tun_id, tier, dl_dst, ipv4, ipv6, ethertype } = matches;
+        let mut fields = Fields::default();
+        in_port.iter().for_each(|number| fields.exact(field::IN_PORT, &port(*number).to_be_bytes()));
+        match dl_dst {
+            Some(MacMatch::Group) => fields.masked(field::ETH_DST, &GROUP, &GROUP),
+            Some(MacMatch::Exactly(mac)) => fields.exact(field::ETH_DST, &mac.octets()),
+            None => {}
+        }
+        let kind = ethertype.or(ipv6.then_some(ETH_IPV6)).or(ipv4.map(|_| ETH_IPV4));
+        kind.iter().for_each(|kind| fields.exact(field::ETH_TYPE, &kind.to_be_bytes()));
+        ipv4.iter().for_each(|ipv4| fields.ipv4(ipv4));
+        tun_id.iter().for_each(|id| fields.exact(field::TUNNEL_ID, &id.to_be_bytes()));
+        tier.iter().for_each(|tier| fields.exact(field::REG0, &tier.to_be_bytes()));
+        fields
+    }
+
+    fn ipv4(&mut self, Ipv4Match { proto, src, dst, dst_port }: &Ipv4Match) {
+        proto.iter().for_each(|proto| self.exact(field::IP_PROTO, &[*proto]));
+        for (field, cidr) in [(field::IPV4_SRC, src), (field::IPV4_DST, dst)] {
+            let Some(cidr) = cidr else { continue };
+            let mask = u32::MAX.checked_shl(32 - u32::from(cidr.prefix())).unwrap_or_default();
+            match mask {
+                u32::MAX => self.exact(field, &cidr.address().octets()),
+                mask => self.masked(field, &cidr.address().octets(), &mask.to_be_bytes()),
+            }
+        }
+        let Some(ports) = dst_port else { return };
+        let field = match proto {
+            Some(6) => field::TCP_DST,
+            Some(132) => field::SCTP_DST,
+            _ => field::UDP_DST,
+        };
+        match ports.mask {
+            u16::MAX => self.exact(field, &ports.value.to_be_bytes()),
+            mask => self.masked(field, &ports.value.to_be_bytes(), &mask.to_be_bytes()),
+        }
+    }
+
+    fn exact(&mut self, field: (u16, u8), value: &[u8]) {
+        head(&mut self.0, field, false, value.len());
+        self.0.bytes(value);
+    }
+
+    fn masked(&mut self, field: (u16, u8), value: &[u8], mask: &[u8]) {
+        head(&mut self.0, field, true, 2 * value.len());
+        self.0.bytes(value).bytes(mask);
+    }
+
+    fn write(&self, body: &mut Bytes) {
+        // Of some dozen bytes each; there are at most eight.
+        let length = 4 + u16::try_from(self.0.0.len()).unwrap_or_default();
+        body.u16(1).u16(length).bytes(&self.0.0).padded();
+    }
+}
+
+/// What stands before a field's value.
+fn head(to: &mut Bytes, (class, number): (u16, u8), masked: bool, length: usize) {
+    to.u16(class).u8(number << 1 | u8::from(masked)).u8(u8::try_from(length).unwrap_or_default());
+}
+
+/// A meter is an instruction of its own, before the actions. No instruction at all is `drop`.
+fn instructions(body: &mut Bytes, actions: &[Action]) -> Option<()> {
+    let mut written = Bytes::default();
+    for action in actions {
+        match action {
+            Action::Meter(meter) => drop(body.u16(METER).u16(8).u32(*meter)),
+            Action::Normal => output(&mut written, NORMAL),
+            Action::Output(number) => output(&mut written, port(*number)),
+            Action::Resubmit(table) => {
+                written.u16(EXPERIMENTER).u16(16).u32(NICIRA).u16(RESUBMIT_TABLE).u16(NX_IN_PORT).u8(*table).zeros(3);
+            }
+            Action::SetTier(tier) => set_field(&mut written, field::REG0, &tier.to_be_bytes()),
+            Action::SetSource(mac) => set_field(&mut written, field::ETH_SRC, &mac.octets()),
+            Action::SetDestination(mac) => set_field(&mut written, field::ETH_DST, &mac.octets()),
+        }
+    }
+    if !written.0.is_empty() {
+        body.u16(APPLY_ACTIONS).u16(u16::try_from(8 + written.0.len()).ok()?).zeros(4).bytes(&written.0);
+    }
+    Some(())
+}
+
+fn output(to: &mut Bytes, port: u32) {
+    to.u16(OUTPUT).u16(16).u32(port).u16(0).zeros(6);
+}
+
+fn set_field(to: &mut Bytes, field: (u16, u8), value: &[u8]) {
+    let mut body = Bytes::default();
+    head(&mut body, field, false, value.len());
+    body.bytes(value);
+    let length = (4 + body.0.len()).next_multiple_of(8);
+    to.u16(SET_FIELD).u16(u16::try_from(length).unwrap_or_default()).bytes(&body.0).zeros(length - 4 - body.0.len());
+}
+
+/// The body that makes a meter, or with `change` sets the one that is there: it drops what is beyond `pps` frames a second. A burst of
+/// one second's worth passes.
+pub(crate) fn set_meter(change: bool, meter: u32, pps: u32) -> Vec<u8> {
+    const PACKETS: u16 = 1 << 1;
+    const BURST: u16 = 1 << 2;
+    const DROP: u16 = 1;
+    let mut body = Bytes::default();
+    body.u16(change.into()).u16(PACKETS | BURST).u32(meter).u16(DROP).u16(16).u32(pps).u32(pps).zeros(4);
+    body.0
+}
+
+/// The body that removes a meter.
+pub(crate) fn delete_meter(meter: u32) -> Vec<u8> {
+    let mut body = Bytes::default();
+    body.u16(2).u16(0).u32(meter);
+    body.0
+}

@@ -1,0 +1,14 @@
+//! OpenFlow 1.4 on the bridges' management sockets, as far as ovstunnel needs it.
+//!
+//! What it does: bundles of flow changes, meters, and our own flows read back. What it must not do: speak of flows that ovstunnel does
+//! not have: an action or a field that [`Flow`](ovstunnel_plan::Flow) does not know is neither written nor taken for one of ours.
+
+mod bridges;
+mod connection;
+mod decode;
+mod encode;
+mod errors;
+mod wire;
+
+pub(crate) use bridges::Bridges;
+use encode::{changes, delete_meter, set_meter};

@@ -1,0 +1,354 @@
+//! Steps as one JSON-RPC `transact` of the database (RFC 7047, section 5.2): the same change that [`crate::vsctl`] writes as arguments.
+//!
+//! What it does: names rows that are there by their UUID in the mirror, each guarded by a `wait` that it still has its name, and new
+//! ones by a name of this transaction; has `ovs-vswitchd` take it up by `next_cfg`. What it must not do: send anything, or change
+//! what [`crate::vsctl`] would not.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use ovstunnel_plan::{BridgeEdit, BridgeSpec, DesiredTunnel, PortEdit, Step, ids};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::Db;
+
+/// Tables whose rows have names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Table {
+    Bridge,
+    Port,
+    Interface,
+}
+
+impl Table {
+    fn name(self) -> &'static str {
+        match self {
+            Table::Bridge => "Bridge",
+            Table::Port => "Port",
+            Table::Interface => "Interface",
+        }
+    }
+}
+
+/// A row that the steps name and that is not there; nothing was sent.
+#[derive(Debug, thiserror::Error)]
+#[error("no row \"{name}\" in table {}", table.name())]
+pub(crate) struct NoSuchRow {
+    table: Table,
+    name: String,
+}
+
+/// The operations of one transaction, and what of them guards what.
+#[derive(Debug, Default)]
+pub(crate) struct Operations {
+    ops: Vec<Value>,
+    /// By position in `ops`: what is no longer so where that one fails.
+    guards: BTreeMap<usize, String>,
+}
+
+impl Operations {
+    /// The operations, in order. The last one tells `next_cfg`.
+    pub fn as_slice(&self) -> &[Value] {
+        &self.ops
+    }
+
+    /// What is no longer so, where the operation at this position guards something.
+    pub fn guards(&self, position: usize) -> Option<&str> {
+        self.guards.get(&position).map(String::as_str)
+    }
+}
+
+/// The transaction that carries out the steps on what the mirror shows.
+pub(crate) fn operations(steps: &[Step], db: &Db) -> Result<Operations, NoSuchRow> {
+    let mut transaction = Transaction::new(db);
+    transaction.guard_root();
+    steps.iter().try_for_each(|step| transaction.step(step))?;
+    Ok(transaction.end())
+}
+
+/// Ports that join a bridge and leave it: one change of its row, however many.
+#[derive(Debug, Default)]
+struct Members {
+    come: Vec<Value>,
+    go: Vec<Value>,
+}
+
+struct Transaction<'a> {
+    db: &'a Db,
+    done: Operations,
+    /// Rows by name: those that are there, and those that this transaction makes.
+    rows: HashMap<Table, HashMap<String, Value>>,
+    guarded: HashSet<Uuid>,
+    /// By bridge, in the order of their first port.
+    members: Vec<(Value, Members)>,
+    named: usize,
+}
+
+impl<'a> Transaction<'a> {
+    fn new(db: &'a Db) -> Self {
+        Transaction {
+            db,
+            done: Operations::default(),
+            rows: HashMap::new(),
+            guarded: HashSet::new(),
+            members: Vec::new(),
+            named: 0,
+        }
+    }
+
+    /// `ovs-vsctl` would make this row where it is missing; whoever runs `ovs-vswitchd` has done that.
+    fn guard_root(&mut self) {
+        let op = json!({"op": "wait", "timeout": 0, "table": "Open_vSwitch", "where": [], "columns": ["next_cfg"], "until": "!=", "rows": []});
+        self.guard(op, "table Open_vSwitch has no row: run `ovs-vsctl init`".to_owned());
+    }
+
+    fn guard(&mut self, op: Value, what: String) {
+        self.done.guards.insert(self.done.ops.len(), what);
+        self.done.ops.push(op);
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), NoSuchRow> {
+        match step {
+            Step::CreateBridge(spec) => self.create_bridge(spec),
+            Step::EditBridge { bridge, edits } => return self.edit_bridge(bridge.as_str(), edits),
+            Step::DeleteBridge { uuid, .. } => {
+                self.mutate("Open_vSwitch", None, json!([["bridges", "delete", set([there(*uuid)])]]));
+            }
+            Step::AddTunnel { bridge, tunnel } => return self.add_tunnel(bridge.as_str(), tunnel),
+            Step::EditTunnel { port, edits, .. } => return self.edit_tunnel(port.as_str(), edits),
+            Step::RemoveTunnel { bridge, uuid, .. } => {
+                // Nothing is to be done where the bridge has gone with all on it.
+                if let Ok(row) = self.row(Table::Bridge, bridge) {
+                    self.members_of(row).go.push(there(*uuid));
+                }
+            }
+            Step::TryAgain { attempt } => {
+                self.set_key("Open_vSwitch", None, "external_ids", (ids::RETRY, &attempt.to_string()))
+            }
+            Step::RecordEpoch(Some(epoch)) => {
+                self.set_key("Open_vSwitch", None, "external_ids", (ids::EPOCH, &epoch.to_string()));
+            }
+            Step::RecordEpoch(None) => self.drop_key("Open_vSwitch", None, "external_ids", ids::EPOCH),
+        }
+        Ok(())
+    }
+
+    /// The row of this name, guarded where this transaction does not make it itself.
+    fn row(&mut self, table: Table, name: &str) -> Result<Value, NoSuchRow> {
+        let db = self.db;
+        let rows = self.rows.entry(table).or_insert_with(|| names(table, db));
+        let missing = || NoSuchRow { table, name: name.to_owned() };
+        let row = rows.get(name).ok_or_else(missing)?.clone();
+        let uuid = row.get(1).and_then(Value::as_str).and_then(|text| text.parse().ok());
+        if uuid.is_some_and(|uuid| self.guarded.insert(uuid)) {
+            let op = json!({
+                "op": "wait", "timeout": 0, "table": table.name(), "where": [["_uuid", "==", row]],
+                "columns": ["name"], "until": "==", "rows": [{"name": name}],
+            });
+            self.guard(op, format!("row \"{name}\" of table {} has changed meanwhile", table.name()));
+        }
+        Ok(row)
+    }
+
+    /// Inserts a row under a name of this transaction.
+    fn insert(&mut self, table: Table, name: &str, mut columns: Value) -> Value {
+        self.named += 1;
+        let id = format!("row{}", self.named);
+        columns["name"] = name.into();
+        self.done.ops.push(json!({"op": "insert", "table": table.name(), "uuid-name": id, "row": columns}));
+        let row = json!(["named-uuid", id]);
+        let db = self.db;
+        // Ports of new tunnels, of which there may be thousands, are named by no other step of the same transaction.
+        if table == Table::Bridge || self.rows.contains_key(&table) {
+            self.rows.entry(table).or_insert_with(|| names(table, db)).insert(name.to_owned(), row.clone());
+        }
+        row
+    }
+
+    fn create_bridge(&mut self, spec: &BridgeSpec) {
+        let name = spec.name.as_str();
+        // Its own port and interface can be named by edits of the bridge in the same transaction.
+        for table in [Table::Interface, Table::Port] {
+            let db = self.db;
+            self.rows.entry(table).or_insert_with(|| names(table, db));
+        }
+        let interface = self.insert(Table::Interface, name, json!({"type": "internal"}));
+        let port = self.insert(Table::Port, name, json!({"interfaces": interface, "protected": true}));
+        let mut columns = json!({
+            "ports": port, "stp_enable": false,
+            "external_ids": map(&spec.external_ids), "other_config": map(&spec.other_config),
+        });
+        if !spec.datapath_type.is_empty() {
+            columns["datapath_type"] = spec.datapath_type.as_str().into();
+        }
+        if let Some(mode) = spec.fail_mode {
+            columns["fail_mode"] = mode.as_str().into();
+        }
+        let bridge = self.insert(Table::Bridge, name, columns);
+        self.mutate("Open_vSwitch", None, json!([["bridges", "insert", set([bridge])]]));
+    }
+
+    fn add_tunnel(&mut self, bridge: &str, tunnel: &DesiredTunnel) -> Result<(), NoSuchRow> {
+        let (bridge, name) = (self.row(Table::Bridge, bridge)?, tunnel.port());
+        let kind = tunnel.kind.interface_type();
+        let interface = json!({"type": kind, "options": map(tunnel.options())});
+        let interface = self.insert(Table::Interface, name.as_str(), interface);
+        let port = json!({"interfaces": interface, "protected": true, "external_ids": map(tunnel.external_ids())});
+        let port = self.insert(Table::Port, name.as_str(), port);
+        self.members_of(bridge).come.push(port);
+        Ok(())
+    }
+
+    fn members_of(&mut self, bridge: Value) -> &mut Members {
+        let at = self.members.iter().position(|(row, _)| *row == bridge).unwrap_or_else(|| {
+            self.members.push((bridge, Members::default()));
+            self.members.len() - 1
+        });
+        &mut self.members[at].1
+    }
+
+    fn edit_bridge(&mut self, name: &str, edits: &[BridgeEdit]) -> Result<(), NoSuchRow> {
+        for edit in edits {
+            if let BridgeEdit::NoVlan | BridgeEdit::Protect(_) = edit {
+                let port = self.row(Table::Port, name)?;
+                match edit {
+                    BridgeEdit::Protect(on) => self.update("Port", &port, json!({"protected": on})),
+                    _ => self.no_vlan(&port),
+                }
+                continue;
+            }
+            let row = self.row(Table::Bridge, name)?;
+            match edit {
+                BridgeEdit::SetId(key, value) => self.set_key("Bridge", Some(&row), "external_ids", (key, value)),
+                BridgeEdit::DropId(key) => self.drop_key("Bridge", Some(&row), "external_ids", key),
+                BridgeEdit::SetConfig(key, value) => self.set_key("Bridge", Some(&row), "other_config", (key, value)),
+                BridgeEdit::DropConfig(key) => self.drop_key("Bridge", Some(&row), "other_config", key),
+                BridgeEdit::StpOff => self.update("Bridge", &row, json!({"stp_enable": false})),
+                BridgeEdit::RstpOff => self.update("Bridge", &row, json!({"rstp_enable": false})),
+                BridgeEdit::OpenFlow14(on) => {
+                    let verb = if *on { "insert" } else { "delete" };
+                    self.mutate("Bridge", Some(&row), json!([["protocols", verb, set(["OpenFlow14".into()])]]));
+                }
+                BridgeEdit::FailMode(mode) => {
+                    let mode = mode.map_or_else(|| set([]), |mode| mode.as_str().into());
+                    self.update("Bridge", &row, json!({"fail_mode": mode}));
+                }
+                BridgeEdit::McastSnooping(on) => self.update("Bridge", &row, json!({"mcast_snooping_enable": on})),
+                BridgeEdit::NoVlan | BridgeEdit::Protect(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn edit_tunnel(&mut self, name: &str, edits: &[PortEdit]) -> Result<(), NoSuchRow> {
+        for edit in edits {
+            let table = match edit {
+                PortEdit::SetId(..) | PortEdit::DropId(_) | PortEdit::Protect | PortEdit::NoVlan => Table::Port,
+                PortEdit::Detach | PortEdit::MakeTunnel(_) | PortEdit::SetOption(..) | PortEdit::DropOption(_) => {
+                    Table::Interface
+                }
+            };
+            let row = self.row(table, name)?;
+            match edit {
+                PortEdit::SetId(key, value) => self.set_key("Port", Some(&row), "external_ids", (key, value)),
+                PortEdit::DropId(key) => self.drop_key("Port", Some(&row), "external_ids", key),
+                PortEdit::Protect => self.update("Port", &row, json!({"protected": true})),
+                PortEdit::NoVlan => self.no_vlan(&row),
+                PortEdit::Detach => self.update("Interface", &row, json!({"type": "null"})),
+                PortEdit::MakeTunnel(kind) => self.update("Interface", &row, json!({"type": kind.interface_type()})),
+                PortEdit::SetOption(key, value) => self.set_key("Interface", Some(&row), "options", (key, value)),
+                PortEdit::DropOption(key) => self.drop_key("Interface", Some(&row), "options", key),
+            }
+        }
+        Ok(())
+    }
+
+    fn no_vlan(&mut self, port: &Value) {
+        self.update("Port", port, json!({"tag": set([]), "trunks": set([]), "vlan_mode": set([])}));
+    }
+
+    fn update(&mut self, table: &str, row: &Value, columns: Value) {
+        self.done.ops.push(json!({"op": "update", "table": table, "where": [["_uuid", "==", row]], "row": columns}));
+    }
+
+    /// An insert leaves a key that is there as it is: so it goes first.
+    fn set_key(&mut self, table: &str, row: Option<&Value>, column: &str, (key, value): (&str, &str)) {
+        let mutations = json!([[column, "delete", set([key.into()])], [column, "insert", ["map", [[key, value]]]]]);
+        self.mutate(table, row, mutations);
+    }
+
+    fn drop_key(&mut self, table: &str, row: Option<&Value>, column: &str, key: &str) {
+        self.mutate(table, row, json!([[column, "delete", set([key.into()])]]));
+    }
+
+    /// Mutates a row, or without one the only one of its table.
+    fn mutate(&mut self, table: &str, row: Option<&Value>, mutations: Value) {
+        let condition = row.map_or_else(|| json!([]), |row| json!([["_uuid", "==", row]]));
+        self.done.ops.push(json!({"op": "mutate", "table": table, "where": condition, "mutations": mutations}));
+    }
+
+    fn end(mut self) -> Operations {
+        for (bridge, Members { come, go }) in std::mem::take(&mut self.members) {
+            let changes = [("delete", go), ("insert", come)].into_iter().filter(|(_, ports)| !ports.is_empty());
+            let mutations: Vec<Value> = changes.map(|(verb, ports)| json!(["ports", verb, set(ports)])).collect();
+            self.mutate("Bridge", Some(&bridge), mutations.into());
+        }
+        self.mutate("Open_vSwitch", None, json!([["next_cfg", "+=", 1]]));
+        self.done.ops.push(json!({"op": "comment", "comment": "ovstunneld"}));
+        self.done.ops.push(json!({"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["next_cfg"]}));
+        self.done
+    }
+}
+
+/// The rows of a table that the mirror has.
+fn names(table: Table, db: &Db) -> HashMap<String, Value> {
+    fn all<'a>(rows: impl Iterator<Item = (&'a Uuid, &'a str)>) -> HashMap<String, Value> {
+        rows.map(|(uuid, name)| (name.to_owned(), there(*uuid))).collect()
+    }
+    match table {
+        Table::Bridge => all(db.bridges.iter().map(|(uuid, row)| (uuid, row.name.as_str()))),
+        Table::Port => all(db.ports.iter().map(|(uuid, row)| (uuid, row.name.as_str()))),
+        Table::Interface => all(db.interfaces.iter().map(|(uuid, row)| (uuid, row.name.as_str()))),
+    }
+}
+
+fn there(uuid: Uuid) -> Value {
+    json!(["uuid", uuid.to_string()])
+}
+
+fn set(items: impl IntoIterator<Item = Value>) -> Value {
+    json!(["set", items.into_iter().collect::<Vec<_>>()])
+}
+
+fn map<K: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (K, V)>) -> Value {
+    let pairs = pairs.into_iter().map(|(key, value)| json!([key.as_ref(), value.as_ref()]));
+    json!(["map", pairs.collect::<Vec<Value>>()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tunnels_of_a_bridge_join_it_at_once_and_rows_that_are_there_are_guarded() {
+        let uuid: Uuid = "4c0fed29-03a1-4d36-88b9-982057a0e28f".parse().unwrap();
+        let mut db = Db::default();
+        db.bridges.entry(uuid).or_default().name = "xapi1".into();
+        let tunnel = |to: &str| {
+            let (from, key, remote_ip) = ("1".parse().unwrap(), "5".parse().unwrap(), "192.0.2.2".parse().unwrap());
+            let tunnel = DesiredTunnel::new(from, to.parse().unwrap(), key, remote_ip);
+            Step::AddTunnel { bridge: "xapi1".parse().unwrap(), tunnel }
+        };
+        let done = operations(&[tunnel("2"), tunnel("3")], &db).unwrap();
+        let kinds: Vec<&str> = done.as_slice().iter().filter_map(|op| op["op"].as_str()).collect();
+        let expected =
+            ["wait", "wait", "insert", "insert", "insert", "insert", "mutate", "mutate", "comment", "select"];
+        assert_eq!(kinds, expected);
+        assert_eq!(done.guards(1), Some("row \"xapi1\" of table Bridge has changed meanwhile"));
+        let ports = json!([["ports", "insert", ["set", [["named-uuid", "row2"], ["named-uuid", "row4"]]]]]);
+        assert_eq!(done.as_slice()[6]["mutations"], ports);
+        let edit = Step::EditBridge { bridge: "xapi2".parse().unwrap(), edits: vec![BridgeEdit::StpOff] };
+        let missing = operations(&[edit], &db).unwrap_err().to_string();
+        assert_eq!(missing, "no row \"xapi2\" in table Bridge");
+    }
+}

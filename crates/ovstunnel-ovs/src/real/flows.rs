@@ -1,0 +1,120 @@
+//! Flows of bridges: changed, and read.
+//!
+//! What it does: changes them by bundles, of `ovs-ofctl` or natively, each after its meters; reads ours and all others'. What it must not do:
+//! take a bundle that was cut short for one that did nothing.
+
+use ovstunnel_plan::{FlowChange, FlowsSeen};
+
+use super::{Needs, RealSwitch};
+use crate::commands::FlowCommands;
+use crate::native::Native;
+use crate::{Command, CommitError, ofctl};
+
+/// What native changes are counted as.
+const BUNDLE: &str = "bundle";
+const METER: &str = "meter";
+const FLOWS: &str = "flows";
+
+impl RealSwitch {
+    pub(crate) async fn change_flows(&self, bridge: &str, change: &FlowChange) -> Result<(), CommitError> {
+        self.check_health()?;
+        if let Some(native) = &self.native {
+            return self.change_flows_natively(native, bridge, change).await;
+        }
+        let FlowCommands { meters, bundle, freed } = self.tools.flow_commands(bridge, change, self.pps());
+        for (meter, add) in meters {
+            self.set_meter(bridge, meter, &add).await?;
+        }
+        self.ofctl(&bundle).await?;
+        for command in freed {
+            // One that is left over limits nothing, and is set anew before it is used again.
+            let _ = self.run(&command, Needs::Vswitchd).await;
+        }
+        Ok(())
+    }
+
+    async fn change_flows_natively(
+        &self,
+        native: &Native,
+        bridge: &str,
+        change: &FlowChange,
+    ) -> Result<(), CommitError> {
+        let FlowCommands { meters, bundle, freed } = self.tools.flow_commands(bridge, change, self.pps());
+        let pps = self.pps();
+        for (meter, add) in meters {
+            let made = native.bridges.set_meter(bridge, meter, pps);
+            let made = self.bounded(METER, Needs::Vswitchd, made, || vec![add]).await;
+            self.note_meters(bridge, &made);
+            made?;
+        }
+        self.bounded(BUNDLE, Needs::Vswitchd, native.bridges.change(bridge, change), || vec![bundle]).await?;
+        for (meter, command) in change.meters_freed().into_iter().zip(freed) {
+            // One that is left over limits nothing, and is set anew before it is used again.
+            let removed = native.bridges.delete_meter(bridge, meter);
+            let _ = self.bounded(METER, Needs::Vswitchd, removed, || vec![command]).await;
+        }
+        Ok(())
+    }
+
+    /// Changes flows of a bridge by a bundle's lines.
+    pub(crate) async fn bundle(&self, bridge: &str, lines: String) -> Result<(), CommitError> {
+        self.ofctl(&self.tools.bundle(bridge, lines)).await.map(drop)
+    }
+
+    /// Makes a meter, or sets the one that is there. A switch that has no meters is remembered as such.
+    async fn set_meter(&self, bridge: &str, meter: u32, add: &Command) -> Result<(), CommitError> {
+        let result = match self.ofctl(add).await {
+            Err(CommitError::Refused(words)) if words.contains("METER_EXISTS") => {
+                let change = ofctl::set_meter("mod-meter", &self.tools, bridge, (meter, self.pps()));
+                self.ofctl(&self.tools.ofctl(change, None)).await
+            }
+            result => result,
+        };
+        self.note_meters(bridge, &result);
+        result.map(drop)
+    }
+
+    /// Remembers a switch that refuses meters.
+    fn note_meters<T>(&self, bridge: &str, result: &Result<T, CommitError>) {
+        // Only OpenFlow's own word: a bridge that others delete at this moment says nothing about meters.
+        if let Err(CommitError::Refused(words)) = result
+            && let Some(words) = words.lines().find(|line| line.contains("OFPT_ERROR"))
+        {
+            // Said by the first of the bridges that are written side by side.
+            let first = self.observer.set_health(|health| {
+                health.no_meters.get_or_insert_with(|| words.to_owned());
+            });
+            if first {
+                tracing::warn!(
+                    bridge,
+                    error = words,
+                    "the switch refuses meters: VIFs have no limit of broadcast frames"
+                );
+            }
+        }
+    }
+
+    pub(crate) async fn dump_flows(&self, bridge: &str) -> Result<FlowsSeen, CommitError> {
+        self.check_health()?;
+        let dump = self.tools.ofctl(ofctl::dump(&self.tools, bridge), None);
+        if let Some(native) = &self.native {
+            return self.bounded(FLOWS, Needs::Vswitchd, native.bridges.flows(bridge), || vec![dump]).await;
+        }
+        let finished = self.ofctl(&dump).await?;
+        Ok(FlowsSeen::parse_dump(&finished.stdout))
+    }
+
+    pub(crate) async fn printed_flows(&self, bridge: &str) -> Result<String, CommitError> {
+        let printed = tokio::select! {
+            printed = self.printed(bridge) => printed,
+            reason = self.gone(Needs::Vswitchd) => Err(std::io::Error::other(reason)),
+        };
+        printed.map_err(|error| CommitError::Unavailable(error.to_string()))
+    }
+
+    pub(crate) async fn dump_all_flows(&self, bridge: &str, which: Option<&str>) -> Result<String, CommitError> {
+        self.check_health()?;
+        let finished = self.ofctl(&self.tools.ofctl(ofctl::dump_all(&self.tools, bridge, which), None)).await?;
+        Ok(finished.stdout)
+    }
+}
