@@ -32,8 +32,12 @@ fn every_case_holds_on_a_real_switch() -> Result<()> {
     for (case, host) in cases.iter().zip(lab.add_hosts(cases.len())?) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(async {
-            let tools =
-                Tools { rundir: host.rundir().to_owned(), bin_dir: host.switch().bin_dir(), writes, ..Tools::default() };
+            let tools = Tools {
+                rundir: host.rundir().to_owned(),
+                bin_dir: host.switch().bin_dir(),
+                writes,
+                ..Tools::default()
+            };
             let switch = RealSwitch::start(tools, CommandHook::new(|_, _, _| {})).await?;
             let others = |command: &str| others(&host, command).unwrap();
             runner::run(case, Switch::Real(switch), settings.clone(), others).await;

@@ -5,13 +5,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ovstunnel_plan::{
-    Action, BridgeEdit, BridgeName, Cidr, Cookie, DesiredTunnel, FailMode, Flow, FlowChange, Ipv4Match, Mac, MacMatch,
-    Match, PortEdit, PortMask, PortName, Step, TunnelKind,
+    Action, BridgeEdit, BridgeName, Cidr, Cookie, DesiredTunnel, Epoch, FailMode, Flow, FlowChange, Ipv4Match, Mac,
+    MacMatch, Match, PortEdit, PortMask, PortName, Step, TunnelKind,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+
+/// A zone.
+const ZONE: &str = "8c4f0ab0-2f1e-4a3c-9d55-0d6f0a6f3d11";
 
 /// What is done to bridges 1 to 3, and to their tunnels to hosts 2 to 4.
 #[derive(Clone, Debug)]
@@ -23,6 +26,16 @@ pub enum Op {
     EditTunnel(u8, u8, Vec<PortEdit>),
     RemoveTunnel(u8, u8),
     TryAgain(u64),
+    Epoch(Option<Epoch>),
+}
+
+/// A transaction, with changes of flows behind it.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Whether others change all ports and bridges first.
+    pub disturbed: bool,
+    pub ops: Vec<Op>,
+    pub flows: Vec<(u8, FlowChange)>,
 }
 
 pub fn bridge(n: u8) -> BridgeName {
@@ -31,7 +44,8 @@ pub fn bridge(n: u8) -> BridgeName {
 
 pub fn tunnel(n: u8, to: u8) -> DesiredTunnel {
     let key = (1000 + u32::from(n)).to_string().parse().unwrap();
-    let (from, to, remote_ip) = ("1".parse().unwrap(), to.to_string().parse().unwrap(), format!("192.0.2.{to}").parse().unwrap());
+    let (from, to, remote_ip) =
+        ("1".parse().unwrap(), to.to_string().parse().unwrap(), format!("192.0.2.{to}").parse().unwrap());
     DesiredTunnel::new(from, to, key, remote_ip)
 }
 
@@ -48,8 +62,21 @@ pub fn rename(bridge: &str) -> Step {
 fn value() -> impl Strategy<Value = String> + Clone {
     prop_oneof![
         "[a-z0-9.:-]{1,12}",
-        select(vec!["a b", "x,y=z", "[1, 2]", "{}", "\"q\"", "back\\slash", "tab\there", "ä✓", "true", "7", "@i1", "-- list"])
-            .prop_map(str::to_owned),
+        select(vec![
+            "a b",
+            "x,y=z",
+            "[1, 2]",
+            "{}",
+            "\"q\"",
+            "back\\slash",
+            "tab\there",
+            "ä✓",
+            "true",
+            "7",
+            "@i1",
+            "-- list"
+        ])
+        .prop_map(str::to_owned),
     ]
 }
 
@@ -100,6 +127,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (n.clone(), to.clone(), vec(port_edit(), 1..5)).prop_map(|(n, to, edits)| Op::EditTunnel(n, to, edits)),
         2 => (n, to).prop_map(|(n, to)| Op::RemoveTunnel(n, to)),
         1 => (0u64..9).prop_map(Op::TryAgain),
+        1 => option::of(1u8..9).prop_map(|n| Op::Epoch(n.map(|n| format!("{ZONE}:{n}").parse().unwrap()))),
     ]
 }
 
@@ -164,29 +192,37 @@ fn flow() -> impl Strategy<Value = Flow> {
 
 /// Of ours; those that limit VIFs name meters that are freed.
 fn cookie() -> impl Strategy<Value = Cookie> {
-    prop_oneof![(0u64..4).prop_map(|n| Cookie(Cookie::OURS.0 | n)), (1u32..4).prop_map(|meter| Cookie::limited(meter, 50))]
+    prop_oneof![
+        (0u64..4).prop_map(|n| Cookie(Cookie::OURS.0 | n)),
+        (1u32..4).prop_map(|meter| Cookie::limited(meter, 50))
+    ]
 }
 
 fn change() -> impl Strategy<Value = FlowChange> {
     let delete = option::weighted(0.8, btree_set(cookie(), 0..4));
-    (delete, vec(flow(), 0..12), any::<bool>())
-        .prop_map(|(delete, add, plain)| FlowChange { delete, plugins: BTreeSet::new(), add, plain })
+    (delete, vec(flow(), 0..12), any::<bool>()).prop_map(|(delete, add, plain)| FlowChange {
+        delete,
+        plugins: BTreeSet::new(),
+        add,
+        plain,
+    })
 }
 
-/// Transactions, each with changes of flows behind it.
-pub fn batches() -> impl Strategy<Value = Vec<(Vec<Op>, Vec<(u8, FlowChange)>)>> {
+pub fn batches() -> impl Strategy<Value = Vec<Batch>> {
     // Of steps about one thing only the first counts: a plan has one.
     let ops = vec(op(), 1..8).prop_map(|ops| {
         let mut about = BTreeSet::new();
         let thing = |op: &Op| match op {
             Op::Create(n, ..) | Op::Delete(n) | Op::Edit(n, _) => (*n, 0),
             Op::Tunnel(n, to) | Op::EditTunnel(n, to, _) | Op::RemoveTunnel(n, to) => (*n, *to),
-            Op::TryAgain(_) => (0, 0),
+            Op::TryAgain(_) | Op::Epoch(_) => (0, 0),
         };
-        let deleted: BTreeSet<u8> = ops.iter().filter_map(|op| if let Op::Delete(n) = op { Some(*n) } else { None }).collect();
+        let deleted: BTreeSet<u8> =
+            ops.iter().filter_map(|op| if let Op::Delete(n) = op { Some(*n) } else { None }).collect();
         let whole = |op: &Op| matches!(op, Op::Delete(_)) || !deleted.contains(&thing(op).0);
         ops.into_iter().filter(|op| whole(op) && about.insert(thing(op))).collect::<Vec<Op>>()
     });
     let flows = vec((1u8..=3, change()), 0..4);
-    vec((ops, flows), 1..7)
+    let batch = (any::<bool>(), ops, flows).prop_map(|(disturbed, ops, flows)| Batch { disturbed, ops, flows });
+    vec(batch, 1..7)
 }

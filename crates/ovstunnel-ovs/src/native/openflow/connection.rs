@@ -49,9 +49,9 @@ impl Connection {
     pub async fn open(socket: &Path) -> Result<Self, CommitError> {
         let named = |error: io::Error| CommitError::Unavailable(format!("{}: {error}", socket.display()));
         let (read, write) = UnixStream::connect(socket).await.map_err(named)?.into_split();
-        // The length stands behind the version and the kind, and counts them.
+        // The length stands behind the version and the kind, and is that of the whole message.
         let mut codec = LengthDelimitedCodec::builder();
-        codec.length_field_offset(2).length_field_length(2).length_adjustment(-4).num_skip(0);
+        codec.length_field_offset(2).length_field_length(2).num_skip(0);
         let mut connection = Connection { frames: codec.new_read(read), write, xid: 0 };
         connection.greet().await.map_err(|error| match error.kind() {
             io::ErrorKind::Unsupported => CommitError::Refused(error.to_string()),
