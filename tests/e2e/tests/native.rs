@@ -186,7 +186,7 @@ async fn both(tag: &str) -> Result<(Lab, [Way; 2])> {
 fn random_changes_leave_the_same_by_either_way() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (_lab, ways) = runtime.block_on(both("ways"))?;
-    let config = Config { cases: 16, max_shrink_iters: 60, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 10, max_shrink_iters: 60, failure_persistence: None, ..Config::default() };
     let flows = Cell::new(0);
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let failed = |error: anyhow::Error| TestCaseError::fail(format!("{error:#}"));
