@@ -76,8 +76,10 @@ struct Members {
 struct Transaction<'a> {
     db: &'a Db,
     done: Operations,
-    /// Rows by name: those that are there, and those that this transaction makes.
-    rows: HashMap<Table, HashMap<String, Value>>,
+    /// Rows that are there, by name, of tables that were asked for.
+    there: HashMap<Table, HashMap<&'a str, Uuid>>,
+    /// Rows that this transaction makes and that it may name again.
+    made: HashMap<(Table, String), Value>,
     guarded: HashSet<Uuid>,
     /// By bridge, in the order of their first port.
     members: Vec<(Value, Members)>,
@@ -89,7 +91,8 @@ impl<'a> Transaction<'a> {
         Transaction {
             db,
             done: Operations::default(),
-            rows: HashMap::new(),
+            there: HashMap::new(),
+            made: HashMap::new(),
             guarded: HashSet::new(),
             members: Vec::new(),
             named: 0,
@@ -135,12 +138,15 @@ impl<'a> Transaction<'a> {
 
     /// The row of this name, guarded where this transaction does not make it itself.
     fn row(&mut self, table: Table, name: &str) -> Result<Value, NoSuchRow> {
+        if let Some(row) = self.made.get(&(table, name.to_owned())) {
+            return Ok(row.clone());
+        }
         let db = self.db;
-        let rows = self.rows.entry(table).or_insert_with(|| names(table, db));
+        let rows = self.there.entry(table).or_insert_with(|| names(table, db));
         let missing = || NoSuchRow { table, name: name.to_owned() };
-        let row = rows.get(name).ok_or_else(missing)?.clone();
-        let uuid = row.get(1).and_then(Value::as_str).and_then(|text| text.parse().ok());
-        if uuid.is_some_and(|uuid| self.guarded.insert(uuid)) {
+        let uuid = *rows.get(name).ok_or_else(missing)?;
+        let row = there(uuid);
+        if self.guarded.insert(uuid) {
             let op = json!({
                 "op": "wait", "timeout": 0, "table": table.name(), "where": [["_uuid", "==", row]],
                 "columns": ["name"], "until": "==", "rows": [{"name": name}],
@@ -156,26 +162,15 @@ impl<'a> Transaction<'a> {
         let id = format!("row{}", self.named);
         columns["name"] = name.into();
         self.done.ops.push(json!({"op": "insert", "table": table.name(), "uuid-name": id, "row": columns}));
-        let row = json!(["named-uuid", id]);
-        let db = self.db;
-        // Ports of new tunnels, of which there may be thousands, are named by no other step of the same transaction.
-        if table == Table::Bridge || self.rows.contains_key(&table) {
-            self.rows.entry(table).or_insert_with(|| names(table, db)).insert(name.to_owned(), row.clone());
-        }
-        row
+        json!(["named-uuid", id])
     }
 
     fn create_bridge(&mut self, spec: &BridgeSpec) {
         let name = spec.name.as_str();
-        // Its own port and interface can be named by edits of the bridge in the same transaction.
-        for table in [Table::Interface, Table::Port] {
-            let db = self.db;
-            self.rows.entry(table).or_insert_with(|| names(table, db));
-        }
         let interface = self.insert(Table::Interface, name, json!({"type": "internal"}));
         let port = self.insert(Table::Port, name, json!({"interfaces": interface, "protected": true}));
         let mut columns = json!({
-            "ports": port, "stp_enable": false,
+            "ports": &port, "stp_enable": false,
             "external_ids": map(&spec.external_ids), "other_config": map(&spec.other_config),
         });
         if !spec.datapath_type.is_empty() {
@@ -185,6 +180,9 @@ impl<'a> Transaction<'a> {
             columns["fail_mode"] = mode.as_str().into();
         }
         let bridge = self.insert(Table::Bridge, name, columns);
+        // The bridge and its own port can be named by other steps; of a new tunnel there is none.
+        self.made.insert((Table::Port, name.to_owned()), port);
+        self.made.insert((Table::Bridge, name.to_owned()), bridge.clone());
         self.mutate("Open_vSwitch", None, json!([["bridges", "insert", set([bridge])]]));
     }
 
@@ -301,14 +299,11 @@ impl<'a> Transaction<'a> {
 }
 
 /// The rows of a table that the mirror has.
-fn names(table: Table, db: &Db) -> HashMap<String, Value> {
-    fn all<'a>(rows: impl Iterator<Item = (&'a Uuid, &'a str)>) -> HashMap<String, Value> {
-        rows.map(|(uuid, name)| (name.to_owned(), there(*uuid))).collect()
-    }
+fn names(table: Table, db: &Db) -> HashMap<&str, Uuid> {
     match table {
-        Table::Bridge => all(db.bridges.iter().map(|(uuid, row)| (uuid, row.name.as_str()))),
-        Table::Port => all(db.ports.iter().map(|(uuid, row)| (uuid, row.name.as_str()))),
-        Table::Interface => all(db.interfaces.iter().map(|(uuid, row)| (uuid, row.name.as_str()))),
+        Table::Bridge => db.bridges.iter().map(|(uuid, row)| (row.name.as_str(), *uuid)).collect(),
+        Table::Port => db.ports.iter().map(|(uuid, row)| (row.name.as_str(), *uuid)).collect(),
+        Table::Interface => db.interfaces.iter().map(|(uuid, row)| (row.name.as_str(), *uuid)).collect(),
     }
 }
 

@@ -60,6 +60,7 @@ fn every_key_can_be_set() {
         bin_dir = "/b"
         timeout = "1m 30s"
         datapath_type = "netdev"
+        writes = "native"
         [network]
         ipv6 = "allow"
         vif_prefixes = ["p-"]
@@ -88,7 +89,7 @@ fn every_key_can_be_set() {
     assert_eq!((tls.clients.len(), &tls.clients[1]), (2, &grafana));
     assert_eq!(config.log.max_size, ByteSize::mib(1536));
     assert_eq!(config.ovs.timeout, Duration::from_secs(90));
-    assert_eq!(config.ovs.datapath_type, "netdev");
+    assert_eq!((config.ovs.datapath_type.as_str(), config.ovs.writes), ("netdev", Writes::Native));
     assert_eq!(
         config.network,
         Network {
@@ -154,6 +155,7 @@ fn bad_values_are_refused_with_line_key_and_rule() {
         ("ovs", "timeout = \"2h\"", "ovs.timeout", "at most one hour"),
         ("ovs", "timeout = 30", "ovs.timeout", "\"30s\""),
         ("ovs", "timeout = \"soon\"", "ovs.timeout", "\"30s\""),
+        ("ovs", "writes = \"ovsdb\"", "ovs.writes", "`native`"),
         ("ovs", "datapath_type = \"dpdk\"", "ovs.datapath_type", "\"netdev\""),
         ("ovs", "rundir = \"\"", "ovs.rundir", "absolute path"),
         ("network", "ipv6 = \"deny\"", "network.ipv6", "`allow`"),
