@@ -172,7 +172,8 @@ fn a_clean_look_writes_nothing() -> Result<()> {
     let file = ovstunnel_e2e::database_file(place.host()?)?;
     // Natively flows are read without it.
     let dumps = || -> Result<f64> {
-        let read = ["ovs-ofctl", "flows"].map(|by| place.metric(&format!("ovstunnel_commands_total{{command=\"{by}\"")));
+        let read =
+            ["ovs-ofctl", "flows"].map(|by| place.metric(&format!("ovstunnel_commands_total{{command=\"{by}\"")));
         read.into_iter().sum()
     };
     // What was written is read back some seconds later.
