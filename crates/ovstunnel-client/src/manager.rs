@@ -10,9 +10,9 @@ use std::time::Duration;
 use http::Method;
 use ovstunnel_api::{DoctorAnswer, Position, SupportAnswer};
 use ovstunnel_manager_api::{
-    EventList, FaultList, Hold, HoldList, Host, HostAnswer, HostList, HostTunnelList, Link, LinkRole, Network,
-    NetworkList, NetworkPlan, Overview, Path, PostLink, PostMaintenance, PostName, PostNumber, Proof, PutHost, Ready,
-    ZoneEvent,
+    EventList, FaultList, Hold, HoldList, Host, HostAnswer, HostList, HostTunnelList, Link, LinkRole, Matrix, MatrixBy,
+    Network, NetworkList, NetworkPlan, Overview, Path, PostLink, PostMaintenance, PostName, PostNumber, Proof, PutHost,
+    Ready, ZoneEvent,
 };
 use serde::de::DeserializeOwned;
 
@@ -173,6 +173,17 @@ impl Manager {
     /// `GET /v1/networks/{network}/proof`.
     pub async fn proof(&self, name: &str) -> Result<Proof, ClientError> {
         self.get(&["v1", "networks", Call::name("network", name)?, "proof"], &[]).await
+    }
+
+    /// `GET /v1/networks/{network}/mesh`: each direction between its hosts, or between its racks.
+    pub async fn mesh(&self, name: &str, by: MatrixBy) -> Result<Matrix, ClientError> {
+        let by = [("by", Some(by.as_str().to_owned()))];
+        self.get(&["v1", "networks", Call::name("network", name)?, "mesh"], &by).await
+    }
+
+    /// `GET /v1/zone/matrix`: the same over all networks.
+    pub async fn zone_matrix(&self, by: MatrixBy) -> Result<Matrix, ClientError> {
+        self.get(&["v1", "zone", "matrix"], &[("by", Some(by.as_str().to_owned()))]).await
     }
 
     /// `POST /v1/networks/{network}/reconcile?dry_run=true`: what would be sent to whom.

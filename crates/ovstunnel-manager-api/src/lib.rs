@@ -8,6 +8,7 @@ mod fault;
 mod hold;
 mod host;
 mod link;
+mod matrix;
 mod network;
 mod nic;
 mod overview;
@@ -25,6 +26,7 @@ pub use host::{
     PutHost, Trouble,
 };
 pub use link::{Link, LinkRole, PostLink};
+pub use matrix::{CellState, Matrix, MatrixBy, MatrixCount, MatrixLine, MatrixRun};
 pub use ovstunnel_types::Isolation;
 
 pub use network::{Member, Network, NetworkAnswer, NetworkList, NetworkRecord, NetworkState, PutNetwork};

@@ -17,6 +17,7 @@ pub mod http;
 pub mod import;
 pub mod inventory;
 pub mod leader;
+mod matrix;
 pub mod path;
 pub mod rebuild;
 pub mod reconciler;

@@ -111,11 +111,7 @@ async fn each_view_says_what_the_api_says() {
     says(&eve, "/path?from=h1&to=h2&network=", &["h1 and h2 do not reach each other.", "Tunnel: fail", "Remedy:"]);
     says(&eve, "/path?from=h1&to=nobody", &["This cannot be looked at"]);
     says(&eve, "/holds", &["Nothing waits.", "sdn.ovs.controller"]);
-    let csv = eve.get("/networks/key-1001/mesh.csv");
-    assert_eq!(
-        (csv.header("content-type").as_str(), csv.body.as_str()),
-        ("text/csv; charset=utf-8", "from,to,state\nh1,h2,one-sided\nh2,h1,proven\n")
-    );
+    matrix_in_all_forms(&eve);
     assert_eq!(eve.get("/find?search=1001").header("location"), "/networks/key-1001");
     assert_eq!(eve.get("/find?search=h2").header("location"), "/hosts/h2");
     assert_eq!(eve.get("/find?search=100").header("location"), "/networks?search=100");
@@ -184,11 +180,37 @@ async fn an_act_shows_its_plan_and_says_what_it_did_and_nobody_else_has_it_done(
     assert_eq!(none.status, 404, "{}", none.body);
 }
 
+/// Where one direction of two is missing.
+fn matrix_in_all_forms(eve: &Browser) {
+    says(eve, "/networks/key-1001", &["/v1/networks/key-1001/mesh.csv", "ovstunnelctl zone mesh key-1001"]);
+    let of = |form: &str| eve.get(&format!("/v1/networks/key-1001/mesh{form}"));
+    let (csv, svg, png) = (of(".csv"), of(".svg"), of(".png?side=300"));
+    let csv = (csv.header("content-type"), csv.body);
+    assert_eq!(csv, ("text/csv; charset=utf-8".into(), "from,to,state\nh1,h2,one-sided\n".into()));
+    assert_eq!(svg.header("content-type"), "image/svg+xml");
+    assert!(svg.body.contains("M1 0h1v1h-1z\"><title>one-sided"), "{}", svg.body);
+    assert_eq!(png.header("content-type"), "image/png");
+    let json: serde_json::Value = serde_json::from_str(&of("?by=host").body).unwrap();
+    assert_eq!(json["lines"][1], serde_json::json!({"name": "h2", "hosts": 1}));
+    assert_eq!(json["runs"], serde_json::json!([{"from": 0, "to": 1, "width": 1, "state": "one_sided"}]));
+    assert_eq!((&json["count"]["wanted"], &json["count"]["proven"]), (&2.into(), &1.into()));
+    let zone: serde_json::Value = serde_json::from_str(&eve.get("/v1/zone/matrix").body).unwrap();
+    assert_eq!((&zone["runs"], &zone["network"]), (&json["runs"], &serde_json::Value::Null));
+    assert_eq!(eve.get("/v1/zone/matrix.png?by=rack").header("content-type"), "image/png");
+    for (path, status, word) in
+        [("?by=row", 400, "host"), (".png?side=0", 400, "from 1 to 4096"), (".csv?x=1", 400, "x")]
+    {
+        let answer = of(path);
+        assert!(answer.status == status && answer.body.contains(word), "{path}: {}", answer.body);
+    }
+    assert_eq!(eve.get("/v1/networks/nowhere/mesh.svg").status, 404);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_without_a_certificate_gets_in_by_a_link_once() {
     let bench = bench_with(CLIENTS, Store::memory("dc1")).await;
     let stranger = Browser::stranger(&bench);
-    for path in ["/", "/networks", "/hosts/h1", "/networks/x/mesh.png"] {
+    for path in ["/", "/networks", "/hosts/h1", "/networks/x"] {
         let answer = stranger.get(path);
         assert_eq!(answer.status, 403, "{path}");
         assert!(

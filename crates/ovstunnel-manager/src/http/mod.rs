@@ -12,6 +12,7 @@ pub(crate) mod hosts;
 mod identity;
 mod links;
 mod maintenance;
+mod matrix;
 mod metrics;
 pub(crate) mod networks;
 mod nics;

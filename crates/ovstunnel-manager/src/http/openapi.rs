@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    State, diagnosis, events, faults, fixups, holds, hosts, identity, links, maintenance, networks, nics, path,
+    State, diagnosis, events, faults, fixups, holds, hosts, identity, links, maintenance, matrix, networks, nics, path,
     physical, recorded, watch, zone,
 };
 
@@ -67,6 +67,13 @@ fn described() -> OpenApiRouter<State> {
         .routes(routes!(networks::list_networks))
         .routes(routes!(networks::get_network, recorded::put_network, recorded::delete_network))
         .routes(routes!(networks::get_proof))
+        .routes(routes!(matrix::get_mesh))
+        .routes(routes!(matrix::get_mesh_json))
+        .routes(routes!(matrix::get_mesh_csv))
+        .routes(routes!(matrix::get_mesh_svg))
+        .routes(routes!(matrix::get_mesh_png))
+        .routes(routes!(matrix::get_zone_matrix))
+        .routes(routes!(matrix::get_zone_matrix_png))
         .routes(routes!(networks::reconcile))
         .routes(routes!(nics::list_nics))
         .routes(routes!(nics::get_nic, nics::prepare_nic, nics::release_nic))

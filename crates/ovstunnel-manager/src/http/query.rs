@@ -21,7 +21,8 @@ pub(super) fn name<'a>(field: &str, text: &'a str) -> Result<&'a str, ApiError> 
     }
 }
 
-fn whole<'de, D: Deserializer<'de>>(from: D, most: u64) -> Result<u64, D::Error> {
+/// A whole number from 1 to the most.
+pub(super) fn whole<'de, D: Deserializer<'de>>(from: D, most: u64) -> Result<u64, D::Error> {
     let text = String::deserialize(from)?;
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let number = Some(text).filter(|_| digits).and_then(|text| text.parse().ok());

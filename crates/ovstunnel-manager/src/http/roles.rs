@@ -112,7 +112,7 @@ mod tests {
     use crate::http::openapi::description;
 
     /// Each operation that is described, as `GET /v1/hosts/h1`, with all who may; a host of the name h1.
-    const MAY: [(&str, &str); 42] = [
+    const MAY: [(&str, &str); 49] = [
         ("GET /v1/overview", "viewer operator admin"),
         ("GET /v1/watch", "viewer operator admin"),
         ("GET /v1/faults", "viewer operator admin"),
@@ -129,6 +129,13 @@ mod tests {
         ("GET /v1/networks", "viewer operator admin"),
         ("GET /v1/networks/h1", "viewer operator admin"),
         ("GET /v1/networks/h1/proof", "viewer operator admin"),
+        ("GET /v1/networks/h1/mesh", "viewer operator admin"),
+        ("GET /v1/networks/h1/mesh.json", "viewer operator admin"),
+        ("GET /v1/networks/h1/mesh.csv", "viewer operator admin"),
+        ("GET /v1/networks/h1/mesh.svg", "viewer operator admin"),
+        ("GET /v1/networks/h1/mesh.png", "viewer operator admin"),
+        ("GET /v1/zone/matrix", "viewer operator admin"),
+        ("GET /v1/zone/matrix.png", "viewer operator admin"),
         ("PUT /v1/networks/h1", "operator admin"),
         ("DELETE /v1/networks/h1", "operator admin"),
         ("POST /v1/networks/h1/reconcile", "operator admin"),

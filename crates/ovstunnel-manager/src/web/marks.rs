@@ -76,7 +76,7 @@ impl From<Cell> for Mark {
     fn from(cell: Cell) -> Mark {
         match cell {
             Cell::Proven => Mark::Ok,
-            Cell::Unknown => Mark::Idle,
+            Cell::Apart | Cell::Unknown => Mark::Idle,
             Cell::Limited => Mark::Warn,
             Cell::OneSided => Mark::Half,
             Cell::Bad => Mark::Bad,

@@ -3,10 +3,8 @@
 //! What it does: a table of links up to 20 hosts, a drawing up to 300, above that a picture of which each point is several hosts, of which the worst
 //! is shown; and in words what the patterns mean. What it must not do: show by colour alone.
 
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
-use ovstunnel_manager_api::Network;
+use ovstunnel_manager_api::{MatrixBy, Network};
 use ovstunnel_types::GreKey;
 
 use super::frame::{rich, sentence};
@@ -15,14 +13,13 @@ use super::networks::address;
 use super::pages::{encoded, link};
 use super::words::{age, number};
 use crate::http::State;
+use crate::matrix::{Grid, paths};
 use crate::zone::{Cell, Pairs};
 
 /// Hosts up to which each direction is a link of its own.
 pub(super) const LINKS: usize = 20;
 /// Hosts up to which it is drawn.
 const DRAWN: usize = 300;
-/// Pieces of a drawing at most; a picture has as many points as it likes.
-const PIECES: usize = 3000;
 /// Pairs that are listed.
 const LISTED: usize = 20;
 
@@ -35,9 +32,23 @@ pub(super) fn draw(network: &Network, pairs: &Pairs, chosen: Option<(usize, usiz
         @if size < 2 { p class="mute" { "With one host there is nothing to tunnel to." } }
         @else if size <= LINKS { (table(&path, pairs, chosen)) }
         @else if let Some(drawing) = (size <= DRAWN).then(|| drawing(network, pairs)).flatten() { (drawing) }
-        @else { (picture(&path, network, pairs)) }
+        @else { (picture(network, pairs)) }
         (key(pairs))
+        @if size > 1 { (downloads(&network.name)) }
     }
+}
+
+/// The matrix as files, made by the API.
+pub(super) fn downloads(name: &str) -> Markup {
+    let mesh = mesh(name);
+    html! {
+        p class="mute" { "To keep: " a href={ (mesh) ".png" } { "a picture" } ", " a href={ (mesh) ".svg" } { "a drawing" } ", "
+            a href={ (mesh) ".csv" } { "what is not proven as CSV" } ", " a href={ (mesh) ".json" } { "JSON" } ". In a terminal: " code { "ovstunnelctl zone mesh " (name) } "." }
+    }
+}
+
+fn mesh(name: &str) -> String {
+    format!("/v1/networks/{}/mesh", encoded(name))
 }
 
 fn key(pairs: &Pairs) -> Markup {
@@ -79,27 +90,9 @@ fn table(path: &str, pairs: &Pairs, chosen: Option<(usize, usize)>) -> Markup {
     }
 }
 
-/// Runs of cells of one kind in each row; none where there are too many to draw.
-fn runs(pairs: &Pairs) -> Option<Vec<(usize, usize, usize, Cell)>> {
-    let mut runs: Vec<(usize, usize, usize, Cell)> = Vec::new();
-    for (from, to, cell) in pairs.not_proven() {
-        match runs.last_mut() {
-            Some((row, x, width, other)) if *row == from && *x + *width == to && *other == cell => *width += 1,
-            _ => runs.push((from, to, 1, cell)),
-        }
-        if runs.len() > PIECES {
-            return None;
-        }
-    }
-    Some(runs)
-}
-
 fn drawing(network: &Network, pairs: &Pairs) -> Option<Markup> {
-    let (size, runs) = (pairs.places.len(), runs(pairs)?);
-    let path_of = |cell: Cell| {
-        let of_it = runs.iter().filter(|(.., other)| *other == cell);
-        of_it.map(|(y, x, width, _)| format!("M{x} {y}h{width}v1h-{width}z")).collect::<String>()
-    };
+    let size = pairs.places.len();
+    let paths = paths(&Grid::of(pairs, MatrixBy::Host))?;
     let label = format!(
         "Matrix of {} hosts of {}: {} of {} directions are not proven; the worst are listed beside it",
         size,
@@ -110,9 +103,7 @@ fn drawing(network: &Network, pairs: &Pairs) -> Option<Markup> {
     Some(html! {
         svg class="drawn" viewBox={ "0 0 " (size) " " (size) } role="img" aria-label=(label) {
             rect class="ok" width=(size) height=(size) {}
-            @for cell in Cell::ALL {
-                @if cell != Cell::Proven { path class=(Mark::from(cell).class()) d=(path_of(cell)) {} }
-            }
+            @for (cell, path) in paths { path class=(Mark::from(cell).class()) d=(path) {} }
             path class="self" d={ "M0 0L" (size) " " (size) } {}
         }
         (ends(pairs))
@@ -131,7 +122,8 @@ fn ends(pairs: &Pairs) -> Markup {
 /// Points of a side of the picture in the page.
 const SIDE: usize = 300;
 
-fn picture(path: &str, network: &Network, pairs: &Pairs) -> Markup {
+fn picture(network: &Network, pairs: &Pairs) -> Markup {
+    let mesh = mesh(&network.name);
     let size = pairs.places.len();
     let label = format!(
         "Matrix of {size} hosts of {}: {} of {} directions are not proven; the worst are listed beside it",
@@ -140,10 +132,9 @@ fn picture(path: &str, network: &Network, pairs: &Pairs) -> Markup {
         network.wanted
     );
     html! {
-        img class="drawn" src={ (path) "/mesh.png?side=" (SIDE) } alt=(label) width=(SIDE.min(size)) height=(SIDE.min(size));
+        img class="drawn" src={ (mesh) ".png?side=" (SIDE) } alt=(label) width=(SIDE.min(size)) height=(SIDE.min(size));
         p class="mute" {
-            "Hosts by rack, then by number. A point is up to " (size.div_ceil(SIDE)) " by " (size.div_ceil(SIDE)) " pairs, and shows the worst of them. "
-            a href={ (path) "/mesh.png" } { "Each pair a point" } ", " a href={ (path) "/mesh.csv" } { "all as CSV" } "."
+            "Hosts by rack, then by number. A point is up to " (size.div_ceil(SIDE)) " by " (size.div_ceil(SIDE)) " pairs, and shows the worst of them."
         }
     }
 }
@@ -170,10 +161,10 @@ pub(super) fn pattern(pairs: &Pairs) -> Markup {
 }
 
 /// The directions that are worst, each a link to all that is known of it.
-pub(super) fn worst(path: &str, pairs: &Pairs) -> Markup {
+pub(super) fn worst(name: &str, pairs: &Pairs) -> Markup {
     let mut found: Vec<(usize, usize, Cell)> = pairs.not_proven().collect();
     found.sort_by_key(|(from, to, cell)| (std::cmp::Reverse(*cell), *from, *to));
-    let all = found.len();
+    let (all, path) = (found.len(), address(name));
     let host = |at: usize| pairs.places.get(at).map(|place| place.host.as_str()).unwrap_or_default();
     html! {
         section class="card" {
@@ -185,11 +176,11 @@ pub(super) fn worst(path: &str, pairs: &Pairs) -> Markup {
                         tr {
                             td { (host(*from)) }
                             td { (host(*to)) }
-                            td { a href=(link(path, &[("from", host(*from)), ("to", host(*to))])) aria-label={ (host(*from)) " to " (host(*to)) ": " (cell.as_str()) } { (mark(*cell, cell.as_str())) } }
+                            td { a href=(link(&path, &[("from", host(*from)), ("to", host(*to))])) aria-label={ (host(*from)) " to " (host(*to)) ": " (cell.as_str()) } { (mark(*cell, cell.as_str())) } }
                         }
                     } }
                 }
-                @if all > LISTED { p { a href={ (path) "/mesh.csv" } { "and " (number((all - LISTED) as u64)) " more, as CSV" } } }
+                @if all > LISTED { p { a href={ (mesh(name)) ".csv" } { "and " (number((all - LISTED) as u64)) " more, as CSV" } } }
             }
         }
     }
@@ -229,21 +220,4 @@ pub(super) fn pair(state: &State, (name, key): (&str, GreKey), pairs: &Pairs, (f
             @if found.is_empty() { p class="mute" { "Nothing is against it: it is there once, with the right address and key, up and protected." } }
         }
     }
-}
-
-/// All directions as CSV.
-pub(super) fn csv(name: &str, pairs: &Pairs) -> Response {
-    let mut text = String::from("from,to,state\n");
-    let places = &pairs.places;
-    for (from, place) in places.iter().enumerate() {
-        for (to, other) in places.iter().enumerate().filter(|(to, _)| *to != from) {
-            // Names have no comma and no quote.
-            text.extend([&place.host, ",", &other.host, ",", pairs.at(from, to).as_str(), "\n"]);
-        }
-    }
-    let headers = [
-        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}.csv\"", encoded(name))),
-    ];
-    (headers, text).into_response()
 }

@@ -21,7 +21,6 @@ mod network;
 mod networks;
 mod overview;
 mod pages;
-mod picture;
 mod plan;
 mod proof;
 mod refusal;
@@ -44,8 +43,6 @@ pub fn router(state: State) -> Router {
         .route("/find", get(networks::find))
         .route("/networks", get(networks::show))
         .route("/networks/{network}", get(network::show))
-        .route("/networks/{network}/mesh.csv", get(network::csv))
-        .route("/networks/{network}/mesh.png", get(network::png))
         .route("/networks/{network}/reconcile", get(acts::plan_reconcile).post(acts::reconcile))
         .route("/hosts", get(hosts::show))
         .route("/hosts/{host}", get(host::show))

@@ -136,14 +136,13 @@ fn picture(state: &State, network: &Network, view: &str, shown: &Shown) -> Resul
     };
     let chosen = chosen.map(|(from, to)| Ok::<_, ApiError>((at(from)?, at(to)?))).transpose()?;
     let picture = if view == "graph" { graph::draw(network, &pairs) } else { matrix::draw(network, &pairs, chosen) };
-    let path = address(&network.name);
     Ok(html! {
         div class="cols pic" {
             section class="card" { (picture) }
             div class="stack" {
                 @if let Some((from, to)) = chosen { (matrix::pair(state, (&network.name, key), &pairs, (from, to))) }
                 (matrix::pattern(&pairs))
-                (matrix::worst(&path, &pairs))
+                (matrix::worst(&network.name, &pairs))
             }
         }
     })
@@ -172,35 +171,6 @@ fn table(network: &Network, at: &str) -> Result<Markup, ApiError> {
             }
             (turn(at, LIMIT, members.len(), |n| link(&path, &[("view", "table"), ("page", &n.to_string())])))
         }
-        p { "All pairs: " a href={ (path) "/mesh.csv" } { "as CSV" } ", " a href={ (path) "/mesh.png" } { "as a picture" } "." }
+        (matrix::downloads(&network.name))
     })
-}
-
-/// The whole matrix as a list: from, to, how.
-pub(super) async fn csv(
-    Shared(state): Shared<State>,
-    ValidPath(name): ValidPath<String>,
-    _: NoQuery,
-) -> Result<Response, ApiError> {
-    let pairs = state.zone.pairs(key(&state, &name)?).ok_or_else(|| ApiError::not_found("the network has gone"))?;
-    Ok(matrix::csv(&name, &pairs))
-}
-
-/// How large the picture is to be.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Size {
-    /// Pixels of a side at most: then one is several hosts, of which the worst is shown.
-    side: String,
-}
-
-/// The whole matrix as a picture, a pixel for each direction.
-pub(super) async fn png(
-    Shared(state): Shared<State>,
-    ValidPath(name): ValidPath<String>,
-    ValidQuery(size): ValidQuery<Size>,
-) -> Result<Response, ApiError> {
-    let pairs = state.zone.pairs(key(&state, &name)?).ok_or_else(|| ApiError::not_found("the network has gone"))?;
-    let side = if size.side.is_empty() { None } else { Some(super::pages::whole("side", &size.side, 4096)?) };
-    super::picture::png(&name, &pairs, side)
 }

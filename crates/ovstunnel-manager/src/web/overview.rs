@@ -288,6 +288,8 @@ fn racks(hosts: &[Host]) -> Markup {
                     (mark(state, state.as_str()))
                 }
             }
+            p class="mute" { "From which to which, over all networks: " a href="/v1/zone/matrix.png?by=rack" { "a matrix of racks" } ", "
+                a href="/v1/zone/matrix.png" { "of hosts" } ", " a href="/v1/zone/matrix?by=rack" { "as JSON" } "." }
         }
     }
 }

@@ -3,7 +3,7 @@
 //! What it does: says of each direction how it is, by the findings that the network's proof rests on. What it must not do: judge by itself;
 //! where no finding is against a tunnel it is proven.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ovstunnel_mesh::proof::{Finding, What};
 use ovstunnel_types::{GreKey, HostNumber};
@@ -13,6 +13,8 @@ use super::{State, Zone};
 /// How one direction between two hosts is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cell {
+    /// There is no tunnel to be: it is one host, or the two have no network in common.
+    Apart,
     /// The tunnel is as it must be.
     Proven,
     /// What its host said is old, or it said nothing.
@@ -26,12 +28,13 @@ pub enum Cell {
 }
 
 impl Cell {
-    /// All, the worst first.
+    /// All of tunnels that must be, the worst first.
     pub const ALL: [Cell; 5] = [Cell::Bad, Cell::OneSided, Cell::Limited, Cell::Unknown, Cell::Proven];
 
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
+            Cell::Apart => "apart",
             Cell::Proven => "proven",
             Cell::Unknown => "not known",
             Cell::Limited => "limited",
@@ -71,10 +74,18 @@ pub struct PairFinding {
     pub remedy: String,
 }
 
+/// What was found, on which host, and where its tunnel leads.
+type Found = (What, HostNumber, Option<HostNumber>);
+
 impl Pairs {
-    /// How the direction between the two of these places is. One to itself is proven.
+    /// How the direction between the two of these places is.
     pub fn at(&self, from: usize, to: usize) -> Cell {
-        self.cells.get(from * self.places.len() + to).copied().unwrap_or(Cell::Proven)
+        self.cells.get(from * self.places.len() + to).copied().unwrap_or(Cell::Apart)
+    }
+
+    /// All directions, row by row.
+    pub fn cells(&self) -> &[Cell] {
+        &self.cells
     }
 
     /// The place of a host.
@@ -84,14 +95,13 @@ impl Pairs {
 
     /// How many directions are so.
     pub fn count(&self, cell: Cell) -> usize {
-        let all = self.cells.iter().filter(|other| **other == cell).count();
-        if cell == Cell::Proven { all - self.places.len() } else { all }
+        self.cells.iter().filter(|other| **other == cell).count()
     }
 
     /// All directions that are not proven: from, to, how.
     pub fn not_proven(&self) -> impl Iterator<Item = (usize, usize, Cell)> + '_ {
         let size = self.places.len().max(1);
-        let not_proven = self.cells.iter().enumerate().filter(|(_, cell)| **cell != Cell::Proven);
+        let not_proven = self.cells.iter().enumerate().filter(|(_, cell)| **cell > Cell::Proven);
         not_proven.map(move |(at, cell)| (at / size, at % size, *cell))
     }
 
@@ -110,37 +120,55 @@ impl Pairs {
     /// A picture of these hosts, with these directions that are not proven.
     #[cfg(test)]
     pub(crate) fn of(places: Vec<Place>, not_proven: &[(usize, usize, Cell)]) -> Pairs {
-        let size = places.len();
-        let mut pairs = Pairs { places, cells: vec![Cell::Proven; size * size] };
+        let mut pairs = Pairs::apart(places);
+        pairs.join(&(0..pairs.places.len()).collect());
         not_proven.iter().for_each(|(from, to, cell)| pairs.worse(*from, *to, *cell));
         pairs
     }
 
-    fn new(places: Vec<Place>, numbers: &[HostNumber], findings: &[(What, HostNumber, Option<HostNumber>)]) -> Pairs {
-        let size = places.len();
+    fn new(places: Vec<Place>, numbers: &[HostNumber], findings: &[Found]) -> Pairs {
         let at: BTreeMap<HostNumber, usize> = numbers.iter().enumerate().map(|(at, number)| (*number, at)).collect();
-        let mut pairs = Pairs { places, cells: vec![Cell::Proven; size * size] };
+        let mut pairs = Pairs::apart(places);
+        pairs.mesh(&at, numbers, findings);
+        pairs
+    }
+
+    fn apart(places: Vec<Place>) -> Pairs {
+        let size = places.len();
+        Pairs { places, cells: vec![Cell::Apart; size * size] }
+    }
+
+    /// Tunnels between all of these places.
+    fn join(&mut self, members: &BTreeSet<usize>) {
+        for from in members {
+            members.iter().for_each(|to| self.worse(*from, *to, Cell::Proven));
+        }
+    }
+
+    /// Adds the mesh of these hosts, with what was found against it.
+    fn mesh(&mut self, at: &BTreeMap<HostNumber, usize>, members: &[HostNumber], findings: &[Found]) {
+        let members: BTreeSet<usize> = members.iter().filter_map(|number| at.get(number).copied()).collect();
+        self.join(&members);
+        // What leads elsewhere is no pair of this mesh.
+        let place = |number: &HostNumber| at.get(number).copied().filter(|at| members.contains(at));
         let mut missing = Vec::new();
         for (what, host, to) in findings {
-            let Some(from) = at.get(host).copied() else { continue };
-            match (to.map(|to| at.get(&to).copied()), of_host(*what)) {
-                (Some(Some(to)), _) => {
-                    pairs.worse(from, to, Cell::Bad);
-                    missing.extend((*what == What::TunnelMissing).then_some((from, to)));
-                }
+            let Some(from) = place(host) else { continue };
+            match (to.map(|to| place(&to)), of_host(*what)) {
+                (Some(Some(to)), _) if *what == What::TunnelMissing => missing.push((from, to)),
+                (Some(Some(to)), _) => self.worse(from, to, Cell::Bad),
                 (Some(None), _) => {}
-                (None, cell) => (0..size).for_each(|to| pairs.worse(from, to, cell)),
+                (None, cell) => members.iter().for_each(|to| self.worse(from, *to, cell)),
             }
             if *what == What::AddressUnknown {
-                (0..size).for_each(|other| pairs.worse(other, from, Cell::Unknown));
+                members.iter().for_each(|other| self.worse(*other, from, Cell::Unknown));
             }
         }
-        let there = |pairs: &Pairs, (from, to): (usize, usize)| pairs.at(to, from) <= Cell::Limited;
-        let one_sided: Vec<_> = missing.into_iter().filter(|(from, to)| there(&pairs, (*from, *to))).collect();
-        for (from, to) in one_sided {
-            pairs.cells[from * size + to] = Cell::OneSided;
+        let gone: BTreeSet<(usize, usize)> = missing.into_iter().collect();
+        for (from, to) in &gone {
+            let is_back = !gone.contains(&(*to, *from)) && self.at(*to, *from) <= Cell::Limited;
+            self.worse(*from, *to, if is_back { Cell::OneSided } else { Cell::Bad });
         }
-        pairs
     }
 
     fn worse(&mut self, from: usize, to: usize, cell: Cell) {
@@ -174,17 +202,43 @@ impl State {
     }
 }
 
+impl State {
+    fn place_of(&self, number: HostNumber) -> Place {
+        let rack = self.hosts.get(&number).and_then(|host| host.row.rack.clone());
+        Place { host: self.name_of(number), rack }
+    }
+
+    /// The hosts of a network, and what is against it.
+    fn mesh_of(&self, key: GreKey) -> Option<(Vec<HostNumber>, Vec<Found>)> {
+        let members = self.networks.get(&key)?.mesh.members().collect();
+        Some((members, self.findings(key).map(|found| (found.what, found.host, found.to)).collect()))
+    }
+}
+
 impl Zone {
+    /// All pairs of all hosts: each direction as it is in the network in which it is worst.
+    pub fn all_pairs(&self) -> Pairs {
+        let (places, at, meshes) = {
+            let state = self.state();
+            let keys: Vec<GreKey> = state.networks.keys().copied().collect();
+            let meshes: Vec<_> = keys.into_iter().filter_map(|key| state.mesh_of(key)).collect();
+            let members = meshes.iter().flat_map(|(members, _)| members).copied();
+            let numbers: BTreeSet<HostNumber> = state.hosts.keys().copied().chain(members).collect();
+            let places: Vec<Place> = numbers.iter().map(|number| state.place_of(*number)).collect();
+            let at: BTreeMap<HostNumber, usize> = numbers.into_iter().enumerate().map(|(at, n)| (n, at)).collect();
+            (places, at, meshes)
+        };
+        let mut pairs = Pairs::apart(places);
+        meshes.iter().for_each(|(members, findings)| pairs.mesh(&at, members, findings));
+        pairs
+    }
+
     /// All pairs of a network, as its last proof saw them; none where there is no such network.
     pub fn pairs(&self, key: GreKey) -> Option<Pairs> {
         let (places, numbers, findings) = {
             let state = self.state();
-            let known = state.networks.get(&key)?;
-            let numbers: Vec<HostNumber> = known.mesh.members().collect();
-            let rack = |number: &HostNumber| state.hosts.get(number).and_then(|host| host.row.rack.clone());
-            let place = |number: &HostNumber| Place { host: state.name_of(*number), rack: rack(number) };
-            let places: Vec<Place> = numbers.iter().map(place).collect();
-            let findings: Vec<_> = state.findings(key).map(|found| (found.what, found.host, found.to)).collect();
+            let (numbers, findings) = state.mesh_of(key)?;
+            let places: Vec<Place> = numbers.iter().map(|number| state.place_of(*number)).collect();
             (places, numbers, findings)
         };
         Some(Pairs::new(places, &numbers, &findings))
@@ -234,6 +288,23 @@ mod tests {
         let both = pairs(&[(What::TunnelMissing, 1, Some(2)), (What::TunnelMissing, 2, Some(1))]);
         assert_eq!((both.at(0, 1), both.at(1, 0), both.count(Cell::Bad)), (Cell::Bad, Cell::Bad, 2));
         assert_eq!(pairs(&[(What::TunnelTooMany, 1, Some(9))]).not_proven().count(), 0, "not a pair of the mesh");
+    }
+
+    #[test]
+    fn of_the_zone_a_direction_is_as_where_it_is_worst() {
+        let numbers: BTreeMap<HostNumber, usize> = (1..=4).map(|n| (number(n), n as usize - 1)).collect();
+        let places = (1..=4).map(|n| Place { host: format!("h{n}"), rack: None }).collect();
+        let mut zone = Pairs::apart(places);
+        let found = |what, host, to: Option<u64>| (what, number(host), to.map(number));
+        let members = |all: [u64; 3]| all.map(number);
+        zone.mesh(
+            &numbers,
+            &members([1, 2, 3]),
+            &[found(What::MtuSmall, 1, None), found(What::TunnelDown, 3, Some(4))],
+        );
+        zone.mesh(&numbers, &members([2, 3, 4]), &[found(What::TunnelMissing, 2, Some(3))]);
+        assert_eq!([zone.at(0, 1), zone.at(1, 2), zone.at(2, 1)], [Cell::Limited, Cell::OneSided, Cell::Proven]);
+        assert_eq!([zone.at(0, 3), zone.at(2, 3), zone.at(0, 0)], [Cell::Apart, Cell::Proven, Cell::Apart]);
     }
 
     #[test]

@@ -93,6 +93,13 @@ impl Page {
         self.text.push_str(&format!("{}{}\n", tone.paint(word), printable(text)));
     }
 
+    /// A line of pieces, each with how it is meant.
+    pub(in crate::cli) fn pieces(&mut self, pieces: &[(Tone, String)]) {
+        let painted = pieces.iter().map(|(tone, text)| tone.paint(&printable(text)));
+        self.text.extend(painted);
+        self.text.push('\n');
+    }
+
     /// Text of several lines, as it is.
     pub(in crate::cli) fn block(&mut self, text: &str) {
         text.lines().for_each(|line| self.line(line));

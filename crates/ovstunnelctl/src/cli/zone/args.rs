@@ -8,6 +8,7 @@ use ovstunnel_manager_api::{HostState, Mode, NetworkState};
 use super::examples;
 use super::faults::FaultsArgs;
 use super::holds::{HoldCommand, HoldsArgs};
+use super::mesh::MeshArgs;
 use super::network_args::{KeysArgs, NetworkArgs, NicCommand, NicsArgs, PhysicalCommand};
 use super::open::OpenArgs;
 use super::wait::WaitArgs;
@@ -58,6 +59,9 @@ pub(in crate::cli) enum ZoneCommand {
     /// Prove that a network is whole, or say why it is not; or check a proof that was written to a file.
     #[command(after_help = examples::PROOF)]
     Proof(ProofArgs),
+    /// Show each direction between a network's hosts as a matrix: a row is from, a column is to.
+    #[command(after_help = examples::MESH)]
+    Mesh(MeshArgs),
     /// Show what would be sent to which host to make a network whole. Nothing is sent.
     #[command(after_help = examples::PLAN)]
     Plan {

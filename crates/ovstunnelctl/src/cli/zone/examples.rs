@@ -50,6 +50,17 @@ Examples:
 
 Exit status 1 where the network is not whole, or the file is not as it was signed.";
 
+pub(super) const MESH: &str = "\
+Examples:
+  ovstunnelctl zone mesh key-1001
+  ovstunnelctl zone mesh key-1001 --watch
+  ovstunnelctl zone mesh --by rack
+
+Without a network it is the whole zone: a cell is the worst of all networks that the two have in common.
+Lines are hosts up to 60 of them, above that racks; --by says which. The worst lines come first, and of more than 60 these are shown.
+
+Exit status 1 where a direction is not proven.";
+
 pub(super) const PLAN: &str = "\
 Examples:
   ovstunnelctl zone plan key-1001

@@ -7,6 +7,7 @@ mod args;
 mod examples;
 mod faults;
 mod holds;
+mod mesh;
 mod network_args;
 mod networks;
 mod open;
@@ -86,6 +87,7 @@ async fn ask(manager: &Manager, command: ZoneCommand, json: bool) -> Result<Repo
         ZoneCommand::Proof(ProofArgs { network: None, .. }) => {
             Err(Failure::Usage("the name of a network is missing".to_owned()))
         }
+        ZoneCommand::Mesh(args) => mesh::mesh(manager, args, json).await,
         ZoneCommand::Plan { network } => Report::new(json, &manager.plan(&network).await?, show::plan),
         ZoneCommand::Reconcile { network } => Report::new(json, &manager.reconcile(&network).await?, show::plan),
         ZoneCommand::Holds(args) => holds::list(manager, args, json).await,
