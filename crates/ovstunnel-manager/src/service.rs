@@ -11,6 +11,7 @@ use ovstunnel_server::access::Access;
 use ovstunnel_server::logging::Logging;
 use ovstunnel_server::middleware;
 use ovstunnel_store::{Store, StoreError};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::config::Config;
@@ -26,7 +27,7 @@ use crate::rows::Rows;
 use crate::sessions::{NoRandom, Sessions};
 use crate::watch::Watched;
 use crate::web;
-use crate::zone::Zone;
+use crate::zone::{Fact, Zone};
 
 /// Why the manager cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -89,21 +90,16 @@ impl Service {
         zone.set_rules(config.membership.rules(config.hosts.dead_after));
         let inventory = Inventory::begin(store.clone(), zone.clone(), times(config)).await?;
         let reconciler = begin_to_act(config, &zone, &hosts, leader.clone(), &store).await?;
-        let rows = Rows::new(zone.clone(), store.clone());
-        let records = Records::new(store);
         let mut tasks = JoinSet::new();
-        tasks.spawn(records.clone().keep(happened));
-        tasks.spawn(rows.keep());
-        tasks.spawn(records.clone().forget_events(config.events.keep));
+        tasks.spawn(Rows::new(zone.clone(), store.clone()).keep());
         tasks.spawn(inventory.clone().keep_keys());
+        let records = Records::new(store);
+        keep_records(&mut tasks, config, &records, happened);
         keep_zone(&mut tasks, config, &zone);
         let registered = begin_to_watch(&records, &hosts, &zone).await?;
         let what = if acts { "its meshes are kept whole" } else { "nothing is changed" };
         tracing::info!(zone = identity.name, uuid = %identity.uuid, hosts = registered, "the zone is watched; {what}");
-        if let Some((leader, reconciler)) = leader.clone().zip(reconciler.clone()) {
-            tasks.spawn(leader.keep());
-            tasks.spawn(reconciler.run());
-        }
+        keep_whole(&mut tasks, leader.as_ref(), reconciler.as_ref());
         let sessions = Sessions::new(config.web.session)?;
         let roles = Arc::new(Roles::new(zone.clone(), sessions.clone()));
         let access = access.map(|access| access.with_rules(roles));
@@ -162,6 +158,20 @@ fn hosts_of(config: &Config, zone: &Zone, leader: Option<&Leader>) -> Hosts {
     });
     let label = config.sdn.ovs.default_label.clone();
     Hosts::new(zone.clone(), own, label, config.hosts.concurrency, leader.cloned())
+}
+
+/// Has what happens written down, for as long as it is kept.
+fn keep_records(tasks: &mut JoinSet<()>, config: &Config, records: &Records, happened: mpsc::Receiver<Fact>) {
+    tasks.spawn(records.clone().keep(happened));
+    tasks.spawn(records.clone().forget_events(config.events.keep));
+}
+
+/// Has the meshes kept whole, where the manager may change hosts.
+fn keep_whole(tasks: &mut JoinSet<()>, leader: Option<&Leader>, reconciler: Option<&Reconciler>) {
+    if let Some((leader, reconciler)) = leader.zip(reconciler) {
+        tasks.spawn(leader.clone().keep());
+        tasks.spawn(reconciler.clone().run());
+    }
 }
 
 /// Has the zone proven, and what is wrong in it looked for.

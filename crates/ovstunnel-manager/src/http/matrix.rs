@@ -15,6 +15,12 @@ use super::{State, networks, query};
 use crate::matrix::{self, Grid};
 use crate::zone::Pairs;
 
+/// A picture, in the description.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct Png(Vec<u8>);
+
 /// What a line is.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields, default)]
@@ -136,7 +142,7 @@ pub(super) async fn get_mesh_svg(
 #[utoipa::path(get, path = "/v1/networks/{network}/mesh.png", tag = "networks", operation_id = "getMeshPng",
     params(("network" = String, Path, description = "Name of the network"), PictureQuery),
     responses(
-        (status = 200, description = "The picture", body = Vec<u8>, content_type = "image/png"),
+        (status = 200, description = "The picture", body = inline(Png), content_type = "image/png"),
         (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`conflict`: it has no key yet", body = Problem, content_type = "application/problem+json"),
     ))]
@@ -160,7 +166,7 @@ pub(super) async fn get_zone_matrix(
 
 /// The zone's matrix as a picture of at most 400 kB, hosts by rack.
 #[utoipa::path(get, path = "/v1/zone/matrix.png", tag = "zone", operation_id = "getZoneMatrixPng", params(PictureQuery),
-    responses((status = 200, description = "The picture", body = Vec<u8>, content_type = "image/png")))]
+    responses((status = 200, description = "The picture", body = inline(Png), content_type = "image/png")))]
 pub(super) async fn get_zone_matrix_png(
     Shared(state): Shared<State>,
     ValidQuery(wanted): ValidQuery<PictureQuery>,

@@ -8,10 +8,10 @@ use maud::{DOCTYPE, Markup, html};
 use ovstunnel_manager_api::{Overview, Trouble};
 use ovstunnel_server::extract::NoQuery;
 
-use super::files;
 use super::marks::{Mark, shapes};
 use super::who::Who;
 use super::words::span;
+use super::{files, plain};
 use crate::http::{State, overview};
 
 /// After so many seconds what is shown counts as old.
@@ -173,15 +173,14 @@ fn troubles(overview: &Overview, here: Here) -> Markup {
         @if old.is_some() || !troubles.is_empty() {
             section class="notes" aria-label="About this manager" {
                 @if let Some(age) = old {
-                    p class="note warn" {
-                        (Mark::Warn.shape()) " " b { "What you see may be " (span(age)) " old. " }
-                        "A connected host has said nothing for that long; a second is usual. The manager, or the way to that host, is slow."
-                    }
+                    p class="note warn" { (plain::old(age)) }
                 }
                 @for trouble in troubles {
                     p class="note bad" {
-                        (Mark::Bad.shape()) " " b { (sentence(&trouble.evidence)) } " "
-                        @if trouble.kind == "hold" { a href="/holds" { "Look at it and decide" } "." } @else { (rich(&trouble.remedy)) }
+                        @if trouble.kind == "not_leading" { (plain::not_leading(&trouble.evidence)) } @else {
+                            (Mark::Bad.shape()) " " b { (sentence(&trouble.evidence)) } " "
+                            @if trouble.kind == "hold" { a href="/holds" { "Look at it and decide" } "." } @else { (rich(&trouble.remedy)) }
+                        }
                     }
                 }
             }

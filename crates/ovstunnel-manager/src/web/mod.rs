@@ -21,6 +21,7 @@ mod network;
 mod networks;
 mod overview;
 mod pages;
+mod plain;
 mod plan;
 mod proof;
 mod refusal;

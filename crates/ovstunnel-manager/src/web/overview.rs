@@ -15,6 +15,7 @@ use super::frame::{Here, View, again, page};
 use super::marks::{Mark, bar, state as mark};
 use super::networks::{address, why};
 use super::pages::{encoded, link, query};
+use super::plain;
 use super::who::Who;
 use super::words::{ago, count, number, percent};
 use crate::http::faults::{FaultQuery, list_faults};
@@ -39,9 +40,10 @@ pub(super) async fn show(Shared(state): Shared<State>, who: Who, uri: Uri, _: No
     let database = state.records.check().await.err().map(|error| error.to_string());
     let content = html! {
         (say(&zone, networks.first(), hosts.first().copied()))
-        @if let Some(why) = &database { (away(why)) }
-        @if zone.hosts.all == 0 { (first_steps(&zone)) } @else {
+        @if let Some(why) = &database { (plain::database_away(why)) }
+        @if zone.hosts.all == 0 { (plain::no_host(&zone.zone)) } @else {
             (tiles(&zone))
+            @if zone.networks.all == 0 && zone.hosts.ok > 0 { (plain::no_network(zone.controller)) }
             @if faults.total > 0 { (worst_faults(&faults)) }
             @if !networks.is_empty() || !hosts.is_empty() {
                 div class="cols" {
@@ -123,29 +125,6 @@ fn host_why(host: &Host) -> String {
         (Some(trouble), _) => super::frame::sentence(&trouble.evidence),
         (None, HostState::Connecting) => "It is being connected to.".to_owned(),
         (None, _) => format!("It is {}.", host.state.as_str()),
-    }
-}
-
-fn away(why: &str) -> Markup {
-    html! {
-        p class="note bad" {
-            (Mark::Bad.shape()) " " b { "The database does not answer: " } (why)
-            ". Meshes stay as they are and are still watched; networks, NICs and hosts cannot be recorded until it is back."
-        }
-    }
-}
-
-fn first_steps(zone: &Overview) -> Markup {
-    html! {
-        section class="card steps" {
-            h2 { "First steps" }
-            p { "This manager watches the " code { "ovstunneld" } " of each host of the zone " b { (zone.zone) } ". It has none yet. Nothing on a host is changed by registering it." }
-            ol {
-                li { "Give the manager a certificate that the hosts' daemons accept: " code { "certificate" } ", " code { "key" } " and " code { "ca" } " under " code { "[hosts]" } "." }
-                li { "Register each host, with the address of its daemon:" pre tabindex="0" { "ovstunnelctl zone host add HOST --api https://ADDRESS:8443" } }
-                li { "Come back: within seconds its networks are here, each proved or with the reason why not." }
-            }
-        }
     }
 }
 

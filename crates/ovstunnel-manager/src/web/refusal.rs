@@ -84,7 +84,7 @@ fn as_page(response: &Response, error: ApiError, is_nobody: bool) -> Response {
             h1 { (title) }
             p { (sentence(&problem.detail)) }
             @if status == StatusCode::SERVICE_UNAVAILABLE {
-                p { "Meshes stay as they are. Try again in some seconds; " code { "ovstunnel-manager doctor" } " says more on the manager's machine." }
+                p { "No virtual machine notices: tunnels stay as they are. Try again in some seconds; " code { "ovstunnel-manager doctor" } " on the manager's machine says more." }
             }
         }
         p { (Mark::Idle.shape()) " " a href="/" { "To the overview" } }
