@@ -70,3 +70,14 @@ Why: ovstunnelctl zone why h3 h2 --network acme
     let ran = run(&mut zone.ctl("zone mesh"));
     assert_eq!((ran.status, ran.out.as_str()), (0, "the zone: no two hosts have anything to tunnel\n"), "{}", ran.err);
 }
+
+#[test]
+fn top_is_for_a_terminal_and_says_what_is_for_others() {
+    let zone = FakeDaemon::answering(vec![]);
+    for args in ["zone top", "--json zone top"] {
+        let ran = run(&mut zone.ctl(args));
+        assert_eq!(ran.status, 2, "{}", ran.err);
+        assert!(ran.err.contains("zone top draws on a terminal; elsewhere, and for programs: zone status --watch"), "{}", ran.err);
+    }
+    assert!(zone.asked().is_empty(), "nothing is asked for nothing");
+}

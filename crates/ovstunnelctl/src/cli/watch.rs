@@ -52,7 +52,7 @@ pub(super) async fn repeat(
         return Ok(last);
     }
     let terminal = at_a_terminal();
-    let mut changes = Changes { source, watch: None, last: None, told_by_none: matches!(source, Source::Nobody) };
+    let mut changes = Changes::of(source);
     let mut written = last.write(if terminal { CLEAR } else { "" });
     loop {
         match written {
@@ -107,7 +107,7 @@ impl Source<'_> {
 }
 
 /// What is told of changes.
-struct Changes<'a> {
+pub(super) struct Changes<'a> {
     source: Source<'a>,
     watch: Option<Stream>,
     last: Option<Position>,
@@ -115,9 +115,14 @@ struct Changes<'a> {
     told_by_none: bool,
 }
 
-impl Changes<'_> {
+impl<'a> Changes<'a> {
+    /// Nothing yet: it begins with the first wait.
+    pub(super) fn of(source: Source<'a>) -> Changes<'a> {
+        Changes { source, watch: None, last: None, told_by_none: matches!(source, Source::Nobody) }
+    }
+
     /// Waits until there may be something to read.
-    async fn wait(&mut self) {
+    pub(super) async fn wait(&mut self) {
         if self.told_by_none || !self.is_there().await {
             return tokio::time::sleep(INTERVAL).await;
         }

@@ -25,6 +25,9 @@ pub(in crate::cli) enum ZoneCommand {
         #[arg(short, long)]
         watch: bool,
     },
+    /// Show the zone on the whole terminal, as it changes: numbers, worst networks, faults, events. `q` ends it.
+    #[command(after_help = examples::TOP)]
+    Top,
     /// Say what is wrong with the manager and its zone, why, and what to do about it.
     #[command(after_help = examples::DOCTOR)]
     Doctor {

@@ -24,6 +24,13 @@ Exit status, as monitoring takes it:
   2  broken: a network is not whole, or a host does not answer (also: the command line is wrong)
   3  not known: the manager does not answer, or refuses to";
 
+pub(super) const TOP: &str = "\
+Examples:
+  ovstunnelctl zone top
+  ovstunnelctl --url https://manager:8444 zone top
+
+Keys: q, Escape or Ctrl-C end it. It needs a terminal; elsewhere: zone status --watch.";
+
 pub(super) const HOSTS: &str = "\
 Examples:
   ovstunnelctl zone hosts

@@ -13,6 +13,7 @@ mod networks;
 mod open;
 mod show;
 mod show_networks;
+mod top;
 mod verify;
 mod wait;
 mod why;
@@ -87,6 +88,7 @@ async fn ask(manager: &Manager, command: ZoneCommand, json: bool) -> Result<Repo
         ZoneCommand::Proof(ProofArgs { network: None, .. }) => {
             Err(Failure::Usage("the name of a network is missing".to_owned()))
         }
+        ZoneCommand::Top => top::top(manager, json).await,
         ZoneCommand::Mesh(args) => mesh::mesh(manager, args, json).await,
         ZoneCommand::Plan { network } => Report::new(json, &manager.plan(&network).await?, show::plan),
         ZoneCommand::Reconcile { network } => Report::new(json, &manager.reconcile(&network).await?, show::plan),
