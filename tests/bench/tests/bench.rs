@@ -13,7 +13,7 @@ use ovstunnel_lab::traces_of;
 use serde_json::Value;
 
 /// Each line of the table: what it begins with, who is measured beside the daemon, and how many goals it has.
-const LINES: [(&str, &[&str], usize); 48] = [
+const LINES: [(&str, &[&str], usize); 62] = [
     ("one tunnel, 0 on the host: median", &["command", "database", "plugin", "ovsdbapp"], 2),
     ("one tunnel, 0 on the host: p99", &["command", "database", "plugin", "ovsdbapp"], 2),
     ("one tunnel, 10 on the host: median", &["command", "database", "plugin", "ovsdbapp"], 2),
@@ -56,6 +56,20 @@ const LINES: [(&str, &[&str], usize); 48] = [
     ("proof of one network after a change", &[], 1),
     ("proofs of all 60 networks", &[], 1),
     ("a tunnel is gone: until the overview says so", &[], 1),
+    ("a tunnel is gone: until GET /v1/faults tells it", &[], 1),
+    ("why one host does not reach another: an answer", &[], 1),
+    ("page, overview: first byte", &[], 2),
+    ("page, networks: first byte", &[], 2),
+    ("page, matrix of a network: first byte", &[], 2),
+    ("page, proof of a network: first byte", &[], 2),
+    ("page, hosts: first byte", &[], 2),
+    ("page, one host: first byte", &[], 2),
+    ("page, faults: first byte", &[], 2),
+    ("page, keys: first byte", &[], 2),
+    ("page, events: first byte", &[], 2),
+    ("page, holds: first byte", &[], 2),
+    ("page, matrix of the zone by rack: first byte", &[], 2),
+    ("picture of the zone, each pair of hosts a point", &[], 1),
     ("all 50 connections end", &[], 1),
     ("the same: most handshakes at once", &[], 1),
     ("20 NIC events a second, nothing sent: CPU time for an event", &[], 1),

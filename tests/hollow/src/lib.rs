@@ -25,7 +25,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use host::Host;
-pub use manager::{Manager, ZONE, look};
+pub use manager::{Manager, View, ZONE, look};
 pub use plan::{Plan, Size};
 use serve::{Seen, Server};
 

@@ -13,7 +13,7 @@ use ovstunnel_lab::{Daemon, unhurried, wait_until_every};
 use ovstunnel_manager_api::{Mode, Overview, PutHost};
 use tokio::runtime::Runtime;
 
-use crate::{Hollow, Plan};
+use crate::{Hollow, Plan, RACK};
 
 /// Name of the manager's certificate.
 pub const ZONE: &str = "zone";
@@ -30,6 +30,15 @@ const LOOK: Duration = Duration::from_millis(20);
 /// When it does not in time: what is seen instead.
 pub fn look<T>(what: &str, seen: impl FnMut() -> Result<T>) -> Result<T> {
     wait_until_every(LOOK, what, DEADLINE, seen)
+}
+
+/// What was answered to a browser.
+#[derive(Debug)]
+pub struct View {
+    /// From when it was asked for.
+    pub first_byte: Duration,
+    /// Uncompressed.
+    pub body: Vec<u8>,
 }
 
 /// A manager that runs, or has been killed.
@@ -111,8 +120,8 @@ impl Manager {
     pub fn register(&self, hollow: &Hollow) -> Result<()> {
         (0..hollow.plan().size.hosts).try_for_each(|host| {
             let (name, number) = (format!("h{:04}", Plan::number(host)), Some(Plan::number(host)));
-            let body =
-                PutHost { api: hollow.url(host).to_owned(), number, rack: None, label: None, mode: Mode::Observe };
+            let rack = Some(format!("r{:02}", host / RACK));
+            let body = PutHost { api: hollow.url(host).to_owned(), number, rack, label: None, mode: Mode::Observe };
             self.ask(async |client| client.put_host(&name, &body, false).await).map(drop)
         })
     }
@@ -158,13 +167,30 @@ impl Manager {
 
 impl Manager {
     fn metrics(&self) -> Result<String> {
+        Ok(String::from_utf8(self.view("/metrics")?.body)?)
+    }
+
+    /// Asks for a view of its page, or for anything else that is no JSON, on its Unix socket and uncompressed.
+    ///
+    /// # Errors
+    /// When the answer is another one than 200.
+    pub fn view(&self, path: &str) -> Result<View> {
         let mut stream = UnixStream::connect(self.dir.join("manager.sock"))?;
         stream.set_read_timeout(Some(unhurried(DEADLINE)))?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        Ok(answer)
+        let asked = Instant::now();
+        write!(stream, "GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n")?;
+        let mut answer = vec![0];
+        stream.read_exact(&mut answer)?;
+        let first_byte = asked.elapsed();
+        stream.read_to_end(&mut answer)?;
+        let end = answer
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .context("an answer without an end of its headers")?;
+        let body = answer.split_off(end + 4);
+        let head = String::from_utf8_lossy(&answer);
+        ensure!(head.split(' ').nth(1) == Some("200"), "{path}: {head}{}", String::from_utf8_lossy(&body));
+        Ok(View { first_byte, body })
     }
 }
 

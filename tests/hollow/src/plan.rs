@@ -30,6 +30,11 @@ impl Size {
         Size { hosts: 2000, networks: 2455, tunnels: 355_806 }
     }
 
+    /// A zone with a network too large to be drawn piece by piece, and with lists of several pages.
+    pub fn large_mesh() -> Size {
+        Size { hosts: 320, networks: 400, tunnels: 60_000 }
+    }
+
     /// A zone that any machine holds.
     pub fn small() -> Size {
         Size { hosts: 50, networks: 60, tunnels: 3000 }

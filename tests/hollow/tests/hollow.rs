@@ -53,6 +53,62 @@ fn the_whole_zone_is_seen_again_after_each_loss() -> Result<()> {
     Ok(())
 }
 
+/// Whatever is wrong and however many hosts there are, nothing that a browser loads is large, and no list is whole.
+#[test]
+fn each_view_of_a_large_zone_is_small() -> Result<()> {
+    let hollow = Hollow::new(Plan::new(Size::large_mesh(), 1)?, |_| false)?;
+    let mut manager = Manager::new(&hollow)?;
+    manager.register(&hollow)?;
+    manager.wait_until_whole(&hollow)?;
+    for host in 0..100 {
+        hollow.lack_a_tunnel(host, true)?;
+    }
+    manager.wait("the faults", |overview| {
+        ensure!(overview.networks.whole < overview.networks.all && overview.faults > 0, "{overview:?}");
+        Ok(())
+    })?;
+    let size = |network: &usize| hollow.plan().members(*network).len();
+    let largest = (0..hollow.plan().size.networks).max_by_key(size).context("a network")?;
+    let network = format!("/networks/key-{}", Plan::key(largest));
+    let mesh = format!("/v1{network}/mesh");
+    let view = |word: &str| format!("{network}?view={word}");
+    let views = [
+        "/",
+        "/networks",
+        "/networks?state=broken",
+        "/hosts",
+        "/hosts/h0001",
+        "/hosts/h0001?view=tunnels",
+        "/faults",
+        "/path",
+    ];
+    let lists = ["/keys", "/events", "/holds", "/v1/zone/matrix?by=rack", "/v1/zone/matrix.png?by=rack"];
+    let of_network = [
+        view("matrix"),
+        view("graph"),
+        view("table"),
+        view("proof"),
+        view("events"),
+        format!("{mesh}.svg"),
+        format!("{mesh}.png?side=300"),
+    ];
+    for path in views.into_iter().chain(lists).chain(of_network.iter().map(String::as_str)) {
+        let bytes = manager.view(path)?.body.len();
+        ensure!((300..100_000).contains(&bytes), "{path}: {bytes} bytes");
+    }
+    for path in [
+        mesh.clone(),
+        format!("{mesh}.csv"),
+        format!("{mesh}.png"),
+        "/v1/zone/matrix".into(),
+        "/v1/zone/matrix.png".into(),
+    ] {
+        let bytes = manager.view(&path)?.body.len();
+        ensure!((50..400_000).contains(&bytes), "{path}: {bytes} bytes");
+    }
+    Ok(())
+}
+
 #[test]
 fn old_daemons_are_polled_and_said_to_be() -> Result<()> {
     let (hollow, mut manager) = zone(|host| host % 2 == 0)?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use ovstunnel_hollow::{Hollow, Manager, Plan, Size, look};
 
-use super::nics;
+use super::{nics, views};
 use crate::page::{MANAGER, grouped};
 use crate::process::{cpu_seconds, memory};
 use crate::report::{Found, Goal, Line, Unit};
@@ -43,6 +43,7 @@ pub fn run(scale: &Scale) -> Result<Found> {
     lines.extend(at_rest(&manager, scale)?);
     lines.extend(proofs(&hollow, &mut manager, networks)?);
     lines.push(fault(&hollow, &mut manager, scale)?);
+    lines.extend(views::run(&hollow, &mut manager, scale)?);
     lines.extend(storm(&hollow, &mut manager, hosts)?);
     lines.extend(nics::events(&hollow, &manager, scale)?);
     ensure!(hollow.counts().writes == 0, "the manager has sent a host a request that writes: {:?}", hollow.counts());

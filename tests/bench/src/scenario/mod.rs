@@ -12,6 +12,7 @@ mod restart;
 mod start;
 mod traffic;
 mod tunnel;
+mod views;
 mod vif;
 
 use anyhow::Result;
