@@ -63,10 +63,11 @@ pub struct Cli {
     pub plugin: bool,
 
     /// Point a manager at four hosts that run already, and have it name each of four faults that are planted on them.
-    #[arg(long, conflicts_with_all = ["hosts", "vms", "json", "plugin", "keep", "broken"])]
+    #[arg(long, conflicts_with_all = ["hosts", "vms", "json", "plugin", "broken"])]
     pub zone: bool,
 
-    /// Leave everything running until Ctrl-C, and say how to look around.
+    /// Leave everything running until Ctrl-C, and say how to look around; with `--zone` the manager's page, too, with a link that lets one
+    /// browser in.
     #[arg(long)]
     pub keep: bool,
 

@@ -6,6 +6,7 @@
 mod acting;
 mod cli;
 mod count;
+mod door;
 mod plug;
 mod progress;
 mod report;
@@ -56,7 +57,7 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 /// Plays it through and prints it; whether every count was right.
 fn run(cli: &Cli, interrupt: &Interrupt) -> Result<bool> {
     if cli.zone {
-        return zone::play().map(|()| true);
+        return zone::play(cli.keep, interrupt).map(|()| true);
     }
     let start = Instant::now();
     let progress = Progress::new();

@@ -6,15 +6,17 @@
 
 use std::io::Write;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ovstunnel_api::Ipv6Policy;
 use ovstunnel_client::FaultsWanted;
 use ovstunnel_e2e::{Cloud, Network, NodeConfig, Zone, program};
-use ovstunnel_lab::wait_until;
+use ovstunnel_lab::{Interrupt, wait_until};
+use ovstunnel_manager_api::LinkRole;
 
-use crate::acting;
+use crate::{acting, door};
 
 const HOSTS: usize = 4;
 
@@ -80,10 +82,11 @@ const FAULTS: [Fault; 4] = [
 ];
 
 /// Plays the story; an error where a fault is not named.
-pub fn play() -> Result<()> {
+pub fn play(keep: bool, interrupt: &Interrupt) -> Result<()> {
     eprintln!("four hosts, a daemon on each, and a network over all of them");
     let cloud =
         Cloud::with_config("demo", HOSTS, NodeConfig { reconcile_interval: "2s".into(), ..NodeConfig::default() })?;
+    let cloud = Arc::new(cloud);
     let network = Network::numbered(1, Ipv6Policy::Allow);
     cloud.mesh(&network, &[1, 2, 3, 4])?;
     (1..=4).try_for_each(|n| cloud.plug(&network, n.into(), n).map(drop))?;
@@ -115,7 +118,49 @@ pub fn play() -> Result<()> {
     show(&zone, "zone events -n 12")?;
     zone.stop()?;
     say("\nevery fault was named, and the manager has changed nothing on any host")?;
-    acting::play(&cloud, &zone)
+    acting::play(&cloud, &zone)?;
+    if keep {
+        interrupt.give_way(false);
+        look_around(&cloud, &network, &zone)?;
+        Interrupt::wait_for_ever();
+    }
+    Ok(())
+}
+
+/// Has the manager run again, and says where its page is and what can be tried.
+fn look_around(cloud: &Arc<Cloud>, network: &Network, zone: &Zone) -> Result<()> {
+    zone.start(cloud)?;
+    zone.wait_for_all(cloud)?;
+    zone.wait_until_whole(cloud, NETWORK)?;
+    let link = zone.ask(cloud, |client| async move { client.link(Some(LinkRole::Admin)).await })?;
+    let (door, host) = (door::open(Arc::clone(cloud))?, cloud.node(1)?.host());
+    let ctl = format!("{} --socket {}", program("ovstunnelctl")?.display(), zone.dir().join("manager.sock").display());
+    let switch = format!("OVS_RUNDIR={} ovs-ofctl", host.rundir().display());
+    say(&format!(
+        "
+=== everything is kept until Ctrl-C
+
+The manager's page, on this machine: https://{door}/
+A link that lets one browser in, once, within {} min:
+  https://{door}{}
+Its certificate is of the demo's own CA: the browser warns.
+
+To look around, as root in another terminal:
+
+  # the zone in words, and the matrix of its network
+  {ctl} zone status
+  {ctl} zone mesh {NETWORK}
+
+  # another link; its address is the manager's in its namespace: https://{door} is the way there from here
+  {ctl} zone open --role admin
+
+  # a fault to be named on the page, and its end
+  {switch} add-flow {bridge} cookie=0x77,priority=2000,tun_id=1001,actions=drop
+  {switch} del-flows {bridge} cookie=0x77/-1",
+        link.ends_in / 60,
+        link.path,
+        bridge = network.bridge,
+    ))
 }
 
 /// Not `println!`: that panics where the reader has gone.

@@ -1,7 +1,7 @@
 //! The demo as its user runs it: it shows that all is right, it can show that something is wrong, and it leaves nothing
 //! behind. Needs root and Open vSwitch, as the demo does.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -143,9 +143,26 @@ fn what_cannot_run_says_so_with_status_2() {
 
 #[test]
 fn the_zone_s_story_names_each_fault() {
-    let output = demo("--zone").output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(0), "{out}\n{err}");
+    let mut demo = demo("--zone --keep");
+    let mut demo = demo.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut out = String::new();
+    for line in lines.by_ref() {
+        out += &(line.clone() + "\n");
+        if line.contains("actions=drop") && line.contains("add-flow") {
+            break;
+        }
+    }
+    let link = out.lines().find(|line| line.trim().starts_with("https://") && line.contains("/sign-in?link="));
+    let page = link.map(|link| Command::new("curl").args(["-sk", link.trim()]).output().unwrap().stdout);
+    killpg(Pid::from_raw(demo.id().cast_signed()), Signal::SIGINT).unwrap();
+    let status = demo.wait().unwrap();
+    let mut err = String::new();
+    demo.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    assert_eq!(status.code(), Some(130), "{out}\n{err}");
+    let page = String::from_utf8(page.unwrap_or_else(|| panic!("no link in\n{out}"))).unwrap();
+    assert!(page.contains("Sign in"), "the link leads to {page}");
+    assert_eq!(traces_of(demo.id()), Vec::<String>::new());
     for words in ["tunnel_missing on h2 to h4", "unhealthy on h1", "wrong_address on h1 to h3", "host_silent on h4"] {
         assert!(out.contains(words), "no {words} in\n{out}");
     }

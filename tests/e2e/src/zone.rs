@@ -53,7 +53,8 @@ impl Zone {
     fn made(cloud: &Cloud, acts: bool, mode: Mode) -> Result<Zone> {
         let (pki, dir) = (cloud.pki(), cloud.lab().dir().join("zone"));
         std::fs::create_dir_all(&dir)?;
-        let role = Role::Manager { addresses: vec![cloud.lab().fabric().ip().into()] };
+        let role =
+            Role::Manager { addresses: vec![cloud.lab().fabric().ip().into(), std::net::Ipv4Addr::LOCALHOST.into()] };
         let leaf = Leaf { name: NAME.parse().map_err(|e| anyhow!("{e}"))?, role, days: 90 };
         Authority::open(pki)?.issue(&leaf, OffsetDateTime::now_utc())?;
         let (at, files) = (dir.display(), pki.display());
