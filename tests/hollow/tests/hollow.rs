@@ -94,7 +94,7 @@ fn each_view_of_a_large_zone_is_small() -> Result<()> {
     ];
     for path in views.into_iter().chain(lists).chain(of_network.iter().map(String::as_str)) {
         let bytes = manager.view(path)?.body.len();
-        ensure!((300..100_000).contains(&bytes), "{path}: {bytes} bytes");
+        ensure!((200..100_000).contains(&bytes), "{path}: {bytes} bytes");
     }
     for path in [
         mesh.clone(),
