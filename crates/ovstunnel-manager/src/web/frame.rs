@@ -11,6 +11,7 @@ use ovstunnel_server::extract::NoQuery;
 use super::marks::{Mark, shapes};
 use super::who::Who;
 use super::words::span;
+pub(super) use super::words::{ended, sentence};
 use super::{files, plain};
 use crate::http::{State, overview};
 
@@ -188,26 +189,13 @@ fn troubles(overview: &Overview, here: Here) -> Markup {
     }
 }
 
-/// A text with a large letter in front and a full stop at the end.
-pub(super) fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
-    ended(&format!("{first}{}", letters.as_str()))
-}
-
-/// The same, with what is between backticks as code.
+/// A sentence, with what is between backticks as code.
 pub(super) fn rich(text: &str) -> Markup {
     html! {
         @for (n, part) in sentence(text).split('`').enumerate() {
             @if n % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
-}
-
-/// A text with a full stop at the end.
-pub(super) fn ended(text: &str) -> String {
-    let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };
-    format!("{text}{end}")
 }
 
 fn footer(overview: &Overview, who: &Who, json: Option<&str>) -> Markup {

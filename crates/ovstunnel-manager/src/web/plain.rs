@@ -2,9 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::frame::ended;
 use super::marks::Mark;
-use super::words::span;
+use super::words::{ended, sentence, span};
 
 /// The zone has no host.
 pub(super) fn no_host(zone: &str) -> Markup {
@@ -58,7 +57,7 @@ pub(super) fn database_away(why: &str) -> Markup {
 /// This manager does not lead its zone; `why`, as it says of itself.
 pub(super) fn not_leading(why: &str) -> Markup {
     html! {
-        (Mark::Bad.shape()) " " b { (super::frame::sentence(why)) } " "
+        (Mark::Bad.shape()) " " b { (sentence(why)) } " "
         "Of all managers of a zone only one changes hosts, so that no two work against each other: the one that leads, and that is not this one now. What you see here is right all the same. "
         "Where another manager leads, act on its page. Where there is to be no other, stop that one and start this one anew; where the database is away, see to that first."
     }

@@ -1,4 +1,4 @@
-//! Numbers, ages and points in time in words. Must not know what they are of.
+//! Numbers, ages, points in time and sentences in words. Must not know what they are of.
 
 use std::time::Duration;
 
@@ -85,6 +85,19 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
             format!("{}.{:02} %", hundredths / 100, hundredths % 100)
         }
     }
+}
+
+/// A text with a large letter in front and a full stop at the end.
+pub(super) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    ended(&format!("{first}{}", letters.as_str()))
+}
+
+/// A text with a full stop at the end.
+pub(super) fn ended(text: &str) -> String {
+    let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };
+    format!("{text}{end}")
 }
 
 #[cfg(test)]
