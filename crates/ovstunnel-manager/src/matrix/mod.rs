@@ -128,7 +128,7 @@ mod tests {
 
     /// Hosts h0, h1, ... in two racks by turns, of a mesh.
     pub(super) fn pairs(hosts: usize, not_proven: &[(usize, usize, Cell)]) -> Pairs {
-        let rack = |n: usize| Some(if n % 2 == 0 { "r-a" } else { "r-b" }.to_owned());
+        let rack = |n: usize| Some(if n.is_multiple_of(2) { "r-a" } else { "r-b" }.to_owned());
         Pairs::of((0..hosts).map(|n| Place { host: format!("h{n}"), rack: rack(n) }).collect(), not_proven)
     }
 
