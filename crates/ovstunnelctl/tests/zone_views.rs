@@ -77,7 +77,11 @@ fn top_is_for_a_terminal_and_says_what_is_for_others() {
     for args in ["zone top", "--json zone top"] {
         let ran = run(&mut zone.ctl(args));
         assert_eq!(ran.status, 2, "{}", ran.err);
-        assert!(ran.err.contains("zone top draws on a terminal; elsewhere, and for programs: zone status --watch"), "{}", ran.err);
+        assert!(
+            ran.err.contains("zone top draws on a terminal; elsewhere, and for programs: zone status --watch"),
+            "{}",
+            ran.err
+        );
     }
     assert!(zone.asked().is_empty(), "nothing is asked for nothing");
 }
