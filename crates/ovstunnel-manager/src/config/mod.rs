@@ -5,6 +5,7 @@
 //! accept two spellings of the same thing.
 
 mod networks;
+mod probes;
 mod values;
 mod web;
 
@@ -16,6 +17,7 @@ use ovstunnel_server::config::{self, Api, ConfigError, Log, Tls};
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use networks::{Brakes, Membership, NetworkRules, OnFailure, PhysicalNetwork};
+pub use probes::Probes;
 pub use values::{LABEL_MAX, NAME_MAX, is_label};
 pub use web::Web;
 
@@ -56,6 +58,8 @@ pub struct Config {
     pub network: NetworkRules,
     /// How much may be removed without a question.
     pub brakes: Brakes,
+    /// What hosts send each other to see whether tunnels carry frames.
+    pub probes: Probes,
     /// The page for browsers.
     pub web: Web,
     /// When something that has happened is forgotten.
@@ -166,6 +170,7 @@ impl Default for Config {
             membership: Membership::default(),
             network: NetworkRules::default(),
             brakes: Brakes::default(),
+            probes: Probes::default(),
             web: Web::default(),
             events: Events::default(),
             log: Log::at(DEFAULT_LOG),

@@ -9,9 +9,10 @@ use ovstunnel_test_support::expect_file;
 use super::Config;
 
 /// The files with the types of all sections.
-const TYPES: [&str; 4] = [
+const TYPES: [&str; 5] = [
     include_str!("mod.rs"),
     include_str!("networks.rs"),
+    include_str!("probes.rs"),
     include_str!("web.rs"),
     include_str!("../../../ovstunnel-server/src/config/mod.rs"),
 ];

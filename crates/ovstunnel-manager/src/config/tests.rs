@@ -69,6 +69,7 @@ fn a_bad_value_is_refused_by_name_with_the_rule() {
         ("[network]\ngc = \"1s\"", "network.gc", "from \"1m\""),
         ("[brakes]\nzone = 1.5", "brakes.zone", "from 0 to 1"),
         ("[brakes]\nnetwork = -1", "brakes.network", "from 0 to 1"),
+        ("[probes]\nbfd = 1", "probes.bfd", "expected a boolean"),
         ("[[physical_networks]]\nname = \"p\"\nvnet = \"1\"", "physical_networks", "missing field `isolation`"),
         (&physical("p", "VXLAN", "1"), "isolation", "`GRE` or `VLAN`"),
         (&physical("p q", "GRE", "1"), "name", "1 to 63 characters"),
