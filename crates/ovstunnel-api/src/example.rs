@@ -4,13 +4,13 @@
 //! 1001 on bridge `xapi12`, whose other host is number 2.
 
 use crate::{
-    AddressTable, Bridge, BridgeAnswer, BridgeGone, BridgeList, BridgeSelection, Changed, Claim, ClaimSays, Code,
-    DoctorAnswer, EpochAnswer, EpochState, Finding, Flows, FlowsState, FollowedFrame, FrameOut, Health, HealthState,
-    Id, Interface, Ipv6Policy, KnownAddress, Level, LogAnswer, Outcome, OutcomeAnswer, PlanAnswer, PlannedCommand,
-    PluginAnswer, PostTunnel, Problem, PutBridge, PutEpoch, PutLog, PutTunnel, PutXapiNetwork, Ready, Reason,
-    ReconcileAnswer, ReconcileRun, RefusedTunnel, Severity, SpanningTree, SupportAnswer, SupportPart, TakeoverAnswer,
-    TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState, Tier, Tunnel, TunnelAnswer, TunnelState, Vif,
-    VifAnswer, Vpc, WatchSnapshot, XapiNetwork, XapiNetworkAnswer,
+    AddressTable, Bfd, BfdState, Bridge, BridgeAnswer, BridgeGone, BridgeList, BridgeSelection, Changed, Claim,
+    ClaimSays, Code, DoctorAnswer, EpochAnswer, EpochState, Finding, Flows, FlowsState, FollowedFrame, FrameOut,
+    Health, HealthState, Id, Interface, Ipv6Policy, KnownAddress, Level, LogAnswer, Outcome, OutcomeAnswer, PlanAnswer,
+    PlannedCommand, PluginAnswer, PostTunnel, Problem, PutBfd, PutBridge, PutEpoch, PutLog, PutTunnel, PutXapiNetwork,
+    Ready, Reason, ReconcileAnswer, ReconcileRun, RefusedTunnel, Severity, SpanningTree, SupportAnswer, SupportPart,
+    TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState, Tier, Tunnel, TunnelAnswer,
+    TunnelState, Vif, VifAnswer, Vpc, WatchSnapshot, XapiNetwork, XapiNetworkAnswer,
 };
 
 const BRIDGE: &str = "xapi12";
@@ -84,7 +84,24 @@ pub(crate) fn tunnel() -> Tunnel {
         ofport: Some(5),
         state: TunnelState::Up,
         protected: true,
+        bfd: None,
         error: None,
+    }
+}
+
+pub(crate) fn put_bfd() -> PutBfd {
+    PutBfd { ports: vec![text(TUNNEL)], interval: Some(1000) }
+}
+
+pub(crate) fn bfd() -> Bfd {
+    Bfd {
+        interval: 1000,
+        state: Some(BfdState::Up),
+        remote_state: Some(BfdState::Up),
+        diagnostic: some("No Diagnostic"),
+        remote_diagnostic: some("No Diagnostic"),
+        forwarding: true,
+        flaps: 1,
     }
 }
 

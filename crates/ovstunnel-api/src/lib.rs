@@ -4,6 +4,7 @@
 //! `/openapi.json`. What it must not do: validate beyond JSON's own shape (the daemon does, so that each error names
 //! field, rule and value), perform I/O, or know more of a value than `ovstunnel-types` does.
 
+mod bfd;
 mod bridge;
 mod doctor;
 mod epoch;
@@ -24,6 +25,7 @@ mod watch;
 mod whole;
 mod xapi_network;
 
+pub use bfd::{Bfd, PutBfd};
 pub use bridge::{Bridge, BridgeAnswer, BridgeList, BridgeSelection, Flows, PutBridge, PutTunnel, Tier, Vif, Vpc};
 pub use doctor::{DoctorAnswer, Finding, Level, SupportAnswer, SupportPart};
 pub use epoch::{CONTROLLER_HEADER, EPOCH_HEADER, EpochAnswer, EpochState, PutEpoch};
@@ -31,7 +33,7 @@ pub use forwarding::{AddressTable, FollowedFrame, FrameOut, KnownAddress};
 pub use health::{Health, Reason, Severity};
 pub use interface::Interface;
 pub use log::{LogAnswer, PutLog};
-pub use ovstunnel_types::{Epoch, FlowsState, HealthState, Ipv6Policy, Outcome, TunnelState};
+pub use ovstunnel_types::{BfdState, Epoch, FlowsState, HealthState, Ipv6Policy, Outcome, TunnelState};
 pub use plan::{PlanAnswer, PlannedCommand};
 pub use plugin::{PluginAnswer, PluginArguments};
 pub use problem::{Code, Problem, RefusedTunnel};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::whole::whole;
-use crate::{Changed, Outcome, TunnelState};
+use crate::{Bfd, Changed, Outcome, TunnelState};
 
 /// A host's id as the management server counts it: text, or a number, which means its decimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
@@ -111,6 +111,9 @@ pub struct Tunnel {
     /// the bridge's health.
     #[serde(default = "protected")]
     pub protected: bool,
+    /// Its BFD session; absent where none is to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<Bfd>,
     /// Open vSwitch's own words, when `state` is `error`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

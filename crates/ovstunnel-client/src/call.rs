@@ -5,7 +5,9 @@
 use std::borrow::Cow;
 
 use http::Method;
-use ovstunnel_api::{PluginArguments, PostTunnel, PutBridge, PutEpoch, PutLog, PutXapiNetwork, TakeoverRequest};
+use ovstunnel_api::{
+    PluginArguments, PostTunnel, PutBfd, PutBridge, PutEpoch, PutLog, PutXapiNetwork, TakeoverRequest,
+};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
@@ -27,6 +29,10 @@ pub(super) struct Call {
 
 pub(super) fn put_bridge(bridge: &str, body: &PutBridge) -> Result<Call, ClientError> {
     Call::new(Method::PUT, &["v1", "bridges", name("bridge", bridge)?]).json(body)
+}
+
+pub(super) fn put_bfd(bridge: &str, body: &PutBfd) -> Result<Call, ClientError> {
+    Call::new(Method::PUT, &["v1", "bridges", name("bridge", bridge)?, "bfd"]).json(body)
 }
 
 pub(super) fn watch() -> Call {

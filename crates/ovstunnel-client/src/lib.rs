@@ -28,8 +28,8 @@ use http::StatusCode;
 use ovstunnel_api::{
     AddressTable, Bridge, BridgeAnswer, BridgeList, CONTROLLER_HEADER, DoctorAnswer, EPOCH_HEADER, Epoch, EpochAnswer,
     EpochState, FollowedFrame, Interface, LogAnswer, OutcomeAnswer, PlanAnswer, PluginAnswer, PluginArguments,
-    Position, PostTunnel, Problem, PutBridge, PutEpoch, PutLog, PutXapiNetwork, Ready, ReconcileAnswer, SupportAnswer,
-    TakeoverAnswer, TakeoverPlan, TakeoverRequest, TunnelAnswer, XapiNetwork, XapiNetworkAnswer,
+    Position, PostTunnel, Problem, PutBfd, PutBridge, PutEpoch, PutLog, PutXapiNetwork, Ready, ReconcileAnswer,
+    SupportAnswer, TakeoverAnswer, TakeoverPlan, TakeoverRequest, TunnelAnswer, XapiNetwork, XapiNetworkAnswer,
 };
 use serde::de::DeserializeOwned;
 
@@ -145,6 +145,11 @@ impl Client {
     /// See [`ClientError`]; this holds for each request below.
     pub async fn put_bridge(&self, bridge: &str, body: &PutBridge) -> Result<BridgeAnswer, ClientError> {
         self.ask(call::put_bridge(bridge, body)?).await
+    }
+
+    /// `PUT /v1/bridges/{bridge}/bfd`: BFD runs on exactly these tunnels of the bridge.
+    pub async fn put_bfd(&self, bridge: &str, body: &PutBfd) -> Result<BridgeAnswer, ClientError> {
+        self.ask(call::put_bfd(bridge, body)?).await
     }
 
     /// `GET /v1/bridges`: all managed bridges.

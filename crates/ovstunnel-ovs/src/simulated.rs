@@ -24,7 +24,8 @@ use crate::{CommitError, Health};
 pub use outcomes::Becomes;
 pub use pace::{Pace, Work};
 use rows::{
-    add_bridge, add_port, bridge_uuid, edit_bridge, edit_port, record_epoch, remove_bridge, remove_port, report, sorted,
+    add_bridge, add_port, bridge_uuid, edit_bridge, edit_port, record_epoch, remove_bridge, remove_port, report,
+    sorted, with_bfd,
 };
 
 #[derive(Debug, Default)]
@@ -282,6 +283,7 @@ impl SimulatedSwitch {
             name: name.clone(),
             kind: tunnel.kind.interface_type().into(),
             options: sorted(tunnel.options()),
+            bfd: with_bfd(tunnel.bfd.iter().flat_map(|interval| interval.column())),
             ..InterfaceRow::default()
         };
         report(&mut interface, refused, self.ofport());

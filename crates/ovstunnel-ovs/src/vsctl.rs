@@ -93,6 +93,8 @@ impl Transaction {
         let (n, name) = (self.row(), quoted(tunnel.port()));
         let mut interface = vec![format!("name={name}"), format!("type={}", tunnel.kind.interface_type())];
         interface.extend(tunnel.options().iter().map(|(key, value)| pair("options", key, value)));
+        let bfd = tunnel.bfd.iter().flat_map(|interval| interval.column());
+        interface.extend(bfd.map(|(key, value)| pair("bfd", key, &value)));
         self.push(words([&format!("--id=@i{n}"), "create", "Interface"], interface));
         let mut port = vec![format!("name={name}"), format!("interfaces=@i{n}"), "protected=true".into()];
         port.extend(tunnel.external_ids().iter().map(|(key, value)| pair("external_ids", key, value)));
@@ -133,6 +135,8 @@ impl Transaction {
                 PortEdit::MakeTunnel(kind) => self.set("Interface", port, format!("type={}", kind.interface_type())),
                 PortEdit::SetOption(key, value) => self.set("Interface", port, pair("options", key, value)),
                 PortEdit::DropOption(key) => self.drop_key("Interface", port, "options", key),
+                PortEdit::SetBfd(key, value) => self.set("Interface", port, pair("bfd", key, value)),
+                PortEdit::DropBfd(key) => self.drop_key("Interface", port, "bfd", key),
             }
         }
     }

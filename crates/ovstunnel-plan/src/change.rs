@@ -6,8 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    BridgeName, GreKey, HostFacts, HostId, Ipv6Policy, NetworkUuid, Policies, PortName, RemoteIp, Topology, UplinkName,
-    VpcId,
+    BfdInterval, BridgeName, GreKey, HostFacts, HostId, Ipv6Policy, NetworkUuid, Policies, PortName, RemoteIp,
+    Topology, UplinkName, VpcId,
 };
 
 /// One tunnel of a complete set.
@@ -97,6 +97,17 @@ pub struct CreateTunnel {
     pub renumbers: bool,
 }
 
+/// Have BFD run on some tunnels of a bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetBfd {
+    /// The bridge.
+    pub bridge: BridgeName,
+    /// The ports of all tunnels on which it is to run, each once.
+    pub ports: Vec<PortName>,
+    /// How often each end sends.
+    pub interval: BfdInterval,
+}
+
 /// A request that changes something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -119,6 +130,8 @@ pub enum Change {
         /// Its port.
         port: PortName,
     },
+    /// BFD is to run on these tunnels of a bridge and on no other.
+    SetBfd(SetBfd),
     /// A change that the plugin calls for, and its word to be recorded on the bridge with it.
     Claimed(Box<Change>, String),
 }
@@ -144,6 +157,9 @@ impl fmt::Display for Change {
             Change::ReleaseBridge(bridge) => write!(f, "release bridge {bridge}"),
             Change::CreateTunnel(CreateTunnel { bridge, from, to, remote_ip, .. }) => {
                 write!(f, "create tunnel on bridge {bridge}, host {from} to host {to} at {remote_ip}")
+            }
+            Change::SetBfd(SetBfd { bridge, ports, interval }) => {
+                write!(f, "BFD on {} tunnels of bridge {bridge}, every {interval} ms", ports.len())
             }
             Change::Claimed(change, _) => change.fmt(f),
             Change::DestroyTunnel { bridge, port } => write!(f, "destroy tunnel {port} of bridge {bridge}"),
@@ -226,6 +242,7 @@ impl Change {
                 bridge
             }
             Change::CreateTunnel(create) => &create.bridge,
+            Change::SetBfd(set) => &set.bridge,
             Change::Claimed(change, _) => change.bridge(),
         }
     }

@@ -3,6 +3,7 @@
 //! What it does: applies a validated request to a change set of the desired state, or says why it cannot be. What it must not
 //! do: leave a trace in the change set of a request that it rejects, so that one bad request in a batch harms no other.
 
+mod probes;
 mod rules;
 mod takeover;
 mod touched;
@@ -102,6 +103,7 @@ impl<'m> ChangeSet<'m> {
             Change::SetupBridge(_)
             | Change::SetupVpc(_)
             | Change::UpdateVpc(_)
+            | Change::SetBfd(_)
             | Change::DestroyBridge(..)
             | Change::ReleaseBridge(_) => Footprint::Bridge(change.bridge().clone()),
             Change::DestroyTunnel { bridge, port } => Footprint::Tunnel(bridge.clone(), port.to_string()),
@@ -139,6 +141,7 @@ impl<'m> ChangeSet<'m> {
             Change::DestroyBridge(bridge, dead) => self.destroy(view, settings, bridge, dead).map(|()| None),
             Change::ReleaseBridge(bridge) => self.release(view, bridge).map(|()| None),
             Change::CreateTunnel(create) => self.create_tunnel(view, create).map(Some),
+            Change::SetBfd(bfd) => self.set_bfd(view, bfd).map(|()| None),
             Change::Claimed(change, claim) => {
                 let port = self.apply(view, settings, change)?;
                 let touched = self.touched(view, change.bridge());
@@ -350,8 +353,9 @@ impl<'m> ChangeSet<'m> {
         let renumbered =
             twice::renumbers(create, bridge).then(|| twice::renumbered(bridge, &create.from)).transpose()?;
         let bridge = renumbered.as_ref().unwrap_or(bridge);
-        let tunnel = checked_tunnel(create, bridge)?;
+        let mut tunnel = checked_tunnel(create, bridge)?;
         let port = tunnel.port();
+        tunnel.bfd = bridge.tunnels.get(&port).and_then(|before| before.bfd);
         if bridge.tunnels.get(&port) != Some(&tunnel) {
             self.check_free(view, bridge, &port, &tunnel)?;
             if bridge.kind.vpc().is_some() && bridge.tunnels.values().all(|other| other.key != tunnel.key) {

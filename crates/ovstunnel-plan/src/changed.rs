@@ -144,6 +144,7 @@ fn of_bridge(edit: &BridgeEdit, there: &ObservedBridge) -> Told {
 /// What is detached for a moment is no change.
 fn of_port(edit: &PortEdit, there: &ObservedPort) -> Option<Told> {
     let option = |key: &String| there.interface().and_then(|interface| interface.options.get(key).cloned());
+    let bfd = |key: &String| there.interface().and_then(|interface| interface.bfd.get(key).cloned());
     let id = |key: &String| there.external_ids.get(key).cloned();
     Some(match edit {
         PortEdit::SetId(key, value) => (format!("external_ids:{key}"), id(key), Some(value.clone())),
@@ -157,6 +158,8 @@ fn of_port(edit: &PortEdit, there: &ObservedPort) -> Option<Told> {
         }
         PortEdit::SetOption(key, value) => (format!("options:{key}"), option(key), Some(value.clone())),
         PortEdit::DropOption(key) => (format!("options:{key}"), option(key), None),
+        PortEdit::SetBfd(key, value) => (format!("bfd:{key}"), bfd(key), Some(value.clone())),
+        PortEdit::DropBfd(key) => (format!("bfd:{key}"), bfd(key), None),
     })
 }
 

@@ -32,6 +32,8 @@ pub enum Purpose {
     Forward,
     /// Keeps VMs from the ends of tunnels; the number is a part of the end's Ethernet or IPv4 address.
     Underlay,
+    /// Keeps BFD's frames from VMs, and VMs from BFD.
+    Bfd,
     /// VPC: what a table does with a frame for which it has nothing else.
     VpcEnd,
     /// VPC: classifies what comes from the tunnels of a tier.
@@ -59,6 +61,7 @@ impl Purpose {
             Purpose::Ipv6 => 4,
             Purpose::Forward => 5,
             Purpose::Underlay => 6,
+            Purpose::Bfd => 7,
             Purpose::VpcEnd => 16,
             Purpose::VpcTunnels => 17,
             Purpose::VpcVif => 18,

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
-    BridgeKind, BridgeName, GreKey, HostId, Ipv6Policy, NetworkUuid, ObservedBridge, ObservedPort, PortName, RemoteIp,
-    TunnelEndpoint, TunnelKind, Underlay, UplinkName,
+    BfdInterval, BridgeKind, BridgeName, GreKey, HostId, Ipv6Policy, NetworkUuid, ObservedBridge, ObservedPort,
+    PortName, RemoteIp, TunnelEndpoint, TunnelKind, Underlay, UplinkName,
 };
 
 /// Keys of `external_ids` and `other_config`. Part of the public contract.
@@ -50,6 +50,8 @@ pub mod ids {
     pub const TO: &str = "ovstunnel-to";
     /// Tunnel port: address of the other end as it was asked for, so that a changed `options:remote_ip` is seen.
     pub const REMOTE_IP: &str = "ovstunnel-remote-ip";
+    /// Tunnel port: how often BFD sends, in milliseconds, where it is to run.
+    pub const BFD: &str = "ovstunnel-bfd";
     /// Tunnel port: address of this host that it is to use, where the configuration names one.
     pub const LOCAL_IP: &str = "ovstunnel-local-ip";
     /// Bridge: UUID of the network, for other tools.
@@ -127,13 +129,15 @@ pub struct DesiredTunnel {
     pub remote_ip: RemoteIp,
     /// Address of this end, where the configuration says which: it is the same for all tunnels of the host.
     pub local_ip: Option<RemoteIp>,
+    /// How often BFD sends, where it is to run.
+    pub bfd: Option<BfdInterval>,
 }
 
 impl DesiredTunnel {
     /// A tunnel that is not there yet.
     pub fn new(from: HostId, to: HostId, key: GreKey, remote_ip: RemoteIp) -> Self {
         let (name, kind) = (PortName::tunnel(key, &from, &to), TunnelKind::ONLY);
-        DesiredTunnel { name, from, to, kind, key, remote_ip, local_ip: None }
+        DesiredTunnel { name, from, to, kind, key, remote_ip, local_ip: None, bfd: None }
     }
 
     /// The same with what the configuration says of all tunnels.
@@ -161,6 +165,7 @@ impl DesiredTunnel {
             (ids::REMOTE_IP, self.remote_ip.to_string()),
         ];
         marks.extend(self.local_ip.as_ref().map(|ip| (ids::LOCAL_IP, ip.to_string())));
+        marks.extend(self.bfd.map(|interval| (ids::BFD, interval.to_string())));
         marks
     }
 
@@ -188,6 +193,7 @@ impl DesiredTunnel {
             key: first_readable([port.external_ids.get(ids::KEY).map(String::as_str), named(0)])?,
             remote_ip: first_readable([port.external_ids.get(ids::REMOTE_IP), options].map(|t| t.map(String::as_str)))?,
             local_ip: port.external_ids.get(ids::LOCAL_IP).and_then(|text| text.parse().ok()),
+            bfd: port.external_ids.get(ids::BFD).and_then(|text| text.parse().ok()),
         })
     }
 }

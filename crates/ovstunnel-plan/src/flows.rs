@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
 use crate::python_plugin::has_vpc_pipeline;
-use crate::underlay;
 use crate::vpc::vpc_flows;
 use crate::{
     Action, BridgeKind, Cookie, DesiredBridge, EffectiveSettings, Flow, GreKey, Ipv6Policy, MacMatch, Match,
     ObservedBridge, PluginFlow, Purpose, Settings,
 };
+use crate::{bfd, underlay};
 
 /// The flows that a bridge must have, given the ports that are on it.
 pub fn bridge_flows(
@@ -26,6 +26,7 @@ pub fn bridge_flows(
     };
     flows.extend(ipv6_drop(desired.ipv6, settings));
     flows.extend(underlay::guard(desired.name.as_str(), observed, settings));
+    flows.insert(bfd::guard());
     flows
 }
 

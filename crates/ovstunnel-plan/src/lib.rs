@@ -6,6 +6,7 @@
 
 mod adopt;
 mod announcement;
+mod bfd;
 mod bridge_plan;
 mod change;
 mod change_set;
@@ -33,8 +34,11 @@ mod vpc;
 mod witness;
 
 pub use announcement::Announcement;
+pub use bfd::BfdInterval;
 pub use bridge_plan::{BridgePlan, Phase, Plan, PlanItem};
-pub use change::{Change, CreateTunnel, Footprint, Rejected, SetupBridge, SetupVpc, TunnelSpec, UpdateVpc, VpcUpdate};
+pub use change::{
+    Change, CreateTunnel, Footprint, Rejected, SetBfd, SetupBridge, SetupVpc, TunnelSpec, UpdateVpc, VpcUpdate,
+};
 pub use change_set::{ChangeSet, finish_takeover, takeover_begun};
 pub use changed::Changed;
 pub use cookie::{Cookie, Purpose};

@@ -26,6 +26,10 @@ pub struct ObservedInterface {
     pub options: BTreeMap<String, String>,
     /// Column `external_ids`.
     pub external_ids: BTreeMap<String, String>,
+    /// Column `bfd`.
+    pub bfd: BTreeMap<String, String>,
+    /// Column `bfd_status`: empty where BFD does not run.
+    pub bfd_status: BTreeMap<String, String>,
     /// Column `ofport`: nothing until vswitchd has looked at it, -1 where it refused it.
     pub ofport: Option<i64>,
     /// Column `error`: vswitchd's words.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     BridgeEdit, BridgeName, BridgePlan, BridgeSpec, Cookie, DesiredBridge, DesiredTunnel, EffectiveSettings, FailMode,
     FlowChange, FlowsSeen, Mark, ObservedBridge, ObservedInterface, ObservedPort, PortEdit, Step, TunnelEndpoint, Vlan,
-    adopt, bridge_flows, ids, wanted_flows,
+    adopt, bfd, bridge_flows, ids, wanted_flows,
 };
 
 /// What makes one bridge what it must be.
@@ -102,14 +102,24 @@ fn change(
     plan.edit(&desired.name, edits);
     plan.database.extend(tunnel_steps(desired, observed, settings));
     let wanted = wanted_flows(desired, observed, flows, settings);
-    if records_an_update(desired, observed) {
-        // What is recorded was applied: the record never says more than the flows do (docs/adr/0013-vpc-bridges.md).
+    if records_an_update(desired, observed) || plan.database.iter().any(begins_bfd) {
+        // What is recorded was applied: the record never says more than the flows do (docs/adr/0013-vpc-bridges.md). And nobody sends BFD to a
+        // switch whose flows would let VMs have it, or forge it.
         plan.flows_first(FlowChange::between(&wanted, flows));
         plan.flows_after = flushed.then(|| FlowChange::between(&wanted, &FlowsSeen::Unknown)).flatten();
     } else {
         plan.flows_after = FlowChange::between(&wanted, if flushed { &FlowsSeen::Unknown } else { flows });
     }
     plan
+}
+
+/// Whether a tunnel that is there begins to send BFD, or one that does is made.
+fn begins_bfd(step: &Step) -> bool {
+    match step {
+        Step::AddTunnel { tunnel, .. } => tunnel.bfd.is_some(),
+        Step::EditTunnel { edits, .. } => edits.iter().any(|edit| matches!(edit, PortEdit::SetBfd(..))),
+        _ => false,
+    }
 }
 
 /// Whether the record of what a VPC was told changes.
@@ -210,7 +220,8 @@ fn edit(bridge: &DesiredBridge, tunnel: &DesiredTunnel, port: &ObservedPort, edi
     if before == Some(after) {
         return vec![step(edits, None, None)];
     }
-    if DesiredTunnel::from_record(port).as_ref() != Some(tunnel) {
+    let recorded = DesiredTunnel::from_record(port).map(|recorded| DesiredTunnel { bfd: tunnel.bfd, ..recorded });
+    if recorded.as_ref() != Some(tunnel) {
         return vec![step(edits, before, Some(after))];
     }
     let make = PortEdit::MakeTunnel(tunnel.kind);
@@ -227,10 +238,16 @@ fn tunnel_edits(tunnel: &DesiredTunnel, port: &ObservedPort) -> Vec<PortEdit> {
     }
     let no_local_ip = tunnel.local_ip.is_none() && port.external_ids.contains_key(ids::LOCAL_IP);
     edits.extend(no_local_ip.then(|| PortEdit::DropId(ids::LOCAL_IP.to_owned())));
+    let was_watched = port.external_ids.contains_key(ids::BFD);
+    edits.extend((tunnel.bfd.is_none() && was_watched).then(|| PortEdit::DropId(ids::BFD.to_owned())));
     edits.extend((!port.protected).then_some(PortEdit::Protect));
     edits.extend((port.vlan != Vlan::default()).then_some(PortEdit::NoVlan));
     let Some(interface) = port.interface() else { return edits };
     edits.extend((interface.tunnel_kind() != Some(tunnel.kind)).then_some(PortEdit::MakeTunnel(tunnel.kind)));
+    edits.extend(bfd::edits(tunnel.bfd, was_watched, interface).into_iter().map(|(key, value)| match value {
+        Some(value) => PortEdit::SetBfd(key.to_owned(), value),
+        None => PortEdit::DropBfd(key.to_owned()),
+    }));
     let options: BTreeMap<_, _> = tunnel.options().into_iter().collect();
     for key in interface.options.keys().filter(|key| !options.contains_key(key.as_str())) {
         edits.push(PortEdit::DropOption(key.clone()));

@@ -102,6 +102,10 @@ pub enum PortEdit {
     SetOption(String, String),
     /// `options:<key>` goes.
     DropOption(String),
+    /// `bfd:<key>=<value>`
+    SetBfd(String, String),
+    /// `bfd:<key>` goes.
+    DropBfd(String),
 }
 
 /// One change of the database.
@@ -266,6 +270,8 @@ impl fmt::Display for PortEdit {
             PortEdit::MakeTunnel(kind) => write!(f, "type={}", kind.interface_type()),
             PortEdit::SetOption(key, value) => write!(f, "options:{key}={value}"),
             PortEdit::DropOption(key) => write!(f, "no options:{key}"),
+            PortEdit::SetBfd(key, value) => write!(f, "bfd:{key}={value}"),
+            PortEdit::DropBfd(key) => write!(f, "no bfd:{key}"),
         }
     }
 }

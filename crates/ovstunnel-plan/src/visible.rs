@@ -45,6 +45,8 @@ fn port_edit_visible(edit: &PortEdit, port: &ObservedPort) -> bool {
         PortEdit::MakeTunnel(kind) => interface.is_none_or(|interface| interface.tunnel_kind() == Some(*kind)),
         PortEdit::SetOption(key, value) => interface.is_none_or(|interface| interface.options.get(key) == Some(value)),
         PortEdit::DropOption(key) => interface.is_none_or(|interface| !interface.options.contains_key(key)),
+        PortEdit::SetBfd(key, value) => interface.is_none_or(|interface| interface.bfd.get(key) == Some(value)),
+        PortEdit::DropBfd(key) => interface.is_none_or(|interface| !interface.bfd.contains_key(key)),
     }
 }
 

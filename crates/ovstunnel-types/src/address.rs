@@ -22,6 +22,9 @@ pub struct Mac([u8; 6]);
 impl Mac {
     const RULE: &'static str = "must be the Ethernet address of one card, six bytes in hexadecimal digits with colons";
 
+    /// The address to which Open vSwitch sends BFD.
+    pub const BFD: Mac = Mac([0x00, 0x23, 0x20, 0x00, 0x00, 0x01]);
+
     /// Its six bytes.
     pub fn octets(self) -> [u8; 6] {
         self.0

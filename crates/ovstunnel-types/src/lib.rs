@@ -22,6 +22,6 @@ pub use ipv6::Ipv6Policy;
 pub use isolation::Isolation;
 pub use number::{HostNumber, NetworkNumber};
 pub use outcome::Outcome;
-pub use state::{FlowsState, HealthState, TunnelState};
+pub use state::{BfdState, FlowsState, HealthState, TunnelState};
 pub use tunnel::{Carrier, KernelModules, TunnelEndpoint, TunnelKind, is_tunnel_type, tunnel_udp_port};
 pub use value::{BridgeName, GreKey, HostId, Invalid, NAME_MAX, NetworkUuid, PortName, RemoteIp, is_plain_name};

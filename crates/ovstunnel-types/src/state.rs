@@ -15,6 +15,37 @@ pub enum TunnelState {
     Pending,
 }
 
+/// State of a BFD session (RFC 5880, section 6.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BfdState {
+    /// Somebody holds it down.
+    AdminDown,
+    /// Nothing is heard.
+    Down,
+    /// The other end is heard, and has not heard this one yet.
+    Init,
+    /// Both ends hear each other.
+    Up,
+}
+
+impl BfdState {
+    /// The word that stands in the JSON and in Open vSwitch's database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BfdState::AdminDown => "admin_down",
+            BfdState::Down => "down",
+            BfdState::Init => "init",
+            BfdState::Up => "up",
+        }
+    }
+
+    /// The state that this word stands for.
+    pub fn read(word: &str) -> Option<BfdState> {
+        [BfdState::AdminDown, BfdState::Down, BfdState::Init, BfdState::Up].into_iter().find(|it| it.as_str() == word)
+    }
+}
+
 /// How the flows in the switch compare with those that the bridge must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -9,10 +9,10 @@ use compact_str::CompactString;
 use ovstunnel_plan::Vlan;
 use uuid::Uuid;
 
+pub(crate) use super::tables::{Bfd, BridgeRow, FlowTableRow, InterfaceRow, MirrorRow, Pairs, PortRow};
 use super::tables::{
     BridgeColumns, FlowTableColumns, InterfaceColumns, MirrorColumns, PortColumns, RootColumns, RowUpdate, Rows, Update,
 };
-pub(crate) use super::tables::{BridgeRow, FlowTableRow, InterfaceRow, MirrorRow, Pairs, PortRow};
 
 /// Names of touched bridges that are kept for whoever tells of changes: of more it is told that it may be any.
 const MANY: usize = 4096;
@@ -177,7 +177,19 @@ impl Db {
         replace(&mut row.mtu_request, columns.mtu_request);
         columns.options.into_iter().for_each(|difference| change_pairs(&mut row.options, difference));
         columns.external_ids.into_iter().for_each(|difference| change_pairs(&mut row.external_ids, difference));
+        change_bfd(row, columns.bfd, columns.bfd_status);
     }
+}
+
+/// Most rows have neither column, and no place for them.
+fn change_bfd(row: &mut InterfaceRow, config: Option<Pairs>, status: Option<Pairs>) {
+    if config.as_ref().is_none_or(Vec::is_empty) && status.as_ref().is_none_or(Vec::is_empty) {
+        return;
+    }
+    let mut bfd = row.bfd.take().unwrap_or_default();
+    config.into_iter().for_each(|difference| change_pairs(&mut bfd.config, difference));
+    status.into_iter().for_each(|difference| change_pairs(&mut bfd.status, difference));
+    row.bfd = Some(bfd).filter(|bfd| !(bfd.config.is_empty() && bfd.status.is_empty()));
 }
 
 /// Rows that a transaction changes.

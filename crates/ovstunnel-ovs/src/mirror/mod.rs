@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 pub use db::Db;
-pub(crate) use db::{BridgeRow, InterfaceRow, Pairs, PortRow};
+pub(crate) use db::{Bfd, BridgeRow, InterfaceRow, Pairs, PortRow};
 pub(crate) use follow::{control_socket, follow_database, follow_vswitchd, take};
 pub(crate) use frame::JsonFrames;
 pub use view::{SwitchView, TunnelAddresses};

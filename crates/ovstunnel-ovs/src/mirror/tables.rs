@@ -61,6 +61,17 @@ pub(crate) struct InterfaceRow {
     pub link_up: Option<bool>,
     pub mtu: Option<u32>,
     pub mtu_request: Option<u32>,
+    /// Nearly no interface has any.
+    pub bfd: Option<Box<Bfd>>,
+}
+
+/// The columns of an interface that are about BFD.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bfd {
+    /// Column `bfd`.
+    pub config: Pairs,
+    /// Column `bfd_status`.
+    pub status: Pairs,
 }
 
 /// A row of table Mirror: copies of frames.
@@ -170,6 +181,10 @@ pub(super) struct InterfaceColumns {
     pub(super) mtu: Option<Option<u32>>,
     #[serde(default, deserialize_with = "columns::optional")]
     pub(super) mtu_request: Option<Option<u32>>,
+    #[serde(default, deserialize_with = "columns::map")]
+    pub(super) bfd: Option<Pairs>,
+    #[serde(default, deserialize_with = "columns::map")]
+    pub(super) bfd_status: Option<Pairs>,
 }
 
 impl InterfaceColumns {
@@ -181,6 +196,7 @@ impl InterfaceColumns {
             || self.external_ids.is_some()
             || self.ofport.is_some()
             || self.error.is_some()
+            || self.bfd.is_some()
     }
 }
 
@@ -248,7 +264,7 @@ const FOLLOWED: [(&str, &[&str], &[&str]); 6] = [
     (
         "Interface",
         &["name", "type", "options", "external_ids", "ofport", "error"],
-        &["admin_state", "link_state", "mtu", "mtu_request"],
+        &["admin_state", "link_state", "mtu", "mtu_request", "bfd", "bfd_status"],
     ),
     ("Mirror", &[], &["name", "select_all", "select_src_port", "select_dst_port", "output_port", "output_vlan"]),
     ("Flow_Table", &[], &["flow_limit", "overflow_policy"]),

@@ -289,6 +289,8 @@ fn observed_interface(uuid: Uuid, row: &InterfaceRow) -> ObservedInterface {
         kind: row.kind.to_string(),
         options: tree(&row.options),
         external_ids: tree(&row.external_ids),
+        bfd: row.bfd.as_ref().map(|bfd| tree(&bfd.config)).unwrap_or_default(),
+        bfd_status: row.bfd.as_ref().map(|bfd| tree(&bfd.status)).unwrap_or_default(),
         ofport: row.ofport,
         error: row.error.clone(),
         admin_up: row.admin_up,

@@ -6,7 +6,7 @@
 use ovstunnel_plan::{BridgeEdit, Epoch, PortEdit, ids};
 use uuid::Uuid;
 
-use crate::mirror::{BridgeRow, Db, InterfaceRow, Pairs, PortRow};
+use crate::mirror::{Bfd, BridgeRow, Db, InterfaceRow, Pairs, PortRow};
 
 /// OpenFlow port number of a bridge's own port.
 const OFPP_LOCAL: i64 = 65534;
@@ -124,6 +124,7 @@ pub(super) fn edit_port<'a>(db: &'a mut Db, name: &str, edits: &[PortEdit]) -> O
             PortEdit::Protect => row.protected = true,
             PortEdit::NoVlan => row.vlan = None,
             PortEdit::Detach | PortEdit::MakeTunnel(_) | PortEdit::SetOption(..) | PortEdit::DropOption(_) => {}
+            PortEdit::SetBfd(..) | PortEdit::DropBfd(_) => {}
         }
     }
     let interface = db.interfaces.get_mut(row.interfaces.first()?)?;
@@ -137,6 +138,41 @@ fn edit_interface(interface: &mut InterfaceRow, edit: &PortEdit) {
         PortEdit::MakeTunnel(kind) => interface.kind = kind.interface_type().into(),
         PortEdit::SetOption(key, value) => set_pair(&mut interface.options, key, Some(value)),
         PortEdit::DropOption(key) => set_pair(&mut interface.options, key, None),
+        PortEdit::SetBfd(key, value) => set_bfd(interface, key, Some(value)),
+        PortEdit::DropBfd(key) => set_bfd(interface, key, None),
         PortEdit::SetId(..) | PortEdit::DropId(_) | PortEdit::Protect | PortEdit::NoVlan => {}
     }
+}
+
+/// A session that nobody answers is down: what vswitchd notes of each whose peer is not there.
+const UNANSWERED: [(&str, &str); 6] = [
+    ("diagnostic", "No Diagnostic"),
+    ("flap_count", "0"),
+    ("forwarding", "false"),
+    ("remote_diagnostic", "No Diagnostic"),
+    ("remote_state", "down"),
+    ("state", "down"),
+];
+
+fn set_bfd(interface: &mut InterfaceRow, key: &str, value: Option<&str>) {
+    let mut bfd = interface.bfd.take().unwrap_or_default();
+    set_pair(&mut bfd.config, key, value);
+    note_bfd(&mut bfd);
+    interface.bfd = Some(bfd).filter(|bfd| !bfd.config.is_empty());
+}
+
+/// The columns of an interface on which BFD is to run from the beginning.
+pub(super) fn with_bfd(columns: impl Iterator<Item = (&'static str, String)>) -> Option<Box<Bfd>> {
+    let mut bfd = Bfd { config: sorted(columns.collect()), status: Pairs::new() };
+    note_bfd(&mut bfd);
+    Some(Box::new(bfd)).filter(|bfd| !bfd.config.is_empty())
+}
+
+fn note_bfd(bfd: &mut Bfd) {
+    let runs = bfd.config.iter().any(|(key, value)| key == "enable" && value == "true");
+    bfd.status = match (runs, bfd.status.is_empty()) {
+        (true, true) => UNANSWERED.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
+        (true, false) => std::mem::take(&mut bfd.status),
+        (false, _) => Pairs::new(),
+    };
 }

@@ -117,8 +117,11 @@ pub(super) fn complete_set(
                 &spec.to,
             ));
         }
-        // Its port keeps the name that it has, of a time when this host had another id.
-        there.get(&spec.to).into_iter().for_each(|name| tunnel.name.clone_from(name));
+        // Its port keeps the name that it has, of a time when this host had another id, and its BFD, which a set says nothing of.
+        if let Some(name) = there.get(&spec.to) {
+            tunnel.name.clone_from(name);
+            tunnel.bfd = bridge.tunnels.get(*name).and_then(|before| before.bfd);
+        }
         tunnels.insert(tunnel.port(), tunnel);
     }
     Ok(tunnels)

@@ -196,7 +196,8 @@ fn read_tunnel(port: &ObservedPort, key: GreKey) -> Result<(PortName, DesiredTun
     // than a new one's would be.
     let name: PortName = port.name.parse().map_err(|error| format!("its name {error}"))?;
     let (from, to) = (id(from)?, id(to)?);
-    let tunnel = DesiredTunnel { name: name.clone(), from, to, kind: TUNNELS, key, remote_ip, local_ip: None };
+    let tunnel =
+        DesiredTunnel { name: name.clone(), from, to, kind: TUNNELS, key, remote_ip, local_ip: None, bfd: None };
     if tunnel.from == tunnel.to {
         return Err("its name says that it leads to its own host".to_owned());
     }

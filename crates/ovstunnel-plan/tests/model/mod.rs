@@ -183,6 +183,10 @@ impl World {
                     tunnel.external_ids().into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
                 let port = ObservedPort { name, protected: true, external_ids, ..ObservedPort::default() };
                 self.add(bridge.as_str(), port, "gre", &tunnel.options());
+                let port =
+                    self.bridges.get_mut(bridge.as_str()).unwrap().ports.get_mut(tunnel.port().as_str()).unwrap();
+                let bfd = tunnel.bfd.into_iter().flat_map(|interval| interval.column());
+                port.interfaces[0].bfd = bfd.map(|(key, value)| (key.to_owned(), value)).collect();
             }
             Step::EditTunnel { bridge, port, edits, .. } => {
                 let port = self.bridges.get_mut(bridge.as_str()).unwrap().ports.get_mut(port.as_str()).unwrap();
@@ -265,6 +269,10 @@ fn edit_port(port: &mut ObservedPort, edit: &PortEdit) {
         PortEdit::SetOption(key, value) => {
             port.interfaces.iter_mut().for_each(|i| drop(i.options.insert(key.clone(), value.clone())));
         }
+        PortEdit::SetBfd(key, value) => {
+            port.interfaces.iter_mut().for_each(|i| drop(i.bfd.insert(key.clone(), value.clone())))
+        }
+        PortEdit::DropBfd(key) => port.interfaces.iter_mut().for_each(|i| drop(i.bfd.remove(key))),
         PortEdit::DropOption(key) => port.interfaces.iter_mut().for_each(|i| drop(i.options.remove(key))),
     }
 }

@@ -67,15 +67,19 @@ pub(super) async fn put_bridge(
     let name: BridgeName = validate::text("bridge", &name)?;
     let change = validate::setup(name, &body, &local_addresses(&state).await?)?;
     carry_out(&state, change, &query, id, |done, changes| {
-        let outcome = done.outcome;
-        let bridge = match &done.seen {
-            Seen::Bridge(seen) => state.to_wire_with(&seen.0, &seen.1, &done.settings),
-            _ => None,
-        };
-        let bridge = bridge.ok_or_else(|| gone(&done))?;
+        let (outcome, bridge) = (done.outcome, seen(&state, &done)?);
         Ok((status(outcome), Json(BridgeAnswer { outcome, changes, bridge })).into_response())
     })
     .await
+}
+
+/// The bridge as it is after a change.
+pub(super) fn seen(state: &State, done: &Done) -> Result<Bridge, ApiError> {
+    let bridge = match &done.seen {
+        Seen::Bridge(seen) => state.to_wire_with(&seen.0, &seen.1, &done.settings),
+        _ => None,
+    };
+    bridge.ok_or_else(|| gone(done))
 }
 
 /// Somebody else removed what was made before it could be looked at.

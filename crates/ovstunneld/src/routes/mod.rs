@@ -3,6 +3,7 @@
 //! What it does: takes a request apart, hands it to the writer or reads the mirror, and puts the answer on the wire. What
 //! it must not do: run commands, or change anything itself.
 
+mod bfd;
 mod bridges;
 mod diagnosis;
 mod fence;

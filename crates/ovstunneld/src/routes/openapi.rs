@@ -10,7 +10,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::{
-    State, bridges, diagnosis, fence, fixups, forwarding, host, list, log, networks, plugin, takeover, vifs, watch,
+    State, bfd, bridges, diagnosis, fence, fixups, forwarding, host, list, log, networks, plugin, takeover, vifs, watch,
 };
 
 #[derive(OpenApi)]
@@ -70,6 +70,7 @@ fn each(mut take: impl FnMut(UtoipaMethodRouter<State>)) {
     take(routes!(takeover::release_bridge));
     take(routes!(bridges::post_tunnel));
     take(routes!(bridges::delete_tunnel));
+    take(routes!(bfd::put_bfd));
     take(routes!(forwarding::list_addresses));
     take(routes!(forwarding::get_trace));
     take(routes!(vifs::put_vif, vifs::delete_vif));

@@ -5,8 +5,11 @@
 
 use std::str::FromStr;
 
-use ovstunnel_api::{Id, PostTunnel, PutBridge};
-use ovstunnel_plan::{BridgeName, Change, CreateTunnel, GreKey, HostFacts, Invalid, RemoteIp, SetupBridge, TunnelSpec};
+use ovstunnel_api::{Id, PostTunnel, PutBfd, PutBridge};
+use ovstunnel_plan::{
+    BfdInterval, BridgeName, Change, CreateTunnel, GreKey, HostFacts, Invalid, PortName, RemoteIp, SetBfd, SetupBridge,
+    TunnelSpec,
+};
 use ovstunnel_server::problem::ApiError;
 
 use crate::host::{LocalAddress, not_another_host};
@@ -69,6 +72,26 @@ pub(super) fn setup(bridge: BridgeName, body: &PutBridge, local: &[LocalAddress]
         tunnels,
         host: HostFacts::default(),
     }))
+}
+
+/// How often BFD sends where nobody says, milliseconds: a cut is seen after three of them.
+const BFD_INTERVAL: i64 = 1000;
+
+/// `PUT /v1/bridges/{bridge}/bfd`.
+pub(super) fn set_bfd(bridge: BridgeName, body: &PutBfd) -> Result<Change, ApiError> {
+    let mut ports: Vec<PortName> = Vec::new();
+    for (n, name) in body.ports.iter().enumerate() {
+        let (field, port) = (format!("ports[{n}]"), text(&format!("ports[{n}]"), name)?);
+        if let Some(first) = ports.iter().position(|other| *other == port) {
+            return Err(ApiError::invalid(field, format!("must not stand twice; it is ports[{first}]"), Some(name)));
+        }
+        ports.push(port);
+    }
+    let asked = body.interval.unwrap_or(BFD_INTERVAL);
+    let interval = u32::try_from(asked).ok().and_then(BfdInterval::new);
+    let interval =
+        interval.ok_or_else(|| ApiError::invalid("interval", BfdInterval::RULE, Some(&asked.to_string())))?;
+    Ok(Change::SetBfd(SetBfd { bridge, ports, interval }))
 }
 
 /// `POST /v1/bridges/{bridge}/tunnels`. `local` are this host's addresses.

@@ -3,11 +3,12 @@
 use std::time::SystemTime;
 
 use ovstunnel_api::{
-    Bridge, Claim, ClaimSays, Flows, FlowsState, Health, RefusedTunnel, Tier, Tunnel, TunnelState, Vif, Vpc,
+    Bfd, BfdState, Bridge, Claim, ClaimSays, Flows, FlowsState, Health, RefusedTunnel, Tier, Tunnel, TunnelState, Vif,
+    Vpc,
 };
 use ovstunnel_plan::{
-    Changed, DesiredBridge, DesiredTunnel, EffectiveSettings, Facts, FlowChange, FlowsSeen, ObservedBridge,
-    ObservedPort, TunnelHealth, Witness, bridge_health, unplaced_vifs, wanted_flows,
+    BfdInterval, Changed, DesiredBridge, DesiredTunnel, EffectiveSettings, Facts, FlowChange, FlowsSeen,
+    ObservedBridge, ObservedInterface, ObservedPort, TunnelHealth, Witness, bridge_health, unplaced_vifs, wanted_flows,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -140,8 +141,24 @@ pub(crate) fn tunnel(port: &ObservedPort) -> Option<Tunnel> {
         ofport,
         state,
         protected: port.protected,
+        bfd: record.bfd.zip(port.interface()).map(|(interval, interface)| bfd(interval, interface)),
         error,
     })
+}
+
+/// A session as Open vSwitch tells of it.
+fn bfd(interval: BfdInterval, interface: &ObservedInterface) -> Bfd {
+    let told = |key: &str| interface.bfd_status.get(key);
+    let state = |key| told(key).and_then(|word| BfdState::read(word));
+    Bfd {
+        interval: interval.get(),
+        state: state("state"),
+        remote_state: state("remote_state"),
+        diagnostic: told("diagnostic").cloned(),
+        remote_diagnostic: told("remote_diagnostic").cloned(),
+        forwarding: told("forwarding").is_some_and(|word| word == "true"),
+        flaps: told("flap_count").and_then(|count| count.parse().ok()).unwrap_or_default(),
+    }
 }
 
 /// What was changed, on the wire.

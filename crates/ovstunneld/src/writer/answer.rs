@@ -7,7 +7,7 @@ use std::time::Duration;
 use ovstunnel_ovs::{Command, CommitError};
 use ovstunnel_plan::{
     BridgeEdit, BridgeName, Change, Changed, DesiredTunnel, EffectiveSettings, Fenced, FlowsSeen, ObservedBridge,
-    ObservedPort, Outcome, Plan, PlanItem, PortName, Rejected, Step, UpdateVpc, VpcUpdate, ids,
+    ObservedPort, Outcome, Plan, PlanItem, PortEdit, PortName, Rejected, Step, UpdateVpc, VpcUpdate, ids,
 };
 
 use crate::writer::lock::Busy;
@@ -189,6 +189,11 @@ pub(super) fn outcome(change: &Change, items: &[PlanItem<'_>]) -> Outcome {
                 Outcome::Removed
             }
         }
+        // What else was put in order on its bridge is not what was asked for.
+        Change::SetBfd(_) => match items.iter().any(is_about_bfd) {
+            true => Outcome::Updated,
+            false => Outcome::Unchanged,
+        },
         Change::CreateTunnel(_) | Change::DestroyTunnel { .. } => {
             items.iter().fold(Outcome::Unchanged, |so_far, item| match (item, so_far) {
                 (PlanItem::Database(Step::AddTunnel { .. }), Outcome::Removed)
@@ -199,6 +204,16 @@ pub(super) fn outcome(change: &Change, items: &[PlanItem<'_>]) -> Outcome {
             })
         }
     }
+}
+
+/// Whether it changes where BFD runs, or how.
+fn is_about_bfd(item: &PlanItem<'_>) -> bool {
+    let is_it = |edit: &PortEdit| match edit {
+        PortEdit::SetBfd(..) | PortEdit::DropBfd(_) => true,
+        PortEdit::SetId(key, _) | PortEdit::DropId(key) => key == ids::BFD,
+        _ => false,
+    };
+    matches!(item, PlanItem::Database(Step::EditTunnel { edits, .. }) if edits.iter().any(is_it))
 }
 
 /// Whether it records that an update was applied.
