@@ -37,7 +37,7 @@ pub struct PathStep {
     /// The host on which it was looked at; absent where it is about both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// What was looked at: `host`, `bridge`, `tunnel`, `mtu`, `ipv6`, `vif`, `frame_out` or `frame_in`.
+    /// What was looked at: `host`, `bridge`, `tunnel`, `bfd` (where it runs at both ends), `mtu`, `ipv6`, `vif`, `frame_out` or `frame_in`.
     pub check: String,
     /// What came of it.
     pub result: StepResult,

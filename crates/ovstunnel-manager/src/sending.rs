@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use ovstunnel_api::{Id, PostTunnel, PutBridge, PutTunnel};
-use ovstunnel_mesh::Request;
+use ovstunnel_api::{Id, PostTunnel, PutBfd, PutBridge, PutTunnel};
+use ovstunnel_mesh::{Request, bfd};
 use ovstunnel_types::{HostId, HostNumber, RemoteIp};
 
 /// A request to a daemon.
@@ -19,6 +19,8 @@ pub enum Wire {
     DeleteTunnel(String, String),
     /// `DELETE /v1/bridges/{bridge}`.
     DeleteBridge(String),
+    /// `PUT /v1/bridges/{bridge}/bfd`.
+    PutBfd(String, PutBfd),
 }
 
 fn id(number: HostNumber) -> Id {
@@ -64,6 +66,12 @@ impl Wire {
         }
     }
 
+    /// Where BFD is to run on a bridge.
+    pub fn bfd(set: &bfd::Set) -> Wire {
+        let ports = set.ports.iter().map(ToString::to_string).collect();
+        Wire::PutBfd(set.bridge.to_string(), PutBfd { ports, interval: None })
+    }
+
     /// Its method and path.
     pub fn line(&self) -> (&'static str, String) {
         match self {
@@ -71,6 +79,7 @@ impl Wire {
             Wire::PostTunnel(bridge, _) => ("POST", format!("/v1/bridges/{bridge}/tunnels")),
             Wire::DeleteTunnel(bridge, port) => ("DELETE", format!("/v1/bridges/{bridge}/tunnels/{port}")),
             Wire::DeleteBridge(bridge) => ("DELETE", format!("/v1/bridges/{bridge}")),
+            Wire::PutBfd(bridge, _) => ("PUT", format!("/v1/bridges/{bridge}/bfd")),
         }
     }
 
@@ -80,17 +89,19 @@ impl Wire {
         match self {
             Wire::PutBridge(_, body) => serde_json::to_value(body).ok(),
             Wire::PostTunnel(_, body) => serde_json::to_value(body).ok(),
+            Wire::PutBfd(_, body) => serde_json::to_value(body).ok(),
             Wire::DeleteTunnel(..) | Wire::DeleteBridge(_) => None,
         }
     }
 
-    /// The specification's word for it, by which its users look in the log.
+    /// The specification's word for it, by which its users look in the log; it has none for probes.
     pub fn command(&self) -> &'static str {
         match self {
             Wire::PutBridge(..) => "OvsSetupBridge",
             Wire::PostTunnel(..) => "OvsCreateTunnel",
             Wire::DeleteTunnel(..) => "OvsDestroyTunnel",
             Wire::DeleteBridge(_) => "OvsDestroyBridge",
+            Wire::PutBfd(..) => "Bfd",
         }
     }
 }

@@ -99,7 +99,7 @@ impl Service {
         let registered = begin_to_watch(&records, &hosts, &zone).await?;
         let what = if acts { "its meshes are kept whole" } else { "nothing is changed" };
         tracing::info!(zone = identity.name, uuid = %identity.uuid, hosts = registered, "the zone is watched; {what}");
-        keep_whole(&mut tasks, leader.as_ref(), reconciler.as_ref());
+        keep_whole(&mut tasks, leader.as_ref(), reconciler.as_ref(), config.probes.bfd);
         let sessions = Sessions::new(config.web.session)?;
         let roles = Arc::new(Roles::new(zone.clone(), sessions.clone()));
         let access = access.map(|access| access.with_rules(roles));
@@ -167,9 +167,10 @@ fn keep_records(tasks: &mut JoinSet<()>, config: &Config, records: &Records, hap
 }
 
 /// Has the meshes kept whole, where the manager may change hosts.
-fn keep_whole(tasks: &mut JoinSet<()>, leader: Option<&Leader>, reconciler: Option<&Reconciler>) {
+fn keep_whole(tasks: &mut JoinSet<()>, leader: Option<&Leader>, reconciler: Option<&Reconciler>, bfd: bool) {
     if let Some((leader, reconciler)) = leader.zip(reconciler) {
         tasks.spawn(leader.clone().keep());
+        tasks.spawn(reconciler.clone().keep_bfd(bfd));
         tasks.spawn(reconciler.clone().run());
     }
 }

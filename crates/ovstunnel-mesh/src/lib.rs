@@ -5,6 +5,7 @@
 //! What it does: pure functions and values, deterministic; whoever calls them gives the time and what was seen. What it must not
 //! do: I/O, read a clock, draw a random number, run tasks, know a database, a route or a switch.
 
+pub mod bfd;
 mod brakes;
 mod desired;
 pub mod difference;

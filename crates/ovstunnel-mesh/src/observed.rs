@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ovstunnel_types::{
-    BridgeName, FlowsState, GreKey, HealthState, HostId, HostNumber, Ipv6Policy, PortName, RemoteIp, TunnelState,
+    BfdState, BridgeName, FlowsState, GreKey, HealthState, HostId, HostNumber, Ipv6Policy, PortName, RemoteIp,
+    TunnelState,
 };
 
 use crate::Moment;
@@ -25,6 +26,8 @@ pub struct Tunnel {
     pub state: TunnelState,
     /// Whether its port is protected: what comes in by a tunnel does not leave by it.
     pub protected: bool,
+    /// Its BFD session, where one is to run.
+    pub bfd: Option<Box<Session>>,
     /// Open vSwitch's own words, where it refused the tunnel.
     pub error: Option<String>,
 }
@@ -34,6 +37,19 @@ impl Tunnel {
     pub fn peer(&self) -> Option<HostNumber> {
         HostNumber::try_from(&self.to).ok()
     }
+}
+
+/// A BFD session, as the host with the port tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its state; none where the switch has not begun it.
+    pub state: Option<BfdState>,
+    /// The state at the other end, as that last said.
+    pub remote_state: Option<BfdState>,
+    /// Why it last changed.
+    pub diagnostic: Option<String>,
+    /// How often it has come up or gone down.
+    pub flaps: u32,
 }
 
 /// Whose frames a bridge carries.

@@ -49,6 +49,8 @@ pub enum What {
     WrongKey,
     /// The switch does not have a tunnel.
     TunnelDown,
+    /// By BFD nothing arrives from one host at another one. No proof has it: it is not what the switches hold.
+    BfdDown,
     /// A tunnel's port is not protected: what comes in by one tunnel leaves by another.
     Unprotected,
     /// A tunnel leads to a host that is not of the mesh.
@@ -84,6 +86,7 @@ impl What {
             What::WrongAddress => "wrong_address",
             What::WrongKey => "wrong_key",
             What::TunnelDown => "tunnel_down",
+            What::BfdDown => "bfd_down",
             What::Unprotected => "unprotected",
             What::TunnelTooMany => "tunnel_too_many",
             What::FlowsNotInSync => "flows_not_in_sync",

@@ -31,6 +31,7 @@ fn changing() -> Vec<(&'static str, &'static str, Option<Value>)> {
         ("DELETE", "/v1/bridges/b1", None),
         ("POST", "/v1/bridges/b1/tunnels", Some(tunnel(4))),
         ("DELETE", "/v1/bridges/b1/tunnels/t7-1-2", None),
+        ("PUT", "/v1/bridges/b1/bfd", Some(json!({"ports": ["t7-1-2"]}))),
         ("POST", "/v1/bridges/b1/release", None),
         ("POST", "/v1/takeover", None),
         ("POST", "/v1/reconcile", None),

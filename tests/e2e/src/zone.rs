@@ -85,6 +85,17 @@ impl Zone {
         Ok(())
     }
 
+    /// Switches BFD on or off, where it was not said before: that counts from its next start on.
+    ///
+    /// # Errors
+    /// When its configuration cannot be written.
+    pub fn set_bfd(&self, on: bool) -> Result<()> {
+        let file = self.dir.join("manager.toml");
+        let text = std::fs::read_to_string(&file)?;
+        std::fs::write(file, format!("{text}[probes]\nbfd = {on}\n"))?;
+        Ok(())
+    }
+
     /// Its folder: configuration, database, socket, log.
     pub fn dir(&self) -> &Path {
         &self.dir

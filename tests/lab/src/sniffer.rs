@@ -36,6 +36,12 @@ const BATCH: usize = 256;
 /// The EtherType of RARP.
 const RARP: [u8; 2] = [0x80, 0x35];
 
+/// The Ethernet address to which Open vSwitch sends BFD.
+const TO_BFD: [u8; 6] = [0x00, 0x23, 0x20, 0x00, 0x00, 0x01];
+
+/// The UDP port of BFD.
+const BFD: [u8; 2] = 3784_u16.to_be_bytes();
+
 /// The ears of one VM.
 #[derive(Debug)]
 pub(crate) struct Sniffer {
@@ -53,6 +59,10 @@ pub struct Heard {
     pub last: Option<(MacAddr6, MacAddr6)>,
     /// Broadcasts of RARP by their sender: what is sent in a VM's name after its place has changed.
     pub announcements: BTreeMap<MacAddr6, u32>,
+    /// Frames to the Ethernet address to which Open vSwitch sends BFD.
+    pub to_bfd: u64,
+    /// Packets of UDP to the port of BFD, to whichever Ethernet address.
+    pub bfd: u64,
     /// The most copies of any one token. More than 1 means that a frame came twice at least.
     pub max_copies: u32,
     /// Frames that the kernel threw away because they came faster than they could be counted.
@@ -126,7 +136,7 @@ fn listen(socket: &PacketSocket, stopped: &UnixStream, mark: u64, tally: &Mutex<
         }
         let mut lost = lock(tally).heard.lost;
         numbers.clear();
-        let (mut last, mut announced) = (None, Vec::new());
+        let (mut last, mut announced, mut to_bfd, mut bfd) = (None, Vec::new(), 0, 0);
         while numbers.len() < BATCH {
             match socket.receive(&mut buffer, &mut lost)? {
                 Received::Nothing => break,
@@ -136,13 +146,19 @@ fn listen(socket: &PacketSocket, stopped: &UnixStream, mark: u64, tally: &Mutex<
                         last = addresses(&buffer[..length]).or(last);
                         numbers.push(token.number);
                     }
-                    _ => announced.extend(announcement(&buffer[..length])),
+                    _ => {
+                        announced.extend(announcement(&buffer[..length]));
+                        to_bfd += u64::from(buffer.starts_with(&TO_BFD));
+                        bfd += u64::from(is_bfd(&buffer[..length]));
+                    }
                 },
             }
         }
         let mut tally = lock(tally);
         announced.into_iter().for_each(|sender| *tally.heard.announcements.entry(sender).or_default() += 1);
         tally.heard.last = last.or(tally.heard.last);
+        tally.heard.to_bfd += to_bfd;
+        tally.heard.bfd += bfd;
         tally.count(&numbers, lost);
     }
 }
@@ -157,6 +173,12 @@ fn addresses(frame: &[u8]) -> Option<(MacAddr6, MacAddr6)> {
 fn announcement(frame: &[u8]) -> Option<MacAddr6> {
     let (to, from) = addresses(frame)?;
     (to.is_broadcast() && frame.get(12..14)? == RARP).then_some(from)
+}
+
+/// Whether it is a packet of UDP to the port of BFD: IPv4 without options.
+fn is_bfd(frame: &[u8]) -> bool {
+    let at = |from: usize, bytes: &[u8]| frame.get(from..).is_some_and(|rest| rest.starts_with(bytes));
+    at(12, &[0x08, 0x00, 0x45]) && at(23, &[17]) && at(36, &BFD)
 }
 
 impl Tally {

@@ -253,7 +253,11 @@ impl Vm {
         self.inner.sniffer.heard()
     }
 
-    pub(crate) fn send(&self, frame: &[u8]) -> Result<()> {
+    /// Sends a frame of the test's own making, from its first byte on.
+    ///
+    /// # Errors
+    /// When it cannot be sent.
+    pub fn send(&self, frame: &[u8]) -> Result<()> {
         self.inner.sender.send(frame).with_context(|| format!("{self}"))
     }
 

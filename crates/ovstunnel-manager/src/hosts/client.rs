@@ -50,6 +50,7 @@ impl HostClient for Client {
                 Wire::PostTunnel(bridge, body) => client.post_tunnel(bridge, body).await.map(drop),
                 Wire::DeleteTunnel(bridge, port) => client.delete_tunnel(bridge, port).await.map(drop),
                 Wire::DeleteBridge(bridge) => client.delete_bridge(bridge).await.map(drop),
+                Wire::PutBfd(bridge, body) => client.put_bfd(bridge, body).await.map(drop),
             }
         })
     }

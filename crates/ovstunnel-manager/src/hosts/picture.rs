@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ovstunnel_api::{Bridge, Claim, ClaimSays, Tunnel};
+use ovstunnel_api::{Bfd, Bridge, Claim, ClaimSays, Tunnel};
 use ovstunnel_mesh::Moment;
 use ovstunnel_mesh::membership::{Call, LastCall, TUNNEL_CALL_LASTS};
-use ovstunnel_mesh::observed::{self, Carries, Snapshot};
+use ovstunnel_mesh::observed::{self, Carries, Session, Snapshot};
 use ovstunnel_types::{GreKey, Invalid};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -82,6 +82,15 @@ fn last_call(claim: &Claim, origin: OffsetDateTime) -> Option<LastCall> {
     Some(LastCall { call, at: Moment(Duration::try_from(at - origin).unwrap_or_default()) })
 }
 
+fn session(bfd: &Bfd) -> Box<Session> {
+    Box::new(Session {
+        state: bfd.state,
+        remote_state: bfd.remote_state,
+        diagnostic: bfd.diagnostic.clone(),
+        flaps: bfd.flaps,
+    })
+}
+
 fn read(bridge: &Bridge, origin: OffsetDateTime) -> Result<observed::Bridge, Unreadable> {
     let bad = |field: &'static str| {
         move |Invalid { rule, value }| Unreadable { bridge: bridge.name.clone(), field, rule, value }
@@ -100,6 +109,7 @@ fn read(bridge: &Bridge, origin: OffsetDateTime) -> Result<observed::Bridge, Unr
             key: key(tunnel.key)?,
             state: tunnel.state,
             protected: tunnel.protected,
+            bfd: tunnel.bfd.as_ref().map(session),
             error: tunnel.error.clone(),
         })
     };

@@ -4,10 +4,10 @@ use ovstunnel_api::{FollowedFrame, FrameOut};
 use ovstunnel_manager_api::{FaultCommand, PathStep, StepResult};
 use ovstunnel_mesh::proof::{Finding, What};
 use ovstunnel_store::NicRow;
-use ovstunnel_types::GreKey;
+use ovstunnel_types::{GreKey, HostNumber};
 
 use super::asked::{Asked, Frame, Learnt};
-use crate::zone::{Side, Zone};
+use crate::zone::{Sessions, Side, Zone};
 
 fn step(side: Option<&Side>, check: &str, result: StepResult, evidence: String) -> PathStep {
     let host = side.map(|side| side.host.clone());
@@ -72,6 +72,21 @@ pub(super) fn tunnel(from: &Side, to: &Side, network: (GreKey, &Zone)) -> Vec<Pa
         None => (StepResult::Skipped, format!("no tunnel to {} can be there without a bridge", to.host)),
     };
     vec![step(Some(from), "tunnel", result, evidence)]
+}
+
+/// What the two hosts tell of each other by BFD; nothing where it does not run at both, or has not come up yet.
+pub(super) fn bfd(sides: [(HostNumber, &Side); 2], network: (GreKey, &Zone)) -> Vec<PathStep> {
+    let [(from, near), (to, far)] = sides;
+    match network.1.sessions(from, to) {
+        None => Vec::new(),
+        Some(Sessions::Up(one, other)) => {
+            vec![step(None, "bfd", StepResult::Ok, format!("both hosts hear each other on {one} and {other}"))]
+        }
+        Some(Sessions::Down(findings)) => {
+            let of = |finding: &Finding| if finding.host == from { near } else { far };
+            findings.iter().map(|finding| found(of(finding), "bfd", finding, network)).collect()
+        }
+    }
 }
 
 /// Whether frames of full size pass in one piece.

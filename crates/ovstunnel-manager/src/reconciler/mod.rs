@@ -8,6 +8,7 @@ mod attempts;
 mod holds;
 mod networks;
 mod pass;
+mod probes;
 mod send;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

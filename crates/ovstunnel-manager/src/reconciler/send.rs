@@ -42,32 +42,40 @@ impl Sender {
         };
         for request in requests {
             let wire = Wire::of(self.host, request);
-            let result = self.carry_out(&turn, &wire).await;
-            let (method, path) = wire.line();
-            let (command, network, host, id) = (wire.command(), &self.network, &self.name, &self.request_id);
-            match result.reason() {
-                None => tracing::info!(
-                    event = "sent",
+            let result = self.send_one(&turn, &wire).await;
+            if !result.is_good() {
+                return result;
+            }
+        }
+        Result::default()
+    }
+
+    /// Sends one request in the host's turn, and says in the log what came of it.
+    pub async fn send_one(&self, turn: &Turn, wire: &Wire) -> Result {
+        let result = self.carry_out(turn, wire).await;
+        let (method, path) = wire.line();
+        let (command, network, host, id) = (wire.command(), &self.network, &self.name, &self.request_id);
+        match result.reason() {
+            None => tracing::info!(
+                event = "sent",
+                command,
+                network,
+                host,
+                request_id = id,
+                "{method} {path} on host {host}"
+            ),
+            Some(why) => {
+                tracing::warn!(
+                    event = "not_sent",
                     command,
                     network,
                     host,
                     request_id = id,
-                    "{method} {path} on host {host}"
-                ),
-                Some(why) => {
-                    tracing::warn!(
-                        event = "not_sent",
-                        command,
-                        network,
-                        host,
-                        request_id = id,
-                        "{method} {path} on host {host}: {why}"
-                    );
-                    return result;
-                }
+                    "{method} {path} on host {host}: {why}"
+                );
             }
         }
-        Result::default()
+        result
     }
 
     async fn carry_out(&self, turn: &Turn, wire: &Wire) -> Result {

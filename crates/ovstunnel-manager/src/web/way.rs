@@ -115,6 +115,7 @@ fn name(end: &PathEnd) -> String {
 /// What was looked at, as it is written.
 fn check(word: &str) -> String {
     match word {
+        "bfd" => "BFD".to_owned(),
         "vif" => "VIF".to_owned(),
         "mtu" => "MTU".to_owned(),
         "ipv6" => "IPv6".to_owned(),

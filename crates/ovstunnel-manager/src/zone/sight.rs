@@ -104,6 +104,7 @@ mod tests {
             key: key(*of),
             state: TunnelState::Up,
             protected: true,
+            bfd: None,
             error: None,
         };
         let keys: Vec<GreKey> = carries.iter().map(|n| key(*n)).collect();

@@ -315,6 +315,8 @@ impl SimHost {
                 self.takes(bridge.key, Some(to));
                 (name, bridge.key)
             }
+            // Hosts in memory do not say that they can.
+            Wire::PutBfd(name, _) => (name, bridges.get(name).ok_or_else(|| missing(name))?.key),
             Wire::DeleteBridge(name) => {
                 let bridge = bridges.get(name).ok_or_else(|| missing(name))?;
                 if !bridge.vifs.is_empty() && !*is_blind {

@@ -85,7 +85,15 @@ impl Fault {
 
 /// Whether it says that a tunnel that must be there does not carry its frames.
 fn is_of_a_tunnel(what: What) -> bool {
-    matches!(what, What::TunnelMissing | What::TunnelTwice | What::WrongAddress | What::WrongKey | What::TunnelDown)
+    matches!(
+        what,
+        What::TunnelMissing
+            | What::TunnelTwice
+            | What::WrongAddress
+            | What::WrongKey
+            | What::TunnelDown
+            | What::BfdDown
+    )
 }
 
 /// Whether what else is found on the host rests on an old picture, or on none.

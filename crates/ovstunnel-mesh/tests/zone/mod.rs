@@ -108,6 +108,7 @@ impl Machine {
             key: key(),
             state: TunnelState::Up,
             protected: true,
+            bfd: None,
             error: None,
         });
         let carries = if self.is_vpc { Carries::Vpc(vec![key()]) } else { Carries::Network(key()) };

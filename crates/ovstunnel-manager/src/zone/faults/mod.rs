@@ -115,13 +115,19 @@ impl State {
 
     fn standing_faults(&mut self, now: Moment) -> Standing {
         let (mut signs, mut findings, mut is_waiting) = (BTreeMap::new(), Vec::new(), false);
-        for (key, finding) in self.all_findings() {
+        let proven = self.all_findings().map(|(key, finding)| {
+            let is_silence = matches!(finding.what, What::HostSilent | What::HostUnseen);
+            (key, finding.clone(), self.patience(is_silence))
+        });
+        // A session takes its time to begin.
+        let patience = |was_up| if was_up { self.patience(false) } else { SETTLING };
+        let by_bfd = self.bfd_findings().into_iter().map(|(key, finding, was_up)| (key, finding, patience(was_up)));
+        for (key, finding, patience) in proven.chain(by_bfd) {
             let sign = (key, finding.what, finding.host, finding.to);
             let since = self.faults.signs.get(&sign).copied().unwrap_or(now);
             signs.insert(sign, since);
-            let is_silence = matches!(finding.what, What::HostSilent | What::HostUnseen);
-            match now.since(since) >= self.patience(is_silence) {
-                true => findings.push((key, finding.clone(), since)),
+            match now.since(since) >= patience {
+                true => findings.push((key, finding, since)),
                 false => is_waiting = true,
             }
         }

@@ -211,6 +211,12 @@ impl State {
                 let reconcile = names().filter(|_| self.acts);
                 plan.chain(reconcile.map(|name| here(format!("ovstunnelctl zone reconcile {name}")))).collect()
             }
+            What::BfdDown => {
+                let hosts = [&place.peer, &place.host].into_iter().flatten();
+                let show =
+                    |host: &String| FaultCommand { host: Some(host.clone()), run: "ovs-appctl bfd/show".to_owned() };
+                hosts.map(show).collect()
+            }
             What::Ipv6Mixed | What::MtuMixed | What::MtuSmall | What::SeveralBridges => {
                 names().map(|name| here(format!("ovstunnelctl zone network show {name}"))).collect()
             }

@@ -1,0 +1,101 @@
+//! Has hosts run BFD where it is to run, and end it where not.
+//!
+//! What it does: tells each bridge on which of its tunnels BFD is to run, by what the hosts say at that moment. What it must not do: hold up a
+//! join or a leave, or tell a host that refuses again at once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ovstunnel_mesh::bfd::{self, End, Set};
+use ovstunnel_types::HostNumber;
+use time::OffsetDateTime;
+use tokio::time::{Instant, sleep};
+
+use super::Reconciler;
+use crate::sending::Wire;
+use crate::zone::Happened;
+
+/// How often it is looked at least.
+const LOOKING: Duration = Duration::from_secs(10);
+
+/// The time between two looks at least. What a host was told it has said within it.
+const REST: Duration = Duration::from_secs(1);
+
+/// How many times as long as a look the rest after it is.
+const SHARE: u32 = 20;
+
+/// After how long a host that refused is told again, where it has not connected anew.
+const REFUSED: Duration = Duration::from_secs(60);
+
+/// Hosts that an event names.
+const NAMED: usize = 8;
+
+/// Hosts that refused: on which connection, and until when they are let be.
+type Refused = BTreeMap<HostNumber, (u64, Instant)>;
+
+impl Reconciler {
+    /// Keeps BFD on one tunnel for each two hosts where it `is_wanted`, else on none. Ends with the task that it runs in.
+    pub async fn keep_bfd(self, is_wanted: bool) {
+        let (mut pulse, mut refused) = (self.0.zone.pulse(), Refused::new());
+        loop {
+            let started = Instant::now();
+            let sets = self.bfd_sets(is_wanted, &mut refused);
+            let took = started.elapsed();
+            self.send_bfd(sets, &mut refused).await;
+            sleep(REST.max(took.saturating_mul(SHARE))).await;
+            let _ = tokio::time::timeout(LOOKING, pulse.changed()).await;
+        }
+    }
+
+    /// What is to be told now, by host.
+    fn bfd_sets(&self, is_wanted: bool, refused: &mut Refused) -> BTreeMap<HostNumber, Vec<Set>> {
+        let mut by_host: BTreeMap<HostNumber, Vec<Set>> = BTreeMap::new();
+        if self.0.leader.epoch().is_err() {
+            return by_host;
+        }
+        let ends = self.0.zone.bfd_ends();
+        let ends = ends.iter().map(|(host, stands, snapshot)| (*host, End { stands: *stands, snapshot })).collect();
+        for set in bfd::differences(&ends, is_wanted) {
+            by_host.entry(set.host).or_default().push(set);
+        }
+        let now = Instant::now();
+        refused.retain(|host, (connection, until)| *until > now && self.0.writers.connection(*host) == *connection);
+        by_host.retain(|host, _| !refused.contains_key(host));
+        by_host
+    }
+
+    /// Tells all these hosts side by side.
+    async fn send_bfd(&self, sets: BTreeMap<HostNumber, Vec<Set>>, refused: &mut Refused) {
+        let each = sets.into_iter().map(|(host, sets)| async move { (host, self.send_bfd_to(host, &sets).await) });
+        let done: Vec<(HostNumber, Result<String, u64>)> = futures_util::future::join_all(each).await;
+        let until = Instant::now() + REFUSED;
+        let mut told = Vec::new();
+        for (host, result) in done {
+            match result {
+                Ok(words) => told.push(words),
+                Err(connection) => drop(refused.insert(host, (connection, until))),
+            }
+        }
+        if told.is_empty() {
+            return;
+        }
+        let more = told.len().checked_sub(NAMED + 1).map(|_| format!("; and {} more hosts", told.len() - NAMED));
+        let named: Vec<String> = told.into_iter().take(NAMED).collect();
+        let text = format!("BFD: {}{}", named.join("; "), more.unwrap_or_default());
+        self.0.zone.tell(Happened::new(OffsetDateTime::now_utc(), "reconciled", text));
+    }
+
+    /// Tells one host. Gives what it was told in words; where it refuses, on which connection.
+    async fn send_bfd_to(&self, host: HostNumber, sets: &[Set]) -> Result<String, u64> {
+        let connection = self.0.writers.connection(host);
+        let sender = self.sender("", host);
+        let turn = self.0.writers.turn(host).await.ok_or(connection)?;
+        for set in sets {
+            if !sender.send_one(&turn, &Wire::bfd(set)).await.is_good() {
+                return Err(connection);
+            }
+        }
+        let each = sets.iter().map(|set| format!("{} tunnels of bridge {}", set.ports.len(), set.bridge));
+        Ok(format!("{}: on {}", sender.name, each.collect::<Vec<_>>().join(", ")))
+    }
+}

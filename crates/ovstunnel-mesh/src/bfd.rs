@@ -1,0 +1,182 @@
+//! On which tunnels of a zone BFD is to run, and which hosts do not hear each other by it.
+//!
+//! What it does: elects one tunnel for each two hosts that share a network, says what differs on which bridge, and reads sessions. What it
+//! must not do: have one end alone send where the other can be told too, or take for a cut what has other reasons: an end that was not told,
+//! or that cannot be asked.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use ovstunnel_types::{BfdState, BridgeName, FlowsState, GreKey, HostNumber, PortName, TunnelState};
+
+use crate::difference::other_id;
+use crate::observed::{Bridge, Session, Snapshot, Tunnel};
+
+/// How a host stands to BFD.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// It can be told, and does what it is told.
+    Acts,
+    /// It cannot be told now. What the other ends of its tunnels do stays as it is.
+    Unknown,
+    /// It is not to be told, or cannot do it: nobody sends to it.
+    Never,
+}
+
+/// A host, as far as it matters here.
+#[derive(Clone, Copy, Debug)]
+pub struct End<'a> {
+    /// How it stands to BFD.
+    pub stands: Stands,
+    /// What it said last.
+    pub snapshot: &'a Snapshot,
+}
+
+/// On these tunnels of a bridge BFD is to run, and on no other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set {
+    /// The host.
+    pub host: HostNumber,
+    /// Its bridge.
+    pub bridge: BridgeName,
+    /// Their ports.
+    pub ports: BTreeSet<PortName>,
+}
+
+/// A tunnel and the bridge that it is on.
+#[derive(Clone, Copy)]
+struct Leg<'a> {
+    host: HostNumber,
+    bridge: &'a Bridge,
+    tunnel: &'a Tunnel,
+}
+
+impl Leg<'_> {
+    /// Whether BFD may run on it: where it begins, the flow that keeps its frames from VMs is there before.
+    fn is_fit(&self) -> bool {
+        let is_guarded = self.bridge.flows == FlowsState::InSync || self.tunnel.bfd.is_some();
+        self.tunnel.state == TunnelState::Up && is_guarded
+    }
+}
+
+/// Both directions between two hosts, by key.
+#[derive(Default)]
+struct Pair<'a>(BTreeMap<GreKey, [Option<Leg<'a>>; 2]>);
+
+impl<'a> Pair<'a> {
+    /// The tunnels of the network that has both.
+    fn both(&self) -> impl Iterator<Item = [Leg<'a>; 2]> + '_ {
+        self.0.values().filter_map(|[one, other]| Some([(*one)?, (*other)?]))
+    }
+
+    /// The tunnel for BFD, at both ends: one on which it runs already, else that with the lowest key.
+    fn elected(&self) -> Option<[Leg<'a>; 2]> {
+        let fit = || self.both().filter(|legs| legs.iter().all(Leg::is_fit));
+        fit().find(|legs| legs.iter().all(|leg| leg.tunnel.bfd.is_some())).or_else(|| fit().next())
+    }
+}
+
+/// A host's bridges, without those that have another host's id: nothing is sent there.
+fn bridges<'a>(host: HostNumber, end: &End<'a>) -> impl Iterator<Item = &'a Bridge> + use<'a> {
+    let all = end.snapshot.bridges().iter().map(|bridge| &**bridge);
+    all.filter(move |bridge| other_id(host, bridge).is_none())
+}
+
+fn pairs<'a>(ends: &BTreeMap<HostNumber, End<'a>>) -> HashMap<(HostNumber, HostNumber), Pair<'a>> {
+    let mut pairs: HashMap<_, Pair<'a>> = HashMap::new();
+    for (host, end) in ends {
+        for bridge in bridges(*host, end) {
+            let others =
+                bridge.tunnels.iter().filter_map(|tunnel| Some((tunnel.peer().filter(|to| to != host)?, tunnel)));
+            for (to, tunnel) in others {
+                let pair = pairs.entry((*host.min(&to), *host.max(&to))).or_default();
+                let side = usize::from(to < *host);
+                // Of two tunnels of one key in one direction, which the proof finds, the first counts.
+                pair.0.entry(tunnel.key).or_default()[side].get_or_insert(Leg { host: *host, bridge, tunnel });
+            }
+        }
+    }
+    pairs
+}
+
+/// What differs from where BFD must run, bridge by bridge: on one tunnel for each two hosts where it `is_wanted`, else nowhere.
+pub fn differences(ends: &BTreeMap<HostNumber, End<'_>>, is_wanted: bool) -> Vec<Set> {
+    let wanted = if is_wanted { wanted(ends) } else { BTreeMap::new() };
+    let acting = ends.iter().filter(|(_, end)| end.stands == Stands::Acts);
+    let acting = acting.flat_map(|(host, end)| bridges(*host, end).map(move |bridge| (*host, bridge)));
+    let set = |(host, bridge): (HostNumber, &Bridge)| {
+        let there = bridge.tunnels.iter().filter(|tunnel| tunnel.bfd.is_some()).map(|tunnel| &tunnel.port);
+        let there: BTreeSet<&PortName> = there.collect();
+        let ports = wanted.get(&(host, &bridge.name)).cloned().unwrap_or_default();
+        (there != ports).then(|| Set { host, bridge: bridge.name.clone(), ports: ports.into_iter().cloned().collect() })
+    };
+    acting.filter_map(set).collect()
+}
+
+/// The ports on which BFD must run, by host and bridge.
+fn wanted<'a>(ends: &BTreeMap<HostNumber, End<'a>>) -> BTreeMap<(HostNumber, &'a BridgeName), BTreeSet<&'a PortName>> {
+    let stands = |host: HostNumber| ends.get(&host).map_or(Stands::Never, |end| end.stands);
+    let mut wanted: BTreeMap<_, BTreeSet<&PortName>> = BTreeMap::new();
+    for ((one, other), pair) in pairs(ends) {
+        let legs: Vec<Leg<'a>> = match (stands(one), stands(other)) {
+            (Stands::Never, _) | (_, Stands::Never) => Vec::new(),
+            (Stands::Acts, Stands::Acts) => pair.elected().into_iter().flatten().collect(),
+            _ => pair.0.values().flatten().flatten().filter(|leg| leg.tunnel.bfd.is_some()).copied().collect(),
+        };
+        for leg in legs {
+            wanted.entry((leg.host, &leg.bridge.name)).or_default().insert(&leg.tunnel.port);
+        }
+    }
+    wanted
+}
+
+/// One direction between two hosts in which nothing arrives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The host that sends.
+    pub from: HostNumber,
+    /// The host that hears nothing.
+    pub to: HostNumber,
+    /// Whether the two have heard each other since their sessions began.
+    pub was_up: bool,
+    /// What was seen.
+    pub evidence: String,
+}
+
+/// The directions in which nothing arrives between two hosts, by what those said that can be asked: both run BFD on one tunnel.
+pub fn cuts(said: &BTreeMap<HostNumber, &Snapshot>) -> Vec<Cut> {
+    let sessions = said.iter().flat_map(|(host, snapshot)| {
+        let tunnels = snapshot.bridges().iter().flat_map(|bridge| &bridge.tunnels);
+        tunnels.filter_map(move |tunnel| Some((*host, tunnel, tunnel.bfd.as_deref()?)))
+    });
+    // Who hears nothing is told of; who only is not heard says `init`.
+    let deaf = sessions.filter(|(.., here)| here.state == Some(BfdState::Down));
+    let cut = |(to, tunnel, here): (HostNumber, &Tunnel, &Session)| {
+        let from = tunnel.peer()?;
+        let there = session(said.get(&from)?, tunnel.key, to)?;
+        Some(Cut { from, to, was_up: here.flaps > 0 && there.flaps > 0, evidence: evidence(tunnel, here) })
+    };
+    deaf.filter_map(cut).collect()
+}
+
+/// The session of a host's tunnel with this key to another host.
+fn session(snapshot: &Snapshot, key: GreKey, to: HostNumber) -> Option<&Session> {
+    let mut tunnels = snapshot.bridges_of(key).flat_map(|bridge| &bridge.tunnels);
+    tunnels.find_map(|tunnel| tunnel.bfd.as_deref().filter(|_| tunnel.key == key && tunnel.peer() == Some(to)))
+}
+
+fn evidence(tunnel: &Tunnel, session: &Session) -> String {
+    let reason = session.diagnostic.as_deref().filter(|reason| *reason != "No Diagnostic");
+    let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let never = if session.flaps == 0 { ", and was never up" } else { "" };
+    format!("BFD on {} hears nothing from {}{never}{reason}", tunnel.port, tunnel.remote_ip)
+}
+
+impl Session {
+    /// Whether the session is up.
+    pub fn is_up(&self) -> bool {
+        self.state == Some(BfdState::Up)
+    }
+}
+
+#[cfg(test)]
+mod tests;
