@@ -96,5 +96,5 @@ pub(crate) fn edits(
 /// tunnel on which BFD is on at the other end alone.
 pub(crate) fn guard() -> Flow {
     let to_bfd = Match { dl_dst: Some(MacMatch::Exactly(Mac::BFD)), ..Match::default() };
-    Flow::of_entry(9000, Purpose::Bfd, 0, to_bfd, vec![])
+    Flow::of_entry(9100, Purpose::Bfd, 0, to_bfd, vec![])
 }

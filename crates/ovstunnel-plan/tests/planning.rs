@@ -35,7 +35,50 @@ fn a_bridge_and_its_tunnels_are_one_transaction() {
     world.carry_out(steps);
     assert!(world.bridges["xapi1"].ports.values().all(|port| port.protected));
     assert_eq!(tunnels(&world, "xapi1"), pairs(&[("2", "192.0.2.2"), ("3", "192.0.2.3")]));
-    assert_eq!(world.flows["xapi1"].count(), Some(5), "the baseline, what forwards, and IPv6, before any VIF is there");
+    assert_eq!(
+        world.flows["xapi1"].count(),
+        Some(6),
+        "the baseline, what forwards, BFD, and IPv6, before any VIF is there"
+    );
+    expect_rest(&world);
+}
+
+fn bfd(ports: &[&str], interval: u32) -> Change {
+    let ports = ports.iter().map(|port| port.parse().unwrap()).collect();
+    Change::SetBfd(SetBfd { bridge: bridge_name("b"), ports, interval: BfdInterval::new(interval).unwrap() })
+}
+
+#[test]
+fn bfd_begins_behind_its_flow_and_ends_without_a_trace() {
+    let mut world = World::default();
+    accepted(&world.change(&[setup("b", 5, Some(&[("2", "192.0.2.2"), ("3", "192.0.2.3")]))]));
+    let others = [("oam".to_owned(), "true".to_owned())];
+    let column = |world: &World, port: &str| world.bridges["b"].ports[port].interfaces[0].bfd.clone();
+    world.bridges.get_mut("b").unwrap().ports.get_mut("t5-1-2").unwrap().interfaces[0].bfd = others.clone().into();
+    expect_rest(&world);
+    world.flows.insert("b".to_owned(), FlowsSeen::none());
+    let mut change_set = ChangeSet::default();
+    change_set.apply(&world, &Settings::default(), &bfd(&["t5-1-2"], 300)).unwrap();
+    let plan = world.plan(&change_set, &Settings::default());
+    let first = plan.flows_before();
+    assert!(first.iter().any(|(_, change)| change.bundle().contains("dl_dst=00:23:20:00:00:01")), "{first:?}");
+    world.carry_out(plan);
+    expect_rest(&world);
+    let there = column(&world, "t5-1-2");
+    assert_eq!((there["enable"].as_str(), there["min_tx"].as_str(), there.len()), ("true", "300", 6), "{there:?}");
+    assert_eq!(column(&world, "t5-1-3").len(), 0);
+
+    // A tunnel that leads elsewhere keeps it; somebody who switches it off is overruled.
+    accepted(&world.change(&[setup("b", 5, Some(&[("2", "192.0.2.9"), ("3", "192.0.2.3")]))]));
+    assert_eq!(column(&world, "t5-1-2"), there);
+    let port = world.bridges.get_mut("b").unwrap().ports.get_mut("t5-1-2").unwrap();
+    port.interfaces[0].bfd.insert("enable".into(), "false".into());
+    world.carry_out(world.repairs());
+    assert_eq!(column(&world, "t5-1-2"), there);
+
+    accepted(&world.change(&[bfd(&[], 300)]));
+    assert_eq!(column(&world, "t5-1-2"), others.into(), "what is not ours stays");
+    assert!(!world.bridges["b"].ports["t5-1-2"].external_ids.contains_key(ids::BFD));
     expect_rest(&world);
 }
 
@@ -305,10 +348,10 @@ fn flows_do_not_grow_with_tunnels() {
         world.flows["b"].count().unwrap()
     };
     for tunnels in [0, 1, 300] {
-        assert_eq!(count(tunnels, 0, Ipv6Policy::Allow), 2);
-        assert_eq!(count(tunnels, 0, Ipv6Policy::Drop), 5);
-        assert_eq!(count(tunnels, 3, Ipv6Policy::Allow), 6);
-        assert_eq!(count(tunnels, 3, Ipv6Policy::Drop), 9);
+        assert_eq!(count(tunnels, 0, Ipv6Policy::Allow), 3);
+        assert_eq!(count(tunnels, 0, Ipv6Policy::Drop), 6);
+        assert_eq!(count(tunnels, 3, Ipv6Policy::Allow), 7);
+        assert_eq!(count(tunnels, 3, Ipv6Policy::Drop), 10);
     }
 }
 

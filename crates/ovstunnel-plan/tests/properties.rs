@@ -81,11 +81,20 @@ fn any_change() -> impl Strategy<Value = Change> {
             renumbers: false,
         })
     });
+    let one = (any_key(), any_host()).prop_map(|(key, to)| PortName::tunnel(key, &"1".parse().unwrap(), &to));
+    let bfd = (any_bridge(), proptest::option::of(one), 100..200u32).prop_map(|(bridge, port, interval)| {
+        Change::SetBfd(SetBfd {
+            bridge,
+            ports: port.into_iter().collect(),
+            interval: BfdInterval::new(interval).unwrap(),
+        })
+    });
     prop_oneof![
         4 => any_setup(),
         6 => create,
         3 => (any_bridge(), port).prop_map(|(bridge, port)| Change::DestroyTunnel { bridge, port }),
         1 => any_bridge().prop_map(Change::destroy),
+        2 => bfd,
     ]
 }
 

@@ -190,8 +190,8 @@ fn the_number_of_flows_is_bounded() {
     let before = world.known_flows("v").len();
     world.change(&[ruled("v", 1, &policies(&[(2, vec![ports])]))]).remove(0).unwrap();
     assert_eq!(world.known_flows("v").len() - before, 2 * 30);
-    // Ends, three that drop IPv6, two for a tier's tunnels, two to flood, four for a VIF, two for a card.
-    assert_eq!(before, 6 + 3 + 3 * (2 + 2 + 4) + 9 * 2);
+    // Ends, BFD, three that drop IPv6, two for a tier's tunnels, two to flood, four for a VIF, two for a card.
+    assert_eq!(before, 6 + 1 + 3 + 3 * (2 + 2 + 4) + 9 * 2);
 }
 
 fn any_topology() -> impl Strategy<Value = Topology> {

@@ -56,7 +56,7 @@ async fn a_bridge_is_created_updated_left_and_removed() {
     assert_eq!(created["outcome"], "created");
     let expected = json!({
         "name": "xapi1", "key": 5, "host_id": "1", "ipv6": "drop", "adopted": false, "vifs": [], "other_ports": [],
-        "flows": {"state": "in_sync", "expected": 5, "installed": 5}, "health": {"state": "ok", "reasons": []},
+        "flows": {"state": "in_sync", "expected": 6, "installed": 6}, "health": {"state": "ok", "reasons": []},
         "tunnels": [
             {"port": "t5-1-2", "from": "1", "to": "2", "remote_ip": sim::ip(2), "key": 5, "ofport": 1, "state": "up", "protected": true},
             {"port": "t5-1-3", "from": "1", "to": "3", "remote_ip": sim::ip(3), "key": 5, "ofport": 2, "state": "up", "protected": true},
@@ -83,7 +83,7 @@ async fn a_bridge_is_created_updated_left_and_removed() {
     let ports: Vec<&Value> = updated["bridge"]["tunnels"].as_array().unwrap().iter().map(|t| &t["port"]).collect();
     assert_eq!(ports, ["t5-1-3", "t5-1-4"]);
     let allowed = sim.put("xapi1", json!({"key": 5, "ipv6": "allow"})).await.expect(200);
-    assert_eq!((&allowed["outcome"], &allowed["bridge"]["flows"]["installed"]), (&json!("updated"), &json!(2)));
+    assert_eq!((&allowed["outcome"], &allowed["bridge"]["flows"]["installed"]), (&json!("updated"), &json!(3)));
 
     let change = |what: &str, subject: &str, before: Option<String>, after: Option<String>| json!({"what": what, "subject": subject, "before": before, "after": after});
     let at = |n: u32| Some(format!("host {n} at {}, key 5", sim::ip(n)));

@@ -14,7 +14,7 @@ async fn network() -> Sim {
     let tunnels = json!([{"to": 2, "remote_ip": "192.0.2.2"}, {"to": 3, "remote_ip": "192.0.2.3"}]);
     sim.put("xapi1", json!({"key": 1001, "host_id": 1, "tunnels": tunnels})).await.expect(201);
     sim.switch.plug("xapi1", "vif1.0");
-    sim.until_flows("xapi1", 7).await;
+    sim.until_flows("xapi1", 8).await;
     sim
 }
 

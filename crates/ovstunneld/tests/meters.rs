@@ -20,7 +20,7 @@ async fn without_meters() -> Sim {
     let refused = async || sim.get("/readyz").await.body["warnings"].to_string().contains("takes no meters");
     sim.until("the switch says that it has no meters", refused).await;
     sim.reconcile().await;
-    sim.until_flows("xapi1", 7).await;
+    sim.until_flows("xapi1", 8).await;
     sim
 }
 
@@ -29,7 +29,7 @@ async fn put_and_get_agree_where_the_switch_has_no_meters() {
     let sim = without_meters().await;
     for body in [mesh(5, [2]), mesh(5, [2, 3])] {
         let told = sim.put("xapi1", body).await.expect(200)["bridge"].clone();
-        assert_eq!(told["flows"], json!({"state": "in_sync", "expected": 7, "installed": 7}));
+        assert_eq!(told["flows"], json!({"state": "in_sync", "expected": 8, "installed": 8}));
         assert_eq!(told, sim.bridge("xapi1").await);
     }
     let again = sim.put("xapi1?dry_run=true", mesh(5, [2, 3])).await.expect(200);

@@ -70,7 +70,7 @@ async fn while_it_is_not_known_nothing_is_written_by_anybody() {
         let sim = Sim::new().await;
         sim.put("xapi1", mesh(5, [2])).await.expect(201);
         sim.switch.plug("xapi1", "vif1.0");
-        sim.until_flows("xapi1", 7).await;
+        sim.until_flows("xapi1", 8).await;
         let commits = sim.switch.commits();
         sim.switch.set_silent(true);
         sim.switch.kill_commits(Some(becomes));
@@ -92,7 +92,7 @@ async fn while_it_is_not_known_nothing_is_written_by_anybody() {
         assert_eq!((sim.switch.commits(), flows(&sim.switch, "xapi1").await), (commits, 0), "{becomes:?}");
 
         sim.switch.set_silent(false);
-        let settled = if becomes == Becomes::Nothing { 8 } else { 5 };
+        let settled = if becomes == Becomes::Nothing { 9 } else { 6 };
         sim.until_flows("xapi1", settled).await;
         sim.until_ready().await;
         assert_eq!(flows(&sim.switch, "xapi1").await, usize::try_from(settled).unwrap(), "{becomes:?}");
@@ -116,8 +116,8 @@ async fn a_tool_that_ends_well_and_changes_no_flow_is_not_believed() {
     sim.switch.ignore_flows("xapi1", false);
     let report = sim.reconcile().await;
     assert_eq!(report["failed"], json!([]), "{report}");
-    sim.until_flows("xapi1", 4).await;
-    assert_eq!(flows(&sim.switch, "xapi1").await, 4);
+    sim.until_flows("xapi1", 5).await;
+    assert_eq!(flows(&sim.switch, "xapi1").await, 5);
 }
 
 /// What a switch that hangs has, it still has: to ask for that, or for a plan, takes no answer of its.
@@ -142,7 +142,7 @@ async fn while_vswitchd_hangs_only_questions_are_answered() {
     sim.switch.lose_flows("xapi1");
     sim.switch.set_hanging(false);
     sim.until_ready().await;
-    sim.until_flows("xapi1", 5).await;
+    sim.until_flows("xapi1", 6).await;
     assert_eq!(flows(&sim.switch, "xapi1").await, 5, "it was looked at when it answered again");
 }
 

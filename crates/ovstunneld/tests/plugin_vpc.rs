@@ -66,7 +66,7 @@ async fn host_1() -> Sim {
 
 /// Flows with both tiers told: ends and IPv6, two for a tier's tunnels, two to flood, four for a VIF, two for a card whose
 /// place is known.
-const TOLD: u64 = 9 + 2 * 4 + 4 + 3 * 2;
+const TOLD: u64 = 10 + 2 * 4 + 4 + 3 * 2;
 
 #[tokio::test]
 async fn a_vpc_is_set_up_told_and_taken_away() {
@@ -74,7 +74,7 @@ async fn a_vpc_is_set_up_told_and_taken_away() {
     let bridge = sim.bridge("xapi7").await;
     assert_eq!((bridge.get("key"), &bridge["vpc"]["id"]), (None, &json!("7")));
     assert_eq!(bridge["vpc"]["unplaced_vifs"], json!(["vif1.0"]));
-    sim.until_flows("xapi7", 9).await;
+    sim.until_flows("xapi7", 10).await;
     assert_eq!(tell(&sim, "network_topology", 3, &topology(&[1, 2])).await, "SUCCESS: topology 3 of xapi7 was applied");
     sim.until_flows("xapi7", TOLD).await;
     assert_eq!(tell(&sim, "routing_policies", 1, &policies()).await, "SUCCESS: policies 1 of xapi7 was applied");
@@ -153,7 +153,7 @@ async fn one_bridges_failed_flows_delay_no_other_repair() {
     sim.switch.lose_flows("plain");
     let report = sim.reconcile().await;
     assert!(!report["failed"].as_array().unwrap().is_empty(), "{report}");
-    sim.until_flows("plain", 5).await;
+    sim.until_flows("plain", 6).await;
     sim.switch.refuse_flows("xapi7", false);
     sim.reconcile().await;
     sim.until_flows("xapi7", TOLD).await;

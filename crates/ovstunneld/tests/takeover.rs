@@ -65,7 +65,7 @@ async fn a_takeover_happens_once_and_not_in_a_dry_run() {
         (&seen["adopted"], &seen["ipv6"], &seen["tunnels"][0]["port"]),
         (&json!(true), &json!("drop"), &json!("t1001-1-2"))
     );
-    sim.until_flows("xapi1", 7).await;
+    sim.until_flows("xapi1", 8).await;
 
     let answer = take_over(&sim, "", None).await;
     let states: Vec<&Value> = answer["bridges"].as_array().unwrap().iter().map(|bridge| &bridge["state"]).collect();
@@ -102,7 +102,7 @@ async fn a_release_leaves_the_vif_and_is_repeated_without_harm() {
     let sim = Sim::new().await;
     sim.put("xapi1", mesh(1001, 2..4)).await.expect(201);
     sim.switch.plug("xapi1", "vif1.0");
-    sim.until_flows("xapi1", 7).await;
+    sim.until_flows("xapi1", 8).await;
     sim.delete("xapi1").await.problem(409, "conflict");
     let plan = sim.ask("POST", "/v1/bridges/xapi1/release?dry_run=true", None).await.expect(200);
     assert_eq!((&plan["dry_run"], &plan["outcome"]), (&json!(true), &json!("removed")));

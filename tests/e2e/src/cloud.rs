@@ -211,7 +211,7 @@ impl Cloud {
             let vifs =
                 host.vsctl(["list-ports", &network.bridge])?.lines().filter(|port| port.starts_with("vif")).count();
             let drop_ipv6 = usize::from(network.ipv6 == Ipv6Policy::Drop);
-            let expected = 2 + 3 * drop_ipv6 + usize::from(vifs > 0) + vifs + underlay_flows(&host)?;
+            let expected = 3 + 3 * drop_ipv6 + usize::from(vifs > 0) + vifs + underlay_flows(&host)?;
             let flows = host.ofctl(["dump-flows", &network.bridge, "cookie=0x6f76737400000000/0xffffffff00000000"])?;
             let there = flows.lines().filter(|line| line.contains("cookie=")).count();
             if there == expected {

@@ -50,7 +50,7 @@ pub fn exact_rules(host: &Host, network: &Network) -> Result<BTreeSet<String>> {
     let named: Vec<String> = flows.iter().filter_map(|flow| in_port(flow)).collect();
     let there: BTreeSet<String> = named.iter().cloned().collect();
     ensure!(there == ofports, "rules for the ports {there:?} instead of {ofports:?} ({vifs:?}):\n{}", flows.join("\n"));
-    let own = 2 + 3 * usize::from(network.ipv6 == Ipv6Policy::Drop) + usize::from(!vifs.is_empty());
+    let own = 3 + 3 * usize::from(network.ipv6 == Ipv6Policy::Drop) + usize::from(!vifs.is_empty());
     let own = own + underlay_flows(host)?;
     ensure!(flows.len() == own + vifs.len() && named.len() == vifs.len(), "{vifs:?}:\n{}", flows.join("\n"));
     Ok(vifs)
