@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use ovstunnel_ovs::Switch;
-use ovstunnel_plan::{Flow, FlowsSeen, ObservedBridge, ObservedPort, Settings, TunnelEndpoint, View};
+use ovstunnel_plan::{Flow, FlowsSeen, MacMatch, ObservedBridge, ObservedPort, Settings, TunnelEndpoint, View};
 use ovstunneld::testing::{Interfaces, assemble};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -118,7 +118,10 @@ fn flow_in_words(flow: &Flow, bridge: &ObservedBridge) -> String {
     let from = flow.matches.in_port.and_then(|n| bridge.ports.values().find(|port| number(port) == Some(n)));
     let from = from.map(|port| format!("from {}", port.name));
     let key = flow.matches.tun_id.map(|id| format!("with key {id}"));
-    let group = flow.matches.dl_dst.map(|_| "to many".to_owned());
+    let group = flow.matches.dl_dst.map(|to| match to {
+        MacMatch::Group => "to many".to_owned(),
+        MacMatch::Exactly(mac) => format!("to {mac}"),
+    });
     let ipv6 = flow.matches.ipv6.then(|| "ipv6".to_owned());
     let tagged = flow.matches.ethertype.map(|kind| format!("tagged {kind:#x}"));
     let matches = from.into_iter().chain(key).chain(ipv6).chain(tagged).chain(group).collect::<Vec<_>>().join(" ");

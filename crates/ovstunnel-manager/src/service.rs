@@ -166,7 +166,7 @@ fn keep_records(tasks: &mut JoinSet<()>, config: &Config, records: &Records, hap
     tasks.spawn(records.clone().forget_events(config.events.keep));
 }
 
-/// Has the meshes kept whole, where the manager may change hosts.
+/// Has the meshes kept whole, and hosts probed as is wanted, where the manager may change hosts.
 fn keep_whole(tasks: &mut JoinSet<()>, leader: Option<&Leader>, reconciler: Option<&Reconciler>, bfd: bool) {
     if let Some((leader, reconciler)) = leader.zip(reconciler) {
         tasks.spawn(leader.clone().keep());

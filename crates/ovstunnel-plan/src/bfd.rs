@@ -38,8 +38,8 @@ impl BfdInterval {
         self.0
     }
 
-    /// Our keys of `Interface.bfd`, and what they must be.
-    fn settings(self) -> [(&'static str, String); 5] {
+    /// Our keys of `Interface.bfd`, and what they must be: the whole column of a new interface.
+    pub fn column(self) -> [(&'static str, String); 5] {
         let interval = self.to_string();
         [
             (keys::ENABLE, "true".to_owned()),
@@ -48,11 +48,6 @@ impl BfdInterval {
             (keys::SENT_TO, Mac::BFD.to_string()),
             (keys::TAKEN_AT, Mac::BFD.to_string()),
         ]
-    }
-
-    /// The whole column of a new interface.
-    pub fn column(self) -> impl Iterator<Item = (&'static str, String)> {
-        self.settings().into_iter()
     }
 }
 
@@ -81,7 +76,7 @@ pub(crate) fn edits(
     match wanted {
         Some(interval) => {
             let differs = |(key, value): &(&str, String)| interface.bfd.get(*key) != Some(value);
-            interval.column().filter(differs).map(|(key, value)| (key, Some(value))).collect()
+            interval.column().into_iter().filter(differs).map(|(key, value)| (key, Some(value))).collect()
         }
         None if was => {
             keys::ALL.into_iter().filter(|key| interface.bfd.contains_key(*key)).map(|key| (key, None)).collect()

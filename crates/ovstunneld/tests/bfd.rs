@@ -75,7 +75,7 @@ async fn what_cannot_be_is_refused_by_field_rule_and_value() {
         (json!({"ports": ["t7-1-2", "t7-1-2"]}), "ports[1]", "must not stand twice"),
         (json!({"ports": ["t7-1-2"], "interval": 99}), "interval", "from 100 to 60000"),
         (json!({"ports": ["t7-1-2"], "interval": 60001}), "interval", "from 100 to 60000"),
-        (json!({"ports": "t7-1-2"}), "ports", "expected a sequence"),
+        (json!({"ports": "t7-1-2"}), "ports", "must be a list"),
     ];
     for (body, field, rule) in cases {
         let problem = put(&sim, body).await.problem(400, "invalid_request").to_string();

@@ -29,11 +29,11 @@ async fn a_killed_command_that_has_done_its_work_is_a_success() {
         let made = sim.put("xapi1", mesh(5, [2, 3])).await.expect(201);
         assert_eq!((made["outcome"].as_str(), tunnels(&made["bridge"])), (Some("created"), 2), "{becomes:?}");
         assert_eq!(made["bridge"]["flows"]["state"], "in_sync", "{becomes:?}");
-        assert_eq!(flows(&sim.switch, "xapi1").await, 5);
+        assert_eq!(flows(&sim.switch, "xapi1").await, 6);
         assert_eq!(sim.post("xapi1", tunnel(4)).await.expect(201)["outcome"], "created");
         assert_eq!(sim.delete("xapi1/tunnels/t5-1-2").await.expect(200)["outcome"], "removed");
         assert_eq!(sim.put("xapi1", json!({"key": 5, "ipv6": "allow"})).await.expect(200)["outcome"], "updated");
-        assert_eq!(flows(&sim.switch, "xapi1").await, 2);
+        assert_eq!(flows(&sim.switch, "xapi1").await, 3);
         assert_eq!(sim.delete("xapi1").await.expect(200)["outcome"], "removed");
         sim.get("/v1/bridges/xapi1").await.problem(404, "not_found");
     }
@@ -143,7 +143,7 @@ async fn while_vswitchd_hangs_only_questions_are_answered() {
     sim.switch.set_hanging(false);
     sim.until_ready().await;
     sim.until_flows("xapi1", 6).await;
-    assert_eq!(flows(&sim.switch, "xapi1").await, 5, "it was looked at when it answered again");
+    assert_eq!(flows(&sim.switch, "xapi1").await, 6, "it was looked at when it answered again");
 }
 
 /// A switch that takes a minute for a transaction: each request has its answer in time, and what was answered as not carried

@@ -137,7 +137,7 @@ fn an_adopted_bridge_is_given_back_as_it_was() -> Result<()> {
         ensure!(seen.tunnels.len() == 2 && seen.tunnels.iter().all(|t| t.state == TunnelState::Up), "{seen:?}");
         wait_for_underlay_flows(&host, bridge)?;
         let flows = our_flows(&host, bridge)?;
-        assert_eq!(flows.len(), 5 + 3, "{flows:?}");
+        assert_eq!(flows.len(), 6 + 3, "{flows:?}");
     }
     // The daemon that gives it back need not be the one that took it.
     cloud.node(1)?.kill();

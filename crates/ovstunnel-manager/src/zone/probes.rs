@@ -1,9 +1,10 @@
 //! What hosts tell of each other by BFD. Must not have it run, or end it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ovstunnel_mesh::bfd::{self, Cut, Stands};
-use ovstunnel_mesh::observed::{Mode, Session, Snapshot};
+use ovstunnel_mesh::observed::{Bridge, Mode, Session, Snapshot};
 use ovstunnel_mesh::proof::{Finding, What};
 use ovstunnel_types::{GreKey, HostNumber};
 
@@ -32,7 +33,9 @@ impl State {
         }
         // One that has not taken the epoch is seen as one that is only looked at.
         let seen = self.seen.get(&number);
-        match seen.is_some_and(|seen| seen.is_connected && seen.mode != Mode::Observe && seen.switch_fault.is_none()) {
+        match seen.is_some_and(|seen| {
+            seen.snapshot.is_some() && seen.is_connected && seen.mode != Mode::Observe && seen.switch_fault.is_none()
+        }) {
             true => Stands::Acts,
             false => Stands::Unknown,
         }
@@ -71,12 +74,13 @@ impl State {
 }
 
 impl Zone {
-    /// How each registered host that has told of its bridges stands to BFD.
+    /// How each registered host stands to BFD, and what it has told of its bridges: nothing, where it has not told yet.
     pub fn bfd_ends(&self) -> Vec<(HostNumber, Stands, Snapshot)> {
         let state = self.state();
-        let ends = state.hosts.iter().filter_map(|(number, host)| {
-            let snapshot = state.seen.get(number)?.snapshot.clone()?;
-            Some((*number, state.stands(*number, host), snapshot))
+        let ends = state.hosts.iter().map(|(number, host)| {
+            let told = state.seen.get(number).and_then(|seen| seen.snapshot.clone());
+            let snapshot = told.unwrap_or_else(|| Snapshot::new("", 0, Vec::<Arc<Bridge>>::new()));
+            (*number, state.stands(*number, host), snapshot)
         });
         ends.collect()
     }
@@ -98,5 +102,38 @@ impl Zone {
             Some(tunnel.port.to_string())
         };
         Some(Sessions::Up(up(one, other)?, up(other, one)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use ovstunnel_manager_api::Trouble;
+
+    use super::*;
+    use crate::zone::tests::{Bench, bridge, number, row};
+
+    fn stands(bench: &Bench) -> Vec<Stands> {
+        bench.zone.bfd_ends().into_iter().map(|(_, stands, _)| stands).collect()
+    }
+
+    #[test]
+    fn who_can_be_told_acts_and_who_cannot_yet_or_for_a_while_is_not_known() {
+        use Stands::{Acts, Never, Unknown};
+        let mut bench = Bench::new();
+        assert_eq!(stands(&bench), [Never; 3], "their daemons do not say that they can");
+        (1..=3).for_each(|n| bench.says_with(n, &["bfd"], &[bridge(n, &[])]));
+        assert_eq!(stands(&bench), [Acts; 3]);
+        bench.zone.register(row(4));
+        assert_eq!(stands(&bench), [Acts, Acts, Acts, Unknown], "it has not said anything yet");
+        bench.zone.silent(number(2), "connection refused".to_owned());
+        assert_eq!(stands(&bench), [Acts, Unknown, Acts, Unknown]);
+        bench.zone.acts();
+        bench.zone.led(number(1), None);
+        bench.says_with(3, &["bfd"], &[bridge(3, &[])]);
+        let (kind, evidence, remedy) = ("not_led".to_owned(), String::new(), String::new());
+        bench.zone.led(number(3), Some(Trouble { kind, evidence, remedy }));
+        assert_eq!(stands(&bench), [Acts, Unknown, Unknown, Unknown], "host 3 has not taken the epoch");
     }
 }

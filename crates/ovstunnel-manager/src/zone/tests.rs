@@ -12,7 +12,7 @@ pub(super) fn number(n: u64) -> HostNumber {
     HostNumber::try_from(n).unwrap()
 }
 
-fn row(n: u64) -> Row {
+pub(super) fn row(n: u64) -> Row {
     let (api, mode) = (format!("https://192.0.2.{n}:8443"), Mode::Manage);
     Row { number: number(n), name: format!("h{n}"), api, rack: None, label: None, mode }
 }
@@ -75,9 +75,15 @@ impl Bench {
     }
 
     pub(super) fn says(&mut self, n: u64, bridges: &[Bridge]) {
+        self.says_with(n, &[], bridges);
+    }
+
+    /// The same of a daemon that can do this.
+    pub(super) fn says_with(&mut self, n: u64, words: &[&str], bridges: &[Bridge]) {
         self.version += 1;
         let snapshot = Picture::new(bridges, OffsetDateTime::UNIX_EPOCH).unwrap().at("life", self.version);
-        self.zone.connected(number(n), told(), snapshot);
+        let capabilities = words.iter().map(|word| (*word).to_owned()).collect();
+        self.zone.connected(number(n), Told { capabilities, ..told() }, snapshot);
     }
 
     pub(super) fn happened(&mut self) -> Vec<(&'static str, String)> {

@@ -57,9 +57,9 @@ fn read(name: &str, example: Value) -> Result<(), serde_json::Error> {
         };
     }
     by_name!(
-        AddressTable Bridge BridgeAnswer BridgeGone BridgeList BridgeSelection Changed Claim DoctorAnswer EpochAnswer EpochState Finding Flows FollowedFrame FrameOut Health Id
+        AddressTable Bfd Bridge BridgeAnswer BridgeGone BridgeList BridgeSelection Changed Claim DoctorAnswer EpochAnswer EpochState Finding Flows FollowedFrame FrameOut Health Id
         Interface KnownAddress LogAnswer OutcomeAnswer PlanAnswer PlannedCommand PluginAnswer PluginArguments PostTunnel Problem
-        PutBridge PutEpoch PutLog PutTunnel PutXapiNetwork Ready Reason ReconcileAnswer ReconcileRun RefusedTunnel SpanningTree SupportAnswer SupportPart
+        PutBfd PutBridge PutEpoch PutLog PutTunnel PutXapiNetwork Ready Reason ReconcileAnswer ReconcileRun RefusedTunnel SpanningTree SupportAnswer SupportPart
         TakeoverAnswer TakeoverBridge TakeoverPlan TakeoverRequest Tier Tunnel TunnelAnswer Vif VifAnswer Vpc
         WatchSnapshot XapiNetwork XapiNetworkAnswer
     )

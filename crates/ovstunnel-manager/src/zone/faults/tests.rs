@@ -1,6 +1,8 @@
 //! What the zone says is wrong after what its hosts have said, and when.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use ovstunnel_api::{Bfd, BfdState, Bridge};
+
 use super::*;
 use crate::zone::tests::{Bench, bridge, number};
 
@@ -84,4 +86,56 @@ fn a_host_without_bridges_and_what_it_says_itself_are_told_once_each() {
     let faults = bench.faults_after(SETTLING);
     assert_eq!(named(&faults), ["returned_empty:h2"]);
     assert_eq!(faults[0].what.as_deref(), Some("bridge_missing"));
+}
+
+/// The bridge of host `n` whose tunnel to this host has a session.
+fn watched(n: u64, to: u64, state: BfdState, flaps: u32) -> Bridge {
+    let others: Vec<u64> = (1..=3).filter(|other| *other != n).collect();
+    let mut bridge = bridge(n, &others);
+    let tunnel = bridge.tunnels.iter_mut().find(|tunnel| tunnel.to == to.to_string()).unwrap();
+    tunnel.bfd = Some(Bfd {
+        interval: 1000,
+        state: Some(state),
+        remote_state: None,
+        diagnostic: Some("Control Detection Time Expired".into()),
+        remote_diagnostic: None,
+        forwarding: state == BfdState::Up,
+        flaps,
+    });
+    bridge
+}
+
+#[test]
+fn two_hosts_that_do_not_hear_each_other_by_bfd_are_a_pair_or_a_direction_and_the_network_is_whole_still() {
+    let mut bench = Bench::new();
+    bench.zone.acts();
+    bench.says(1, &[watched(1, 2, BfdState::Down, 2)]);
+    assert_eq!(named(&bench.faults_after(SETTLING)), [""; 0], "the other end has no BFD");
+    bench.says(2, &[watched(2, 1, BfdState::Init, 3)]);
+    let faults = bench.faults_after(STANDS);
+    assert_eq!(named(&faults), ["direction:key-1001:h2:h1"]);
+    assert_eq!(faults[0].what.as_deref(), Some("bfd_down"));
+    let words = (faults[0].evidence.as_str(), faults[0].remedy.as_str());
+    assert!(
+        words.0.contains("h1: BFD on t1001-1-2 hears nothing from 192.0.2.2") && words.1.contains("GRE"),
+        "{words:?}"
+    );
+    assert_eq!(faults[0].commands[0].run, "ovs-appctl bfd/show");
+    bench.says(2, &[watched(2, 1, BfdState::Down, 3)]);
+    assert_eq!(named(&bench.faults_after(STANDS)), ["pair:key-1001:h1:h2"]);
+    assert!(bench.zone.proof(bench.key()).unwrap().whole, "it is not what the switches hold");
+    bench.zone.silent(number(2), "connection refused".to_owned());
+    assert_eq!(named(&bench.faults_after(SETTLING)), ["host_silent:h2"], "what it said is old");
+}
+
+#[test]
+fn a_session_that_never_was_up_has_its_time_to_begin() {
+    let mut bench = Bench::new();
+    bench.zone.acts();
+    bench.says(1, &[watched(1, 2, BfdState::Down, 0)]);
+    bench.says(2, &[watched(2, 1, BfdState::Down, 0)]);
+    assert_eq!(named(&bench.faults_after(STANDS)), [""; 0]);
+    let faults = bench.faults_after(SETTLING);
+    assert_eq!(named(&faults), ["pair:key-1001:h1:h2"]);
+    assert!(faults[0].evidence.contains("was never up"), "{:?}", faults[0]);
 }
