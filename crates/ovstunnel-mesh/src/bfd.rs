@@ -136,8 +136,8 @@ pub struct Cut {
     pub from: HostNumber,
     /// The host that hears nothing.
     pub to: HostNumber,
-    /// Whether the two have heard each other since their sessions began.
-    pub was_up: bool,
+    /// Whether no session that begins, or that has just been told of the other end's, looks the same for a moment.
+    pub is_certain: bool,
     /// What was seen.
     pub evidence: String,
 }
@@ -153,7 +153,10 @@ pub fn cuts(said: &BTreeMap<HostNumber, &Snapshot>) -> Vec<Cut> {
     let cut = |(to, tunnel, here): (HostNumber, &Tunnel, &Session)| {
         let from = tunnel.peer()?;
         let there = session(said.get(&from)?, tunnel.key, to)?;
-        Some(Cut { from, to, was_up: here.flaps > 0 && there.flaps > 0, evidence: evidence(tunnel, here) })
+        let was_up = here.flaps > 0 && there.flaps > 0;
+        // Who was just told so by the other end hears that; its next packet makes it `init`.
+        let is_told = here.diagnostic.as_deref() == Some("Neighbor Signaled Session Down");
+        Some(Cut { from, to, is_certain: was_up && !is_told, evidence: evidence(tunnel, here) })
     };
     deaf.filter_map(cut).collect()
 }

@@ -199,6 +199,19 @@ fn a_manager_has_each_two_hosts_watched_and_names_what_is_cut_between_them() -> 
     all_up()?;
     ensure!(column(&cloud, 1, "t1002-1-2")? == "{}", "one session for each two hosts");
 
+    // A manager that starts does not know all hosts at once, and disturbs no session.
+    let flaps = || -> Result<Vec<u32>> {
+        let all: Vec<_> = (1..=3).map(|n| sessions(&cloud, n)).collect::<Result<_>>()?;
+        Ok(all.into_iter().flatten().map(|(_, bfd)| bfd.flaps).collect())
+    };
+    let before = flaps()?;
+    zone.kill();
+    zone.start(&cloud)?;
+    zone.wait_for_all(&cloud)?;
+    std::thread::sleep(WHILE);
+    let after = flaps()?;
+    ensure!(before == after, "sessions were disturbed: {before:?}, then {after:?}");
+
     cut(&cloud, 1, 2)?;
     wait_for_faults(&zone, &cloud, &["direction:h1:h2"])?;
     let path = zone.ask(&cloud, |client| async move { client.path("h1", "h2", Some("key-1002")).await })?;

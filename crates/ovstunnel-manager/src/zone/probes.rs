@@ -60,14 +60,14 @@ impl State {
         }
     }
 
-    /// What BFD tells of each network, and whether the two hosts heard each other before: what is between them carries all their networks.
+    /// What BFD tells of each network, and whether that is certain at once: what is between them carries all their networks.
     pub(super) fn bfd_findings(&self) -> Vec<(GreKey, Finding, bool)> {
         let mut found = Vec::new();
         for cut in bfd::cuts(&self.said()) {
             let finding = self.finding_of(&cut);
             let shares = |key: &GreKey| self.networks.get(key).is_some_and(|known| known.mesh.has(cut.to));
             let keys = self.sight.keys_of(cut.from).filter(shares);
-            found.extend(keys.map(|key| (key, finding.clone(), cut.was_up)));
+            found.extend(keys.map(|key| (key, finding.clone(), cut.is_certain)));
         }
         found
     }
@@ -90,7 +90,10 @@ impl Zone {
         let state = self.state();
         let mut said = state.said();
         said.retain(|host, _| *host == one || *host == other);
-        let cuts = bfd::cuts(&said);
+        let mut cuts = bfd::cuts(&said);
+        if cuts.iter().any(|cut| cut.is_certain) {
+            cuts.retain(|cut| cut.is_certain);
+        }
         if !cuts.is_empty() {
             return Some(Sessions::Down(cuts.iter().map(|cut| state.finding_of(cut)).collect()));
         }

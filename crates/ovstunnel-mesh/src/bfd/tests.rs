@@ -75,7 +75,7 @@ impl World {
         let said = |ends: &BTreeMap<HostNumber, End<'_>>| {
             cuts(&ends.iter().filter(|(_, end)| can_be_asked(end)).map(|(n, end)| (*n, end.snapshot)).collect())
         };
-        self.with_ends(said).iter().map(|cut| (cut.from.get(), cut.to.get(), cut.was_up)).collect()
+        self.with_ends(said).iter().map(|cut| (cut.from.get(), cut.to.get(), cut.is_certain)).collect()
     }
 }
 
@@ -174,6 +174,8 @@ fn a_cut_has_the_direction_in_which_nothing_is_heard_and_two_ends() {
     assert_eq!(world.cuts(), [(1, 2, true)], "who says `init` hears the other one");
     state(&mut world, 1, 2, BfdState::Down);
     assert_eq!(world.cuts(), [(2, 1, true), (1, 2, true)]);
+    world.tunnel(1001, 1, 2).bfd.as_mut().unwrap().diagnostic = Some("Neighbor Signaled Session Down".into());
+    assert_eq!(world.cuts(), [(2, 1, false), (1, 2, true)], "it has heard that just now");
     world.stands.insert(1, Stands::Unknown);
     assert_eq!(world.cuts(), [], "what it said is old");
     world.stands.insert(1, Stands::Acts);

@@ -119,9 +119,10 @@ impl State {
             let is_silence = matches!(finding.what, What::HostSilent | What::HostUnseen);
             (key, finding.clone(), self.patience(is_silence))
         });
-        // A session takes its time to begin.
-        let patience = |was_up| if was_up { self.patience(false) } else { SETTLING };
-        let by_bfd = self.bfd_findings().into_iter().map(|(key, finding, was_up)| (key, finding, patience(was_up)));
+        // A session takes its time to begin, and to be told.
+        let patience = |is_certain| if is_certain { self.patience(false) } else { SETTLING };
+        let by_bfd =
+            self.bfd_findings().into_iter().map(|(key, finding, is_certain)| (key, finding, patience(is_certain)));
         for (key, finding, patience) in proven.chain(by_bfd) {
             let sign = (key, finding.what, finding.host, finding.to);
             let since = self.faults.signs.get(&sign).copied().unwrap_or(now);
