@@ -189,7 +189,10 @@ impl<'a> Transaction<'a> {
     fn add_tunnel(&mut self, bridge: &str, tunnel: &DesiredTunnel) -> Result<(), NoSuchRow> {
         let (bridge, name) = (self.row(Table::Bridge, bridge)?, tunnel.port());
         let kind = tunnel.kind.interface_type();
-        let interface = json!({"type": kind, "options": map(tunnel.options())});
+        let mut interface = json!({"type": kind, "options": map(tunnel.options())});
+        if let Some(interval) = tunnel.bfd {
+            interface["bfd"] = map(interval.column());
+        }
         let interface = self.insert(Table::Interface, name.as_str(), interface);
         let port = json!({"interfaces": interface, "protected": true, "external_ids": map(tunnel.external_ids())});
         let port = self.insert(Table::Port, name.as_str(), port);
@@ -242,9 +245,9 @@ impl<'a> Transaction<'a> {
         for edit in edits {
             let table = match edit {
                 PortEdit::SetId(..) | PortEdit::DropId(_) | PortEdit::Protect | PortEdit::NoVlan => Table::Port,
-                PortEdit::Detach | PortEdit::MakeTunnel(_) | PortEdit::SetOption(..) | PortEdit::DropOption(_) => {
-                    Table::Interface
-                }
+                PortEdit::Detach | PortEdit::MakeTunnel(_) => Table::Interface,
+                PortEdit::SetOption(..) | PortEdit::DropOption(_) => Table::Interface,
+                PortEdit::SetBfd(..) | PortEdit::DropBfd(_) => Table::Interface,
             };
             let row = self.row(table, name)?;
             match edit {
@@ -256,6 +259,8 @@ impl<'a> Transaction<'a> {
                 PortEdit::MakeTunnel(kind) => self.update("Interface", &row, json!({"type": kind.interface_type()})),
                 PortEdit::SetOption(key, value) => self.set_key("Interface", Some(&row), "options", (key, value)),
                 PortEdit::DropOption(key) => self.drop_key("Interface", Some(&row), "options", key),
+                PortEdit::SetBfd(key, value) => self.set_key("Interface", Some(&row), "bfd", (key, value)),
+                PortEdit::DropBfd(key) => self.drop_key("Interface", Some(&row), "bfd", key),
             }
         }
         Ok(())
