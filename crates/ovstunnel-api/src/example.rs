@@ -7,10 +7,11 @@ use crate::{
     AddressTable, Bfd, BfdState, Bridge, BridgeAnswer, BridgeGone, BridgeList, BridgeSelection, Changed, Claim,
     ClaimSays, Code, DoctorAnswer, EpochAnswer, EpochState, Finding, Flows, FlowsState, FollowedFrame, FrameOut,
     Health, HealthState, Id, Interface, Ipv6Policy, KnownAddress, Level, LogAnswer, Outcome, OutcomeAnswer, PlanAnswer,
-    PlannedCommand, PluginAnswer, PostTunnel, Problem, PutBfd, PutBridge, PutEpoch, PutLog, PutTunnel, PutXapiNetwork,
-    Ready, Reason, ReconcileAnswer, ReconcileRun, RefusedTunnel, Severity, SpanningTree, SupportAnswer, SupportPart,
-    TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState, Tier, Tunnel, TunnelAnswer,
-    TunnelState, Vif, VifAnswer, Vpc, WatchSnapshot, XapiNetwork, XapiNetworkAnswer,
+    PlannedCommand, PluginAnswer, PostProbe, PostTunnel, ProbeAction, ProbeAnswer, ProbedTunnel, Problem, PutBfd,
+    PutBridge, PutEpoch, PutLog, PutTunnel, PutXapiNetwork, Ready, Reason, ReconcileAnswer, ReconcileRun,
+    RefusedTunnel, Severity, SpanningTree, SupportAnswer, SupportPart, TakeoverAnswer, TakeoverBridge, TakeoverPlan,
+    TakeoverRequest, TakeoverState, Tier, Tunnel, TunnelAnswer, TunnelState, Vif, VifAnswer, Vpc, WatchSnapshot,
+    XapiNetwork, XapiNetworkAnswer,
 };
 
 const BRIDGE: &str = "xapi12";
@@ -387,6 +388,20 @@ pub(crate) fn known_address() -> KnownAddress {
 
 pub(crate) fn address_table() -> AddressTable {
     AddressTable { addresses: vec![known_address()], total: 1 }
+}
+
+pub(crate) fn post_probe() -> PostProbe {
+    let (action, nonce) = (ProbeAction::Send, text("0a:5b:1c:22:9f:07"));
+    PostProbe { action, nonce, seconds: None, size: Some(1572), count: Some(1), tunnels: Some(vec![text(TUNNEL)]) }
+}
+
+pub(crate) fn probed_tunnel() -> ProbedTunnel {
+    let (port, to, remote_ip) = (text(TUNNEL), text("2"), text("192.0.2.2"));
+    ProbedTunnel { port, to, remote_ip, key: 1001, frames: 1, bytes: 1572 }
+}
+
+pub(crate) fn probe_answer() -> ProbeAnswer {
+    ProbeAnswer { tunnels: vec![probed_tunnel()] }
 }
 
 pub(crate) fn way_out() -> FrameOut {

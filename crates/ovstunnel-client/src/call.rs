@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use http::Method;
 use ovstunnel_api::{
-    PluginArguments, PostTunnel, PutBfd, PutBridge, PutEpoch, PutLog, PutXapiNetwork, TakeoverRequest,
+    PluginArguments, PostProbe, PostTunnel, PutBfd, PutBridge, PutEpoch, PutLog, PutXapiNetwork, TakeoverRequest,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
@@ -56,6 +56,10 @@ pub(super) fn trace(bridge: &str, in_port: &str, source: &str, destination: &str
     let call = Call::new(Method::GET, &["v1", "bridges", name("bridge", bridge)?, "trace"]);
     let query = [("in_port", in_port), ("source", source), ("destination", destination)];
     Ok(call.with_query(&query.map(|(name, value)| (name, Some(value.to_owned())))))
+}
+
+pub(super) fn probe(bridge: &str, body: &PostProbe) -> Result<Call, ClientError> {
+    Call::new(Method::POST, &["v1", "bridges", name("bridge", bridge)?, "probe"]).json(body)
 }
 
 pub(super) fn delete_bridge(bridge: &str) -> Result<Call, ClientError> {

@@ -28,8 +28,9 @@ use http::StatusCode;
 use ovstunnel_api::{
     AddressTable, Bridge, BridgeAnswer, BridgeList, CONTROLLER_HEADER, DoctorAnswer, EPOCH_HEADER, Epoch, EpochAnswer,
     EpochState, FollowedFrame, Interface, LogAnswer, OutcomeAnswer, PlanAnswer, PluginAnswer, PluginArguments,
-    Position, PostTunnel, Problem, PutBfd, PutBridge, PutEpoch, PutLog, PutXapiNetwork, Ready, ReconcileAnswer,
-    SupportAnswer, TakeoverAnswer, TakeoverPlan, TakeoverRequest, TunnelAnswer, XapiNetwork, XapiNetworkAnswer,
+    Position, PostProbe, PostTunnel, ProbeAnswer, Problem, PutBfd, PutBridge, PutEpoch, PutLog, PutXapiNetwork, Ready,
+    ReconcileAnswer, SupportAnswer, TakeoverAnswer, TakeoverPlan, TakeoverRequest, TunnelAnswer, XapiNetwork,
+    XapiNetworkAnswer,
 };
 use serde::de::DeserializeOwned;
 
@@ -195,6 +196,12 @@ impl Client {
         destination: &str,
     ) -> Result<FollowedFrame, ClientError> {
         self.ask(call::trace(bridge, in_port, source, destination)?).await
+    }
+
+    /// `POST /v1/bridges/{bridge}/probe`: arms a probe of its tunnels, sends its frames, or reads what has come. Only where the daemon's
+    /// `capabilities` say `probe`.
+    pub async fn probe(&self, bridge: &str, body: &PostProbe) -> Result<ProbeAnswer, ClientError> {
+        self.ask(call::probe(bridge, body)?).await
     }
 
     /// `DELETE /v1/bridges/{bridge}`: takes the bridge away, or only what is ours where it was adopted.

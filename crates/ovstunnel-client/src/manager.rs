@@ -11,8 +11,8 @@ use http::Method;
 use ovstunnel_api::{DoctorAnswer, Position, SupportAnswer};
 use ovstunnel_manager_api::{
     EventList, FaultList, Hold, HoldList, Host, HostAnswer, HostList, HostTunnelList, Link, LinkRole, Matrix, MatrixBy,
-    Network, NetworkList, NetworkPlan, Overview, Path, PostLink, PostMaintenance, PostName, PostNumber, Proof, PutHost,
-    Ready, ZoneEvent,
+    Network, NetworkList, NetworkPlan, Overview, Path, PostLink, PostMaintenance, PostName, PostNumber, PostPath,
+    Proof, PutHost, Ready, Sweep, ZoneEvent,
 };
 use serde::de::DeserializeOwned;
 
@@ -198,6 +198,12 @@ impl Manager {
         self.0.ask(Call::new(Method::POST, &path)).await
     }
 
+    /// `POST /v1/networks/{network}/sweep`: sends frames into each of its tunnels, and says by which none arrives.
+    pub async fn sweep(&self, name: &str, mtu: bool) -> Result<Sweep, ClientError> {
+        let path = ["v1", "networks", Call::name("network", name)?, "sweep"];
+        self.0.ask(Call::new(Method::POST, &path).with_query(&[("mtu", mtu.then(|| "true".to_owned()))])).await
+    }
+
     /// `GET /v1/holds`: the removals that wait for somebody's word.
     pub async fn holds(&self) -> Result<HoldList, ClientError> {
         self.get(&["v1", "holds"], &[]).await
@@ -242,6 +248,11 @@ impl Manager {
         let (from, to) = (Some(from.to_owned()), Some(to.to_owned()));
         let query = [("from", from), ("to", to), ("network", network.map(str::to_owned))];
         self.get(&["v1", "path"], &query).await
+    }
+
+    /// `POST /v1/path`: the same; with `send`, real frames are sent between the two hosts.
+    pub async fn post_path(&self, body: &PostPath) -> Result<Path, ClientError> {
+        self.0.ask(Call::new(Method::POST, &["v1", "path"]).json(body)?).await
     }
 
     /// `GET /v1/doctor`: what is wrong with the manager and its zone.

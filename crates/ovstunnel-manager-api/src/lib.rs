@@ -16,6 +16,7 @@ mod path;
 mod physical;
 mod plan;
 mod proof;
+mod sweep;
 mod watch;
 
 pub use event::{Event, EventList, ProofSummary};
@@ -32,11 +33,12 @@ pub use ovstunnel_types::Isolation;
 pub use network::{Member, Network, NetworkAnswer, NetworkList, NetworkRecord, NetworkState, PutNetwork};
 pub use nic::{FailedTunnel, MoveWord, Nic, NicAnswer, NicList, NicOutcome, NicReleased, NicTunnels, PutNic};
 pub use overview::{HostCount, NetworkCount, Overview, Ready, TunnelCount};
-pub use path::{Path, PathEnd, PathStep, StepResult};
+pub use path::{Path, PathEnd, PathStep, PostPath, StepResult};
 pub use physical::{
     Key, KeyList, KeyRange, KeyRanges, KeyRangesAnswer, KeyState, KeyUsage, PhysicalNetwork, PhysicalNetworkAnswer,
     PhysicalNetworkList, PutPhysicalNetwork,
 };
 pub use plan::{Blocked, NetworkPlan, PlannedRequest};
 pub use proof::{Finding, Proof, SeenAt, Signature, TunnelProof, hex};
+pub use sweep::{LeftOut, Sweep, SweptTunnel};
 pub use watch::{Gone, ZoneEvent};

@@ -37,7 +37,7 @@ pub struct PathStep {
     /// The host on which it was looked at; absent where it is about both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// What was looked at: `host`, `bridge`, `tunnel`, `bfd` (where it runs at both ends), `mtu`, `ipv6`, `vif`, `frame_out` or `frame_in`.
+    /// What was looked at: `host`, `bridge`, `tunnel`, `bfd` (where it runs at both ends), `mtu`, `ipv6`, `vif`, `frame_out`, `frame_in` or `send`.
     pub check: String,
     /// What came of it.
     pub result: StepResult,
@@ -70,7 +70,25 @@ pub struct PathEnd {
     pub ip: Option<String>,
 }
 
-/// Answer of `GET /v1/path`.
+/// Body of `POST /v1/path`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostPath {
+    /// Name of a host; or id, VM, MAC or IP address of a recorded NIC.
+    #[schema(min_length = 1, max_length = 255)]
+    pub from: String,
+    /// The same of the other end.
+    #[schema(min_length = 1, max_length = 255)]
+    pub to: String,
+    /// The network; where it is absent, the only one that both are in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// Whether frames are sent between the two hosts, and counted at the other end. They reach no VM.
+    #[serde(default)]
+    pub send: bool,
+}
+
+/// Answer of `GET /v1/path` and `POST /v1/path`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Path {
     /// The network.

@@ -79,6 +79,9 @@ pub struct Proof {
     pub findings: Vec<Finding>,
     /// How many findings there are.
     pub found: u32,
+    /// Seconds since frames were last sent into all tunnels of the network; absent where that was never done as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probed_age: Option<f64>,
     /// SHA-256, in hexadecimal digits, of this document without `digest` and `signature`, as JSON without spaces and with sorted keys.
     pub digest: String,
     /// The manager's signature of the digest; absent where it has no certificate.
@@ -129,6 +132,7 @@ mod tests {
             tunnels: TunnelProof { wanted: 0, proven: 0 },
             findings: vec![],
             found: 0,
+            probed_age: None,
             digest: String::new(),
             signature: None,
         };

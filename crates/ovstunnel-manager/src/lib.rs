@@ -29,6 +29,7 @@ pub mod service;
 pub mod sessions;
 pub mod store;
 pub mod support;
+pub mod sweep;
 pub mod watch;
 pub mod web;
 pub mod zone;

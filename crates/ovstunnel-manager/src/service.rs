@@ -25,6 +25,7 @@ use crate::reconciler::{Reconciler, Rules};
 use crate::records::Records;
 use crate::rows::Rows;
 use crate::sessions::{NoRandom, Sessions};
+use crate::sweep::Sweeper;
 use crate::watch::Watched;
 use crate::web;
 use crate::zone::{Fact, Zone};
@@ -99,6 +100,10 @@ impl Service {
         let registered = begin_to_watch(&records, &hosts, &zone).await?;
         let what = if acts { "its meshes are kept whole" } else { "nothing is changed" };
         tracing::info!(zone = identity.name, uuid = %identity.uuid, hosts = registered, "the zone is watched; {what}");
+        let sweeper = leader.clone().map(|leader| Sweeper::new(zone.clone(), hosts.writers(), leader));
+        sweeper.iter().filter(|_| config.probes.sweep).for_each(|sweeper| {
+            tasks.spawn(sweeper.clone().keep_sweeping());
+        });
         keep_whole(&mut tasks, leader.as_ref(), reconciler.as_ref(), config.probes.bfd);
         let sessions = Sessions::new(config.web.session)?;
         let roles = Arc::new(Roles::new(zone.clone(), sessions.clone()));
@@ -113,6 +118,7 @@ impl Service {
             records,
             inventory,
             reconciler,
+            sweeper,
             identity,
             watched: watched.clone(),
             signer: signer.clone(),

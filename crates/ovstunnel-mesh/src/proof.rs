@@ -65,6 +65,10 @@ pub enum What {
     MtuSmall,
     /// The tunnels of a host carry smaller frames than those of the others.
     MtuMixed,
+    /// No frame arrives that is sent into a tunnel. No proof finds it: a sweep does.
+    FramesLost,
+    /// Small frames that are sent into a tunnel arrive, those of full size do not. A sweep finds it, too.
+    FramesCut,
     /// Hosts do different things with IPv6, or not what the network says.
     Ipv6Mixed,
 }
@@ -94,6 +98,8 @@ impl What {
             What::Unhealthy => "unhealthy",
             What::MtuSmall => "mtu_small",
             What::MtuMixed => "mtu_mixed",
+            What::FramesLost => "frames_lost",
+            What::FramesCut => "frames_cut",
             What::Ipv6Mixed => "ipv6_mixed",
         }
     }

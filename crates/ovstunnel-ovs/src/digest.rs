@@ -19,11 +19,11 @@ pub struct FlowDigest {
 }
 
 impl FlowDigest {
-    /// Reads what `bridge/dump-flows` prints, with the moments before and after it was asked; nothing where a line is not
+    /// Reads lines that `bridge/dump-flows` prints, with the moments before and after it was asked; nothing where one is not
     /// understood.
-    pub(crate) fn parse(printed: &str, at: (Instant, Instant)) -> Option<Self> {
+    pub(crate) fn parse<'a>(lines: impl Iterator<Item = &'a str>, at: (Instant, Instant)) -> Option<Self> {
         let (mut digest, mut youngest) = (DefaultHasher::new(), u64::MAX);
-        for line in printed.lines() {
+        for line in lines {
             let mut age = None;
             for field in line.split(", ") {
                 if let Some(seconds) = field.strip_prefix("duration=") {
@@ -64,7 +64,7 @@ table_id=254, duration=9s, n_packets=0, n_bytes=0, priority=0,reg0=0x2,actions=d
 ";
 
     fn digest(printed: &str, at: Instant) -> FlowDigest {
-        FlowDigest::parse(printed, (at, at + Duration::from_millis(1))).unwrap()
+        FlowDigest::parse(printed.lines(), (at, at + Duration::from_millis(1))).unwrap()
     }
 
     #[test]

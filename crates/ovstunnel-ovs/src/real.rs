@@ -6,6 +6,7 @@
 mod flows;
 mod native;
 mod outcome;
+mod probe;
 mod told;
 mod unknown;
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ovstunnel_plan::{
-    Capabilities, EffectiveSettings, FlowChange, FlowsSeen, ObservedBridge, Plan, PluginTable, Settings, SpanningTree,
-    Step, TransitionFlows,
+    Capabilities, EffectiveSettings, FlowChange, FlowsSeen, ObservedBridge, Plan, PluginTable, Probe, Settings,
+    SpanningTree, Step, TransitionFlows,
 };
 use tokio::sync::watch;
 
@@ -19,6 +19,9 @@ use crate::{Command, Observer, RealSwitch, Rows, SimulatedSwitch, Tables};
 
 /// The table in which every frame begins.
 const ENTRY: &str = "table=0";
+
+/// What a switch in memory says of probes.
+const NO_FRAMES: &str = "a simulated switch carries no frames";
 
 /// Whether the switch can be worked with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -293,6 +296,22 @@ impl Switch {
         match self {
             Switch::Real(real) => real.announce(bridge, announce_only).await,
             Switch::Simulated(_) => Ok(0),
+        }
+    }
+
+    /// Lays the flows that count a probe's frames; they end by themselves after so many seconds.
+    pub async fn arm_probe(&self, bridge: &str, probe: &Probe, seconds: u32) -> Result<(), CommitError> {
+        match self {
+            Switch::Real(real) => real.arm_probe(bridge, probe, seconds).await,
+            Switch::Simulated(_) => Err(CommitError::Refused(NO_FRAMES.to_owned())),
+        }
+    }
+
+    /// Sends frames into each tunnel of a probe: of so many bytes each, and so many.
+    pub async fn send_probe(&self, bridge: &str, probe: &Probe, frames: (u32, usize)) -> Result<(), CommitError> {
+        match self {
+            Switch::Real(real) => real.send_probe(bridge, probe, frames).await,
+            Switch::Simulated(_) => Err(CommitError::Refused(NO_FRAMES.to_owned())),
         }
     }
 

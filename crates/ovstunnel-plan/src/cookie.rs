@@ -6,8 +6,8 @@
 
 use std::fmt;
 
-/// Temporary flows at a take-over have `ovsb` in the upper half, so that nobody takes them for flows that are to stay. They end by
-/// themselves. As texts, for they are printed and never read.
+/// Temporary flows, at a take-over and of a probe, have `ovsb` in the upper half, so that nobody takes them for flows that are to stay: a repair
+/// neither counts nor removes them. They end by themselves. As texts, for they are printed and never read.
 pub(crate) mod temporary {
     /// Begins the cookie of all of them.
     pub(crate) const ANY: &str = "cookie=0x6f767362";
@@ -15,6 +15,8 @@ pub(crate) mod temporary {
     pub(crate) const CARRY: &str = "cookie=0x6f76736200000001";
     /// Of flows that keep NORMAL from learning a detour.
     pub(crate) const LEARN_NOT: &str = "cookie=0x6f76736200000002";
+    /// Of flows that count and drop the frames of a probe.
+    pub(crate) const PROBE: &str = "cookie=0x6f76736200000003";
 }
 
 /// What a flow is for.

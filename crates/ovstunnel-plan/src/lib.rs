@@ -22,6 +22,7 @@ mod health;
 mod kind;
 mod observed;
 mod plan;
+mod probe;
 mod python_plugin;
 mod spanning_tree;
 mod stages;
@@ -61,6 +62,7 @@ pub use ovstunnel_types::{
     RemoteIp, Standing, TunnelEndpoint, TunnelKind, tunnel_udp_port,
 };
 pub use plan::plan_bridge;
+pub use probe::{Arrived, PROBE_FRAMES, PROBE_LASTS, PROBE_SIZES, Probe, is_of_a_probe};
 pub use python_plugin::{
     Finding, PluginFlow, PluginGroup, PluginTable, has_vpc_pipeline, survey, waits_for_takeover, was_released,
 };

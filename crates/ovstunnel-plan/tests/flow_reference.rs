@@ -85,6 +85,11 @@ fn of_take_over() -> BTreeSet<Place> {
     temporary(&carried).into_iter().chain(temporary(&announced)).collect()
 }
 
+fn of_a_probe() -> BTreeSet<Place> {
+    let nonce = "0a:5b:1c:22:9f:07".parse().unwrap();
+    temporary(&Probe::over(&network().bridges["b"], nonce, None).unwrap().arm(PROBE_LASTS))
+}
+
 /// The places in a section of the page. A cookie that is not named is that of the row above.
 fn listed(section: &str, digits: usize) -> BTreeSet<Place> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/flows.md");
@@ -122,4 +127,9 @@ fn the_page_has_each_flow_of_a_vpc() {
 #[test]
 fn the_page_has_each_flow_of_a_take_over() {
     assert_eq!(listed("Temporary flows at a take-over", 18), of_take_over());
+}
+
+#[test]
+fn the_page_has_each_flow_of_a_probe() {
+    assert_eq!(listed("Flows of a probe", 18), of_a_probe());
 }

@@ -405,3 +405,33 @@ async fn answers_have_the_fields_that_are_described() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_probe_that_is_wrong_is_told_field_and_rule() {
+    let sim = Sim::new().await;
+    sim.put("xapi1", mesh(5, [2, 3])).await.expect(201);
+    let probe =
+        async |bridge: &str, body: Value| sim.ask("POST", &format!("/v1/bridges/{bridge}/probe"), Some(body)).await;
+    let nonce = "0a:00:00:00:00:07";
+    let bad = [
+        (json!({"action": "arm", "nonce": "00:16:3e:00:00:07"}), "nonce"),
+        (json!({"action": "arm", "nonce": "7"}), "nonce"),
+        (json!({"action": "arm", "nonce": nonce, "seconds": 11}), "seconds"),
+        (json!({"action": "arm", "nonce": nonce, "size": 60}), "size"),
+        (json!({"action": "send", "nonce": nonce, "size": 59}), "size"),
+        (json!({"action": "send", "nonce": nonce, "count": 11}), "count"),
+        (json!({"action": "read", "nonce": nonce, "seconds": 1}), "seconds"),
+        (json!({"action": "send", "nonce": nonce, "tunnels": [""]}), "tunnels[0]"),
+    ];
+    for (body, field) in bad {
+        let problem = probe("xapi1", body).await.problem(400, "invalid_request");
+        assert!(problem["detail"].as_str().unwrap().contains(field), "{problem}");
+    }
+    let arm = json!({"action": "arm", "nonce": nonce});
+    probe("xapi9", arm.clone()).await.problem(404, "not_found");
+    let other = json!({"action": "arm", "nonce": nonce, "tunnels": ["t5-1-9"]});
+    probe("xapi1", other).await.problem(404, "not_found");
+    probe("xapi1", json!({"action": "read", "nonce": nonce})).await.problem(409, "conflict");
+    let problem = probe("xapi1", arm).await.problem(422, "switch_refused");
+    assert!(problem["detail"].as_str().unwrap().contains("simulated"), "{problem}");
+}

@@ -161,7 +161,9 @@ fn kind(field: &Field) -> &'static str {
         ["Vec", "String"] => "list of texts",
         ["Vec", "TlsClient" | "PhysicalNetwork"] => "tables",
         ["f64"] => "number",
-        ["String" | "Level" | "Ipv6Policy" | "LogFormat" | "Role" | "Isolation" | "OnFailure" | "States" | "Writes"]
+        [
+            "String" | "Level" | "Ipv6Policy" | "LogFormat" | "Role" | "Isolation" | "OnFailure" | "States" | "Writes",
+        ]
         | ["Option", "String"] => "text",
         ["XapiMode"] => "boolean or text",
         other => panic!("{other:?}: say here what an operator writes for it"),

@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 pub struct Probes {
     /// Whether two hosts that share a network watch their underlay by BFD, on one tunnel for each two hosts. Off, it is taken away again.
     pub bfd: bool,
+    /// Whether frames are sent into every tunnel, all networks in turn, and counted at the other end. They reach no VM.
+    pub sweep: bool,
 }
 
 impl Default for Probes {
     fn default() -> Self {
-        Probes { bfd: true }
+        Probes { bfd: true, sweep: true }
     }
 }

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use futures_util::future::BoxFuture;
-use ovstunnel_api::{Id, PutXapiNetwork};
+use ovstunnel_api::{Id, PostProbe, ProbeAnswer, PutXapiNetwork};
 use ovstunnel_client::{Client, ClientError};
 use ovstunnel_types::{Epoch, GreKey, HostNumber};
 
@@ -39,6 +39,17 @@ pub trait HostClient: fmt::Debug + Send + Sync {
         key: GreKey,
         host: HostNumber,
     ) -> BoxFuture<'a, Result<String, ClientError>>;
+
+    /// Arms a probe of a bridge's tunnels, sends its frames, or reads what has come.
+    ///
+    /// # Errors
+    /// As [`HostClient::send`].
+    fn probe<'a>(
+        &'a self,
+        by: &'a By,
+        bridge: &'a str,
+        body: &'a PostProbe,
+    ) -> BoxFuture<'a, Result<ProbeAnswer, ClientError>>;
 }
 
 impl HostClient for Client {
@@ -64,5 +75,15 @@ impl HostClient for Client {
         let client = self.under(by.epoch).with_request_id(&by.request_id).with_timeout(NETWORK_TIMEOUT);
         let body = PutXapiNetwork { host_id: Some(Id::Text(host.to_string())) };
         Box::pin(async move { client.put_network(key.get(), &body).await.map(|answer| answer.bridge) })
+    }
+
+    fn probe<'a>(
+        &'a self,
+        by: &'a By,
+        bridge: &'a str,
+        body: &'a PostProbe,
+    ) -> BoxFuture<'a, Result<ProbeAnswer, ClientError>> {
+        let client = self.under(by.epoch).with_request_id(&by.request_id);
+        Box::pin(async move { client.probe(bridge, body).await })
     }
 }

@@ -22,6 +22,7 @@ pub(crate) mod physical;
 mod query;
 mod recorded;
 mod roles;
+mod sweep;
 mod watch;
 mod zone;
 
@@ -41,6 +42,7 @@ use crate::inventory::{Inventory, InventoryError};
 use crate::reconciler::Reconciler;
 use crate::records::Records;
 use crate::sessions::Sessions;
+use crate::sweep::Sweeper;
 use crate::watch::Watched;
 use crate::zone::Zone;
 
@@ -62,6 +64,8 @@ pub struct State {
     pub inventory: Inventory,
     /// What keeps meshes whole; none where the manager changes no host.
     pub reconciler: Option<Reconciler>,
+    /// What sends frames into tunnels; none where the manager changes no host.
+    pub sweeper: Option<Sweeper>,
     /// Name and UUID of the zone.
     pub identity: Arc<Identity>,
     /// What signs proofs; none without a key.

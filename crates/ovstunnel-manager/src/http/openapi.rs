@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::{
     State, diagnosis, events, faults, fixups, holds, hosts, identity, links, maintenance, matrix, networks, nics, path,
-    physical, recorded, watch, zone,
+    physical, recorded, sweep, watch, zone,
 };
 
 #[derive(OpenApi)]
@@ -75,6 +75,7 @@ fn described() -> OpenApiRouter<State> {
         .routes(routes!(matrix::get_zone_matrix))
         .routes(routes!(matrix::get_zone_matrix_png))
         .routes(routes!(networks::reconcile))
+        .routes(routes!(sweep::sweep))
         .routes(routes!(nics::list_nics))
         .routes(routes!(nics::get_nic, nics::prepare_nic, nics::release_nic))
         .routes(routes!(nics::nic_migrated))
@@ -91,7 +92,7 @@ fn described() -> OpenApiRouter<State> {
         .routes(routes!(holds::approve_hold))
         .routes(routes!(holds::refuse_hold))
         .routes(routes!(faults::list_faults))
-        .routes(routes!(path::get_path))
+        .routes(routes!(path::get_path, path::send_frames))
         .routes(routes!(events::list_events))
         .routes(routes!(links::make_link))
         .routes(routes!(diagnosis::get_doctor))

@@ -2,15 +2,18 @@
 
 use axum::Json;
 use axum::extract::State as Shared;
+use axum::response::{IntoResponse, Response};
 use ovstunnel_api::Problem;
-use ovstunnel_manager_api::Path;
-use ovstunnel_server::extract::ValidQuery;
+use ovstunnel_manager_api::{Path, PostPath};
+use ovstunnel_server::audit::Effect;
+use ovstunnel_server::extract::{NoQuery, ValidJson, ValidQuery};
 use ovstunnel_server::problem::ApiError;
+use ovstunnel_types::GreKey;
 use serde::Deserialize;
 
 use super::State;
 use crate::path;
-use crate::zone::EndsError;
+use crate::zone::{End, EndsError};
 
 /// From where to where.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -40,14 +43,44 @@ pub(crate) async fn get_path(
     Shared(state): Shared<State>,
     ValidQuery(query): ValidQuery<PathQuery>,
 ) -> Result<Json<Path>, ApiError> {
-    for (field, word) in [("from", &query.from), ("to", &query.to)] {
+    let (key, from, to) = ends(&state, &query.from, &query.to, query.network.as_deref())?;
+    Ok(Json(path::look(&state.zone, &state.hosts, key, &from, &to).await))
+}
+
+/// The same; with `send`, frames of full size are sent between the two hosts, there and back, as the last steps.
+#[utoipa::path(post, path = "/v1/path", tag = "zone", operation_id = "sendFrames", request_body = PostPath,
+    responses(
+        (status = 200, description = "The steps, and the first that fails", body = Path),
+        (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`: nothing has this name, there is no such network, or they have none in common", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`: it is not clear which NIC or network is meant, or `send` while `sdn.ovs.controller` is off", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn send_frames(
+    Shared(state): Shared<State>,
+    _: NoQuery,
+    ValidJson(body): ValidJson<PostPath>,
+) -> Result<Response, ApiError> {
+    let (key, from, to) = ends(&state, &body.from, &body.to, body.network.as_deref())?;
+    let sweeper = if body.send { Some(super::sweep::sweeper(&state)?) } else { None };
+    let path = path::look(&state.zone, &state.hosts, key, &from, &to).await;
+    let path = match sweeper {
+        Some(sweeper) if from.host != to.host => path::send(path, sweeper, key, (&from, &to)).await,
+        _ => path,
+    };
+    Ok(Effect::of(if body.send { "sent" } else { "looked" }, Json(path).into_response()))
+}
+
+/// What is meant, and in which network.
+fn ends(state: &State, from: &str, to: &str, network: Option<&str>) -> Result<(GreKey, End, End), ApiError> {
+    for (field, word) in [("from", from), ("to", to)] {
         if word.is_empty() || word.chars().count() > 255 {
             return Err(ApiError::invalid(field, WORD, Some(word)));
         }
     }
-    let key = query.network.as_deref().map(|network| super::networks::key(&state, network)).transpose()?;
-    let (key, from, to) = state.zone.ends(&query.from, &query.to, key).map_err(|error| refused(&error))?;
-    Ok(Json(path::look(&state.zone, &state.hosts, key, &from, &to).await))
+    let key = network.map(|network| super::networks::key(state, network)).transpose()?;
+    state.zone.ends(from, to, key).map_err(|error| refused(&error))
 }
 
 fn refused(error: &EndsError) -> ApiError {

@@ -91,10 +91,13 @@ fn least(method: &Method, path: &str) -> Role {
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     match (method, &segments[..]) {
         (method, _) if reads(method) => Role::Viewer,
-        (&Method::POST, ["v1", "hosts", _, "resync" | "maintenance"] | ["v1", "networks", _, "reconcile"]) => {
+        (
+            &Method::POST,
+            ["v1", "hosts", _, "resync" | "maintenance"] | ["v1", "networks", _, "reconcile" | "sweep"],
+        ) => Role::Operator,
+        (&Method::POST, ["v1", "networks", _, "nics", _, "migrated" | "rollback"] | ["v1", "links" | "path"]) => {
             Role::Operator
         }
-        (&Method::POST, ["v1", "networks", _, "nics", _, "migrated" | "rollback"] | ["v1", "links"]) => Role::Operator,
         // The page's own.
         (&Method::POST, ["networks", _, "reconcile"] | ["hosts", _, "resync"]) => Role::Operator,
         (&Method::POST, ["sign-in" | "sign-out"]) => Role::Viewer,
@@ -112,7 +115,7 @@ mod tests {
     use crate::http::openapi::description;
 
     /// Each operation that is described, as `GET /v1/hosts/h1`, with all who may; a host of the name h1.
-    const MAY: [(&str, &str); 49] = [
+    const MAY: [(&str, &str); 51] = [
         ("GET /v1/overview", "viewer operator admin"),
         ("GET /v1/watch", "viewer operator admin"),
         ("GET /v1/faults", "viewer operator admin"),
@@ -139,6 +142,8 @@ mod tests {
         ("PUT /v1/networks/h1", "operator admin"),
         ("DELETE /v1/networks/h1", "operator admin"),
         ("POST /v1/networks/h1/reconcile", "operator admin"),
+        ("POST /v1/networks/h1/sweep", "operator admin"),
+        ("POST /v1/path", "operator admin"),
         ("GET /v1/networks/h1/nics", "viewer operator admin"),
         ("GET /v1/networks/h1/nics/n1", "viewer operator admin"),
         ("PUT /v1/networks/h1/nics/n1", "host operator admin"),

@@ -13,6 +13,7 @@ use ovstunnel_types::GreKey;
 use time::OffsetDateTime;
 
 use crate::hosts::Hosts;
+use crate::sweep::Sweeper;
 use crate::zone::{End, Zone, written};
 use asked::{Asked, Frame};
 
@@ -61,6 +62,20 @@ pub async fn look(zone: &Zone, hosts: &Hosts, key: GreKey, from: &End, to: &End)
         asked,
         took: (started.elapsed().as_secs_f64() * 1e4).round() / 1e4,
     }
+}
+
+/// Adds what becomes of real frames, there and back.
+pub async fn send(path: Path, sweeper: &Sweeper, key: GreKey, (from, to): (&End, &End)) -> Path {
+    let started = Instant::now();
+    let sent = sweeper.between(key, from.host, to.host).await;
+    let mut steps = path.steps;
+    steps.extend(sent.into_iter().map(|((sender, _), came)| {
+        let end = if sender == from.host { from } else { to };
+        steps::sent(&end.name, came)
+    }));
+    let (reachable, first_failure) = verdict(&steps);
+    let took = ((path.took + started.elapsed().as_secs_f64()) * 1e4).round() / 1e4;
+    Path { reachable, first_failure, steps, took, ..path }
 }
 
 /// Whether frames pass, and the first step that fails.

@@ -173,6 +173,21 @@ pub(super) fn vif(side: &Side, asked: &Asked, nic: Option<&NicRow>) -> Option<Pa
     }
 }
 
+/// What became of frames that this host has sent.
+pub(super) fn sent(host: &str, came: Option<Result<String, Finding>>) -> PathStep {
+    let of = |result, evidence| PathStep { host: Some(host.to_owned()), ..step(None, "send", result, evidence) };
+    match came {
+        Some(Ok(evidence)) => of(StepResult::Ok, evidence),
+        Some(Err(finding)) => {
+            let remedy = "see what lies between the two hosts: route, MTU, firewalls for protocol 47 (GRE), and both switches' flows";
+            let evidence = format!("{}: {}", finding.what.as_str(), finding.evidence);
+            let see = FaultCommand { host: Some(host.to_owned()), run: "ovstunnelctl doctor --probe-peers".to_owned() };
+            helped(of(StepResult::Fail, evidence), remedy, vec![see])
+        }
+        None => of(StepResult::Unknown, "no frame could be sent, or it is not known what became of it".to_owned()),
+    }
+}
+
 /// Both ends of a way, in the direction in which a frame goes.
 #[derive(Clone, Copy)]
 pub(super) struct Way<'a> {

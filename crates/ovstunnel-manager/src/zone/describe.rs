@@ -140,7 +140,13 @@ impl State {
     }
 
     /// A network's proof as a document, without digest and signature.
-    pub(super) fn document(&self, zone: &str, key: GreKey, known: &Known, at: OffsetDateTime) -> Proof {
+    pub(super) fn document(
+        &self,
+        zone: &str,
+        key: GreKey,
+        known: &Known,
+        (at, now): (OffsetDateTime, Moment),
+    ) -> Proof {
         let proof = &known.proof;
         let seen = proof.hosts.iter().map(|seen| SeenAt {
             host: self.name_of(seen.host),
@@ -160,6 +166,7 @@ impl State {
             tunnels: TunnelProof { wanted: proof.wanted, proven: proof.proven },
             findings: proof.findings.iter().map(|finding| self.finding(finding)).collect(),
             found: count(proof.found),
+            probed_age: self.probed_age(key, now),
             digest: String::new(),
             signature: None,
         }
@@ -387,7 +394,7 @@ impl Zone {
             self.tell(happened);
         }
         let known = state.networks.get(&key)?;
-        Some(state.document(&self.0.name, key, known, at))
+        Some(state.document(&self.0.name, key, known, (at, now)))
     }
 }
 

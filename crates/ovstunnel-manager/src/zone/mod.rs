@@ -21,6 +21,7 @@ mod sight;
 mod silence;
 mod standing;
 mod story;
+mod swept;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,6 +54,7 @@ pub use rows::RowsDue;
 pub use side::Side;
 use sight::Sight;
 pub use silence::{CERTIFICATE_EXPIRES, Silence, unmet};
+pub use swept::{Sweepable, SweptHost, lost};
 
 /// Changes that come within this time are proven together.
 const COALESCE: Duration = Duration::from_millis(20);
@@ -164,6 +166,8 @@ struct State {
     prover: Prover,
     /// Hosts whose rows of tunnels may be others than they were.
     rows: rows::Due,
+    /// What sweeps have found of each network.
+    swept: BTreeMap<GreKey, swept::Swept>,
     /// What is wrong, each cause once.
     faults: faults::Faults,
     /// What is wrong with the manager itself.

@@ -18,13 +18,13 @@ impl State {
             state.networks.get(key).is_some_and(|known| known.story.is_due(known.proof.is_whole(), now))
         };
         let keys: Vec<GreKey> = self.restless.iter().filter(|key| due(key, self)).copied().collect();
-        keys.into_iter().filter_map(|key| self.tell_proof(zone, key, at)).collect()
+        keys.into_iter().filter_map(|key| self.tell_proof(zone, key, (at, now))).collect()
     }
 
-    fn tell_proof(&mut self, zone: &str, key: GreKey, at: OffsetDateTime) -> Option<Happened> {
+    fn tell_proof(&mut self, zone: &str, key: GreKey, (at, now): (OffsetDateTime, Moment)) -> Option<Happened> {
         self.restless.remove(&key);
         let known = self.networks.get(&key)?;
-        let document = self.document(zone, key, known, at);
+        let document = self.document(zone, key, known, (at, now));
         let summary = ProofSummary {
             whole: document.whole,
             generation: document.generation,

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use ovstunnel_api::{
-    Bridge, Claim, ClaimSays, Code, Flows, FlowsState, Health, HealthState, Id, Interface, Problem, PutBridge,
-    PutTunnel, Tunnel, TunnelState, Vif,
+    Bridge, Claim, ClaimSays, Code, Flows, FlowsState, Health, HealthState, Id, Interface, PostProbe, ProbeAnswer,
+    Problem, PutBridge, PutTunnel, Tunnel, TunnelState, Vif,
 };
 use ovstunnel_client::ClientError;
 use ovstunnel_manager::hosts::{By, HostClient, Picture, Writers};
@@ -412,5 +412,9 @@ impl HostClient for SimHost {
 
     fn make_network<'a>(&'a self, _: &'a By, _: GreKey, _: HostNumber) -> BoxFuture<'a, Result<String, ClientError>> {
         Box::pin(async { Err(problem(Code::NotFound, "there is no xapi".into())) })
+    }
+
+    fn probe<'a>(&'a self, _: &'a By, _: &'a str, _: &'a PostProbe) -> BoxFuture<'a, Result<ProbeAnswer, ClientError>> {
+        Box::pin(async { Err(problem(Code::SwitchRefused, "this host carries no frames".into())) })
     }
 }

@@ -67,6 +67,7 @@ impl Fault {
     pub fn kind(&self) -> &'static str {
         match self.at {
             At::Host(_) | At::Network(_) => self.what.as_str(),
+            At::Place { .. } if self.what == What::FramesCut => "mtu",
             At::Place { place, .. } => match place {
                 Place::Pair(..) => "pair",
                 Place::Way(_) if self.what == What::TunnelMissing => "one_sided",
@@ -93,6 +94,8 @@ fn is_of_a_tunnel(what: What) -> bool {
             | What::WrongKey
             | What::TunnelDown
             | What::BfdDown
+            | What::FramesLost
+            | What::FramesCut
     )
 }
 

@@ -2,9 +2,10 @@
 //! Must not take a line for a flow of ours by itself: `foreign` is told which those are.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 
-use ovstunnel_plan::{Action, Flow, FlowsSeen, Match};
+use ovstunnel_plan::{Action, Flow, FlowsSeen, Match, is_of_a_probe};
 
 use crate::FlowDigest;
 
@@ -24,6 +25,8 @@ pub struct Tables {
     pub hidden: Vec<String>,
     /// Whether there is no flow but those that Open vSwitch gives each bridge.
     pub bare: bool,
+    /// By which it is known whether flows of probes have come or gone. They are left out of all else here: they end by themselves.
+    pub probes: u64,
     /// Flows of the first table, but for Open vSwitch's own one.
     first: Vec<String>,
 }
@@ -31,9 +34,12 @@ pub struct Tables {
 impl Tables {
     /// Reads what is printed, with the moments before and after it was asked; nothing where a line is not understood.
     pub(crate) fn parse(printed: &str, at: (Instant, Instant)) -> Option<Self> {
-        let digest = FlowDigest::parse(printed, at)?;
-        let mut tables = Tables { digest, hidden: vec![], bare: true, first: vec![] };
-        for line in printed.lines() {
+        let (of_probes, lines): (Vec<&str>, Vec<&str>) = printed.lines().partition(|line| is_of_a_probe(line));
+        let mut probes = DefaultHasher::new();
+        of_probes.iter().for_each(|line| without_statistics(line).1.hash(&mut probes));
+        let digest = FlowDigest::parse(lines.iter().copied(), at)?;
+        let mut tables = Tables { digest, hidden: vec![], bare: true, probes: probes.finish(), first: vec![] };
+        for line in lines {
             let (table, flow) = without_statistics(line);
             match (table, priority(&flow)) {
                 (None, Some(priority)) if priority > PRIORITY_MAX => tables.hidden.push(shortened(flow)),
@@ -139,6 +145,19 @@ table_id=254, duration=411s, n_packets=0, n_bytes=0, priority=0,reg0=0x2,actions
         assert!(!tables.lacks(&seen) && read(&format!("{theirs}{OWN}")).lacks(&seen));
         let elsewhere = cookie("0x77", "table_id=5, duration=1s, n_packets=0, n_bytes=0, actions=drop\n");
         assert!(!read(&elsewhere).bare && read(&elsewhere).foreign(&seen).is_empty());
+    }
+
+    #[test]
+    fn flows_of_a_probe_are_neither_drift_nor_a_strangers() {
+        let probe = "duration=0s, n_packets=1, n_bytes=60, priority=65535,tun_id=0x3e9,in_port=2,dl_dst=0a:00:00:00:00:07,\
+                     dl_type=0x88b5,actions=drop\n";
+        let at = (Instant::now(), Instant::now() + std::time::Duration::from_secs(5));
+        let (without, with) = (Tables::parse(&format!("{OURS}{OWN}"), at), format!("{OURS}{probe}{OWN}"));
+        let (without, with) = (without.unwrap(), Tables::parse(&with, at).unwrap());
+        assert_eq!(Tables { probes: without.probes, ..with.clone() }, without);
+        assert_ne!(with.probes, without.probes);
+        let counted = Tables::parse(&format!("{}{OWN}{OURS}", probe.replace("=1,", "=2,")), at).unwrap();
+        assert_eq!(counted.probes, with.probes, "its counters are no news");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod log;
 mod networks;
 mod openapi;
 mod plugin;
+mod probe;
 mod refusals;
 mod takeover;
 mod validate;

@@ -10,7 +10,8 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::{
-    State, bfd, bridges, diagnosis, fence, fixups, forwarding, host, list, log, networks, plugin, takeover, vifs, watch,
+    State, bfd, bridges, diagnosis, fence, fixups, forwarding, host, list, log, networks, plugin, probe, takeover,
+    vifs, watch,
 };
 
 #[derive(OpenApi)]
@@ -73,6 +74,7 @@ fn each(mut take: impl FnMut(UtoipaMethodRouter<State>)) {
     take(routes!(bfd::put_bfd));
     take(routes!(forwarding::list_addresses));
     take(routes!(forwarding::get_trace));
+    take(routes!(probe::probe_tunnels));
     take(routes!(vifs::put_vif, vifs::delete_vif));
     take(routes!(plugin::call_function));
     take(routes!(host::get_interface));

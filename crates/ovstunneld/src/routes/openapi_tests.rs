@@ -29,7 +29,7 @@ fn operation_ids_are_a_verb_and_a_noun() {
     const VERBS: [(&str, &[&str]); 4] = [
         ("get", &["get", "list", "watch"]),
         ("put", &["put"]),
-        ("post", &["post", "release", "call", "reconcile", "takeOver"]),
+        ("post", &["post", "release", "call", "reconcile", "takeOver", "probe"]),
         ("delete", &["delete"]),
     ];
     let (api, mut seen) = (described(), BTreeSet::new());
@@ -57,9 +57,7 @@ fn read(name: &str, example: Value) -> Result<(), serde_json::Error> {
         };
     }
     by_name!(
-        AddressTable Bfd Bridge BridgeAnswer BridgeGone BridgeList BridgeSelection Changed Claim DoctorAnswer EpochAnswer EpochState Finding Flows FollowedFrame FrameOut Health Id
-        Interface KnownAddress LogAnswer OutcomeAnswer PlanAnswer PlannedCommand PluginAnswer PluginArguments PostTunnel Problem
-        PutBfd PutBridge PutEpoch PutLog PutTunnel PutXapiNetwork Ready Reason ReconcileAnswer ReconcileRun RefusedTunnel SpanningTree SupportAnswer SupportPart
+        AddressTable Bfd Bridge BridgeAnswer BridgeGone BridgeList BridgeSelection Changed Claim DoctorAnswer EpochAnswer EpochState Finding Flows FollowedFrame FrameOut Health Id Interface KnownAddress LogAnswer OutcomeAnswer PlanAnswer PlannedCommand PluginAnswer PluginArguments PostProbe PostTunnel ProbeAnswer ProbedTunnel Problem PutBfd PutBridge PutEpoch PutLog PutTunnel PutXapiNetwork Ready Reason ReconcileAnswer ReconcileRun RefusedTunnel SpanningTree SupportAnswer SupportPart
         TakeoverAnswer TakeoverBridge TakeoverPlan TakeoverRequest Tier Tunnel TunnelAnswer Vif VifAnswer Vpc
         WatchSnapshot XapiNetwork XapiNetworkAnswer
     )

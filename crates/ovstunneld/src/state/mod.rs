@@ -115,6 +115,7 @@ impl State {
     /// What this daemon can do beyond version 1 of the API as it began.
     pub(crate) fn capabilities(&self) -> Vec<String> {
         let of_xapi = self.xapi.iter().flat_map(|_| ["xapi", "networks"]);
-        ["watch", "claims", "epoch", "bfd"].into_iter().chain(of_xapi).map(str::to_owned).collect()
+        let of_switch = self.switch.real().map(|_| "probe");
+        ["watch", "claims", "epoch", "bfd"].into_iter().chain(of_switch).chain(of_xapi).map(str::to_owned).collect()
     }
 }

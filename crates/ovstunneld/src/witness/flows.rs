@@ -25,6 +25,8 @@ pub(super) struct Flows {
     unsigned: HashMap<Uuid, u32>,
     /// For how many seconds a bridge's tables were asked for and not told.
     untold: HashMap<Uuid, u32>,
+    /// The signs of probes' flows, which explain that the counter has moved and call for nothing.
+    probes: HashMap<Uuid, u64>,
     /// Bridges without a sign whose flows are to be read for one.
     unread: BTreeMap<Uuid, Managed>,
     /// Bridges whose flows are to be read whatever their signs say.
@@ -46,6 +48,7 @@ impl Watch {
         let rows: BTreeSet<Uuid> = self.bridges.iter().map(|bridge| bridge.uuid).collect();
         self.flows.untold.retain(|uuid, _| rows.contains(uuid));
         self.flows.unsigned.retain(|uuid, _| rows.contains(uuid));
+        self.flows.probes.retain(|uuid, _| rows.contains(uuid));
         let mut explained = !moved.counted;
         for (bridge, tables) in self.ask_tables(due).await {
             let Some(tables) = tables else {
@@ -55,6 +58,7 @@ impl Watch {
                 continue;
             };
             self.flows.untold.remove(&bridge.uuid);
+            explained |= self.flows.probes.insert(bridge.uuid, tables.probes) != Some(tables.probes);
             let known = flows.get(bridge.uuid);
             self.witnesses.edit(bridge.uuid, |witness| {
                 witness.hidden.clone_from(&tables.hidden);

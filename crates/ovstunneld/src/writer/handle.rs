@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ovstunnel_ovs::Switch;
-use ovstunnel_plan::{BridgeName, Change, DesiredCache, Epoch, HostFacts, Outcome, Settings};
+use ovstunnel_plan::{BridgeName, Change, DesiredCache, Epoch, HostFacts, Outcome, Probe, Settings};
 use tokio::sync::{mpsc, watch};
 use tracing::Span;
 
 use super::{
-    BEYOND, Done, Executor, FlowTable, Message, Planned, PlannedTakeover, Progress, QUEUE, Queue, Repairing, Report,
-    Runs, Suspects, TakenOver, Task, Tuned, Tuning, Unsettled, Vif, Wanted, WriteError, announcer, retry, unplaced,
+    BEYOND, Done, Executor, FlowTable, Message, Planned, PlannedTakeover, Probing, Progress, QUEUE, Queue, Repairing,
+    Report, Runs, Suspects, TakenOver, Task, Tuned, Tuning, Unsettled, Vif, Wanted, WriteError, announcer, retry,
+    unplaced,
 };
 use crate::metrics::Metrics;
 use crate::writer::lock::WriterLock;
@@ -70,6 +71,7 @@ impl Writer {
             runs: runs.clone(),
             tunnel_retry: retry::Retry::default(),
             announcer: announcer::Announcer::default(),
+            armed: super::probe::Armed::default(),
             suspects: suspects.clone(),
             repairing: repairing.clone(),
             after_request: false,
@@ -182,6 +184,15 @@ impl Writer {
     pub async fn plan_epoch(&self, epoch: Option<Epoch>) -> Result<Planned, WriteError> {
         let span = Span::current();
         self.ask(|_, reply| Message::Epoch { epoch, span, wanted: Wanted::Plan(reply) }).await
+    }
+
+    /// Arms a probe of tunnels, or sends its frames; gives the tunnels that it is of.
+    ///
+    /// # Errors
+    /// Why it was not, or what is known of its outcome.
+    pub(crate) async fn probe(&self, asked: Probing) -> Result<Probe, WriteError> {
+        let span = Span::current();
+        self.ask(|ticket, reply| Message::Probe { asked, span, ticket, reply }).await
     }
 
     /// Looks at the bridge of a VIF of which there are news.

@@ -17,6 +17,7 @@ mod handle;
 pub(crate) mod lock;
 mod outcome;
 mod planned;
+mod probe;
 mod progress;
 mod queue;
 mod read_flows;
@@ -47,6 +48,7 @@ pub use flow_table::FlowTable;
 pub(crate) use flow_table::Still;
 pub use handle::Writer;
 pub use outcome::Unsettled;
+pub(crate) use probe::{ProbeAct, Probing};
 pub use progress::Progress;
 pub(crate) use queue::Message;
 use queue::{Job, QUEUE, Queue, VifEvent, Wanted};
@@ -76,6 +78,8 @@ struct Task {
     tunnel_retry: retry::Retry,
     /// Tells other hosts where VMs of bridges are that were taken over.
     announcer: announcer::Announcer,
+    /// Probes that are armed here.
+    armed: probe::Armed,
     /// Bridges of which the switch itself says that something was changed there.
     suspects: Suspects,
     repairing: Repairing,
@@ -159,11 +163,18 @@ impl Task {
                 ticket.worked(began);
                 drop(reply.send(recorded));
             }
+            Message::Probe { asked, span, ticket, reply } if ticket.begin() => {
+                let began = Instant::now();
+                let probed = self.probe(&asked, ticket.epoch()).instrument(span).await;
+                ticket.worked(began);
+                drop(reply.send(probed));
+            }
             // Its caller has been told that it is not carried out.
             Message::Change { wanted: Wanted::Execution(..), .. }
             | Message::Reconcile { wanted: Wanted::Execution(..), .. }
             | Message::TakeOver { wanted: Wanted::Execution(..), .. }
-            | Message::Epoch { wanted: Wanted::Execution(..), .. } => {}
+            | Message::Epoch { wanted: Wanted::Execution(..), .. }
+            | Message::Probe { .. } => {}
             Message::Change { change, wanted: Wanted::Plan(reply), .. } => {
                 drop(reply.send(self.executor.plan(&change).await))
             }

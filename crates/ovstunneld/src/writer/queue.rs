@@ -5,11 +5,11 @@
 
 use std::collections::VecDeque;
 
-use ovstunnel_plan::{BridgeName, Change, Epoch, HostFacts, Outcome};
+use ovstunnel_plan::{BridgeName, Change, Epoch, HostFacts, Outcome, Probe};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
 
-use super::{Done, Planned, PlannedTakeover, Report, TakenOver, Ticket, Vif, WriteError};
+use super::{Done, Planned, PlannedTakeover, Probing, Report, TakenOver, Ticket, Vif, WriteError};
 
 /// Requests that may wait; further ones wait in their handlers.
 pub(super) const QUEUE: usize = 1024;
@@ -52,6 +52,13 @@ pub(crate) enum Message {
         epoch: Option<Epoch>,
         span: Span,
         wanted: Wanted<Outcome>,
+    },
+    /// A probe of tunnels.
+    Probe {
+        asked: Probing,
+        span: Span,
+        ticket: Ticket,
+        reply: Reply<Probe>,
     },
     /// A VIF came or went: look.
     Vif {

@@ -123,7 +123,8 @@ impl State {
         let patience = |is_certain| if is_certain { self.patience(false) } else { SETTLING };
         let by_bfd =
             self.bfd_findings().into_iter().map(|(key, finding, is_certain)| (key, finding, patience(is_certain)));
-        for (key, finding, patience) in proven.chain(by_bfd) {
+        let swept = self.all_swept(now).map(|(key, finding)| (key, finding.clone(), self.patience(false)));
+        for (key, finding, patience) in proven.chain(by_bfd).chain(swept) {
             let sign = (key, finding.what, finding.host, finding.to);
             let since = self.faults.signs.get(&sign).copied().unwrap_or(now);
             signs.insert(sign, since);

@@ -217,11 +217,21 @@ impl State {
                     |host: &String| FaultCommand { host: Some(host.clone()), run: "ovs-appctl bfd/show".to_owned() };
                 hosts.map(show).collect()
             }
+            What::FramesLost | What::FramesCut => self.send_frames(place, names()),
             What::Ipv6Mixed | What::MtuMixed | What::MtuSmall | What::SeveralBridges => {
                 names().map(|name| here(format!("ovstunnelctl zone network show {name}"))).collect()
             }
             _ => self.see_host(place),
         }
+    }
+
+    /// What shows where frames end: frames from the one host to the other, where these are known, else into all tunnels.
+    fn send_frames(&self, place: &FaultPlace, names: impl Iterator<Item = String>) -> Vec<FaultCommand> {
+        let run = |name: String| match (&place.host, &place.peer) {
+            (Some(host), Some(peer)) => format!("ovstunnelctl zone why {host} {peer} --network {name} --send"),
+            _ => format!("ovstunnelctl zone sweep {name} --mtu"),
+        };
+        names.map(|name| FaultCommand { host: None, run: run(name) }).collect()
     }
 
     /// What shows how a host is: on the host, where it can be asked.

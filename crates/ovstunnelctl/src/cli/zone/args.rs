@@ -11,6 +11,7 @@ use super::holds::{HoldCommand, HoldsArgs};
 use super::mesh::MeshArgs;
 use super::network_args::{KeysArgs, NetworkArgs, NicCommand, NicsArgs, PhysicalCommand};
 use super::open::OpenArgs;
+use super::sweep::SweepArgs;
 use super::wait::WaitArgs;
 use super::why::WhyArgs;
 use crate::cli::bridge_args::Listing;
@@ -79,6 +80,9 @@ pub(in crate::cli) enum ZoneCommand {
         #[arg(value_parser = values::zone_name)]
         network: String,
     },
+    /// Send a frame of full size into each tunnel of a network, and say by which none arrives. They reach no VM.
+    #[command(after_help = examples::SWEEP)]
+    Sweep(SweepArgs),
     /// Wait until a network is whole: every host has what it must have.
     #[command(after_help = examples::WAIT)]
     Wait(WaitArgs),

@@ -97,6 +97,13 @@ Examples:
   ovstunnelctl zone faults --on h1 --watch
   ovstunnelctl zone faults --kind one_sided -o json";
 
+pub(super) const SWEEP: &str = "\
+Examples:
+  ovstunnelctl zone sweep acme
+  ovstunnelctl zone sweep acme --mtu
+
+Exit status 1 where it is not known of some tunnel, 2 where frames do not arrive.";
+
 pub(super) const WAIT: &str = "\
 Examples:
   ovstunnelctl zone wait acme
@@ -106,6 +113,7 @@ pub(super) const WHY: &str = "\
 Examples:
   ovstunnelctl zone why web-3 db-1
   ovstunnelctl zone why h1 h4 --network acme
+  ovstunnelctl zone why h1 h4 --network acme --send
   ovstunnelctl zone why 02:00:4c:00:00:01 10.1.1.7";
 
 pub(super) const APPLY: &str = "\

@@ -13,6 +13,7 @@ mod networks;
 mod open;
 mod show;
 mod show_networks;
+mod sweep;
 mod top;
 mod verify;
 mod wait;
@@ -95,6 +96,7 @@ async fn ask(manager: &Manager, command: ZoneCommand, json: bool) -> Result<Repo
         ZoneCommand::Holds(args) => holds::list(manager, args, json).await,
         ZoneCommand::Hold(command) => holds::decide(manager, command, json).await,
         ZoneCommand::Faults(args) => faults::list(manager, args, json).await,
+        ZoneCommand::Sweep(args) => sweep::sweep(manager, args, json).await,
         ZoneCommand::Wait(args) => wait::wait(manager, args, json).await,
         ZoneCommand::Why(args) => why::why(manager, args, json).await,
         ZoneCommand::Apply(args) => apply::run(manager, &args, json).await,
