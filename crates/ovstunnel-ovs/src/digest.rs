@@ -115,7 +115,7 @@ table_id=254, duration=9s, n_packets=0, n_bytes=0, priority=0,reg0=0x2,actions=d
     fn what_is_not_understood_is_no_sign() {
         for odd in ["priority=0,actions=NORMAL", "duration=1.5s, priority=0,actions=NORMAL", "duration=1, actions=drop"]
         {
-            assert_eq!(FlowDigest::parse(odd, (Instant::now(), Instant::now())), None, "{odd}");
+            assert_eq!(FlowDigest::parse(odd.lines(), (Instant::now(), Instant::now())), None, "{odd}");
         }
     }
 }

@@ -47,7 +47,10 @@ impl Script {
         let mut command = vm.command("sh");
         command.args(["-c", "exec python3 -c \"$1\" > \"$2\"", "sh", text]).arg(at("out"));
         let script = Script(Daemon::start("script", command, &at("err"))?, at("out"));
-        let printed = || Ok(ensure!(!script.printed()?.is_empty(), "nothing is printed"));
+        let printed = || {
+            ensure!(!script.printed()?.is_empty(), "nothing is printed");
+            Ok(())
+        };
         wait_until("a script to begin", PATIENCE, printed)?;
         Ok(script)
     }

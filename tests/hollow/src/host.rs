@@ -45,6 +45,7 @@ impl Host {
         let others = plan.members(network).iter().filter(|other| **other != self.number);
         let lacks = self.lacks_a_tunnel.load(Ordering::Relaxed) && self.first_mesh(plan) == Some(network);
         let tunnel = |(port, other): (u32, &usize)| Tunnel {
+            bfd: None,
             port: format!("t{key}-{own}-{}", Plan::number(*other)),
             from: own.to_string(),
             to: Plan::number(*other).to_string(),

@@ -258,6 +258,7 @@ impl SimHost {
     fn wire(&self, name: &str, bridge: &SimBridge, is_blind: bool) -> Bridge {
         let (own, key) = (self.number, bridge.key);
         let tunnel = |(to, ip): (&u64, &String)| Tunnel {
+            bfd: None,
             port: format!("t{key}-{own}-{to}"),
             from: own.to_string(),
             to: to.to_string(),

@@ -17,6 +17,7 @@ fn tunnel(to: u32, state: TunnelState) -> Tunnel {
     let error =
         (state == TunnelState::Error).then(|| "could not add network device t1001-1-3 (File exists)".to_owned());
     Tunnel {
+        bfd: None,
         port: format!("t1001-1-{to}"),
         from: "1".to_owned(),
         to: to.to_string(),
