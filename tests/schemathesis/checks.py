@@ -9,6 +9,8 @@ BETWEEN_FIELDS = (
     "must be another host's address, and this is one of this host's",
     "must be another host's address, and this is the ",
     "must be a port of bridge ",
+    "must be the port of a tunnel of bridge ",
+    "must be absent with this action",
     "must not be a VIF",
     "must not be a tunnel of ovstunnel's",
     "must not be the bridge's own port",

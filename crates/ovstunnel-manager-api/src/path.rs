@@ -82,6 +82,7 @@ pub struct PostPath {
     pub to: String,
     /// The network; where it is absent, the only one that both are in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$")]
     pub network: Option<String>,
     /// Whether frames are sent between the two hosts, and counted at the other end. They reach no VM.
     #[serde(default)]
