@@ -144,7 +144,7 @@ fn a_daemon_that_finds_all_as_it_must_be_writes_nothing() -> Result<()> {
         node.start()?;
         cloud.wait_until_ready(1)?;
         let seen = cloud.call(1, |client| async move { client.bridge("xapi1").await })??;
-        assert_eq!((seen.flows.state, seen.flows.installed), (FlowsState::InSync, Some(10)));
+        assert_eq!((seen.flows.state, seen.flows.installed), (FlowsState::InSync, Some(11)));
         let log = node.log().split_off(log);
         let runs: Vec<&str> = log.lines().filter(|line| line.contains("command=\"ovs-vsctl\"")).collect();
         ensure!(runs.len() == 1 && runs[0].contains("args=1 "), "more than a look at the version: {runs:?}");

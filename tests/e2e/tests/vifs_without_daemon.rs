@@ -172,7 +172,7 @@ fn a_daemon_that_hangs_delays_nobody_and_is_stood_in_for() -> Result<()> {
     wait_for_exact_rules(node.host(), &place.networks[0])?;
     plug_all(node.host(), &place.vifs[..1])?;
     place.wait_for(VIFS / BRIDGES)?;
-    ensure!(flows.len() == BRIDGES * (6 + VIFS / BRIDGES), "{flows:?}");
+    ensure!(flows.len() == BRIDGES * (7 + VIFS / BRIDGES), "{flows:?}");
     expect_no_strays(node)
 }
 

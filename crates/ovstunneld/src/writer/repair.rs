@@ -15,7 +15,7 @@ use super::batch::Desired;
 use super::executed::Executed;
 use super::outcome::Refused;
 use super::repairs::{Repairs, tunnels_in_error};
-use super::{Planned, TakenOver, TakeoverState, Task, WriteError};
+use super::{Planned, Suspicion, TakenOver, TakeoverState, Task, WriteError};
 
 /// What a look at everything found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,8 +115,18 @@ impl Task {
             return Err(WriteError::Unavailable(failure));
         }
         let Repairs { plan, .. } = self.executor.repairs(managed.iter().map(|(name, _)| name));
+        self.suspect(&plan);
         let outcome = if plan.is_empty() { Outcome::Unchanged } else { Outcome::Updated };
         Ok(self.executor.planned(outcome, &plan).await)
+    }
+
+    /// Has those bridges looked at for which repairs were planned and not carried out. The flows that were read for it are what is known
+    /// from then on, so that whoever watches the switch would take them for what they must be.
+    pub(super) fn suspect(&self, plan: &Plan) {
+        if self.executor.switch.real().is_some() {
+            let flows = plan.bridges().iter().filter_map(|bridge| bridge.bridge.parse().ok()).collect();
+            self.suspects.note(Suspicion { flows, ..Suspicion::default() });
+        }
     }
 
     /// Repairs the bridges that changed since the last look, without reading their flows.

@@ -91,6 +91,7 @@ impl Task {
             return Err(WriteError::Unavailable(failure));
         }
         let Repairs { plan, .. } = self.executor.repairs(named.keys());
+        self.suspect(&plan);
         let outcome = if plan.is_empty() { Outcome::Unchanged } else { Outcome::Updated };
         Ok(self.executor.planned(outcome, &plan).await)
     }
