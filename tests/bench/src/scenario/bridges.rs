@@ -25,9 +25,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 /// Networks that are set up at the same time.
 const AT_ONCE: usize = 50;
 
-/// Flows of ours on a bridge that drops IPv6 and has no VIF: what forwards, the baseline, three for IPv6, and three that keep
+/// Flows of ours on a bridge that drops IPv6 and has no VIF: what forwards, the baseline, BFD's, three for IPv6, and three that keep
 /// VMs from the end of the tunnels.
-pub(super) const FLOWS: usize = 8;
+pub(super) const FLOWS: usize = 9;
 
 /// The daemon's flows.
 pub(super) const OURS: &str = "cookie=0x6f76737400000000/0xffffffff00000000";
