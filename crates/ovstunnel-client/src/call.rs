@@ -181,7 +181,6 @@ impl Call {
     }
 
     /// The same request with those of these parameters that have a value.
-    #[cfg(feature = "manager")]
     pub(super) fn with_query(mut self, pairs: &[(&str, Option<String>)]) -> Self {
         let pair = |(name, value): &(&str, Option<String>)| {
             value.as_ref().map(|value| format!("{name}={}", utf8_percent_encode(value, RESERVED)))
