@@ -5,7 +5,7 @@
 //! bridge without the flow learns it at the tunnel that the frame came by, and sends the frame nowhere, for its destination is there
 //! already. What it must not do: have a frame leave by anything but a tunnel of ours, or match what a VM sends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cookie::temporary::PROBE;
 use crate::{DesiredTunnel, Flow, Mac, MacMatch, Match, ObservedBridge, PortName, Rejected};
@@ -58,8 +58,9 @@ impl Probe {
         });
         let mut tunnels: BTreeMap<u32, DesiredTunnel> = tunnels.collect();
         if let Some(named) = named {
-            let is_there = |name: &PortName| tunnels.values().any(|tunnel| tunnel.name == *name);
-            if let Some(missing) = named.iter().find(|name| !is_there(name)) {
+            let named: BTreeSet<&PortName> = named.iter().collect();
+            let there: BTreeSet<&PortName> = tunnels.values().map(|tunnel| &tunnel.name).collect();
+            if let Some(missing) = named.difference(&there).next() {
                 let name = &bridge.name;
                 return Err(Rejected::NotFound(format!("bridge {name} has no tunnel {missing} that frames can pass")));
             }

@@ -224,9 +224,9 @@ fn full_size(network: &Sweepable) -> u32 {
 
 /// Tunnels that are probed in the same round: those of so many senders.
 fn chunks(ways: &[Way]) -> Vec<Vec<Way>> {
-    let senders: Vec<HostNumber> = ways.iter().map(|(from, _)| *from).collect::<BTreeSet<_>>().into_iter().collect();
-    let of = |some: &[HostNumber]| ways.iter().copied().filter(|(from, _)| some.contains(from)).collect();
-    senders.chunks(SENDERS).map(of).collect()
+    let mut of: BTreeMap<HostNumber, Vec<Way>> = BTreeMap::new();
+    ways.iter().for_each(|way| of.entry(way.0).or_default().push(*way));
+    of.into_values().collect::<Vec<_>>().chunks(SENDERS).map(<[_]>::concat).collect()
 }
 
 fn findings(network: &Sweepable, outcome: &Outcome) -> Vec<Finding> {
@@ -282,5 +282,21 @@ fn told(name: &str, network: &Sweepable, outcome: &Outcome, findings: &[Finding]
         failures: count(outcome.bad.len()),
         left_out: left_out.map(|(host, why)| LeftOut { host: host.clone(), reason: (*why).to_owned() }).collect(),
         took: (started.elapsed().as_secs_f64() * 1e3).round() / 1e3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn no_round_has_more_senders_than_a_receiver_can_hear_and_each_tunnel_is_in_one() {
+        let host = |n: u64| HostNumber::try_from(n).unwrap();
+        let ways: Vec<Way> = (1..=230).flat_map(|from| [1, 2].map(|to| (host(from), host(to)))).collect();
+        let rounds = chunks(&ways);
+        let senders = |round: &Vec<Way>| round.iter().map(|(from, _)| *from).collect::<BTreeSet<_>>().len();
+        assert_eq!(rounds.iter().map(senders).collect::<Vec<_>>(), [SENDERS, SENDERS, 30]);
+        assert_eq!(rounds.concat(), ways);
     }
 }

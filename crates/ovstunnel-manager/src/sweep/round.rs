@@ -38,12 +38,13 @@ impl Sweeper {
     /// Sends so many frames into each of these tunnels.
     pub(super) async fn round(&self, network: &Sweepable, frames: &Frames, count: u32) -> Arrived {
         let Ok(nonce) = self.nonce() else { return Arrived::new() };
-        let ends: BTreeSet<HostNumber> = frames.keys().flat_map(|(from, to)| [*from, *to]).collect();
-        let arms = ends.into_iter().filter_map(|number| {
+        let mut ends: BTreeMap<HostNumber, BTreeSet<HostNumber>> = BTreeMap::new();
+        for (from, to) in frames.keys().flat_map(|(from, to)| [(from, to), (to, from)]) {
+            ends.entry(*from).or_default().insert(*to);
+        }
+        let arms = ends.into_iter().filter_map(|(number, peers)| {
             let host = network.hosts.get(&number)?;
-            let of_it = frames.keys().filter(|(from, to)| *from == number || *to == number);
-            let peers = of_it.map(|(from, to)| if *from == number { *to } else { *from });
-            let ports: BTreeSet<String> = peers.filter_map(|peer| host.tunnels.get(&peer).cloned()).collect();
+            let ports: BTreeSet<String> = peers.iter().filter_map(|peer| host.tunnels.get(peer).cloned()).collect();
             let body = post(ProbeAction::Arm, &nonce, Some(ports.into_iter().collect()));
             Some(async move { self.ask(number, host, &body, ARMING).await.map(|_| number) })
         });

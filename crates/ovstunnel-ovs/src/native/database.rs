@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use futures_util::StreamExt;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
@@ -31,6 +31,14 @@ struct Connection {
     frames: FramedRead<OwnedReadHalf, JsonFrames>,
     write: OwnedWriteHalf,
     asked: u64,
+}
+
+/// What is asked of the database.
+#[derive(Serialize)]
+struct Request<'a> {
+    id: u64,
+    method: &'a str,
+    params: Vec<&'a Value>,
 }
 
 /// A message of the database.
@@ -60,7 +68,7 @@ impl Database {
     pub(crate) async fn transact(&self, operations: &Operations) -> Result<i64, CommitError> {
         let mut kept = self.kept.lock().await;
         // Whoever does not wait for the answer leaves no connection behind on which it would be taken for another's.
-        let mut connection = match kept.take().filter(Connection::is_idle) {
+        let mut connection = match kept.take().filter(|kept| super::is_idle(&kept.frames)) {
             Some(connection) => connection,
             None => Connection::open(&self.socket).await.map_err(|error| {
                 CommitError::Unavailable(format!("its database at {}: {error}", self.socket.display()))
@@ -80,17 +88,12 @@ impl Connection {
         Ok(Connection { frames: FramedRead::new(read, JsonFrames::default()), write, asked: 0 })
     }
 
-    /// Whether nothing has come on it since the last answer, not even its end.
-    fn is_idle(&self) -> bool {
-        let read = self.frames.get_ref().try_read(&mut [0]);
-        self.frames.read_buffer().is_empty() && read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
-    }
-
     async fn transact(&mut self, operations: &[Value]) -> io::Result<Message> {
         self.asked += 1;
-        let params: Vec<Value> = std::iter::once("Open_vSwitch".into()).chain(operations.iter().cloned()).collect();
-        let request = json!({"id": self.asked, "method": "transact", "params": params});
-        self.write.write_all(request.to_string().as_bytes()).await?;
+        let database = Value::from("Open_vSwitch");
+        let params = std::iter::once(&database).chain(operations).collect();
+        let request = serde_json::to_vec(&Request { id: self.asked, method: "transact", params })?;
+        self.write.write_all(&request).await?;
         loop {
             let frame = self.frames.next().await.ok_or(io::ErrorKind::UnexpectedEof)??;
             let message: Message = serde_json::from_slice(&frame)?;

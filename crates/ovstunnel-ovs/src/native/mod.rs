@@ -8,9 +8,19 @@ mod database;
 mod openflow;
 mod transact;
 
+use std::io;
 use std::path::Path;
 
+use tokio::net::unix::OwnedReadHalf;
+use tokio_util::codec::FramedRead;
+
 pub(crate) use transact::operations;
+
+/// Whether nothing has come on a connection since what was read last, not even its end.
+fn is_idle<Codec>(frames: &FramedRead<OwnedReadHalf, Codec>) -> bool {
+    let read = frames.get_ref().try_read(&mut [0]);
+    frames.read_buffer().is_empty() && read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
 
 /// How changes are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

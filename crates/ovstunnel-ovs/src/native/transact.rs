@@ -201,7 +201,8 @@ impl<'a> Transaction<'a> {
     }
 
     fn members_of(&mut self, bridge: Value) -> &mut Members {
-        let at = self.members.iter().position(|(row, _)| *row == bridge).unwrap_or_else(|| {
+        // Steps of a bridge stand together: it is the last one, mostly.
+        let at = self.members.iter().rposition(|(row, _)| *row == bridge).unwrap_or_else(|| {
             self.members.push((bridge, Members::default()));
             self.members.len() - 1
         });
@@ -210,16 +211,15 @@ impl<'a> Transaction<'a> {
 
     fn edit_bridge(&mut self, name: &str, edits: &[BridgeEdit]) -> Result<(), NoSuchRow> {
         for edit in edits {
-            if let BridgeEdit::NoVlan | BridgeEdit::Protect(_) = edit {
-                let port = self.row(Table::Port, name)?;
-                match edit {
-                    BridgeEdit::Protect(on) => self.update("Port", &port, json!({"protected": on})),
-                    _ => self.no_vlan(&port),
-                }
-                continue;
-            }
-            let row = self.row(Table::Bridge, name)?;
+            // Of its own port, the others of the bridge.
+            let table = match edit {
+                BridgeEdit::NoVlan | BridgeEdit::Protect(_) => Table::Port,
+                _ => Table::Bridge,
+            };
+            let row = self.row(table, name)?;
             match edit {
+                BridgeEdit::NoVlan => self.no_vlan(&row),
+                BridgeEdit::Protect(on) => self.update("Port", &row, json!({"protected": on})),
                 BridgeEdit::SetId(key, value) => self.set_key("Bridge", Some(&row), "external_ids", (key, value)),
                 BridgeEdit::DropId(key) => self.drop_key("Bridge", Some(&row), "external_ids", key),
                 BridgeEdit::SetConfig(key, value) => self.set_key("Bridge", Some(&row), "other_config", (key, value)),
@@ -235,7 +235,6 @@ impl<'a> Transaction<'a> {
                     self.update("Bridge", &row, json!({"fail_mode": mode}));
                 }
                 BridgeEdit::McastSnooping(on) => self.update("Bridge", &row, json!({"mcast_snooping_enable": on})),
-                BridgeEdit::NoVlan | BridgeEdit::Protect(_) => {}
             }
         }
         Ok(())

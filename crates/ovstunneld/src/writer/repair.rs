@@ -114,19 +114,21 @@ impl Task {
         if let Some(failure) = self.executor.read_flows(&managed).await.into_iter().next() {
             return Err(WriteError::Unavailable(failure));
         }
-        let Repairs { plan, .. } = self.executor.repairs(managed.iter().map(|(name, _)| name));
-        self.suspect(&plan);
-        let outcome = if plan.is_empty() { Outcome::Unchanged } else { Outcome::Updated };
-        Ok(self.executor.planned(outcome, &plan).await)
+        Ok(self.planned_repairs(managed.iter().map(|(name, _)| name)).await)
     }
 
-    /// Has those bridges looked at for which repairs were planned and not carried out. The flows that were read for it are what is known
-    /// from then on, so that whoever watches the switch would take them for what they must be.
-    pub(super) fn suspect(&self, plan: &Plan) {
+    /// The repairs that these bridges need, whose flows were just read, as a plan that is not carried out.
+    ///
+    /// What was read is what is known from then on, so that whoever watches the switch would take it for what must be there: those that
+    /// need something are looked at.
+    pub(super) async fn planned_repairs<'a>(&self, bridges: impl IntoIterator<Item = &'a BridgeName>) -> Planned {
+        let Repairs { plan, .. } = self.executor.repairs(bridges);
         if self.executor.switch.real().is_some() {
             let flows = plan.bridges().iter().filter_map(|bridge| bridge.bridge.parse().ok()).collect();
             self.suspects.note(Suspicion { flows, ..Suspicion::default() });
         }
+        let outcome = if plan.is_empty() { Outcome::Unchanged } else { Outcome::Updated };
+        self.executor.planned(outcome, &plan).await
     }
 
     /// Repairs the bridges that changed since the last look, without reading their flows.

@@ -90,10 +90,7 @@ impl Task {
         if let Some(failure) = self.executor.read_flows_of_some(&named).await.into_iter().next() {
             return Err(WriteError::Unavailable(failure));
         }
-        let Repairs { plan, .. } = self.executor.repairs(named.keys());
-        self.suspect(&plan);
-        let outcome = if plan.is_empty() { Outcome::Unchanged } else { Outcome::Updated };
-        Ok(self.executor.planned(outcome, &plan).await)
+        Ok(self.planned_repairs(named.keys()).await)
     }
 
     /// For each VIF the bridge of ours that it is on, if any.

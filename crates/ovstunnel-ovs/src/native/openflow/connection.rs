@@ -80,8 +80,7 @@ impl Connection {
 
     /// Whether nothing has come on it since the last answer, not even its end.
     pub fn is_idle(&self) -> bool {
-        let read = self.frames.get_ref().try_read(&mut [0]);
-        self.frames.read_buffer().is_empty() && read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        crate::native::is_idle(&self.frames)
     }
 
     fn message(&mut self, kind: u8, body: &[u8]) -> io::Result<Vec<u8>> {
