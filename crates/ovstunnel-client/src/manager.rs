@@ -46,6 +46,8 @@ pub struct EventsWanted {
     pub limit: Option<u32>,
     /// Only older ones.
     pub before: Option<u64>,
+    /// Only those from this time on: RFC 3339.
+    pub since: Option<String>,
     /// Only those that concern this host.
     pub host: Option<String>,
     /// Only those that concern this network.
@@ -225,6 +227,7 @@ impl Manager {
         let query = [
             ("limit", wanted.limit.map(|limit| limit.to_string())),
             ("before", wanted.before.map(|id| id.to_string())),
+            ("since", wanted.since.clone()),
             ("host", wanted.host.clone()),
             ("network", wanted.network.clone()),
             ("kind", wanted.kind.clone()),

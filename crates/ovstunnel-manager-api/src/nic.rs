@@ -75,6 +75,13 @@ pub struct Nic {
 pub struct NicList {
     /// The network's NICs, by id.
     pub nics: Vec<Nic>,
+    /// How many it has, on this page or not.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub total: u32,
+    /// Where there are more: `after` to ask for those with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// How a NIC's preparation ended.

@@ -170,6 +170,9 @@ pub struct Key {
 pub struct KeyList {
     /// The keys that were asked for, in order. Free ones are never listed.
     pub keys: Vec<Key>,
+    /// Where there are more: `after` to ask for those with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u32>,
     /// The physical networks, with how full their ranges are.
     pub physical_networks: Vec<PhysicalNetwork>,
 }

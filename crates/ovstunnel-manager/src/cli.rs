@@ -68,6 +68,25 @@ pub enum Command {
     )]
     Rebuild(Rebuild),
 
+    /// Copy the database to a file, while the manager runs or not
+    ///
+    /// The copy is as of one moment, for its owner alone. Nothing is changed. For SQLite; a server has its own programs for this.
+    #[command(
+        after_help = "Exit status: 0 the file is written, 1 it could not be and is not there, 2 a wrong command line.\n\
+                            Example: ovstunnel-manager backup /var/backups/ovstunnel-$(date +%F).db"
+    )]
+    Backup(Backup),
+
+    /// Put a copy in place of the database, and keep the one that was there beside it
+    ///
+    /// End the manager first. When it is started again, it asks before it removes anything from a host, until what hosts have and what the database says agree:
+    /// see 'ovstunnelctl zone holds'.
+    #[command(
+        after_help = "Exit status: 0 it is in place, 1 it is not and nothing was changed, 2 a wrong command line.\n\
+                            Example: ovstunnel-manager restore /var/backups/ovstunnel-2026-01-31.db"
+    )]
+    Restore(Restore),
+
     /// Say what is wrong with the manager and its zone, why, and what to do about it; also where the manager does not run
     ///
     /// Asks the manager that runs on this machine by its Unix socket. Where none answers, it says what configuration, certificates, database and log
@@ -85,6 +104,22 @@ pub enum Command {
     #[command(after_help = "Exit status: 0 the file is written, 1 it could not be, 2 a wrong command line.\n\
                             Example: ovstunnel-manager support-bundle -o /root/manager.tar.gz")]
     SupportBundle(SupportBundle),
+}
+
+/// Where the copy goes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Backup {
+    /// File to write; it must not be there
+    #[arg(value_name = "FILE")]
+    pub to: PathBuf,
+}
+
+/// Where the copy is.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Restore {
+    /// The copy
+    #[arg(value_name = "FILE")]
+    pub from: PathBuf,
 }
 
 /// Where the archive goes.

@@ -71,6 +71,17 @@ fn start(cli: &Cli) -> Result<ExitCode, Failure> {
     if let Some(Command::Export(wanted)) = &cli.command {
         return runtime.block_on(export(&config, wanted));
     }
+    if let Some(Command::Backup(wanted)) = &cli.command {
+        runtime.block_on(store::backup(&config, &wanted.to))?;
+        println!("written: {}", wanted.to.display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(Command::Restore(wanted)) = &cli.command {
+        let before = runtime.block_on(store::restore(&config, &wanted.from))?;
+        println!("restored: {}", wanted.from.display());
+        before.iter().for_each(|before| println!("the database before is {}", before.display()));
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Some(Command::Rebuild(wanted)) = &cli.command {
         let Rebuild { hosts, without, apply } = wanted;
         let wanted = rebuild::Wanted { hosts, without, apply: *apply };

@@ -38,6 +38,8 @@ pub struct Records {
 pub struct Wanted {
     /// Only older ones than this.
     pub before: Option<u64>,
+    /// Only those from this time on.
+    pub since: Option<OffsetDateTime>,
     /// Only those that concern this host.
     pub host: Option<String>,
     /// Only those that concern this network.
@@ -158,8 +160,11 @@ impl Records {
 
     /// The events that are wanted, the newest first.
     pub async fn events(&self, wanted: Wanted) -> Result<Vec<Event>, StoreError> {
-        let Wanted { before, host, network, kind, limit } = wanted;
-        let filter = EventFilter { kind, host, network, ..EventFilter::default() };
+        let Wanted { before, since, host, network, kind, limit } = wanted;
+        // The database has milliseconds: one that has begun is over.
+        let since = since.map(|since| i64::try_from((since.unix_timestamp_nanos() + 999_999).div_euclid(1_000_000)));
+        let since = since.map(|since| since.unwrap_or(i64::MAX));
+        let filter = EventFilter { kind, host, network, since, ..EventFilter::default() };
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let page = self.store.events(&filter, before, limit).await?;
         let event = |row: ovstunnel_store::EventRow| Event {

@@ -12,6 +12,7 @@ mod memory;
 mod rows;
 mod sql;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use error::{Result, StoreError};
@@ -68,6 +69,25 @@ impl Store {
 /// It is not there, cannot be read, or is none of a manager.
 pub async fn inspect(url: &str) -> Result<Inspection> {
     sql::inspect_unopened(url).await
+}
+
+/// Copies the database at this address, SQLite's alone, as it is at one moment, to a file that must not be there; a manager that has it open goes on. The
+/// copy has not the settings that are to be forgotten.
+///
+/// # Errors
+/// It cannot be read, is damaged or of a newer program, or the file cannot be written; then there is no file.
+pub async fn backup(url: &str, to: &Path, forget: &[&str]) -> Result<()> {
+    sql::backup(url, to, forget).await
+}
+
+/// Puts a copy in place of the database at this address, SQLite's alone, without the settings that are to be forgotten. Gives where the
+/// database before is now, if there was one.
+///
+/// # Errors
+/// A manager has the database, or the copy is damaged, of a newer program or of another zone. Then nothing was changed. Where a file could not be
+/// renamed, the database before is there still.
+pub async fn restore(url: &str, from: &Path, zone: &str, forget: &[&str]) -> Result<Option<PathBuf>> {
+    sql::restore(url, from, zone, forget).await
 }
 
 impl From<MemoryStore> for Store {

@@ -203,3 +203,50 @@ async fn doubles_of_an_interface_go_when_it_is_written() {
     let row = store.put_interface(&contract::interface_of(7, 9)).await.unwrap();
     assert_eq!(store.interfaces().await.unwrap(), [row]);
 }
+
+#[tokio::test]
+async fn a_copy_is_made_while_a_manager_goes_on_and_put_back_once_it_has_ended() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path()).await.unwrap();
+    store.put_host(&host("h1")).await.unwrap();
+    for name in ["keep", "forget"] {
+        store.set_setting(name, Some("on")).await.unwrap();
+    }
+    let (url, copy) = (url(folder.path()), folder.path().join("copy.db"));
+    ovstunnel_store::backup(&url, &copy, &["forget"]).await.unwrap();
+    assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let error = ovstunnel_store::backup(&url, &copy, &[]).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Conflict { .. }), "{error}");
+    store.put_host(&host("h2")).await.unwrap();
+    let restored = async |from: &Path, zone: &str| ovstunnel_store::restore(&url, from, zone, &["forget"]).await;
+    assert!(matches!(restored(&copy, "dc1").await, Err(StoreError::Locked { .. })));
+    store.close().await;
+    drop(store);
+
+    let damaged = folder.path().join("damaged.db");
+    let bytes = std::fs::read(&copy).unwrap();
+    std::fs::write(&damaged, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(restored(&damaged, "dc1").await.is_err());
+    assert!(matches!(restored(&copy, "dc2").await, Err(StoreError::OtherZone { .. })));
+    assert!(restored(&folder.path().join("nothing"), "dc1").await.is_err());
+    let names = async |store: &Store| {
+        let hosts = store.hosts().await.unwrap();
+        hosts.into_iter().map(|host| host.name).collect::<Vec<_>>()
+    };
+    let store = open(folder.path()).await.unwrap();
+    assert_eq!(names(&store).await, ["h1", "h2"], "what was refused has changed nothing");
+    store.close().await;
+    drop(store);
+    // Left by one that was killed.
+    std::fs::write(folder.path().join("db/manager.db.restoring"), "half").unwrap();
+
+    let aside = restored(&copy, "dc1").await.unwrap().unwrap();
+    let store = open(folder.path()).await.unwrap();
+    assert_eq!(names(&store).await, ["h1"]);
+    assert_eq!(store.setting("keep").await.unwrap().as_deref(), Some("on"));
+    assert_eq!(store.setting("forget").await.unwrap(), None);
+    store.close().await;
+    drop(store);
+    let before = Store::open(&format!("sqlite://{}", aside.display()), "dc1", OpenOptions::default()).await.unwrap();
+    assert_eq!(names(&before).await, ["h1", "h2"]);
+}

@@ -418,3 +418,29 @@ fn a_link_to_the_page_is_printed_with_what_it_is_good_for() {
     assert_eq!((ran.status, ran.out.as_str()), (0, words), "{}", ran.err);
     assert_eq!(manager.asked()[0].body, json!({"role": "viewer"}));
 }
+
+#[test]
+fn the_zone_is_compared_with_what_it_was() {
+    let proof = |whole: bool, wanted: u64, proven: u64| json!({"whole": whole, "generation": 1, "wanted": wanted, "proven": proven, "digest": "00"});
+    let events = json!({"events": [
+        {"id": 9, "at": "2026-11-26T01:00:00Z", "kind": "proof", "network": "web", "text": "network web is whole", "before": proof(false, 6, 4), "after": proof(true, 6, 6)},
+        {"id": 8, "at": "2026-11-26T00:59:00Z", "kind": "host_silent", "host": "h2", "text": "host h2 does not answer"},
+        {"id": 7, "at": "2026-11-26T00:58:00Z", "kind": "proof", "network": "web", "text": "network web is not whole", "before": proof(true, 2, 2), "after": proof(false, 6, 4)},
+    ]});
+    let zone = FakeDaemon::answering(vec![canned("GET /v1/events", 200, events)]);
+    let ran = run(&mut zone.ctl("zone diff --since 2026-11-26T00:00:00Z --network web"));
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert!(ran.out.starts_with("Since 2026-11-26T00:00:00.000Z:\n"), "{}", ran.out);
+    let line = |needle: &str| ran.out.lines().find(|line| line.starts_with(needle)).unwrap_or_default().to_owned();
+    let words = |line: String| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(words(line("web")), "web whole, 2 whole, 6 proof 2 network web is whole");
+    assert_eq!(words(line("h2")), "h2 host_silent 1 host h2 does not answer");
+    let asked = zone.asked();
+    for part in ["since=2026-11-26T00%3A00%3A00.000Z", "network=web", "limit=1000"] {
+        assert!(asked[0].line.contains(part), "{asked:?}");
+    }
+    for bad in ["yesterday", "2999-01-01T00:00:00Z", "-1h"] {
+        let ran = run(zone.ctl("zone diff").arg(format!("--since={bad}")));
+        assert!(ran.status == 2 && ran.err.contains("must be how long ago"), "{bad}: {}", ran.err);
+    }
+}

@@ -43,9 +43,26 @@ impl Manager {
         self.0.ask(call.with_query(&query)).await
     }
 
-    /// `GET /v1/networks/{network}/nics`.
+    /// `GET /v1/networks/{network}/nics`: all of them, one page after another.
     pub async fn nics(&self, network: &str) -> Result<NicList, ClientError> {
-        self.get(&["v1", "networks", Call::name("network", network)?, "nics"], &[]).await
+        let mut all = self.nic_page(network, None, None).await?;
+        while let Some(after) = all.next.take() {
+            let more = self.nic_page(network, None, Some(&after)).await?;
+            all = NicList { nics: all.nics.into_iter().chain(more.nics).collect(), ..more };
+        }
+        Ok(all)
+    }
+
+    /// `GET /v1/networks/{network}/nics`: one page of them, of so many, after this id.
+    pub async fn nic_page(
+        &self,
+        network: &str,
+        limit: Option<u32>,
+        after: Option<&str>,
+    ) -> Result<NicList, ClientError> {
+        let path = ["v1", "networks", Call::name("network", network)?, "nics"];
+        let limit = limit.map(|limit| limit.to_string());
+        self.get(&path, &[("limit", limit), ("after", after.map(str::to_owned))]).await
     }
 
     /// `GET /v1/networks/{network}/nics/{nic}`.
@@ -130,10 +147,26 @@ impl Manager {
         self.0.ask(dry(Call::new(Method::DELETE, &path), dry_run)).await
     }
 
-    /// `GET /v1/keys`: the keys that cannot be given, those in one of these states where any are named.
+    /// `GET /v1/keys`: the keys that cannot be given, those in one of these states where any are named; one page after another.
     pub async fn keys(&self, states: &[String]) -> Result<KeyList, ClientError> {
+        let mut all = self.key_page(states, None, None).await?;
+        while let Some(after) = all.next.take() {
+            let more = self.key_page(states, None, Some(after)).await?;
+            all = KeyList { keys: all.keys.into_iter().chain(more.keys).collect(), ..more };
+        }
+        Ok(all)
+    }
+
+    /// `GET /v1/keys`: one page of them, of so many, after this key.
+    pub async fn key_page(
+        &self,
+        states: &[String],
+        limit: Option<u32>,
+        after: Option<u32>,
+    ) -> Result<KeyList, ClientError> {
         let states = Some(states.join(",")).filter(|states| !states.is_empty());
-        self.get(&["v1", "keys"], &[("state", states)]).await
+        let text = |number: Option<u32>| number.map(|number| number.to_string());
+        self.get(&["v1", "keys"], &[("state", states), ("limit", text(limit)), ("after", text(after))]).await
     }
 
     /// `GET /v1/keys/ranges`.

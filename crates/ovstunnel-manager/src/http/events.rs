@@ -7,6 +7,7 @@ use ovstunnel_manager_api::EventList;
 use ovstunnel_server::extract::ValidQuery;
 use ovstunnel_server::problem::ApiError;
 use serde::Deserialize;
+use time::OffsetDateTime;
 
 use super::{State, database, query};
 use crate::records::Wanted;
@@ -27,6 +28,10 @@ pub(crate) struct EventQuery {
     #[serde(deserialize_with = "query::id")]
     #[param(value_type = Option<u64>, minimum = 1, maximum = 9_223_372_036_854_775_807_isize)]
     before: Option<u64>,
+    /// Only those from this time on: RFC 3339.
+    #[serde(deserialize_with = "query::time")]
+    #[param(value_type = Option<String>, format = DateTime)]
+    since: Option<OffsetDateTime>,
     /// Only those that concern this host.
     host: Option<String>,
     /// Only those that concern this network.
@@ -49,8 +54,8 @@ pub(crate) async fn list_events(
     for (field, value) in [("host", &query.host), ("network", &query.network), ("kind", &query.kind)] {
         value.as_deref().map(|value| query::name(field, value)).transpose()?;
     }
-    let EventQuery { before, host, network, kind, .. } = query;
-    let wanted = Wanted { before, host, network, kind, limit: limit + 1 };
+    let EventQuery { before, since, host, network, kind, .. } = query;
+    let wanted = Wanted { before, since, host, network, kind, limit: limit + 1 };
     let mut events = state.records.events(wanted).await.map_err(|error| database(&error))?;
     let more = events.len() > limit;
     events.truncate(limit);

@@ -60,20 +60,40 @@ fn to_wire(state: &State, nic: &NicRow) -> Nic {
     Nic { id, vm, mac, ip, host: named(host), moving_to: moving_to.map(named) }
 }
 
+/// Which NICs of a network.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct NicQuery {
+    /// NICs of an answer, 1 to 1000; 1000 where it is absent.
+    #[serde(deserialize_with = "query::limit")]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// `next` of the answer before: only NICs whose ids come after this one.
+    #[param(pattern = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$")]
+    after: Option<String>,
+}
+
 /// The NICs of a network, by id.
 #[utoipa::path(get, path = "/v1/networks/{network}/nics", tag = "networks", operation_id = "listNics",
-    params(("network" = String, Path, description = "Name of the network")),
+    params(("network" = String, Path, description = "Name of the network"), NicQuery),
     responses(
-        (status = 200, description = "Its NICs", body = NicList),
+        (status = 200, description = "A page of its NICs", body = NicList),
         (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn list_nics(
     Shared(state): Shared<State>,
     ValidPath(name): ValidPath<String>,
-    _: NoQuery,
+    ValidQuery(query): ValidQuery<NicQuery>,
 ) -> Result<Json<NicList>, ApiError> {
+    let after = query.after.as_deref().map(|after| query::name("after", after)).transpose()?;
     let nics = network(&state, &name)?.nics;
-    Ok(Json(NicList { nics: nics.values().map(|nic| to_wire(&state, nic)).collect() }))
+    let total = u32::try_from(nics.len()).unwrap_or(u32::MAX);
+    let mut rest = nics.values().filter(|nic| after.is_none_or(|after| nic.id.as_str() > after));
+    let nics: Vec<Nic> =
+        rest.by_ref().take(query.limit.unwrap_or(query::LIMIT)).map(|nic| to_wire(&state, nic)).collect();
+    let next = rest.next().and_then(|_| nics.last()).map(|nic| nic.id.clone());
+    Ok(Json(NicList { nics, total, next }))
 }
 
 /// One NIC.

@@ -194,6 +194,14 @@ pub(crate) struct KeyQuery {
     #[serde(deserialize_with = "states")]
     #[param(style = Form, explode = false, value_type = Option<Vec<KeyState>>)]
     state: Option<Vec<KeyState>>,
+    /// Keys of an answer, 1 to 1000; 1000 where it is absent.
+    #[serde(deserialize_with = "query::limit")]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// `next` of the answer before: only keys that are larger.
+    #[serde(deserialize_with = "query::id")]
+    #[param(value_type = Option<u64>, minimum = 1, maximum = 9_223_372_036_854_775_807_isize)]
+    after: Option<u64>,
 }
 
 fn states<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<KeyState>>, D::Error> {
@@ -207,11 +215,22 @@ fn states<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<KeyState>>, D
         (status = 200, description = "The keys, in order; free ones are never listed", body = KeyList),
         (status = 503, description = "`unavailable`: the database cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(crate) async fn list_keys(
+pub(super) async fn list_keys(
     Shared(state): Shared<State>,
     ValidQuery(query): ValidQuery<KeyQuery>,
 ) -> Result<Json<KeyList>, ApiError> {
+    let (limit, after) = (query.limit.unwrap_or(query::LIMIT), query.after);
+    let mut list = all_keys(&state, &query).await?;
+    list.keys.retain(|key| after.is_none_or(|after| u64::from(key.key) > after));
+    let more = list.keys.len() > limit;
+    list.keys.truncate(limit);
+    list.next = list.keys.last().filter(|_| more).map(|key| key.key);
+    Ok(Json(list))
+}
+
+/// Every key in the states that are asked for, on whichever page.
+pub(crate) async fn all_keys(state: &State, query: &KeyQuery) -> Result<KeyList, ApiError> {
     let (mut keys, networks) = state.inventory.keys_and_usage().await.map_err(|error| database(&error))?;
     keys.retain(|key| query.state.as_ref().is_none_or(|states| states.contains(&key.state)));
-    Ok(Json(KeyList { keys, physical_networks: networks.into_iter().map(shown).collect() }))
+    Ok(KeyList { keys, next: None, physical_networks: networks.into_iter().map(shown).collect() })
 }

@@ -3,6 +3,8 @@
 use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::is_plain_name;
 use serde::de::{Deserialize, Deserializer, Error};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::config::NAME_MAX;
 
@@ -40,6 +42,13 @@ pub(super) fn page<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, 
 
 pub(super) fn id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     whole(from, i64::MAX as u64).map(Some)
+}
+
+/// A time.
+pub(super) fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<OffsetDateTime>, D::Error> {
+    let text = String::deserialize(from)?;
+    let expected = |_| D::Error::custom("expected a time by RFC 3339, such as 2026-01-31T13:00:00Z");
+    OffsetDateTime::parse(&text, &Rfc3339).map(Some).map_err(expected)
 }
 
 /// A part of a name.

@@ -44,7 +44,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 const LEASE: Duration = Duration::from_secs(1);
 
 /// The setting that says that the manager changed hosts when it last ran, and had nothing left to ask for.
-const WAS_ON: &str = "controller";
+pub(crate) const WAS_ON: &str = "controller";
 
 /// By what rules hosts are changed.
 #[derive(Clone, Copy, Debug)]

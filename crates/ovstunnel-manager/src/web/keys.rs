@@ -16,7 +16,7 @@ use super::pages::{Field, at, encoded, filter, link, query, rows_of, turn};
 use super::who::Who;
 use super::words::{ago, number, percent};
 use crate::http::State;
-use crate::http::physical::{KeyQuery, list_keys};
+use crate::http::physical::{KeyQuery, all_keys};
 
 /// Keys of a page.
 const LIMIT: usize = 50;
@@ -37,7 +37,7 @@ pub(super) async fn show(
 ) -> Result<Response, ApiError> {
     let of_state = wanted.state.as_str();
     let asked: KeyQuery = query(&[("state", of_state)])?;
-    let mut list = list_keys(Shared(state.clone()), ValidQuery(asked)).await?.0;
+    let mut list = all_keys(&state, &asked).await?;
     let at = at(&wanted.page)?;
     // Those with which something is wrong, then those that wait; each in order.
     list.keys.sort_by_key(|key| (key.troubles.is_empty(), key.state == KeyState::Allocated));

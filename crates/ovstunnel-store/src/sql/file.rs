@@ -32,7 +32,7 @@ pub(crate) struct Held {
 }
 
 /// What an error of the file system means.
-fn file_error(path: &Path, error: &io::Error) -> StoreError {
+pub(crate) fn file_error(path: &Path, error: &io::Error) -> StoreError {
     let reason = format!("{}: {error}", path.display());
     match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => StoreError::ReadOnly { reason },
@@ -66,11 +66,16 @@ fn lock(path: &Path) -> Result<Held> {
     Ok(Held { _file: file })
 }
 
-/// Opens a file, or makes it.
-pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, Held)> {
+/// Takes the lock on a file that need not be there yet; its folder is made.
+pub(crate) fn take(path: &Path) -> Result<Held> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| file_error(folder, &error))?;
-    let held = lock(path)?;
+    lock(path)
+}
+
+/// Opens a file, or makes it.
+pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, Held)> {
+    let held = take(path)?;
     let made = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
     made.map_err(|error| file_error(path, &error))?;
     // In WAL mode NORMAL may lose what was answered shortly before a power cut; a number or a key that was given out must not be

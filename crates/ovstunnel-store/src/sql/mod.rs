@@ -4,6 +4,7 @@
 //! hold a statement that one of the engines does not have.
 
 mod act;
+mod backup;
 mod engine;
 mod events;
 mod failure;
@@ -22,6 +23,7 @@ use uuid::Uuid;
 
 use crate::rows::next_free;
 use crate::{Result, StateWords, StoreError, Zone};
+pub(crate) use backup::{backup, restore};
 pub(crate) use engine::{Kind, Pool, Row, Tx};
 pub(crate) use inspect::inspect_unopened;
 pub(crate) use statements::{Fields, Int, insert, update};

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ovstunnel_api::{Id, PutTunnel};
 
@@ -111,6 +111,19 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
 }
 
 /// An IP address.
+/// A time that was: how long ago, or by RFC 3339.
+pub(super) fn past(text: &str) -> Result<SystemTime, String> {
+    let now = SystemTime::now();
+    let time = match humantime::parse_duration(text) {
+        Ok(ago) => now.checked_sub(ago),
+        Err(_) => humantime::parse_rfc3339(text).ok().filter(|time| *time <= now),
+    };
+    let after_1970 = time.filter(|time| *time >= SystemTime::UNIX_EPOCH);
+    after_1970.ok_or_else(|| {
+        "must be how long ago, such as 2h, or a time that has been, such as 2026-01-31T13:00:00Z".to_owned()
+    })
+}
+
 pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| "expected an IPv4 or IPv6 address".to_owned())
 }

@@ -1,6 +1,7 @@
 //! The command line of `zone …`: what is asked of the manager.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use clap::{Args, Subcommand, ValueEnum};
 use ovstunnel_manager_api::{HostState, Mode, NetworkState};
@@ -107,6 +108,9 @@ pub(in crate::cli) enum ZoneCommand {
     /// List what has happened, the newest first.
     #[command(after_help = examples::EVENTS)]
     Events(EventsArgs),
+    /// Say how networks and hosts differ from what they were at a time.
+    #[command(after_help = examples::DIFF)]
+    Diff(DiffArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -328,9 +332,25 @@ pub(in crate::cli) struct EventsArgs {
     /// Only those of this kind, such as network_not_whole.
     #[arg(long, value_parser = values::zone_name)]
     pub(in crate::cli) kind: Option<String>,
+    /// Only those from this time on: how long ago, such as 2h, or a time by RFC 3339.
+    #[arg(long, value_name = "TIME", value_parser = values::past)]
+    pub(in crate::cli) since: Option<SystemTime>,
     /// So many at most.
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(in crate::cli) limit: u32,
     #[command(flatten)]
     pub(in crate::cli) listing: Listing,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DiffArgs {
+    /// Compare with then: how long ago, such as 2h, or a time by RFC 3339.
+    #[arg(long, value_name = "TIME", value_parser = values::past)]
+    pub(in crate::cli) since: SystemTime,
+    /// Only what concerns this host.
+    #[arg(long, value_name = "HOST", value_parser = values::zone_name)]
+    pub(in crate::cli) on: Option<String>,
+    /// Only this network.
+    #[arg(long, value_parser = values::zone_name)]
+    pub(in crate::cli) network: Option<String>,
 }

@@ -234,6 +234,14 @@ pub(super) const PHYSICAL_REMOVE: &str = "\
 Example:
   ovstunnelctl zone physical-network remove physnet2";
 
+pub(super) const DIFF: &str = "\
+Examples:
+  ovstunnelctl zone diff --since 2h
+  ovstunnelctl zone diff --since 2026-01-31T13:00:00Z --network web
+  ovstunnelctl --json zone diff --since 1day
+
+A network whose mesh has not changed since then is not listed, nor a host of which nothing was told.";
+
 pub(super) const KEYS: &str = "\
 Examples:
   ovstunnelctl zone keys

@@ -4,6 +4,7 @@
 
 mod apply;
 mod args;
+mod diff;
 mod examples;
 mod faults;
 mod holds;
@@ -102,6 +103,7 @@ async fn ask(manager: &Manager, command: ZoneCommand, json: bool) -> Result<Repo
         ZoneCommand::Apply(args) => apply::run(manager, &args, json).await,
         ZoneCommand::Open(args) => open::open(manager, args, json).await,
         ZoneCommand::Events(args) => events(manager, args, json).await,
+        ZoneCommand::Diff(args) => diff::diff(manager, args, json).await,
     }
 }
 
@@ -204,8 +206,9 @@ async fn list_networks(manager: &Manager, args: NetworksArgs, json: bool) -> Res
 
 async fn events(manager: &Manager, args: EventsArgs, json: bool) -> Result<Report, Failure> {
     let view = args.listing.view(json)?;
-    let EventsArgs { on: host, network, kind, limit, .. } = args;
-    let wanted = EventsWanted { limit: Some(limit), before: None, host, network, kind };
+    let EventsArgs { on: host, network, kind, since, limit, .. } = args;
+    let since = since.map(diff::written);
+    let wanted = EventsWanted { limit: Some(limit), before: None, since, host, network, kind };
     watch::repeat(watch::Source::Nobody, view.watch, async || {
         let list = manager.events(&wanted).await?;
         let page = |list: &EventList, wide| show::events(&list.events, wide, view.headers);
