@@ -12,7 +12,7 @@ use ovstunnel_api::{DoctorAnswer, Position, SupportAnswer};
 use ovstunnel_manager_api::{
     EventList, FaultList, Hold, HoldList, Host, HostAnswer, HostList, HostTunnelList, Link, LinkRole, Matrix, MatrixBy,
     Network, NetworkList, NetworkPlan, Overview, Path, PostLink, PostMaintenance, PostName, PostNumber, PostPath,
-    Proof, PutHost, Ready, Sweep, ZoneEvent,
+    Proof, PutHost, Ready, Redelivered, Sweep, WebhookList, ZoneEvent,
 };
 use serde::de::DeserializeOwned;
 
@@ -233,6 +233,17 @@ impl Manager {
             ("kind", wanted.kind.clone()),
         ];
         self.get(&["v1", "events"], &query).await
+    }
+
+    /// `GET /v1/webhooks`: who is told of what happens, and how far each is.
+    pub async fn webhooks(&self) -> Result<WebhookList, ClientError> {
+        self.get(&["v1", "webhooks"], &[]).await
+    }
+
+    /// `POST /v1/webhooks/{webhook}/redeliver`: sends again what it has not taken.
+    pub async fn redeliver_webhook(&self, name: &str) -> Result<Redelivered, ClientError> {
+        let path = ["v1", "webhooks", Call::name("webhook", name)?, "redeliver"];
+        self.0.ask(Call::new(Method::POST, &path)).await
     }
 
     /// `GET /v1/faults`: what is wrong, each cause once, the worst first.

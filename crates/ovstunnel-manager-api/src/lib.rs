@@ -18,6 +18,7 @@ mod plan;
 mod proof;
 mod sweep;
 mod watch;
+mod webhook;
 
 pub use event::{Event, EventList, ProofSummary};
 pub use fault::{Fault, FaultCommand, FaultList, FaultPlace};
@@ -42,3 +43,4 @@ pub use plan::{Blocked, NetworkPlan, PlannedRequest};
 pub use proof::{Finding, Proof, SeenAt, Signature, TunnelProof, hex};
 pub use sweep::{LeftOut, Sweep, SweptTunnel};
 pub use watch::{Gone, ZoneEvent};
+pub use webhook::{DeadLetter, Redelivered, WebhookList, WebhookState};

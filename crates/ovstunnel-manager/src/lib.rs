@@ -32,4 +32,5 @@ pub mod support;
 pub mod sweep;
 pub mod watch;
 pub mod web;
+pub mod webhooks;
 pub mod zone;

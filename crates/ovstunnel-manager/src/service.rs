@@ -28,6 +28,7 @@ use crate::sessions::{NoRandom, Sessions};
 use crate::sweep::Sweeper;
 use crate::watch::Watched;
 use crate::web;
+use crate::webhooks::{WebhookError, Webhooks};
 use crate::zone::{Fact, Zone};
 
 /// Why the manager cannot start.
@@ -39,6 +40,9 @@ pub enum StartError {
     /// The key by which it signs proofs.
     #[error("[hosts]: {0}")]
     Signer(#[from] SignerError),
+    /// Who is told of what happens.
+    #[error("{0}")]
+    Webhooks(#[from] WebhookError),
     /// The system.
     #[error("{0}")]
     NoRandom(#[from] NoRandom),
@@ -94,7 +98,9 @@ impl Service {
         let mut tasks = JoinSet::new();
         tasks.spawn(Rows::new(zone.clone(), store.clone()).keep());
         tasks.spawn(inventory.clone().keep_keys());
-        let records = Records::new(store);
+        let records = Records::new(store.clone());
+        let webhooks = Webhooks::begin(&config.webhooks, &identity.name, &records, &store).await?;
+        webhooks.keep(&mut tasks);
         keep_records(&mut tasks, config, &records, happened);
         keep_zone(&mut tasks, config, &zone);
         let registered = begin_to_watch(&records, &hosts, &zone).await?;
@@ -123,6 +129,7 @@ impl Service {
             watched: watched.clone(),
             signer: signer.clone(),
             sessions,
+            webhooks,
             address: config.page_address(),
             dead_after: config.hosts.dead_after,
             on_failure: config.network.on_failure,

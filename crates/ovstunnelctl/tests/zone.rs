@@ -444,3 +444,19 @@ fn the_zone_is_compared_with_what_it_was() {
         assert!(ran.status == 2 && ran.err.contains("must be how long ago"), "{bad}: {}", ran.err);
     }
 }
+
+#[test]
+fn webhooks_are_listed_and_what_was_not_taken_is_sent_again() {
+    let hook = |dead: Value| json!({"name": "pager", "receiver": "https://alerts", "events": ["hold"], "done": 7, "dead": dead});
+    let dead = json!([{"event": 5, "why": "it answers 422 Unprocessable Entity"}]);
+    let zone = FakeDaemon::answering(vec![
+        canned("GET /v1/webhooks", 200, json!({"webhooks": [hook(dead.clone())]})),
+        canned("POST /v1/webhooks/pager/redeliver", 200, json!({"taken": 2, "webhook": hook(dead)})),
+    ]);
+    let ran = run(&mut zone.ctl("zone webhooks"));
+    let line = ran.out.lines().nth(1).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!((ran.status, line.as_str()), (0, "pager https://alerts 7 - 1 -"), "{}", ran.out);
+    let ran = run(&mut zone.ctl("zone webhooks --redeliver pager"));
+    assert_eq!(ran.status, 1, "{}", ran.err);
+    assert!(ran.out.starts_with("webhook pager: 2 events taken, 1 not\n  event 5: it answers 422"), "{}", ran.out);
+}

@@ -8,6 +8,7 @@ mod networks;
 mod probes;
 mod values;
 mod web;
+mod webhooks;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ pub use networks::{Brakes, Membership, NetworkRules, OnFailure, PhysicalNetwork}
 pub use probes::Probes;
 pub use values::{LABEL_MAX, NAME_MAX, is_label};
 pub use web::Web;
+pub use webhooks::Webhook;
 
 /// Where the configuration is looked for when `--config` does not say otherwise. Only this file may be missing.
 pub const DEFAULT_PATH: &str = "/etc/ovstunnel/manager.toml";
@@ -64,6 +66,9 @@ pub struct Config {
     pub web: Web,
     /// When something that has happened is forgotten.
     pub events: Events,
+    /// Who is told of what happens, as tables `[[webhooks]]`.
+    #[serde(deserialize_with = "webhooks::webhooks", skip_serializing_if = "Vec::is_empty")]
+    pub webhooks: Vec<Webhook>,
     /// The log file.
     #[serde(deserialize_with = "log")]
     pub log: Log,
@@ -173,6 +178,7 @@ impl Default for Config {
             probes: Probes::default(),
             web: Web::default(),
             events: Events::default(),
+            webhooks: Vec::new(),
             log: Log::at(DEFAULT_LOG),
         }
     }

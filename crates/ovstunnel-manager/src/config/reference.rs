@@ -9,11 +9,12 @@ use ovstunnel_test_support::expect_file;
 use super::Config;
 
 /// The files with the types of all sections.
-const TYPES: [&str; 5] = [
+const TYPES: [&str; 6] = [
     include_str!("mod.rs"),
     include_str!("networks.rs"),
     include_str!("probes.rs"),
     include_str!("web.rs"),
+    include_str!("webhooks.rs"),
     include_str!("../../../ovstunnel-server/src/config/mod.rs"),
 ];
 

@@ -24,6 +24,7 @@ mod recorded;
 mod roles;
 mod sweep;
 mod watch;
+mod webhooks;
 mod zone;
 
 use std::sync::Arc;
@@ -44,6 +45,7 @@ use crate::records::Records;
 use crate::sessions::Sessions;
 use crate::sweep::Sweeper;
 use crate::watch::Watched;
+use crate::webhooks::Webhooks;
 use crate::zone::Zone;
 
 pub use roles::Roles;
@@ -76,6 +78,8 @@ pub struct State {
     pub doctor: Arc<Doctor>,
     /// Links and sessions of browsers without a certificate.
     pub sessions: Sessions,
+    /// Who is told of what happens.
+    pub webhooks: Webhooks,
     /// What the page's address begins with, for links that are asked for on this machine; none without HTTPS.
     pub address: Option<String>,
     /// After how long a silent host is taken for dead.

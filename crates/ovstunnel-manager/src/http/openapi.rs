@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::{
     State, diagnosis, events, faults, fixups, holds, hosts, identity, links, maintenance, matrix, networks, nics, path,
-    physical, recorded, sweep, watch, zone,
+    physical, recorded, sweep, watch, webhooks, zone,
 };
 
 #[derive(OpenApi)]
@@ -94,6 +94,8 @@ fn described() -> OpenApiRouter<State> {
         .routes(routes!(faults::list_faults))
         .routes(routes!(path::get_path, path::send_frames))
         .routes(routes!(events::list_events))
+        .routes(routes!(webhooks::list_webhooks))
+        .routes(routes!(webhooks::redeliver))
         .routes(routes!(links::make_link))
         .routes(routes!(diagnosis::get_doctor))
         .routes(routes!(diagnosis::get_support))

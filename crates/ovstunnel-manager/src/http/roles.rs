@@ -161,6 +161,8 @@ mod tests {
         ("POST /v1/holds/7/approve", "admin"),
         ("POST /v1/holds/7/refuse", "admin"),
         ("GET /v1/events", "viewer operator admin"),
+        ("GET /v1/webhooks", "viewer operator admin"),
+        ("POST /v1/webhooks/h1/redeliver", "operator admin"),
         ("POST /v1/links", "operator admin"),
         ("GET /v1/doctor", "viewer operator admin"),
         // To root only, whatever the role.

@@ -111,6 +111,13 @@ pub(in crate::cli) enum ZoneCommand {
     /// Say how networks and hosts differ from what they were at a time.
     #[command(after_help = examples::DIFF)]
     Diff(DiffArgs),
+    /// List who is told of what happens, and how far each receiver is; or send again what one has not taken.
+    #[command(after_help = examples::WEBHOOKS)]
+    Webhooks {
+        /// Send again, once, each event that this one has not taken.
+        #[arg(long, value_name = "WEBHOOK", value_parser = values::zone_name)]
+        redeliver: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

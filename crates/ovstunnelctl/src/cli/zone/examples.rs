@@ -242,6 +242,11 @@ Examples:
 
 A network whose mesh has not changed since then is not listed, nor a host of which nothing was told.";
 
+pub(super) const WEBHOOKS: &str = "\
+Examples:
+  ovstunnelctl zone webhooks
+  ovstunnelctl zone webhooks --redeliver pager";
+
 pub(super) const KEYS: &str = "\
 Examples:
   ovstunnelctl zone keys

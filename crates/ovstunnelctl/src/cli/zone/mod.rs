@@ -18,6 +18,7 @@ mod sweep;
 mod top;
 mod verify;
 mod wait;
+mod webhooks;
 mod why;
 
 use ovstunnel_api::{Level, Outcome};
@@ -103,6 +104,7 @@ async fn ask(manager: &Manager, command: ZoneCommand, json: bool) -> Result<Repo
         ZoneCommand::Apply(args) => apply::run(manager, &args, json).await,
         ZoneCommand::Open(args) => open::open(manager, args, json).await,
         ZoneCommand::Events(args) => events(manager, args, json).await,
+        ZoneCommand::Webhooks { redeliver } => webhooks::webhooks(manager, redeliver, json).await,
         ZoneCommand::Diff(args) => diff::diff(manager, args, json).await,
     }
 }
