@@ -1,4 +1,4 @@
-//! Calls of the xapi plugin on the wire. Must not know which functions there are.
+//! Calls of the xapi plugin, and of CloudStack's KVM agent, on the wire. Must not know which functions there are.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 
 use crate::Changed;
 
-/// Body of `POST /v1/plugin/{function}`: the arguments as xapi gives them, every value a text.
+/// Body of `POST /v1/plugin/{function}` and of `POST /v1/kvm/{function}`: the arguments as xapi gives them, or the options as the agent gives
+/// them, without their `--`; every value a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"bridge": "xapi12", "in_port": "t1001-1-2"}))]
 pub struct PluginArguments(pub BTreeMap<String, String>);

@@ -95,6 +95,10 @@ pub(super) fn put_network(key: u32, body: &PutXapiNetwork) -> Result<Call, Clien
     Call::new(Method::PUT, &["v1", "networks", &key.to_string()]).json(body)
 }
 
+pub(super) fn kvm(function: &str, arguments: &PluginArguments) -> Result<Call, ClientError> {
+    Call::new(Method::POST, &["v1", "kvm", name("function", function)?]).json(arguments)
+}
+
 pub(super) fn plugin(function: &str, arguments: &PluginArguments) -> Result<Call, ClientError> {
     Call::new(Method::POST, &["v1", "plugin", name("function", function)?]).json(arguments)
 }

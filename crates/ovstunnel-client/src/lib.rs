@@ -245,6 +245,11 @@ impl Client {
         self.ask(call::put_network(key, body)?).await
     }
 
+    /// `POST /v1/kvm/{function}`: a function of CloudStack's KVM agent, whose failures are answers, too.
+    pub async fn kvm(&self, function: &str, arguments: &PluginArguments) -> Result<PluginAnswer, ClientError> {
+        self.ask(call::kvm(function, arguments)?).await
+    }
+
     /// `POST /v1/plugin/{function}`: a function of the xapi plugin, whose failures are answers, too.
     pub async fn plugin(&self, function: &str, arguments: &PluginArguments) -> Result<PluginAnswer, ClientError> {
         self.ask(call::plugin(function, arguments)?).await

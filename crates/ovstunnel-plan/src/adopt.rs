@@ -36,7 +36,9 @@ fn keep_first(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<(&'stat
     if !desired.adopted || kept_already || DesiredBridge::mark(observed) != Mark::Foreign {
         return vec![];
     }
-    let config = desired.other_config().into_iter().filter_map(|(key, _)| Some((key, observed.other_config.get(key)?)));
+    // Which host was set up is not given back: what is released has to be set up again.
+    let config = desired.other_config().into_iter().filter(|(key, _)| *key != ids::HOST_SETUP);
+    let config = config.filter_map(|(key, _)| Some((key, observed.other_config.get(key)?)));
     let network = observed.external_ids.get(ids::XS_NETWORK_UUID).map(|uuid| (ids::XS_NETWORK_UUID, uuid));
     let mut keep: Vec<(&'static str, String)> =
         config.chain(network).map(|(key, value)| (key, value.clone())).collect();
@@ -51,7 +53,7 @@ fn keep_first(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<(&'stat
 pub(crate) fn give_back(observed: &ObservedBridge) -> Vec<BridgeEdit> {
     let own = [
         [ids::KEY, ids::VPC, ids::NETWORK_UUID, ids::HOST_ID, ids::IPV6, ids::ADOPTED].as_slice(),
-        &[ids::UPLINK, ids::TAKEOVER, ids::FLOODING, ids::STP_ROOT_PORT, ids::CLAIM],
+        &[ids::UPLINK, ids::TAKEOVER, ids::FLOODING, ids::STP_ROOT_PORT, ids::CLAIM, ids::AGENT],
     ]
     .concat();
     let ours = |key: &&String| own.contains(&key.as_str()) || key.starts_with(ids::WAS) || ids::is_chunk(key);
@@ -72,8 +74,15 @@ pub(crate) fn give_back(observed: &ObservedBridge) -> Vec<BridgeEdit> {
         Some(_) => &[ids::TOPOLOGY_SEQUENCE, ids::POLICY_SEQUENCE],
         None => &[ids::GRE_KEY],
     };
-    for key in
-        of_kind.iter().copied().chain([ids::MAC_TABLE_SIZE]).filter(|key| observed.other_config.contains_key(*key))
+    let agents = DesiredBridge::recorded_as_agents(observed);
+    edits.extend(agents.then(|| BridgeEdit::SetConfig(ids::HOST_SETUP.to_owned(), ids::NO_HOST.to_owned())));
+    let of_agent = agents.then_some(ids::TUNNEL_NETWORK);
+    for key in of_kind
+        .iter()
+        .copied()
+        .chain([ids::MAC_TABLE_SIZE])
+        .chain(of_agent)
+        .filter(|key| observed.other_config.contains_key(*key))
     {
         edits.push(match kept(observed, key) {
             Some(value) => BridgeEdit::SetConfig(key.to_owned(), value),

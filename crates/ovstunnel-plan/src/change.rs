@@ -40,6 +40,8 @@ pub struct SetupBridge {
     pub tunnels: Option<Vec<TunnelSpec>>,
     /// What is known of the host, where the bridge is there and not ours yet.
     pub host: HostFacts,
+    /// CloudStack's KVM agent asks for it; whoever has it, keeps it when this is false.
+    pub agent: bool,
 }
 
 /// Set up the bridge of a VPC.
@@ -119,6 +121,8 @@ pub enum Change {
     UpdateVpc(UpdateVpc),
     /// A bridge is to be gone. The VIFs that are named have no device any more: their rows are no VM's, and not in the way.
     DestroyBridge(BridgeName, BTreeSet<String>),
+    /// A bridge of CloudStack's KVM agent is to be gone with all tunnels on it, whoever made it. The devices that are named are gone.
+    DeleteBridge(BridgeName, BTreeSet<String>),
     /// A bridge is to be a plain one, with all on it that is not ours.
     ReleaseBridge(BridgeName),
     /// A tunnel is to be there.
@@ -154,6 +158,7 @@ impl fmt::Display for Change {
                 }
             },
             Change::DestroyBridge(bridge, _) => write!(f, "destroy bridge {bridge}"),
+            Change::DeleteBridge(bridge, _) => write!(f, "delete bridge {bridge}"),
             Change::ReleaseBridge(bridge) => write!(f, "release bridge {bridge}"),
             Change::CreateTunnel(CreateTunnel { bridge, from, to, remote_ip, .. }) => {
                 write!(f, "create tunnel on bridge {bridge}, host {from} to host {to} at {remote_ip}")
@@ -238,9 +243,10 @@ impl Change {
             Change::SetupBridge(setup) => &setup.bridge,
             Change::SetupVpc(setup) => &setup.bridge,
             Change::UpdateVpc(update) => &update.bridge,
-            Change::DestroyBridge(bridge, _) | Change::ReleaseBridge(bridge) | Change::DestroyTunnel { bridge, .. } => {
-                bridge
-            }
+            Change::DestroyBridge(bridge, _)
+            | Change::DeleteBridge(bridge, _)
+            | Change::ReleaseBridge(bridge)
+            | Change::DestroyTunnel { bridge, .. } => bridge,
             Change::CreateTunnel(create) => &create.bridge,
             Change::SetBfd(set) => &set.bridge,
             Change::Claimed(change, _) => change.bridge(),

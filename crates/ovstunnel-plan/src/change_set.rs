@@ -4,6 +4,7 @@
 //! do: leave a trace in the change set of a request that it rejects, so that one bad request in a batch harms no other.
 
 mod probes;
+mod removal;
 mod rules;
 mod takeover;
 mod touched;
@@ -69,11 +70,12 @@ impl<'m> ChangeSet<'m> {
             let (observed, desired) = (touched.observed.as_ref(), touched.desired.as_ref());
             // A bridge that is neither ours nor to become ours was only looked at.
             let foreign = desired.is_none() && observed.is_some_and(|observed| self.record(observed).is_none());
-            if foreign && !touched.swept {
+            if foreign && !touched.swept && !touched.deleted {
                 return BridgePlan::default();
             }
             let seen = observed.map(&flows).unwrap_or_default();
-            match observed.filter(|_| touched.released) {
+            match observed.filter(|_| touched.released || touched.deleted) {
+                Some(observed) if touched.deleted => plan::delete(name, observed),
                 Some(observed) => plan::release(name, observed, &seen),
                 None => takeover::complete(plan_bridge(desired, observed, &seen, settings), touched),
             }
@@ -86,7 +88,7 @@ impl<'m> ChangeSet<'m> {
         self.bridges.entry(name.clone()).or_insert_with(|| {
             let observed = view.bridge(name.as_str());
             let desired = observed.as_ref().and_then(|observed| record(cache, observed));
-            Touched { observed, desired, swept: false, released: false, plugins: None, stp_root_port: None }
+            Touched { observed, desired, ..Touched::default() }
         })
     }
 
@@ -105,6 +107,7 @@ impl<'m> ChangeSet<'m> {
             | Change::UpdateVpc(_)
             | Change::SetBfd(_)
             | Change::DestroyBridge(..)
+            | Change::DeleteBridge(..)
             | Change::ReleaseBridge(_) => Footprint::Bridge(change.bridge().clone()),
             Change::DestroyTunnel { bridge, port } => Footprint::Tunnel(bridge.clone(), port.to_string()),
             Change::CreateTunnel(create) => {
@@ -139,6 +142,7 @@ impl<'m> ChangeSet<'m> {
             Change::SetupVpc(setup) => self.setup_vpc(view, settings, setup).map(|()| None),
             Change::UpdateVpc(update) => self.update_vpc(view, update).map(|()| None),
             Change::DestroyBridge(bridge, dead) => self.destroy(view, settings, bridge, dead).map(|()| None),
+            Change::DeleteBridge(bridge, dead) => self.delete(view, settings, bridge, dead).map(|()| None),
             Change::ReleaseBridge(bridge) => self.release(view, bridge).map(|()| None),
             Change::CreateTunnel(create) => self.create_tunnel(view, create).map(Some),
             Change::SetBfd(bfd) => self.set_bfd(view, bfd).map(|()| None),
@@ -175,6 +179,7 @@ impl<'m> ChangeSet<'m> {
         let renumbered = setup.host_id.is_some() && setup.host_id != next.host_id;
         setup.host_id.iter().for_each(|host| next.renumber(host));
         next.ipv6 = setup.ipv6.unwrap_or(next.ipv6);
+        next.agent |= setup.agent;
         let uplink = next.uplink.take();
         next.uplink =
             uplinks::uplink(setup.uplink.as_ref(), uplink, setup.bridge.as_str(), observed.as_ref(), settings)?;
@@ -305,42 +310,6 @@ impl<'m> ChangeSet<'m> {
         keeps.is_none_or(|kept| kept.endpoint() != identity)
     }
 
-    fn destroy(
-        &mut self,
-        view: &dyn View,
-        settings: &Settings,
-        name: &BridgeName,
-        dead: &BTreeSet<String>,
-    ) -> Result<(), Rejected> {
-        let cache = self.cache;
-        let touched = self.touched(view, name);
-        let Some(observed) = &touched.observed else { return Ok(()) };
-        if touched.desired.is_none() && cache.is_some_and(|cache| cache.is_released(observed.uuid)) {
-            return Ok(());
-        }
-        let Some(desired) = &touched.desired else {
-            return Err(not_managed(name, observed));
-        };
-        let tunnels = observed.ports.values().filter(|port| port.is_tunnel_of_ours());
-        let tunnels: Vec<&str> = tunnels.map(|port| port.name.as_str()).collect();
-        let in_the_way = observed.ports.values().find(|port| {
-            let theirs = port.name != observed.name && !tunnels.contains(&port.name.as_str());
-            let vif = observed.is_vif(port, &settings.vif_prefixes);
-            theirs && (vif || !desired.adopted) && !(vif && dead.contains(&port.name))
-        });
-        if let Some(port) = in_the_way {
-            let kind = match &desired.uplink {
-                _ if observed.is_vif(port, &settings.vif_prefixes) => "a VIF",
-                Some(uplink) if uplink.as_str() == port.name => "its uplink",
-                _ => "not ours",
-            };
-            let detail = format!("bridge {name} still has port {}, which is {kind}; unplug it first", port.name);
-            return Err(conflict(port.name.as_str(), detail));
-        }
-        touched.desired = None;
-        Ok(())
-    }
-
     fn create_tunnel(&mut self, view: &dyn View, create: &CreateTunnel) -> Result<PortName, Rejected> {
         self.touched(view, &create.bridge);
         let touched = self.bridges.get(&create.bridge);
@@ -400,7 +369,16 @@ impl ChangeSet<'_> {
         plugins: BTreeSet<PluginFlow>,
     ) {
         let touched = self.touched(view, name);
-        touched.desired = touched.desired.take().or(desired);
+        touched.desired = match (touched.desired.take(), desired) {
+            // The plugin was at work again, on a bridge of ours.
+            (Some(mut ours), Some(taken)) => {
+                for (name, tunnel) in taken.tunnels {
+                    ours.tunnels.entry(name).or_insert(tunnel);
+                }
+                Some(ours)
+            }
+            (ours, taken) => ours.or(taken),
+        };
         touched.plugins = Some(plugins);
     }
 

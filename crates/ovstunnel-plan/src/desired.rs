@@ -44,6 +44,8 @@ pub mod ids {
     pub const UPLINK: &str = "ovstunnel-uplink";
     /// Bridge: the last word of the plugin on whether this host has VMs of the network.
     pub const CLAIM: &str = "ovstunnel-claim";
+    /// Bridge: `true` where CloudStack's KVM agent has it, which makes and destroys it.
+    pub const AGENT: &str = "ovstunnel-agent";
     /// Tunnel port: id of this host.
     pub const FROM: &str = "ovstunnel-from";
     /// Tunnel port: id of the host at the other end.
@@ -68,6 +70,13 @@ pub mod ids {
     pub const POLICY_SEQUENCE: &str = "route-policy-update-sequence-number";
     /// Bridge, `other_config`: size of the table of learnt addresses.
     pub const MAC_TABLE_SIZE: &str = "mac-table-size";
+
+    /// Bridge, `other_config`: the ids of the hosts on which CloudStack's KVM agent need not set the bridge up again.
+    pub const HOST_SETUP: &str = "ovs-host-setup";
+    /// Bridge, `other_config`: that it is a network's, for CloudStack's Python program.
+    pub const TUNNEL_NETWORK: &str = "is-ovs-tun-network";
+    /// What the agent itself writes as [`HOST_SETUP`] where it makes a bridge: no host.
+    pub const NO_HOST: &str = "-1";
 
     /// Whether a key of a bridge's `external_ids` is that of a chunk of a VPC's record.
     pub(crate) fn is_chunk(key: &str) -> bool {
@@ -240,6 +249,8 @@ pub struct DesiredBridge {
     pub uplink: Option<UplinkName>,
     /// The last word of the plugin on whether this host has VMs of the network, as whoever took it wrote it.
     pub claim: Option<String>,
+    /// Whether CloudStack's KVM agent has it: then it goes as a whole, whoever made it, and says of itself what the agent reads.
+    pub agent: bool,
     /// Its tunnels by port name.
     pub tunnels: BTreeMap<PortName, DesiredTunnel>,
 }
@@ -257,6 +268,7 @@ impl DesiredBridge {
             adopted: Self::recorded_as_adopted(bridge),
             uplink: id(ids::UPLINK).and_then(|text| text.parse().ok()),
             claim: id(ids::CLAIM).map(str::to_owned),
+            agent: Self::recorded_as_agents(bridge),
             tunnels: Self::recorded_tunnels(bridge),
         })
     }
@@ -269,6 +281,10 @@ impl DesiredBridge {
 
     pub(crate) fn recorded_as_adopted(bridge: &ObservedBridge) -> bool {
         bridge.external_ids.get(ids::ADOPTED).is_some_and(|text| text == "true")
+    }
+
+    pub(crate) fn recorded_as_agents(bridge: &ObservedBridge) -> bool {
+        bridge.external_ids.get(ids::AGENT).is_some_and(|text| text == "true")
     }
 
     /// The keys that a bridge of ours is recorded to have, whatever ports it has: that of its network, or a VPC's tiers'.
@@ -297,6 +313,7 @@ impl DesiredBridge {
             (ids::RELEASED, None),
             (ids::UPLINK, self.uplink.as_ref().map(UplinkName::to_string)),
             (ids::CLAIM, self.claim.clone()),
+            (ids::AGENT, self.agent.then(|| "true".to_owned())),
             (ids::XS_NETWORK_UUID, network),
         ];
         let marks = marks.into_iter().map(|(key, value)| (key.to_owned(), value));
@@ -307,7 +324,21 @@ impl DesiredBridge {
     pub fn other_config(&self) -> Vec<(&'static str, String)> {
         let mut config = self.kind.other_config();
         config.push((ids::MAC_TABLE_SIZE, MAC_TABLE_SIZE.to_owned()));
+        if self.agent {
+            config.push((ids::TUNNEL_NETWORK, "True".to_owned()));
+            config.push((ids::HOST_SETUP, self.host_setup()));
+        }
         config
+    }
+
+    /// What the agent reads to know whether it has to call set-up. It takes the ids apart at the commas of what `ovs-vsctl` prints, quotes
+    /// and all, so one at either end is never found. Once it has no more VM of the network, it is to call again.
+    fn host_setup(&self) -> String {
+        let left = self.claim.as_deref().is_some_and(|claim| claim.starts_with("out "));
+        match self.host_id.as_ref().filter(|_| !left) {
+            Some(host) => format!("{none},{host},{none}", none = ids::NO_HOST),
+            None => ids::NO_HOST.to_owned(),
+        }
     }
 
     /// The id under which this host is known here: the recorded one, else the one that all its tunnels have.

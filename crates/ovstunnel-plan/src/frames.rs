@@ -230,6 +230,7 @@ mod tests {
             adopted: false,
             uplink: None,
             claim: None,
+            agent: false,
             tunnels: Default::default(),
         };
         let learnt = Learnt::parse(" port  VLAN  MAC                Age\n    3     0  02:bb:00:00:00:09    7\n");

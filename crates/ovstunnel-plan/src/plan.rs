@@ -58,12 +58,18 @@ fn remove(observed: &ObservedBridge, flows: &FlowsSeen) -> BridgePlan {
         plan.flows_first(left.flatten().map(|change| made_plain(change, observed, flows)));
         return plan;
     }
-    if !DesiredBridge::recorded_as_adopted(observed) {
-        let releases = observed.ports.values().filter_map(|port| port.interface()?.tunnel_endpoint()).collect();
-        plan.database.push(Step::DeleteBridge { bridge: name, uuid: observed.uuid, releases });
-        return plan;
+    if !DesiredBridge::recorded_as_adopted(observed) || DesiredBridge::recorded_as_agents(observed) {
+        return delete(&name, observed);
     }
     release(&name, observed, flows)
+}
+
+/// What takes a bridge away with all on it.
+pub(crate) fn delete(name: &BridgeName, observed: &ObservedBridge) -> BridgePlan {
+    let mut plan = BridgePlan::of(name.as_str());
+    let releases = observed.ports.values().filter_map(|port| port.interface()?.tunnel_endpoint()).collect();
+    plan.database.push(Step::DeleteBridge { bridge: name.clone(), uuid: observed.uuid, releases });
+    plan
 }
 
 /// Where our flow that forwards goes, Open vSwitch's own comes back with the same bundle: somebody may have deleted it, and it

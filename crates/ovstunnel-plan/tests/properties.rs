@@ -63,6 +63,7 @@ fn any_setup() -> impl Strategy<Value = Change> {
             uplink: None,
             tunnels,
             host: HostFacts::default(),
+            agent: false,
         })
     })
 }

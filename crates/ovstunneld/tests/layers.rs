@@ -10,7 +10,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Each crate of the product, with the crates of this workspace that it may use.
-const MAY_USE: [(&str, &[&str]); 16] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
     ("ovstunnel-types", &[]),
     ("ovstunnel-plan", &["ovstunnel-types"]),
     ("ovstunnel-mesh", &["ovstunnel-types"]),
@@ -41,6 +41,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
         &["ovstunnel-api", "ovstunnel-bundle", "ovstunnel-client", "ovstunnel-manager-api", "ovstunnel-pki"],
     ),
     ("ovstunnel-xapi", &["ovstunnel-api", "ovstunnel-client", "ovstunnel-types"]),
+    ("ovstunnel-kvm", &["ovstunnel-api", "ovstunnel-client", "ovstunnel-types"]),
     ("ovstunnel-vif", &[]),
 ];
 
@@ -52,7 +53,7 @@ const PURE_USES: [&str; 9] =
 const PURE: [&str; 3] = ["ovstunnel-types", "ovstunnel-plan", "ovstunnel-mesh"];
 
 /// What must be nowhere in a crate's closure: all that it and those below it use, as the crate alone is built.
-const FREE_OF: [(&str, &[&str]); 7] = [
+const FREE_OF: [(&str, &[&str]); 8] = [
     ("ovstunnel-client", &["clap", "axum", "ovstunnel-plan", "ovstunnel-ovs"]),
     ("ovstunnel-plan", &["tokio"]),
     ("ovstunnel-mesh", &["tokio", "ovstunnel-plan"]),
@@ -60,6 +61,7 @@ const FREE_OF: [(&str, &[&str]); 7] = [
     ("ovstunnel-server", &["clap", "ovstunnel-plan", "ovstunnel-ovs"]),
     ("ovstunnel-manager", &["ovstunneld", "ovstunnel-plan", "ovstunnel-ovs"]),
     ("ovstunnel-xapi", &["clap", "reqwest", "rustls", "url"]),
+    ("ovstunnel-kvm", &["clap", "reqwest", "rustls", "url", "dxr"]),
 ];
 
 /// The files that may run programs: the one for Open vSwitch, the VIF helper, which has the daemon's program look once where no

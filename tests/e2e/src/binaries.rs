@@ -10,7 +10,8 @@ use anyhow::{Context, Result, ensure};
 const BIN_DIR: &str = "OVSTUNNEL_BIN_DIR";
 
 /// The packages of the product's programs.
-const PACKAGES: [&str; 5] = ["ovstunneld", "ovstunnelctl", "ovstunnel-xapi", "ovstunnel-vif", "ovstunnel-manager"];
+const PACKAGES: [&str; 6] =
+    ["ovstunneld", "ovstunnelctl", "ovstunnel-xapi", "ovstunnel-kvm", "ovstunnel-vif", "ovstunnel-manager"];
 
 /// The path of one of our programs, built if need be.
 ///

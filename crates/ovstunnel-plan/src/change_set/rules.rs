@@ -35,6 +35,7 @@ pub(super) fn first_record(
         }),
         uplink: None,
         claim: None,
+        agent: false,
         tunnels,
     }
 }

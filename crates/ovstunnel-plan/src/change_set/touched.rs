@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{DesiredBridge, ObservedBridge, PluginFlow};
 
 /// A touched bridge: what is there, and what must be there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Touched {
     pub(super) observed: Option<ObservedBridge>,
     pub(super) desired: Option<DesiredBridge>,
@@ -13,6 +13,8 @@ pub(super) struct Touched {
     pub(super) swept: bool,
     /// What is not ours stays, whoever made the bridge.
     pub(super) released: bool,
+    /// It goes as a whole, whoever made it.
+    pub(super) deleted: bool,
     /// Flows of the Python plugin that go; nothing where it is no take-over.
     pub(super) plugins: Option<BTreeSet<PluginFlow>>,
     /// The port that leads to the root of STP's tree, at a take-over.

@@ -95,7 +95,7 @@ pub fn was_released(bridge: &ObservedBridge) -> bool {
 
 fn judge(bridge: &ObservedBridge, settings: &Settings) -> Finding {
     if DesiredBridge::mark(bridge) != Mark::Foreign {
-        return Finding::Ours;
+        return stray_tunnels(bridge);
     }
     let key = bridge.other_config.get(ids::GRE_KEY);
     if has_vpc_pipeline(bridge) {
@@ -116,6 +116,22 @@ fn judge(bridge: &ObservedBridge, settings: &Settings) -> Finding {
 /// Whether a port is a tunnel as the plugin makes them: those are taken over.
 pub(crate) fn is_plugins_tunnel(port: &ObservedPort) -> bool {
     parts(&port.name).is_some() && port.interface().and_then(ObservedInterface::tunnel_kind) == Some(TUNNELS)
+}
+
+/// A bridge of ours on which the plugin was at work again, after a rollback: with its tunnels that can be ours as they are.
+fn stray_tunnels(bridge: &ObservedBridge) -> Finding {
+    let Some(mut ours) = DesiredBridge::from_record(bridge) else { return Finding::Ours };
+    let Some(key) = ours.kind.key() else { return Finding::Ours };
+    let stray = bridge.ports.values().filter(|port| is_plugins_tunnel(port) && !port.is_tunnel_of_ours());
+    let mut taken = false;
+    for (name, tunnel) in stray.filter_map(|port| read_tunnel(port, key).ok()) {
+        let fits = ours.host().is_none_or(|host| *host == tunnel.from) && ours.tunnel_to(&tunnel.to, key).is_none();
+        if fits {
+            ours.tunnels.insert(name, tunnel);
+            taken = true;
+        }
+    }
+    if taken { Finding::Plugins(Box::new(ours)) } else { Finding::Ours }
 }
 
 fn has_tunnel(port: &ObservedPort) -> bool {
@@ -151,6 +167,7 @@ fn adopt(bridge: &ObservedBridge, key: GreKey, tunnels: &[&ObservedPort], settin
             adopted: true,
             uplink: None,
             claim: None,
+            agent: false,
             tunnels: adopted,
         })),
         _ => Finding::Left(reasons),

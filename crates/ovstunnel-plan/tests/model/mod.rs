@@ -173,7 +173,11 @@ impl World {
             Step::DeleteBridge { bridge, uuid, .. } => {
                 let gone = self.bridges.remove(bridge.as_str()).expect("a bridge that is there");
                 assert_eq!(gone.uuid, *uuid);
-                assert!(DesiredBridge::mark(&gone) == Mark::Ours, "{bridge} is not ours");
+                let of_agent = gone.other_config.contains_key(ids::HOST_SETUP);
+                assert!(
+                    DesiredBridge::mark(&gone) == Mark::Ours || of_agent,
+                    "{bridge} is neither ours nor the agent's"
+                );
                 self.flows.remove(bridge.as_str());
             }
             Step::AddTunnel { bridge, tunnel } => {
@@ -294,6 +298,7 @@ pub fn setup(bridge: &str, key: i64, tunnels: Option<&[(&str, &str)]>) -> Change
         ipv6: None,
         uplink: None,
         host: HostFacts::default(),
+        agent: false,
         tunnels: tunnels.map(|tunnels| tunnels.iter().map(spec).collect()),
     })
 }

@@ -17,6 +17,7 @@ use ovstunnel_ovs::Writes;
 use ovstunnel_plan::RemoteIp;
 use ovstunnel_server::config::values::path;
 use ovstunnel_server::config::{self, Api, ConfigError, Log, Tls};
+use ovstunnel_types::CreateTunnelExit;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use reload::{Difference, NEEDS_RESTART};
@@ -45,6 +46,8 @@ pub struct Config {
     pub tunnel: Tunnel,
     /// XenServer's and XCP-ng's own management.
     pub xapi: Xapi,
+    /// CloudStack's KVM agent.
+    pub kvm: Kvm,
     /// The log file.
     #[serde(deserialize_with = "log")]
     pub log: Log,
@@ -120,6 +123,16 @@ pub struct Xapi {
     pub inventory: PathBuf,
 }
 
+/// `[kvm]`: CloudStack's KVM agent. Its program `ovstunnel-kvm` reads this file itself, at each call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kvm {
+    /// How `create_tunnel` ends: `"zero"` is 0 where the tunnel is up and 1 where it is not, `"inverted"` is the other way round. Agents of
+    /// all versions seen take 0 for a failure here; then CloudStack asks for the tunnel again at each start of a VM, which costs some calls
+    /// and heals. With `"inverted"` it believes the answer, and never asks again.
+    pub create_tunnel_exit: CreateTunnelExit,
+}
+
 /// `[reconcile]`: looking for drift and mending it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -138,6 +151,7 @@ impl Default for Config {
             network: Network::default(),
             tunnel: Tunnel::default(),
             xapi: Xapi::default(),
+            kvm: Kvm::default(),
             log: Log::at(DEFAULT_LOG),
             reconcile: Reconcile::default(),
         }

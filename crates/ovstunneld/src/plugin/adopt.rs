@@ -51,6 +51,7 @@ pub(super) fn set_up(
             uplink: None,
             tunnels: None,
             host,
+            agent: false,
         })),
     }
 }

@@ -9,7 +9,7 @@ use ovstunnel_types::text::excerpt;
 use super::{Failure, Reason};
 
 /// The name that newer servers send instead of a plain network's GRE key, before that key.
-const PLAIN: &str = "OVSTunnel";
+pub(super) const PLAIN: &str = "OVSTunnel";
 
 /// The name of a distributed-routing VPC's network, before the VPC's id.
 const VPC: &str = "OVS-DR-VPC-Bridge";
@@ -21,6 +21,13 @@ pub(super) struct Arguments<'a>(&'a BTreeMap<String, String>);
 impl<'a> Arguments<'a> {
     pub fn new(arguments: &'a BTreeMap<String, String>) -> Self {
         Arguments(arguments)
+    }
+
+    /// That there is no argument but these.
+    pub fn only(&self, names: &[&str]) -> Result<(), Failure> {
+        let Some(other) = self.0.keys().find(|name| !names.contains(&name.as_str())) else { return Ok(()) };
+        let words = format!("there is no option --{}; there are --{}", excerpt(other), names.join(", --"));
+        Err(Failure::new(Reason::InvalidArgument, words))
     }
 
     /// An argument's text, where it is there and not empty.

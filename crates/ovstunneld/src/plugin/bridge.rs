@@ -22,8 +22,6 @@ pub(super) async fn setup(call: Call<'_>, arguments: Arguments<'_>) -> Result<St
     let host: HostId = arguments.required("cs_host_id")?;
     let _alone = call.state.turns.alone(&bridge).await;
     call.expect_not_at_work(&bridge).await?;
-    call.state.watch.plugin_destroys_not(bridge.as_str());
-    masters::make_way(call, &bridge, key).await;
     let setup = SetupBridge {
         bridge: bridge.clone(),
         key,
@@ -33,15 +31,25 @@ pub(super) async fn setup(call: Call<'_>, arguments: Arguments<'_>) -> Result<St
         uplink: None,
         tunnels: None,
         host: HostFacts::default(),
+        agent: false,
     };
-    let done = call.change(Says::In.with(call, Change::SetupBridge(setup))).await?;
-    if !matches!(done.seen, Seen::Bridge(_)) {
-        return Err(Failure::new(Reason::NoBridge, format!("bridge {bridge} was set up, and is gone again already")));
-    }
+    set_up(call, setup).await?;
     if let Some(xapi) = &call.state.xapi {
         xapi.note_set_up(network, NetworkKind::Plain, &host).await;
     }
     Ok(format!("SUCCESS:{bridge}"))
+}
+
+/// Sets a bridge up. The turn to do so is the caller's.
+pub(super) async fn set_up(call: Call<'_>, setup: SetupBridge) -> Result<(), Failure> {
+    let bridge = setup.bridge.clone();
+    call.state.watch.plugin_destroys_not(bridge.as_str());
+    masters::make_way(call, &bridge, setup.key).await;
+    let done = call.change(Says::In.with(call, Change::SetupBridge(setup))).await?;
+    match done.seen {
+        Seen::Bridge(_) => Ok(()),
+        _ => Err(Failure::new(Reason::NoBridge, format!("bridge {bridge} was set up, and is gone again already"))),
+    }
 }
 
 /// `destroy_ovs_bridge`: a success also where nothing of ours is left.
@@ -56,21 +64,26 @@ pub(super) async fn destroy(call: Call<'_>, arguments: Arguments<'_>) -> Result<
         tracing::info!(%bridge, %epoch, "the plugin's removal is left to the zone's manager");
     } else if !is_released(call, &bridge).await? {
         let dead = call.state.dead_vifs(&bridge).await;
-        call.state.watch.plugin_destroys(bridge.as_str());
-        if let Err(failure) = call.change(Change::DestroyBridge(bridge.clone(), dead)).await {
-            call.state.watch.plugin_destroys_not(bridge.as_str());
-            if failure.is_in_the_way()
-                && let Err(error) = claim::left(call, &bridge).await
-            {
-                tracing::warn!(%bridge, %error, "that the plugin has no more use for the bridge is not recorded");
-            }
-            return Err(failure);
-        }
+        remove(call, Change::DestroyBridge(bridge.clone(), dead)).await?;
     }
     if let Some(xapi) = &call.state.xapi {
         xapi.note_left(&bridge, record, host, call.state.switch.observer()).await;
     }
     Ok(format!("SUCCESS:{bridge}"))
+}
+
+/// Has a bridge go; where something on it is in the way, records that nobody calls for it any more.
+pub(super) async fn remove(call: Call<'_>, change: Change) -> Result<(), Failure> {
+    let bridge = change.bridge().clone();
+    call.state.watch.plugin_destroys(bridge.as_str());
+    let Err(failure) = call.change(change).await else { return Ok(()) };
+    call.state.watch.plugin_destroys_not(bridge.as_str());
+    if failure.is_in_the_way()
+        && let Err(error) = claim::left(call, &bridge).await
+    {
+        tracing::warn!(%bridge, %error, "that the plugin has no more use for the bridge is not recorded");
+    }
+    Err(failure)
 }
 
 /// Whether a bridge is there and nothing of ours is on it: xapi's own, which we left when it was destroyed before.

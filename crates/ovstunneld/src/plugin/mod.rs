@@ -1,4 +1,4 @@
-//! The functions of the xapi plugin, as management servers call them on XenServer and XCP-ng.
+//! The functions of the xapi plugin, as management servers call them on XenServer and XCP-ng, and those that CloudStack's KVM agent calls.
 //!
 //! What it does: reads the arguments into values that are valid, has the writer carry out what they mean, and answers in the
 //! exact words of the plugin's contract. What it must not do: change the switch by any other way than the routes do, or say
@@ -12,6 +12,7 @@ mod config;
 mod failure;
 pub(crate) mod fuzzing;
 mod host;
+mod kvm;
 mod masters;
 mod tunnel;
 mod vpc;
@@ -25,6 +26,8 @@ use ovstunnel_plan::{
 
 use crate::state::State;
 use crate::writer::Done;
+
+pub use kvm::FUNCTIONS as AGENT_FUNCTIONS;
 
 use arguments::Arguments;
 use failure::{Failure, Reason};
@@ -74,7 +77,25 @@ pub async fn call(
         "getLabel" => host::label(call).await,
         _ => return None,
     };
-    let value = match result {
+    Some((told(result), changes.into_inner().unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// The same for a function as CloudStack's KVM agent calls it.
+pub async fn call_of_agent(
+    state: &State,
+    id: &RequestId,
+    function: &str,
+    arguments: &BTreeMap<String, String>,
+) -> Option<(String, Vec<Changed>)> {
+    let changes = Mutex::default();
+    let call = Call { state, id, changes: &changes };
+    let result = kvm::run(call, function, Arguments::new(arguments)).await?;
+    Some((told(result), changes.into_inner().unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// What a function returned, as it is answered.
+fn told(result: Result<String, Failure>) -> String {
+    match result {
         Ok(value) => {
             tracing::info!(value, "the plugin answers");
             value
@@ -83,8 +104,7 @@ pub async fn call(
             tracing::warn!(value = %failure, "the plugin answers");
             failure.to_string()
         }
-    };
-    Some((value, changes.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    }
 }
 
 impl Call<'_> {

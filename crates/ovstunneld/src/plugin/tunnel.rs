@@ -27,6 +27,12 @@ pub(super) async fn create(call: Call<'_>, arguments: Arguments<'_>) -> Result<S
     };
     expect_another_host(call, create.remote_ip).await?;
     let _shared = adopt(call, &bridge, Some(key), Some(&create.from)).await?;
+    made(call, create).await
+}
+
+/// Has a tunnel be there. That its bridge stays meanwhile is the caller's.
+pub(super) async fn made(call: Call<'_>, create: CreateTunnel) -> Result<String, Failure> {
+    let bridge = create.bridge.clone();
     let says = Says::Tunnel(create.to.clone());
     let done = call.change(says.with(call, Change::CreateTunnel(create))).await?;
     match done.seen {
@@ -38,7 +44,7 @@ pub(super) async fn create(call: Call<'_>, arguments: Arguments<'_>) -> Result<S
     }
 }
 
-async fn expect_another_host(call: Call<'_>, remote: RemoteIp) -> Result<(), Failure> {
+pub(super) async fn expect_another_host(call: Call<'_>, remote: RemoteIp) -> Result<(), Failure> {
     let local = call.state.interfaces.local_addresses().await;
     let local = local.map_err(|error| Failure::new(Reason::Unavailable, ovstunnel_types::text::chain(&error)))?;
     match not_another_host(remote.get(), &local) {
@@ -49,8 +55,11 @@ async fn expect_another_host(call: Call<'_>, remote: RemoteIp) -> Result<(), Fai
 
 /// `destroy_tunnel`: a success also where there is none.
 pub(super) async fn destroy(call: Call<'_>, arguments: Arguments<'_>) -> Result<String, Failure> {
-    let bridge: BridgeName = arguments.required("bridge")?;
-    let asked: PortName = arguments.required("in_port")?;
+    remove(call, arguments.required("bridge")?, arguments.required("in_port")?).await
+}
+
+/// Has a tunnel be gone.
+pub(super) async fn remove(call: Call<'_>, bridge: BridgeName, asked: PortName) -> Result<String, Failure> {
     let _shared = call.state.turns.shared(&bridge).await;
     let observed = call.observed(&bridge);
     let record = observed.as_ref().and_then(DesiredBridge::from_record);

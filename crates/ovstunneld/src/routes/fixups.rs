@@ -21,6 +21,9 @@ const TAKEOVER: &str = "/v1/takeover";
 /// Its answer has another form where fields are named.
 const LIST: &str = "/v1/bridges";
 
+/// It has other functions than the plugin.
+const KVM: &str = "/v1/kvm/{function}";
+
 /// How the UUID of a zone begins a text.
 const ZONE: &str = "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}";
 
@@ -67,7 +70,7 @@ fn fix(path: &str, operation: &mut Operation) {
     for parameter in operation.parameters.iter_mut().flatten() {
         let RefOr::T(parameter) = parameter else { continue };
         has_dry_run |= parameter.name == "dry_run";
-        constrain(parameter);
+        constrain(path, parameter);
     }
     if let (TAKEOVER, Some(RefOr::T(body))) = (path, &mut operation.request_body) {
         body.required = Some(Required::False);
@@ -84,7 +87,7 @@ fn fix(path: &str, operation: &mut Operation) {
 }
 
 /// Says what a variable part of a path, or a parameter, may look like.
-fn constrain(parameter: &mut Parameter) {
+fn constrain(path: &str, parameter: &mut Parameter) {
     let text = ObjectBuilder::new().schema_type(Type::String);
     let schema: Object = match parameter.name.as_str() {
         "bridge" => text.pattern(pattern::<BridgeName>()).build(),
@@ -96,6 +99,7 @@ fn constrain(parameter: &mut Parameter) {
         "key" => whole_number(LARGEST_KEY),
         "state" => return parameter.schema = Some(several(["ok", "degraded", "failed"])),
         "fields" => return parameter.schema = Some(several(list::FIELDS)),
+        "function" if path == KVM => text.enum_values(Some(plugin::AGENT_FUNCTIONS)).build(),
         "function" => text.enum_values(Some(plugin::FUNCTIONS)).build(),
         _ => return,
     };

@@ -30,7 +30,7 @@ use super::{
         (name = "tunnels", description = "GRE tunnels of a bridge to other hosts"),
         (name = "networks", description = "Networks of xapi's, on XenServer and XCP-ng"),
         (name = "vifs", description = "Events of VMs' interfaces (VIFs), on the Unix socket only"),
-        (name = "plugin", description = "The functions of the xapi plugin"),
+        (name = "plugin", description = "The functions of the xapi plugin, and those of CloudStack's KVM agent"),
         (name = "host", description = "The host and the daemon"),
     )
 )]
@@ -77,6 +77,7 @@ fn each(mut take: impl FnMut(UtoipaMethodRouter<State>)) {
     take(routes!(probe::probe_tunnels));
     take(routes!(vifs::put_vif, vifs::delete_vif));
     take(routes!(plugin::call_function));
+    take(routes!(plugin::call_agent_function));
     take(routes!(host::get_interface));
     take(routes!(networks::put_network, networks::get_network));
     take(routes!(host::reconcile_bridges));

@@ -71,6 +71,7 @@ pub(super) fn setup(bridge: BridgeName, body: &PutBridge, local: &[LocalAddress]
         uplink: optional(body.uplink.as_ref(), |uplink| optional(uplink.as_ref(), |name| text("uplink", name)))?,
         tunnels,
         host: HostFacts::default(),
+        agent: false,
     }))
 }
 

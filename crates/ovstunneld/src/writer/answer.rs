@@ -182,7 +182,7 @@ pub(super) fn outcome(change: &Change, items: &[PlanItem<'_>]) -> Outcome {
             true => Outcome::Updated,
             false => Outcome::Unchanged,
         },
-        Change::DestroyBridge(..) | Change::ReleaseBridge(_) => {
+        Change::DestroyBridge(..) | Change::DeleteBridge(..) | Change::ReleaseBridge(_) => {
             if items.is_empty() {
                 Outcome::Unchanged
             } else {

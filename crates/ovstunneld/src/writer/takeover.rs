@@ -370,7 +370,8 @@ impl Task {
 /// Why a bridge must not become ours although all on it is the plugin's or a VM's; nothing where it may.
 fn leads_out(view: &dyn View, bridge: &ObservedBridge, settings: &Settings, host: &HostFacts) -> Option<Vec<String>> {
     let carries = carries_tunnels(view, &bridge.name, host).map(|why| format!("it carries the tunnels ({why})"));
-    let ways = undeclared_uplinks(bridge, None, settings, host).into_iter();
+    let uplink = DesiredBridge::from_record(bridge).and_then(|ours| ours.uplink);
+    let ways = undeclared_uplinks(bridge, uplink.as_ref(), settings, host).into_iter();
     let ways = ways.map(|(port, way)| format!("port {port} is {way}: beside tunnels it can close a loop; take it off"));
     let reasons: Vec<String> = carries.into_iter().chain(ways).collect();
     (!reasons.is_empty()).then_some(reasons)

@@ -62,6 +62,7 @@ fn recorded(topology: Option<Topology>, policies: Option<Policies>) {
         adopted: false,
         uplink: None,
         claim: None,
+        agent: false,
         tunnels: BTreeMap::new(),
     };
     let written = desired.external_ids().into_iter().filter_map(|(key, value)| Some((key, value?)));
