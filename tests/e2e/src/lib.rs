@@ -4,6 +4,7 @@
 //! server would; the end-to-end tests and the demo read as prose on top of it. What it must not do: know how the daemon
 //! works inside; it uses the programs as they are built.
 
+mod agent;
 mod away;
 mod binaries;
 mod checker;
@@ -33,6 +34,7 @@ mod vifs;
 mod vpc;
 mod zone;
 
+pub use agent::{Agent, Ran};
 pub use away::Away;
 pub use binaries::program;
 pub use checker::{Fault, Reading, read as read_switches};

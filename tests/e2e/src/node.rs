@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use ovstunnel_api::Ipv6Policy;
 use ovstunnel_client::{Client, DEFAULT_TIMEOUT, Endpoint, Identity};
 use ovstunnel_lab::{Daemon, Host, Signal, Switch, unhurried, wait_until};
 use ovstunnel_pki::{Authority, Leaf, Role};
@@ -40,6 +41,8 @@ pub struct NodeConfig {
     pub reconcile_interval: String,
     /// `[log] level`.
     pub log_level: String,
+    /// `[network] ipv6`.
+    pub ipv6: Ipv6Policy,
     /// `[network] vif_broadcast_pps`.
     pub vif_broadcast_pps: u32,
     /// `[network] ipv6_drop_opaque`.
@@ -58,6 +61,7 @@ impl Default for NodeConfig {
             // Long, so that what heals at once is told from what heals at the next look.
             reconcile_interval: "1h".into(),
             log_level: "debug".into(),
+            ipv6: Ipv6Policy::Drop,
             vif_broadcast_pps: 0,
             ipv6_drop_opaque: false,
             pool: None,
@@ -101,15 +105,24 @@ impl Node {
     /// Writes the daemon's configuration file; a running daemon takes it up when it is restarted.
     fn configure(&self, pki: &Path, name: &str, config: &NodeConfig) -> Result<()> {
         let (dir, pki) = (self.dir.display(), pki.display());
-        let NodeConfig { bin_dir, timeout, reconcile_interval, log_level, vif_broadcast_pps, ipv6_drop_opaque, pool } =
-            config;
+        let ipv6 = config.ipv6.as_str();
+        let NodeConfig {
+            bin_dir,
+            timeout,
+            reconcile_interval,
+            log_level,
+            vif_broadcast_pps,
+            ipv6_drop_opaque,
+            pool,
+            ..
+        } = config;
         let number = usize::from(self.host.number());
         let xapi = pool.as_ref().map(|pool| Pool::section(pool, number, "10s")).unwrap_or_default();
         let text = format!(
             "[api]\nlisten = \"{ip}:{PORT}\"\nsocket = \"{dir}/ovstunneld.sock\"\n\
              [tls]\ncertificate = \"{pki}/{name}.crt\"\nkey = \"{pki}/{name}.key\"\nclient_ca = \"{pki}/ca.crt\"\n\
              [ovs]\nrundir = \"{rundir}\"\nbin_dir = \"{bin_dir}\"\ntimeout = \"{timeout}\"\ndatapath_type = \"{datapath}\"\nwrites = \"{writes}\"\n\
-             [network]\nvif_broadcast_pps = {vif_broadcast_pps}\nipv6_drop_opaque = {ipv6_drop_opaque}\n\
+             [network]\nipv6 = \"{ipv6}\"\nvif_broadcast_pps = {vif_broadcast_pps}\nipv6_drop_opaque = {ipv6_drop_opaque}\n\
              [log]\nfile = \"{dir}/ovstunnel.log\"\nlevel = \"{log_level}\"\n\
              [reconcile]\ninterval = \"{reconcile_interval}\"\n{xapi}",
             datapath = self.host.switch().datapath().name(),

@@ -7,11 +7,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use ovstunnel_api::Ipv6Policy;
 use ovstunnel_package::{Built, read, repository, script};
 use ovstunnel_server::logging::audit_file;
 use ovstunneld::config::Config;
 
-const PROGRAMS: [&str; 5] = ["ovstunneld", "ovstunnelctl", "ovstunnel", "ovstunnel-vif", "ovstunnel-manager"];
+const PROGRAMS: [&str; 6] =
+    ["ovstunneld", "ovstunnelctl", "ovstunnel", "ovstunnel-kvm", "ovstunnel-vif", "ovstunnel-manager"];
 
 /// glibc of XenServer 8 and XCP-ng 8.3.
 const GLIBC: (u32, u32) = (2, 17);
@@ -168,6 +170,23 @@ fn an_install_below_a_folder_is_removed_again() -> Result<()> {
     let config = folder.path().join("etc/ovstunnel/ovstunneld.toml");
     script("install", ["--root", &root, "--kvm", "--dry-run"])?;
     assert_eq!(fs::read_dir(folder.path())?.count(), 0, "a dry run has done something");
+    let agent = folder.path().join("etc/cloudstack/agent");
+    let link = agent.join("ovstunnel.py");
+    fs::create_dir_all(&agent)?;
+    fs::write(agent.join("agent.properties"), "network.bridge.type=openvswitch\n")?;
+    script("install", ["--root", &root, "--kvm"])?;
+    let packed = Config::parse(&fs::read_to_string(&config)?, &config)?;
+    assert_eq!(packed.network.ipv6, Ipv6Policy::Allow, "CloudStack never dropped it on KVM");
+    assert_eq!(fs::read_link(&link)?, Path::new("/usr/lib/ovstunnel/ovstunnel-kvm"));
+    fs::remove_file(&link)?;
+    script("install", ["--root", &root, "--kvm"])?;
+    ensure!(link.symlink_metadata().is_err(), "a link that was taken away is made again");
+    script("uninstall", ["--root", &root, "--purge"])?;
+    script("install", ["--root", &root, "--kvm"])?;
+    ensure!(link.symlink_metadata().is_ok(), "no link");
+    script("uninstall", ["--root", &root, "--purge"])?;
+    ensure!(link.symlink_metadata().is_err(), "the link stays");
+    fs::remove_dir_all(folder.path().join("etc/cloudstack"))?;
     for _ in 0..2 {
         script("install", ["--root", &root, "--kvm"])?;
         ensure!(folder.path().join("usr/sbin/ovstunneld").exists() && config.exists(), "not installed");
@@ -184,6 +203,7 @@ fn an_install_below_a_folder_is_removed_again() -> Result<()> {
     script("uninstall", ["--root", &root])?;
     assert_eq!(run("sh", &["-c", "cd \"$1\" && find . -type f | sort", "sh", &root])?, left, "the second time");
     script("install", ["--root", &root, "--dom0"])?;
+    ensure!(!folder.path().join("usr/lib/ovstunnel/ovstunnel-kvm").exists(), "this host has no KVM agent");
     ensure!(folder.path().join("etc/xapi.d/plugins/ovstunnel").exists(), "no plugin");
     script("uninstall", ["--root", &root])?;
     script("uninstall", ["--root", &root, "--purge"])?;

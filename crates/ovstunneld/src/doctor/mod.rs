@@ -10,6 +10,7 @@ mod consequences;
 mod drift;
 mod facts;
 mod health;
+mod kvm;
 mod openvswitch;
 mod others;
 mod probe;
@@ -168,6 +169,7 @@ impl Doctor {
         ));
         findings.extend(udev::check(&udev::look(&self.root)));
         findings.extend(xenserver::check(&xenserver::look(&self.root)));
+        findings.extend(kvm::check(kvm::look(&self.root).as_ref()));
         findings
     }
 
