@@ -5,13 +5,13 @@
 
 use crate::{
     AddressTable, Bfd, BfdState, Bridge, BridgeAnswer, BridgeGone, BridgeList, BridgeSelection, Changed, Claim,
-    ClaimSays, Code, DoctorAnswer, EpochAnswer, EpochState, Finding, Flows, FlowsState, FollowedFrame, FrameOut,
-    Health, HealthState, Id, Interface, Ipv6Policy, KnownAddress, Level, LogAnswer, Outcome, OutcomeAnswer, PlanAnswer,
-    PlannedCommand, PluginAnswer, PostProbe, PostTunnel, ProbeAction, ProbeAnswer, ProbedTunnel, Problem, PutBfd,
-    PutBridge, PutEpoch, PutLog, PutTunnel, PutXapiNetwork, Ready, Reason, ReconcileAnswer, ReconcileRun,
+    ClaimSays, Code, CountersAnswer, DoctorAnswer, EpochAnswer, EpochState, Finding, Flows, FlowsState, FollowedFrame,
+    FrameOut, Health, HealthState, Id, Interface, Ipv6Policy, KnownAddress, Level, LogAnswer, Outcome, OutcomeAnswer,
+    PlanAnswer, PlannedCommand, PluginAnswer, PostProbe, PostTunnel, ProbeAction, ProbeAnswer, ProbedTunnel, Problem,
+    PutBfd, PutBridge, PutEpoch, PutLog, PutTunnel, PutXapiNetwork, Ready, Reason, ReconcileAnswer, ReconcileRun,
     RefusedTunnel, Severity, SpanningTree, SupportAnswer, SupportPart, TakeoverAnswer, TakeoverBridge, TakeoverPlan,
-    TakeoverRequest, TakeoverState, Tier, Tunnel, TunnelAnswer, TunnelState, Vif, VifAnswer, Vpc, WatchSnapshot,
-    XapiNetwork, XapiNetworkAnswer,
+    TakeoverRequest, TakeoverState, Tier, Tunnel, TunnelAnswer, TunnelCounters, TunnelState, UnexpectedPackets, Vif,
+    VifAnswer, Vpc, WatchSnapshot, XapiNetwork, XapiNetworkAnswer,
 };
 
 const BRIDGE: &str = "xapi12";
@@ -402,6 +402,18 @@ pub(crate) fn probed_tunnel() -> ProbedTunnel {
 
 pub(crate) fn probe_answer() -> ProbeAnswer {
     ProbeAnswer { tunnels: vec![probed_tunnel()] }
+}
+
+pub(crate) fn tunnel_counters() -> TunnelCounters {
+    TunnelCounters { port: text(TUNNEL), to: text("2"), key: KEY, rx_packets: 4711, tx_packets: 4802 }
+}
+
+pub(crate) fn unexpected_packets() -> UnexpectedPackets {
+    UnexpectedPackets { key: 1002, remote_ip: text(REMOTE), last: text(AT), lines: 7 }
+}
+
+pub(crate) fn counters_answer() -> CountersAnswer {
+    CountersAnswer { every: 5.0, tunnels: vec![tunnel_counters()], unexpected: vec![unexpected_packets()] }
 }
 
 pub(crate) fn way_out() -> FrameOut {

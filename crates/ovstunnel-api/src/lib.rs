@@ -6,6 +6,7 @@
 
 mod bfd;
 mod bridge;
+mod counters;
 mod doctor;
 mod epoch;
 mod example;
@@ -28,6 +29,7 @@ mod xapi_network;
 
 pub use bfd::{Bfd, PutBfd};
 pub use bridge::{Bridge, BridgeAnswer, BridgeList, BridgeSelection, Flows, PutBridge, PutTunnel, Tier, Vif, Vpc};
+pub use counters::{CountersAnswer, TunnelCounters, UnexpectedPackets};
 pub use doctor::{DoctorAnswer, Finding, Level, SupportAnswer, SupportPart};
 pub use epoch::{CONTROLLER_HEADER, EPOCH_HEADER, EpochAnswer, EpochState, PutEpoch};
 pub use forwarding::{AddressTable, FollowedFrame, FrameOut, KnownAddress};

@@ -35,6 +35,10 @@ pub(super) fn put_bfd(bridge: &str, body: &PutBfd) -> Result<Call, ClientError> 
     Call::new(Method::PUT, &["v1", "bridges", name("bridge", bridge)?, "bfd"]).json(body)
 }
 
+pub(super) fn counters() -> Call {
+    Call::new(Method::GET, &["v1", "counters"])
+}
+
 pub(super) fn watch() -> Call {
     Call::new(Method::GET, &["v1", "watch"])
 }

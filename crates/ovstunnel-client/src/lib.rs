@@ -158,6 +158,11 @@ impl Client {
         self.ask(call::bridges()).await
     }
 
+    /// `GET /v1/counters`: what all tunnels of the host have counted.
+    pub async fn counters(&self) -> Result<CountersAnswer, ClientError> {
+        self.ask(call::counters()).await
+    }
+
     /// `GET /v1/watch`: what is there, and then each change; after `last`, where the daemon still knows all changes since. The
     /// client's time-out bounds the wait for the answer's beginning, [`Watch::with_silence`] that for each event.
     pub async fn watch(&self, last: Option<&Position>) -> Result<Watch, ClientError> {

@@ -58,6 +58,11 @@ impl Endpoints {
         }
     }
 
+    /// The host with this address.
+    pub fn at(&self, ip: RemoteIp) -> Option<HostNumber> {
+        self.at.get(&ip).copied()
+    }
+
     /// A host's address.
     pub fn of(&self, host: HostNumber) -> Option<RemoteIp> {
         self.of.get(&host).copied()

@@ -7,6 +7,7 @@
 
 pub mod bfd;
 mod brakes;
+pub mod counters;
 mod desired;
 pub mod difference;
 pub mod faults;

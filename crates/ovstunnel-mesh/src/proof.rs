@@ -69,6 +69,10 @@ pub enum What {
     FramesLost,
     /// Small frames that are sent into a tunnel arrive, those of full size do not. A sweep finds it, too.
     FramesCut,
+    /// By the counters of both ends one sends into a tunnel, and nothing arrives. No proof finds it either.
+    Counters,
+    /// A host receives packets with a key of a sender to which it has no tunnel with that key.
+    FramesUnexpected,
     /// Hosts do different things with IPv6, or not what the network says.
     Ipv6Mixed,
 }
@@ -100,6 +104,8 @@ impl What {
             What::MtuMixed => "mtu_mixed",
             What::FramesLost => "frames_lost",
             What::FramesCut => "frames_cut",
+            What::Counters => "counters",
+            What::FramesUnexpected => "frames_unexpected",
             What::Ipv6Mixed => "ipv6_mixed",
         }
     }

@@ -26,7 +26,7 @@ pub use commands::{Command, PrintedPlan};
 pub use digest::FlowDigest;
 pub use mirror::{Db, Observer, SwitchView, TunnelAddresses};
 pub use native::Writes;
-pub use real::{CommandHook, Counter, Questions, RealSwitch, RunResult, Tools};
+pub use real::{CommandHook, Counted, Counter, Questions, RealSwitch, RunResult, Tools};
 pub use rows::{Row, Rows};
 pub use runner::{Finished, RunError};
 pub use seconds::seconds;

@@ -3,6 +3,7 @@
 //! What it does: carries out steps by `ovs-vsctl` and `ovs-ofctl`, and waits until the mirror shows them. What it must not
 //! do: decide what to do about a failure; it only says what is known after it.
 
+mod counted;
 mod flows;
 mod native;
 mod outcome;
@@ -31,6 +32,7 @@ use crate::runner::{Bounds, Finished, RunError, run};
 use crate::vsctl::{self, Failure};
 use crate::{Command, CommitError, Health, Rows, StartError, control, ofctl, rows};
 
+pub use counted::Counted;
 pub use told::{Counter, Questions};
 
 /// Added to a tool's own time-out before it is killed: it must have the chance to say itself what it waited for.

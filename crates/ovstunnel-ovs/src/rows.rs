@@ -44,7 +44,7 @@ impl Rows {
 }
 
 /// The database's notation (RFC 7047, section 5.1) as plain JSON.
-fn plain(value: Value) -> Value {
+pub(crate) fn plain(value: Value) -> Value {
     let Value::Array(parts) = value else { return value };
     match <[Value; 2]>::try_from(parts) {
         Ok([Value::String(tag), Value::Array(items)]) if tag == "set" => items.into_iter().map(plain).collect(),

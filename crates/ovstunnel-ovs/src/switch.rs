@@ -15,7 +15,7 @@ use ovstunnel_plan::{
 use tokio::sync::watch;
 
 use crate::commands::{Lookups, PrintedPlan};
-use crate::{Command, Observer, RealSwitch, Rows, SimulatedSwitch, Tables};
+use crate::{Command, Counted, Observer, RealSwitch, Rows, SimulatedSwitch, Tables};
 
 /// The table in which every frame begins.
 const ENTRY: &str = "table=0";
@@ -345,6 +345,15 @@ impl Switch {
         match self {
             Switch::Real(real) => real.rows().await,
             Switch::Simulated(simulated) => Ok(simulated.rows()),
+        }
+    }
+
+    /// What each tunnel has counted, by its interface's name, as of the last time that `ovs-vswitchd` told its database. One question
+    /// for all bridges, and no command.
+    pub async fn counted(&self) -> Result<BTreeMap<String, Counted>, CommitError> {
+        match self {
+            Switch::Real(real) => real.counted().await,
+            Switch::Simulated(simulated) => Ok(Counted::of_rows(simulated.rows().interfaces)),
         }
     }
 

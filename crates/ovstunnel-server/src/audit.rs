@@ -1,5 +1,6 @@
 //! The audit: one line for each request that changes something or is refused to its client; of those of a client that is
-//! refused again and again, one a second.
+//! refused again and again, one a second. What comes all the time and changes nothing that stays says so of itself, and is told at `debug`
+//! where it is done.
 //!
 //! What it does: says who asked for what and what became of it, also where the client did not wait for the answer. What it
 //! must not do: speak of mere looks, or depend on the log level: only `off` and a level of its own silence it
@@ -24,6 +25,7 @@ use ovstunnel_types::text::excerpt;
 pub struct Effect {
     word: String,
     changes: Option<String>,
+    is_routine: bool,
 }
 
 /// Changes that a line names; of more it says how many.
@@ -32,7 +34,13 @@ const NAMED: usize = 30;
 impl Effect {
     /// A word, or another text of the answer, which is shortened.
     pub fn new(word: &str) -> Self {
-        Effect { word: excerpt(word), changes: None }
+        Effect { word: excerpt(word), changes: None, is_routine: false }
+    }
+
+    /// The same of something that programs ask for all the time, and that leaves nothing behind: told at `debug`.
+    #[must_use]
+    pub fn routine(self) -> Self {
+        Effect { is_routine: true, ..self }
     }
 
     /// The same, with what was changed.
@@ -94,6 +102,9 @@ impl Audit {
             return;
         }
         let effect = response.extensions().get::<Effect>();
+        if effect.is_some_and(|effect| effect.is_routine) && status.is_success() {
+            return self.tell_routine(effect.map(|effect| effect.word.as_str()));
+        }
         let (effect, changes) = (effect.map(|effect| effect.word.as_str()), effect.and_then(|e| e.changes.as_deref()));
         let error = response.extensions().get::<ApiError>();
         let word = match status {
@@ -122,6 +133,11 @@ impl Audit {
             Some(peer) => peer.name(),
             None => "?".to_owned(),
         }
+    }
+
+    fn tell_routine(&self, outcome: Option<&str>) {
+        let who = self.who();
+        tracing::debug!(target: AUDIT, parent: None, who, path = self.path, id = self.id, outcome, "done");
     }
 
     fn tell(

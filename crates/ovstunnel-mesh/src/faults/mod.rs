@@ -11,8 +11,8 @@ use ovstunnel_types::{GreKey, HostNumber};
 
 use crate::Moment;
 use crate::proof::{Finding, What};
-use cover::cover;
 pub use cover::{Place, Shape, Way};
+use cover::{Suspect, cover};
 
 /// A finding of a network's proof, and since when it stands.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +96,7 @@ fn is_of_a_tunnel(what: What) -> bool {
             | What::BfdDown
             | What::FramesLost
             | What::FramesCut
+            | What::Counters
     )
 }
 
@@ -150,15 +151,30 @@ pub fn find(symptoms: &[Symptom<'_>], shape: &Shape) -> Vec<Fault> {
             fault(what, at, &symptoms, hides)
         })
         .collect();
+    leave_out_known(&mut of_tunnels);
     for (what, failed) in of_tunnels {
-        for suspect in cover(&failed.keys().copied().collect(), shape) {
-            let symptoms: Vec<Symptom<'_>> = suspect.ways.iter().map(|way| failed[way]).collect();
-            let at = At::Place { place: suspect.place, failed: suspect.failed, of: suspect.of };
-            faults.extend(fault(what, at, &symptoms, 0));
-        }
+        faults.extend(of_places(what, &failed, shape));
     }
     faults.sort_by(|a, b| (a.what, b.hides, b.keys.len(), a.at).cmp(&(b.what, a.hides, a.keys.len(), b.at)));
     faults
+}
+
+/// Of a tunnel that by counters loses everything others may know it, too, and more of it.
+fn leave_out_known(of_tunnels: &mut BTreeMap<What, BTreeMap<Way, Symptom<'_>>>) {
+    let Some(mut counted) = of_tunnels.remove(&What::Counters) else { return };
+    counted.retain(|way, _| !of_tunnels.values().any(|failed| failed.contains_key(way)));
+    of_tunnels.insert(What::Counters, counted);
+}
+
+/// The few places that explain why these tunnels fail.
+fn of_places<'a>(what: What, failed: &BTreeMap<Way, Symptom<'a>>, shape: &Shape) -> Vec<Fault> {
+    let suspects = cover(&failed.keys().copied().collect(), shape).into_iter();
+    let of = |suspect: Suspect| {
+        let symptoms: Vec<Symptom<'a>> = suspect.ways.iter().map(|way| failed[way]).collect();
+        let at = At::Place { place: suspect.place, failed: suspect.failed, of: suspect.of };
+        fault(what, at, &symptoms, 0)
+    };
+    suspects.filter_map(of).collect()
 }
 
 /// What these symptoms say together; nothing where there are none.

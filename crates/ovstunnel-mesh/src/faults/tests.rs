@@ -176,3 +176,22 @@ fn two_hosts_at_once_are_two_hosts() {
     let places: BTreeSet<Place> = cover(&failed, &shape).into_iter().map(|suspect| suspect.place).collect();
     assert_eq!(places, BTreeSet::from([Place::Host(host(17)), Place::HostOut(host(101))]));
 }
+
+#[test]
+fn what_counters_say_is_told_where_nobody_knows_better() {
+    let of = |what, from, to| (1, found(what, from, Some(to)));
+    let at = |from, to| place(Place::Way(Way { key: key(1), from: host(from), to: host(to) }), 1, 1);
+    let both = [of(What::Counters, 4, 5), of(What::Counters, 3, 4), of(What::FramesLost, 4, 5)];
+    assert_eq!(named(&both, &small()), [("direction", at(4, 5)), ("direction", at(3, 4))]);
+    let whats: Vec<What> = find(
+        &both
+            .iter()
+            .map(|(k, finding)| Symptom { key: key(*k), finding, since: Moment::default() })
+            .collect::<Vec<_>>(),
+        &small(),
+    )
+    .into_iter()
+    .map(|fault| fault.what)
+    .collect();
+    assert_eq!(whats, [What::FramesLost, What::Counters]);
+}

@@ -113,6 +113,19 @@ impl Db {
         found
     }
 
+    /// Whether a tunnel, whosever it is, takes packets with this key from this address.
+    pub fn has_tunnel(&self, key: u64, from: Ipv4Addr) -> bool {
+        let (key, from) = (key.to_string(), from.to_string());
+        let takes = |row: &InterfaceRow| {
+            let option =
+                |name: &str| row.options.iter().find(|(there, _)| there == name).map(|(_, value)| value.as_str());
+            let keys = option("in_key").or_else(|| option("key")).unwrap_or("0");
+            let from_there = option("remote_ip").is_some_and(|ip| ip == from || ip == "flow");
+            row.kind == TunnelKind::ONLY.interface_type() && (keys == key || keys == "flow") && from_there
+        };
+        self.interfaces.values().any(takes)
+    }
+
     /// Whether a bridge of ours with tunnels is in user space.
     pub fn is_userspace(&self) -> bool {
         let tunnel = |port: &Uuid| {

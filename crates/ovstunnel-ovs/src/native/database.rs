@@ -4,7 +4,7 @@
 //! answered may have taken effect (docs/adr/0021-unknown-outcomes.md).
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
@@ -82,8 +82,24 @@ impl Database {
     }
 }
 
+/// The rows that a `select` finds, on a connection of its own: reading does not wait for what is written.
+pub(crate) async fn select(socket: &Path, operation: Value) -> Result<Vec<Value>, CommitError> {
+    let failed = |error: io::Error| CommitError::Unavailable(format!("its database at {}: {error}", socket.display()));
+    let mut connection = Connection::open(socket).await.map_err(failed)?;
+    let answer = connection.transact(&[operation]).await.map_err(failed)?;
+    let refused = |words: &Value| CommitError::Refused(format!("the database answers {words}"));
+    if let Some(error) = answer.error.filter(|error| !error.is_null()) {
+        return Err(refused(&error));
+    }
+    let mut result = answer.result.unwrap_or_default();
+    match result.get_mut(0).and_then(|first| first.get_mut("rows")).map(Value::take) {
+        Some(Value::Array(rows)) => Ok(rows),
+        _ => Err(refused(&result)),
+    }
+}
+
 impl Connection {
-    async fn open(socket: &PathBuf) -> io::Result<Self> {
+    async fn open(socket: &Path) -> io::Result<Self> {
         let (read, write) = UnixStream::connect(socket).await?.into_split();
         Ok(Connection { frames: FramedRead::new(read, JsonFrames::default()), write, asked: 0 })
     }

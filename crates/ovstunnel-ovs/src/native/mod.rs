@@ -14,6 +14,7 @@ use std::path::Path;
 use tokio::net::unix::OwnedReadHalf;
 use tokio_util::codec::FramedRead;
 
+pub(crate) use database::select;
 pub(crate) use transact::operations;
 
 /// Whether nothing has come on a connection since what was read last, not even its end.

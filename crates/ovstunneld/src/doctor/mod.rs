@@ -19,6 +19,7 @@ mod traffic;
 mod twice;
 mod udev;
 mod underlay;
+mod unexpected;
 mod xenserver;
 
 use std::path::PathBuf;
@@ -39,7 +40,7 @@ use tokio::sync::Mutex;
 pub(crate) use self::facts::remote_addresses;
 use crate::config::check::UNIT;
 use crate::config::{Config, XapiMode};
-use crate::health::Survey;
+use crate::health::{Survey, unexpected_now};
 use crate::host::Interfaces;
 use crate::host::Root;
 use crate::witness::Witnesses;
@@ -210,6 +211,7 @@ impl Doctor {
         findings.push(drift::drift(&now.pending));
         findings.extend(takeover::check(&takeover::look(&facts::bridges(now), now.settings)));
         findings.extend(self.datapath(now));
+        findings.extend(unexpected::check(&unexpected_now(&self.root, now.switch).await));
         match now.interfaces.devices().await {
             Ok(devices) => {
                 findings.extend(addresses::check(&facts::on_bridges(&facts::datapaths(now), &now.bridges, devices)));

@@ -6,8 +6,10 @@
 
 mod kept;
 mod survey;
+mod unexpected;
 mod wire;
 
 pub use kept::Kept;
 pub use survey::{Survey, Surveyor};
+pub(crate) use unexpected::{Unexpected, unexpected_now};
 pub(crate) use wire::told;

@@ -5,6 +5,7 @@
 
 mod bfd;
 mod bridges;
+mod counters;
 mod diagnosis;
 mod fence;
 mod fixups;

@@ -10,8 +10,8 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::{
-    State, bfd, bridges, diagnosis, fence, fixups, forwarding, host, list, log, networks, plugin, probe, takeover,
-    vifs, watch,
+    State, bfd, bridges, counters, diagnosis, fence, fixups, forwarding, host, list, log, networks, plugin, probe,
+    takeover, vifs, watch,
 };
 
 #[derive(OpenApi)]
@@ -82,6 +82,7 @@ fn each(mut take: impl FnMut(UtoipaMethodRouter<State>)) {
     take(routes!(networks::put_network, networks::get_network));
     take(routes!(host::reconcile_bridges));
     take(routes!(takeover::take_over_bridges));
+    take(routes!(counters::get_counters));
     take(routes!(diagnosis::get_findings));
     take(routes!(diagnosis::get_support_parts));
     take(routes!(fence::get_epoch, fence::put_epoch, fence::delete_epoch));

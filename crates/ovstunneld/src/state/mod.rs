@@ -116,6 +116,11 @@ impl State {
     pub(crate) fn capabilities(&self) -> Vec<String> {
         let of_xapi = self.xapi.iter().flat_map(|_| ["xapi", "networks"]);
         let of_switch = self.switch.real().map(|_| "probe");
-        ["watch", "claims", "epoch", "bfd"].into_iter().chain(of_switch).chain(of_xapi).map(str::to_owned).collect()
+        ["watch", "claims", "epoch", "bfd", "counters"]
+            .into_iter()
+            .chain(of_switch)
+            .chain(of_xapi)
+            .map(str::to_owned)
+            .collect()
     }
 }

@@ -1,0 +1,80 @@
+//! What the host's tunnels have counted, for whoever compares both ends. Must not keep anything, or ask each bridge.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State as Shared;
+use ovstunnel_api::{CountersAnswer, Problem, TunnelCounters, UnexpectedPackets};
+use ovstunnel_ovs::Counted;
+use ovstunnel_plan::{DesiredTunnel, View};
+use ovstunnel_server::extract::NoQuery;
+use ovstunnel_server::problem::ApiError;
+use time::UtcOffset;
+use time::format_description::well_known::Rfc3339;
+
+use super::{State, refusals};
+use crate::health;
+
+/// How often `ovs-vswitchd` tells its database of counters unless it is told otherwise, and at least, in milliseconds.
+const EVERY: u32 = 5_000;
+
+/// What each tunnel of this host has counted, in one question for all bridges; and which keys come in that it has no tunnel for.
+#[utoipa::path(get, path = "/v1/counters", tag = "host",
+    responses(
+        (status = 200, description = "The counters", body = CountersAnswer),
+        (status = 503, description = "`switch_unavailable`: also where a daemon of Open vSwitch is busy, for its counters stand still then", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn get_counters(Shared(state): Shared<State>, _: NoQuery) -> Result<Json<CountersAnswer>, ApiError> {
+    expect_counting(&state)?;
+    let counted = state.switch.counted().await.map_err(|error| refusals::unavailable(error.to_string()))?;
+    // What was read while it began to hang is no better.
+    expect_counting(&state)?;
+    Ok(Json(CountersAnswer {
+        every: every(&state),
+        tunnels: tunnels(&state, &counted),
+        unexpected: unexpected(&state).await,
+    }))
+}
+
+/// That what is read is not a memory: a switch that does not answer may forward, and counts nothing.
+fn expect_counting(state: &State) -> Result<(), ApiError> {
+    let health = state.switch.health().borrow().clone();
+    let why =
+        health.trouble().map(|reason| format!("Open vSwitch cannot be reached: {reason}")).or_else(|| health.busy());
+    why.map_or(Ok(()), |why| Err(refusals::unavailable(why)))
+}
+
+/// How old its counters may be, in seconds.
+fn every(state: &State) -> f64 {
+    let set = state.switch.observer().read(|db| db.other_config("stats-update-interval")?.parse::<u32>().ok());
+    f64::from(set.unwrap_or(EVERY).max(EVERY)) / 1e3
+}
+
+fn tunnels(state: &State, counted: &BTreeMap<String, Counted>) -> Vec<TunnelCounters> {
+    let all: Vec<DesiredTunnel> = state.switch.observer().read(|db| {
+        let view = db.view();
+        let bridges = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name));
+        bridges
+            .flat_map(|bridge| bridge.ports.values().filter_map(DesiredTunnel::from_record).collect::<Vec<_>>())
+            .collect()
+    });
+    let told = |tunnel: DesiredTunnel| {
+        let Counted { rx_packets, tx_packets } = *counted.get(tunnel.name.as_str())?;
+        let (port, to, key) = (tunnel.name.to_string(), tunnel.to.to_string(), tunnel.key.get());
+        Some(TunnelCounters { port, to, key, rx_packets, tx_packets })
+    };
+    all.into_iter().filter_map(told).collect()
+}
+
+/// What came in lately and has no tunnel by now.
+async fn unexpected(state: &State) -> Vec<UnexpectedPackets> {
+    let all = health::unexpected_now(state.doctor.root(), &state.switch).await;
+    let told = |one: health::Unexpected| UnexpectedPackets {
+        key: one.key,
+        remote_ip: one.from.to_string(),
+        // A clock beyond the year 9999 has no such form.
+        last: one.last.to_offset(UtcOffset::UTC).format(&Rfc3339).unwrap_or_default(),
+        lines: one.lines,
+    };
+    all.into_iter().map(told).collect()
+}
