@@ -26,11 +26,11 @@ use std::time::Duration;
 
 use http::StatusCode;
 use ovstunnel_api::{
-    AddressTable, Bridge, BridgeAnswer, BridgeList, CONTROLLER_HEADER, DoctorAnswer, EPOCH_HEADER, Epoch, EpochAnswer,
-    EpochState, FollowedFrame, Interface, LogAnswer, OutcomeAnswer, PlanAnswer, PluginAnswer, PluginArguments,
-    Position, PostProbe, PostTunnel, ProbeAnswer, Problem, PutBfd, PutBridge, PutEpoch, PutLog, PutXapiNetwork, Ready,
-    ReconcileAnswer, SupportAnswer, TakeoverAnswer, TakeoverPlan, TakeoverRequest, TunnelAnswer, XapiNetwork,
-    XapiNetworkAnswer,
+    AddressTable, Bridge, BridgeAnswer, BridgeList, CONTROLLER_HEADER, CountersAnswer, DoctorAnswer, EPOCH_HEADER,
+    Epoch, EpochAnswer, EpochState, FollowedFrame, Interface, LogAnswer, OutcomeAnswer, PlanAnswer, PluginAnswer,
+    PluginArguments, Position, PostProbe, PostTunnel, ProbeAnswer, Problem, PutBfd, PutBridge, PutEpoch, PutLog,
+    PutXapiNetwork, Ready, ReconcileAnswer, SupportAnswer, TakeoverAnswer, TakeoverPlan, TakeoverRequest, TunnelAnswer,
+    XapiNetwork, XapiNetworkAnswer,
 };
 use serde::de::DeserializeOwned;
 

@@ -9,6 +9,7 @@ pub mod certificates;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod counters;
 pub mod doctor;
 pub mod document;
 pub mod export;

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::config::Config;
+use crate::counters;
 use crate::doctor::{Doctor, Subjects};
 use crate::document::{Signer, SignerError};
 use crate::hosts::{Hosts, certificate};
@@ -110,6 +111,7 @@ impl Service {
         sweeper.iter().filter(|_| config.probes.sweep).for_each(|sweeper| {
             tasks.spawn(sweeper.clone().keep_sweeping());
         });
+        keep_comparing(&mut tasks, config, &zone, &hosts);
         keep_whole(&mut tasks, leader.as_ref(), reconciler.as_ref(), config.probes.bfd);
         let sessions = Sessions::new(config.web.session)?;
         let roles = Arc::new(Roles::new(zone.clone(), sessions.clone()));
@@ -177,6 +179,13 @@ fn hosts_of(config: &Config, zone: &Zone, leader: Option<&Leader>) -> Hosts {
 fn keep_records(tasks: &mut JoinSet<()>, config: &Config, records: &Records, happened: mpsc::Receiver<Fact>) {
     tasks.spawn(records.clone().keep(happened));
     tasks.spawn(records.clone().forget_events(config.events.keep));
+}
+
+/// Has the counters of both ends of tunnels compared, where that is wanted.
+fn keep_comparing(tasks: &mut JoinSet<()>, config: &Config, zone: &Zone, hosts: &Hosts) {
+    if config.probes.counters {
+        tasks.spawn(counters::keep_comparing(zone.clone(), hosts.counting(), counters::every()));
+    }
 }
 
 /// Has the meshes kept whole, and hosts probed as is wanted, where the manager may change hosts.

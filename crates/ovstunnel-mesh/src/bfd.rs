@@ -142,17 +142,29 @@ pub struct Cut {
     pub evidence: String,
 }
 
-/// The directions in which nothing arrives between two hosts, by what those said that can be asked: both run BFD on one tunnel.
-pub fn cuts(said: &BTreeMap<HostNumber, &Snapshot>) -> Vec<Cut> {
-    let sessions = said.iter().flat_map(|(host, snapshot)| {
-        let tunnels = snapshot.bridges().iter().flat_map(|bridge| &bridge.tunnels);
-        tunnels.filter_map(move |tunnel| Some((*host, tunnel, tunnel.bfd.as_deref()?)))
-    });
-    // Who hears nothing is told of; who only is not heard says `init`.
-    let deaf = sessions.filter(|(.., here)| here.state == Some(BfdState::Down));
-    let cut = |(to, tunnel, here): (HostNumber, &Tunnel, &Session)| {
+/// The sessions by which a host hears nothing. One that only is not heard says `init`.
+fn deaf(snapshot: &Snapshot) -> impl Iterator<Item = (&Tunnel, &Session)> {
+    let tunnels = snapshot.bridges().iter().flat_map(|bridge| &bridge.tunnels);
+    let sessions = tunnels.filter_map(|tunnel| Some((tunnel, tunnel.bfd.as_deref()?)));
+    sessions.filter(|(_, session)| session.state == Some(BfdState::Down))
+}
+
+/// Whether there may be cuts that lead to a host, by what it said.
+pub fn is_deaf(snapshot: &Snapshot) -> bool {
+    deaf(snapshot).next().is_some()
+}
+
+/// The directions to these hosts in which nothing arrives, by what those `said` that can be asked: both ends run BFD on one tunnel.
+pub fn cuts<'a>(
+    hosts: impl Iterator<Item = HostNumber>,
+    said: impl Fn(HostNumber) -> Option<&'a Snapshot>,
+) -> Vec<Cut> {
+    let deaf = hosts
+        .filter_map(|host| Some((host, said(host)?)))
+        .flat_map(|(host, snapshot)| deaf(snapshot).map(move |(tunnel, session)| (host, tunnel, session)));
+    let cut = |(to, tunnel, here): (HostNumber, &'a Tunnel, &'a Session)| {
         let from = tunnel.peer()?;
-        let there = session(said.get(&from)?, tunnel.key, to)?;
+        let there = session(said(from)?, tunnel.key, to)?;
         let was_up = here.flaps > 0 && there.flaps > 0;
         // Who was just told so by the other end hears that; its next packet makes it `init`.
         let is_told = here.diagnostic.as_deref() == Some("Neighbor Signaled Session Down");

@@ -29,6 +29,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub struct Zone {
     dir: PathBuf,
     running: Mutex<Option<Daemon>>,
+    /// Seconds between two rounds in which counters are compared; as it is usually, where nothing is said.
+    count_every: Mutex<Option<u32>>,
     /// As what hosts are registered.
     mode: Mode,
 }
@@ -68,7 +70,7 @@ impl Zone {
             cloud.lab().fabric().ip(),
         );
         std::fs::write(dir.join("manager.toml"), text)?;
-        let zone = Zone { dir, running: Mutex::new(None), mode };
+        let zone = Zone { dir, running: Mutex::default(), count_every: Mutex::default(), mode };
         zone.start(cloud)?;
         Ok(zone)
     }
@@ -96,6 +98,11 @@ impl Zone {
         Ok(())
     }
 
+    /// Has counters compared so often, in seconds: that counts from its next start on.
+    pub fn count_every(&self, seconds: u32) {
+        *self.count_every.lock().unwrap_or_else(PoisonError::into_inner) = Some(seconds);
+    }
+
     /// Its folder: configuration, database, socket, log.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -113,6 +120,9 @@ impl Zone {
     pub fn start(&self, cloud: &Cloud) -> Result<()> {
         let mut command = cloud.lab().fabric().command(program("ovstunnel-manager")?);
         command.arg("--config").arg(self.dir.join("manager.toml"));
+        if let Some(seconds) = *self.count_every.lock().unwrap_or_else(PoisonError::into_inner) {
+            command.env("OVSTUNNEL_COUNTERS_SECONDS", seconds.to_string());
+        }
         let daemon = Daemon::start("ovstunnel-manager", command, &self.dir.join("stderr"))?;
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(daemon);
         wait_until("the manager to answer", DEADLINE, || {

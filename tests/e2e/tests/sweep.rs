@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ovstunnel_api::{Code, FlowsState, HealthState, Ipv6Policy, PostProbe, ProbeAction, ProbeAnswer};
 use ovstunnel_client::{ClientError, FaultsWanted};
-use ovstunnel_e2e::{Cloud, Network, Zone, problem};
+use ovstunnel_e2e::{Cloud, Network, NodeConfig, VpcCloud, Zone, problem};
 use ovstunnel_lab::{Daemon, Vm, run, wait_until};
 use ovstunnel_manager_api::{Fault, PostPath, SweptTunnel};
 
@@ -271,6 +271,47 @@ fn a_hole_in_one_tunnel_and_a_small_mtu_are_faults_until_they_are_mended() -> Re
     })?;
     carry(&cloud, 3, 1500)?;
     wait_for_faults(&cloud, &zone, &[])?;
+    ears.iter().try_for_each(Script::expect_nothing)?;
+    zone.stop()
+}
+
+/// The bridge of a VPC has a tunnel of each tier to each other host: all of them are swept, and no VM of any tier sees a frame.
+#[test]
+fn the_tunnels_of_a_vpcs_tiers_are_swept_and_a_hole_is_one_fault() -> Result<()> {
+    const TIERS: [&str; 3] = ["key-1001", "key-1002", "key-1003"];
+    let vpc = VpcCloud::new("sweepvpc", NodeConfig::default())?;
+    let cloud = vpc.cloud();
+    let vms: Vec<&Vm> =
+        (1..=3).flat_map(|t| (1..=3).map(move |h| (t, h))).map(|(t, h)| vpc.vm(t, h)).collect::<Result<_>>()?;
+    let ears = vms.iter().map(|vm| Script::start(cloud, vm, LISTEN)).collect::<Result<Vec<_>>>()?;
+    let flows: Vec<_> = (1..=3).map(|host| vpc.flows(host)).collect::<Result<_>>()?;
+    let zone = Zone::acting(cloud)?;
+    zone.set_bfd(false)?;
+    zone.kill();
+    zone.start(cloud)?;
+    zone.add_all(cloud)?;
+    for tier in TIERS {
+        zone.wait_until_whole(cloud, tier)?;
+        let all = zone.ask(cloud, move |client| async move { client.sweep(tier, false).await })?;
+        ensure!((all.probed, all.passed, all.unknown, all.failures) == (6, 6, 0, 0), "{tier}: {all:?}");
+    }
+    wait_for_faults(cloud, &zone, &[])?;
+    let (one, two) = (cloud.node(1)?.host(), cloud.node(2)?.host());
+    two.ofctl([
+        "add-flow",
+        "br-phy",
+        &format!("cookie=0x77,priority=65000,ip,nw_proto=47,nw_src={},actions=drop", one.ip()),
+    ])?;
+    wait_for_faults(cloud, &zone, &["direction:h1:h2"])?;
+    two.ofctl(["del-flows", "br-phy", "cookie=0x77/-1"])?;
+    wait_for_faults(cloud, &zone, &[])?;
+    for host in 1..=3 {
+        wait_until("the flows to be as they were", PATIENCE, || {
+            let now = vpc.flows(host)?;
+            ensure!(now == flows[usize::from(host) - 1], "{now:#?}");
+            Ok(())
+        })?;
+    }
     ears.iter().try_for_each(Script::expect_nothing)?;
     zone.stop()
 }

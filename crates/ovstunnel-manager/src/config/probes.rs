@@ -4,7 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// `[probes]`: once the manager may act, what hosts send each other to see whether tunnels carry frames. None of it reaches a VM.
+/// `[probes]`: by what it is seen whether tunnels carry frames. What hosts send each other for that, once the manager may act, reaches no
+/// VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Probes {
@@ -12,10 +13,13 @@ pub struct Probes {
     pub bfd: bool,
     /// Whether frames are sent into every tunnel, all networks in turn, and counted at the other end. They reach no VM.
     pub sweep: bool,
+    /// Whether the counters of both ends of all tunnels are compared. Nothing is sent or written for that, also while the manager may
+    /// not act.
+    pub counters: bool,
 }
 
 impl Default for Probes {
     fn default() -> Self {
-        Probes { bfd: true, sweep: true }
+        Probes { bfd: true, sweep: true, counters: true }
     }
 }

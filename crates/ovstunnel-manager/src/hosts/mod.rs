@@ -5,6 +5,7 @@
 
 pub mod certificate;
 mod client;
+mod counting;
 pub(crate) mod lead;
 mod picture;
 mod silence;
@@ -24,6 +25,7 @@ use crate::leader::Leader;
 use crate::zone::{Row, Zone};
 
 pub use client::{By, HostClient};
+pub use counting::{CountersAnswers, Counting};
 pub use picture::{Picture, Unreadable};
 pub use writers::{Turn, Writers};
 
@@ -47,6 +49,7 @@ struct Shared {
     /// What each host has to accept before it is written to; none where none is.
     leader: Option<Leader>,
     writers: Writers,
+    counting: Counting,
     tasks: Mutex<BTreeMap<HostNumber, AbortHandle>>,
 }
 
@@ -94,8 +97,13 @@ impl Hosts {
         leader: Option<Leader>,
     ) -> Hosts {
         let (turns, tasks) = (Arc::new(Semaphore::new(concurrency)), Mutex::default());
-        let writers = Writers::new(concurrency);
-        Hosts(Arc::new(Shared { zone, identity, default_label, turns, leader, writers, tasks }))
+        let (writers, counting) = (Writers::new(concurrency), Counting::new());
+        Hosts(Arc::new(Shared { zone, identity, default_label, turns, leader, writers, counting, tasks }))
+    }
+
+    /// By what hosts are asked what their tunnels have counted.
+    pub fn counting(&self) -> Counting {
+        self.0.counting.clone()
     }
 
     /// By whom hosts are written to.
@@ -126,7 +134,8 @@ impl Hosts {
         let label = row.label.unwrap_or_else(|| self.0.default_label.clone());
         let (zone, turns) = (self.0.zone.clone(), Arc::clone(&self.0.turns));
         let (leader, writers) = (self.0.leader.clone(), self.0.writers.clone());
-        let watcher = watcher::Watcher { zone, number, client, fresh, label, turns, leader, writers };
+        let counting = self.0.counting.clone();
+        let watcher = watcher::Watcher { zone, number, client, fresh, label, turns, leader, writers, counting };
         let task = tokio::spawn(watcher.run());
         self.tasks(|tasks| tasks.insert(number, task.abort_handle()));
     }

@@ -15,7 +15,7 @@ use ovstunnel_types::text::chain;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{Picture, Writers, certificate, lead};
+use super::{Counting, Picture, Writers, certificate, lead};
 use crate::leader::Leader;
 use crate::zone::{EndpointFault, Silence, Told, Zone};
 
@@ -73,6 +73,8 @@ pub(super) struct Watcher<F> {
     /// What the host has to accept before it is written to; none where it is not.
     pub leader: Option<Leader>,
     pub writers: Writers,
+    /// In whose rounds the host is asked what its tunnels have counted.
+    pub counting: Counting,
 }
 
 impl<F: Fn() -> Option<Client>> Watcher<F> {
@@ -121,6 +123,7 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
                 Ok(never) => match never {},
                 Err(ended) => ended,
             },
+            never = self.counting.keep_asking(&self.zone, self.number, &self.client) => match never {},
             () = another(&mut epoch) => Ended::Epoch,
         }
     }

@@ -42,6 +42,11 @@ pub(super) fn text(state: &State) -> String {
     gauge(&mut registry, "faults", help, &[("told", told), ("silenced", silenced)]);
     plain(&mut registry, "tunnels_wanted", "Tunnels that there must be, each direction for itself", tunnels.wanted);
     plain(&mut registry, "tunnels_proven", "Tunnels that are as they must be, at both ends' word", tunnels.proven);
+    let (hosts, losing) = state.zone.counted_counts();
+    let help = "Hosts whose tunnels' counters were compared with those of the other ends in the last round";
+    plain(&mut registry, "hosts_counted", help, u64::from(hosts));
+    let help = "Tunnels by which nothing arrives by the counters of both ends, each direction for itself";
+    plain(&mut registry, "tunnels_losing", help, u64::from(losing));
     let held = state.reconciler.as_ref().map(|reconciler| reconciler.holds()).unwrap_or_default();
     let held = held.iter().filter(|held| held.said == Said::Nothing).count();
     let help = "Removals that wait for somebody's word";

@@ -38,6 +38,7 @@ pub async fn look(zone: &Zone, hosts: &Hosts, key: GreKey, from: &End, to: &End)
         steps.extend(steps::tunnel(&near, &far, (key, zone)));
         steps.extend(steps::of_side(&far, (key, zone)));
         steps.extend(steps::tunnel(&far, &near, (key, zone)));
+        steps.extend(steps::counters([(from.host, &near), (to.host, &far)], (key, zone)));
         steps.extend(steps::bfd([(from.host, &near), (to.host, &far)], (key, zone)));
         steps.push(steps::mtu(&near, &far, zone.guest_mtu(key)));
         steps.push(steps::ipv6(&near, &far));

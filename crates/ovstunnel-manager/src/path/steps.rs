@@ -89,6 +89,16 @@ pub(super) fn bfd(sides: [(HostNumber, &Side); 2], network: (GreKey, &Zone)) -> 
     }
 }
 
+/// That by the counters of both ends one sends and nothing arrives; nothing where they do not say so.
+pub(super) fn counters(sides: [(HostNumber, &Side); 2], network: (GreKey, &Zone)) -> Vec<PathStep> {
+    let [(from, near), (to, far)] = sides;
+    let of = |side: &Side, from, to| {
+        let finding = network.1.lost_by_counters(network.0, from, to)?;
+        Some(found(side, "counters", &finding, network))
+    };
+    [of(near, from, to), of(far, to, from)].into_iter().flatten().collect()
+}
+
 /// Whether frames of full size pass in one piece.
 pub(super) fn mtu(near: &Side, far: &Side, guests: Option<u32>) -> PathStep {
     let (Some(one), Some(other)) = (near.max_guest_mtu, far.max_guest_mtu) else {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ovstunnel_api::{Health, Interface};
 use ovstunnel_manager_api::{HostState, Mode, Trouble};
 use ovstunnel_mesh::Moment;
+use ovstunnel_mesh::bfd;
 use ovstunnel_mesh::membership::Call;
 use ovstunnel_mesh::observed::{self, Bridge, Snapshot};
 use ovstunnel_server::seldom::Seldom;
@@ -393,6 +394,10 @@ impl State {
                 }
             }
         }
+        match bfd::is_deaf(&new) {
+            true => self.deaf.insert(number),
+            false => self.deaf.remove(&number),
+        };
         seen.snapshot = Some(new);
     }
 }

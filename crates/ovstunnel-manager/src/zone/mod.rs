@@ -5,12 +5,14 @@
 
 mod acting;
 mod clock;
+mod counted;
 mod describe;
 mod endpoint;
 mod ends;
 mod faults;
 mod host;
 mod network;
+mod own;
 mod pairs;
 mod prepared;
 mod probes;
@@ -166,8 +168,12 @@ struct State {
     prover: Prover,
     /// Hosts whose rows of tunnels may be others than they were.
     rows: rows::Due,
+    /// Hosts that hear nothing by a BFD session, as they said last.
+    deaf: BTreeSet<HostNumber>,
     /// What sweeps have found of each network.
     swept: BTreeMap<GreKey, swept::Swept>,
+    /// What the counters of tunnels' ends have told.
+    counted: counted::Counted,
     /// What is wrong, each cause once.
     faults: faults::Faults,
     /// What is wrong with the manager itself.
@@ -379,28 +385,6 @@ impl Zone {
         };
         if let Some(name) = name {
             self.happened(CERTIFICATE_EXPIRES, &name, format!("host {name}: {evidence}"));
-        }
-    }
-
-    /// What is wrong with the zone's keys.
-    pub fn keys_judged(&self, troubles: Vec<Trouble>) {
-        let before = std::mem::replace(&mut self.state().key_troubles, troubles.clone());
-        for trouble in troubles
-            .into_iter()
-            .filter(|new| !before.iter().any(|old| old.kind == new.kind && old.remedy == new.remedy))
-        {
-            self.tell(Happened::new(OffsetDateTime::now_utc(), "keys_scarce", trouble.evidence));
-        }
-    }
-
-    /// What is wrong with the manager's own certificates.
-    pub fn own_certificates(&self, troubles: Vec<Trouble>) {
-        let is_news = {
-            let before = std::mem::replace(&mut self.state().own_troubles, troubles.clone());
-            before.len() < troubles.len()
-        };
-        for trouble in troubles.into_iter().filter(|_| is_news) {
-            self.tell(Happened::new(OffsetDateTime::now_utc(), CERTIFICATE_EXPIRES, trouble.evidence));
         }
     }
 

@@ -1,6 +1,5 @@
 //! What hosts tell of each other by BFD. Must not have it run, or end it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ovstunnel_mesh::bfd::{self, Cut, Stands};
@@ -41,10 +40,10 @@ impl State {
         }
     }
 
-    /// What those hosts said last that can be asked.
-    fn said(&self) -> BTreeMap<HostNumber, &Snapshot> {
-        let asked = self.seen.iter().filter(|(_, seen)| seen.is_connected && seen.switch_fault.is_none());
-        asked.filter_map(|(number, seen)| Some((*number, seen.snapshot.as_ref()?))).collect()
+    /// What a host said last, where it can be asked.
+    fn said(&self, number: HostNumber) -> Option<&Snapshot> {
+        let seen = self.seen.get(&number).filter(|seen| seen.is_connected && seen.switch_fault.is_none());
+        seen?.snapshot.as_ref()
     }
 
     fn finding_of(&self, cut: &Cut) -> Finding {
@@ -63,7 +62,7 @@ impl State {
     /// What BFD tells of each network, and whether that is certain at once: what is between them carries all their networks.
     pub(super) fn bfd_findings(&self) -> Vec<(GreKey, Finding, bool)> {
         let mut found = Vec::new();
-        for cut in bfd::cuts(&self.said()) {
+        for cut in bfd::cuts(self.deaf.iter().copied(), |host| self.said(host)) {
             let finding = self.finding_of(&cut);
             let shares = |key: &GreKey| self.networks.get(key).is_some_and(|known| known.mesh.has(cut.to));
             let keys = self.sight.keys_of(cut.from).filter(shares);
@@ -88,9 +87,8 @@ impl Zone {
     /// What two hosts tell of each other by BFD, where both do.
     pub fn sessions(&self, one: HostNumber, other: HostNumber) -> Option<Sessions> {
         let state = self.state();
-        let mut said = state.said();
-        said.retain(|host, _| *host == one || *host == other);
-        let mut cuts = bfd::cuts(&said);
+        let said = |host| state.said(host).filter(|_| host == one || host == other);
+        let mut cuts = bfd::cuts([one, other].into_iter(), said);
         if cuts.iter().any(|cut| cut.is_certain) {
             cuts.retain(|cut| cut.is_certain);
         }
@@ -98,7 +96,7 @@ impl Zone {
             return Some(Sessions::Down(cuts.iter().map(|cut| state.finding_of(cut)).collect()));
         }
         let up = |from, to| {
-            let mut tunnels = said.get(&from)?.bridges().iter().flat_map(|bridge| &bridge.tunnels);
+            let mut tunnels = said(from)?.bridges().iter().flat_map(|bridge| &bridge.tunnels);
             let is_up = |session: &Session| session.is_up();
             let tunnel =
                 tunnels.find(|tunnel| tunnel.peer() == Some(to) && tunnel.bfd.as_deref().is_some_and(is_up))?;

@@ -82,7 +82,7 @@ impl State {
     }
 
     /// Whether the proof says what is wrong with the same tunnel: it is not there, or not as it must be.
-    fn is_explained(&self, key: GreKey, finding: &Finding) -> bool {
+    pub(super) fn is_explained(&self, key: GreKey, finding: &Finding) -> bool {
         let known = self.networks.get(&key).filter(|known| !known.proof.is_whole());
         let found = known.into_iter().flat_map(|known| self.prover.found(known.mesh.network));
         let ends = |one: &Finding| (one.host, one.to);

@@ -73,7 +73,7 @@ impl World {
     fn cuts(&self) -> Vec<(u64, u64, bool)> {
         let can_be_asked = |end: &End<'_>| end.stands != Stands::Unknown;
         let said = |ends: &BTreeMap<HostNumber, End<'_>>| {
-            cuts(&ends.iter().filter(|(_, end)| can_be_asked(end)).map(|(n, end)| (*n, end.snapshot)).collect())
+            cuts(ends.keys().copied(), |host| ends.get(&host).filter(|end| can_be_asked(end)).map(|end| end.snapshot))
         };
         self.with_ends(said).iter().map(|cut| (cut.from.get(), cut.to.get(), cut.is_certain)).collect()
     }

@@ -124,7 +124,8 @@ impl State {
         let by_bfd =
             self.bfd_findings().into_iter().map(|(key, finding, is_certain)| (key, finding, patience(is_certain)));
         let swept = self.all_swept(now).map(|(key, finding)| (key, finding.clone(), self.patience(false)));
-        for (key, finding, patience) in proven.chain(by_bfd).chain(swept) {
+        let counted = self.all_counted().into_iter().map(|(key, finding)| (key, finding, self.patience(false)));
+        for (key, finding, patience) in proven.chain(by_bfd).chain(swept).chain(counted) {
             let sign = (key, finding.what, finding.host, finding.to);
             let since = self.faults.signs.get(&sign).copied().unwrap_or(now);
             signs.insert(sign, since);

@@ -218,6 +218,19 @@ impl State {
                 hosts.map(show).collect()
             }
             What::FramesLost | What::FramesCut => self.send_frames(place, names()),
+            What::Counters if self.acts => self.send_frames(place, names()),
+            What::Counters => {
+                let why = |(from, to): (&String, &String), name: String| {
+                    here(format!("ovstunnelctl zone why {from} {to} --network {name}"))
+                };
+                let ends = place.host.as_ref().zip(place.peer.as_ref());
+                ends.into_iter().flat_map(|ends| names().map(move |name| why(ends, name))).collect()
+            }
+            What::FramesUnexpected => {
+                let run = "grep 'tunnel port not found' /var/log/openvswitch/ovs-vswitchd.log".to_owned();
+                let log = FaultCommand { host: place.host.clone(), run };
+                names().map(|name| here(format!("ovstunnelctl zone plan {name}"))).chain([log]).collect()
+            }
             What::Ipv6Mixed | What::MtuMixed | What::MtuSmall | What::SeveralBridges => {
                 names().map(|name| here(format!("ovstunnelctl zone network show {name}"))).collect()
             }
