@@ -16,6 +16,8 @@ use faults_table::{FILES, SWITCH};
 use rcgen::{
     CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, KeyIdMethod, KeyPair,
 };
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 const RULE: &str = "SUBSYSTEM==\"net\", RUN+=\"/usr/lib/ovstunnel/ovstunnel-vif $env{ACTION} %k\"\n";
 const OLD_RULE: &str = "SUBSYSTEM==\"xen-backend\", RUN+=\"/opt/cloud/bin/ovs-vif-flows.py $env{ACTION}\"\n";
@@ -227,6 +229,12 @@ fn plant_host(host: &Host, planted: &str) -> bool {
             symlink("/nowhere", host.path().join("root/etc/xapi.d/plugins/ovstunnel")).unwrap();
         }
         "xapi's plugin is another program" => host.put("etc/xapi.d/plugins/ovstunnel", "\u{7f}ELF of old"),
+        "ovs-vswitchd logs packets that no tunnel is for" => {
+            let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap();
+            let words =
+                "|00007|tunnel(handler1)|WARN|receive tunnel port not found (arp,tun_id=0x7cf,tun_src=192.0.2.9)\n";
+            host.put("var/log/openvswitch/ovs-vswitchd.log", &format!("{now}{words}"));
+        }
         "XenServer's networking is by Linux bridges" => host.put("etc/xensource/network.conf", "bridge\n"),
         _ => return false,
     }

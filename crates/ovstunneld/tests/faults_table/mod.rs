@@ -38,7 +38,7 @@ impl Fault {
 }
 
 /// Of the host's files.
-pub const FILES: [Fault; 48] = [
+pub const FILES: [Fault; 49] = [
     fail("the key is that of another certificate", "certificate", "does not belong to the certificate"),
     fail("the key's file is missing", "certificate", "No such file"),
     warn("the key can be read by others", "certificate", "can be read or changed by others than its owner"),
@@ -106,6 +106,11 @@ pub const FILES: [Fault; 48] = [
     ),
     fail("xapi's plugin is a link that leads nowhere", "xapi_plugin", "is a link that leads nowhere"),
     warn("xapi's plugin is another program", "xapi_plugin", "is another program than"),
+    warn(
+        "ovs-vswitchd logs packets that no tunnel is for",
+        "unexpected_packets",
+        "192.0.2.9 sends packets with key 1999",
+    ),
     fail("XenServer's networking is by Linux bridges", "network_conf", "xapi makes Linux bridges"),
 ];
 
