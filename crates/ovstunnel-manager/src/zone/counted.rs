@@ -43,7 +43,9 @@ impl State {
             packets.iter().filter_map(of).collect::<Vec<_>>()
         };
         let unexpected = self.counted.unexpected.iter().flat_map(of_host);
-        lost.chain(unexpected).filter(|(key, finding)| !self.is_explained(*key, finding)).collect()
+        // Nothing that is wrong with a host explains what comes from elsewhere.
+        let is_news = |(key, finding): &(GreKey, Finding)| finding.to.is_none() || !self.is_explained(*key, finding);
+        lost.chain(unexpected).filter(is_news).collect()
     }
 
     /// That a host receives packets that it has no tunnel for. Nothing where their sender has no tunnel to it any more.
@@ -107,8 +109,11 @@ impl Zone {
         let origin = self.origin();
         let mut state = self.state();
         let lost = lost.iter().map(|lost| ((lost.key, lost.from, lost.to), state.lost(lost, origin))).collect();
-        state.counted =
-            Counted { lost, unexpected: unexpected.into_iter().map(readable).collect(), hosts: count(hosts) };
+        // Of one that has not answered in time what it said before counts, while it can be asked.
+        let mut all = std::mem::take(&mut state.counted.unexpected);
+        all.retain(|host, _| state.hosts.get(host).is_some_and(Registered::is_connected));
+        all.extend(unexpected.into_iter().map(readable));
+        state.counted = Counted { lost, unexpected: all, hosts: count(hosts) };
         drop(state);
         self.0.pulse.send_modify(|passes| *passes += 1);
     }
