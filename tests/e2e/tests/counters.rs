@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use ovstunnel_api::{Ipv6Policy, Level};
 use ovstunnel_client::FaultsWanted;
 use ovstunnel_e2e::{Cloud, Network, Zone};
-use ovstunnel_lab::wait_until;
+use ovstunnel_lab::{Vm, wait_until};
 use ovstunnel_manager_api::{Fault, StepResult};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -33,7 +33,7 @@ fn show_log(cloud: &Cloud, number: usize) -> Result<()> {
     for folder in ["sys", "proc"] {
         symlink(format!("/{folder}"), node.false_root().join(folder))?;
     }
-    symlink(node.host().rundir().join("ovs-vswitchd.out"), logs.join("ovs-vswitchd.log"))?;
+    symlink(node.host().rundir().join("ovs-vswitchd.log"), logs.join("ovs-vswitchd.log"))?;
     node.stop()?;
     node.start()?;
     cloud.wait_until_ready(number)
@@ -46,10 +46,9 @@ fn unexpected(cloud: &Cloud, number: usize) -> Result<(Level, String)> {
     found.map(|finding| (finding.level, finding.reason)).context("no such check")
 }
 
-#[test]
-fn what_one_end_sends_and_the_other_never_counts_and_packets_without_a_tunnel_are_faults_without_a_probe() -> Result<()>
-{
-    let cloud = Cloud::new("counters", 3)?;
+/// Hosts 1 and 2 of three have a network with a VM on each, and a manager looks at these two.
+fn two_of_three(tag: &str) -> Result<(Cloud, Network, Vec<Vm>, Zone)> {
+    let cloud = Cloud::new(tag, 3)?;
     let network = Network::numbered(1, Ipv6Policy::Drop);
     cloud.mesh(&network, &[1, 2])?;
     let vms = (1..=2).map(|n| cloud.plug(&network, n.into(), n)).collect::<Result<Vec<_>>>()?;
@@ -60,6 +59,12 @@ fn what_one_end_sends_and_the_other_never_counts_and_packets_without_a_tunnel_ar
     zone.start(&cloud)?;
     (1..=2).try_for_each(|number| zone.add_host(&cloud, number, None))?;
     zone.wait_until_whole(&cloud, "key-1001")?;
+    Ok((cloud, network, vms, zone))
+}
+
+#[test]
+fn what_one_end_sends_and_the_other_never_counts_is_a_fault_without_a_probe() -> Result<()> {
+    let (cloud, _, vms, zone) = two_of_three("counters")?;
     let ping = vms[0].start_ping(vms[1].ip(), Duration::from_millis(100))?;
 
     // GRE packets from host 1 to host 2 get lost on the way.
@@ -77,8 +82,14 @@ fn what_one_end_sends_and_the_other_never_counts_and_packets_without_a_tunnel_ar
     ensure!(step.result == StepResult::Fail && step.host.as_deref() == Some("h1"), "{step:?}");
     two.ofctl(["del-flows", "br-phy", "cookie=0x77/-1"])?;
     wait_for_faults(&cloud, &zone, &[])?;
-    drop(ping);
+    ping.stop()?;
+    zone.expect_untouched(&cloud)?;
+    zone.stop()
+}
 
+#[test]
+fn packets_that_no_tunnel_is_for_are_a_fault_that_names_their_sender() -> Result<()> {
+    let (cloud, network, vms, zone) = two_of_three("unexpected")?;
     // A host that nobody has registered believes that it is of the mesh.
     ensure!(unexpected(&cloud, 1)?.0 == Level::Ok, "{:?}", unexpected(&cloud, 1)?);
     cloud.join(&network, 3, &[1, 2, 3])?;
