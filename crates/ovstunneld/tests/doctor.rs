@@ -139,3 +139,16 @@ async fn without_a_switch_that_is_what_is_found() {
     );
     sim.get("/v1/doctor?probe=1").await.problem(400, "invalid_request");
 }
+
+#[tokio::test]
+async fn all_tunnels_counters_come_in_one_answer_and_none_while_the_switch_counts_nothing() {
+    let sim = network().await;
+    let statistics = json!({"rx_packets": 3, "tx_packets": 7});
+    sim.switch.set_column("Interface", "t1001-1-2", "statistics", statistics);
+    let answer = sim.get("/v1/counters").await.expect(200);
+    let counted = json!([{"port": "t1001-1-2", "to": "2", "key": 1001, "rx_packets": 3, "tx_packets": 7}]);
+    assert_eq!((&answer["every"], &answer["tunnels"]), (&json!(5.0), &counted), "one was not counted yet: {answer}");
+    sim.get("/v1/counters?bridge=xapi1").await.problem(400, "invalid_request");
+    sim.switch.set_running(false);
+    sim.get("/v1/counters").await.problem(503, "switch_unavailable");
+}
