@@ -15,7 +15,7 @@ use ovstunnel_plan::{
 use tokio::sync::watch;
 
 use crate::commands::{Lookups, PrintedPlan};
-use crate::{Command, Counted, Observer, RealSwitch, Rows, SimulatedSwitch, Tables};
+use crate::{Command, Counted, FlowsRead, Observer, RealSwitch, Rows, SimulatedSwitch, Tables};
 
 /// The table in which every frame begins.
 const ENTRY: &str = "table=0";
@@ -212,18 +212,35 @@ impl Switch {
     }
 
     /// Changes flows of one bridge: all of it or nothing.
-    pub async fn change_flows(&self, bridge: &str, change: &FlowChange) -> Result<(), CommitError> {
+    ///
+    /// Gives what was read behind it, where that was read in the same go.
+    pub async fn change_flows(&self, bridge: &str, change: &FlowChange) -> Result<Option<FlowsRead>, CommitError> {
         match self {
             Switch::Real(real) => real.change_flows(bridge, change).await,
-            Switch::Simulated(simulated) => simulated.change_flows(bridge, change).await,
+            Switch::Simulated(simulated) => simulated.change_flows(bridge, change).await.map(|()| None),
         }
     }
 
     /// Reads our flows of one bridge.
     pub async fn dump_flows(&self, bridge: &str) -> Result<FlowsSeen, CommitError> {
         match self {
-            Switch::Real(real) => real.dump_flows(bridge).await,
+            Switch::Real(real) => real.read_flows(bridge).await.map(|read| read.flows),
             Switch::Simulated(simulated) => simulated.dump_flows(bridge).await,
+        }
+    }
+
+    /// Reads our flows of a bridge that a flow monitor watches; nothing where none does.
+    pub async fn read_monitored(&self, bridge: &str) -> Option<Result<FlowsRead, CommitError>> {
+        let real = self.real()?;
+        real.flow_mark(bridge)?;
+        Some(real.read_flows(bridge).await)
+    }
+
+    /// Bridges that are worth asking at the same time: by commands each is a process, and of the control socket a connection.
+    pub fn bridges_at_once(&self) -> usize {
+        match self {
+            Switch::Real(real) if real.flow_news().is_some() => 512,
+            Switch::Real(_) | Switch::Simulated(_) => 64,
         }
     }
 

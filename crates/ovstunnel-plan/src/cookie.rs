@@ -88,6 +88,8 @@ impl Cookie {
     pub const OURS: Cookie = Cookie(0x6f76_7374_0000_0000);
     /// That of the flow that forwards what no other flow has decided on.
     pub const FORWARD: Cookie = Cookie(0x6f76_7374_0500_0000);
+    /// `ovsb` in the upper half: of temporary flows, which end by themselves.
+    pub const TEMPORARY: Cookie = Cookie(0x6f76_7362_0000_0000);
     /// The bits that say whose a flow is.
     pub const MASK: Cookie = Cookie(0xffff_ffff_0000_0000);
 

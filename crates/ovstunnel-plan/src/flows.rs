@@ -244,6 +244,21 @@ impl FlowChange {
         left.map(|flow| format!("flow {flow} is still there"))
     }
 
+    /// The same of what was read with cookies behind the change.
+    pub fn missing_among(&self, after: &FlowsSeen) -> Option<String> {
+        let FlowsSeen::Known { flows, garbled } = after else { return None };
+        let come: BTreeSet<&Flow> = self.add.iter().collect();
+        if let Some(flow) = come.iter().find(|flow| !flows.contains(**flow)) {
+            return Some(format!("flow {flow} is not there"));
+        }
+        let goes = |cookie: &Cookie| self.delete.as_ref().is_none_or(|delete| delete.contains(cookie));
+        let left = flows.iter().find(|flow| goes(&flow.cookie) && !come.contains(flow));
+        let left = left.map(|flow| format!("flow {flow} is still there"));
+        left.or_else(|| {
+            Some(format!("a flow with cookie {} is still there", garbled.iter().find(|cookie| goes(cookie))?))
+        })
+    }
+
     /// What the switch has after the change.
     pub fn applied_to(&self, seen: &FlowsSeen) -> FlowsSeen {
         let mut flows = match (&self.delete, seen) {

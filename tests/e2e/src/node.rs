@@ -47,6 +47,8 @@ pub struct NodeConfig {
     pub vif_broadcast_pps: u32,
     /// `[network] ipv6_drop_opaque`.
     pub ipv6_drop_opaque: bool,
+    /// `[ovs] writes`; nothing for what the environment's `OVSTUNNEL_WRITES` says.
+    pub writes: Option<&'static str>,
     /// Folder of the [`Pool`] that the hosts belong to, by their numbers.
     pub pool: Option<PathBuf>,
 }
@@ -64,6 +66,7 @@ impl Default for NodeConfig {
             ipv6: Ipv6Policy::Drop,
             vif_broadcast_pps: 0,
             ipv6_drop_opaque: false,
+            writes: None,
             pool: None,
         }
     }
@@ -114,6 +117,7 @@ impl Node {
             vif_broadcast_pps,
             ipv6_drop_opaque,
             pool,
+            writes,
             ..
         } = config;
         let number = usize::from(self.host.number());
@@ -129,7 +133,7 @@ impl Node {
             ip = self.host.ip(),
             rundir = self.host.rundir().display(),
             bin_dir = bin_dir.display(),
-            writes = writes_by(bin_dir),
+            writes = writes.unwrap_or_else(|| writes_by(bin_dir)),
         );
         std::fs::write(self.config_file(), text).context("the daemon's configuration file")
     }

@@ -95,7 +95,7 @@ impl Way {
         for (n, change) in flows {
             let there = self.switch.observer().read(|db| db.view().bridge(bridge(*n).as_str()).is_some());
             if there {
-                ends.push(how(&self.switch.change_flows(bridge(*n).as_str(), change).await)?);
+                ends.push(how(&self.switch.change_flows(bridge(*n).as_str(), change).await.map(drop))?);
             }
         }
         Ok(ends)

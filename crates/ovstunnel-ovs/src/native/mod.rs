@@ -15,6 +15,7 @@ use tokio::net::unix::OwnedReadHalf;
 use tokio_util::codec::FramedRead;
 
 pub(crate) use database::select;
+pub use openflow::{FlowNews, FlowsRead, FlowsTold};
 pub(crate) use transact::operations;
 
 /// Whether nothing has come on a connection since what was read last, not even its end.

@@ -8,7 +8,7 @@ use ovstunnel_plan::{FlowChange, FlowsSeen};
 use super::{Needs, RealSwitch};
 use crate::commands::FlowCommands;
 use crate::native::Native;
-use crate::{Command, CommitError, ofctl};
+use crate::{Command, CommitError, FlowNews, FlowsRead, ofctl};
 
 /// What native changes are counted as.
 const BUNDLE: &str = "bundle";
@@ -16,10 +16,15 @@ const METER: &str = "meter";
 const FLOWS: &str = "flows";
 
 impl RealSwitch {
-    pub(crate) async fn change_flows(&self, bridge: &str, change: &FlowChange) -> Result<(), CommitError> {
+    /// Changes them; gives what was read behind the change, where it was.
+    pub(crate) async fn change_flows(
+        &self,
+        bridge: &str,
+        change: &FlowChange,
+    ) -> Result<Option<FlowsRead>, CommitError> {
         self.check_health()?;
         if let Some(native) = &self.native {
-            return self.change_flows_natively(native, bridge, change).await;
+            return self.change_flows_natively(native, bridge, change).await.map(Some);
         }
         let FlowCommands { meters, bundle, freed } = self.tools.flow_commands(bridge, change, self.pps());
         for (meter, add) in meters {
@@ -30,7 +35,7 @@ impl RealSwitch {
             // One that is left over limits nothing, and is set anew before it is used again.
             let _ = self.run(&command, Needs::Vswitchd).await;
         }
-        Ok(())
+        Ok(None)
     }
 
     async fn change_flows_natively(
@@ -38,7 +43,7 @@ impl RealSwitch {
         native: &Native,
         bridge: &str,
         change: &FlowChange,
-    ) -> Result<(), CommitError> {
+    ) -> Result<FlowsRead, CommitError> {
         let FlowCommands { meters, bundle, freed } = self.tools.flow_commands(bridge, change, self.pps());
         let pps = self.pps();
         for (meter, add) in meters {
@@ -47,13 +52,14 @@ impl RealSwitch {
             self.note_meters(bridge, &made);
             made?;
         }
-        self.bounded(BUNDLE, Needs::Vswitchd, native.bridges.change(bridge, change), || vec![bundle]).await?;
+        let changed = native.bridges.change(bridge, change);
+        let read = self.bounded(BUNDLE, Needs::Vswitchd, changed, || vec![bundle]).await?;
         for (meter, command) in change.meters_freed().into_iter().zip(freed) {
             // One that is left over limits nothing, and is set anew before it is used again.
             let removed = native.bridges.delete_meter(bridge, meter);
             let _ = self.bounded(METER, Needs::Vswitchd, removed, || vec![command]).await;
         }
-        Ok(())
+        Ok(read)
     }
 
     /// Changes flows of a bridge by a bundle's lines.
@@ -94,14 +100,41 @@ impl RealSwitch {
         }
     }
 
-    pub(crate) async fn dump_flows(&self, bridge: &str) -> Result<FlowsSeen, CommitError> {
+    /// Our flows of a bridge, with what says later whether they still hold.
+    pub(crate) async fn read_flows(&self, bridge: &str) -> Result<FlowsRead, CommitError> {
         self.check_health()?;
         let dump = self.tools.ofctl(ofctl::dump(&self.tools, bridge), None);
         if let Some(native) = &self.native {
             return self.bounded(FLOWS, Needs::Vswitchd, native.bridges.flows(bridge), || vec![dump]).await;
         }
         let finished = self.ofctl(&dump).await?;
-        Ok(FlowsSeen::parse_dump(&finished.stdout))
+        Ok(FlowsRead { flows: FlowsSeen::parse_dump(&finished.stdout), mark: None })
+    }
+
+    /// What flow monitors tell; nothing where changes are written by commands, which have none.
+    pub fn flow_news(&self) -> Option<&FlowNews> {
+        self.native.as_ref().map(|native| native.bridges.news())
+    }
+
+    /// Has a flow monitor watch a bridge's flows from now on.
+    ///
+    /// # Errors
+    /// When this Open vSwitch, or this bridge, has none.
+    pub async fn monitor_flows(&self, bridge: &str) -> Result<(), CommitError> {
+        let Some(native) = &self.native else { return Ok(()) };
+        let monitored = tokio::time::timeout(self.tools.timeout, native.bridges.monitor(bridge)).await;
+        monitored.unwrap_or_else(|_| Err(CommitError::Unavailable(format!("bridge {bridge} does not answer"))))
+    }
+
+    /// A number that stays the same as long as a flow monitor watches a bridge and nobody else changes a flow of ours there; nothing where
+    /// none does.
+    pub fn flow_mark(&self, bridge: &str) -> Option<u64> {
+        self.native.as_ref()?.bridges.mark(bridge)
+    }
+
+    /// Bridges that flow monitors watch.
+    pub fn flows_monitored(&self) -> usize {
+        self.native.as_ref().map_or(0, |native| native.bridges.monitored())
     }
 
     pub(crate) async fn printed_flows(&self, bridge: &str) -> Result<String, CommitError> {

@@ -180,7 +180,7 @@ impl RealSwitch {
         let unused = idle.partition_point(|(since, _)| since.elapsed() > UNUSED);
         idle.drain(..unused);
         drop(idle);
-        self.native.iter().for_each(|native| native.bridges.close_dead());
+        self.native.iter().for_each(|native| native.bridges.forget_ended());
     }
 
     /// The flow tables of a bridge, as they are printed.

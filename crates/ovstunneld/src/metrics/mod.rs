@@ -118,6 +118,7 @@ struct Stock {
     vswitchd_up: Gauge,
     vswitchd_starts: Gauge,
     mirror_age: Gauge<f64, std::sync::atomic::AtomicU64>,
+    flow_monitors: Gauge,
     log_lines_lost: Gauge,
     certificates: Family<FileLabel, Gauge<f64, std::sync::atomic::AtomicU64>>,
 }
@@ -131,6 +132,8 @@ pub struct Surroundings {
     pub host: Vec<Reason>,
     /// Time since the mirror last heard of a change.
     pub mirror_age: Duration,
+    /// Bridges whose changes of flows the switch tells unasked.
+    pub flow_monitors: usize,
     /// Lines that the log has lost since the daemon started.
     pub log_lines_lost: u64,
     /// Keys of `[tls]`, and in how many seconds the first certificate of that file expires; none where it cannot be read.
@@ -206,6 +209,8 @@ impl Stock {
         r.register("vswitchd_generation", "Starts of ovs-vswitchd that were seen", self.vswitchd_starts.clone());
         let age = "Time since the mirror last heard of a change of the database";
         r.register_with_unit("mirror_age", age, Unit::Seconds, self.mirror_age.clone());
+        let monitors = "Bridges that a flow monitor of OpenFlow watches; 0 with [ovs] writes = \"commands\"";
+        r.register("flow_monitors", monitors, self.flow_monitors.clone());
         r.register("log_lines_lost", "Lines that could not be written to the log", self.log_lines_lost.clone());
         let expires = "Time until the first certificate of a file of [tls] expires; negative where one has";
         r.register_with_unit("certificate_expires_in", expires, Unit::Seconds, self.certificates.clone());
@@ -233,6 +238,7 @@ impl Stock {
         self.vswitchd_up.set(i64::from(around.health.vswitchd.is_ok()));
         self.vswitchd_starts.set(i64::try_from(around.health.generation).unwrap_or(i64::MAX));
         self.mirror_age.set(around.mirror_age.as_secs_f64());
+        set(&self.flow_monitors, around.flow_monitors);
         self.log_lines_lost.set(i64::try_from(around.log_lines_lost).unwrap_or(i64::MAX));
         self.certificates.clear();
         for (file, seconds) in &around.certificates {
@@ -356,7 +362,8 @@ mod tests {
             no_meters: None,
         };
         let certificates = vec![("certificate", Some(-3.5)), ("client_ca", None)];
-        Surroundings { health, host: vec![], mirror_age: Duration::from_millis(1500), log_lines_lost: 7, certificates }
+        let mirror_age = Duration::from_millis(1500);
+        Surroundings { health, host: vec![], mirror_age, flow_monitors: 4, log_lines_lost: 7, certificates }
     }
 
     #[test]
@@ -382,6 +389,7 @@ mod tests {
             "ovstunnel_vswitchd_up 0",
             "ovstunnel_vswitchd_generation 3",
             "ovstunnel_mirror_age_seconds 1.5",
+            "ovstunnel_flow_monitors 4",
             "ovstunnel_log_lines_lost 7",
             "ovstunnel_certificate_expires_in_seconds{file=\"certificate\"} -3.5",
         ] {

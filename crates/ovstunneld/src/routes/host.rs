@@ -217,6 +217,7 @@ pub(super) async fn metrics_text(state: &State) -> String {
         health: state.switch.health().borrow().clone(),
         host: state.surveyor.latest().reasons.clone(),
         mirror_age: state.switch.observer().age(),
+        flow_monitors: state.switch.real().map_or(0, |real| real.flows_monitored()),
         log_lines_lost: state.logging.as_ref().map_or(0, |logging| logging.lost_lines()),
         certificates: certificates.iter().map(|file| (file.key, file.expires_in(now))).collect(),
     };

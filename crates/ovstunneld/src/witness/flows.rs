@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use futures_util::StreamExt;
 use ovstunnel_ovs::Tables;
+use ovstunnel_plan::FlowsSeen;
 use uuid::Uuid;
 
 use super::{AT_ONCE, Managed, Moved, Watch};
@@ -41,7 +42,8 @@ impl Watch {
             self.flows.untold.get(uuid).is_some_and(|seconds| *seconds < 8 || self.seconds.is_multiple_of(8))
         };
         let asks = |uuid: &Uuid| moved.counted || !flows.is_signed(*uuid) || untold(uuid);
-        let due: Vec<Managed> = self.bridges.iter().filter(|bridge| asks(&bridge.uuid)).cloned().collect();
+        let unwatched = self.bridges.iter().filter(|bridge| !self.is_monitored(bridge));
+        let due: Vec<Managed> = unwatched.filter(|bridge| asks(&bridge.uuid)).cloned().collect();
         if !moved.counted && self.flows.untold.is_empty() {
             flows.unchanged(at);
         }
@@ -59,11 +61,7 @@ impl Watch {
             };
             self.flows.untold.remove(&bridge.uuid);
             explained |= self.flows.probes.insert(bridge.uuid, tables.probes) != Some(tables.probes);
-            let known = flows.get(bridge.uuid);
-            self.witnesses.edit(bridge.uuid, |witness| {
-                witness.hidden.clone_from(&tables.hidden);
-                witness.foreign = tables.foreign(&known);
-            });
+            let known = self.tell_printed(bridge.uuid, &tables);
             match flows.compare(bridge.uuid, &tables.digest) {
                 Still::Same => drop(self.flows.unsigned.remove(&bridge.uuid)),
                 Still::Other => {
@@ -90,13 +88,32 @@ impl Watch {
             suspicion.flows.insert(bridge.name);
         }
         if !explained {
-            self.flows.doubted = self.bridges.clone().into();
+            self.flows.doubted = self.bridges.iter().filter(|bridge| !self.is_monitored(bridge)).cloned().collect();
         }
         for _ in 0..DOUBTED {
             let Some(bridge) = self.flows.doubted.pop_front() else { break };
             flows.doubt(bridge.uuid);
             suspicion.flows.insert(bridge.name);
         }
+    }
+
+    /// Asks for the tables of monitored bridges whose turn it is, for flows of others and hidden ones.
+    pub(super) async fn ask_printed(&mut self) {
+        let due = self.printed_due();
+        for (bridge, tables) in self.ask_tables(due).await {
+            let Some(tables) = tables else { continue };
+            self.tell_printed(bridge.uuid, &tables);
+        }
+    }
+
+    /// Tells what a bridge has beside our flows; gives what is known of those.
+    fn tell_printed(&self, bridge: Uuid, tables: &Tables) -> FlowsSeen {
+        let known = self.watched.flows.get(bridge);
+        self.witnesses.edit(bridge, |witness| {
+            witness.hidden.clone_from(&tables.hidden);
+            witness.foreign = tables.foreign(&known);
+        });
+        known
     }
 
     async fn ask_tables(&self, bridges: Vec<Managed>) -> Vec<(Managed, Option<Tables>)> {

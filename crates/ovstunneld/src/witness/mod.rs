@@ -7,11 +7,12 @@
 
 mod addresses;
 mod flows;
+mod monitors;
 mod ports;
 mod traces;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use ovstunnel_ovs::{Counter, Questions, RealSwitch, Switch, seconds};
@@ -94,6 +95,7 @@ impl Witnesses {
 /// Starts to ask the switch, where it is a real one; what it tells is in `witnesses`. It ends with what is given.
 pub fn start(switch: &Switch, writer: &Writer, witnesses: Witnesses) -> Option<JoinSet<()>> {
     let real = switch.real()?;
+    let touched = Arc::<Mutex<BTreeSet<Uuid>>>::default();
     let watch = |counter| Watch {
         counter,
         questions: real.questions(),
@@ -106,6 +108,8 @@ pub fn start(switch: &Switch, writer: &Writer, witnesses: Witnesses) -> Option<J
         last: None,
         bridges: vec![],
         flows: flows::Flows::default(),
+        monitors: monitors::Monitors::default(),
+        touched: Arc::clone(&touched),
         ports: ports::Ports::default(),
         addresses: addresses::Addresses::default(),
         traces: traces::Traces::default(),
@@ -146,6 +150,9 @@ struct Watch {
     last: Option<u64>,
     bridges: Vec<Managed>,
     flows: flows::Flows,
+    monitors: monitors::Monitors,
+    /// Bridges that the database says were touched, from the task for all else to the one for flows.
+    touched: Arc<Mutex<BTreeSet<Uuid>>>,
     ports: ports::Ports,
     addresses: addresses::Addresses,
     traces: traces::Traces,
@@ -155,10 +162,25 @@ impl Watch {
     async fn run(mut self) {
         let mut tick = seconds(1);
         loop {
-            tick.tick().await;
-            self.seconds += 1;
-            self.ask().await;
-            self.real.close_unused();
+            tokio::select! {
+                _ = tick.tick() => {
+                    self.seconds += 1;
+                    self.ask().await;
+                    self.real.close_unused();
+                }
+                () = self.flow_news() => self.take_flow_news(),
+            }
+        }
+    }
+
+    /// Waits until flow monitors have told something, or what was told before is due.
+    async fn flow_news(&self) {
+        match self.real.flow_news().filter(|_| self.counter == Counter::Flows) {
+            Some(news) => tokio::select! {
+                () = news.noted() => {}
+                () = self.monitors_due() => {}
+            },
+            None => std::future::pending().await,
         }
     }
 
@@ -172,6 +194,12 @@ impl Watch {
         }
         let database = self.list_bridges();
         let at = SystemTime::now();
+        if self.counter == Counter::Flows && !self.keep_monitors(at).await {
+            // Nobody has to be asked: what is changed is told.
+            self.last = None;
+            self.flows = flows::Flows::default();
+            return self.ask_printed().await;
+        }
         let (due, frame) = match self.counter {
             Counter::Flows => (vec![], None),
             Counter::Configuration => (self.addresses_due(), self.frame_in_turn()),
@@ -189,7 +217,10 @@ impl Watch {
         let moved = self.moved(count, database);
         let mut suspicion = Suspicion::default();
         match self.counter {
-            Counter::Flows => self.ask_flows(moved, at, &mut suspicion).await,
+            Counter::Flows => {
+                self.ask_flows(moved, at, &mut suspicion).await;
+                self.ask_printed().await;
+            }
             Counter::Configuration => {
                 self.witnesses.answered(at);
                 self.ask_ports(moved, &mut suspicion).await;
@@ -246,6 +277,9 @@ impl Watch {
         let touched = self.bridges.iter().filter(|bridge| touched.contains(bridge.name.as_str()));
         let touched: Vec<Uuid> = touched.map(|bridge| bridge.uuid).collect();
         self.ports.due.extend(&touched);
+        if self.real.flow_news().is_some() {
+            self.touched.lock().unwrap_or_else(PoisonError::into_inner).extend(&touched);
+        }
         self.traces.urgent.extend(touched);
         true
     }

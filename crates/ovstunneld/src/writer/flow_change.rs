@@ -7,25 +7,23 @@ use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use ovstunnel_ovs::CommitError;
+use ovstunnel_ovs::{CommitError, FlowsRead};
 use ovstunnel_plan::{FlowChange, FlowsSeen, View};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Executor;
 
-/// Flow changes of several bridges that run at the same time. Each mostly waits: a vswitchd that has just started answers
-/// all of them in one round of its main loop, and such a round takes long.
-const FLOWS_AT_ONCE: usize = 64;
-
 impl Executor {
     /// Changes the flows of several bridges; says for which that failed.
     pub(super) async fn change_flows(&self, changes: Vec<(&str, &FlowChange)>) -> BTreeMap<String, CommitError> {
+        // Each mostly waits: a vswitchd that has just started answers all of them in one round of its main loop, and such a round takes long.
+        let at_once = self.switch.bridges_at_once();
         // However slow the switch is, the requests that wait must have their turn.
         let until = Instant::now() + self.switch.timeout();
         let changes: Vec<BoxFuture<'_, _>> =
             changes.into_iter().map(|(bridge, change)| self.change_flows_of(bridge, change, until).boxed()).collect();
-        let results: Vec<_> = futures_util::stream::iter(changes).buffer_unordered(FLOWS_AT_ONCE).collect().await;
+        let results: Vec<_> = futures_util::stream::iter(changes).buffer_unordered(at_once).collect().await;
         results.into_iter().filter_map(|(bridge, result)| Some((bridge, result.err()?))).collect()
     }
 
@@ -46,7 +44,12 @@ impl Executor {
         self.progress.step();
         let before = self.known_before(uuid, change);
         let result = self.switch.change_flows(bridge, change).await;
-        let result = self.read_back(bridge, change, &before, result).await;
+        let result = match result {
+            Ok(Some(read)) if self.switch.health().borrow().generation == generation => {
+                return (name, self.take_read_back(uuid, change, &before, read));
+            }
+            result => self.read_back(bridge, change, &before, result.map(drop)).await,
+        };
         let same_life = self.switch.health().borrow().generation == generation;
         match &result {
             // A bridge that we have just made has no flows but these.
@@ -58,6 +61,25 @@ impl Executor {
             }
         }
         (name, result)
+    }
+
+    /// Judges and remembers what was read right behind a change, with cookies.
+    fn take_read_back(
+        &self,
+        uuid: Uuid,
+        change: &FlowChange,
+        before: &FlowsSeen,
+        FlowsRead { flows, mark }: FlowsRead,
+    ) -> Result<(), CommitError> {
+        if let Some(missing) = change.missing_among(&flows) {
+            self.flows.set(uuid, FlowsSeen::Unknown);
+            return Err(CommitError::Undone(format!("Open vSwitch has taken the flows, and {missing}")));
+        }
+        // What somebody else has changed meanwhile is looked at: without a mark what is known does not hold.
+        let expected = change.applied_to(before);
+        let mark = mark.filter(|_| expected == FlowsSeen::Unknown || expected == flows);
+        self.flows.set_with_mark(uuid, flows, mark);
+        Ok(())
     }
 
     fn known_before(&self, uuid: Uuid, change: &FlowChange) -> FlowsSeen {

@@ -8,9 +8,6 @@ use uuid::Uuid;
 
 use super::{Executor, Still};
 
-/// Dumps of flows that run at the same time; each mostly waits.
-const DUMPS_AT_ONCE: usize = 64;
-
 impl Executor {
     /// Reads the flows of all managed bridges; says which could not be read.
     pub(super) async fn read_flows(&self, bridges: &[(BridgeName, Uuid)]) -> Vec<String> {
@@ -25,7 +22,8 @@ impl Executor {
         let until = Instant::now() + self.switch.timeout() / 2;
         let dumps: Vec<BoxFuture<'_, _>> =
             bridges.into_iter().map(|(name, uuid)| self.read_flows_in_time(name, *uuid, until).boxed()).collect();
-        let results: Vec<_> = futures_util::stream::iter(dumps).buffer_unordered(DUMPS_AT_ONCE).collect().await;
+        let results: Vec<_> =
+            futures_util::stream::iter(dumps).buffer_unordered(self.switch.bridges_at_once()).collect().await;
         results.into_iter().flatten().collect()
     }
 
@@ -43,6 +41,16 @@ impl Executor {
     /// Reads the flows of one bridge, if they are not those that were read last; says why they could not be read.
     async fn read_flows_of(&self, name: &BridgeName, uuid: Uuid) -> Option<String> {
         self.progress.step();
+        if let Some(read) = self.switch.read_monitored(name.as_str()).await {
+            let (seen, mark, failure) = match read {
+                Ok(read) => (read.flows, read.mark, None),
+                Err(error) => {
+                    (FlowsSeen::Unknown, None, Some(format!("flows of bridge {name} could not be read: {error}")))
+                }
+            };
+            self.flows.set_with_mark(uuid, seen, mark);
+            return failure;
+        }
         let tables = self.switch.tables(name.as_str()).await;
         if let Some(tables) = &tables {
             if self.flows.compare(uuid, &tables.digest) == Still::Same {

@@ -1,17 +1,17 @@
-//! The connections to all bridges, kept while nobody uses them.
+//! The connections to all bridges, which are kept.
 //!
-//! What it does: lends each to one user at a time, and sorts how an exchange ended. What it must not do: keep one that broke or whose
-//! answer was not waited for: what was sent on it may have taken effect or may yet.
+//! What it does: connects where there is no connection, and sorts how an exchange ended. What it must not do: send a change again that may
+//! have been sent: it may have taken effect or may yet.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ovstunnel_plan::{Cookie, FlowChange, FlowsSeen};
 
 use super::connection::{Answers, Connection};
-use super::wire::{ANY, Bytes, kind};
+use super::kept::{Ask, FlowNews, Kept, Unanswered};
+use super::wire::{ANY, Bytes, FLOWS, kind};
 use super::{changes, delete_meter, errors, set_meter};
 use crate::CommitError;
 
@@ -22,53 +22,68 @@ const KEPT: usize = 2048;
 #[derive(Debug)]
 pub(crate) struct Bridges {
     rundir: PathBuf,
-    idle: Mutex<HashMap<String, Connection>>,
+    kept: Mutex<HashMap<String, Kept>>,
+    news: FlowNews,
+}
+
+/// Flows of ours as they were read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowsRead {
+    /// The flows.
+    pub flows: FlowsSeen,
+    /// They hold as long as [`RealSwitch::flow_mark`](crate::RealSwitch::flow_mark) says this; nothing where no flow monitor watches them.
+    pub mark: Option<u64>,
 }
 
 impl Bridges {
     /// Those to the bridges whose sockets are in this folder.
     pub fn new(rundir: PathBuf) -> Self {
-        Bridges { rundir, idle: Mutex::default() }
+        Bridges { rundir, kept: Mutex::default(), news: FlowNews::default() }
     }
 
-    /// Changes flows of a bridge as one, after its meters.
-    pub async fn change(&self, bridge: &str, change: &FlowChange) -> Result<(), CommitError> {
-        let bodies = changes(change).map_err(|error| CommitError::Refused(error.to_string()))?;
-        let mut connection = self.lend(bridge).await?;
-        let answers = connection.bundle(&bodies).await;
-        self.settle(bridge, connection, answers).map(drop)
+    /// What their flow monitors tell.
+    pub fn news(&self) -> &FlowNews {
+        &self.news
     }
 
-    /// Makes a meter, or sets the one that is there.
-    pub async fn set_meter(&self, bridge: &str, meter: u32, pps: u32) -> Result<(), CommitError> {
-        let mut connection = self.lend(bridge).await?;
-        let mut answers = connection.request(kind::METER_MOD, &set_meter(false, meter, pps)).await;
-        if answers.as_ref().is_ok_and(|answers| answers.failed_by(errors::METER_EXISTS)) {
-            answers = connection.request(kind::METER_MOD, &set_meter(true, meter, pps)).await;
+    /// Has changes of a bridge's flows told from now on, unless they are.
+    pub async fn monitor(&self, bridge: &str) -> Result<(), CommitError> {
+        if self.mark(bridge).is_some() {
+            return Ok(());
         }
-        self.settle(bridge, connection, answers).map(drop)
+        self.asked(bridge, Ask::Monitor).await.map(drop)
     }
 
-    /// Removes a meter.
-    pub async fn delete_meter(&self, bridge: &str, meter: u32) -> Result<(), CommitError> {
-        let mut connection = self.lend(bridge).await?;
-        let answers = connection.request(kind::METER_MOD, &delete_meter(meter)).await;
-        self.settle(bridge, connection, answers).map(drop)
+    /// The mark of the monitor of a bridge, where there is one.
+    pub fn mark(&self, bridge: &str) -> Option<u64> {
+        self.all().get(bridge)?.mark()
+    }
+
+    /// Bridges that are monitored.
+    pub fn monitored(&self) -> usize {
+        self.all().values().filter(|kept| kept.mark().is_some()).count()
+    }
+
+    /// Changes flows of a bridge as one, after its meters, and reads ours behind it.
+    pub async fn change(&self, bridge: &str, change: &FlowChange) -> Result<FlowsRead, CommitError> {
+        let bodies = changes(change).map_err(|error| CommitError::Refused(error.to_string()))?;
+        self.read(bridge, Ask::Bundle(bodies, our_flows())).await
     }
 
     /// Our flows of a bridge.
-    pub async fn flows(&self, bridge: &str) -> Result<FlowsSeen, CommitError> {
-        let mut body = Bytes::default();
-        body.u16(1).u16(0).zeros(4).u8(0xff).zeros(3).u32(ANY).u32(ANY).zeros(4);
-        body.u64(Cookie::OURS.0).u64(Cookie::MASK.0).u16(1).u16(4).zeros(4);
-        let mut connection = self.lend(bridge).await?;
-        let mut answers = connection.request(kind::MULTIPART_REQUEST, &body.0).await;
-        if answers.is_err() {
-            // One that was kept may be to a switch that has just ended; a question can be asked twice.
-            connection = self.connect(bridge).await?;
-            answers = connection.request(kind::MULTIPART_REQUEST, &body.0).await;
+    pub async fn flows(&self, bridge: &str) -> Result<FlowsRead, CommitError> {
+        let question = || Ask::Message(kind::MULTIPART_REQUEST, our_flows());
+        match self.read(bridge, question()).await {
+            // To a switch that has just ended; a question can be asked twice.
+            Err(CommitError::Unknown(_)) => self.read(bridge, question()).await,
+            read => read,
         }
-        let answers = self.settle(bridge, connection, answers)?;
+    }
+
+    async fn read(&self, bridge: &str, ask: Ask) -> Result<FlowsRead, CommitError> {
+        // What is told while it is read is not known to be in the answer.
+        let before = self.mark(bridge);
+        let answers = self.asked(bridge, ask).await?;
         let not_understood =
             || CommitError::Unknown(format!("what bridge {bridge} tells of its flows is not understood"));
         let (mut flows, mut garbled) = (BTreeSet::new(), BTreeSet::new());
@@ -78,46 +93,89 @@ impl Bridges {
                 Err(cookie) => drop(garbled.insert(cookie)),
             }
         }
-        Ok(FlowsSeen::Known { flows, garbled })
+        let mark = before.filter(|_| before == self.mark(bridge));
+        Ok(FlowsRead { flows: FlowsSeen::Known { flows, garbled }, mark })
     }
 
-    /// Closes connections whose bridge has gone.
-    pub fn close_dead(&self) {
-        self.idle().retain(|_, connection| connection.is_idle());
+    /// Makes a meter, or sets the one that is there.
+    pub async fn set_meter(&self, bridge: &str, meter: u32, pps: u32) -> Result<(), CommitError> {
+        let mut answers = self.ask(bridge, Ask::Message(kind::METER_MOD, set_meter(false, meter, pps))).await?;
+        if answers.failed_by(errors::METER_EXISTS) {
+            answers = self.ask(bridge, Ask::Message(kind::METER_MOD, set_meter(true, meter, pps))).await?;
+        }
+        without_error(answers).map(drop)
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, HashMap<String, Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Removes a meter.
+    pub async fn delete_meter(&self, bridge: &str, meter: u32) -> Result<(), CommitError> {
+        self.asked(bridge, Ask::Message(kind::METER_MOD, delete_meter(meter))).await.map(drop)
     }
 
-    async fn lend(&self, bridge: &str) -> Result<Connection, CommitError> {
-        let kept = self.idle().remove(bridge).filter(Connection::is_idle);
+    /// Forgets connections that have ended.
+    pub fn forget_ended(&self) {
+        self.all().retain(|_, kept| !kept.has_ended());
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn asked(&self, bridge: &str, ask: Ask) -> Result<Answers, CommitError> {
+        without_error(self.ask(bridge, ask).await?)
+    }
+
+    async fn ask(&self, bridge: &str, ask: Ask) -> Result<Answers, CommitError> {
+        let broke = |error| CommitError::Unknown(format!("the connection to bridge {bridge}: {error}"));
+        let ask = match self.kept(bridge).await?.ask(ask).await {
+            Err(Unanswered::NotSent(ask)) => ask,
+            Err(Unanswered::Broke(error)) => return Err(broke(error)),
+            Ok(answers) => return Ok(answers),
+        };
+        // The one that was kept had ended.
+        match self.connect(bridge).await?.ask(ask).await {
+            Err(Unanswered::NotSent(_)) => {
+                Err(CommitError::Unavailable(format!("bridge {bridge} closes its connections")))
+            }
+            Err(Unanswered::Broke(error)) => Err(broke(error)),
+            Ok(answers) => Ok(answers),
+        }
+    }
+
+    async fn kept(&self, bridge: &str) -> Result<Kept, CommitError> {
+        let kept = self.all().get(bridge).filter(|kept| !kept.has_ended()).cloned();
         match kept {
-            Some(connection) => Ok(connection),
+            Some(kept) => Ok(kept),
             None => self.connect(bridge).await,
         }
     }
 
-    async fn connect(&self, bridge: &str) -> Result<Connection, CommitError> {
-        Connection::open(&self.rundir.join(format!("{bridge}.mgmt"))).await
+    async fn connect(&self, bridge: &str) -> Result<Kept, CommitError> {
+        let connection = Connection::open(&self.rundir.join(format!("{bridge}.mgmt"))).await?;
+        let mut all = self.all();
+        // Somebody else may have connected meanwhile.
+        if let Some(kept) = all.get(bridge).filter(|kept| !kept.has_ended()) {
+            return Ok(kept.clone());
+        }
+        let kept = Kept::new(bridge, connection, self.news.clone());
+        if all.len() < KEPT || all.contains_key(bridge) {
+            all.insert(bridge.to_owned(), kept.clone());
+        }
+        Ok(kept)
     }
+}
 
-    /// Keeps a connection that has answered, and says what it has answered.
-    fn settle(
-        &self,
-        bridge: &str,
-        connection: Connection,
-        answers: io::Result<Answers>,
-    ) -> Result<Answers, CommitError> {
-        let broke = |error| CommitError::Unknown(format!("the connection to bridge {bridge}: {error}"));
-        let mut answers = answers.map_err(broke)?;
-        let mut idle = self.idle();
-        if idle.len() < KEPT {
-            idle.insert(bridge.to_owned(), connection);
-        }
-        match answers.error.take() {
-            Some((_, words)) => Err(CommitError::Refused(words)),
-            None => Ok(answers),
-        }
+/// The body of the question for our flows.
+fn our_flows() -> Vec<u8> {
+    let mut body = Bytes::default();
+    body.u16(FLOWS).u16(0).zeros(4).u8(0xff).zeros(3).u32(ANY).u32(ANY).zeros(4);
+    body.u64(Cookie::OURS.0).u64(Cookie::MASK.0).u16(1).u16(4).zeros(4);
+    body.0
+}
+
+/// What was answered, unless there is an error among it.
+fn without_error(mut answers: Answers) -> Result<Answers, CommitError> {
+    match answers.error.take() {
+        Some((_, words)) => Err(CommitError::Refused(words)),
+        None => Ok(answers),
     }
 }

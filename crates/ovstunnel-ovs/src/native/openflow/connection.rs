@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 
-use super::wire::{Bytes, Message, Reader, VERSION, kind, message};
+use super::wire::{Bytes, FLOW_MONITOR, FLOWS, Message, Reader, VERSION, kind, message};
 use super::{decode, errors};
 use crate::CommitError;
 
@@ -23,8 +23,7 @@ const COMMIT: u16 = 4;
 /// Each connection has one bundle at a time.
 const BUNDLE: u32 = 1;
 
-/// The multipart answer that tells flows, and whether more of it comes.
-const FLOWS: u16 = 1;
+/// More of a multipart answer comes.
 const MORE: u16 = 1;
 
 /// A connection that has greeted.
@@ -32,6 +31,8 @@ const MORE: u16 = 1;
 pub(super) struct Connection {
     frames: FramedRead<OwnedReadHalf, LengthDelimitedCodec>,
     write: OwnedWriteHalf,
+    /// Answers to the switch's signs of life that are not sent yet.
+    unsent: Vec<u8>,
     xid: u32,
 }
 
@@ -42,6 +43,8 @@ pub(super) struct Answers {
     pub error: Option<((u16, u16), String)>,
     /// Parts of a multipart answer.
     pub parts: Vec<Vec<u8>>,
+    /// What a flow monitor has told meanwhile.
+    pub updates: Vec<Vec<u8>>,
 }
 
 impl Connection {
@@ -52,7 +55,7 @@ impl Connection {
         // The length stands behind the version and the kind, and is that of the whole message.
         let mut codec = LengthDelimitedCodec::builder();
         codec.length_field_offset(2).length_field_length(2).num_skip(0);
-        let mut connection = Connection { frames: codec.new_read(read), write, xid: 0 };
+        let mut connection = Connection { frames: codec.new_read(read), write, unsent: vec![], xid: 0 };
         connection.greet().await.map_err(|error| match error.kind() {
             io::ErrorKind::Unsupported => CommitError::Refused(error.to_string()),
             _ => named(error),
@@ -78,9 +81,36 @@ impl Connection {
         }
     }
 
-    /// Whether nothing has come on it since the last answer, not even its end.
-    pub fn is_idle(&self) -> bool {
-        crate::native::is_idle(&self.frames)
+    /// Waits for what a flow monitor tells; nothing is lost where it is not waited for any longer.
+    ///
+    /// # Errors
+    /// When the connection ends.
+    pub async fn unasked(&mut self) -> io::Result<Vec<u8>> {
+        loop {
+            self.answer_echoes().await?;
+            let frame = self.frames.next().await.ok_or(io::ErrorKind::UnexpectedEof)??;
+            let message = Message::read(&frame).ok_or(io::ErrorKind::InvalidData)?;
+            let mut answers = Answers::default();
+            if let Some(answer) = answers.take(&message) {
+                self.unsent.extend(answer);
+            }
+            if let Some(body) = answers.updates.pop() {
+                return Ok(body);
+            }
+        }
+    }
+
+    /// Sends what was asked for meanwhile; what is not taken at once stays.
+    async fn answer_echoes(&mut self) -> io::Result<()> {
+        while !self.unsent.is_empty() {
+            self.write.writable().await?;
+            match self.write.try_write(&self.unsent) {
+                Ok(written) => drop(self.unsent.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn message(&mut self, kind: u8, body: &[u8]) -> io::Result<Vec<u8>> {
@@ -89,8 +119,8 @@ impl Connection {
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a message is too long"))
     }
 
-    /// Changes of flows as one: all of them or none.
-    pub async fn bundle(&mut self, bodies: &[Vec<u8>]) -> io::Result<Answers> {
+    /// Changes of flows as one: all of them or none. Behind them a question is asked, by the body of its message.
+    pub async fn bundle(&mut self, bodies: &[Vec<u8>], then: &[u8]) -> io::Result<Answers> {
         let control = |what: u16| {
             let mut body = Bytes::default();
             body.u32(BUNDLE).u16(what).u16(ATOMIC_ORDERED);
@@ -106,6 +136,8 @@ impl Connection {
             sent.extend(self.message(kind::BUNDLE_ADD, &body.0)?);
         }
         sent.extend(self.message(kind::BUNDLE_CONTROL, &control(COMMIT))?);
+        sent.extend(self.message(kind::BARRIER_REQUEST, &[])?);
+        sent.extend(self.message(kind::MULTIPART_REQUEST, then)?);
         self.exchange(sent).await
     }
 
@@ -117,6 +149,7 @@ impl Connection {
 
     /// Sends messages and a barrier, and reads what comes back meanwhile: a switch whose answers nobody takes reads no more.
     async fn exchange(&mut self, mut sent: Vec<u8>) -> io::Result<Answers> {
+        sent.splice(0..0, std::mem::take(&mut self.unsent));
         sent.extend(self.message(kind::BARRIER_REQUEST, &[])?);
         let barrier = self.xid;
         let Connection { frames, write, .. } = self;
@@ -154,6 +187,9 @@ impl Answers {
             kind::ERROR => {
                 let numbers = errors::numbers(message.body).unwrap_or_default();
                 self.error.get_or_insert_with(|| (numbers, errors::words(message.body)));
+            }
+            kind::MULTIPART_REPLY if message.body.starts_with(&FLOW_MONITOR.to_be_bytes()) => {
+                self.updates.push(message.body.to_vec());
             }
             kind::MULTIPART_REPLY => self.parts.push(message.body.to_vec()),
             kind::ECHO_REQUEST => return super::wire::message(kind::ECHO_REPLY, message.xid, message.body),

@@ -55,6 +55,10 @@ pub(super) const RESUBMIT_TABLE: u16 = 14;
 /// In Open vSwitch's own actions: the port that the frame came in by.
 pub(super) const NX_IN_PORT: u16 = 0xfff8;
 
+/// Kinds of multipart messages: of flows that are asked for, and of a flow monitor.
+pub(super) const FLOWS: u16 = 1;
+pub(super) const FLOW_MONITOR: u16 = 16;
+
 /// Reserved numbers of ports and groups.
 pub(super) const NORMAL: u32 = 0xffff_fffa;
 pub(super) const ANY: u32 = 0xffff_ffff;
