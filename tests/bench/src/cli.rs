@@ -45,6 +45,10 @@ pub struct Cli {
     #[arg(long, conflicts_with_all = ["quick", "only", "percent"])]
     pub update_docs: bool,
 
+    /// Also tell, for each line that an earlier run has written by --json, how many times as much this run has measured.
+    #[arg(long, value_name = "OLD.json")]
+    pub compare: Option<PathBuf>,
+
     /// Measure nothing; show what an earlier run has written by --json.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "only", "json"])]
     pub from: Option<PathBuf>,
@@ -73,6 +77,8 @@ pub enum Scenario {
     Traffic,
     /// The two small programs.
     Programs,
+    /// One tunnel, a whole network, VIFs, many bridges and a restart by a daemon that writes without programs.
+    Native,
     /// The manager, over as many hollow hosts as a zone has.
     Manager,
 }

@@ -29,6 +29,7 @@ pub fn config() -> NodeConfig {
     NodeConfig {
         log_level: "info".into(),
         reconcile_interval: "1h".into(),
+        writes: Some("commands"),
         timeout: "120s".into(),
         ..NodeConfig::default()
     }
@@ -39,18 +40,27 @@ pub fn lead_somewhere(host: &Host) -> Result<()> {
     host.run("ip", ["route", "add", "10.0.0.0/8", "dev", BR_PHY]).map(drop)
 }
 
+/// The same of one that writes without programs.
+pub fn native_config() -> NodeConfig {
+    NodeConfig { writes: Some("native"), ..config() }
+}
+
 impl Ground {
     /// A host with a switch and a daemon.
     pub fn new(tag: &str) -> Result<Self> {
-        let cloud = Cloud::with_config(tag, 1, config())?;
+        Self::with_config(tag, config())
+    }
+
+    fn with_config(tag: &str, config: NodeConfig) -> Result<Self> {
+        let cloud = Cloud::with_config(tag, 1, config)?;
         lead_somewhere(cloud.node(1)?.host())?;
         let database = Database::connect(&cloud.node(1)?.host().rundir().join("db.sock"))?;
         Ok(Ground { ovsdbapp: None, database, cloud })
     }
 
-    /// The same with ovsdbapp beside it.
-    pub fn with_ovsdbapp(tag: &str) -> Result<Self> {
-        let mut ground = Self::new(tag)?;
+    /// The same with ovsdbapp beside it, and a daemon that is configured so.
+    pub fn with_ovsdbapp(tag: &str, config: NodeConfig) -> Result<Self> {
+        let mut ground = Self::with_config(tag, config)?;
         ground.ovsdbapp = Some(Ovsdbapp::start(&ground.host()?)?);
         Ok(ground)
     }
@@ -173,5 +183,14 @@ impl Race {
         let line = Line::new(scenario, what, Unit::Seconds, figure(&ours), ours.len());
         let others = self.0.iter().filter(|(who, _)| **who != Who::Daemon);
         others.fold(line, |line, (who, samples)| line.beside(*who, figure(samples), samples.len(), None))
+    }
+
+    /// The same by everybody's median, with what lies around it.
+    pub fn median(&self, scenario: &str, what: &str) -> Line {
+        let mut line = self.line(scenario, what, Samples::median).spread(&self.get(Who::Daemon));
+        for beside in &mut line.beside {
+            beside.reading.spread = Some(self.get(beside.who).quartiles());
+        }
+        line
     }
 }

@@ -4,7 +4,9 @@
 //! standard error the progress. See `cli.rs` for options and exit status.
 
 mod cli;
+mod compare;
 mod contender;
+mod control;
 mod database;
 mod docs;
 mod ground;
@@ -19,6 +21,7 @@ mod scenario;
 mod stats;
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -61,11 +64,10 @@ pub fn progress(what: &str) {
 }
 
 fn run(cli: &Cli) -> Result<()> {
+    // Before a long run, not after it.
+    let old = cli.compare.as_deref().map(read).transpose()?;
     let report = match &cli.from {
-        Some(file) => {
-            let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-            serde_json::from_str(&text).with_context(|| file.display().to_string())?
-        }
+        Some(file) => read(file)?,
         None => measure(cli)?,
     };
     if let Some(file) = &cli.json {
@@ -81,8 +83,14 @@ fn run(cli: &Cli) -> Result<()> {
     if cli.update_docs {
         docs::update(&report)?;
     }
+    let compared = old.map(|old| compare::text(&old, &report)).unwrap_or_default();
     // Not `print!`: that panics where the reader has gone.
-    std::io::stdout().write_all(page::terminal(&report).as_bytes()).context("standard output")
+    std::io::stdout().write_all((page::terminal(&report) + &compared).as_bytes()).context("standard output")
+}
+
+fn read(file: &Path) -> Result<Report> {
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    serde_json::from_str(&text).with_context(|| file.display().to_string())
 }
 
 fn measure(cli: &Cli) -> Result<Report> {

@@ -28,8 +28,26 @@ pub fn terminal(report: &Report) -> String {
         text.push_str(&table.lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>());
         text.push('\n');
     }
+    text.push_str(&goals(report));
     text.push_str(&format!("{}\n", verdict(report)));
     text
+}
+
+/// The goals, each by itself.
+fn goals(report: &Report) -> String {
+    let mut table = Table::new();
+    table.load_style(TableStyle::new().header_separator(comfy_table::LineStyle::none().fill('─').junction('─')));
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["goals: of", "measured, and the goal", "met"]);
+    for line in report.lines.iter().filter(|_| !report.machine.slow) {
+        for goal in &line.goals {
+            table.add_row([line.what.as_str(), &goal.to_string(), if goal.met { "met" } else { "missed" }]);
+        }
+    }
+    if table.is_empty() {
+        return String::new();
+    }
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").chain(["\n".to_owned()]).collect()
 }
 
 /// For the documentation.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::stats::Samples;
+
 /// All of a run.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
@@ -82,6 +84,9 @@ pub struct Reading {
     pub value: f64,
     /// From how many rounds.
     pub samples: usize,
+    /// Between which values the middle half of the rounds lies, of a median.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<(f64, f64)>,
 }
 
 /// The figure of somebody else, or of what it is compared with.
@@ -174,14 +179,21 @@ pub struct Found {
 impl Line {
     /// A line about something that only the daemon does.
     pub fn new(scenario: &str, what: impl Into<String>, unit: Unit, value: f64, samples: usize) -> Self {
-        let daemon = Reading { value, samples };
+        let daemon = Reading { value, samples, spread: None };
         Line { scenario: scenario.into(), what: what.into(), unit, daemon, beside: vec![], goals: vec![] }
     }
 
     #[must_use]
     pub fn beside(mut self, who: Who, value: f64, samples: usize, note: Option<&str>) -> Self {
-        let reading = Reading { value, samples };
+        let reading = Reading { value, samples, spread: None };
         self.beside.push(Beside { who, reading, note: note.map(str::to_owned) });
+        self
+    }
+
+    /// Tells between which values the middle half of the daemon's rounds lies.
+    #[must_use]
+    pub fn spread(mut self, samples: &Samples) -> Self {
+        self.daemon.spread = Some(samples.quartiles());
         self
     }
 

@@ -32,6 +32,11 @@ impl Samples {
         self.rank(0.99)
     }
 
+    /// Between which values the middle half lies.
+    pub fn quartiles(&self) -> (f64, f64) {
+        (self.rank(0.25), self.rank(0.75))
+    }
+
     pub fn max(&self) -> f64 {
         self.rank(1.0)
     }
@@ -51,6 +56,7 @@ mod tests {
     fn ranks_are_values_that_were_measured() {
         let hundred: Samples = (1..=100).rev().map(f64::from).collect();
         assert_eq!((hundred.median(), hundred.p99(), hundred.max()), (50.0, 99.0, 100.0));
+        assert_eq!(hundred.quartiles(), (25.0, 75.0));
         let three: Samples = [3.0, 1.0, 2.0].into_iter().collect();
         assert_eq!((three.median(), three.p99()), (2.0, 3.0));
         assert_eq!(Samples::default().median(), 0.0);

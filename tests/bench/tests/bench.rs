@@ -13,7 +13,7 @@ use ovstunnel_lab::traces_of;
 use serde_json::Value;
 
 /// Each line of the table: what it begins with, who is measured beside the daemon, and how many goals it has.
-const LINES: [(&str, &[&str], usize); 62] = [
+const LINES: [(&str, &[&str], usize); 75] = [
     ("one tunnel, 0 on the host: median", &["command", "database", "plugin", "ovsdbapp"], 2),
     ("one tunnel, 0 on the host: p99", &["command", "database", "plugin", "ovsdbapp"], 2),
     ("one tunnel, 10 on the host: median", &["command", "database", "plugin", "ovsdbapp"], 2),
@@ -46,6 +46,19 @@ const LINES: [(&str, &[&str], usize); 62] = [
     ("packets from VM to VM", &["command"], 1),
     ("ovstunnel, for a tunnel that is there", &["command", "command"], 1),
     ("ovstunnel-vif, for a VIF whose rule is there", &["command", "command"], 1),
+    ("natively: one tunnel, 0 on the host: median", &["command", "database", "ovsdbapp"], 2),
+    ("natively: one tunnel, 0 on the host: p99", &["command", "database", "ovsdbapp"], 2),
+    ("natively: one tunnel, 10 on the host: median", &["command", "database", "ovsdbapp"], 2),
+    ("natively: one tunnel, 10 on the host: p99", &["command", "database", "ovsdbapp"], 2),
+    ("natively: a network with 12 tunnels by one PUT", &["command", "database", "ovsdbapp"], 1),
+    ("natively: remove one of 12 tunnels", &["command", "database", "ovsdbapp"], 1),
+    ("natively: remove the bridge with 12 tunnels", &["command", "database", "ovsdbapp"], 1),
+    ("natively: VIF plugged to its rule, from the end of the hypervisor's command: median", &["command"], 0),
+    ("natively: VIF plugged to its rule, from the end of the hypervisor's command: p99", &["command"], 1),
+    ("natively: CPU when nothing happens, 4 bridges", &[], 1),
+    ("natively: all flows of one of 4 bridges deleted", &[], 1),
+    ("natively: all flows of 4 bridges deleted", &[], 1),
+    ("natively: flows of 4 bridges back after a restart", &[], 1),
     ("cold start to a full picture: 50 hosts, 60 networks", &[], 1),
     ("the same: CPU time", &[], 0),
     ("the same: most handshakes at once", &[], 1),
@@ -130,6 +143,53 @@ fn every_line_is_measured_and_everybody_leaves_the_same_rows() {
     assert_eq!(lines[13]["goals"][0]["met"], true);
     assert_eq!(report["quick"], true);
     assert!(report["machine"]["cores"].as_u64().unwrap() > 0, "{}", report["machine"]);
+}
+
+/// A report with one line, in which somebody is measured beside the daemon.
+fn written(folder: &Path, name: &str, what: &str, daemon: (f64, Option<[f64; 2]>)) -> std::path::PathBuf {
+    let (value, spread) = daemon;
+    let reading = |value: f64| serde_json::json!({"value": value, "samples": 3, "spread": spread});
+    let mut beside = reading(1.0);
+    beside["who"] = "command".into();
+    let line = serde_json::json!({"scenario": "tunnel", "what": what, "unit": "seconds", "daemon": reading(value),
+        "beside": [beside], "goals": []});
+    let old = serde_json::json!({"scenario": "tunnel", "what": format!("{name} alone"), "unit": "seconds",
+        "daemon": {"value": 1.0, "samples": 1}, "beside": [], "goals": []});
+    let machine = serde_json::json!({"cores": 2, "cpu": "c", "memory_mb": 1, "kernel": "6.1", "open_vswitch": "3.1.0",
+        "datapath": "userspace (netdev)", "build": "release", "date": "2026-01-01"});
+    let report =
+        serde_json::json!({"machine": machine, "quick": false, "seconds": 1.0, "lines": [line, old], "curves": []});
+    let file = folder.join(name);
+    fs::write(&file, report.to_string()).unwrap();
+    file
+}
+
+#[test]
+fn two_runs_are_compared_by_their_lines() {
+    let folder = std::env::temp_dir().join(format!("ovstunnel-compare-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let old = written(&folder, "then", "one tunnel", (2.0, Some([1.0, 4.0])));
+    let new = written(&folder, "now", "one tunnel", (3.0, Some([2.0, 8.0])));
+    let compare = |old: &Path| {
+        let mut command = bench("");
+        command.arg("--from").arg(&new).arg("--compare").arg(old);
+        command.output().unwrap()
+    };
+    let (output, missing) = (compare(&old), compare(&folder.join("nowhere")));
+    fs::remove_dir_all(&folder).unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let line = |word: &str| told.lines().rfind(|line| line.contains(word)).map(str::split_whitespace).unwrap();
+    // 3 / 2, and between 2 / 4 and 8 / 1.
+    assert_eq!(
+        line("one tunnel").collect::<Vec<_>>(),
+        ["one", "tunnel", "ovstunneld", "1.50", "0.50", "to", "8.00"],
+        "{told}"
+    );
+    assert!(line("bare command").any(|word| word == "1.00"), "{told}");
+    assert!(told.contains("only then: then alone") && told.contains("only now: now alone"), "{told}");
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("nowhere"));
 }
 
 #[test]

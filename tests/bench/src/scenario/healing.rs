@@ -21,10 +21,10 @@ use crate::stats::Samples;
 const ROUNDS: usize = 5;
 
 /// Bridges that are looked at to see whether the flows of all are back; at the end each is.
-const SAMPLE: usize = 20;
+pub(super) const SAMPLE: usize = 20;
 
 /// Bridges whose flows are deleted at the same time.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 
 /// What is done to a host.
 type Act = fn(&Host) -> Result<()>;
@@ -38,7 +38,7 @@ pub fn lines(cloud: &Cloud, node: &Node, networks: &[Network], scale: &Scale) ->
     Ok(lines)
 }
 
-fn rounds(scale: &Scale) -> usize {
+pub(super) fn rounds(scale: &Scale) -> usize {
     ROUNDS.min(scale.rounds)
 }
 
@@ -67,7 +67,7 @@ fn one(host: &Host, networks: &[Network], scale: &Scale) -> Result<Line> {
         times.push(start.elapsed().as_secs_f64());
     }
     let what = format!("all flows of one of {} bridges deleted: until they are back", grouped(networks.len()));
-    let line = Line::new("bridges", what, Unit::Seconds, times.median(), times.len());
+    let line = Line::new("bridges", what, Unit::Seconds, times.median(), times.len()).spread(&times);
     Ok(line.goal(Goal::at_most(times.max(), 2.0, "s", "at the longest")))
 }
 
@@ -85,12 +85,12 @@ fn all(node: &Node, networks: &[Network], scale: &Scale) -> Result<Line> {
         wait_for_flows(host, networks.iter())?;
     }
     let what = format!("all flows of {} bridges deleted: until all are back", grouped(networks.len()));
-    let line = Line::new("bridges", what, Unit::Seconds, times.median(), times.len());
+    let line = Line::new("bridges", what, Unit::Seconds, times.median(), times.len()).spread(&times);
     Ok(line.goal(Goal::at_most(times.max(), 4.0, "s", "at the longest")))
 }
 
 /// CPU time of the daemon, and what `ovs-vswitchd` and `ovsdb-server` use beyond what they use while the daemon is held.
-fn idle(node: &Node, scale: &Scale) -> Result<Line> {
+pub(super) fn idle(node: &Node, scale: &Scale) -> Result<Line> {
     let what = format!("CPU when nothing happens, {} bridges, daemon and switch together", grouped(scale.bridges));
     crate::progress(&format!("nothing, for twice {} s", scale.idle_seconds));
     let switch = [node.host().vswitchd_pid(), node.host().ovsdb_pid()];

@@ -5,6 +5,7 @@
 mod bridges;
 mod healing;
 mod manager;
+mod native;
 mod network;
 mod nics;
 mod programs;
@@ -34,6 +35,7 @@ pub fn run(scenario: Scenario, scale: &Scale) -> Result<Found> {
         Scenario::Start => start::run(scale),
         Scenario::Traffic => traffic::run(scale),
         Scenario::Programs => programs::run(scale),
+        Scenario::Native => native::run(scale),
         Scenario::Manager => manager::run(scale),
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::contender::{command, plugin};
-use crate::ground::{Ground, Race};
+use crate::ground::{Ground, Race, config, native_config};
 use crate::page::grouped;
 use crate::report::{Found, Goal, Line, Unit, Who};
 use crate::rows::{self, Network, Tunnel};
@@ -33,7 +33,30 @@ struct Times {
 }
 
 pub fn run(scale: &Scale) -> Result<Found> {
-    let mut ground = Ground::with_ovsdbapp("network")?;
+    let (mut ground, mut times) = in_full(Ground::with_ovsdbapp("network", config())?, scale)?;
+    crate::progress("the same by the plugin's commands, at several sizes");
+    ground.turn(Who::Plugin)?;
+    let by_plugin = by_plugin(&mut ground, &network(Who::Plugin, scale), &mut times)?;
+    Ok(Found { lines: lines(&times, by_plugin, scale), curves: vec![] })
+}
+
+/// The same by a daemon that writes without programs; by the plugin's commands it is not measured again.
+pub fn natively(scale: &Scale) -> Result<Vec<Line>> {
+    let (_ground, Times { set_up, remove, remove_bridge }) =
+        in_full(Ground::with_ovsdbapp("nnetwork", native_config())?, scale)?;
+    let count = grouped(scale.network);
+    let line = |race: &Race, what: String, limit| {
+        race.median("native", &format!("natively: {what}")).at_most_times(Who::Database, limit, "the bare transaction")
+    };
+    Ok(vec![
+        line(&set_up, format!("a network with {count} tunnels by one PUT"), 1.1),
+        line(&remove, format!("remove one of {count} tunnels"), 1.3),
+        line(&remove_bridge, format!("remove the bridge with {count} tunnels"), 1.3),
+    ])
+}
+
+/// Whoever can do the whole of it, in turn.
+fn in_full(mut ground: Ground, scale: &Scale) -> Result<(Ground, Times)> {
     let mut times = Times::default();
     for round in 1..=scale.network_rounds {
         crate::progress(&format!("a network of {} tunnels, round {round}", grouped(scale.network)));
@@ -50,10 +73,7 @@ pub fn run(scale: &Scale) -> Result<Found> {
             times.remove_bridge.push(who, ground.remove_bridge(who, &network.bridge)?);
         }
     }
-    crate::progress("the same by the plugin's commands, at several sizes");
-    ground.turn(Who::Plugin)?;
-    let by_plugin = by_plugin(&mut ground, &network(Who::Plugin, scale), &mut times)?;
-    Ok(Found { lines: lines(&times, by_plugin, scale), curves: vec![] })
+    Ok((ground, times))
 }
 
 fn network(who: Who, scale: &Scale) -> Network {
@@ -104,10 +124,9 @@ fn lines(times: &Times, by_plugin: f64, scale: &Scale) -> Vec<Line> {
     let (measured, per) = (SIZES.len() * AT_EACH, SIZES.len());
     let note = format!("interpolated from {measured} tunnels at {per} sizes");
     let what = format!("a network with {count} tunnels by one PUT");
-    let set_up = times.set_up.line("network", &what, Samples::median).beside(Who::Plugin, by_plugin, 1, Some(&note));
-    let removed = |race: &Race, what: String| {
-        race.line("network", &what, Samples::median).at_most_times(Who::Command, 1.3, "the bare command")
-    };
+    let set_up = times.set_up.median("network", &what).beside(Who::Plugin, by_plugin, 1, Some(&note));
+    let removed =
+        |race: &Race, what: String| race.median("network", &what).at_most_times(Who::Command, 1.3, "the bare command");
     vec![
         set_up
             .at_most_times(Who::Command, 1.2, "the bare transaction")

@@ -44,13 +44,13 @@ fn restarts(cloud: &Cloud, node: &Node, networks: &[Network], scale: &Scale) -> 
         bare.push(bundles(node, networks)?.as_secs_f64());
     }
     let what = format!("flows of {} bridges back after a restart of ovs-vswitchd", grouped(scale.bridges));
-    let line = Line::new("bridges", what, Unit::Seconds, times.median(), times.len());
+    let line = Line::new("bridges", what, Unit::Seconds, times.median(), times.len()).spread(&times);
     let note = format!("{} bundles with the same flows, {AT_ONCE} at once", grouped(scale.bridges));
     let line = line.beside(Who::Command, bare.median(), bare.len(), Some(&note));
     Ok(line.goal(Goal::at_most(times.max(), 2.0, "s", "at the longest")))
 }
 
-fn restart(cloud: &Cloud, node: &Node) -> Result<Duration> {
+pub(super) fn restart(cloud: &Cloud, node: &Node) -> Result<Duration> {
     let (host, client) = (node.host(), node.local_client()?);
     host.kill_vswitchd();
     wait_for(cloud, &client, false)?;

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 
-use crate::ground::{Ground, Race};
+use crate::ground::{Ground, Race, config, native_config};
+use crate::page::grouped;
 use crate::report::{Curve, Found, Line, Plot, Who};
 use crate::rows::{Network, Tunnel};
 use crate::scale::Scale;
@@ -19,12 +20,25 @@ fn network(number: usize, tunnels: usize) -> Network {
 }
 
 pub fn run(scale: &Scale) -> Result<Found> {
-    let mut ground = Ground::with_ovsdbapp("tunnel")?;
+    let races = races(Ground::with_ovsdbapp("tunnel", config())?, scale, &Who::ALL)?;
+    let lines = races.iter().flat_map(|(there, race)| lines(race, *there)).collect();
+    Ok(Found { lines, curves: Who::ALL.iter().map(|who| curve(*who, &races)).collect() })
+}
+
+/// The same by a daemon that writes without programs.
+pub fn natively(scale: &Scale) -> Result<Vec<Line>> {
+    let ground = Ground::with_ovsdbapp("ntunnel", native_config())?;
+    let races = races(ground, scale, &[Who::Daemon, Who::Command, Who::Database, Who::Ovsdbapp])?;
+    Ok(races.iter().flat_map(|(there, race)| native_lines(race, *there)).collect())
+}
+
+/// With each number of tunnels on the host, what each takes.
+fn races(mut ground: Ground, scale: &Scale, contenders: &[Who]) -> Result<Vec<(usize, Race)>> {
     ground.turn(Who::Daemon)?;
     ground.set_up(Who::Daemon, &Network::new(DAEMONS, 9001, 0))?;
     ground.turn(Who::Command)?;
     ground.set_up(Who::Command, &Network::new(OTHERS, 9002, 0))?;
-    let (mut found, mut there, mut curves) = (Found::default(), 0, Vec::new());
+    let (mut there, mut races) = (0, Vec::new());
     for &count in &scale.host_tunnels {
         ground.turn(Who::Daemon)?;
         while there < count {
@@ -33,21 +47,18 @@ pub fn run(scale: &Scale) -> Result<Found> {
             there += some;
         }
         crate::progress(&format!("one tunnel with {count} on the host"));
-        let race = race(&mut ground, scale, count)?;
-        found.lines.extend(lines(&race, count));
-        curves.push((count, race));
+        races.push((count, race(&mut ground, scale, count, contenders)?));
     }
-    found.curves = Who::ALL.iter().map(|who| curve(*who, &curves)).collect();
-    Ok(found)
+    Ok(races)
 }
 
 /// Each makes the same tunnel in turn, and it is removed again.
-fn race(ground: &mut Ground, scale: &Scale, there: usize) -> Result<Race> {
+fn race(ground: &mut Ground, scale: &Scale, there: usize, contenders: &[Who]) -> Result<Race> {
     let mut race = Race::default();
     // The longer each takes, the fewer rounds.
     let rounds = if there > 2000 { scale.rounds.div_ceil(2) } else { scale.rounds };
     for round in 0..rounds {
-        for who in Who::ALL {
+        for &who in contenders {
             // Spread over the rounds.
             let every = rounds.div_ceil(scale.plugin_rounds.max(1));
             if who == Who::Plugin && round % every != 0 {
@@ -65,12 +76,16 @@ fn race(ground: &mut Ground, scale: &Scale, there: usize) -> Result<Race> {
 }
 
 fn lines(race: &Race, there: usize) -> [Line; 2] {
-    let there = crate::page::grouped(there);
-    let line = |what: &str, figure: fn(&Samples) -> f64| {
-        let line = race.line("tunnel", &format!("one tunnel, {there} on the host: {what}"), figure);
-        line.at_most_times(Who::Command, 1.3, "the bare command").faster_than(Who::Plugin, 8.0)
-    };
-    [line("median", Samples::median), line("p99", Samples::p99)]
+    let what = |what: &str| format!("one tunnel, {} on the host: {what}", grouped(there));
+    let judged = |line: Line| line.at_most_times(Who::Command, 1.1, "the bare command").faster_than(Who::Plugin, 8.0);
+    [judged(race.median("tunnel", &what("median"))), judged(race.line("tunnel", &what("p99"), Samples::p99))]
+}
+
+fn native_lines(race: &Race, there: usize) -> [Line; 2] {
+    let what = |what: &str| format!("natively: one tunnel, {} on the host: {what}", grouped(there));
+    let judged =
+        |line: Line| line.at_most_times(Who::Database, 1.5, "the bare transaction").faster_than(Who::Ovsdbapp, 1.0);
+    [judged(race.median("native", &what("median"))), judged(race.line("native", &what("p99"), Samples::p99))]
 }
 
 fn curve(who: Who, races: &[(usize, Race)]) -> Curve {
