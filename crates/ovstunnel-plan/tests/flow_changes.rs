@@ -58,6 +58,11 @@ proptest! {
                 let (flows, garbled) = after_bundle(&change.bundle(), &seen);
                 prop_assert_eq!(&flows, &desired);
                 prop_assert!(garbled.is_empty(), "{garbled:?} stay");
+                // What is read back shows whether it was done.
+                prop_assert_eq!(change.missing_among(&FlowsSeen::exactly(desired)), None);
+                if seen != FlowsSeen::Unknown {
+                    prop_assert!(change.missing_among(&seen).is_some(), "{seen:?} are as before");
+                }
                 prop_assert_eq!(change.applied_to(&seen), FlowsSeen::exactly(desired.clone()));
                 prop_assert_eq!(FlowChange::between(&desired, &FlowsSeen::exactly(desired.clone())), None);
             }

@@ -235,6 +235,7 @@ impl Watch {
     fn begin(&mut self, generation: u64) {
         self.generation = generation;
         self.last = None;
+        self.monitors.begin();
         self.questions = self.real.questions();
         self.witnesses.enter_generation(generation);
         self.ports = ports::Ports::default();

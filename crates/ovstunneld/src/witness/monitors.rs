@@ -38,6 +38,8 @@ pub(super) struct Monitors {
     waiting: BTreeSet<Uuid>,
     /// Bridges whose tables are to be asked for: flows of others changed there.
     printed: BTreeSet<Uuid>,
+    /// Bridges whose monitors have ended, and why.
+    ended: Vec<(Uuid, String)>,
     /// Why the last one that was asked for in vain was not given.
     reason: Option<String>,
     /// That some bridges have no monitor was said.
@@ -63,8 +65,6 @@ impl Watch {
     pub(super) fn take_flow_news(&mut self) {
         let Some(news) = self.real.flow_news() else { return };
         let told = news.take();
-        let trouble = self.real.health().borrow().trouble().is_some();
-        let mut ended = Vec::new();
         for bridge in &self.bridges {
             let Some(told) = told.get(bridge.name.as_str()) else { continue };
             if told.ours {
@@ -73,11 +73,7 @@ impl Watch {
             if told.others {
                 self.monitors.printed.insert(bridge.uuid);
             }
-            ended.extend(told.ended.as_deref().map(|reason| (&bridge.name, reason)));
-        }
-        // With the switch itself, or a bridge that was deleted, its monitors end; that is told elsewhere.
-        if let Some((bridge, reason)) = ended.first().filter(|_| !trouble) {
-            tracing::info!(bridges = ended.len(), first = %bridge, reason, "flow monitors have ended; asking for new ones");
+            self.monitors.ended.extend(told.ended.clone().map(|reason| (bridge.uuid, reason)));
         }
         self.hand_over();
     }
@@ -106,6 +102,7 @@ impl Watch {
         if self.real.flow_news().is_none() {
             return true;
         }
+        self.tell_of_ended();
         self.begin_monitors().await;
         let flows = self.watched.flows.clone();
         let mut unwatched = 0;
@@ -154,6 +151,16 @@ impl Watch {
         }
     }
 
+    /// Says which monitors have ended. Those of a bridge that was deleted, or of a switch that has, end with it; that is told elsewhere.
+    fn tell_of_ended(&mut self) {
+        let ended = std::mem::take(&mut self.monitors.ended);
+        let name = |uuid: &Uuid| self.bridges.iter().find(|bridge| bridge.uuid == *uuid).map(|bridge| &bridge.name);
+        let ended: Vec<_> = ended.iter().filter_map(|(uuid, reason)| Some((name(uuid)?, reason))).collect();
+        if let Some((bridge, reason)) = ended.first() {
+            tracing::info!(bridges = ended.len(), first = %bridge, reason, "flow monitors have ended; asking for new ones");
+        }
+    }
+
     /// Says once that flows are asked for, and once that they are not any more.
     fn tell_of_unwatched(&mut self, unwatched: usize) {
         // One that was made or has ended in this second gets its monitor in the next one.
@@ -187,6 +194,11 @@ impl Watch {
 }
 
 impl Monitors {
+    /// `ovs-vswitchd` has started: all have ended with the old one.
+    pub(super) fn begin(&mut self) {
+        *self = Monitors { said: self.said, ..Monitors::default() };
+    }
+
     fn retain(&mut self, bridges: &BTreeSet<Uuid>) {
         self.unwatched.retain(|uuid, _| bridges.contains(uuid));
         self.handed.retain(|uuid, _| bridges.contains(uuid));
