@@ -20,6 +20,11 @@ use crate::{Command, Counted, FlowsRead, Observer, RealSwitch, Rows, SimulatedSw
 /// The table in which every frame begins.
 const ENTRY: &str = "table=0";
 
+/// Bridges that are read or written at the same time: each mostly waits, for a round of the main loop of `ovs-vswitchd`.
+const AT_ONCE: usize = 64;
+/// The same on connections that are kept.
+const NATIVELY_AT_ONCE: usize = 512;
+
 /// What a switch in memory says of probes.
 const NO_FRAMES: &str = "a simulated switch carries no frames";
 
@@ -236,11 +241,20 @@ impl Switch {
         Some(real.read_flows(bridge).await)
     }
 
-    /// Bridges that are worth asking at the same time: by commands each is a process, and of the control socket a connection.
-    pub fn bridges_at_once(&self) -> usize {
-        match self {
-            Switch::Real(real) if real.flow_news().is_some() => 512,
-            Switch::Real(_) | Switch::Simulated(_) => 64,
+    /// Bridges that are worth writing to at the same time: by commands each is a process.
+    pub fn writes_at_once(&self) -> usize {
+        match self.real().and_then(RealSwitch::flow_news) {
+            Some(_) => NATIVELY_AT_ONCE,
+            None => AT_ONCE,
+        }
+    }
+
+    /// Bridges that are worth reading at the same time, of these: of those that no flow monitor watches the control socket is asked,
+    /// which does not take hundreds of connections at once.
+    pub fn reads_at_once<'a>(&self, mut bridges: impl Iterator<Item = &'a str>) -> usize {
+        match self.real() {
+            Some(real) if bridges.all(|bridge| real.flow_mark(bridge).is_some()) => NATIVELY_AT_ONCE,
+            _ => AT_ONCE,
         }
     }
 

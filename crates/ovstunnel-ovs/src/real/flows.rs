@@ -3,6 +3,8 @@
 //! What it does: changes them by bundles, of `ovs-ofctl` or natively, each after its meters; reads ours and all others'. What it must not do:
 //! take a bundle that was cut short for one that did nothing.
 
+use std::time::Duration;
+
 use ovstunnel_plan::{FlowChange, FlowsSeen};
 
 use super::{Needs, RealSwitch};
@@ -14,6 +16,9 @@ use crate::{Command, CommitError, FlowNews, FlowsRead, ofctl};
 const BUNDLE: &str = "bundle";
 const METER: &str = "meter";
 const FLOWS: &str = "flows";
+
+/// How long is waited for a flow monitor: whoever asks for it has others to listen to.
+const MONITOR_WITHIN: Duration = Duration::from_secs(2);
 
 impl RealSwitch {
     /// Changes them; gives what was read behind the change, where it was.
@@ -122,7 +127,8 @@ impl RealSwitch {
     /// When this Open vSwitch, or this bridge, has none.
     pub async fn monitor_flows(&self, bridge: &str) -> Result<(), CommitError> {
         let Some(native) = &self.native else { return Ok(()) };
-        let monitored = tokio::time::timeout(self.tools.timeout, native.bridges.monitor(bridge)).await;
+        let within = self.tools.timeout.min(MONITOR_WITHIN);
+        let monitored = tokio::time::timeout(within, native.bridges.monitor(bridge)).await;
         monitored.unwrap_or_else(|_| Err(CommitError::Unavailable(format!("bridge {bridge} does not answer"))))
     }
 

@@ -18,7 +18,7 @@ impl Executor {
     /// Changes the flows of several bridges; says for which that failed.
     pub(super) async fn change_flows(&self, changes: Vec<(&str, &FlowChange)>) -> BTreeMap<String, CommitError> {
         // Each mostly waits: a vswitchd that has just started answers all of them in one round of its main loop, and such a round takes long.
-        let at_once = self.switch.bridges_at_once();
+        let at_once = self.switch.writes_at_once();
         // However slow the switch is, the requests that wait must have their turn.
         let until = Instant::now() + self.switch.timeout();
         let changes: Vec<BoxFuture<'_, _>> =

@@ -20,10 +20,11 @@ impl Executor {
         bridges: impl IntoIterator<Item = (&'a BridgeName, &'a Uuid)>,
     ) -> Vec<String> {
         let until = Instant::now() + self.switch.timeout() / 2;
+        let bridges: Vec<(&BridgeName, &Uuid)> = bridges.into_iter().collect();
+        let at_once = self.switch.reads_at_once(bridges.iter().map(|(name, _)| name.as_str()));
         let dumps: Vec<BoxFuture<'_, _>> =
             bridges.into_iter().map(|(name, uuid)| self.read_flows_in_time(name, *uuid, until).boxed()).collect();
-        let results: Vec<_> =
-            futures_util::stream::iter(dumps).buffer_unordered(self.switch.bridges_at_once()).collect().await;
+        let results: Vec<_> = futures_util::stream::iter(dumps).buffer_unordered(at_once).collect().await;
         results.into_iter().flatten().collect()
     }
 
