@@ -237,7 +237,7 @@ impl Switch {
     /// Reads our flows of a bridge that a flow monitor watches; nothing where none does.
     pub async fn read_monitored(&self, bridge: &str) -> Option<Result<FlowsRead, CommitError>> {
         let real = self.real()?;
-        real.flow_mark(bridge)?;
+        real.flow_seqno(bridge)?;
         Some(real.read_flows(bridge).await)
     }
 
@@ -253,7 +253,7 @@ impl Switch {
     /// which does not take hundreds of connections at once.
     pub fn reads_at_once<'a>(&self, mut bridges: impl Iterator<Item = &'a str>) -> usize {
         match self.real() {
-            Some(real) if bridges.all(|bridge| real.flow_mark(bridge).is_some()) => NATIVELY_AT_ONCE,
+            Some(real) if bridges.all(|bridge| real.flow_seqno(bridge).is_some()) => NATIVELY_AT_ONCE,
             _ => AT_ONCE,
         }
     }

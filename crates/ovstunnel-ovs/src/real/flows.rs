@@ -113,7 +113,7 @@ impl RealSwitch {
             return self.bounded(FLOWS, Needs::Vswitchd, native.bridges.flows(bridge), || vec![dump]).await;
         }
         let finished = self.ofctl(&dump).await?;
-        Ok(FlowsRead { flows: FlowsSeen::parse_dump(&finished.stdout), mark: None })
+        Ok(FlowsRead { flows: FlowsSeen::parse_dump(&finished.stdout), seqno: None })
     }
 
     /// What flow monitors tell; nothing where changes are written by commands, which have none.
@@ -134,8 +134,8 @@ impl RealSwitch {
 
     /// A number that stays the same as long as a flow monitor watches a bridge and nobody else changes a flow of ours there; nothing where
     /// none does.
-    pub fn flow_mark(&self, bridge: &str) -> Option<u64> {
-        self.native.as_ref()?.bridges.mark(bridge)
+    pub fn flow_seqno(&self, bridge: &str) -> Option<u64> {
+        self.native.as_ref()?.bridges.seqno(bridge)
     }
 
     /// Bridges that flow monitors watch.

@@ -49,7 +49,7 @@ pub(super) struct Monitors {
 impl Watch {
     /// Whether a monitor watches a bridge.
     pub(super) fn is_monitored(&self, bridge: &Managed) -> bool {
-        self.real.flow_mark(bridge.name.as_str()).is_some()
+        self.real.flow_seqno(bridge.name.as_str()).is_some()
     }
 
     /// When something that waits is due.
@@ -107,9 +107,9 @@ impl Watch {
         let flows = self.watched.flows.clone();
         let mut unwatched = 0;
         for bridge in &self.bridges {
-            match self.real.flow_mark(bridge.name.as_str()) {
+            match self.real.flow_seqno(bridge.name.as_str()) {
                 None => unwatched += 1,
-                Some(mark) if flows.holds(bridge.uuid, mark) => flows.confirm(bridge.uuid, at),
+                Some(seqno) if flows.holds(bridge.uuid, seqno) => flows.confirm(bridge.uuid, at),
                 Some(_) => drop(self.monitors.waiting.insert(bridge.uuid)),
             }
         }

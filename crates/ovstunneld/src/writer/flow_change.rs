@@ -69,16 +69,16 @@ impl Executor {
         uuid: Uuid,
         change: &FlowChange,
         before: &FlowsSeen,
-        FlowsRead { flows, mark }: FlowsRead,
+        FlowsRead { flows, seqno }: FlowsRead,
     ) -> Result<(), CommitError> {
         if let Some(missing) = change.missing_among(&flows) {
             self.flows.set(uuid, FlowsSeen::Unknown);
             return Err(CommitError::Undone(format!("Open vSwitch has taken the flows, and {missing}")));
         }
-        // What somebody else has changed meanwhile is looked at: without a mark what is known does not hold.
+        // What somebody else has changed meanwhile is looked at: without a seqno what is known does not hold.
         let expected = change.applied_to(before);
-        let mark = mark.filter(|_| expected == FlowsSeen::Unknown || expected == flows);
-        self.flows.set_with_mark(uuid, flows, mark);
+        let seqno = seqno.filter(|_| expected == FlowsSeen::Unknown || expected == flows);
+        self.flows.set_with_seqno(uuid, flows, seqno);
         Ok(())
     }
 

@@ -29,8 +29,8 @@ struct Seen {
     flows: FlowsSeen,
     /// The digest of the tables when they were read; none where they were written since.
     digest: Option<FlowDigest>,
-    /// The mark of the bridge's flow monitor when they were read: as long as it stays they are these.
-    mark: Option<u64>,
+    /// The seqno of the bridge's flow monitor when they were read: as long as it stays they are these.
+    seqno: Option<u64>,
     /// When the switch last said that they are these.
     as_of: SystemTime,
 }
@@ -65,12 +65,12 @@ impl FlowTable {
 
     /// Remembers what was read, with the digest of the tables at that moment.
     pub(super) fn set_with_digest(&self, bridge: Uuid, flows: FlowsSeen, digest: Option<FlowDigest>) {
-        self.insert(bridge, Seen { flows, digest, mark: None, as_of: SystemTime::now() });
+        self.insert(bridge, Seen { flows, digest, seqno: None, as_of: SystemTime::now() });
     }
 
-    /// Remembers what was read of a bridge that a flow monitor watches, with its mark.
-    pub(super) fn set_with_mark(&self, bridge: Uuid, flows: FlowsSeen, mark: Option<u64>) {
-        self.insert(bridge, Seen { flows, digest: None, mark, as_of: SystemTime::now() });
+    /// Remembers what was read of a bridge that a flow monitor watches, with its seqno.
+    pub(super) fn set_with_seqno(&self, bridge: Uuid, flows: FlowsSeen, seqno: Option<u64>) {
+        self.insert(bridge, Seen { flows, digest: None, seqno, as_of: SystemTime::now() });
     }
 
     fn insert(&self, bridge: Uuid, seen: Seen) {
@@ -78,10 +78,10 @@ impl FlowTable {
         self.1.of(bridge);
     }
 
-    /// Whether what is known of a bridge is from the time of this mark of its flow monitor.
-    pub(crate) fn holds(&self, bridge: Uuid, mark: u64) -> bool {
+    /// Whether what is known of a bridge is from the time of this seqno of its flow monitor.
+    pub(crate) fn holds(&self, bridge: Uuid, seqno: u64) -> bool {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        inner.seen.get(&bridge).is_some_and(|seen| seen.mark == Some(mark))
+        inner.seen.get(&bridge).is_some_and(|seen| seen.seqno == Some(seqno))
     }
 
     /// The flow monitor of a bridge has told of no change.
@@ -186,10 +186,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_read_holds_under_its_mark_alone() {
+    fn what_was_read_holds_under_its_number_alone() {
         let (table, bridge) = (FlowTable::default(), Uuid::from_u128(1));
         assert!(!table.holds(bridge, 7), "of nothing nothing holds");
-        table.set_with_mark(bridge, FlowsSeen::none(), Some(7));
+        table.set_with_seqno(bridge, FlowsSeen::none(), Some(7));
         assert!(table.holds(bridge, 7) && !table.holds(bridge, 8));
         table.set(bridge, FlowsSeen::none());
         assert!(!table.holds(bridge, 7), "what was written and not read back does not");

@@ -43,13 +43,13 @@ impl Executor {
     async fn read_flows_of(&self, name: &BridgeName, uuid: Uuid) -> Option<String> {
         self.progress.step();
         if let Some(read) = self.switch.read_monitored(name.as_str()).await {
-            let (seen, mark, failure) = match read {
-                Ok(read) => (read.flows, read.mark, None),
+            let (seen, seqno, failure) = match read {
+                Ok(read) => (read.flows, read.seqno, None),
                 Err(error) => {
                     (FlowsSeen::Unknown, None, Some(format!("flows of bridge {name} could not be read: {error}")))
                 }
             };
-            self.flows.set_with_mark(uuid, seen, mark);
+            self.flows.set_with_seqno(uuid, seen, seqno);
             return failure;
         }
         let tables = self.switch.tables(name.as_str()).await;

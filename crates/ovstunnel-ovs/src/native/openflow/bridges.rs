@@ -31,8 +31,8 @@ pub(crate) struct Bridges {
 pub struct FlowsRead {
     /// The flows.
     pub flows: FlowsSeen,
-    /// They hold as long as [`RealSwitch::flow_mark`](crate::RealSwitch::flow_mark) says this; nothing where no flow monitor watches them.
-    pub mark: Option<u64>,
+    /// They hold as long as [`RealSwitch::flow_seqno`](crate::RealSwitch::flow_seqno) says this; nothing where no flow monitor watches them.
+    pub seqno: Option<u64>,
 }
 
 impl Bridges {
@@ -48,20 +48,20 @@ impl Bridges {
 
     /// Has changes of a bridge's flows told from now on, unless they are.
     pub async fn monitor(&self, bridge: &str) -> Result<(), CommitError> {
-        if self.mark(bridge).is_some() {
+        if self.seqno(bridge).is_some() {
             return Ok(());
         }
         self.asked(bridge, Ask::Monitor).await.map(drop)
     }
 
-    /// The mark of the monitor of a bridge, where there is one.
-    pub fn mark(&self, bridge: &str) -> Option<u64> {
-        self.all().get(bridge)?.mark()
+    /// The seqno of the monitor of a bridge, where there is one.
+    pub fn seqno(&self, bridge: &str) -> Option<u64> {
+        self.all().get(bridge)?.seqno()
     }
 
     /// Bridges that are monitored.
     pub fn monitored(&self) -> usize {
-        self.all().values().filter(|kept| kept.mark().is_some()).count()
+        self.all().values().filter(|kept| kept.seqno().is_some()).count()
     }
 
     /// Changes flows of a bridge as one, after its meters, and reads ours behind it.
@@ -82,7 +82,7 @@ impl Bridges {
 
     async fn read(&self, bridge: &str, ask: Ask) -> Result<FlowsRead, CommitError> {
         // What is told while it is read is not known to be in the answer.
-        let before = self.mark(bridge);
+        let before = self.seqno(bridge);
         let answers = self.asked(bridge, ask).await?;
         let not_understood =
             || CommitError::Unknown(format!("what bridge {bridge} tells of its flows is not understood"));
@@ -93,8 +93,8 @@ impl Bridges {
                 Err(cookie) => drop(garbled.insert(cookie)),
             }
         }
-        let mark = before.filter(|_| before == self.mark(bridge));
-        Ok(FlowsRead { flows: FlowsSeen::Known { flows, garbled }, mark })
+        let seqno = before.filter(|_| before == self.seqno(bridge));
+        Ok(FlowsRead { flows: FlowsSeen::Known { flows, garbled }, seqno })
     }
 
     /// Makes a meter, or sets the one that is there.

@@ -50,7 +50,7 @@ struct Inner {
     noted: Mutex<BTreeMap<String, FlowsTold>>,
     wake: Notify,
     /// Moments in the life of all monitors; no number comes twice.
-    marks: AtomicU64,
+    seqnos: AtomicU64,
 }
 
 /// What was told of a bridge.
@@ -80,8 +80,8 @@ impl FlowNews {
         self.0.wake.notify_one();
     }
 
-    fn next_mark(&self) -> u64 {
-        self.0.marks.fetch_add(1, Ordering::Relaxed) + 1
+    fn next_seqno(&self) -> u64 {
+        self.0.seqnos.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 
@@ -89,8 +89,8 @@ impl FlowNews {
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
     asks: mpsc::Sender<(Ask, Reply)>,
-    /// The mark of the monitor; 0 while nothing is told.
-    mark: Arc<AtomicU64>,
+    /// The seqno of the monitor; 0 while nothing is told.
+    seqno: Arc<AtomicU64>,
 }
 
 type Reply = oneshot::Sender<Result<Answers, Unanswered>>;
@@ -99,10 +99,10 @@ impl Kept {
     /// Keeps a connection to a bridge.
     pub fn new(bridge: &str, connection: Connection, news: FlowNews) -> Self {
         let (asks, asked) = mpsc::channel(WAITING);
-        let mark = Arc::<AtomicU64>::default();
-        let owner = Owner { bridge: bridge.to_owned(), connection, mark: Arc::clone(&mark), news };
+        let seqno = Arc::<AtomicU64>::default();
+        let owner = Owner { bridge: bridge.to_owned(), connection, seqno: Arc::clone(&seqno), news };
         tokio::spawn(owner.run(asked));
-        Kept { asks, mark }
+        Kept { asks, seqno }
     }
 
     /// Whether the connection has ended.
@@ -110,9 +110,9 @@ impl Kept {
         self.asks.is_closed()
     }
 
-    /// The mark of its monitor: the same as long as no flow of ours was changed by others. Nothing where that is not told.
-    pub fn mark(&self) -> Option<u64> {
-        Some(self.mark.load(Ordering::Acquire)).filter(|mark| *mark != 0)
+    /// The seqno of its monitor: the same as long as no flow of ours was changed by others. Nothing where that is not told.
+    pub fn seqno(&self) -> Option<u64> {
+        Some(self.seqno.load(Ordering::Acquire)).filter(|seqno| *seqno != 0)
     }
 
     /// Asks, and waits for the answer. Whoever does not wait for it ends the connection.
@@ -129,14 +129,14 @@ impl Kept {
 struct Owner {
     bridge: String,
     connection: Connection,
-    mark: Arc<AtomicU64>,
+    seqno: Arc<AtomicU64>,
     news: FlowNews,
 }
 
 impl Owner {
     async fn run(mut self, mut asked: mpsc::Receiver<(Ask, Reply)>) {
         let ended = self.serve(&mut asked).await;
-        let watched = self.mark.swap(0, Ordering::AcqRel) != 0;
+        let watched = self.seqno.swap(0, Ordering::AcqRel) != 0;
         if let (true, Some(reason)) = (watched, ended) {
             self.news.note(&self.bridge, |told| told.ended = Some(reason));
         }
@@ -190,7 +190,7 @@ impl Owner {
             Ok(answers) => {
                 answers.updates.iter().for_each(|body| self.take(body));
                 if monitors && answers.error.is_none() {
-                    self.mark.store(self.news.next_mark(), Ordering::Release);
+                    self.seqno.store(self.news.next_seqno(), Ordering::Release);
                 }
                 (Ok(answers), Ok(()))
             }
@@ -207,13 +207,13 @@ impl Owner {
     fn take(&self, body: &[u8]) {
         let monitor::Told { ours, others, paused, resumed } = monitor::read(body);
         if paused {
-            self.mark.store(0, Ordering::Release);
+            self.seqno.store(0, Ordering::Release);
             let words = "Open vSwitch has paused it: what it told was not taken fast enough";
             self.news.note(&self.bridge, |told| told.ended = Some(words.to_owned()));
         }
-        let watched = resumed || self.mark().is_some();
+        let watched = resumed || self.seqno().is_some();
         if watched && (ours || resumed) {
-            self.mark.store(self.news.next_mark(), Ordering::Release);
+            self.seqno.store(self.news.next_seqno(), Ordering::Release);
         }
         if watched && (ours || others || resumed) {
             self.news.note(&self.bridge, |told| {
@@ -223,8 +223,8 @@ impl Owner {
         }
     }
 
-    fn mark(&self) -> Option<u64> {
-        Some(self.mark.load(Ordering::Acquire)).filter(|mark| *mark != 0)
+    fn seqno(&self) -> Option<u64> {
+        Some(self.seqno.load(Ordering::Acquire)).filter(|seqno| *seqno != 0)
     }
 }
 
