@@ -59,7 +59,7 @@ proptest! {
                 prop_assert_eq!(&flows, &desired);
                 prop_assert!(garbled.is_empty(), "{garbled:?} stay");
                 // What is read back shows whether it was done.
-                prop_assert_eq!(change.missing_among(&FlowsSeen::exactly(desired)), None);
+                prop_assert_eq!(change.missing_among(&FlowsSeen::exactly(desired.clone())), None);
                 if seen != FlowsSeen::Unknown {
                     prop_assert!(change.missing_among(&seen).is_some(), "{seen:?} are as before");
                 }
