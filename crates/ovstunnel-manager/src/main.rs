@@ -154,7 +154,7 @@ async fn live(config: &Config, file: Option<&Path>, logging: Arc<Logging>) -> Re
         );
     }
     check::tell_of_certificates(config);
-    let store = store::open(config).await?;
+    let store = store::open_patiently(config).await?;
     let surroundings = Surroundings { file: file.map(Path::to_owned), logging: Some(Arc::clone(&logging)) };
     let (app, service) = Service::start_with(config, store, Some(access.clone()), surroundings).await?;
     let (files, signer, watched) = (https.map(|(_, files)| files), service.signer(), service.watched());

@@ -1,11 +1,15 @@
 //! The database as the configuration names it. Must not know a table.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ovstunnel_store::{OpenOptions, StateWords, Store, StoreError};
 
 use crate::config::{Config, States};
 use crate::reconciler::WAS_ON;
+
+/// How long to wait before a server is asked again that does not answer.
+const AGAIN: Duration = Duration::from_secs(3);
 
 /// How it is opened.
 pub(crate) fn options(config: &Config) -> OpenOptions {
@@ -13,7 +17,7 @@ pub(crate) fn options(config: &Config) -> OpenOptions {
         States::Specification => StateWords::Specification,
         States::CloudStack => StateWords::CloudStack,
     };
-    OpenOptions { states, ..OpenOptions::default() }
+    OpenOptions { states, ca: config.database.ca.clone(), ..OpenOptions::default() }
 }
 
 /// Copies the database of the zone to a file. A manager that is started with the copy asks before it removes anything.
@@ -21,7 +25,7 @@ pub(crate) fn options(config: &Config) -> OpenOptions {
 /// # Errors
 /// Says why there is no copy.
 pub async fn backup(config: &Config, to: &Path) -> Result<(), StoreError> {
-    ovstunnel_store::backup(&config.database.url, to, &[WAS_ON]).await
+    ovstunnel_store::backup(config.database.url.as_str(), to, &[WAS_ON]).await
 }
 
 /// Puts a copy in place of the database of the zone, however it was made; gives where the one before is now.
@@ -29,7 +33,7 @@ pub async fn backup(config: &Config, to: &Path) -> Result<(), StoreError> {
 /// # Errors
 /// Says why it is not in place.
 pub async fn restore(config: &Config, from: &Path) -> Result<Option<PathBuf>, StoreError> {
-    ovstunnel_store::restore(&config.database.url, from, &config.zone, &[WAS_ON]).await
+    ovstunnel_store::restore(config.database.url.as_str(), from, &config.zone, &[WAS_ON]).await
 }
 
 /// Opens the database of the zone; makes it where there is none.
@@ -37,5 +41,21 @@ pub async fn restore(config: &Config, from: &Path) -> Result<Option<PathBuf>, St
 /// # Errors
 /// Says what is wrong with it and what to do.
 pub async fn open(config: &Config) -> Result<Store, StoreError> {
-    Store::open(&config.database.url, &config.zone, options(config)).await
+    Store::open(config.database.url.as_str(), &config.zone, options(config)).await
+}
+
+/// The same of a manager that starts: where its database is a server that does not answer, it is asked until it does.
+///
+/// # Errors
+/// As [`open`], but for a server that does not answer.
+pub async fn open_patiently(config: &Config) -> Result<Store, StoreError> {
+    loop {
+        match open(config).await {
+            Err(StoreError::Unavailable { reason }) if config.database.url.is_shared() => {
+                tracing::warn!(reason, url = %config.database.url, "the database cannot be used yet; trying again every {AGAIN:?}");
+                tokio::time::sleep(AGAIN).await;
+            }
+            opened => return opened,
+        }
+    }
 }

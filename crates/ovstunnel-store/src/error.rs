@@ -60,6 +60,12 @@ pub enum StoreError {
         /// The zone that it was opened for.
         wanted: String,
     },
+    /// Another manager of the zone leads, and writes alone.
+    #[error("the database is changed by the manager that leads, and not by this one: that has {by}")]
+    NotLeading {
+        /// Who leads, as far as that is known.
+        by: String,
+    },
     /// A value that can be there once is there already.
     #[error("{field} {value:?} is already in use; choose another one")]
     Conflict {

@@ -23,7 +23,7 @@ pub use rows::{
     NetworkRow, NewEvent, NewHost, NewInterface, NewNetwork, NewPhysicalNetwork, NicRow, PAGE_MAX, PhysicalNetworkRow,
     RowState, RowsWritten, StateWords, TunnelRow, Zone,
 };
-pub use sql::{OpenOptions, SqlStore};
+pub use sql::{Fence, OpenOptions, SqlStore};
 
 use ovstunnel_types::{GreKey, HostNumber, NetworkNumber};
 
@@ -56,6 +56,21 @@ impl Store {
         }
     }
 
+    /// From now on changes are made as this fence lets through; those of the lease always are. Does nothing in memory: it is one process's.
+    pub fn set_fence(&self, fence: Fence) {
+        if let Store::Sql(store) = self {
+            store.set_fence(fence);
+        }
+    }
+
+    /// Whether changes may be made as far as this process knows. What stands in the database decides when one is made.
+    pub fn may_change(&self) -> bool {
+        match self {
+            Store::Sql(store) => store.may_change(),
+            Store::Memory(_) => true,
+        }
+    }
+
     /// An empty database in memory, for a zone of this name.
     pub fn memory(zone: &str) -> Store {
         let zone = Zone { name: zone.to_owned(), uuid: uuid::Uuid::new_v4() };
@@ -63,12 +78,12 @@ impl Store {
     }
 }
 
-/// What the database at this address says of itself. Nothing is made or changed, and a manager that has it open is not disturbed.
+/// What the database at this address says of itself; `ca` as in [`OpenOptions`]. Nothing is made or changed, and a manager that has it open is not disturbed.
 ///
 /// # Errors
 /// It is not there, cannot be read, or is none of a manager.
-pub async fn inspect(url: &str) -> Result<Inspection> {
-    sql::inspect_unopened(url).await
+pub async fn inspect(url: &str, ca: Option<&std::path::Path>) -> Result<Inspection> {
+    sql::inspect_unopened(url, ca).await
 }
 
 /// Copies the database at this address, SQLite's alone, as it is at one moment, to a file that must not be there; a manager that has it open goes on. The
@@ -96,6 +111,14 @@ impl From<MemoryStore> for Store {
     }
 }
 
+/// How long a database may take for a call. After it it is not known what became of a change.
+const LONGEST: std::time::Duration = std::time::Duration::from_secs(60);
+
+async fn in_time<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = || StoreError::Unavailable { reason: format!("it did not answer within {LONGEST:?}") };
+    tokio::time::timeout(LONGEST, call).await.unwrap_or_else(|_| Err(late()))
+}
+
 /// What every kind of database has: one list, so that none can have less.
 macro_rules! calls {
     ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $answer:ty;)*) => {
@@ -103,7 +126,7 @@ macro_rules! calls {
             $($(#[$doc])*
             pub async fn $name(&self, $($arg: $type),*) -> Result<$answer> {
                 match self {
-                    Store::Sql(store) => store.$name($($arg),*).await,
+                    Store::Sql(store) => in_time(store.$name($($arg),*)).await,
                     Store::Memory(store) => store.$name($($arg),*),
                 }
             })*
@@ -176,6 +199,8 @@ calls! {
     nics(network: NetworkNumber) -> Vec<NicRow>;
     /// The NICs on a host or moving to it, by network and id.
     nics_on(host: HostNumber) -> Vec<NicRow>;
+    /// All NICs, by network and id.
+    every_nic() -> Vec<NicRow>;
     /// Adds a NIC, or changes the one of this id; its network and hosts must be there.
     put_nic(nic: &NicRow) -> ();
     /// Removes a NIC.
@@ -190,6 +215,8 @@ calls! {
 
     /// Who leads or led, if anybody ever did.
     lease() -> Option<LeaseRow>;
+    /// Who leads now by the database's clock, if anybody does.
+    living_lease() -> Option<LeaseRow>;
     /// Takes the lease or renews it for so many milliseconds, unless another leader has it still, and answers who has it now. A new leader, and
     /// one whose lease had run out, gets a new epoch, above `at_least` too.
     take_lease(leader: &str, milliseconds: u32, at_least: u64) -> LeaseRow;

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use ovstunnel_store::{OpenOptions, Store};
+use ovstunnel_store::{Fence, OpenOptions, Store, StoreError};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 use tempfile::TempDir;
 
@@ -60,6 +60,34 @@ async fn opened(url: &str) -> Store {
     Store::open(url, "dc1", OpenOptions::default()).await.unwrap_or_else(|error| panic!("{url}: {error}"))
 }
 
+/// Several managers on one database make it together, and only who has the lease changes it, whatever the others believe.
+async fn several_managers_share_it(url: &str) {
+    let (a, b, idle) = tokio::join!(opened(url), opened(url), opened(url));
+    assert_eq!(a.zone().await.unwrap(), b.zone().await.unwrap());
+    assert_eq!(a.living_lease().await, Ok(None));
+    let lease = a.take_lease("a", 3_600_000, 0).await.unwrap();
+    assert_eq!(b.living_lease().await, Ok(Some(lease)));
+    a.set_fence(Fence::Held("a".into()));
+    b.set_fence(Fence::Held("b".into()));
+    idle.set_fence(Fence::Unled);
+    let refused = |by: &str| Err(StoreError::NotLeading { by: by.to_owned() });
+    let put = async |store: &Store, name: &str| store.put_host(&contract::host(name)).await.map(drop);
+    assert_eq!(put(&a, "h1").await, Ok(()));
+    assert_eq!((put(&b, "h2").await, put(&idle, "h2").await), (refused("a"), refused("a")));
+    assert_eq!(a.release_lease("a").await, Ok(true));
+    assert_eq!(put(&idle, "h2").await, Ok(()));
+    b.take_lease("b", 3_600_000, 0).await.unwrap();
+    // It believes that it leads still.
+    assert_eq!((put(&a, "h3").await, put(&b, "h3").await), (refused("b"), Ok(())));
+    b.set_fence(Fence::Closed("nobody".into()));
+    assert_eq!(put(&b, "h4").await, refused("nobody"));
+    assert_eq!(a.hosts().await.unwrap().len(), 3);
+    let other = Store::open(url, "dc2", OpenOptions::default()).await.unwrap_err();
+    assert_eq!(other, StoreError::OtherZone { found: "dc1".into(), wanted: "dc2".into() });
+    let said = ovstunnel_store::inspect(url, None).await.unwrap();
+    assert_eq!((said.zone.as_deref(), said.schema), (Some("dc1"), said.known));
+}
+
 #[cfg(feature = "mysql")]
 #[tokio::test]
 async fn mariadb_keeps_the_contract() {
@@ -84,6 +112,8 @@ async fn mariadb_keeps_the_contract() {
         (opened(&url(&name)).await, ())
     })
     .await;
+    admin.lock().await.execute("CREATE DATABASE together").await.unwrap();
+    several_managers_share_it(&url("together")).await;
     cloudstack_is_read(&admin, &url).await;
 }
 
@@ -146,4 +176,6 @@ async fn postgresql_keeps_the_contract() {
         (opened(&url(&name)).await, ())
     })
     .await;
+    admin.lock().await.execute("CREATE DATABASE together").await.unwrap();
+    several_managers_share_it(&url("together")).await;
 }

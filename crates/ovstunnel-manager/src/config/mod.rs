@@ -4,8 +4,10 @@
 //! of certificates a default, and says what else there is to configure. What it must not do: look at the host or the database, or
 //! accept two spellings of the same thing.
 
+mod database;
 mod networks;
 mod probes;
+mod replica;
 mod values;
 mod web;
 mod webhooks;
@@ -17,8 +19,10 @@ use std::time::Duration;
 use ovstunnel_server::config::{self, Api, ConfigError, Log, Tls};
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use database::{Database, States, Url};
 pub use networks::{Brakes, Membership, NetworkRules, OnFailure, PhysicalNetwork};
 pub use probes::Probes;
+pub use replica::{REPLICA_MAX, Replica};
 pub use values::{LABEL_MAX, NAME_MAX, is_label};
 pub use web::Web;
 pub use webhooks::Webhook;
@@ -43,6 +47,8 @@ pub struct Config {
     pub sdn: Sdn,
     /// Where it is kept which hosts there are, and what has happened.
     pub database: Database,
+    /// What this manager is for the others of its zone, where several share one database.
+    pub replica: Replica,
     /// Where requests come in.
     #[serde(deserialize_with = "api")]
     pub api: Api,
@@ -93,34 +99,6 @@ pub struct Ovs {
     pub default_label: String,
 }
 
-/// `[database]`: where the zone is kept.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Database {
-    /// `sqlite://` and an absolute path.
-    #[serde(deserialize_with = "values::database")]
-    pub url: String,
-    /// Which words stand for the state of a tunnel in the table `ovs_tunnel_network`: `"specification"` (`SUCCESS` and `FAILED`) or
-    /// `"cloudstack"` (`Established` and `Failed`). Rows that are there are changed to it.
-    pub states: States,
-    /// CloudStack's database, which `ovstunnel-manager import` reads and `ovstunnel-manager export --apply` alone writes:
-    /// `mysql://USER:PASSWORD@HOST/DATABASE`. With a password in it, the file should be readable by root alone.
-    #[serde(deserialize_with = "values::cloudstack", skip_serializing)]
-    pub cloudstack_url: Option<String>,
-}
-
-/// Which words stand for the state of a tunnel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum States {
-    /// `SUCCESS` and `FAILED`.
-    #[default]
-    Specification,
-    /// `Established` and `Failed`.
-    #[serde(rename = "cloudstack")]
-    CloudStack,
-}
-
 /// `[hosts]`: the daemons of the hosts. The three files are PEM, absolute paths.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -168,6 +146,7 @@ impl Default for Config {
             zone: "zone1".to_owned(),
             sdn: Sdn::default(),
             database: Database::default(),
+            replica: Replica::default(),
             api: default_api(),
             tls: None,
             hosts: Hosts::default(),
@@ -187,13 +166,6 @@ impl Default for Config {
 impl Default for Ovs {
     fn default() -> Self {
         Ovs { controller: false, default_label: "cloud-public".to_owned() }
-    }
-}
-
-impl Default for Database {
-    fn default() -> Self {
-        let url = "sqlite:///var/lib/ovstunnel/manager.db".to_owned();
-        Database { url, states: States::default(), cloudstack_url: None }
     }
 }
 
@@ -275,14 +247,19 @@ impl Config {
         files
     }
 
-    /// What the page's address begins with, by this machine's name: `https://NAME:8444`; none where there is no page.
+    /// What the page's address begins with: `https://NAME:8444`; none where there is no page.
     pub fn page_address(&self) -> Option<String> {
-        let (listen, _) = self.https().filter(|_| self.web.enabled)?;
-        let own = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
+        self.address().filter(|_| self.web.enabled)
+    }
+
+    /// By what address others reach the API: that of `[replica]`, else one by this machine's name; none without HTTPS.
+    pub fn address(&self) -> Option<String> {
+        let (listen, _) = self.https()?;
+        if let Some(address) = &self.replica.address {
+            return Some(address.clone());
+        }
         let name = match listen.ip() {
-            ip if ip.is_unspecified() => {
-                own().filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
-            }
+            ip if ip.is_unspecified() => replica::host_name(),
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         };

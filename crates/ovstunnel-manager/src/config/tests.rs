@@ -52,7 +52,13 @@ fn a_bad_value_is_refused_by_name_with_the_rule() {
         ("zone = \"a b\"", "zone", "1 to 63 characters"),
         ("sdn.ovs.controller = true", "sdn.ovs.controller", "name certificate, key and ca"),
         ("sdn.ovs.default_label = \"\"", "sdn.ovs.default_label", "1 to 45 characters"),
-        ("[database]\nurl = \"mysql://x\"", "database.url", "sqlite://"),
+        ("[database]\nurl = \"mysql://x\"", "database.url", "mysql://USER"),
+        ("[database]\nurl = \"mysqll://u:geheim@h/d\"", "database.url", "postgres://USER"),
+        ("[database]\nurl = \"postgres://u:geheim@h/\"", "database.url", "is not shown"),
+        ("[database]\nurl = \"/var/lib/x.db\"", "database.url", "sqlite:// and an absolute path"),
+        ("[database]\nca = \"ca.pem\"", "database.ca", "absolute"),
+        ("[replica]\nname = \"a b\"", "replica.name", "1 to 32 characters"),
+        ("[replica]\naddress = \"http://m1\"", "replica.address", "https://HOST:PORT"),
         ("[database]\ncloudstack_url = \"postgres://u:geheim@h/cloud\"", "database.cloudstack_url", "mysql://USER"),
         ("[database]\ncloudstack_url = \"mysql://u:geheim@h\"", "database.cloudstack_url", "mysql://USER"),
         ("[[webhooks]]\nname = \"a\"\nurl = \"ftp://h\"", "url", "https://HOST/PATH"),
@@ -111,6 +117,20 @@ fn the_example_shows_each_key_with_its_default() {
         assert!(file.take().is_some(), "it shows no file");
     }
     assert!(all.database.cloudstack_url.take().is_some(), "it shows no address");
+    assert!(all.database.ca.take().is_some(), "it shows no certificates of a database server");
+    assert!(all.replica.address.take().is_some(), "it shows no address of a replica");
+    all.replica.name = default.replica.name.clone();
     assert_eq!(std::mem::take(&mut all.physical_networks).len(), 1, "it shows no physical network");
     assert_eq!(all, default);
+}
+
+#[test]
+fn the_address_of_a_server_is_taken_and_shown_without_its_password() {
+    for (scheme, query) in [("mysql", ""), ("mariadb", "?ssl-mode=REQUIRED"), ("postgres", "?password=geheim")] {
+        let config = parse(&format!("[database]\nurl = \"{scheme}://ovs:ge@heim@192.0.2.9/zone{query}\"\n")).unwrap();
+        assert!(config.database.url.is_shared() && config.database.url.as_str().contains("heim"));
+        let told = format!("{config:?} {}", serde_json::to_string(&config).unwrap());
+        assert!(told.contains(&format!("{scheme}://ovs:…@192.0.2.9/zone")) && !told.contains("heim"), "{told}");
+    }
+    assert!(!Config::default().database.url.is_shared());
 }

@@ -42,14 +42,6 @@ pub(super) fn some_path<'de, D: Deserializer<'de>>(d: D) -> Result<Option<PathBu
     path(d).map(Some)
 }
 
-pub(super) fn database<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    text(d, r#"sqlite:// and an absolute path, such as "sqlite:///var/lib/ovstunnel/manager.db""#, |t| {
-        let path = t.strip_prefix("sqlite://")?;
-        let good = path.starts_with('/') && !path.ends_with('/') && !path.contains(['\0', '?', '#', '%']);
-        good.then(|| t.to_owned())
-    })
-}
-
 /// The value is not shown in the error: there may be a password in it.
 pub(super) fn cloudstack<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(d)?;

@@ -39,7 +39,7 @@ struct File {
 
 /// The path of SQLite's file.
 pub(super) fn path(config: &Config) -> Option<PathBuf> {
-    config.database.url.strip_prefix("sqlite://").map(PathBuf::from)
+    config.database.url.as_str().strip_prefix("sqlite://").map(PathBuf::from)
 }
 
 pub(super) fn look(config: &Config, said: Said, is_open: bool) -> Facts {

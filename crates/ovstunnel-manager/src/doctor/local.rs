@@ -94,10 +94,14 @@ fn not_answering(error: &ClientError) -> Finding {
 /// What files alone tell.
 async fn without_manager(config: &Config) -> Vec<Finding> {
     let mut findings = of_certificates(config, None);
-    let url = &config.database.url;
     let is_there = database::path(config).is_none_or(|path| path.exists());
     let said = match is_there {
-        true => tokio::time::timeout(PATIENCE, ovstunnel_store::inspect(url)).await.ok(),
+        true => tokio::time::timeout(
+            PATIENCE,
+            ovstunnel_store::inspect(config.database.url.as_str(), config.database.ca.as_deref()),
+        )
+        .await
+        .ok(),
         false => None,
     };
     findings.extend(database::check(&database::look(config, said, false)));

@@ -14,7 +14,7 @@ const REBUILD: &str = "rebuild";
 
 pub(super) async fn write(config: &Config, plan: &Plan) -> Result<(), RebuildError> {
     let options = OpenOptions { uuid: plan.zone, ..store::options(config) };
-    let opened = Store::open(&config.database.url, &config.zone, options).await?;
+    let opened = Store::open(config.database.url.as_str(), &config.zone, options).await?;
     let filled = fill(&opened, config, plan).await;
     opened.close().await;
     filled

@@ -16,6 +16,10 @@ impl MemoryStore {
         Ok(self.state()?.nics.values().filter(|nic| nic.is_on(host)).cloned().collect())
     }
 
+    pub(crate) fn every_nic(&self) -> Result<Vec<NicRow>> {
+        Ok(self.state()?.nics.values().cloned().collect())
+    }
+
     pub(crate) fn put_nic(&self, nic: &NicRow) -> Result<()> {
         nic.check()?;
         let mut state = self.state()?;
@@ -64,6 +68,11 @@ impl MemoryStore {
         let lease = LeaseRow::taken(state.lease.as_ref(), leader, (self.clock)(), milliseconds, at_least)?;
         state.lease = Some(lease.clone());
         Ok(lease)
+    }
+
+    pub(crate) fn living_lease(&self) -> Result<Option<LeaseRow>> {
+        let now = (self.clock)();
+        Ok(self.state()?.lease.clone().filter(|lease| lease.until > now))
     }
 
     pub(crate) fn release_lease(&self, leader: &str) -> Result<bool> {

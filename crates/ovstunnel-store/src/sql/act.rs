@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use ovstunnel_types::{GreKey, HostNumber, NetworkNumber};
 use sea_query::{Condition, Expr, ExprTrait, LockType, Order, Query, SelectStatement};
 
-use super::SqlStore;
 use super::engine::{Kind, Row, Tx};
 use super::schema::{KEY, KEY_HOST, LEASE, NIC};
 use super::statements::{Fields, Int, ROWS, insert, update};
+use super::{Fence, SqlStore};
 use crate::{KeyRow, KeyState, LeaseRow, NicRow, Result, StoreError};
 
 fn select_nics() -> SelectStatement {
@@ -81,9 +81,26 @@ impl Tx {
     /// Time and lease; nobody else takes the lease until this transaction ends.
     async fn lease(&mut self) -> Result<(i64, Option<LeaseRow>)> {
         let row = self.first(select_lease().lock(LockType::Update), lease_row).await?;
+        Ok((self.now().await?, row.filter(|lease| lease.epoch > 0)))
+    }
+
+    async fn now(&mut self) -> Result<i64> {
         let now = self.first(&now(self.kind()), |row| row.int("now")).await?;
-        let now = now.ok_or_else(|| StoreError::corrupt(LEASE, "now", "nothing"))?;
-        Ok((now, row.filter(|lease| lease.epoch > 0)))
+        now.ok_or_else(|| StoreError::corrupt(LEASE, "now", "nothing"))
+    }
+
+    /// That a change may be made; nobody else takes the lease until this transaction ends.
+    pub(super) async fn pass(&mut self, fence: &Fence) -> Result<()> {
+        let (now, lease) = self.lease().await?;
+        let living = lease.filter(|lease| lease.until > now).map(|lease| lease.leader);
+        let may = match fence {
+            Fence::Open => true,
+            Fence::Closed(_) => false,
+            Fence::Held(leader) => living.as_ref() == Some(leader),
+            Fence::Unled => living.is_none(),
+        };
+        let nobody = || "no other manager, and its own lease has run out".to_owned();
+        if may { Ok(()) } else { Err(StoreError::NotLeading { by: living.unwrap_or_else(nobody) }) }
     }
 
     async fn write_lease(&mut self, lease: &LeaseRow) -> Result<()> {
@@ -119,6 +136,10 @@ impl SqlStore {
 
     pub(crate) async fn nics_on(&self, host: HostNumber) -> Result<Vec<NicRow>> {
         Ok(in_order(self.read().await?.all(&nics_on(host), nic_row).await?))
+    }
+
+    pub(crate) async fn every_nic(&self) -> Result<Vec<NicRow>> {
+        Ok(in_order(self.read().await?.all(&select_nics(), nic_row).await?))
     }
 
     pub(crate) async fn put_nic(&self, nic: &NicRow) -> Result<()> {
@@ -215,20 +236,29 @@ impl SqlStore {
 
     pub(crate) async fn take_lease(&self, leader: &str, milliseconds: u32, at_least: u64) -> Result<LeaseRow> {
         crate::rows::keyed("lease.leader", leader)?;
-        let mut change = self.change().await?;
-        let (now, known) = change.tx.lease().await?;
+        let (mut tx, _turn) = self.change_lease().await?;
+        let (now, known) = tx.lease().await?;
         let lease = LeaseRow::taken(known.as_ref(), leader, now, milliseconds, at_least)?;
-        change.tx.write_lease(&lease).await?;
-        change.commit().await?;
+        if known.as_ref() != Some(&lease) {
+            tx.write_lease(&lease).await?;
+        }
+        tx.commit().await?;
         Ok(lease)
     }
 
+    pub(crate) async fn living_lease(&self) -> Result<Option<LeaseRow>> {
+        let mut tx = self.read().await?;
+        let lease = tx.first(&select_lease(), lease_row).await?;
+        let now = tx.now().await?;
+        Ok(lease.filter(|lease| lease.epoch > 0 && lease.until > now))
+    }
+
     pub(crate) async fn release_lease(&self, leader: &str) -> Result<bool> {
-        let mut change = self.change().await?;
-        let (now, known) = change.tx.lease().await?;
+        let (mut tx, _turn) = self.change_lease().await?;
+        let (now, known) = tx.lease().await?;
         let Some(known) = known.filter(|lease| lease.leader == leader && lease.until > now) else { return Ok(false) };
-        change.tx.write_lease(&LeaseRow { until: now, ..known }).await?;
-        change.commit().await?;
+        tx.write_lease(&LeaseRow { until: now, ..known }).await?;
+        tx.commit().await?;
         Ok(true)
     }
 }

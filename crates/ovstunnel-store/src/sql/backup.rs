@@ -14,17 +14,19 @@ use time::format_description::well_known::Rfc3339;
 
 use super::engine::Pool;
 use super::failure::store_error;
-use super::{URL_RULE, file, inspect_unopened, schema};
+use super::{file, inspect_unopened, schema};
 use crate::inspection::KNOWN;
 use crate::{Inspection, Result, StoreError};
 
 /// Files that SQLite may have beside its own, by what their names end with.
 const BESIDE: [&str; 2] = ["-wal", "-shm"];
 
+const RULE: &str = "must be sqlite:///PATH, with the path from the root: a server's database is copied by its own tools, such as mariadb-dump or pg_dump";
+
 fn path_of(url: &str) -> Result<&Path> {
     let path = url.strip_prefix("sqlite://").filter(|path| path.starts_with('/') && !path.contains(['?', '#']));
     let scheme = url.split_once("://").map_or(url, |(scheme, _)| scheme);
-    path.map(Path::new).ok_or_else(|| StoreError::invalid("[database] url", URL_RULE, scheme))
+    path.map(Path::new).ok_or_else(|| StoreError::invalid("[database] url", RULE, scheme))
 }
 
 fn ended(path: &Path, with: &str) -> PathBuf {
@@ -81,7 +83,7 @@ async fn fill(from: &Path, to: &Path, forget: &[&str]) -> Result<()> {
 pub(crate) async fn backup(url: &str, to: &Path, forget: &[&str]) -> Result<()> {
     let from = path_of(url)?;
     // Also says what is wrong with it, before anything is made.
-    sound(&inspect_unopened(url).await?)?;
+    sound(&inspect_unopened(url, None).await?)?;
     copy(from, to, forget).await?;
     sync_folder(to)
 }
@@ -90,7 +92,7 @@ pub(crate) async fn backup(url: &str, to: &Path, forget: &[&str]) -> Result<()> 
 pub(crate) async fn restore(url: &str, from: &Path, zone: &str, forget: &[&str]) -> Result<Option<PathBuf>> {
     let path = path_of(url)?;
     let from = std::path::absolute(from).map_err(on_file(from))?;
-    let inspection = inspect_unopened(&format!("sqlite://{}", from.display())).await?;
+    let inspection = inspect_unopened(&format!("sqlite://{}", from.display()), None).await?;
     sound(&inspection)?;
     match inspection.zone {
         Some(found) if found == zone => {}

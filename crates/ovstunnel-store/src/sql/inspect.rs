@@ -6,7 +6,7 @@ use sea_query::{Asterisk, Expr, Func, Query};
 
 use super::engine::{Kind, Pool, Tx};
 use super::failure::store_error;
-use super::{SqlStore, file, reader, schema};
+use super::{SqlStore, URL_RULE, file, schema, viewer};
 use crate::inspection::KNOWN;
 use crate::{Inspection, Result, StoreError};
 
@@ -47,11 +47,10 @@ async fn inspect(pool: &Pool) -> Result<Inspection> {
 }
 
 /// Inspects a database that nobody in this process has open, for reading only: the manager that has it may run.
-pub(crate) async fn inspect_unopened(url: &str) -> Result<Inspection> {
+pub(crate) async fn inspect_unopened(url: &str, ca: Option<&std::path::Path>) -> Result<Inspection> {
     let scheme = url.split_once("://").map_or(url, |(scheme, _)| scheme);
-    let no_address =
-        || StoreError::invalid("[database] url", "must be sqlite:///PATH, with the path from the root", scheme);
-    let pool = reader(url).await.ok_or_else(no_address)??;
+    let no_address = || StoreError::invalid("[database] url", URL_RULE, scheme);
+    let pool = viewer(url, ca).await.ok_or_else(no_address)??;
     let inspection = inspect(&pool).await;
     pool.close().await;
     inspection

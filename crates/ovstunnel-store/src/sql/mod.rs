@@ -13,6 +13,8 @@ mod hosts;
 mod inspect;
 mod networks;
 mod schema;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod server;
 mod settings;
 mod statements;
 mod tunnels;
@@ -29,12 +31,14 @@ pub(crate) use inspect::inspect_unopened;
 pub(crate) use statements::{Fields, Int, insert, update};
 
 /// How a database is opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenOptions {
     /// Which words are written for a tunnel's state (`[database] states`).
     pub states: StateWords,
     /// The zone's UUID, where it is known from elsewhere: that of a database which is made now, or in which no host stands yet.
     pub uuid: Option<Uuid>,
+    /// The certificates that a server's must come from; TLS is asked for then. None: as the address says.
+    pub ca: Option<std::path::PathBuf>,
 }
 
 /// A database of an engine.
@@ -45,8 +49,24 @@ pub struct SqlStore {
     words: StateWords,
     /// One change at a time in this process: no engine then has to refuse one for another of our own.
     writes: Mutex<()>,
+    /// Who may change anything now.
+    fence: std::sync::Mutex<Fence>,
     /// The lock on SQLite's file, for as long as this lives.
     _file: Option<file::Held>,
+}
+
+/// Who may change what stands in a database that several managers share. Looked at in the transaction of each change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Fence {
+    /// This process: nobody else has the database.
+    #[default]
+    Open,
+    /// The leader of this name, for as long as it has the lease.
+    Held(String),
+    /// Whoever comes, while nobody has the lease.
+    Unled,
+    /// Not this process, for this reason.
+    Closed(String),
 }
 
 /// A transaction that changes something.
@@ -55,23 +75,32 @@ struct Change<'a> {
     _turn: MutexGuard<'a, ()>,
 }
 
-const URL_RULE: &str = "must be sqlite:///PATH, with the path from the root";
-#[cfg(any(feature = "mysql", feature = "postgres"))]
-const SERVER_RULE: &str = "must be an address of a database that can be read";
+const URL_RULE: &str =
+    "must be sqlite:///PATH, with the path from the root, or mysql:// or postgres://USER:PASSWORD@HOST/DATABASE";
+
+/// How often a server's tables are tried to be made, where another manager makes them at the same moment.
+const BEGINS: usize = 5;
 
 impl SqlStore {
     /// Opens a database, makes it if it is not there, and brings it to this program's schema.
     pub(crate) async fn open(url: &str, zone: &str, options: OpenOptions) -> Result<SqlStore> {
         crate::rows::keyed("zone", zone)?;
-        let (pool, held) = connect(url).await?;
-        let zone = match begin(&pool, zone, options.uuid).await {
+        let (pool, held) = connect(url, options.ca.as_deref()).await?;
+        let zone = match begin_together(&pool, zone, options.uuid).await {
             Ok(zone) => zone,
             Err(error) => {
                 pool.close().await;
                 return Err(error);
             }
         };
-        Ok(SqlStore { pool, zone, words: options.states, writes: Mutex::default(), _file: held })
+        Ok(SqlStore {
+            pool,
+            zone,
+            words: options.states,
+            writes: Mutex::default(),
+            fence: std::sync::Mutex::default(),
+            _file: held,
+        })
     }
 
     pub(crate) async fn close(&self) {
@@ -87,8 +116,36 @@ impl SqlStore {
     }
 
     async fn change(&self) -> Result<Change<'_>> {
+        let closed = |by: String| StoreError::NotLeading { by };
+        if let Fence::Closed(by) = self.fence() {
+            return Err(closed(by));
+        }
         let turn = self.writes.lock().await;
-        Ok(Change { tx: self.pool.write().await?, _turn: turn })
+        let mut tx = self.pool.write().await?;
+        match self.fence() {
+            Fence::Open => {}
+            Fence::Closed(by) => return Err(closed(by)),
+            fence => tx.pass(&fence).await?,
+        }
+        Ok(Change { tx, _turn: turn })
+    }
+
+    /// A change of the lease: it passes each fence. On a server it does not wait for what else this process changes.
+    async fn change_lease(&self) -> Result<(Tx, Option<MutexGuard<'_, ()>>)> {
+        let turn = if matches!(self.pool, Pool::Sqlite(_)) { Some(self.writes.lock().await) } else { None };
+        Ok((self.pool.write().await?, turn))
+    }
+
+    fn fence(&self) -> Fence {
+        self.fence.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_fence(&self, fence: Fence) {
+        *self.fence.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = fence;
+    }
+
+    pub(crate) fn may_change(&self) -> bool {
+        !matches!(self.fence(), Fence::Closed(_))
     }
 }
 
@@ -98,35 +155,31 @@ impl Change<'_> {
     }
 }
 
-async fn connect(url: &str) -> Result<(Pool, Option<file::Held>)> {
-    match url.split_once("://").map(|(scheme, _)| scheme) {
-        Some("sqlite") => {
-            let path = url.strip_prefix("sqlite://").filter(|path| path.starts_with('/') && !path.contains(['?', '#']));
-            let path = path.ok_or_else(|| StoreError::invalid("[database] url", URL_RULE, url))?;
-            let (pool, held) = file::open(std::path::Path::new(path)).await?;
-            Ok((Pool::Sqlite(pool), Some(held)))
-        }
-        #[cfg(feature = "mysql")]
-        Some("mysql" | "mariadb") => {
-            let options: sqlx::mysql::MySqlConnectOptions =
-                url.parse().map_err(|_| StoreError::invalid("[database] url", SERVER_RULE, "(not shown)"))?;
-            let options = options.charset("utf8mb4").collation("utf8mb4_bin");
-            let pool = sqlx::mysql::MySqlPoolOptions::new().max_connections(file::CONNECTIONS);
-            let pool = pool.acquire_timeout(file::PATIENCE).connect_with(options).await;
-            Ok((Pool::MySql(pool.map_err(failure::store_error)?), None))
-        }
-        #[cfg(feature = "postgres")]
-        Some("postgres" | "postgresql") => {
-            let options: sqlx::postgres::PgConnectOptions =
-                url.parse().map_err(|_| StoreError::invalid("[database] url", SERVER_RULE, "(not shown)"))?;
-            let pool = sqlx::postgres::PgPoolOptions::new().max_connections(file::CONNECTIONS);
-            let pool = pool.acquire_timeout(file::PATIENCE).connect_with(options).await;
-            Ok((Pool::Postgres(pool.map_err(failure::store_error)?), None))
-        }
-        // An address of a server may have a password in it.
-        Some(scheme) => Err(StoreError::invalid("[database] url", URL_RULE, &format!("{scheme}://…"))),
-        None => Err(StoreError::invalid("[database] url", URL_RULE, url)),
+async fn connect(url: &str, ca: Option<&std::path::Path>) -> Result<(Pool, Option<file::Held>)> {
+    if let Some(("sqlite", path)) = url.split_once("://") {
+        let path = Some(path).filter(|path| path.starts_with('/') && !path.contains(['?', '#']));
+        let path = path.ok_or_else(|| StoreError::invalid("[database] url", URL_RULE, url))?;
+        let (pool, held) = file::open(std::path::Path::new(path)).await?;
+        return Ok((Pool::Sqlite(pool), Some(held)));
     }
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    if let Some(pool) = server::open(url, ca, true).await {
+        return Ok((pool?, None));
+    }
+    let _ = ca;
+    // An address of a server may have a password in it.
+    let shown = url.split_once("://").map_or_else(|| url.to_owned(), |(scheme, _)| format!("{scheme}://…"));
+    Err(StoreError::invalid("[database] url", URL_RULE, &shown))
+}
+
+/// Opens a manager's database, for a session that can only read; none where the address is none.
+pub(crate) async fn viewer(url: &str, ca: Option<&std::path::Path>) -> Option<Result<Pool>> {
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    if let Some(pool) = server::open(url, ca, false).await {
+        return Some(pool);
+    }
+    let _ = ca;
+    reader(url).await
 }
 
 /// Opens somebody else's database, for a session that can only read; none where the address is none.
@@ -158,6 +211,20 @@ async fn foreign(url: &str, writes: bool) -> Option<Result<Pool>> {
             Some(pool.connect_with(options).await.map(Pool::MySql).map_err(failure::store_error))
         }
         _ => None,
+    }
+}
+
+/// Schema and zone. Managers that begin with an empty database at the same moment get in each other's way, and one of them does all of it.
+async fn begin_together(pool: &Pool, zone: &str, uuid: Option<Uuid>) -> Result<Zone> {
+    let mut tries = if matches!(pool, Pool::Sqlite(_)) { 1 } else { BEGINS };
+    loop {
+        tries -= 1;
+        match begin(pool, zone, uuid).await {
+            Err(StoreError::Conflict { .. } | StoreError::Unavailable { .. }) if tries > 0 => {
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            }
+            begun => return begun,
+        }
     }
 }
 

@@ -36,6 +36,7 @@ pub async fn nics_keep_their_hosts_and_network(store: &Store) {
     let nowhere = store.put_nic(&NicRow { moving_to: Some(host_number(3)), ..nic("c", 1) }).await;
     assert_eq!(nowhere, Err(StoreError::NotFound { what: "host", name: "3".into() }));
     assert_eq!(store.nics(network_number(1)).await.unwrap(), [nic("A", 1), moving.clone()]);
+    assert_eq!(store.every_nic().await.unwrap(), [nic("A", 1), moving.clone()]);
     assert_eq!(store.nics_on(host_number(2)).await.unwrap(), [moving]);
 
     let used = store.delete_host("h2").await.unwrap_err().to_string();
@@ -84,10 +85,12 @@ pub async fn one_leads_and_each_new_one_has_a_new_epoch(store: &Store) {
     assert!(renewed.epoch == 42 && renewed.until >= first.until);
     // Another one does not get it, and does not lengthen it.
     assert_eq!(store.take_lease("m2", hour, 100).await.unwrap(), renewed);
+    assert_eq!(store.living_lease().await.unwrap(), Some(renewed.clone()));
     assert_eq!(store.lease().await.unwrap(), Some(renewed));
     assert_eq!(store.release_lease("m2").await, Ok(false));
     assert_eq!(store.release_lease("m1").await, Ok(true));
     assert_eq!(store.release_lease("m1").await, Ok(false));
+    assert_eq!(store.living_lease().await.unwrap(), None);
     let second = store.take_lease("m2", 0, 0).await.unwrap();
     assert_eq!((second.leader.as_str(), second.epoch), ("m2", 43));
     // One that has run out is a new epoch, for its own holder too.

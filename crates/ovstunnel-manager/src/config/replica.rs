@@ -1,0 +1,56 @@
+//! `[replica]`: what this manager is for the others of its zone.
+//!
+//! What it must not do: name the others; they find each other in the database.
+
+use ovstunnel_client::Endpoint;
+use ovstunnel_server::config::values::text;
+use ovstunnel_types::is_plain_name;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// `[replica]`: what this manager is for the others of its zone, where several share one database.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Replica {
+    /// Its name, in `zone status` and the log: 1 to 32 characters of A-Z, a-z, 0-9, `.`, `_` and `-`. Default: this machine's name, cut at 32.
+    #[serde(deserialize_with = "name", skip_serializing)]
+    pub name: String,
+    /// By what address others reach its API, such as `"https://m1.example.net:8444"`: a manager that does not lead sends those who want something
+    /// changed there. Default: this machine's name, or the address in `[api] listen`, and the port.
+    #[serde(deserialize_with = "address")]
+    pub address: Option<String>,
+}
+
+/// Longest name of a replica, characters.
+pub const REPLICA_MAX: usize = 32;
+
+impl Default for Replica {
+    fn default() -> Self {
+        Replica { name: own_name(), address: None }
+    }
+}
+
+/// This machine's name.
+pub(super) fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
+}
+
+fn own_name() -> String {
+    let good = |c: &char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(c);
+    let name: String = host_name().chars().filter(good).take(REPLICA_MAX).collect();
+    if is_plain_name(&name, REPLICA_MAX) { name } else { "localhost".to_owned() }
+}
+
+fn name<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    text(d, "a name: 1 to 32 characters of A-Z, a-z, 0-9, `.`, `_` and `-`", |t| {
+        is_plain_name(t, REPLICA_MAX).then(|| t.to_owned())
+    })
+}
+
+fn address<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
+    text(d, "https://HOST:PORT, such as \"https://m1.example.net:8444\"", |t| {
+        let t = t.trim_end_matches('/');
+        Endpoint::parse_url(t).is_ok().then(|| Some(t.to_owned()))
+    })
+}
