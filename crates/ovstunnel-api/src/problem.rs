@@ -35,6 +35,8 @@ pub enum Code {
     TooLarge,
     /// 415: the body is not `application/json`.
     UnsupportedMediaType,
+    /// 421: another manager of the zone leads; nothing was changed. No daemon sends it.
+    NotLeader,
     /// 422: Open vSwitch refused it; what it refused was taken away again.
     SwitchRefused,
     /// 424: a tunnel or the bridge of a NIC that was prepared is not there in time, and that is to fail its VM. No daemon sends it.
@@ -78,6 +80,7 @@ impl Code {
             Code::TunnelMissing => "tunnel_missing",
             Code::TooLarge => "too_large",
             Code::UnsupportedMediaType => "unsupported_media_type",
+            Code::NotLeader => "not_leader",
             Code::SwitchRefused => "switch_refused",
             Code::Internal => "internal",
             Code::SwitchUnavailable => "switch_unavailable",
@@ -104,6 +107,7 @@ impl Code {
             Code::TunnelMissing => 424,
             Code::TooLarge => 413,
             Code::UnsupportedMediaType => 415,
+            Code::NotLeader => 421,
             Code::SwitchRefused => 422,
             Code::Internal | Code::Unknown => 500,
             Code::SwitchUnavailable | Code::Unavailable => 503,
@@ -128,6 +132,7 @@ impl Code {
             Code::TunnelMissing => "Tunnel is missing",
             Code::TooLarge => "Request too large",
             Code::UnsupportedMediaType => "Unsupported media type",
+            Code::NotLeader => "Another manager leads",
             Code::SwitchRefused => "Refused by Open vSwitch",
             Code::Internal => "Internal error",
             Code::SwitchUnavailable => "Open vSwitch is unavailable",
@@ -188,6 +193,9 @@ pub struct Problem {
     /// The epoch that is recorded, where that keeps the request from being carried out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<EpochState>,
+    /// By what address the manager is reached that leads, where that keeps this one from carrying out the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<String>,
     /// The id under which the log speaks of this request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -209,6 +217,7 @@ impl Problem {
             refused: Vec::new(),
             bridge: None,
             recorded: None,
+            leader: None,
             request_id: None,
         }
     }

@@ -33,7 +33,7 @@ pub use ovstunnel_types::Isolation;
 
 pub use network::{Member, Network, NetworkAnswer, NetworkList, NetworkRecord, NetworkState, PutNetwork};
 pub use nic::{FailedTunnel, MoveWord, Nic, NicAnswer, NicList, NicOutcome, NicReleased, NicTunnels, PutNic};
-pub use overview::{HostCount, NetworkCount, Overview, Ready, TunnelCount};
+pub use overview::{HostCount, Leadership, NetworkCount, Overview, Ready, TunnelCount};
 pub use path::{Path, PathEnd, PathStep, PostPath, StepResult};
 pub use physical::{
     Key, KeyList, KeyRange, KeyRanges, KeyRangesAnswer, KeyState, KeyUsage, PhysicalNetwork, PhysicalNetworkAnswer,

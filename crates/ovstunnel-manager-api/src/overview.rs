@@ -42,6 +42,21 @@ pub struct TunnelCount {
     pub proven: u64,
 }
 
+/// Which manager leads a zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Leadership {
+    /// Its name.
+    pub name: String,
+    /// By what address its API is reached, such as `https://m1.example.net:8444`; absent where it serves no HTTPS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The number of its leadership: hosts refuse what is written under an older one.
+    pub epoch: u64,
+    /// Since when it leads, RFC 3339; absent while that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+}
+
 /// Answer of `GET /v1/overview`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Overview {
@@ -53,6 +68,15 @@ pub struct Overview {
     pub version: String,
     /// Whether the manager may change hosts: `sdn.ovs.controller`. Where it is off it only looks.
     pub controller: bool,
+    /// Name of the manager that answers.
+    #[serde(default)]
+    pub replica: String,
+    /// Whether the manager that answers leads the zone, and may change hosts now.
+    #[serde(default)]
+    pub leads: bool,
+    /// Which manager leads the zone, as the database said last; absent where none is known to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<Leadership>,
     /// Its networks.
     pub networks: NetworkCount,
     /// Its hosts.

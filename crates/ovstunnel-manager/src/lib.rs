@@ -24,6 +24,7 @@ pub mod rebuild;
 pub mod reconciler;
 pub mod records;
 pub mod reload;
+pub mod replica;
 pub mod rows;
 pub mod sending;
 pub mod service;

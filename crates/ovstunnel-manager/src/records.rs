@@ -145,6 +145,12 @@ impl Records {
         Ok(self.store.settings().await?.into_iter().filter_map(read).collect())
     }
 
+    /// The id of the newest event: where it has not changed, nobody has told of a change.
+    pub async fn newest(&self) -> Result<Option<u64>, StoreError> {
+        let page = self.store.events(&EventFilter::default(), None, 1).await?;
+        Ok(page.events.first().map(|row| row.id))
+    }
+
     async fn note(
         &self,
         at: OffsetDateTime,
@@ -185,6 +191,11 @@ impl Records {
     pub async fn keep(self, mut facts: mpsc::Receiver<Fact>) {
         let mut waiting = Vec::new();
         while facts.recv_many(&mut waiting, TOGETHER).await > 0 {
+            if !self.store.may_change() {
+                // Who leads sees it as well, and writes it down.
+                waiting.clear();
+                continue;
+            }
             let (mut events, mut endpoints) = (Vec::new(), Vec::new());
             for fact in waiting.drain(..) {
                 match fact {
@@ -193,6 +204,9 @@ impl Records {
                 }
             }
             while let Err(error) = self.store.append_events(&events).await {
+                if matches!(error, StoreError::NotLeading { .. }) {
+                    break;
+                }
                 tracing::error!(%error, events = events.len(), "events cannot be written; trying again");
                 tokio::time::sleep(AGAIN).await;
             }
@@ -210,6 +224,9 @@ impl Records {
         let mut tick = tokio::time::interval(PURGE);
         loop {
             tick.tick().await;
+            if !self.store.may_change() {
+                continue;
+            }
             let oldest = OffsetDateTime::now_utc() - keep;
             match self.store.purge_events(milliseconds(oldest)).await {
                 Ok(0) => {}

@@ -57,7 +57,11 @@ impl Rows {
                 () = news.notified() => sleep(TOGETHER).await,
                 _ = all.tick() => self.is_anew = true,
             }
-            self.write_due().await;
+            match self.store.may_change() {
+                true => self.write_due().await,
+                // Another manager writes them, and this one will have to look at all of them if it is the next.
+                false => self.is_anew = true,
+            }
         }
     }
 
@@ -73,6 +77,10 @@ impl Rows {
                         return;
                     }
                     sleep(started.elapsed() * REST).await;
+                }
+                Err(StoreError::NotLeading { .. }) => {
+                    self.is_anew = true;
+                    return;
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut self.is_failing, true) {

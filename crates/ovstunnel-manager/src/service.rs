@@ -24,6 +24,7 @@ use crate::inventory::{Inventory, Times, physical};
 use crate::leader::Leader;
 use crate::reconciler::{Reconciler, Rules};
 use crate::records::Records;
+use crate::replica::{Parts, Replica};
 use crate::rows::Rows;
 use crate::sessions::{NoRandom, Sessions};
 use crate::sweep::Sweeper;
@@ -90,9 +91,12 @@ impl Service {
         let signer = open_signer(config)?;
         let (zone, happened) = Zone::new(&identity.name);
         let acts = config.sdn.ovs.controller;
-        let leader = if acts { Some(Leader::take(store.clone()).await?) } else { None };
+        let replica = replica_of(config, &store).await?;
+        let leader = replica.leader();
         let hosts = hosts_of(config, &zone, leader.as_ref());
-        begin_with_physical_networks(config, &store).await?;
+        if store.may_change() {
+            physical::begin(&store, &config.physical_networks).await?;
+        }
         zone.set_rules(config.membership.rules(config.hosts.dead_after));
         let inventory = Inventory::begin(store.clone(), zone.clone(), times(config)).await?;
         let reconciler = begin_to_act(config, &zone, &hosts, leader.clone(), &store).await?;
@@ -112,12 +116,12 @@ impl Service {
             tasks.spawn(sweeper.clone().keep_sweeping());
         });
         keep_comparing(&mut tasks, config, &zone, &hosts);
-        keep_whole(&mut tasks, leader.as_ref(), reconciler.as_ref(), config.probes.bfd);
+        keep_whole(&mut tasks, reconciler.as_ref(), config.probes.bfd);
         let sessions = Sessions::new(config.web.session)?;
         let roles = Arc::new(Roles::new(zone.clone(), sessions.clone()));
         let access = access.map(|access| access.with_rules(roles));
         let identity = Arc::new(Identity { name: identity.name, uuid: identity.uuid.to_string() });
-        let watched = watched(zone.clone(), Arc::clone(&identity), reconciler.clone());
+        let watched = watched(zone.clone(), Arc::clone(&identity), reconciler.clone(), replica.clone());
         tasks.spawn(watched.clone().tell());
         let state = State {
             doctor: Arc::new(doctor(config, surroundings, access.as_ref(), signer.clone())),
@@ -127,6 +131,7 @@ impl Service {
             inventory,
             reconciler,
             sweeper,
+            replica,
             identity,
             watched: watched.clone(),
             signer: signer.clone(),
@@ -164,6 +169,17 @@ fn open_signer(config: &Config) -> Result<Option<Arc<Signer>>, SignerError> {
     Ok(files.map(|files| Signer::open(files.certificate, files.key)).transpose()?.map(Arc::new))
 }
 
+/// This manager among those of its zone: leading at once where nobody else can have its database, else following until it has the lease.
+async fn replica_of(config: &Config, store: &Store) -> Result<Replica, StoreError> {
+    let (name, is_shared) = (&config.replica.name, config.database.url.is_shared());
+    let leader = match (config.sdn.ovs.controller, is_shared) {
+        (false, _) => None,
+        (true, false) => Some(Leader::take(store.clone(), name).await?),
+        (true, true) => Some(Leader::follow(store.clone(), name).await?),
+    };
+    Ok(Replica::new(store.clone(), leader, name.clone(), config.address(), is_shared))
+}
+
 /// What listens to hosts, by the files by which the manager shows itself to them.
 fn hosts_of(config: &Config, zone: &Zone, leader: Option<&Leader>) -> Hosts {
     let own = config.identity().map(|files| Files {
@@ -189,9 +205,8 @@ fn keep_comparing(tasks: &mut JoinSet<()>, config: &Config, zone: &Zone, hosts: 
 }
 
 /// Has the meshes kept whole, and hosts probed as is wanted, where the manager may change hosts.
-fn keep_whole(tasks: &mut JoinSet<()>, leader: Option<&Leader>, reconciler: Option<&Reconciler>, bfd: bool) {
-    if let Some((leader, reconciler)) = leader.zip(reconciler) {
-        tasks.spawn(leader.clone().keep());
+fn keep_whole(tasks: &mut JoinSet<()>, reconciler: Option<&Reconciler>, bfd: bool) {
+    if let Some(reconciler) = reconciler {
         tasks.spawn(reconciler.clone().keep_bfd(bfd));
         tasks.spawn(reconciler.clone().run());
     }
@@ -225,15 +240,17 @@ async fn begin_to_watch(records: &Records, hosts: &Hosts, zone: &Zone) -> Result
 }
 
 /// Those who watch the zone, and are told its overview.
-fn watched(zone: Zone, identity: Arc<Identity>, reconciler: Option<Reconciler>) -> Watched {
+fn watched(zone: Zone, identity: Arc<Identity>, reconciler: Option<Reconciler>, replica: Replica) -> Watched {
     let of = zone.clone();
-    Watched::new(zone, move || http::overview_of(&of, &identity, reconciler.as_ref()))
+    Watched::new(zone, move || http::overview_of(&of, &identity, reconciler.as_ref(), &replica))
 }
 
 /// The API's routes and the page's, with all that is around them.
 fn routes(state: State, with_page: bool, access: Option<Access>) -> Router {
     let api = http::router(state.clone());
+    let replica = state.replica.clone();
     let all = if with_page { api.merge(web::router(state)) } else { api };
+    let all = http::only_where_it_leads(all, replica);
     // The API, too, is asked by browsers that show a certificate.
     web::for_people(middleware::wrap(web::same_origin(all), access))
 }
@@ -254,22 +271,4 @@ async fn begin_to_act(
     let brakes = (config.brakes.zone, config.brakes.network);
     let rules = Rules { brakes, dead_after: config.hosts.dead_after };
     Reconciler::new(zone.clone(), hosts.writers(), leader, store.clone(), rules).await.map(Some)
-}
-
-/// Fills an empty table from the configuration, and says in the log where the two differ.
-async fn begin_with_physical_networks(config: &Config, store: &Store) -> Result<(), StoreError> {
-    let written = physical::seed(store, &config.physical_networks).await?;
-    if written > 0 {
-        tracing::info!(
-            written,
-            "the physical networks of the configuration are recorded; from now on the API changes them"
-        );
-    }
-    for difference in physical::differences(&config.physical_networks, &store.physical_networks().await?) {
-        tracing::warn!(
-            difference,
-            "the configuration and the database have different physical networks; the database counts"
-        );
-    }
-    Ok(())
 }

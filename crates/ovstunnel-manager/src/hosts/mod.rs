@@ -12,7 +12,7 @@ mod silence;
 mod watcher;
 mod writers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -138,6 +138,14 @@ impl Hosts {
         let watcher = watcher::Watcher { zone, number, client, fresh, label, turns, leader, writers, counting };
         let task = tokio::spawn(watcher.run());
         self.tasks(|tasks| tasks.insert(number, task.abort_handle()));
+    }
+
+    /// These hosts are registered, whoever registered them: listens to those that were not, or were otherwise, and to no others.
+    pub fn renew(&self, rows: Vec<Row>) {
+        let known = self.0.zone.registered_all();
+        let there: BTreeSet<HostNumber> = rows.iter().map(|row| row.number).collect();
+        known.keys().filter(|number| !there.contains(number)).for_each(|number| self.unregister(*number));
+        rows.into_iter().filter(|row| known.get(&row.number) != Some(row)).for_each(|row| self.register(row));
     }
 
     /// A host is no longer listened to, and no longer of the zone.

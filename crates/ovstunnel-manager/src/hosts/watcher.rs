@@ -130,7 +130,10 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
 
     /// Has the host take the manager's epoch. Gives by whom it is watched: one that says so, where it has.
     async fn lead(&self) -> Result<Client, ClientError> {
-        let Some(leader) = &self.leader else { return Ok(self.client.clone()) };
+        // Who follows only watches, until there is an epoch.
+        let Some(leader) = self.leader.as_ref().filter(|leader| !leader.is_following()) else {
+            return Ok(self.client.clone());
+        };
         match lead::lead(&self.client, leader).await? {
             Ok(client) => {
                 self.writers.open(self.number, Arc::new(self.client.clone()));

@@ -54,6 +54,10 @@ pub(super) fn text(state: &State) -> String {
     let waiting = u64::try_from(state.zone.rows_waiting()).unwrap_or(u64::MAX);
     let help = "Hosts whose rows of tunnels in the database are still to be compared with what they have";
     plain(&mut registry, "hosts_with_rows_due", help, waiting);
+    let help = "1 where this manager leads the zone, and may change hosts; else 0";
+    plain(&mut registry, "leads", help, u64::from(state.replica.leads()));
+    let help = "Number of the leadership that the database knows of; 0 where none is known";
+    plain(&mut registry, "leader_epoch", help, state.replica.leading().map_or(0, |leading| leading.epoch));
     work(&mut registry, state);
     let mut text = String::new();
     if let Err(error) = encode(&mut text, &registry) {

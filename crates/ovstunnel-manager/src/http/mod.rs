@@ -10,6 +10,7 @@ mod fixups;
 pub(crate) mod holds;
 pub(crate) mod hosts;
 mod identity;
+mod leading;
 mod links;
 mod maintenance;
 mod matrix;
@@ -42,12 +43,14 @@ use crate::hosts::Hosts;
 use crate::inventory::{Inventory, InventoryError};
 use crate::reconciler::Reconciler;
 use crate::records::Records;
+use crate::replica::Replica;
 use crate::sessions::Sessions;
 use crate::sweep::Sweeper;
 use crate::watch::Watched;
 use crate::webhooks::Webhooks;
 use crate::zone::Zone;
 
+pub use leading::only_where_it_leads;
 pub use roles::Roles;
 pub(crate) use roles::is_page;
 pub(crate) use zone::overview;
@@ -68,6 +71,8 @@ pub struct State {
     pub reconciler: Option<Reconciler>,
     /// What sends frames into tunnels; none where the manager changes no host.
     pub sweeper: Option<Sweeper>,
+    /// This manager among those of its zone.
+    pub replica: Replica,
     /// Name and UUID of the zone.
     pub identity: Arc<Identity>,
     /// What signs proofs; none without a key.

@@ -9,6 +9,7 @@ use ovstunnel_server::extract::NoQuery;
 
 use super::{Identity, State};
 use crate::reconciler::Reconciler;
+use crate::replica::Replica;
 use crate::zone::Zone;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -22,11 +23,11 @@ pub(super) async fn get_overview(Shared(state): Shared<State>, _: NoQuery) -> Js
 
 /// The zone in a few numbers.
 pub(crate) fn overview(state: &State) -> Overview {
-    overview_of(&state.zone, &state.identity, state.reconciler.as_ref())
+    overview_of(&state.zone, &state.identity, state.reconciler.as_ref(), &state.replica)
 }
 
 /// A zone in a few numbers; with what keeps its meshes whole, where its manager may change hosts.
-pub fn overview_of(zone: &Zone, identity: &Identity, reconciler: Option<&Reconciler>) -> Overview {
+pub fn overview_of(zone: &Zone, identity: &Identity, reconciler: Option<&Reconciler>, replica: &Replica) -> Overview {
     let (networks, hosts, tunnels) = zone.counts();
     let acting = reconciler.into_iter().flat_map(Reconciler::troubles);
     Overview {
@@ -34,6 +35,9 @@ pub fn overview_of(zone: &Zone, identity: &Identity, reconciler: Option<&Reconci
         uuid: identity.uuid.clone(),
         version: VERSION.to_owned(),
         controller: reconciler.is_some(),
+        replica: replica.name().to_owned(),
+        leads: replica.leads(),
+        leader: replica.leading(),
         networks,
         hosts,
         tunnels,

@@ -2,10 +2,10 @@
 //!
 //! What it must not do: change what is recorded of a network or a NIC.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ovstunnel_store::{KeyRow, KeyState, NetworkRow, Store, StoreError};
+use ovstunnel_store::{KeyRow, KeyState, NetworkRow, NicRow, Store, StoreError};
 use ovstunnel_types::{BridgeName, HostNumber, NetworkNumber};
 
 use super::{Inventory, Times, seconds};
@@ -38,8 +38,11 @@ impl Inventory {
         inventory.tell_quarantined();
         let settings: BTreeMap<String, String> = inventory.store.settings().await?.into_iter().collect();
         let released = inventory.lately_released().await?;
+        let may_change = inventory.store.may_change();
         for row in inventory.store.networks().await? {
-            inventory.complete_key(&row).await?;
+            if may_change {
+                inventory.complete_key(&row).await?;
+            }
             let mut network = inventory.read(row, &settings).await?;
             let (hosts, of_network) = (network.hosts(), released.get(&network.row.name));
             network.released.extend(of_network.into_iter().flatten().filter(|host| !hosts.contains(host)));
@@ -48,10 +51,44 @@ impl Inventory {
         Ok(inventory)
     }
 
+    /// Takes in what others have recorded since. With `completes` this manager is the one that writes from now on, and completes what is half done.
+    ///
+    /// # Errors
+    /// The database cannot be used.
+    pub async fn renew(&self, completes: bool) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
+        let keys = self.store.keys().await?.into_iter().map(|row| (row.key, row)).collect();
+        *self.keys() = keys;
+        self.tell_quarantined();
+        let settings: BTreeMap<String, String> = self.store.settings().await?.into_iter().collect();
+        let mut nics: BTreeMap<NetworkNumber, Vec<NicRow>> = BTreeMap::new();
+        for nic in self.store.every_nic().await? {
+            nics.entry(nic.network).or_default().push(nic);
+        }
+        let rows = self.store.networks().await?;
+        let there: BTreeSet<NetworkNumber> = rows.iter().map(|row| row.number).collect();
+        for gone in self.zone.recorded_names().into_keys().filter(|number| !there.contains(number)) {
+            self.zone.forget_network(gone);
+        }
+        for row in rows {
+            if completes {
+                self.complete_key(&row).await?;
+            }
+            let nics = nics.remove(&row.number).unwrap_or_default();
+            self.zone.renew_network(&self.put_together(row, nics, &settings));
+        }
+        Ok(())
+    }
+
     async fn read(&self, row: NetworkRow, settings: &BTreeMap<String, String>) -> Result<Recorded, StoreError> {
+        let nics = self.store.nics(row.number).await?;
+        Ok(self.put_together(row, nics, settings))
+    }
+
+    fn put_together(&self, row: NetworkRow, nics: Vec<NicRow>, settings: &BTreeMap<String, String>) -> Recorded {
         let number = row.number;
         let mut network = Recorded::new(row);
-        for nic in self.store.nics(number).await? {
+        for nic in nics {
             network.place(&nic.id.clone(), Some(nic), self.zone.now());
         }
         network.had_nics |= settings.contains_key(&had_nics(number));
@@ -60,7 +97,7 @@ impl Inventory {
             let bridge = settings.get(&asked(number, host)).and_then(|name| name.parse::<BridgeName>().ok());
             network.asked.extend(bridge.map(|bridge| (host, bridge)));
         }
-        Ok(network)
+        network
     }
 
     /// A network's key is allocated to it: the network was written, and then the manager was killed.

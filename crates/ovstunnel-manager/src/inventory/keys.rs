@@ -30,6 +30,10 @@ impl Inventory {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
+            // Another manager does it.
+            if !self.store.may_change() {
+                continue;
+            }
             let turn = self.turn.lock().await;
             let looked = self.look_after_keys().await;
             drop(turn);

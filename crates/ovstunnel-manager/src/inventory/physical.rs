@@ -24,6 +24,27 @@ pub async fn seed(store: &Store, configured: &[PhysicalNetwork]) -> Result<usize
     Ok(configured.len())
 }
 
+/// Fills an empty table from the configuration, and says in the log where the two differ.
+///
+/// # Errors
+/// The database cannot be used.
+pub async fn begin(store: &Store, configured: &[PhysicalNetwork]) -> Result<(), StoreError> {
+    let written = seed(store, configured).await?;
+    if written > 0 {
+        tracing::info!(
+            written,
+            "the physical networks of the configuration are recorded; from now on the API changes them"
+        );
+    }
+    for difference in differences(configured, &store.physical_networks().await?) {
+        tracing::warn!(
+            difference,
+            "the configuration and the database have different physical networks; the database counts"
+        );
+    }
+    Ok(())
+}
+
 /// Where the configuration says otherwise than what is recorded, a sentence for each. What is recorded counts.
 pub fn differences(configured: &[PhysicalNetwork], recorded: &[PhysicalNetworkRow]) -> Vec<String> {
     let text = |label: &Option<String>| label.clone().unwrap_or_else(|| "none".to_owned());

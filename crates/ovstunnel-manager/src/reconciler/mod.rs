@@ -130,12 +130,31 @@ impl Reconciler {
         Ok(Reconciler(Arc::new(Shared { zone, writers, leader, store, rules, state, wake })))
     }
 
+    /// This manager begins to lead, as after a start: nothing holds that was approved or refused before, and whether the first pass asks is what
+    /// is recorded now.
+    ///
+    /// # Errors
+    /// The database cannot be used.
+    pub async fn begins_to_lead(&self) -> Result<(), StoreError> {
+        let asks_for_any = self.0.store.setting(WAS_ON).await?.is_none();
+        let mut state = self.state();
+        let State { making, sent, .. } = std::mem::take(&mut *state);
+        *state = State { making, sent, asks_for_any, ..State::default() };
+        drop(state);
+        if self.0.zone.is_anyone_leaving() {
+            self.first_pass_begins();
+        }
+        Ok(())
+    }
+
     /// The manager changes no hosts in this life: when it does again, it asks first.
     ///
     /// # Errors
     /// The database cannot be used.
     pub async fn is_off(store: &Store) -> Result<(), StoreError> {
         match store.setting(WAS_ON).await? {
+            // Where another manager leads, that one changes hosts.
+            Some(_) if !store.may_change() => Ok(()),
             Some(_) => store.set_setting(WAS_ON, None).await,
             None => Ok(()),
         }
@@ -210,6 +229,9 @@ impl Reconciler {
 
     /// Once nothing is left to be asked for after the controller was switched on or the database was found to be an older one, later removals are asked for by the brakes alone.
     async fn settle(&self, work: &Work) {
+        if self.0.leader.epoch().is_err() {
+            return;
+        }
         let is_settled = {
             let mut state = self.state();
             let is_quiet = state.removing.is_empty() && work.in_flight.is_empty() && work.waiting.is_empty();
@@ -257,10 +279,11 @@ impl Reconciler {
             evidence: format!("hold {} waits for a decision: {}", held.id, self.sentence(&held)),
             remedy: format!("look at `ovstunnelctl zone holds`, then `zone hold approve {0}` or `refuse {0}`", held.id),
         });
-        let leads = self.0.leader.epoch().err().map(|why| Trouble {
+        // That another manager leads is no fault.
+        let leads = self.0.leader.epoch().err().filter(|_| !self.0.leader.is_following()).map(|why| Trouble {
             kind: "not_leading".to_owned(),
             evidence: format!("no host is changed: {why}"),
-            remedy: "where another manager of this zone runs, stop one of the two and start the other anew; else see to the database"
+            remedy: "see to the database; where another manager of this zone has another database, stop one of the two and start the other anew"
                 .to_owned(),
         });
         leads.into_iter().chain(holds).collect()

@@ -91,7 +91,7 @@ impl Sender {
         };
         if refused.code == Code::StaleEpoch {
             let newer = lead::newer(&refused).unwrap_or_default();
-            self.leader.replaced(format!("epoch {newer} is recorded on host {}", self.name));
+            self.leader.replaced(newer, format!("epoch {newer} is recorded on host {}", self.name));
         }
         match wire {
             Wire::PutBridge(bridge, body) if may_be_one_tunnel(&refused) => {

@@ -208,10 +208,30 @@ fn footer(overview: &Overview, who: &Who, json: Option<&str>) -> Markup {
             @if !overview.controller {
                 span { "This manager changes no host: " code { "sdn.ovs.controller" } " is off." }
             }
+            (leading(overview))
             span { "Version " (overview.version) "." }
             @if let Some(json) = json { a href=(json) { "As JSON" } }
             a href="/openapi.json" { "API" }
             button class="plain" type="button" data-help hidden { "Keys: ?" }
+        }
+    }
+}
+
+/// Who leads, where there may be several managers.
+fn leading(overview: &Overview) -> Markup {
+    html! {
+        @match &overview.leader {
+            Some(leader) if leader.name == overview.replica && overview.leads => {
+                span { "This manager, " (leader.name) ", leads the zone" @if let Some(since) = &leader.since { " since " (since) } "." }
+            }
+            Some(leader) if leader.name != overview.replica => {
+                span {
+                    "Manager "
+                    @match &leader.address { Some(address) => a href=(address) { (leader.name) }, None => (leader.name) }
+                    " leads the zone" @if let Some(since) = &leader.since { " since " (since) } "; this one, " (overview.replica) ", follows."
+                }
+            }
+            _ => @if overview.controller { span { "No manager is known to lead the zone now." } }
         }
     }
 }

@@ -76,6 +76,7 @@ fn as_page(response: &Response, error: ApiError, is_nobody: bool) -> Response {
         StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => "You may not do this",
         StatusCode::BAD_REQUEST => "This address cannot be understood",
         StatusCode::CONFLICT => "This cannot be done now",
+        StatusCode::MISDIRECTED_REQUEST => "Another manager leads",
         StatusCode::SERVICE_UNAVAILABLE => "This cannot be answered now",
         _ => "This did not work",
     };
@@ -85,6 +86,9 @@ fn as_page(response: &Response, error: ApiError, is_nobody: bool) -> Response {
             p { (sentence(&problem.detail)) }
             @if status == StatusCode::SERVICE_UNAVAILABLE {
                 p { "No virtual machine notices: tunnels stay as they are. Try again in some seconds; " code { "ovstunnel-manager doctor" } " on the manager's machine says more." }
+            }
+            @if let Some(leader) = &problem.leader {
+                p { a href=(leader) { "The page of the manager that leads" } }
             }
         }
         p { (Mark::Idle.shape()) " " a href="/" { "To the overview" } }

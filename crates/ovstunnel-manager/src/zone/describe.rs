@@ -253,6 +253,11 @@ impl Zone {
         self.state().hosts.values().map(|host| &host.row).find(|row| is_meant(row)).cloned()
     }
 
+    /// What is registered of all hosts.
+    pub fn registered_all(&self) -> BTreeMap<HostNumber, Row> {
+        self.state().hosts.iter().map(|(number, host)| (*number, host.row.clone())).collect()
+    }
+
     /// A host's number by its name.
     pub fn number(&self, name: &str) -> Option<HostNumber> {
         self.state().names.get(name).copied()

@@ -231,6 +231,38 @@ impl Zone {
         self.wake();
     }
 
+    /// A network stands in the database like this, whoever wrote it. What differs from what was known is taken in as if it happened now. Whether
+    /// anything did.
+    pub fn renew_network(&self, found: &Recorded) -> bool {
+        let now = self.now();
+        let mut state = self.state();
+        let known = state.recorded.all.get(&found.row.number);
+        let is_same = |known: &Recorded| {
+            let flags = |of: &Recorded| (of.had_nics, of.is_implemented);
+            known.row == found.row
+                && known.nics == found.nics
+                && known.asked == found.asked
+                && flags(known) == flags(found)
+        };
+        if known.is_some_and(is_same) {
+            return false;
+        }
+        let mut next = known.cloned().unwrap_or_else(|| Recorded::new(found.row.clone()));
+        next.row = found.row.clone();
+        let gone: Vec<String> = next.nics.keys().filter(|id| !found.nics.contains_key(*id)).cloned().collect();
+        gone.iter().for_each(|id| next.place(id, None, now));
+        for (id, nic) in found.nics.iter().filter(|(id, nic)| next.nics.get(*id) != Some(nic)).collect::<Vec<_>>() {
+            next.place(id, Some(nic.clone()), now);
+        }
+        next.had_nics |= found.had_nics;
+        next.is_implemented = found.is_implemented;
+        next.asked = found.asked.clone();
+        state.record(next);
+        drop(state);
+        self.wake();
+        true
+    }
+
     /// A network is no longer recorded.
     pub fn forget_network(&self, number: NetworkNumber) {
         let mut state = self.state();

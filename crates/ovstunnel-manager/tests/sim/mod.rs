@@ -264,7 +264,7 @@ async fn start(
         store.set_setting("controller", Some("on")).await.unwrap();
     }
     let (zone, mut facts) = Zone::new("dc1");
-    let leader = Leader::take(store.clone()).await.unwrap();
+    let leader = Leader::take(store.clone(), "m1").await.unwrap();
     // As the first host does that knows a newer epoch.
     let epoch = hosts.iter().map(|host| host.state().epoch).max().unwrap_or_default();
     if epoch > leader.epoch().unwrap().number() {

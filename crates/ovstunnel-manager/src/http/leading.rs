@@ -1,0 +1,50 @@
+//! Who may be asked for a change: the manager that leads. Must not judge what a client may, which was done before.
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use ovstunnel_api::Code;
+use ovstunnel_server::access::reads;
+use ovstunnel_server::problem::ApiError;
+
+use crate::replica::{NotNow, Replica};
+
+/// Has requests that change something refused where another manager leads, which the answer names, or where nobody is known to.
+pub fn only_where_it_leads(routes: Router, replica: Replica) -> Router {
+    routes.layer(from_fn_with_state(replica, judge))
+}
+
+async fn judge(State(replica): State<Replica>, request: Request, next: Next) -> Response {
+    if reads(request.method()) || is_of_this_one(request.method(), request.uri().path()) {
+        return next.run(request).await;
+    }
+    match replica.may_change() {
+        Ok(()) => next.run(request).await,
+        Err(why) => refusal(why).into_response(),
+    }
+}
+
+/// Whether a request changes nothing but this manager alone.
+fn is_of_this_one(method: &Method, path: &str) -> bool {
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    let resyncs = matches!(&segments[..], ["v1", "hosts", _, "resync"] | ["hosts", _, "resync"]);
+    *method == Method::POST && (resyncs || matches!(&segments[..], ["v1", "links"] | ["sign-in" | "sign-out"]))
+}
+
+fn refusal(why: NotNow) -> ApiError {
+    match why {
+        NotNow::Leads(leading) => {
+            let at = leading.address.as_ref().map(|address| format!(" at {address}")).unwrap_or_default();
+            let detail = format!("manager {} leads this zone; nothing was changed: ask it{at}", leading.name);
+            let mut error = ApiError::new(Code::NotLeader, detail);
+            error.problem_mut().leader = leading.address;
+            error
+        }
+        NotNow::Unknown(why) => ApiError::new(
+            Code::Unavailable,
+            format!("no manager is known to lead this zone: {why}; nothing was changed"),
+        ),
+    }
+}
