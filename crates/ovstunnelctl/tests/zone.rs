@@ -73,8 +73,12 @@ fn status_is_a_check_for_monitoring() {
     let mut own = overview(1, 0, 0, 0);
     own["troubles"] =
         json!([{"kind": "certificate_expires", "evidence": "CN=m1 expires in 3 days", "remedy": "renew it"}]);
+    own["replica"] = "m1".into();
+    own["leader"] = json!({"name": "m2", "address": "https://m2:8444", "epoch": 7, "since": "2026-11-27T00:00:00Z"});
     let ran = run(&mut zone(own, vec![], vec![]).ctl("zone status"));
     assert_eq!(ran.status, 1);
+    let led = "m2 at https://m2:8444, epoch 7 since 2026-11-27T00:00:00Z, asked was m1";
+    assert!(ran.out.contains(led), "{}", ran.out);
     assert!(ran.out.contains("certificate_expires: CN=m1 expires in 3 days\n  remedy: renew it"), "{}", ran.out);
 
     // What is not known is neither well nor broken; of all other commands it is a failure.

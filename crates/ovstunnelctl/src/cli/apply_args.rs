@@ -7,7 +7,7 @@ use clap_complete::engine::ArgValueCandidates;
 
 use super::{complete, values};
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct Apply {
     /// File of bridges in YAML or JSON, folder of such files (.yaml, .yml, .json), or - for standard input; may be repeated.
     #[arg(short = 'f', long = "file", value_name = "FILE|DIR|-", required = true)]
@@ -23,14 +23,14 @@ pub(super) struct Apply {
     pub(super) yes: bool,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct Export {
     /// The bridges; all but those of VPCs when none is named.
     #[arg(value_name = "BRIDGE", value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
     pub(super) bridges: Vec<String>,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct Edit {
     /// Name of the bridge.
     #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]

@@ -118,7 +118,7 @@ impl TunnelStateWord {
     }
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct BridgeList {
     /// Only those whose health is so; several may be named, separated by commas.
     #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',')]
@@ -130,7 +130,7 @@ pub(super) struct BridgeList {
     pub(super) listing: Listing,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct TunnelList {
     /// Only those of this bridge.
     #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
@@ -145,7 +145,7 @@ pub(super) struct TunnelList {
     pub(super) listing: Listing,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(super) enum BridgeCommand {
     /// List the managed bridges.
     #[command(after_help = examples::BRIDGE_LIST)]
@@ -167,7 +167,7 @@ pub(super) enum BridgeCommand {
 }
 
 /// What ends a bridge, or what is ours of it.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct EndOfBridge {
     /// Name of the bridge.
     #[arg(value_name = "BRIDGE", value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
@@ -183,7 +183,7 @@ pub(super) struct EndOfBridge {
     pub(super) if_exists: bool,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct Setup {
     /// Name of the bridge.
     #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
@@ -239,7 +239,7 @@ impl From<Ipv6> for Ipv6Policy {
     }
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(super) enum TunnelCommand {
     /// List tunnels.
     #[command(after_help = examples::TUNNEL_LIST)]
@@ -265,7 +265,7 @@ pub(super) enum TunnelCommand {
     },
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct Create {
     /// Name of the bridge.
     #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]

@@ -83,7 +83,15 @@ fn run(cli: Cli) -> Result<Report, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
     if let Command::Zone(command) = cli.command {
         let manager = Manager::new(&endpoint, cli.timeout)?;
-        return runtime.block_on(zone::run(&manager, command, cli.json));
+        let first = runtime.block_on(zone::run(&manager, command.clone(), cli.json));
+        return match first.as_ref().err().and_then(|failure| zone::leader(failure, &endpoint)) {
+            // Nothing was changed there: the one that leads is asked the same.
+            Some(leader) => {
+                let manager = Manager::new(&leader, cli.timeout)?;
+                runtime.block_on(zone::run(&manager, command, cli.json))
+            }
+            None => first,
+        };
     }
     let client = Client::new(&endpoint, cli.timeout)?;
     runtime.block_on(ask(&client, &endpoint, cli.command, cli.json))

@@ -18,7 +18,7 @@ use super::why::WhyArgs;
 use crate::cli::bridge_args::Listing;
 use crate::cli::values;
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(in crate::cli) enum ZoneCommand {
     /// Show the zone in numbers, and what of it needs attention.
     #[command(after_help = examples::STATUS)]
@@ -120,7 +120,7 @@ pub(in crate::cli) enum ZoneCommand {
     },
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(in crate::cli) enum HostCommand {
     /// Register a host. Nothing on it is changed. Repeating it is safe.
     #[command(after_help = examples::HOST_ADD)]
@@ -196,7 +196,7 @@ pub(in crate::cli) enum HostCommand {
     },
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct ApplyArgs {
     /// File in YAML or JSON, folder of such files (.yaml, .yml, .json), or - for standard input; may be repeated.
     #[arg(short = 'f', long = "file", value_name = "FILE|DIR|-", required = true)]
@@ -212,7 +212,7 @@ pub(in crate::cli) struct ApplyArgs {
     pub(in crate::cli) yes: bool,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct AddHost {
     /// Its name: 1 to 63 letters, digits, '.', '_' and '-'.
     #[arg(value_parser = values::zone_name)]
@@ -258,7 +258,7 @@ impl From<ModeWord> for Mode {
     }
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct HostsArgs {
     /// Only those in this state; several may be named, separated by commas.
     #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',')]
@@ -288,7 +288,7 @@ impl HostStateWord {
     }
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct NetworksArgs {
     /// Only those in this state; several may be named, separated by commas.
     #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',')]
@@ -318,7 +318,7 @@ impl NetworkStateWord {
     }
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct ProofArgs {
     /// Its name, such as key-1001; with --verify it may be left out.
     #[arg(value_parser = values::zone_name, required_unless_present = "verify")]
@@ -328,7 +328,7 @@ pub(in crate::cli) struct ProofArgs {
     pub(in crate::cli) verify: Option<PathBuf>,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct EventsArgs {
     /// Only those that concern this host.
     #[arg(long, value_name = "HOST", value_parser = values::zone_name)]

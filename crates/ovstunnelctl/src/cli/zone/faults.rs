@@ -8,7 +8,7 @@ use crate::cli::show::Page;
 use crate::cli::{Failure, Report, values, watch};
 use crate::client::{FaultsWanted, Manager};
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct FaultsArgs {
     /// Only those at this host, or at its tunnels.
     #[arg(long, value_name = "HOST", value_parser = values::zone_name)]

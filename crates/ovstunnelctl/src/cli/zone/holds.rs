@@ -11,13 +11,13 @@ use crate::cli::show::{Page, Row, Tone};
 use crate::cli::{Failure, Report, watch};
 use crate::client::Manager;
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct HoldsArgs {
     #[command(flatten)]
     listing: Listing,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(in crate::cli) enum HoldCommand {
     /// Let what a hold is about go, and nothing else.
     #[command(after_help = examples::HOLD_APPROVE)]

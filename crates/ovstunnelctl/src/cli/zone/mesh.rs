@@ -13,7 +13,7 @@ use crate::client::{ClientError, Manager};
 /// Lines that are shown.
 const SHOWN: usize = 60;
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct MeshArgs {
     /// Name of the network, such as key-1001; the whole zone where it is not given.
     #[arg(value_parser = values::zone_name)]

@@ -21,7 +21,7 @@ mod wait;
 mod webhooks;
 mod why;
 
-use ovstunnel_api::{Level, Outcome};
+use ovstunnel_api::{Code, Level, Outcome};
 use ovstunnel_manager_api::{
     EventList, Host, HostAnswer, HostList, HostState, NetworkList, NetworkState, Overview, PutHost,
 };
@@ -29,7 +29,7 @@ use serde::Serialize;
 
 use super::show::diagnosis;
 use super::{Failure, Report, watch};
-use crate::client::{ClientError, EventsWanted, Manager, NetworksWanted};
+use crate::client::{ClientError, Endpoint, EventsWanted, Manager, NetworksWanted};
 
 use args::{AddHost, EventsArgs, HostCommand, HostsArgs, NetworksArgs};
 pub(super) use args::{ProofArgs, ZoneCommand};
@@ -62,6 +62,15 @@ pub(super) async fn run(manager: &Manager, command: ZoneCommand, json: bool) -> 
         Failure::Client(error) => Failure::Manager(error),
         other => other,
     })
+}
+
+/// Where the manager is that leads, where another one was asked and says so. By a Unix socket nobody can go on from there: it has no certificate.
+pub(super) fn leader(failure: &Failure, asked: &Endpoint) -> Option<Endpoint> {
+    let (Failure::Manager(ClientError::Problem(problem)), Endpoint::Https { identity, .. }) = (failure, asked) else {
+        return None;
+    };
+    let leader = problem.leader.as_ref().filter(|_| problem.code == Code::NotLeader)?;
+    Some(Endpoint::Https { url: Endpoint::parse_url(leader).ok()?, identity: identity.clone() })
 }
 
 async fn ask(manager: &Manager, command: ZoneCommand, json: bool) -> Result<Report, Failure> {
@@ -217,4 +226,28 @@ async fn events(manager: &Manager, args: EventsArgs, json: bool) -> Result<Repor
         Report::list(view.format, &list, page, |list| list.events.iter().map(|event| event.id.to_string()).collect())
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use ovstunnel_api::Problem;
+
+    use super::*;
+    use crate::client::Identity;
+
+    #[test]
+    fn the_manager_that_leads_is_asked_with_the_same_certificate_and_only_by_https() {
+        let identity = Identity { ca: "/ca".into(), cert: "/c".into(), key: "/k".into() };
+        let at = |url: &str| Endpoint::Https { url: Endpoint::parse_url(url).unwrap(), identity: identity.clone() };
+        let failure = |code, leader: &str| {
+            let problem = Problem { leader: Some(leader.to_owned()), ..Problem::new(code, "m2 leads") };
+            Failure::Manager(ClientError::Problem(Box::new(problem)))
+        };
+        let (told, asked) = (failure(Code::NotLeader, "https://m2:8444"), at("https://m1:8444"));
+        assert_eq!(leader(&told, &asked), Some(at("https://m2:8444")));
+        assert_eq!(leader(&told, &Endpoint::Unix("/run/x".into())), None);
+        assert_eq!(leader(&failure(Code::Conflict, "https://m2:8444"), &asked), None);
+        assert_eq!(leader(&failure(Code::NotLeader, "http://m2"), &asked), None);
+    }
 }

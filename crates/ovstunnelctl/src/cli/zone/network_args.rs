@@ -8,7 +8,7 @@ use super::examples;
 use crate::cli::bridge_args::Listing;
 use crate::cli::values;
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(in crate::cli) struct NetworkArgs {
     /// Show the network of this name, such as key-1001.
@@ -18,7 +18,7 @@ pub(in crate::cli) struct NetworkArgs {
     pub(in crate::cli) command: Option<NetworkCommand>,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(in crate::cli) enum NetworkCommand {
     /// Record a network, or change what is recorded of it. Nothing on any host is changed. Repeating it is safe.
     #[command(after_help = examples::NETWORK_ADD)]
@@ -29,7 +29,7 @@ pub(in crate::cli) enum NetworkCommand {
 }
 
 /// Something that is to be forgotten.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct Removal {
     /// Its name.
     #[arg(value_parser = values::zone_name)]
@@ -42,7 +42,7 @@ pub(in crate::cli) struct Removal {
     pub(in crate::cli) dry_run: bool,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct AddNetwork {
     /// Its name: 1 to 63 letters, digits, '.', '_' and '-'.
     #[arg(value_parser = values::zone_name)]
@@ -86,7 +86,7 @@ impl From<PolicyWord> for Ipv6Policy {
     }
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct NicsArgs {
     /// Name of the network.
     #[arg(value_parser = values::zone_name)]
@@ -95,7 +95,7 @@ pub(in crate::cli) struct NicsArgs {
     pub(in crate::cli) listing: Listing,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(in crate::cli) enum NicCommand {
     /// Say that a NIC is, or is going to be, on a host. While the manager's controller is off, it says what it would do.
     #[command(after_help = examples::NIC_PREPARE)]
@@ -111,7 +111,7 @@ pub(in crate::cli) enum NicCommand {
     Rollback(OneNic),
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct OneNic {
     /// Name of the network.
     #[arg(value_parser = values::zone_name)]
@@ -124,7 +124,7 @@ pub(in crate::cli) struct OneNic {
     pub(in crate::cli) dry_run: bool,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct PrepareNic {
     #[command(flatten)]
     pub(in crate::cli) which: OneNic,
@@ -169,7 +169,7 @@ impl From<HowWord> for MoveWord {
     }
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct ReleaseNic {
     #[command(flatten)]
     pub(in crate::cli) which: OneNic,
@@ -181,7 +181,7 @@ pub(in crate::cli) struct ReleaseNic {
     pub(in crate::cli) if_exists: bool,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(in crate::cli) enum PhysicalCommand {
     /// List the physical networks, and how full their ranges are.
     #[command(after_help = examples::PHYSICAL_LIST)]
@@ -194,7 +194,7 @@ pub(in crate::cli) enum PhysicalCommand {
     Remove(Removal),
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct AddPhysical {
     /// Its name: 1 to 63 letters, digits, '.', '_' and '-'.
     #[arg(value_parser = values::zone_name)]
@@ -237,7 +237,7 @@ impl From<IsolationWord> for Isolation {
     }
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct KeysArgs {
     /// Only those in this state; several may be named, separated by commas.
     #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',')]

@@ -9,7 +9,7 @@ use crate::cli::show::Page;
 use crate::cli::{Failure, Report};
 use crate::client::Manager;
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct OpenArgs {
     /// What the browser may; what you may where it is not given, but no more than an operator.
     #[arg(long, value_enum)]

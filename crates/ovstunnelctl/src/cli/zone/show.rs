@@ -2,7 +2,7 @@
 
 use ovstunnel_api::Outcome;
 use ovstunnel_manager_api::{
-    Event, Finding, Host, HostAnswer, HostState, Network, NetworkPlan, NetworkState, Proof, Trouble,
+    Event, Finding, Host, HostAnswer, HostState, Network, NetworkPlan, NetworkState, Overview, Proof, Trouble,
 };
 
 use super::Status;
@@ -32,6 +32,7 @@ pub(super) fn status(status: &Status) -> Page {
     page.pairs(&[
         ("Zone", format!("{} ({})", overview.zone, status.manager)),
         ("Controller", if overview.controller { "on" } else { "off: it only looks" }.to_owned()),
+        ("Leader", leader(overview)),
         ("Networks", with_parts(networks.all, &of_networks)),
         ("Hosts", with_parts(hosts.all, &of_hosts)),
         ("Tunnels", format!("{} wanted, {} proven", tunnels.wanted, tunnels.proven)),
@@ -52,6 +53,21 @@ pub(super) fn status(status: &Status) -> Page {
         }
     }
     page
+}
+
+/// Who leads, and whether that is the manager which answers.
+fn leader(overview: &Overview) -> String {
+    let Some(leader) = &overview.leader else {
+        return if overview.controller { "none is known" } else { "none" }.to_owned();
+    };
+    let own = match (leader.name == overview.replica, overview.leads) {
+        (true, true) => " (this manager)".to_owned(),
+        (true, false) => " (this manager, which cannot renew its lease)".to_owned(),
+        (false, _) => format!(", asked was {}", overview.replica),
+    };
+    let since = leader.since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
+    let at = leader.address.as_ref().map(|address| format!(" at {address}")).unwrap_or_default();
+    format!("{}{at}, epoch {}{since}{own}", leader.name, leader.epoch)
 }
 
 fn faults(n: u32) -> String {

@@ -7,7 +7,7 @@ use crate::cli::show::{Page, Tone};
 use crate::cli::{Failure, Report, values};
 use crate::client::Manager;
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct SweepArgs {
     /// Its name, such as key-1001.
     #[arg(value_parser = values::zone_name)]

@@ -12,7 +12,7 @@ use crate::client::Manager;
 /// The time between two questions.
 const AGAIN: Duration = Duration::from_millis(250);
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct WaitArgs {
     /// The network.
     #[arg(value_parser = values::zone_name)]

@@ -7,7 +7,7 @@ use crate::cli::show::{Page, Tone};
 use crate::cli::{Failure, Report, values};
 use crate::client::Manager;
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct WhyArgs {
     /// Name of a host; or id, VM, MAC or IP address of a recorded NIC.
     from: String,
