@@ -1,0 +1,264 @@
+//! Several managers of one zone on one MariaDB, at the management server's place.
+//!
+//! What it does: starts the database and the managers on loopback of the fabric's namespace, kills, freezes and asks them, and ends all of them
+//! when it goes. What it must not do: know how a manager works inside.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use nix::sys::signal::Signal;
+use ovstunnel_client::{ClientError, DEFAULT_TIMEOUT, Manager as Client};
+use ovstunnel_lab::{Daemon, unhurried, wait_until};
+use ovstunnel_manager_api::Overview;
+use ovstunnel_pki::{Authority, Leaf, Role};
+use time::OffsetDateTime;
+
+use crate::zone::NAME;
+use crate::{Cloud, program};
+
+/// How long it may take to start, and another manager to lead.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The port of the database, below those that are given out by the system.
+const PORT: u16 = 13306;
+
+/// The password of the managers' user, which is to stand nowhere but in their configuration.
+pub const PASSWORD: &str = "geheim";
+
+/// MariaDB and the managers.
+#[derive(Debug)]
+pub struct Replicas {
+    dir: PathBuf,
+    database: Option<Daemon>,
+    managers: Vec<Option<Daemon>>,
+}
+
+impl Replicas {
+    /// A database and so many managers `m1`, `m2`, … which change hosts; waits until one leads and the others know.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    pub fn new(cloud: &Cloud, count: usize) -> Result<Replicas> {
+        let dir = cloud.lab().dir().join("replicas");
+        std::fs::create_dir_all(&dir)?;
+        let addresses = vec![cloud.lab().fabric().ip().into(), std::net::Ipv4Addr::LOCALHOST.into()];
+        let role = Role::Manager { addresses };
+        let leaf = Leaf { name: NAME.parse().map_err(|e| anyhow!("{e}"))?, role, days: 90 };
+        Authority::open(cloud.pki())?.issue(&leaf, OffsetDateTime::now_utc())?;
+        let mut replicas = Replicas { dir, database: None, managers: Vec::new() };
+        replicas.make_database(cloud)?;
+        for number in 1..=count {
+            replicas.configure(cloud, number)?;
+            replicas.managers.push(None);
+        }
+        (1..=count).try_for_each(|number| replicas.start(cloud, number))?;
+        replicas.wait_for_leader(cloud, None)?;
+        Ok(replicas)
+    }
+
+    fn make_database(&mut self, cloud: &Cloud) -> Result<()> {
+        let install = ["--no-defaults", "--user=root", "--auth-root-authentication-method=normal"];
+        let made = Command::new("mariadb-install-db").args(install).arg(self.data()).output();
+        let made = made.context("mariadb-install-db: `scripts/setup` installs it")?;
+        ensure!(made.status.success(), "mariadb-install-db: {}", String::from_utf8_lossy(&made.stderr));
+        self.start_database(cloud)?;
+        let socket = format!("--socket={}", self.dir.join("sql").display());
+        let statements = format!(
+            "CREATE DATABASE zone; CREATE USER ovs@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON zone.* TO ovs@'127.0.0.1'"
+        );
+        wait_until("the database to take statements", DEADLINE, || {
+            let done =
+                Command::new("mariadb").args(["--no-defaults", &socket, "-uroot", "-e", &statements]).output()?;
+            ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+            Ok(())
+        })
+    }
+
+    fn data(&self) -> String {
+        format!("--datadir={}", self.dir.join("data").display())
+    }
+
+    /// Starts the database.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_database(&mut self, cloud: &Cloud) -> Result<()> {
+        let mut command = cloud.lab().fabric().command("mariadbd");
+        command.args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--skip-name-resolve"]);
+        command.arg(self.data()).arg(format!("--socket={}", self.dir.join("sql").display()));
+        command.arg(format!("--port={PORT}"));
+        self.database = Some(Daemon::start("mariadbd", command, &self.dir.join("mariadb.log"))?);
+        Ok(())
+    }
+
+    /// Kills the database with SIGKILL.
+    pub fn kill_database(&mut self) {
+        if let Some(mut database) = self.database.take() {
+            database.kill();
+        }
+    }
+
+    fn configure(&self, cloud: &Cloud, number: usize) -> Result<()> {
+        let (pki, ip) = (cloud.pki().display(), cloud.lab().fabric().ip());
+        let (at, port) = (self.folder(number), 8443 + number);
+        std::fs::create_dir_all(&at)?;
+        let place = at.display();
+        let text = format!(
+            "zone = \"lab\"\nsdn.ovs.controller = true\nsdn.ovs.default_label = \"br-phy\"\n\
+             [database]\nurl = \"mysql://ovs:{PASSWORD}@127.0.0.1:{PORT}/zone\"\n\
+             [replica]\nname = \"m{number}\"\naddress = \"https://{ip}:{port}\"\n\
+             [api]\nlisten = \"{ip}:{port}\"\nsocket = \"{place}/manager.sock\"\n\
+             [hosts]\ncertificate = \"{pki}/{NAME}.crt\"\nkey = \"{pki}/{NAME}.key\"\nca = \"{pki}/ca.crt\"\n\
+             [log]\nfile = \"{place}/manager.log\"\nlevel = \"debug\"\n\
+             [membership]\nlinger = \"0s\"\n"
+        );
+        Ok(std::fs::write(at.join("manager.toml"), text)?)
+    }
+
+    fn folder(&self, number: usize) -> PathBuf {
+        self.dir.join(format!("m{number}"))
+    }
+
+    /// How many managers there are, running or not.
+    pub fn count(&self) -> usize {
+        self.managers.len()
+    }
+
+    /// What a manager has logged.
+    pub fn log(&self, number: usize) -> String {
+        read(&self.folder(number).join("manager.log")) + &read(&self.folder(number).join("stderr"))
+    }
+
+    /// By what address a manager tells others to reach it.
+    pub fn address(&self, cloud: &Cloud, number: usize) -> String {
+        format!("https://{}:{}", cloud.lab().fabric().ip(), 8443 + number)
+    }
+
+    /// Starts a manager and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn start(&mut self, cloud: &Cloud, number: usize) -> Result<()> {
+        let mut command = cloud.lab().fabric().command(program("ovstunnel-manager")?);
+        command.arg("--config").arg(self.folder(number).join("manager.toml"));
+        let daemon = Daemon::start("ovstunnel-manager", command, &self.folder(number).join("stderr"))?;
+        *self.slot(number)? = Some(daemon);
+        wait_until(format!("manager m{number} to answer"), DEADLINE, || {
+            self.running(number)?.expect_running()?;
+            self.overview(cloud, number).map(drop)
+        })
+    }
+
+    fn slot(&mut self, number: usize) -> Result<&mut Option<Daemon>> {
+        self.managers.get_mut(number.wrapping_sub(1)).with_context(|| format!("there is no manager {number}"))
+    }
+
+    fn running(&mut self, number: usize) -> Result<&mut Daemon> {
+        self.slot(number)?.as_mut().with_context(|| format!("manager {number} does not run"))
+    }
+
+    /// Kills a manager with SIGKILL.
+    ///
+    /// # Errors
+    /// When there is none of this number.
+    pub fn kill(&mut self, number: usize) -> Result<()> {
+        if let Some(mut daemon) = self.slot(number)?.take() {
+            daemon.kill();
+        }
+        Ok(())
+    }
+
+    /// Freezes a manager.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn freeze(&mut self, number: usize) -> Result<()> {
+        self.running(number)?.pause()
+    }
+
+    /// Has a frozen manager go on.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn thaw(&mut self, number: usize) -> Result<()> {
+        self.running(number)?.signal(Signal::SIGCONT)
+    }
+
+    /// Ends all managers with SIGTERM.
+    ///
+    /// # Errors
+    /// When one does not end well.
+    pub fn stop(&mut self) -> Result<()> {
+        for daemon in self.managers.iter_mut().filter_map(Option::take) {
+            let status = daemon.stop(DEADLINE)?;
+            ensure!(status.success(), "a manager ended with {status}");
+        }
+        Ok(())
+    }
+
+    /// Asks a manager on its Unix socket.
+    ///
+    /// # Errors
+    /// What it answers as an error.
+    pub fn ask<T, F>(
+        &self,
+        cloud: &Cloud,
+        number: usize,
+        ask: impl FnOnce(Client) -> F + Send + 'static,
+    ) -> Result<T, ClientError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ClientError>> + Send + 'static,
+    {
+        let client = Client::unix(self.folder(number).join("manager.sock"), unhurried(DEFAULT_TIMEOUT));
+        cloud.manager().run(async move { ask(client).await })
+    }
+
+    /// The zone as a manager tells it.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn overview(&self, cloud: &Cloud, number: usize) -> Result<Overview> {
+        Ok(self.ask(cloud, number, |client| async move { client.overview().await })?)
+    }
+
+    /// Waits until one of the managers leads, another than this one, and all but this one name it. Gives its number and epoch.
+    ///
+    /// # Errors
+    /// What they say instead.
+    pub fn wait_for_leader(&self, cloud: &Cloud, not: Option<usize>) -> Result<(usize, u64)> {
+        let asked = (1..=self.count()).filter(|number| Some(*number) != not && self.managers[number - 1].is_some());
+        let asked: Vec<usize> = asked.collect();
+        wait_until("one manager to lead", DEADLINE, || {
+            let mut said = Vec::new();
+            for number in &asked {
+                said.push((*number, self.overview(cloud, *number)?));
+            }
+            let leading: Vec<usize> = said.iter().filter(|(_, zone)| zone.leads).map(|(number, _)| *number).collect();
+            ensure!(leading.len() == 1, "{leading:?} lead");
+            let name = format!("m{}", leading[0]);
+            let address = self.address(cloud, leading[0]);
+            let mut epoch = 0;
+            for (number, zone) in &said {
+                let leader = zone.leader.as_ref().context("no leader is told")?;
+                let is_it = leader.name == name && leader.address.as_ref() == Some(&address) && leader.since.is_some();
+                ensure!(is_it, "m{number} tells {leader:?} and not {name}");
+                epoch = leader.epoch;
+            }
+            Ok((leading[0], epoch))
+        })
+    }
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+impl Drop for Replicas {
+    fn drop(&mut self) {
+        self.managers.iter_mut().filter_map(Option::take).for_each(|mut daemon| daemon.kill());
+        self.kill_database();
+    }
+}
