@@ -191,7 +191,7 @@ impl Replicas {
     /// # Errors
     /// When one does not end well.
     pub fn stop(&mut self) -> Result<()> {
-        for daemon in self.managers.iter_mut().filter_map(Option::take) {
+        for mut daemon in self.managers.iter_mut().filter_map(Option::take) {
             let status = daemon.stop(DEADLINE)?;
             ensure!(status.success(), "a manager ended with {status}");
         }
