@@ -262,9 +262,7 @@ fn problem_hint(problem: &Problem) -> Option<String> {
         },
         Code::StaleEpoch => "another manager of the zone has taken over: ask that one",
         Code::OtherZone => "`ovstunnelctl epoch show` on the host tells which zone it is of; `epoch clear` frees it",
-        Code::NotLeader => {
-            "ask the manager that leads: `--url` with the address that is named, and a certificate; by HTTPS this command does it by itself"
-        }
+        Code::NotLeader => "ask the manager that leads, by `--url` with its address, and a certificate",
         Code::Draining => {
             "choose another host, or end the draining: `ovstunnelctl zone host add`, with `--mode manage`"
         }

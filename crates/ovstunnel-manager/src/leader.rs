@@ -101,7 +101,7 @@ impl Leader {
     async fn new(store: Store, replica: &str, is_shared: bool) -> Result<Leader, StoreError> {
         let zone = store.zone().await?.uuid;
         // One that is started anew is another leader.
-        let name = format!("{replica}/{}", &uuid::Uuid::new_v4().simple().to_string()[..16]);
+        let name = format!("{replica}.{}", &uuid::Uuid::new_v4().simple().to_string()[..16]);
         let led = Led { standing: Standing::Leads, good_until: Instant::now(), refused: None, is_older: false };
         let (led, epoch, hurry) = (Mutex::new(led), watch::Sender::new(0), Notify::new());
         Ok(Leader(Arc::new(Shared { store, name, zone, is_shared, led, epoch, hurry })))
@@ -263,7 +263,7 @@ impl Leader {
 
 /// The replica that a leader's name begins with.
 pub(crate) fn replica(leader: &str) -> &str {
-    leader.split_once('/').map_or(leader, |(replica, _)| replica)
+    leader.rsplit_once('.').map_or(leader, |(replica, _)| replica)
 }
 
 #[cfg(test)]

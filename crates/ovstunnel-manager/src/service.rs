@@ -141,6 +141,7 @@ impl Service {
             dead_after: config.hosts.dead_after,
             on_failure: config.network.on_failure,
         };
+        tasks.spawn(state.replica.clone().keep(parts(&state, config)));
         Ok((routes(state, config.web.enabled, access), Service { tasks, signer, leader, watched }))
     }
 
@@ -171,13 +172,25 @@ fn open_signer(config: &Config) -> Result<Option<Arc<Signer>>, SignerError> {
 
 /// This manager among those of its zone: leading at once where nobody else can have its database, else following until it has the lease.
 async fn replica_of(config: &Config, store: &Store) -> Result<Replica, StoreError> {
-    let (name, is_shared) = (&config.replica.name, config.database.url.is_shared());
+    let (name, is_shared) = (config.replica.name(), config.database.url.is_shared());
     let leader = match (config.sdn.ovs.controller, is_shared) {
         (false, _) => None,
-        (true, false) => Some(Leader::take(store.clone(), name).await?),
-        (true, true) => Some(Leader::follow(store.clone(), name).await?),
+        (true, false) => Some(Leader::take(store.clone(), &name).await?),
+        (true, true) => Some(Leader::follow(store.clone(), &name).await?),
     };
-    Ok(Replica::new(store.clone(), leader, name.clone(), config.address(), is_shared))
+    Ok(Replica::new(store.clone(), leader, name, config.address(), is_shared))
+}
+
+/// What has to know of what other managers record.
+fn parts(state: &State, config: &Config) -> Parts {
+    Parts {
+        zone: state.zone.clone(),
+        hosts: state.hosts.clone(),
+        records: state.records.clone(),
+        inventory: state.inventory.clone(),
+        reconciler: state.reconciler.clone(),
+        physical: config.physical_networks.clone(),
+    }
 }
 
 /// What listens to hosts, by the files by which the manager shows itself to them.

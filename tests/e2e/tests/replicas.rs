@@ -118,6 +118,26 @@ impl Stage {
         }
         Ok(())
     }
+
+    /// The database dies: nobody leads, pages are there, and what would have to be recorded is refused. Then it comes back.
+    fn database_dies(&mut self, leader: usize) -> Result<()> {
+        self.managers.kill_database();
+        wait_until("nobody to lead", PATIENCE, || {
+            for number in 1..=3 {
+                let zone = self.managers.overview(&self.cloud, number)?;
+                ensure!(!zone.leads && zone.networks.whole == 1, "m{number}: {zone:?}");
+            }
+            Ok::<_, anyhow::Error>(())
+        })?;
+        let refused = problem(self.prepare_at(leader, 1), Code::Unavailable)?;
+        ensure!(refused.status == 503 && !refused.detail.contains(PASSWORD), "{refused:?}");
+        self.managers.start_database(&self.cloud)?;
+        let (last, newest) = self.managers.wait_for_leader(&self.cloud, None)?;
+        self.prepare(last, 1)?;
+        self.expect_epoch(newest)?;
+        (1..=3).try_for_each(|number| self.wait_for_picture(number, 3))?;
+        Ok(())
+    }
 }
 
 fn web() -> PutNetwork {
@@ -161,22 +181,7 @@ fn one_of_three_managers_leads_whatever_dies() -> Result<()> {
     stage.expect_epoch(latest)?;
     stage.expect_refused(third)?;
 
-    // The database dies: nobody leads, pages are there, and what would have to be recorded is refused.
-    stage.managers.kill_database();
-    wait_until("nobody to lead", PATIENCE, || {
-        for number in 1..=3 {
-            let zone = stage.managers.overview(&stage.cloud, number)?;
-            ensure!(!zone.leads && zone.networks.whole == 1, "m{number}: {zone:?}");
-        }
-        Ok::<_, anyhow::Error>(())
-    })?;
-    let refused = problem(stage.prepare_at(third, 1), Code::Unavailable)?;
-    ensure!(refused.status == 503 && !refused.detail.contains(PASSWORD), "{refused:?}");
-    stage.managers.start_database(&stage.cloud)?;
-    let (last, newest) = stage.managers.wait_for_leader(&stage.cloud, None)?;
-    stage.prepare(last, 1)?;
-    stage.expect_epoch(newest)?;
-    (1..=3).try_for_each(|number| stage.wait_for_picture(number, 3))?;
+    stage.database_dies(third)?;
 
     for stream in streams {
         stream.stop()?.expect_no_duplicates()?;

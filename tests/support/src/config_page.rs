@@ -162,8 +162,8 @@ fn kind(field: &Field) -> &'static str {
         ["Vec", "TlsClient" | "PhysicalNetwork"] => "tables",
         ["f64"] => "number",
         [
-            "String" | "Level" | "Ipv6Policy" | "LogFormat" | "Role" | "Isolation" | "OnFailure" | "States" | "Writes"
-            | "CreateTunnelExit",
+            "String" | "Level" | "Ipv6Policy" | "LogFormat" | "Role" | "Isolation" | "OnFailure" | "States" | "Url"
+            | "Writes" | "CreateTunnelExit",
         ]
         | ["Option", "String"] => "text",
         ["XapiMode"] => "boolean or text",

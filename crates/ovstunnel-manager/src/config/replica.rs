@@ -8,12 +8,12 @@ use ovstunnel_types::is_plain_name;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// `[replica]`: what this manager is for the others of its zone, where several share one database.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Replica {
     /// Its name, in `zone status` and the log: 1 to 32 characters of A-Z, a-z, 0-9, `.`, `_` and `-`. Default: this machine's name, cut at 32.
-    #[serde(deserialize_with = "name", skip_serializing)]
-    pub name: String,
+    #[serde(deserialize_with = "name")]
+    pub name: Option<String>,
     /// By what address others reach its API, such as `"https://m1.example.net:8444"`: a manager that does not lead sends those who want something
     /// changed there. Default: this machine's name, or the address in `[api] listen`, and the port.
     #[serde(deserialize_with = "address")]
@@ -23,9 +23,10 @@ pub struct Replica {
 /// Longest name of a replica, characters.
 pub const REPLICA_MAX: usize = 32;
 
-impl Default for Replica {
-    fn default() -> Self {
-        Replica { name: own_name(), address: None }
+impl Replica {
+    /// Its name.
+    pub fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(own_name)
     }
 }
 
@@ -42,9 +43,9 @@ fn own_name() -> String {
     if is_plain_name(&name, REPLICA_MAX) { name } else { "localhost".to_owned() }
 }
 
-fn name<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+fn name<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
     text(d, "a name: 1 to 32 characters of A-Z, a-z, 0-9, `.`, `_` and `-`", |t| {
-        is_plain_name(t, REPLICA_MAX).then(|| t.to_owned())
+        is_plain_name(t, REPLICA_MAX).then(|| Some(t.to_owned()))
     })
 }
 

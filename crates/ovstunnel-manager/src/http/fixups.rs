@@ -1,14 +1,24 @@
-//! What holds for every route of the manager, put into the description once it is collected: what a name may look like.
+//! What holds for every route of the manager, put into the description once it is collected: what a name may look like, and what who does not lead answers.
 //!
 //! What it must not do: describe what one route alone does; that stands beside its handler.
 
+use axum::http::Method;
 use ovstunnel_server::openapi::operations;
 use utoipa::openapi::path::Parameter;
+use utoipa::openapi::response::Response;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
-use utoipa::openapi::{OpenApi, RefOr};
+use utoipa::openapi::{Content, OpenApi, Ref, RefOr};
+
+use super::leading::is_of_this_one;
 
 /// A name, as `query::name` takes it.
 const NAME: &str = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$";
+
+/// What a manager that does not lead answers to whoever wants something changed.
+const ELSEWHERE: [(&str, &str); 2] = [
+    ("421", "`not_leader`: another manager of the zone leads; `leader` is its address"),
+    ("503", "`unavailable`: no manager is known to lead the zone"),
+];
 
 /// Applies them to the description of all routes.
 pub(super) fn apply(api: &mut OpenApi) {
@@ -18,6 +28,22 @@ pub(super) fn apply(api: &mut OpenApi) {
             constrain(parameter);
         }
     }
+    for (path, item) in &mut api.paths.paths {
+        let changing =
+            [(Method::PUT, &mut item.put), (Method::POST, &mut item.post), (Method::DELETE, &mut item.delete)];
+        let refused = changing.into_iter().filter(|(method, _)| !is_of_this_one(method, path));
+        for operation in refused.filter_map(|(_, operation)| operation.as_mut()) {
+            for (status, description) in ELSEWHERE {
+                let problem = || RefOr::T(problem(description));
+                operation.responses.responses.entry(status.to_owned()).or_insert_with(problem);
+            }
+        }
+    }
+}
+
+fn problem(description: &str) -> Response {
+    let content = Content::new(Some(Ref::from_schema_name("Problem")));
+    Response::builder().description(description).content("application/problem+json", content).build()
 }
 
 /// Says what a variable part of a path, or a parameter, may look like.

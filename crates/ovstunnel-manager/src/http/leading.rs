@@ -27,7 +27,7 @@ async fn judge(State(replica): State<Replica>, request: Request, next: Next) -> 
 }
 
 /// Whether a request changes nothing but this manager alone.
-fn is_of_this_one(method: &Method, path: &str) -> bool {
+pub(super) fn is_of_this_one(method: &Method, path: &str) -> bool {
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     let resyncs = matches!(&segments[..], ["v1", "hosts", _, "resync"] | ["hosts", _, "resync"]);
     *method == Method::POST && (resyncs || matches!(&segments[..], ["v1", "links"] | ["sign-in" | "sign-out"]))
