@@ -93,6 +93,10 @@ impl Stage {
                 ensure!(state.epoch == Some(number), "{state:?}");
                 state.zone.context("no zone")
             })?;
+            // There is none before the first.
+            if number == 1 {
+                continue;
+            }
             let older: Epoch = format!("{zone}:{}", number - 1).parse()?;
             let bridge = format!("ovt{KEY}");
             let write =
