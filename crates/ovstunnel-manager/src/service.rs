@@ -104,7 +104,7 @@ impl Service {
         tasks.spawn(Rows::new(zone.clone(), store.clone()).keep());
         tasks.spawn(inventory.clone().keep_keys());
         let records = Records::new(store.clone());
-        let webhooks = Webhooks::begin(&config.webhooks, &identity.name, &records, &store).await?;
+        let webhooks = Webhooks::begin(&config.webhooks, &identity.name, &records, &store)?;
         webhooks.keep(&mut tasks);
         keep_records(&mut tasks, config, &records, happened);
         keep_zone(&mut tasks, config, &zone);

@@ -83,6 +83,7 @@ async fn metrics_text() -> [String; 2] {
         health: Switch::Simulated(sim.switch.clone()).health().borrow().clone(),
         host: vec![],
         mirror_age: Duration::ZERO,
+        flow_monitors: 0,
         log_lines_lost: 0,
         certificates: vec![("certificate", Some(1.0))],
     };

@@ -49,7 +49,7 @@ struct Hook {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The last event that is done with.
+    /// The last event that is done with; none where another manager tells events, or before the first look.
     done: Option<u64>,
     /// The one that is being sent, since the receiver did not take it.
     waiting: Option<u64>,
@@ -60,22 +60,15 @@ struct State {
 }
 
 impl Webhooks {
-    /// The webhooks of a configuration, each where it had got to.
+    /// The webhooks of a configuration.
     ///
     /// # Errors
-    /// A secret or a certificate cannot be read, or the database not be used.
-    pub async fn begin(
-        all: &[Webhook],
-        zone: &str,
-        records: &Records,
-        store: &Store,
-    ) -> Result<Webhooks, WebhookError> {
+    /// A secret or a certificate cannot be read.
+    pub fn begin(all: &[Webhook], zone: &str, records: &Records, store: &Store) -> Result<Webhooks, WebhookError> {
         let mut hooks = Vec::new();
         for config in all {
             let sender = Sender::new(config, zone)?;
-            let state = State { done: kept(store, &config.name, "done").await?, ..State::default() };
-            let dead = kept_dead(store, &config.name).await?;
-            let state = Mutex::new(State { dead, ..state });
+            let state = Mutex::default();
             hooks.push(Hook { config: config.clone(), sender, records: records.clone(), store: store.clone(), state });
         }
         Ok(Webhooks(Arc::new(hooks)))
@@ -123,8 +116,8 @@ fn setting(name: &str, what: &str) -> String {
     format!("webhook.{what}.{name}")
 }
 
-async fn kept(store: &Store, name: &str, what: &str) -> Result<Option<u64>, StoreError> {
-    Ok(store.setting(&setting(name, what)).await?.and_then(|text| text.parse().ok()))
+async fn kept(store: &Store, name: &str) -> Result<Option<u64>, StoreError> {
+    Ok(store.setting(&setting(name, "done")).await?.and_then(|text| text.parse().ok()))
 }
 
 async fn kept_dead(store: &Store, name: &str) -> Result<BTreeMap<u64, String>, StoreError> {
@@ -163,6 +156,16 @@ impl Hook {
 
     /// Sends all that has happened since the last round.
     async fn round(&self) -> Result<(), StoreError> {
+        if !self.store.may_change() {
+            // Another manager leads, and tells events.
+            *self.state() = State::default();
+            return Ok(());
+        }
+        if self.state().done.is_none() {
+            let (done, dead) =
+                (kept(&self.store, &self.config.name).await?, kept_dead(&self.store, &self.config.name).await?);
+            *self.state() = State { done, dead, ..State::default() };
+        }
         let newest = self.read(None, 1).await?.first().map_or(0, |event| event.id);
         let Some(done) = self.state().done else {
             // What was before there was a webhook is nobody's news.

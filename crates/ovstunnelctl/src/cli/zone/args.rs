@@ -349,7 +349,7 @@ pub(in crate::cli) struct EventsArgs {
     pub(in crate::cli) listing: Listing,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct DiffArgs {
     /// Compare with then: how long ago, such as 2h, or a time by RFC 3339.
     #[arg(long, value_name = "TIME", value_parser = values::past)]
