@@ -159,7 +159,7 @@ fn kind(field: &Field) -> &'static str {
         ["u32" | "usize"] => "whole number",
         ["bool"] => "boolean",
         ["Vec", "String"] => "list of texts",
-        ["Vec", "TlsClient" | "PhysicalNetwork"] => "tables",
+        ["Vec", "TlsClient" | "PhysicalNetwork" | "Webhook"] => "tables",
         ["f64"] => "number",
         [
             "String" | "Level" | "Ipv6Policy" | "LogFormat" | "Role" | "Isolation" | "OnFailure" | "States" | "Url"

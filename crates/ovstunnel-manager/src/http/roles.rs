@@ -93,7 +93,9 @@ fn least(method: &Method, path: &str) -> Role {
         (method, _) if reads(method) => Role::Viewer,
         (
             &Method::POST,
-            ["v1", "hosts", _, "resync" | "maintenance"] | ["v1", "networks", _, "reconcile" | "sweep"],
+            ["v1", "hosts", _, "resync" | "maintenance"]
+            | ["v1", "networks", _, "reconcile" | "sweep"]
+            | ["v1", "webhooks", _, "redeliver"],
         ) => Role::Operator,
         (&Method::POST, ["v1", "networks", _, "nics", _, "migrated" | "rollback"] | ["v1", "links" | "path"]) => {
             Role::Operator
@@ -115,7 +117,7 @@ mod tests {
     use crate::http::openapi::description;
 
     /// Each operation that is described, as `GET /v1/hosts/h1`, with all who may; a host of the name h1.
-    const MAY: [(&str, &str); 51] = [
+    const MAY: [(&str, &str); 53] = [
         ("GET /v1/overview", "viewer operator admin"),
         ("GET /v1/watch", "viewer operator admin"),
         ("GET /v1/faults", "viewer operator admin"),
@@ -188,7 +190,7 @@ mod tests {
             let methods =
                 item.as_object().unwrap().keys().filter(|key| ["get", "put", "post", "delete"].contains(&key.as_str()));
             let path = path.replace("{host}", "h1").replace("{network}", "h1").replace("{nic}", "n1");
-            let path = path.replace("{physical_network}", "p1").replace("{id}", "7");
+            let path = path.replace("{physical_network}", "p1").replace("{id}", "7").replace("{webhook}", "h1");
             operations.extend(methods.map(|method| format!("{} {path}", method.to_uppercase())));
         }
         operations.sort();
