@@ -3,6 +3,7 @@
 //! What it does: gives each JSON body a type, shared by the manager, its client, the command and the tests. What it must not do:
 //! validate beyond JSON's own shape (the manager does, so that each error names field, rule and value), or perform I/O.
 
+mod enrolment;
 mod event;
 mod fault;
 mod hold;
@@ -20,6 +21,7 @@ mod sweep;
 mod watch;
 mod webhook;
 
+pub use enrolment::{EnrolmentCa, Joined, NewToken, PostJoin, PostToken, Token, TokenList};
 pub use event::{Event, EventList, ProofSummary};
 pub use fault::{Fault, FaultCommand, FaultList, FaultPlace};
 pub use hold::{HeldRemoval, Hold, HoldList, HoldScope, HoldState};

@@ -3,6 +3,7 @@
 //! What it must not do: change anything, but for making a database where there is none.
 
 use ovstunnel_api::Level;
+use ovstunnel_pki::Authority;
 use ovstunnel_server::fault::Fault;
 use ovstunnel_server::logging::place;
 use ovstunnel_store::StoreError;
@@ -38,6 +39,12 @@ pub async fn check(config: &Config) -> Result<Checked, Bad> {
     place::faults(&config.log).iter().for_each(|fault| sort(fault.level, fault.to_string()));
     if config.identity().is_none() {
         warnings.push("no certificate, key and ca are named under [hosts]: no host can be asked".to_owned());
+    }
+    if let Some(folder) = &config.enrolment.authority
+        && let Err(error) = Authority::open(folder).and_then(|authority| authority.can_write())
+    {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        bad.push(format!("[enrolment] authority: {error}{cause}"));
     }
     let (hosts, differences) = database(config).await.unwrap_or_else(|error| {
         bad.push(format!("[database] url: {error}"));

@@ -12,6 +12,7 @@ pub mod config;
 pub mod counters;
 pub mod doctor;
 pub mod document;
+pub mod enrolment;
 pub mod export;
 pub mod hosts;
 pub mod http;

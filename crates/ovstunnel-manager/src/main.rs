@@ -146,7 +146,7 @@ async fn export(config: &Config, wanted: &Export) -> Result<ExitCode, Failure> {
 async fn live(config: &Config, file: Option<&Path>, logging: Arc<Logging>) -> Result<(), Failure> {
     let https = config.https();
     let files = https.as_ref().map(|(_, files)| files);
-    let access = if config.web.enabled { Access::open_to_visitors(files)? } else { Access::open(files)? };
+    let access = if config.lets_visitors_in() { Access::open_to_visitors(files)? } else { Access::open(files)? };
     if https.is_none() {
         tracing::warn!(
             socket = %config.api.socket.display(),

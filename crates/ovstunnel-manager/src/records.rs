@@ -151,6 +151,21 @@ impl Records {
         Ok(page.events.first().map(|row| row.id))
     }
 
+    /// What is kept by name.
+    pub(crate) async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+        self.store.settings().await
+    }
+
+    /// Keeps a text by name, or forgets it.
+    pub(crate) async fn set_setting(&self, name: &str, value: Option<&str>) -> Result<(), StoreError> {
+        self.store.set_setting(name, value).await
+    }
+
+    /// Writes an event down now.
+    pub(crate) async fn append(&self, happened: Happened) -> Result<(), StoreError> {
+        self.store.append_event(new_event(happened)).await.map(drop)
+    }
+
     async fn note(
         &self,
         at: OffsetDateTime,

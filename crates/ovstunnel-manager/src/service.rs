@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::counters;
 use crate::doctor::{Doctor, Subjects};
 use crate::document::{Signer, SignerError};
+use crate::enrolment::Enrolment;
 use crate::hosts::{Hosts, certificate};
 use crate::http::{self, Identity, Roles, State};
 use crate::inventory::{Inventory, Times, physical};
@@ -45,6 +46,9 @@ pub enum StartError {
     /// Who is told of what happens.
     #[error("{0}")]
     Webhooks(#[from] WebhookError),
+    /// The CA by which hosts join.
+    #[error("[enrolment] authority: {0}")]
+    Enrolment(#[from] ovstunnel_pki::PkiError),
     /// The system.
     #[error("{0}")]
     NoRandom(#[from] NoRandom),
@@ -89,6 +93,7 @@ impl Service {
     ) -> Result<(Router, Service), StartError> {
         let identity = store.zone().await?;
         let signer = open_signer(config)?;
+        let enrolment = open_enrolment(config)?;
         let (zone, happened) = Zone::new(&identity.name);
         let acts = config.sdn.ovs.controller;
         let replica = replica_of(config, &store).await?;
@@ -118,7 +123,8 @@ impl Service {
         keep_comparing(&mut tasks, config, &zone, &hosts);
         keep_whole(&mut tasks, reconciler.as_ref(), config.probes.bfd);
         let sessions = Sessions::new(config.web.session)?;
-        let roles = Arc::new(Roles::new(zone.clone(), sessions.clone()));
+        let roles =
+            Arc::new(Roles::new(zone.clone(), sessions.clone()).opening(config.web.enabled, enrolment.is_some()));
         let access = access.map(|access| access.with_rules(roles));
         let identity = Arc::new(Identity { name: identity.name, uuid: identity.uuid.to_string() });
         let watched = watched(zone.clone(), Arc::clone(&identity), reconciler.clone(), replica.clone());
@@ -137,6 +143,7 @@ impl Service {
             signer: signer.clone(),
             sessions,
             webhooks,
+            enrolment,
             address: config.page_address(),
             dead_after: config.hosts.dead_after,
             on_failure: config.network.on_failure,
@@ -191,6 +198,12 @@ fn parts(state: &State, config: &Config) -> Parts {
         reconciler: state.reconciler.clone(),
         physical: config.physical_networks.clone(),
     }
+}
+
+/// Where hosts join by a token; none without a CA for that.
+fn open_enrolment(config: &Config) -> Result<Option<Arc<Enrolment>>, ovstunnel_pki::PkiError> {
+    let folder = config.enrolment.authority.as_deref();
+    Ok(folder.map(|folder| Enrolment::open(folder, config.own_certificates())).transpose()?.map(Arc::new))
 }
 
 /// What listens to hosts, by the files by which the manager shows itself to them.

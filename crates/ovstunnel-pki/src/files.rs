@@ -45,7 +45,7 @@ impl Pair {
     }
 }
 
-fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), PkiError> {
+pub(super) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), PkiError> {
     let failed = |source: io::Error| match source.kind() {
         ErrorKind::AlreadyExists => PkiError::Exists(path.to_owned()),
         _ => PkiError::File { action: "write", path: path.to_owned(), source },

@@ -10,6 +10,7 @@ mod files;
 mod leaf;
 mod name;
 mod renew;
+mod request;
 mod revoke;
 mod show;
 mod subject;
@@ -25,8 +26,9 @@ pub use files::readable_by_others;
 pub use leaf::{Leaf, Role};
 pub use name::Name;
 pub use renew::{Key, Renewed};
+pub use request::{Request, Requested, Signed, judge_request};
 pub use revoke::Revoked;
-pub use show::{Details, Purpose, show};
+pub use show::{Details, Purpose, fingerprint, show};
 
 /// Days that a CA lives unless told otherwise: ten years, longer than a host is in service, since a new CA has to
 /// reach every host.

@@ -102,6 +102,13 @@ pub fn show(path: &Path) -> Result<Vec<Details>, PkiError> {
     Ok(found.into_iter().flatten().collect())
 }
 
+/// The SHA-256 over the first certificate in a text, PEM, as 64 hexadecimal digits; nothing where there is none.
+pub fn fingerprint(pem: &str) -> Option<String> {
+    let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).ok()?;
+    block.parse_x509().ok()?;
+    Some(hex(&Sha256::digest(&block.contents), ""))
+}
+
 fn of_file(file: &Path) -> Result<Vec<Details>, PkiError> {
     let unfit = || PkiError::Unfit { path: file.to_owned(), expected: "a certificate (PEM)" };
     let text = fs::read(file).map_err(|source| PkiError::File { action: "read", path: file.to_owned(), source })?;

@@ -12,12 +12,16 @@ pub(super) fn common_name_of(certificate: &X509Certificate<'_>) -> Option<String
 pub(super) fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     let alternative = certificate.subject_alternative_name().ok().flatten();
     let all = alternative.iter().flat_map(|names| &names.value.general_names);
-    all.map(|name| match name {
+    all.map(name_of).collect()
+}
+
+/// One alternative name, as text.
+pub(super) fn name_of(name: &GeneralName<'_>) -> String {
+    match name {
         GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => (*text).to_owned(),
         GeneralName::IPAddress(bytes) => address(bytes),
         other => other.to_string(),
-    })
-    .collect()
+    }
 }
 
 fn address(bytes: &[u8]) -> String {

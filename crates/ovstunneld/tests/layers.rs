@@ -28,6 +28,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
         &[
             "ovstunnel-types",
             "ovstunnel-mesh",
+            "ovstunnel-pki",
             "ovstunnel-store",
             "ovstunnel-api",
             "ovstunnel-bundle",

@@ -5,6 +5,7 @@
 //! accept two spellings of the same thing.
 
 mod database;
+mod enrolment;
 mod networks;
 mod probes;
 mod replica;
@@ -21,6 +22,7 @@ use ovstunnel_server::config::{self, Api, ConfigError, Log, Tls};
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use database::{Database, States};
+pub use enrolment::Enrolment;
 pub use networks::{Brakes, Membership, NetworkRules, OnFailure, PhysicalNetwork};
 pub use probes::Probes;
 pub use replica::{REPLICA_MAX, Replica};
@@ -72,6 +74,8 @@ pub struct Config {
     pub probes: Probes,
     /// The page for browsers.
     pub web: Web,
+    /// Hosts that join by a token.
+    pub enrolment: Enrolment,
     /// When something that has happened is forgotten.
     pub events: Events,
     /// Who is told of what happens, as tables `[[webhooks]]`.
@@ -158,6 +162,7 @@ impl Default for Config {
             brakes: Brakes::default(),
             probes: Probes::default(),
             web: Web::default(),
+            enrolment: Enrolment::default(),
             events: Events::default(),
             webhooks: Vec::new(),
             log: Log::at(DEFAULT_LOG),
@@ -266,6 +271,11 @@ impl Config {
             IpAddr::V6(ip) => format!("[{ip}]"),
         };
         Some(format!("https://{name}:{}", listen.port()))
+    }
+
+    /// Whether clients without a certificate are let in at all: to the sign-in page, or to join by a token.
+    pub fn lets_visitors_in(&self) -> bool {
+        self.web.enabled || self.enrolment.authority.is_some()
     }
 
     /// Where HTTPS is served, and its files; none where it is off, or without files.

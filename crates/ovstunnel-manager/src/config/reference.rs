@@ -9,10 +9,11 @@ use ovstunnel_test_support::expect_file;
 use super::Config;
 
 /// The files with the types of all sections.
-const TYPES: [&str; 8] = [
+const TYPES: [&str; 9] = [
     include_str!("mod.rs"),
     include_str!("database.rs"),
     include_str!("replica.rs"),
+    include_str!("enrolment.rs"),
     include_str!("networks.rs"),
     include_str!("probes.rs"),
     include_str!("web.rs"),

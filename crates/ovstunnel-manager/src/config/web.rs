@@ -13,7 +13,7 @@ use super::values;
 #[serde(deny_unknown_fields, default)]
 pub struct Web {
     /// Whether there is a page. Without it a client that shows no certificate is refused before it can ask anything; with it such a client
-    /// gets the sign-in page, and nothing else.
+    /// gets the sign-in page, and nothing else. Where hosts join by a token (`[enrolment]`), it may do that in either case.
     pub enabled: bool,
     /// How long a browser stays signed in that came by a link (`ovstunnelctl zone open`): from `"5m"` to `"7d"`. One with a certificate is
     /// not signed in, but asked for it with each connection.

@@ -288,7 +288,7 @@ pub(super) async fn of_bridges(state: &State, name: &str, api: &str) -> Result<O
 }
 
 /// A number that stands nowhere in the zone.
-fn next_free(state: &State) -> HostNumber {
+pub(super) fn next_free(state: &State) -> HostNumber {
     let one = || HostNumber::try_from(1).ok();
     let next = match state.zone.largest_number() {
         Some(largest) => HostNumber::try_from(largest.get() + 1).ok().or_else(|| {
@@ -303,7 +303,7 @@ fn next_free(state: &State) -> HostNumber {
 }
 
 /// That no other host has its number or its daemon.
-fn others(state: &State, row: &Row) -> Result<(), ApiError> {
+pub(super) fn others(state: &State, row: &Row) -> Result<(), ApiError> {
     let has_one_of_it = |other: &Row| other.number == row.number || other.api == row.api;
     let Some(other) = state.zone.registered(|other| other.name != row.name && has_one_of_it(other)) else {
         return Ok(());
@@ -315,7 +315,7 @@ fn others(state: &State, row: &Row) -> Result<(), ApiError> {
     Err(ApiError::conflict(other.name.clone(), format!("host {} has {what} already", other.name)))
 }
 
-fn changes(before: Option<&Host>, row: &Row) -> Vec<Changed> {
+pub(super) fn changes(before: Option<&Host>, row: &Row) -> Vec<Changed> {
     let old = before.map(|host| {
         [
             Some(host.number.to_string()),

@@ -4,6 +4,7 @@
 //! it must not do: ask a host, but for the number of one that is being registered.
 
 mod diagnosis;
+mod enrolment;
 pub(crate) mod events;
 pub(crate) mod faults;
 mod fixups;
@@ -39,6 +40,7 @@ use ovstunnel_store::StoreError;
 use crate::config::OnFailure;
 use crate::doctor::Doctor;
 use crate::document::Signer;
+use crate::enrolment::Enrolment;
 use crate::hosts::Hosts;
 use crate::inventory::{Inventory, InventoryError};
 use crate::reconciler::Reconciler;
@@ -85,6 +87,8 @@ pub struct State {
     pub sessions: Sessions,
     /// Who is told of what happens.
     pub webhooks: Webhooks,
+    /// Where hosts join by a token; none where they cannot.
+    pub enrolment: Option<Arc<Enrolment>>,
     /// What the page's address begins with, for links that are asked for on this machine; none without HTTPS.
     pub address: Option<String>,
     /// After how long a silent host is taken for dead.

@@ -10,8 +10,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    State, diagnosis, events, faults, fixups, holds, hosts, identity, links, maintenance, matrix, networks, nics, path,
-    physical, recorded, sweep, watch, webhooks, zone,
+    State, diagnosis, enrolment, events, faults, fixups, holds, hosts, identity, links, maintenance, matrix, networks,
+    nics, path, physical, recorded, sweep, watch, webhooks, zone,
 };
 
 #[derive(OpenApi)]
@@ -64,6 +64,10 @@ fn described() -> OpenApiRouter<State> {
         .routes(routes!(maintenance::post_maintenance))
         .routes(routes!(identity::rename_host))
         .routes(routes!(identity::renumber_host))
+        .routes(routes!(enrolment::list_tokens, enrolment::make_token))
+        .routes(routes!(enrolment::remove_token))
+        .routes(routes!(enrolment::get_ca))
+        .routes(routes!(enrolment::join))
         .routes(routes!(networks::list_networks))
         .routes(routes!(networks::get_network, recorded::put_network, recorded::delete_network))
         .routes(routes!(networks::get_proof))

@@ -22,12 +22,20 @@ const FOR_ALL: [&str; 2] = ["/sign-in", "/healthz"];
 pub struct Roles {
     zone: Zone,
     sessions: Sessions,
+    page: bool,
+    enrolment: bool,
 }
 
 impl Roles {
     /// For this zone.
     pub fn new(zone: Zone, sessions: Sessions) -> Roles {
-        Roles { zone, sessions }
+        Roles { zone, sessions, page: true, enrolment: false }
+    }
+
+    /// The same, saying what is open to somebody without a certificate: the page for signing in, and joining as a host.
+    #[must_use]
+    pub fn opening(self, page: bool, enrolment: bool) -> Roles {
+        Roles { page, enrolment, ..self }
     }
 }
 
@@ -42,6 +50,8 @@ impl Rules for Roles {
         let is_own = || path.strip_prefix("/v1/hosts/").is_some_and(|host| names.contains(&host));
         match role {
             Role::Host if reads(method) && (FOR_HOSTS.contains(&path) || is_own()) => Ok(()),
+            // By a token: the handler looks.
+            _ if joins(method, path) => Ok(()),
             // On which host stands in the request: the handler looks.
             Role::Host if prepares(method, path) => Ok(()),
             Role::Host => {
@@ -70,14 +80,22 @@ impl Rules for Roles {
     }
 
     fn is_for_all(&self, method: &Method, path: &str) -> bool {
+        if joins(method, path) {
+            return self.enrolment;
+        }
         let reads_files = reads(method) && path.starts_with("/files/");
-        reads_files || (FOR_ALL.contains(&path) && (reads(method) || path == "/sign-in"))
+        self.page && (reads_files || (FOR_ALL.contains(&path) && (reads(method) || path == "/sign-in")))
     }
 }
 
 /// Whether a path is the page's, not the API's.
 pub(crate) fn is_page(path: &str) -> bool {
     !path.starts_with("/v1/") && !["/v1", "/healthz", "/readyz", "/metrics", "/openapi.json"].contains(&path)
+}
+
+/// Whether a request is one of those by which a host joins.
+fn joins(method: &Method, path: &str) -> bool {
+    matches!((method, path), (&Method::GET, "/v1/enrolment/ca") | (&Method::POST, "/v1/enrolment/join"))
 }
 
 /// Whether a request prepares or releases a NIC.
@@ -117,7 +135,7 @@ mod tests {
     use crate::http::openapi::description;
 
     /// Each operation that is described, as `GET /v1/hosts/h1`, with all who may; a host of the name h1.
-    const MAY: [(&str, &str); 53] = [
+    const MAY: [(&str, &str); 58] = [
         ("GET /v1/overview", "viewer operator admin"),
         ("GET /v1/watch", "viewer operator admin"),
         ("GET /v1/faults", "viewer operator admin"),
@@ -128,6 +146,12 @@ mod tests {
         ("PUT /v1/hosts/h1", "admin"),
         ("DELETE /v1/hosts/h1", "admin"),
         ("POST /v1/hosts/h1/resync", "operator admin"),
+        ("GET /v1/enrolment/tokens", "viewer operator admin"),
+        ("POST /v1/enrolment/tokens", "admin"),
+        ("DELETE /v1/enrolment/tokens/7", "admin"),
+        // By a token, whatever the role.
+        ("GET /v1/enrolment/ca", "host viewer operator admin"),
+        ("POST /v1/enrolment/join", "host viewer operator admin"),
         ("POST /v1/hosts/h1/maintenance", "operator admin"),
         ("POST /v1/hosts/h1/rename", "admin"),
         ("POST /v1/hosts/h1/renumber", "admin"),
@@ -257,6 +281,27 @@ mod tests {
         ] {
             assert!(!is_for_all(shut), "{shut}");
         }
+    }
+
+    #[test]
+    fn one_who_is_nobody_joins_where_that_is_on_and_does_nothing_else() {
+        let rules = Roles::new(Zone::new("dc1").0, Sessions::new(Duration::from_secs(60)).unwrap());
+        let open = |rules: &Roles, request: &str| {
+            let (method, path) = request.split_once(' ').unwrap();
+            rules.is_for_all(&method.parse().unwrap(), path)
+        };
+        let (with, without) = (rules.clone().opening(false, true), rules.opening(true, false));
+        for request in ["GET /v1/enrolment/ca", "POST /v1/enrolment/join"] {
+            assert!(open(&with, request) && !open(&without, request), "{request}");
+        }
+        for (request, _) in MAY.iter().filter(|(request, _)| !joins_by(request)) {
+            assert!(!open(&with, request), "{request}");
+        }
+        assert!(!open(&with, "POST /v1/enrolment/join/x") && !open(&with, "GET /sign-in"));
+    }
+
+    fn joins_by(request: &str) -> bool {
+        ["GET /v1/enrolment/ca", "POST /v1/enrolment/join"].contains(&request)
     }
 
     #[test]

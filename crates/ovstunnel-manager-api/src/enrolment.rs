@@ -1,0 +1,99 @@
+//! Enrolment of hosts: tokens, and what a host sends and gets that joins by one. Must not judge either.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Host;
+
+/// Body of `POST /v1/enrolment/tokens`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostToken {
+    /// How many hosts may join by it.
+    #[schema(minimum = 1, maximum = 1000)]
+    pub hosts: u32,
+    /// For how many seconds from now on: 7 days at most.
+    #[schema(minimum = 1, maximum = 604_800)]
+    pub ttl: u32,
+}
+
+/// A token as it is kept: without what lets a host in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Token {
+    /// By which it is removed.
+    pub id: String,
+    /// How many hosts may join by it altogether.
+    pub hosts: u32,
+    /// How many may still.
+    pub left: u32,
+    /// When it ends: RFC 3339, UTC.
+    pub ends: String,
+    /// Who made it.
+    pub by: String,
+    /// `valid`, `used up` or `expired`.
+    pub state: String,
+}
+
+/// Answer of `POST /v1/enrolment/tokens`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NewToken {
+    /// What a host joins by: `ID.SECRET.FINGERPRINT`, the last the SHA-256 of the CA's certificate. It is told this once.
+    pub text: String,
+    /// What is kept of it.
+    pub token: Token,
+}
+
+/// Answer of `GET /v1/enrolment/tokens`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TokenList {
+    /// The tokens that are kept, by id; those that ended are for seven days more.
+    pub tokens: Vec<Token>,
+}
+
+/// Answer of `GET /v1/enrolment/ca`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EnrolmentCa {
+    /// The CA's certificate, PEM.
+    pub certificate: String,
+}
+
+/// Body of `POST /v1/enrolment/join`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostJoin {
+    /// The token.
+    pub token: String,
+    /// The host's name.
+    #[schema(pattern = "^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
+    pub name: String,
+    /// A request for its certificate: PKCS #10, PEM, of that common name.
+    #[schema(max_length = 16384)]
+    pub csr: String,
+    /// Where its daemon will listen: by its own name, or by an address.
+    #[schema(pattern = "^https://[^/?#@]+/?$", max_length = 512, example = "https://192.0.2.11:8443")]
+    pub api: String,
+    /// Its number; the next free one where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 9_223_372_036_854_775_807_isize)]
+    pub number: Option<u64>,
+}
+
+impl std::fmt::Debug for PostJoin {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostJoin").field("name", &self.name).field("api", &self.api).finish_non_exhaustive()
+    }
+}
+
+/// Answer of `POST /v1/enrolment/join`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Joined {
+    /// The host as it is registered.
+    pub host: Host,
+    /// Its certificate, PEM.
+    pub certificate: String,
+    /// The CA's certificate, PEM.
+    pub ca: String,
+    /// When its certificate expires: RFC 3339, UTC.
+    pub expires: String,
+}

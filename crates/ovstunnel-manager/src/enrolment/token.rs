@@ -1,0 +1,127 @@
+//! Tokens by which hosts join: their text, and what is kept of them. Must not keep what lets a host in, only its SHA-256.
+
+use ovstunnel_manager_api::{Token, hex};
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+
+use crate::sessions::NoRandom;
+use crate::zone::written;
+
+/// What is kept of a token, under its id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    sum: String,
+    pub(crate) hosts: u32,
+    pub(crate) left: u32,
+    /// Unix time, seconds.
+    pub(crate) ends: i64,
+    by: String,
+}
+
+/// Why a token lets nobody in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadToken {
+    /// None of that text is kept.
+    #[error("the token is not one of this manager's, or was removed")]
+    Unknown,
+    /// Its time is over.
+    #[error("the token has expired")]
+    Expired,
+    /// As many hosts have joined as it was for.
+    #[error("the token is used up")]
+    UsedUp,
+}
+
+/// The parts of a token's text that the manager needs: id and secret.
+pub(crate) fn parts(text: &str) -> Option<(&str, &str)> {
+    let mut parts = text.split('.');
+    let (id, secret, fingerprint) = (parts.next()?, parts.next()?, parts.next()?);
+    let good = is_hex(id, 8) && is_hex(secret, 40) && is_hex(fingerprint, 64) && parts.next().is_none();
+    good.then_some((id, secret))
+}
+
+fn is_hex(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn sum(secret: &str) -> String {
+    hex(Sha256::digest(secret.as_bytes()).as_slice())
+}
+
+impl Kept {
+    /// A new token for so many hosts: its id, its text, and what is kept of it.
+    pub(crate) fn make(
+        hosts: u32,
+        ends: OffsetDateTime,
+        by: &str,
+        fingerprint: &str,
+    ) -> Result<(String, String, Kept), NoRandom> {
+        let mut bytes = [0u8; 24];
+        SystemRandom::new().fill(&mut bytes).map_err(|_| NoRandom)?;
+        let (id, secret) = (hex(&bytes[..4]), hex(&bytes[4..]));
+        let kept = Kept { sum: sum(&secret), hosts, left: hosts, ends: ends.unix_timestamp(), by: by.to_owned() };
+        Ok((id.clone(), format!("{id}.{secret}.{fingerprint}"), kept))
+    }
+
+    /// That this secret is its own, and lets a host in now.
+    pub(crate) fn judge(&self, secret: &str, now: OffsetDateTime) -> Result<(), BadToken> {
+        // In the same time wherever the two differ.
+        let given = sum(secret);
+        let differs = given.bytes().zip(self.sum.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
+        if differs != 0 || given.len() != self.sum.len() {
+            return Err(BadToken::Unknown);
+        }
+        match () {
+            () if now.unix_timestamp() >= self.ends => Err(BadToken::Expired),
+            () if self.left == 0 => Err(BadToken::UsedUp),
+            () => Ok(()),
+        }
+    }
+
+    /// The same once one more host has joined.
+    pub(crate) fn used(&self) -> Kept {
+        Kept { left: self.left.saturating_sub(1), ..self.clone() }
+    }
+
+    /// How it is told.
+    pub(crate) fn told(&self, id: &str, now: OffsetDateTime) -> Token {
+        let state = match (now.unix_timestamp() >= self.ends, self.left) {
+            (true, _) => "expired",
+            (false, 0) => "used up",
+            _ => "valid",
+        };
+        let ends = OffsetDateTime::from_unix_timestamp(self.ends).map(written).unwrap_or_default();
+        let (id, by, state) = (id.to_owned(), self.by.clone(), state.to_owned());
+        Token { id, hosts: self.hosts, left: self.left, ends, by, state }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_token_lets_in_by_its_own_secret_in_its_time_as_often_as_it_is_for() {
+        let (now, fingerprint) = (OffsetDateTime::now_utc(), "ab".repeat(32));
+        let (id, text, kept) = Kept::make(2, now + Duration::hours(1), "root", &fingerprint).unwrap();
+        let (found, secret) = parts(&text).unwrap();
+        assert_eq!((found, kept.judge(secret, now)), (id.as_str(), Ok(())));
+        assert!(!serde_json::to_string(&kept).unwrap().contains(secret), "the secret is not kept");
+        let other = Kept::make(2, now, "root", &fingerprint).unwrap().1;
+        assert_eq!(kept.judge(parts(&other).unwrap().1, now), Err(BadToken::Unknown));
+        assert_eq!(kept.judge(secret, now + Duration::hours(1)), Err(BadToken::Expired));
+        let used = Kept { left: 0, ..kept.clone() };
+        assert_eq!(used.judge(secret, now), Err(BadToken::UsedUp));
+        let state = |kept: &Kept, now| kept.told(&id, now).state;
+        assert_eq!((state(&kept, now), state(&used, now)), ("valid".into(), "used up".into()));
+        assert_eq!(state(&kept, now + Duration::hours(2)), "expired");
+        for bad in ["", "a.b.c", &text[1..], &format!("{text}.x"), &text.to_uppercase()] {
+            assert_eq!(parts(bad), None, "{bad}");
+        }
+    }
+}

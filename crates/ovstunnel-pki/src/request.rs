@@ -1,0 +1,246 @@
+//! Requests for a host's certificate (PKCS #10): made where the host's key is, judged and signed where the CA is.
+//!
+//! What it must not do: sign anything but what the caller says; of a request the key counts, and that it asks for no other names.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use rcgen::{CertificateParams, KeyPair, SanType, SubjectPublicKeyInfo};
+use time::OffsetDateTime;
+use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::extensions::ParsedExtension;
+use x509_parser::pem::parse_x509_pem;
+use x509_parser::prelude::FromDer;
+
+use crate::files::{CERTIFICATE_MODE, KEY_MODE, Pair, make_directory, read, write_new};
+use crate::leaf::common_name;
+use crate::subject::name_of;
+use crate::{Authority, Leaf, Name, PkiError};
+
+/// Longest request that is read, bytes.
+const LONGEST: usize = 16 * 1024;
+
+/// A host's new key, written for its owner only, and the request for its certificate. The key is taken away again unless
+/// [`Request::finish`] writes what it was answered.
+#[derive(Debug)]
+pub struct Request {
+    pair: Pair,
+    ca: PathBuf,
+    ca_is_there: bool,
+    text: String,
+    finished: bool,
+}
+
+impl Request {
+    /// Makes a key for the host `name`, and writes it to `NAME.key` in `dir`, which is made where it is not there. `ca` is the CA's
+    /// certificate, PEM, which is to be beside it.
+    ///
+    /// # Errors
+    /// One of the files is there (a `ca.crt` of the same CA may be), or cannot be written.
+    pub fn begin(dir: &Path, name: &Name, addresses: &[IpAddr], ca: &str) -> Result<Request, PkiError> {
+        make_directory(dir)?;
+        let (pair, ca_file) = (Pair::of(dir, name.as_str()), dir.join("ca.crt"));
+        pair.must_be_absent()?;
+        let ca_is_there = ca_file.symlink_metadata().is_ok();
+        if ca_is_there && read(&ca_file)?.trim() != ca.trim() {
+            return Err(PkiError::Exists(ca_file));
+        }
+        let made = KeyPair::generate().and_then(|key| Ok((request(name, addresses, &key)?, key.serialize_pem())));
+        let (text, key) = made.map_err(|source| PkiError::Make { name: name.to_string(), source })?;
+        write_new(&pair.key, &key, KEY_MODE)?;
+        Ok(Request { pair, ca: ca_file, ca_is_there, text, finished: false })
+    }
+
+    /// The request, PEM.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Writes certificate and CA beside the key; gives the three files: certificate, key, CA.
+    ///
+    /// # Errors
+    /// They cannot be written; then none of them is there.
+    pub fn finish(mut self, certificate: &str, ca: &str) -> Result<[PathBuf; 3], PkiError> {
+        write_new(&self.pair.certificate, certificate, CERTIFICATE_MODE)?;
+        if !self.ca_is_there {
+            write_new(&self.ca, ca, CERTIFICATE_MODE).inspect_err(|_| {
+                // We made it a moment ago.
+                let _ = fs::remove_file(&self.pair.certificate);
+            })?;
+        }
+        self.finished = true;
+        Ok([self.pair.certificate.clone(), self.pair.key.clone(), self.ca.clone()])
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        if !self.finished {
+            // A key without a certificate would only be in the way of the next attempt.
+            let _ = fs::remove_file(&self.pair.key);
+        }
+    }
+}
+
+fn request(name: &Name, addresses: &[IpAddr], key: &KeyPair) -> Result<String, rcgen::Error> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = common_name(name.as_str());
+    if name.address().is_none() {
+        params.subject_alt_names.push(SanType::DnsName(name.as_str().try_into()?));
+    }
+    params.subject_alt_names.extend(addresses.iter().map(|address| SanType::IpAddress(*address)));
+    params.serialize_request(key)?.pem()
+}
+
+/// The public key of a request that was found good.
+#[derive(Debug)]
+pub struct Requested(SubjectPublicKeyInfo);
+
+/// Judges a request for the certificate `leaf`, PEM.
+///
+/// # Errors
+/// What is wrong with it, as it reads on after "the request".
+pub fn judge_request(text: &str, leaf: &Leaf) -> Result<Requested, String> {
+    if text.len() > LONGEST {
+        return Err(format!("must have at most {LONGEST} bytes"));
+    }
+    let unreadable = || "must be a PKCS #10 request in PEM (CERTIFICATE REQUEST)".to_owned();
+    let (_, block) = parse_x509_pem(text.as_bytes()).map_err(|_| unreadable())?;
+    let (rest, found) = X509CertificationRequest::from_der(&block.contents).map_err(|_| unreadable())?;
+    if !rest.is_empty() {
+        return Err(unreadable());
+    }
+    found.verify_signature().map_err(|_| {
+        "must be signed by its own key: ECDSA P-256 or P-384, RSA of 2048 to 8192 bits, or Ed25519".to_owned()
+    })?;
+    let info = &found.certification_request_info;
+    let mut common = info.subject.iter_common_name();
+    let (first, second) = (common.next().and_then(|name| name.as_str().ok()), common.next());
+    if first != Some(leaf.name.as_str()) || second.is_some() {
+        return Err(format!("must have the common name {}", leaf.name));
+    }
+    let allowed = leaf.names();
+    for extension in found.requested_extensions().into_iter().flatten() {
+        let ParsedExtension::SubjectAlternativeName(names) = extension else { continue };
+        if let Some(other) = names.general_names.iter().map(name_of).find(|name| !allowed.contains(name)) {
+            return Err(format!("must name {} only, and names {other:?}", allowed.join(" and ")));
+        }
+    }
+    let key = SubjectPublicKeyInfo::from_der(info.subject_pki.raw).map_err(|_| "has a key that cannot be signed")?;
+    Ok(Requested(key))
+}
+
+/// A certificate that was signed on request.
+#[derive(Debug)]
+pub struct Signed {
+    /// It, PEM.
+    pub text: String,
+    /// The copy in the CA's directory, by which it is renewed and revoked.
+    pub file: PathBuf,
+    /// When it expires.
+    pub not_after: OffsetDateTime,
+}
+
+impl Signed {
+    /// Takes the copy away again, where nobody got the certificate.
+    pub fn withdraw(self) {
+        let _ = fs::remove_file(self.file);
+    }
+}
+
+impl Authority {
+    /// That no certificate or key of this name is in the CA's directory.
+    ///
+    /// # Errors
+    /// There is one.
+    pub fn has_none_of(&self, name: &Name) -> Result<(), PkiError> {
+        Pair::of(self.dir(), name.as_str()).must_be_absent()
+    }
+
+    /// That certificates can be written to the CA's directory now.
+    ///
+    /// # Errors
+    /// They cannot.
+    pub fn can_write(&self) -> Result<(), PkiError> {
+        let file = self.dir().join(format!(".probe{}", std::process::id()));
+        write_new(&file, "", CERTIFICATE_MODE)?;
+        fs::remove_file(&file).map_err(|source| PkiError::File { action: "write", path: file, source })
+    }
+
+    /// Signs a key for `leaf`, valid from `now`, and writes the certificate to `NAME.crt` in the CA's directory.
+    ///
+    /// # Errors
+    /// There is a file of that name, the CA has expired, or the file cannot be written.
+    pub fn sign_requested(&self, leaf: &Leaf, key: &Requested, now: OffsetDateTime) -> Result<Signed, PkiError> {
+        self.must_be_valid(now)?;
+        self.has_none_of(&leaf.name)?;
+        let (not_after, _) = self.end(leaf, now);
+        let text = self
+            .sign_public(leaf, &key.0, now, not_after)
+            .map_err(|source| PkiError::Make { name: leaf.name.to_string(), source })?;
+        let file = Pair::of(self.dir(), leaf.name.as_str()).certificate;
+        write_new(&file, &text, CERTIFICATE_MODE)?;
+        Ok(Signed { text, file, not_after })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Role;
+
+    fn leaf(name: &str) -> Leaf {
+        Leaf {
+            name: name.parse().unwrap(),
+            role: Role::Host { addresses: vec!["192.0.2.1".parse().unwrap()] },
+            days: 9,
+        }
+    }
+
+    fn asked(name: &str, addresses: &[&str]) -> String {
+        let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        request(&name.parse().unwrap(), &addresses, &KeyPair::generate().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_request_asks_for_its_own_names_only() {
+        assert!(judge_request(&asked("h1", &["192.0.2.1"]), &leaf("h1")).is_ok());
+        assert!(judge_request(&asked("h1", &[]), &leaf("h1")).is_ok());
+        for (text, why) in [
+            (asked("h2", &[]), "must have the common name h1"),
+            (asked("h1", &["192.0.2.9"]), "must name h1 and 192.0.2.1 only, and names \"192.0.2.9\""),
+            ("garbage".to_owned(), "must be a PKCS #10 request in PEM (CERTIFICATE REQUEST)"),
+            ("x".repeat(LONGEST + 1), "must have at most 16384 bytes"),
+        ] {
+            assert_eq!(judge_request(&text, &leaf("h1")).unwrap_err(), why);
+        }
+        // Another key's signature.
+        let mut broken = asked("h1", &[]);
+        let at = broken.rfind("\n-----END").unwrap() - 8;
+        let other = if &broken[at..=at] == "A" { "B" } else { "A" };
+        broken.replace_range(at..=at, other);
+        assert!(judge_request(&broken, &leaf("h1")).is_err());
+    }
+
+    #[test]
+    fn what_is_not_finished_leaves_no_key_and_no_name_is_signed_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ca, own) = (dir.path().join("ca"), dir.path().join("own"));
+        let now = OffsetDateTime::now_utc();
+        Authority::create(&ca, "test", 90, now).unwrap();
+        let authority = Authority::open(&ca).unwrap();
+        let (leaf, ca_text) = (leaf("h1"), read(&ca.join("ca.crt")).unwrap());
+        drop(Request::begin(&own, &leaf.name, &[], &ca_text).unwrap());
+        assert_eq!(fs::read_dir(&own).unwrap().count(), 0);
+        let request = Request::begin(&own, &leaf.name, &[], &ca_text).unwrap();
+        let key = judge_request(request.text(), &leaf).unwrap();
+        let signed = authority.sign_requested(&leaf, &key, now).unwrap();
+        let files = request.finish(&signed.text, &ca_text).unwrap();
+        assert!(files.iter().all(|file| file.exists()));
+        assert!(matches!(authority.sign_requested(&leaf, &key, now), Err(PkiError::Exists(_))));
+        assert!(matches!(Request::begin(&own, &leaf.name, &[], &ca_text), Err(PkiError::Exists(_))));
+        // The CA renews it as one that it has issued itself.
+        authority.renew(&leaf.name, crate::Key::Same, 9, now).unwrap();
+    }
+}
