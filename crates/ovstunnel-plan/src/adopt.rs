@@ -3,7 +3,7 @@
 //! What it does: edits that keep and that give back. What it must not do: give back STP, which was switched off because it
 //! loses traffic (docs/adr/0005-removing-a-bridge.md).
 
-use crate::{BridgeEdit, DesiredBridge, FailMode, Mark, ObservedBridge, ids};
+use crate::{BridgeEdit, DesiredBridge, FailMode, Mark, NO_HOST, ObservedBridge, ids};
 
 /// Beside the keys of `other_config` and `external_ids` themselves.
 const PROTECTED: &str = "protected";
@@ -75,7 +75,7 @@ pub(crate) fn give_back(observed: &ObservedBridge) -> Vec<BridgeEdit> {
         None => &[ids::GRE_KEY],
     };
     let agents = DesiredBridge::recorded_as_agents(observed);
-    edits.extend(agents.then(|| BridgeEdit::SetConfig(ids::HOST_SETUP.to_owned(), ids::NO_HOST.to_owned())));
+    edits.extend(agents.then(|| BridgeEdit::SetConfig(ids::HOST_SETUP.to_owned(), NO_HOST.to_owned())));
     let of_agent = agents.then_some(ids::TUNNEL_NETWORK);
     for key in of_kind
         .iter()

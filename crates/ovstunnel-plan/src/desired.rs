@@ -75,14 +75,15 @@ pub mod ids {
     pub const HOST_SETUP: &str = "ovs-host-setup";
     /// Bridge, `other_config`: that it is a network's, for CloudStack's Python program.
     pub const TUNNEL_NETWORK: &str = "is-ovs-tun-network";
-    /// What the agent itself writes as [`HOST_SETUP`] where it makes a bridge: no host.
-    pub const NO_HOST: &str = "-1";
 
     /// Whether a key of a bridge's `external_ids` is that of a chunk of a VPC's record.
     pub(crate) fn is_chunk(key: &str) -> bool {
         key.starts_with(TOPOLOGY) || key.starts_with(POLICY)
     }
 }
+
+/// What CloudStack's KVM agent itself writes as [`ids::HOST_SETUP`] where it makes a bridge: no host.
+pub const NO_HOST: &str = "-1";
 
 /// Entries of a bridge's table of learnt addresses: a full one costs vswitchd a whole core (docs/ovs-facts.md).
 pub(crate) const MAC_TABLE_SIZE: &str = "50000";
@@ -336,8 +337,8 @@ impl DesiredBridge {
     fn host_setup(&self) -> String {
         let left = self.claim.as_deref().is_some_and(|claim| claim.starts_with("out "));
         match self.host_id.as_ref().filter(|_| !left) {
-            Some(host) => format!("{none},{host},{none}", none = ids::NO_HOST),
-            None => ids::NO_HOST.to_owned(),
+            Some(host) => format!("{none},{host},{none}", none = NO_HOST),
+            None => NO_HOST.to_owned(),
         }
     }
 

@@ -43,7 +43,7 @@ pub use change::{
 pub use change_set::{ChangeSet, finish_takeover, takeover_begun};
 pub use changed::Changed;
 pub use cookie::{Cookie, Purpose};
-pub use desired::{DesiredBridge, DesiredTunnel, Mark, Settings, ids};
+pub use desired::{DesiredBridge, DesiredTunnel, Mark, NO_HOST, Settings, ids};
 pub use desired_cache::DesiredCache;
 pub use effective::{Capabilities, EffectiveSettings};
 pub use flow::{Action, Flow, FlowParseError, Ipv4Match, MacMatch, Match, PortMask};

@@ -21,7 +21,7 @@ fn set_up() -> Change {
 fn made_by_agent(world: &mut World) {
     world.foreign_bridge(BRIDGE);
     let bridge = world.bridges.get_mut(BRIDGE).unwrap();
-    bridge.other_config.insert(ids::HOST_SETUP.into(), ids::NO_HOST.into());
+    bridge.other_config.insert(ids::HOST_SETUP.into(), NO_HOST.into());
 }
 
 fn config(world: &World, key: &str) -> Option<String> {
@@ -66,7 +66,7 @@ fn the_agent_reads_on_its_bridge_whether_to_set_it_up() {
     }
     // What is given back has to be set up again.
     apply(&mut world, Change::ReleaseBridge(bridge_name(BRIDGE)));
-    let left = BTreeMap::from([(ids::HOST_SETUP.to_owned(), ids::NO_HOST.to_owned())]);
+    let left = BTreeMap::from([(ids::HOST_SETUP.to_owned(), NO_HOST.to_owned())]);
     assert_eq!((&world.bridges[BRIDGE].other_config, &world.bridges[BRIDGE].external_ids), (&left, &BTreeMap::new()));
 }
 

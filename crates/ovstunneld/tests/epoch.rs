@@ -39,6 +39,7 @@ fn changing() -> Vec<(&'static str, &'static str, Option<Value>)> {
         ("PUT", "/v1/vifs/vif1.0", None),
         ("DELETE", "/v1/vifs/vif1.0", None),
         ("POST", "/v1/plugin/destroy_ovs_bridge", Some(json!({"bridge": "b1"}))),
+        ("POST", "/v1/kvm/destroy_ovs_bridge", Some(json!({"bridge": "OVSTunnel7"}))),
         ("PUT", "/v1/networks/7", Some(json!({}))),
         ("PUT", "/v1/log", Some(json!({"level": "debug"}))),
         ("PUT", "/v1/epoch", Some(json!({"zone": ZONE, "epoch": 9}))),

@@ -146,7 +146,7 @@ fn every_line_is_measured_and_everybody_leaves_the_same_rows() {
 }
 
 /// A report with one line, in which somebody is measured beside the daemon.
-fn written(folder: &Path, name: &str, what: &str, daemon: (f64, Option<[f64; 2]>)) -> std::path::PathBuf {
+fn written(folder: &Path, name: &str, what: &str, daemon: (f64, Option<[f64; 2]>)) -> Result<std::path::PathBuf> {
     let (value, spread) = daemon;
     let reading = |value: f64| serde_json::json!({"value": value, "samples": 3, "spread": spread});
     let mut beside = reading(1.0);
@@ -160,16 +160,16 @@ fn written(folder: &Path, name: &str, what: &str, daemon: (f64, Option<[f64; 2]>
     let report =
         serde_json::json!({"machine": machine, "quick": false, "seconds": 1.0, "lines": [line, old], "curves": []});
     let file = folder.join(name);
-    fs::write(&file, report.to_string()).unwrap();
-    file
+    fs::write(&file, report.to_string())?;
+    Ok(file)
 }
 
 #[test]
 fn two_runs_are_compared_by_their_lines() {
     let folder = std::env::temp_dir().join(format!("ovstunnel-compare-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
-    let old = written(&folder, "then", "one tunnel", (2.0, Some([1.0, 4.0])));
-    let new = written(&folder, "now", "one tunnel", (3.0, Some([2.0, 8.0])));
+    let old = written(&folder, "then", "one tunnel", (2.0, Some([1.0, 4.0]))).unwrap();
+    let new = written(&folder, "now", "one tunnel", (3.0, Some([2.0, 8.0]))).unwrap();
     let compare = |old: &Path| {
         let mut command = bench("");
         command.arg("--from").arg(&new).arg("--compare").arg(old);
