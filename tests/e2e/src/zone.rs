@@ -280,15 +280,17 @@ impl Zone {
     /// That no daemon was ever asked by the manager to change something.
     ///
     /// # Errors
-    /// The lines of the audit that name it, or when a log says nothing of who asks.
+    /// The lines of the audit that name it, or when no log says who asks.
     pub fn expect_untouched(&self, cloud: &Cloud) -> Result<()> {
+        let mut asked = 0;
         for node in cloud.nodes() {
             let log = node.log();
             let who = format!("who=\"{NAME}");
             let touched: Vec<&str> = log.lines().filter(|line| line.contains("audit") && line.contains(&who)).collect();
             ensure!(touched.is_empty(), "{touched:?}");
-            ensure!(log.contains(NAME), "the log says nothing of who asks, so this test would see nothing");
+            asked += usize::from(log.contains(NAME));
         }
+        ensure!(asked > 0, "no log says who asks, so this test would see nothing");
         Ok(())
     }
 }

@@ -121,9 +121,11 @@ fn a_monitor_that_was_paused_is_made_up_for() -> Result<()> {
     node.signal(Signal::SIGCONT)?;
     place.wait_until_healed()?;
     wait_for_monitors(&place, 1.0)?;
-    let log = node.log();
-    ensure!(log.contains("Open vSwitch has paused it"), "it was not paused");
-    Ok(())
+    // That is told with the next second.
+    wait_until("the log to tell of the pause", PATIENCE, || {
+        ensure!(node.log().contains("Open vSwitch has paused it"), "it was not paused");
+        Ok(())
+    })
 }
 
 /// Stands between a bridge and whoever connects to it, and can cut all connections.
