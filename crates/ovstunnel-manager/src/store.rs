@@ -6,10 +6,14 @@ use std::time::Duration;
 use ovstunnel_store::{OpenOptions, StateWords, Store, StoreError};
 
 use crate::config::{Config, States};
+use crate::enrolment::ALL_TOKENS;
 use crate::reconciler::WAS_ON;
 
 /// How long to wait before a server is asked again that does not answer.
 const AGAIN: Duration = Duration::from_secs(3);
+
+/// What a copy must not have: that nothing is asked for, and tokens of hosts, which may be used up or removed by the time it is put back.
+const FORGOTTEN: [&str; 2] = [WAS_ON, ALL_TOKENS];
 
 /// How it is opened.
 pub(crate) fn options(config: &Config) -> OpenOptions {
@@ -25,7 +29,7 @@ pub(crate) fn options(config: &Config) -> OpenOptions {
 /// # Errors
 /// Says why there is no copy.
 pub async fn backup(config: &Config, to: &Path) -> Result<(), StoreError> {
-    ovstunnel_store::backup(config.database.url.as_str(), to, &[WAS_ON]).await
+    ovstunnel_store::backup(config.database.url.as_str(), to, &FORGOTTEN).await
 }
 
 /// Puts a copy in place of the database of the zone, however it was made; gives where the one before is now.
@@ -33,7 +37,7 @@ pub async fn backup(config: &Config, to: &Path) -> Result<(), StoreError> {
 /// # Errors
 /// Says why it is not in place.
 pub async fn restore(config: &Config, from: &Path) -> Result<Option<PathBuf>, StoreError> {
-    ovstunnel_store::restore(config.database.url.as_str(), from, &config.zone, &[WAS_ON]).await
+    ovstunnel_store::restore(config.database.url.as_str(), from, &config.zone, &FORGOTTEN).await
 }
 
 /// Opens the database of the zone; makes it where there is none.

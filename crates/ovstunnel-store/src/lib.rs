@@ -87,7 +87,7 @@ pub async fn inspect(url: &str, ca: Option<&std::path::Path>) -> Result<Inspecti
 }
 
 /// Copies the database at this address, SQLite's alone, as it is at one moment, to a file that must not be there; a manager that has it open goes on. The
-/// copy has not the settings that are to be forgotten.
+/// copy has not the settings that are to be forgotten: those whose names are like one of these, where `%` stands for anything.
 ///
 /// # Errors
 /// It cannot be read, is damaged or of a newer program, or the file cannot be written; then there is no file.
@@ -95,7 +95,7 @@ pub async fn backup(url: &str, to: &Path, forget: &[&str]) -> Result<()> {
     sql::backup(url, to, forget).await
 }
 
-/// Puts a copy in place of the database at this address, SQLite's alone, without the settings that are to be forgotten. Gives where the
+/// Puts a copy in place of the database at this address, SQLite's alone, without the settings that are to be forgotten, as [`backup`] has them. Gives where the
 /// database before is now, if there was one.
 ///
 /// # Errors

@@ -209,11 +209,11 @@ async fn a_copy_is_made_while_a_manager_goes_on_and_put_back_once_it_has_ended()
     let folder = TempDir::new().unwrap();
     let store = open(folder.path()).await.unwrap();
     store.put_host(&host("h1")).await.unwrap();
-    for name in ["keep", "forget"] {
+    for name in ["keep", "forget", "some.1", "some.2"] {
         store.set_setting(name, Some("on")).await.unwrap();
     }
     let (url, copy) = (url(folder.path()), folder.path().join("copy.db"));
-    ovstunnel_store::backup(&url, &copy, &["forget"]).await.unwrap();
+    ovstunnel_store::backup(&url, &copy, &["forget", "some.%"]).await.unwrap();
     assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let error = ovstunnel_store::backup(&url, &copy, &[]).await.unwrap_err();
     assert!(matches!(&error, StoreError::Conflict { .. }), "{error}");
@@ -244,7 +244,9 @@ async fn a_copy_is_made_while_a_manager_goes_on_and_put_back_once_it_has_ended()
     let store = open(folder.path()).await.unwrap();
     assert_eq!(names(&store).await, ["h1"]);
     assert_eq!(store.setting("keep").await.unwrap().as_deref(), Some("on"));
-    assert_eq!(store.setting("forget").await.unwrap(), None);
+    for name in ["forget", "some.1", "some.2"] {
+        assert_eq!(store.setting(name).await.unwrap(), None, "{name}");
+    }
     store.close().await;
     drop(store);
     let before = Store::open(&format!("sqlite://{}", aside.display()), "dc1", OpenOptions::default()).await.unwrap();

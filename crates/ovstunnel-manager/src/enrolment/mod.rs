@@ -21,6 +21,9 @@ use token::{BadToken, Kept};
 /// Names of the settings that keep tokens, before a token's id.
 const TOKEN: &str = "enrolment.token.";
 
+/// The settings of all tokens, where `%` stands for anything.
+pub(crate) const ALL_TOKENS: &str = "enrolment.token.%";
+
 /// For how long a token that has ended is still listed.
 const LISTED: time::Duration = time::Duration::days(7);
 

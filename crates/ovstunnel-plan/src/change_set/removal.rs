@@ -6,7 +6,13 @@ use super::ChangeSet;
 use super::rules::not_managed;
 use crate::change::conflict;
 use crate::python_plugin::is_plugins_tunnel;
-use crate::{BridgeName, Rejected, Settings, View};
+use crate::{BridgeName, ObservedPort, Rejected, Settings, View};
+
+/// Why a bridge cannot go.
+fn in_the_way_of(bridge: &BridgeName, port: &ObservedPort, kind: &str) -> Rejected {
+    let detail = format!("bridge {bridge} still has port {}, which is {kind}; unplug it first", port.name);
+    conflict(port.name.as_str(), detail)
+}
 
 impl ChangeSet<'_> {
     /// Has a bridge be gone, or given back where it was there before us.
@@ -39,8 +45,7 @@ impl ChangeSet<'_> {
                 Some(uplink) if uplink.as_str() == port.name => "its uplink",
                 _ => "not ours",
             };
-            let detail = format!("bridge {name} still has port {}, which is {kind}; unplug it first", port.name);
-            return Err(conflict(port.name.as_str(), detail));
+            return Err(in_the_way_of(name, port, kind));
         }
         touched.desired = None;
         Ok(())
@@ -62,8 +67,7 @@ impl ChangeSet<'_> {
         });
         if let Some(port) = in_the_way {
             let kind = if observed.is_vif(port, &settings.vif_prefixes) { "a VIF" } else { "no tunnel of its network" };
-            let detail = format!("bridge {name} still has port {}, which is {kind}; unplug it first", port.name);
-            return Err(conflict(port.name.as_str(), detail));
+            return Err(in_the_way_of(name, port, kind));
         }
         (touched.desired, touched.deleted) = (None, true);
         Ok(())

@@ -68,9 +68,9 @@ async fn fill(from: &Path, to: &Path, forget: &[&str]) -> Result<()> {
     let target = Pool::Sqlite(file::open_foreign(to, true).await?);
     let forgotten = async {
         let mut tx = target.write().await?;
-        for name in forget {
+        for names in forget {
             let mut statement = Query::delete();
-            tx.delete(statement.from_table(schema::SETTING).and_where(Expr::col("name").eq(*name))).await?;
+            tx.delete(statement.from_table(schema::SETTING).and_where(Expr::col("name").like(*names))).await?;
         }
         tx.commit().await
     };

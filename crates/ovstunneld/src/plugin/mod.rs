@@ -63,21 +63,22 @@ pub async fn call(
     function: &str,
     arguments: &BTreeMap<String, String>,
 ) -> Option<(String, Vec<Changed>)> {
-    let changes = Mutex::default();
-    let (call, arguments) = (Call { state, id, changes: &changes }, Arguments::new(arguments));
-    let result = match function {
-        "setup_ovs_bridge" => bridge::setup(call, arguments).await,
-        "destroy_ovs_bridge" => bridge::destroy(call, arguments).await,
-        "create_tunnel" => tunnel::create(call, arguments).await,
-        "destroy_tunnel" => tunnel::destroy(call, arguments).await,
-        "setup_ovs_bridge_for_distributed_routing" => vpc::setup(call, arguments).await,
-        "configure_ovs_bridge_for_network_topology" => vpc::topology(call, arguments).await,
-        "configure_ovs_bridge_for_routing_policies" => vpc::policies(call, arguments).await,
-        "is_xcp" => host::is_xcp(call).await,
-        "getLabel" => host::label(call).await,
-        _ => return None,
+    let arguments = Arguments::new(arguments);
+    let run = async |call: Call<'_>| {
+        Some(match function {
+            "setup_ovs_bridge" => bridge::setup(call, arguments).await,
+            "destroy_ovs_bridge" => bridge::destroy(call, arguments).await,
+            "create_tunnel" => tunnel::create(call, arguments).await,
+            "destroy_tunnel" => tunnel::destroy(call, arguments).await,
+            "setup_ovs_bridge_for_distributed_routing" => vpc::setup(call, arguments).await,
+            "configure_ovs_bridge_for_network_topology" => vpc::topology(call, arguments).await,
+            "configure_ovs_bridge_for_routing_policies" => vpc::policies(call, arguments).await,
+            "is_xcp" => host::is_xcp(call).await,
+            "getLabel" => host::label(call).await,
+            _ => return None,
+        })
     };
-    Some((told(result), changes.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    carried_out(state, id, run).await
 }
 
 /// The same for a function as CloudStack's KVM agent calls it.
@@ -87,9 +88,17 @@ pub async fn call_of_agent(
     function: &str,
     arguments: &BTreeMap<String, String>,
 ) -> Option<(String, Vec<Changed>)> {
+    carried_out(state, id, async |call: Call<'_>| kvm::run(call, function, Arguments::new(arguments)).await).await
+}
+
+/// What a function returned, and what was changed, also by one that failed after that; nothing where there is no such function.
+async fn carried_out(
+    state: &State,
+    id: &RequestId,
+    run: impl AsyncFnOnce(Call<'_>) -> Option<Result<String, Failure>>,
+) -> Option<(String, Vec<Changed>)> {
     let changes = Mutex::default();
-    let call = Call { state, id, changes: &changes };
-    let result = kvm::run(call, function, Arguments::new(arguments)).await?;
+    let result = run(Call { state, id, changes: &changes }).await?;
     Some((told(result), changes.into_inner().unwrap_or_else(PoisonError::into_inner)))
 }
 
