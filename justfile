@@ -20,9 +20,9 @@ test:
 long:
     ./scripts/test --long
 
-# One file of tests of a crate, for example `just one ovstunneld api`
-one crate file *filter:
-    RUST_BACKTRACE=0 cargo test --locked --quiet --package {{ crate }} --test {{ file }} -- --test-threads=1 {{ filter }}
+# Tests of one program with these words in their names, for example `just one daemon api::`
+one program *words:
+    RUST_BACKTRACE=0 cargo test --locked --quiet --workspace --test {{ program }} -- --test-threads=1 {{ words }}
 
 # Formats and lints
 lint:
@@ -31,7 +31,7 @@ lint:
 
 # Writes anew the pages that are written from the source, and the OpenAPI document
 docs:
-    UPDATE_DOCS=1 cargo test --locked --quiet --package ovstunneld --lib --test faults -- reference openapi the_guide_has_the_same_table
+    UPDATE_DOCS=1 cargo test --locked --quiet --package ovstunneld --lib --test daemon -- reference openapi the_guide_has_the_same_table
 
 # Three hosts, a mesh, and each frame counted
 demo *options:

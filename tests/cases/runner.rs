@@ -1,7 +1,7 @@
 //! Runs a case against a switch: requests through the daemon's routes, what others do meanwhile, what must then be there.
 //!
 //! A case is a folder with a `case.json`; README.md says what stands in it. What this must not do: know which kind of switch
-//! it is on. Both runners take this file in: `crates/ovstunneld/tests/cases.rs` and `tests/e2e/tests/cases.rs`.
+//! it is on. Both runners take this file in: `crates/ovstunneld/tests/daemon/cases.rs` and `tests/e2e/tests/e2e/cases.rs`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 //!
 //! What it does: makes random calls for one bridge, says what each would answer in a given order, and looks for an order that
 //! fits. What it must not do: know how the daemon works, or which kind of switch it is on. Both tests take this file in:
-//! `crates/ovstunneld/tests/plugin_together.rs` and `tests/e2e/tests/plugin_together.rs`.
+//! `crates/ovstunneld/tests/daemon/plugin_together.rs` and `tests/e2e/tests/e2e/plugin_together.rs`.
 
 use std::collections::BTreeSet;
 

@@ -1,0 +1,184 @@
+//! The hook of examples/libvirt as libvirt runs it, against a manager that acts, over mutual TLS; the hosts are daemons on simulated switches.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::common::{Bench, Host, acting_with, client, code, host, physical, put};
+use ovstunnel_api::Code;
+use ovstunnel_client::Manager;
+use ovstunnel_manager_api::{Isolation, MoveWord, Nic, PutNetwork, PutNic};
+use ovstunnel_store::Store;
+
+/// A guest with two interfaces on networks that are meant, one on another, and one without a MAC.
+const GUEST: &str = "\
+<domain type='kvm'>
+  <name>web1</name>
+  <devices>
+    <interface type='network'><mac address='52:54:00:AA:00:01'/><source network='web'/></interface>
+    <interface type='bridge'><mac address='52:54:00:aa:00:02'/><source bridge='brdb'/><virtualport type='openvswitch'/></interface>
+    <interface type='bridge'><mac address='52:54:00:aa:00:03'/><source bridge='br-ex'/></interface>
+    <interface type='user'/>
+  </devices>
+</domain>";
+
+struct Stage {
+    bench: Bench,
+    hosts: Vec<Host>,
+    /// With the hosts' certificates.
+    clients: Vec<Manager>,
+}
+
+impl Stage {
+    /// Hosts h1 and h2, the networks `web` and `db`, and certificates with the hosts' names.
+    async fn new() -> Stage {
+        let bench = acting_with("[membership]\nlinger = \"0s\"\n", Store::memory("dc1")).await;
+        let m = &bench.manager;
+        m.put_physical_network("p1", &physical(Isolation::Gre, "1001-1010"), false).await.unwrap();
+        let network =
+            PutNetwork { physical_network: "p1".into(), number: None, key: None, adopt: false, ipv6: None, mtu: None };
+        let (mut hosts, mut clients) = (Vec::new(), Vec::new());
+        for number in 1..=2u8 {
+            let host = host(bench.dir.path(), number).await;
+            m.put_host(&format!("h{number}"), &put(&host.url, Some(number.into())), false).await.unwrap();
+            clients.push(client(&bench, &format!("h{number}")));
+            hosts.push(host);
+        }
+        m.put_network("web", &network, false).await.unwrap();
+        m.put_network("db", &network, false).await.unwrap();
+        Stage { bench, hosts, clients }
+    }
+
+    /// The configuration of a host's hook, which shows the certificate of `who`.
+    fn configured(&self, host: &str, who: &str, url: &str) -> PathBuf {
+        let (dir, pki) = (self.bench.dir.path(), self.bench.dir.path().join("pki"));
+        let (file, at) = (dir.join(format!("{host}.conf")), pki.display());
+        let text = format!(
+            "[manager]\nurl = {url}\nca = {at}/ca.crt\ncertificate = {at}/{who}.crt\nkey = {at}/{who}.key\nhost = {host}\n\
+             timeout = 20\nlog = {}\n[networks]\nweb = web\nbrdb = db\n",
+            dir.join("hook.log").display()
+        );
+        std::fs::write(&file, text).unwrap();
+        file
+    }
+
+    /// Runs the hook of a host as libvirt does.
+    fn run(&self, host: &str, operation: &str) {
+        expect_silent(&hook(&self.configured(host, host, &self.bench.url), &["web1", operation, "begin", "-"], GUEST));
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.bench.dir.path().join("hook.log")).unwrap_or_default()
+    }
+
+    async fn nics(&self, network: &str) -> Vec<Nic> {
+        self.bench.manager.nics(network).await.unwrap().nics
+    }
+}
+
+fn hook(configuration: &Path, arguments: &[&str], xml: &str) -> Output {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/libvirt/hooks/qemu");
+    let mut command = Command::new(program);
+    command.args(arguments).env("OVSTUNNEL_LIBVIRT_HOOK_CONF", configuration);
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    // One that has nothing to do does not read.
+    let _ = child.stdin.take().unwrap().write_all(xml.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+/// libvirt takes output for the guest's XML, and another status for a refusal.
+fn expect_silent(output: &Output) {
+    let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+    assert!(output.status.success() && said.iter().all(String::is_empty), "{}: {said:?}", output.status);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_starts_migrates_and_ends() {
+    let stage = Stage::new().await;
+    for operation in ["start", "started", "migrate", "stopped"] {
+        stage.run("h1", operation);
+    }
+    assert!(stage.nics("web").await.is_empty() && stage.log().is_empty(), "{}", stage.log());
+    stage.run("h1", "prepare");
+    let (web, db) = (stage.nics("web").await, stage.nics("db").await);
+    let told = |nic: &Nic| (nic.id.clone(), nic.host.clone(), nic.vm.clone().unwrap(), nic.mac.clone().unwrap());
+    let text = |id: &str, mac: &str| (id.to_owned(), "h1".to_owned(), "web1".to_owned(), mac.to_owned());
+    assert_eq!(web.iter().map(told).collect::<Vec<_>>(), [text("52-54-00-aa-00-01", "52:54:00:aa:00:01")]);
+    assert_eq!(db.iter().map(told).collect::<Vec<_>>(), [text("52-54-00-aa-00-02", "52:54:00:aa:00:02")]);
+    let bridges = stage.hosts[0].client.bridges().await.unwrap().bridges;
+    let names: Vec<&str> = bridges.iter().map(|bridge| bridge.name.as_str()).collect();
+    assert_eq!(names, ["brdb", "ovt1001"], "both are there when libvirt plugs the guest: {}", stage.log());
+
+    // It migrates: both hosts have it until the first lets go.
+    stage.run("h2", "prepare");
+    assert_eq!(stage.nics("web").await[0].moving_to.as_deref(), Some("h2"));
+    let tunnels = stage.hosts[1].client.bridge("ovt1001").await.unwrap().tunnels;
+    assert_eq!(tunnels.len(), 1, "{}", stage.log());
+    stage.run("h1", "release");
+    let nic = &stage.nics("web").await[0];
+    assert_eq!((nic.host.as_str(), nic.moving_to.as_deref()), ("h2", None));
+    stage.run("h2", "reconnect");
+    stage.run("h2", "release");
+    assert!(stage.nics("web").await.is_empty() && stage.nics("db").await.is_empty());
+    let log = stage.log();
+    assert!(log.contains("INFO prepare web1: NIC 52-54-00-aa-00-01 on web: ready, "), "{log}");
+    assert!(log.contains("INFO release web1: NIC 52-54-00-aa-00-01 on web: removed") && !log.contains("WARN"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_starts_whatever_is_wrong_and_a_host_speaks_of_itself_only() {
+    let stage = Stage::new().await;
+    stage.run("h1", "prepare");
+    let before = stage.nics("web").await;
+    // The certificate of one host, for another one.
+    for (operation, words) in [
+        ("prepare", "h2 is a host and may prepare and release NICs on itself only, not on h1"),
+        ("release", "not on h1"),
+    ] {
+        let file = stage.configured("h1", "h2", &stage.bench.url);
+        expect_silent(&hook(&file, &["web1", operation, "begin", "-"], GUEST));
+        let log = stage.log();
+        assert!(
+            log.contains(&format!("WARN {operation} web1: NIC 52-54-00-aa-00-01 of web: the manager refuses: 403 ")),
+            "{log}"
+        );
+        assert!(log.contains(words), "{log}");
+    }
+    let mut taken = PutNic {
+        host: "h2".into(),
+        vm: None,
+        mac: None,
+        ip: None,
+        bridge: None,
+        wait: None,
+        how: Some(MoveWord::Replace),
+    };
+    let said = code(stage.clients[1].prepare_nic("web", "52-54-00-aa-00-01", &taken, false).await, Code::Forbidden);
+    assert!(said.contains("h2 is a host and may not take a NIC away from another one"), "{said}");
+    assert_eq!(stage.nics("web").await, before, "nothing was changed");
+    // An operator may say that high availability has started the guest anew.
+    taken.vm = Some("web1".into());
+    stage.bench.manager.prepare_nic("web", "52-54-00-aa-00-01", &taken, true).await.unwrap();
+
+    let good = stage.configured("h1", "h1", &stage.bench.url);
+    expect_silent(&hook(&good, &["web1", "prepare", "begin", "-"], "<domain><devices>"));
+    assert!(stage.log().contains("WARN web1 prepare begin -: the guest's XML cannot be read: "), "{}", stage.log());
+    let nobody = stage.configured("h1", "h1", "https://127.0.0.1:9");
+    expect_silent(&hook(&nobody, &["web1", "prepare", "begin", "-"], GUEST));
+    assert!(stage.log().contains("the manager at 127.0.0.1:9: "), "{}", stage.log());
+    // One that takes connections and never answers: the hook ends by itself.
+    let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", deaf.local_addr().unwrap());
+    let file = stage.configured("h1", "h1", &url);
+    let text = std::fs::read_to_string(&file).unwrap().replace("timeout = 20", "timeout = 1");
+    std::fs::write(&file, text).unwrap();
+    expect_silent(&hook(&file, &["web1", "prepare", "begin", "-"], GUEST));
+    assert!(stage.log().contains("timed out") || stage.log().contains("no time is left"), "{}", stage.log());
+    for text in ["", "[manager]\nurl = http://x\n"] {
+        std::fs::write(&file, text).unwrap();
+        expect_silent(&hook(&file, &["web1", "prepare", "begin", "-"], GUEST));
+    }
+    expect_silent(&hook(Path::new("/nowhere"), &[], ""));
+    assert_eq!(stage.nics("web").await, before);
+}

@@ -1,0 +1,36 @@
+//! The tests of the manager from outside: its API and rules against hosts that are played, its pages, its program. One program for all, as each would
+//! carry all that it is linked with.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod acting;
+mod api;
+mod backup;
+mod browser;
+mod clock;
+#[path = "../../../ovstunnel-store/tests/store/cloudstack_dump/mod.rs"]
+mod cloudstack_dump;
+mod common;
+mod day;
+mod doctor;
+mod enrol;
+mod export;
+mod export_mariadb;
+mod exporting;
+mod faults;
+mod import;
+mod libvirt_hook;
+mod membership;
+mod mistakes;
+mod monitoring;
+mod networks;
+mod ordinary;
+mod page;
+mod pages;
+mod rebuild;
+mod refusals;
+mod rows;
+mod signing;
+mod sim;
+mod support;
+mod watch;
+mod webhooks;

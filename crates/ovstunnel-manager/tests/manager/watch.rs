@@ -1,0 +1,158 @@
+//! `GET /v1/watch` of the manager: what is told is what the other routes answer, each change once and in order.
+
+use crate::common;
+
+use crate::common::{Bench, bench, client, host, physical, put, refused, set_up, until};
+use ovstunnel_api::{Code, Position};
+use ovstunnel_client::Watch;
+use ovstunnel_manager_api::{HostState, Isolation, PutNetwork, ZoneEvent};
+
+type Events = Watch<ZoneEvent>;
+
+async fn watch(bench: &Bench, last: Option<&Position>) -> Events {
+    bench.manager.watch(last).await.unwrap()
+}
+
+async fn next(events: &mut Events) -> (Position, ZoneEvent) {
+    let next = tokio::time::timeout(common::PATIENCE, events.next()).await.expect("an event in time");
+    let (position, event) = next.unwrap().expect("an event before the end");
+    (position.expect("a position"), event)
+}
+
+/// The next event of which this can be said, with its position.
+async fn event<T>(events: &mut Events, wanted: impl Fn(ZoneEvent) -> Option<T>) -> (Position, T) {
+    let end = tokio::time::Instant::now() + common::PATIENCE;
+    loop {
+        assert!(tokio::time::Instant::now() < end, "waited for an event");
+        let (position, event) = next(events).await;
+        if let Some(found) = wanted(event) {
+            return (position, found);
+        }
+    }
+}
+
+fn whole(event: ZoneEvent) -> Option<ovstunnel_manager_api::Network> {
+    let ZoneEvent::Network(network) = event else { return None };
+    (network.state == ovstunnel_manager_api::NetworkState::Whole && network.wanted == 2).then_some(*network)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_is_told_as_the_other_routes_answer_it() {
+    let bench = bench().await;
+    let mut events = watch(&bench, None).await;
+    let (_, first) = next(&mut events).await;
+    let ZoneEvent::Snapshot(overview) = first else { panic!("{first:?}") };
+    assert_eq!((overview.zone.as_str(), overview.hosts.all), ("dc1", 0));
+
+    let hosts = [host(bench.dir.path(), 1).await, host(bench.dir.path(), 2).await];
+    for (n, host) in (1..).zip(&hosts) {
+        bench.manager.put_host(&format!("h{n}"), &put(&host.url, Some(n)), false).await.unwrap();
+    }
+    set_up(&hosts[0], 1, &[2]).await;
+    set_up(&hosts[1], 2, &[1]).await;
+    let (_, told) = event(&mut events, whole).await;
+    assert_eq!(told, bench.manager.network("key-1001").await.unwrap());
+    assert_eq!(told.members.as_ref().unwrap().len(), 2, "its hosts are told, too");
+    let (_, numbers) = event(&mut events, |event| match event {
+        ZoneEvent::Overview(overview) => Some(overview).filter(|overview| overview.tunnels.proven == 2),
+        _ => None,
+    })
+    .await;
+    assert_eq!((numbers.hosts.ok, numbers.networks.whole), (2, 1));
+
+    // Recorded, it has another name.
+    let network =
+        PutNetwork { physical_network: "p1".into(), number: None, key: Some(1001), adopt: true, ipv6: None, mtu: None };
+    bench.manager.put_physical_network("p1", &physical(Isolation::Gre, "1001-1010"), false).await.unwrap();
+    bench.manager.put_network("n1", &network, false).await.unwrap();
+    let (_, told) = event(&mut events, whole).await;
+    assert_eq!((told.name.as_str(), told.record.is_some()), ("n1", true));
+    let gone = |event| match event {
+        ZoneEvent::NetworkGone(gone) => Some(gone.name),
+        _ => None,
+    };
+    assert_eq!(event(&mut events, gone).await.1, "key-1001");
+
+    // A host that ends is told of, and one that is removed.
+    let [one, _other] = hosts;
+    one.serving.shutdown(std::time::Duration::ZERO).await;
+    let (_, silent) = event(&mut events, |event| match event {
+        ZoneEvent::Host(host) => Some(host).filter(|host| host.state == HostState::Silent),
+        _ => None,
+    })
+    .await;
+    assert_eq!((silent.name.as_str(), silent.troubles[0].kind.as_str()), ("h1", "host_silent"));
+    // It is not whole, and from then on it is broken, though nothing changes any more.
+    event(&mut events, |event| match event {
+        ZoneEvent::Network(network) => {
+            Some(()).filter(|()| network.state == ovstunnel_manager_api::NetworkState::Broken)
+        }
+        _ => None,
+    })
+    .await;
+    bench.manager.delete_host("h1", false).await.unwrap();
+    let gone = |event| match event {
+        ZoneEvent::HostGone(gone) => Some(gone.name),
+        _ => None,
+    };
+    assert_eq!(event(&mut events, gone).await.1, "h1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_gets_what_it_has_missed_or_begins_anew() {
+    let bench = bench().await;
+    let (mut here, mut away) = (watch(&bench, None).await, watch(&bench, None).await);
+    let (position, _) = next(&mut away).await;
+    drop(away);
+    for n in 1..=3 {
+        let body = put(&format!("https://127.0.0.1:{n}"), Some(n));
+        bench.manager.put_host(&format!("h{n}"), &body, false).await.unwrap();
+    }
+    let third = |event: &ZoneEvent| matches!(event, ZoneEvent::Host(host) if host.name == "h3");
+    let mut told = Vec::new();
+    next(&mut here).await;
+    while !told.last().is_some_and(|(_, event)| third(event)) {
+        told.extend(Some(next(&mut here).await).filter(|(_, event)| *event != ZoneEvent::Ping));
+    }
+    let mut back = watch(&bench, Some(&position)).await;
+    for event in told {
+        assert_eq!(next(&mut back).await, event);
+    }
+    for unknown in [
+        Position { instance: "another".into(), ..position.clone() },
+        Position { version: position.version + 1000, ..position },
+    ] {
+        let (_, first) = next(&mut watch(&bench, Some(&unknown)).await).await;
+        let ZoneEvent::Snapshot(overview) = first else { panic!("{first:?}") };
+        assert_eq!(overview.hosts.all, 3);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_may_watch_hosts_may_not_and_a_bad_position_is_named() {
+    let bench = bench().await;
+    let (anybody, of_host) = (client(&bench, "anybody"), client(&bench, "h1"));
+    bench.manager.put_host("h1", &put("https://127.0.0.1:1", Some(1)), false).await.unwrap();
+    let first = next(&mut anybody.watch(None).await.unwrap()).await.1;
+    assert!(matches!(first, ZoneEvent::Snapshot(_)), "{first:?}");
+    assert_eq!(refused(of_host.watch(None).await).0, Code::Forbidden);
+    let bad = Position { instance: "5 f".into(), version: 1 };
+    let (code, detail) = refused(bench.manager.watch(Some(&bad)).await);
+    assert_eq!(code, Code::InvalidRequest);
+    assert!(detail.starts_with("Last-Event-ID must be <instance>-<version>"), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_is_counted_and_told_the_end() {
+    let bench = bench().await;
+    let mut events = watch(&bench, None).await;
+    next(&mut events).await;
+    assert_eq!(bench.watched().counts().now(), 1);
+    bench.watched().end_all();
+    until("the end", async || {
+        let next = events.next().await.unwrap();
+        next.is_none().then_some(())
+    })
+    .await;
+    until("nobody to watch", async || (bench.watched().counts().now() == 0).then_some(())).await;
+}

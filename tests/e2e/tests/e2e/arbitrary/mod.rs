@@ -1,0 +1,227 @@
+//! Random changes of a switch: each kind of step, and flows with each match and action that a flow of ours can have. Must not know how
+//! they are written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ovstunnel_plan::{
+    Action, BridgeEdit, BridgeName, Cidr, Cookie, DesiredTunnel, Epoch, FailMode, Flow, FlowChange, Ipv4Match, Mac,
+    MacMatch, Match, PortEdit, PortMask, PortName, Step, TunnelKind,
+};
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// A zone.
+const ZONE: &str = "8c4f0ab0-2f1e-4a3c-9d55-0d6f0a6f3d11";
+
+/// What is done to bridges 1 to 3, and to their tunnels to hosts 2 to 4.
+#[derive(Clone, Debug)]
+pub enum Op {
+    Create(u8, BTreeMap<String, String>, Option<FailMode>),
+    Edit(u8, Vec<BridgeEdit>),
+    Delete(u8),
+    Tunnel(u8, u8),
+    EditTunnel(u8, u8, Vec<PortEdit>),
+    RemoveTunnel(u8, u8),
+    TryAgain(u64),
+    Epoch(Option<Epoch>),
+}
+
+/// A transaction, with changes of flows behind it.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Whether others change all ports and bridges first.
+    pub disturbed: bool,
+    pub ops: Vec<Op>,
+    pub flows: Vec<(u8, FlowChange)>,
+}
+
+pub fn bridge(n: u8) -> BridgeName {
+    format!("b{n}").parse().unwrap()
+}
+
+pub fn tunnel(n: u8, to: u8) -> DesiredTunnel {
+    let key = (1000 + u32::from(n)).to_string().parse().unwrap();
+    let (from, to, remote_ip) =
+        ("1".parse().unwrap(), to.to_string().parse().unwrap(), format!("192.0.2.{to}").parse().unwrap());
+    DesiredTunnel::new(from, to, key, remote_ip)
+}
+
+pub fn port(n: u8, to: u8) -> PortName {
+    tunnel(n, to).port()
+}
+
+/// A change of a bridge, whether it is there or not.
+pub fn rename(bridge: &str) -> Step {
+    Step::EditBridge { bridge: bridge.parse().unwrap(), edits: vec![BridgeEdit::StpOff] }
+}
+
+/// Texts with whatever a shell, `ovs-vsctl` or JSON might take for its own.
+fn value() -> impl Strategy<Value = String> + Clone {
+    prop_oneof![
+        "[a-z0-9.:-]{1,12}",
+        select(vec![
+            "a b",
+            "x,y=z",
+            "[1, 2]",
+            "{}",
+            "\"q\"",
+            "back\\slash",
+            "tab\there",
+            "ä✓",
+            "true",
+            "7",
+            "@i1",
+            "-- list"
+        ])
+        .prop_map(str::to_owned),
+    ]
+}
+
+fn key() -> impl Strategy<Value = String> + Clone {
+    select(vec!["ovstunnel-key", "ovstunnel-ipv6", "other", "with space", "a=b", "c,d"]).prop_map(str::to_owned)
+}
+
+fn bridge_edit() -> impl Strategy<Value = BridgeEdit> {
+    let mode = option::of(select(vec![FailMode::Secure, FailMode::Standalone]));
+    prop_oneof![
+        4 => (key(), value()).prop_map(|(key, value)| BridgeEdit::SetId(key, value)),
+        2 => key().prop_map(BridgeEdit::DropId),
+        1 => Just(BridgeEdit::SetConfig("mac-aging-time".into(), "301".into())),
+        1 => Just(BridgeEdit::DropConfig("mac-table-size".into())),
+        1 => Just(BridgeEdit::StpOff),
+        1 => Just(BridgeEdit::RstpOff),
+        1 => any::<bool>().prop_map(BridgeEdit::McastSnooping),
+        1 => any::<bool>().prop_map(BridgeEdit::OpenFlow14),
+        1 => any::<bool>().prop_map(BridgeEdit::Protect),
+        1 => Just(BridgeEdit::NoVlan),
+        1 => mode.prop_map(BridgeEdit::FailMode),
+    ]
+}
+
+fn port_edit() -> impl Strategy<Value = PortEdit> {
+    prop_oneof![
+        4 => (key(), value()).prop_map(|(key, value)| PortEdit::SetId(key, value)),
+        2 => key().prop_map(PortEdit::DropId),
+        1 => Just(PortEdit::Protect),
+        1 => Just(PortEdit::NoVlan),
+        1 => Just(PortEdit::Detach),
+        1 => Just(PortEdit::MakeTunnel(TunnelKind::ONLY)),
+        2 => (100u32..200).prop_map(|key| PortEdit::SetOption("key".into(), key.to_string())),
+        1 => Just(PortEdit::SetOption("tos".into(), "inherit".into())),
+        1 => Just(PortEdit::DropOption("tos".into())),
+    ]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let (n, to) = (1u8..=3, 2u8..=4);
+    let ids = btree_map(key(), value(), 0..3);
+    let mode = option::of(select(vec![FailMode::Secure, FailMode::Standalone]));
+    prop_oneof![
+        6 => (n.clone(), ids, mode).prop_map(|(n, ids, mode)| Op::Create(n, ids, mode)),
+        4 => (n.clone(), vec(bridge_edit(), 1..5)).prop_map(|(n, edits)| Op::Edit(n, edits)),
+        1 => n.clone().prop_map(Op::Delete),
+        6 => (n.clone(), to.clone()).prop_map(|(n, to)| Op::Tunnel(n, to)),
+        4 => (n.clone(), to.clone(), vec(port_edit(), 1..5)).prop_map(|(n, to, edits)| Op::EditTunnel(n, to, edits)),
+        2 => (n, to).prop_map(|(n, to)| Op::RemoveTunnel(n, to)),
+        1 => (0u64..9).prop_map(Op::TryAgain),
+        1 => option::of(1u8..9).prop_map(|n| Op::Epoch(n.map(|n| format!("{ZONE}:{n}").parse().unwrap()))),
+    ]
+}
+
+fn mac() -> impl Strategy<Value = Mac> + Clone {
+    (0u8..3).prop_map(|last| format!("02:00:00:00:00:0{}", last + 1).parse().unwrap())
+}
+
+fn cidr() -> impl Strategy<Value = Cidr> {
+    select(vec!["10.1.1.0/24", "10.1.0.0/16", "192.0.2.1/32", "128.0.0.0/1", "224.0.0.0/24"])
+        .prop_map(|text| text.parse().unwrap())
+}
+
+fn ipv4() -> impl Strategy<Value = Ipv4Match> {
+    let ports = prop_oneof![(1u16..9000).prop_map(PortMask::exactly), Just(PortMask { value: 0x1f00, mask: 0xff00 })];
+    let proto = option::of(select(vec![1u8, 2, 6, 17, 47, 132]));
+    (proto, option::of(cidr()), option::of(cidr()), option::of(ports)).prop_map(|(proto, src, dst, ports)| {
+        let dst_port = ports.filter(|_| matches!(proto, Some(6 | 17 | 132)));
+        Ipv4Match { proto, src, dst, dst_port }
+    })
+}
+
+fn matches() -> impl Strategy<Value = Match> {
+    let dl_dst = option::of(prop_oneof![Just(MacMatch::Group), mac().prop_map(MacMatch::Exactly)]);
+    let tun_id = option::of(select(vec![0u64, 1001, 0xffff_ffff]));
+    let kind = prop_oneof![
+        3 => Just((None, false, None)),
+        3 => ipv4().prop_map(|ipv4| (Some(ipv4), false, None)),
+        1 => Just((None, true, None)),
+        2 => select(vec![0x8100u16, 0x88a8, 0x8847, 0x8848, 0x9100, 0x05ff]).prop_map(|kind| (None, false, Some(kind))),
+    ];
+    let in_port = option::of(select(vec![1u32, 7, 0xfeff]));
+    (in_port, tun_id, option::of(1u32..5000), dl_dst, kind).prop_map(|(in_port, tun_id, tier, dl_dst, kind)| {
+        let (ipv4, ipv6, ethertype) = kind;
+        Match { in_port, tun_id, tier, dl_dst, ipv4, ipv6, ethertype }
+    })
+}
+
+fn actions() -> impl Strategy<Value = Vec<Action>> {
+    let action = prop_oneof![
+        Just(Action::Normal),
+        (1u32..9).prop_map(Action::Output),
+        (1u8..5).prop_map(Action::Resubmit),
+        (1u32..0x1_0000).prop_map(Action::SetTier),
+        mac().prop_map(Action::SetSource),
+        mac().prop_map(Action::SetDestination),
+    ];
+    (option::of(1u32..4), vec(action, 0..5)).prop_map(|(meter, actions)| {
+        let meter = meter.filter(|_| !actions.is_empty()).map(Action::Meter);
+        meter.into_iter().chain(actions).collect()
+    })
+}
+
+fn flow() -> impl Strategy<Value = Flow> {
+    (0u8..6, 1u16..=3, cookie(), matches(), actions()).prop_map(|(table, priority, cookie, matches, actions)| Flow {
+        table,
+        priority: priority * 1000,
+        cookie,
+        matches,
+        actions,
+    })
+}
+
+/// Of ours; those that limit VIFs name meters that are freed.
+fn cookie() -> impl Strategy<Value = Cookie> {
+    prop_oneof![
+        (0u64..4).prop_map(|n| Cookie(Cookie::OURS.0 | n)),
+        (1u32..4).prop_map(|meter| Cookie::limited(meter, 50))
+    ]
+}
+
+fn change() -> impl Strategy<Value = FlowChange> {
+    let delete = option::weighted(0.8, btree_set(cookie(), 0..4));
+    (delete, vec(flow(), 0..12), any::<bool>()).prop_map(|(delete, add, plain)| FlowChange {
+        delete,
+        plugins: BTreeSet::new(),
+        add,
+        plain,
+    })
+}
+
+pub fn batches() -> impl Strategy<Value = Vec<Batch>> {
+    // Of steps about one thing only the first counts: a plan has one.
+    let ops = vec(op(), 1..8).prop_map(|ops| {
+        let mut about = BTreeSet::new();
+        let thing = |op: &Op| match op {
+            Op::Create(n, ..) | Op::Delete(n) | Op::Edit(n, _) => (*n, 0),
+            Op::Tunnel(n, to) | Op::EditTunnel(n, to, _) | Op::RemoveTunnel(n, to) => (*n, *to),
+            Op::TryAgain(_) | Op::Epoch(_) => (0, 0),
+        };
+        let deleted: BTreeSet<u8> =
+            ops.iter().filter_map(|op| if let Op::Delete(n) = op { Some(*n) } else { None }).collect();
+        let whole = |op: &Op| matches!(op, Op::Delete(_)) || !deleted.contains(&thing(op).0);
+        ops.into_iter().filter(|op| whole(op) && about.insert(thing(op))).collect::<Vec<Op>>()
+    });
+    let flows = vec((1u8..=3, change()), 0..4);
+    let batch = (any::<bool>(), ops, flows).prop_map(|(disturbed, ops, flows)| Batch { disturbed, ops, flows });
+    vec(batch, 1..7)
+}
