@@ -104,6 +104,12 @@ pub enum ClientError {
         /// The reason.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// The CA of the manager is not the one that the token names.
+    #[error("the CA of {} is not the one that the token names; the token was not sent", peer.at)]
+    OtherCa {
+        /// Who was asked.
+        peer: Peer,
+    },
     /// A name that no URL can carry.
     #[error("`{}` cannot be the name of a {field}", value.escape_default())]
     Name {
@@ -163,7 +169,7 @@ impl ClientError {
 
     /// True when the daemon answered, be it with an error.
     pub fn answered(&self) -> bool {
-        matches!(self, ClientError::Problem(_) | ClientError::Unexpected { .. })
+        matches!(self, ClientError::Problem(_) | ClientError::Unexpected { .. } | ClientError::OtherCa { .. })
     }
 
     /// A stable word for programs, for what the daemon did not say itself; a [`Problem`] has its own `code`.
@@ -180,6 +186,7 @@ impl ClientError {
             ClientError::Unexpected { .. } => "unexpected_answer",
             #[cfg(feature = "https")]
             ClientError::Credentials { .. } => "bad_credentials",
+            ClientError::OtherCa { .. } => "other_ca",
             ClientError::Name { .. } => "bad_name",
             ClientError::Setup { .. } => "client_failed",
         }
@@ -214,6 +221,10 @@ impl ClientError {
             }
             #[cfg(feature = "https")]
             ClientError::Credentials { .. } => "`ovstunnelctl pki init` and `pki issue` make such files",
+            ClientError::OtherCa { .. } => {
+                "is this the address of the zone's manager? After a renewal of its CA, tokens made before are of no use: \
+                 `ovstunnelctl zone token create`"
+            }
             ClientError::Name { .. } | ClientError::Setup { .. } => return None,
         };
         Some(text.to_owned())

@@ -1,16 +1,17 @@
-//! Connections by HTTPS: TCP, then TLS with both sides' certificates. Must not offer a way without.
+//! Connections by HTTPS: TCP, then TLS. Must not offer a way without, or say who is trusted (`tls.rs` does).
 
 use std::time::Duration;
 
 use http::Uri;
 use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
+use rustls::ClientConfig;
 use tower_service::Service;
 use url::Url;
 
+use crate::Peer;
 use crate::refused::{Noted, Refused, Shown};
 use crate::transport::{Connecting, Stream, Transport};
-use crate::{ClientError, Identity, Peer, tls};
 
 /// A host that is silent for so long is asked whether it is there, so often again, and then counts as gone.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -19,11 +20,8 @@ const KEEPALIVE_RETRIES: u32 = 3;
 /// How long bytes may stay unacknowledged before the host counts as gone.
 const GONE_AFTER: Duration = Duration::from_secs(30);
 
-/// The way to the daemon at `url`.
-///
-/// # Errors
-/// When a certificate or key file cannot be read or used.
-pub(crate) fn transport(url: &Url, identity: &Identity, timeout: Duration) -> Result<Transport, ClientError> {
+/// The way to the daemon at `url`, by this configuration of TLS.
+pub(crate) fn transport(url: &Url, tls: ClientConfig, timeout: Duration) -> Transport {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -31,7 +29,7 @@ pub(crate) fn transport(url: &Url, identity: &Identity, timeout: Duration) -> Re
     tcp.set_keepalive_interval(Some(KEEPALIVE));
     tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
     tcp.set_tcp_user_timeout(Some(GONE_AFTER));
-    let builder = HttpsConnectorBuilder::new().with_tls_config(tls::config(identity)?);
+    let builder = HttpsConnectorBuilder::new().with_tls_config(tls);
     let connector = builder.https_only().enable_http1().enable_http2().wrap_connector(tcp);
     let (refused, certificate) = (Refused::default(), Shown::default());
     let (noting, seen) = (refused.clone(), certificate.clone());
@@ -50,5 +48,5 @@ pub(crate) fn transport(url: &Url, identity: &Identity, timeout: Duration) -> Re
     let shown = url.as_str().trim_end_matches('/');
     let mut transport = Transport::new(connect, shown, Peer::daemon(shown), timeout);
     (transport.refused, transport.shown) = (refused, certificate);
-    Ok(transport)
+    transport
 }

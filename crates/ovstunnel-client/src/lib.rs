@@ -10,6 +10,8 @@ mod endpoint;
 mod error;
 #[cfg(feature = "https")]
 mod https;
+#[cfg(all(feature = "https", feature = "manager"))]
+mod joining;
 #[cfg(feature = "manager")]
 mod manager;
 mod peer;
@@ -40,6 +42,8 @@ pub use clock::Clock;
 pub use endpoint::Identity;
 pub use endpoint::{DEFAULT_SOCKET, Endpoint};
 pub use error::{Cause, ClientError};
+#[cfg(all(feature = "https", feature = "manager"))]
+pub use joining::Joining;
 #[cfg(feature = "manager")]
 pub use manager::{DEFAULT_MANAGER_SOCKET, EventsWanted, FaultsWanted, Manager, NetworksWanted};
 pub use peer::{Peer, Service};
@@ -76,7 +80,7 @@ impl Client {
         match endpoint {
             Endpoint::Unix(socket) => Ok(Client::unix(socket, timeout)),
             #[cfg(feature = "https")]
-            Endpoint::Https { url, identity } => Ok(Client::by(https::transport(url, identity, timeout)?)),
+            Endpoint::Https { url, identity } => Ok(Client::by(https::transport(url, tls::config(identity)?, timeout))),
         }
     }
 

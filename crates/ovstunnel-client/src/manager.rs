@@ -2,6 +2,7 @@
 //!
 //! What it does: one method for each route. What it must not do: what the daemon's client must not either.
 
+mod enrolment;
 mod networks;
 
 use std::path::PathBuf;

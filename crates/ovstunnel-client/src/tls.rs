@@ -1,15 +1,22 @@
 //! TLS of the client: its configuration from PEM files, and what a failed handshake means.
 //!
 //! What it does: trusts the given CA and no other, and shows the given certificate. What it must not do: use a crypto
-//! provider installed for the whole process (a library must not depend on one), or offer a way to trust everybody.
+//! provider installed for the whole process (a library must not depend on one), or trust everybody but for `joining.rs`, which asks
+//! in that way for one certificate that it knows by its fingerprint.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::WantsClientCert;
+#[cfg(feature = "manager")]
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::{AlertDescription, CertificateError, ClientConfig, ConfigBuilder, RootCertStore};
+#[cfg(feature = "manager")]
+use rustls::{DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+#[cfg(feature = "manager")]
+use rustls_pki_types::{ServerName, UnixTime};
 
 use crate::{Cause, ClientError, Identity, Service};
 
@@ -27,6 +34,66 @@ pub(super) fn config(identity: &Identity) -> Result<ClientConfig, ClientError> {
     trusting(roots)?
         .with_client_auth_cert(chain, key)
         .map_err(|e| ClientError::credentials("--client-key", &identity.key, PemFault(words(&e, Service::Daemon))))
+}
+
+/// The configuration of who has no certificate and trusts this CA alone, PEM.
+#[cfg(feature = "manager")]
+pub(super) fn trusting_only(ca: &str) -> Result<ClientConfig, ClientError> {
+    let bad = |e: &(dyn std::error::Error + 'static)| ClientError::Setup { source: Cause::innermost(e) };
+    let mut roots = RootCertStore::empty();
+    let certificate = CertificateDer::from_pem_slice(ca.as_bytes()).map_err(|e| bad(&e))?;
+    roots.add(certificate).map_err(|e| bad(&e))?;
+    Ok(trusting(roots)?.with_no_client_auth())
+}
+
+/// The configuration of who has no certificate and does not look at the other side's.
+#[cfg(feature = "manager")]
+pub(super) fn for_anybody() -> Result<ClientConfig, ClientError> {
+    let mut config = trusting(RootCertStore::empty())?.with_no_client_auth();
+    let schemes = config.crypto_provider().signature_verification_algorithms;
+    config.dangerous().set_certificate_verifier(Arc::new(Anybody(schemes)));
+    Ok(config)
+}
+
+/// Takes each certificate, of whose key the other side has to show that it is its own.
+#[cfg(feature = "manager")]
+#[derive(Debug)]
+struct Anybody(rustls::crypto::WebPkiSupportedAlgorithms);
+
+#[cfg(feature = "manager")]
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
 }
 
 fn trusting(roots: RootCertStore) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, ClientError> {

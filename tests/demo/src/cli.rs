@@ -66,6 +66,11 @@ pub struct Cli {
     #[arg(long, conflicts_with_all = ["hosts", "vms", "json", "plugin", "broken"])]
     pub zone: bool,
 
+    /// Have so many managers of one zone on one MariaDB, kill the one that leads while NICs come and go, and count every frame.
+    #[arg(long, value_name = "N", conflicts_with_all = ["hosts", "vms", "json", "plugin", "broken", "zone", "keep"],
+        value_parser = clap::value_parser!(u8).range(2..=5))]
+    pub replicas: Option<u8>,
+
     /// Leave everything running until Ctrl-C, and say how to look around; with `--zone` the manager's page, too, with a link that lets one
     /// browser in.
     #[arg(long)]
@@ -115,7 +120,16 @@ mod tests {
 
     #[test]
     fn the_size_is_bounded() {
-        for bad in ["--hosts=1", "--hosts=21", "--vms=0", "--vms=11", "--break=all", "--zone --json"] {
+        for bad in [
+            "--hosts=1",
+            "--hosts=21",
+            "--vms=0",
+            "--vms=11",
+            "--break=all",
+            "--zone --json",
+            "--replicas 1",
+            "--replicas 3 --zone",
+        ] {
             assert!(Cli::try_parse_from(std::iter::once("demo").chain(bad.split(' '))).is_err(), "{bad}");
         }
     }

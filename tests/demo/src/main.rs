@@ -9,6 +9,7 @@ mod count;
 mod door;
 mod plug;
 mod progress;
+mod replicas;
 mod report;
 mod scenario;
 mod show;
@@ -58,6 +59,9 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 fn run(cli: &Cli, interrupt: &Interrupt) -> Result<bool> {
     if cli.zone {
         return zone::play(cli.keep, interrupt).map(|()| true);
+    }
+    if let Some(count) = cli.replicas {
+        return replicas::play(count.into()).map(|()| true);
     }
     let start = Instant::now();
     let progress = Progress::new();

@@ -168,3 +168,22 @@ fn the_zone_s_story_names_each_fault() {
     }
     assert_eq!(out.matches("is whole again").count(), 4, "{out}");
 }
+
+#[test]
+fn the_story_of_replicas_counts_each_frame_while_leaders_end() {
+    let child = demo("--replicas 3").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = child.id();
+    let done = child.wait_with_output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert_eq!(done.status.code(), Some(0), "{out}\n{err}");
+    assert_eq!(traces_of(id), Vec::<String>::new());
+    for words in [
+        "frames were sent while nobody leads, and each arrived exactly once",
+        "which leads, is killed",
+        "is frozen while a VM stops",
+    ] {
+        assert!(out.contains(words), "no {words} in\n{out}");
+    }
+    // Who does not lead is asked once, and says who does.
+    assert_eq!(out.matches("leads the zone").count(), 1, "{out}");
+}

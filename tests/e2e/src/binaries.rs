@@ -9,9 +9,9 @@ use anyhow::{Context, Result, ensure};
 /// Overrides the folder of the programs, for tests of an installed package.
 const BIN_DIR: &str = "OVSTUNNEL_BIN_DIR";
 
-/// The packages of the product's programs.
-const PACKAGES: [&str; 6] =
-    ["ovstunneld", "ovstunnelctl", "ovstunnel-xapi", "ovstunnel-kvm", "ovstunnel-vif", "ovstunnel-manager"];
+/// The product's programs.
+const PROGRAMS: [&str; 6] =
+    ["ovstunneld", "ovstunnelctl", "ovstunnel", "ovstunnel-kvm", "ovstunnel-vif", "ovstunnel-manager"];
 
 /// The path of one of our programs, built if need be.
 ///
@@ -40,8 +40,14 @@ fn folder() -> Result<PathBuf> {
 fn build(folder: &Path) -> Result<()> {
     let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--bins"]);
-    command.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
+    // Of the workspace: by package, all would be built again with the features that those alone ask for.
+    command.args(["build", "--quiet", "--workspace"]);
+    command.args(PROGRAMS.iter().flat_map(|program| ["--bin", program]));
+    // Those of this program's own package: a build script that looks at them (that of ring does) would run again, and all that uses it.
+    let own = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(|name| own(name)).for_each(|name| {
+        command.env_remove(name);
+    });
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     if folder.ends_with("release") {
         command.arg("--release");

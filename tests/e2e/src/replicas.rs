@@ -121,6 +121,11 @@ impl Replicas {
         self.dir.join(format!("m{number}"))
     }
 
+    /// The Unix socket of a manager.
+    pub fn socket(&self, number: usize) -> PathBuf {
+        self.folder(number).join("manager.sock")
+    }
+
     /// How many managers there are, running or not.
     pub fn count(&self) -> usize {
         self.managers.len()

@@ -14,6 +14,7 @@ use super::bridge_args::{BridgeCommand, EndOfBridge, TunnelCommand};
 use super::complete::{self, Shell};
 use super::connection::{Connection, GENERAL};
 use super::examples;
+use super::join::Join;
 use super::pki_args::Pki;
 use super::values;
 use super::zone::ZoneCommand;
@@ -107,6 +108,9 @@ pub(super) enum Command {
     /// Ask the manager of the zone: which hosts there are, which networks are whole, and which are not.
     #[command(subcommand)]
     Zone(ZoneCommand),
+    /// Have this host join a zone by a token: its certificate, its registration, its daemon's configuration.
+    #[command(after_help = examples::JOIN)]
+    Join(Join),
     /// Make the certificates for HTTPS: a CA, hosts' and clients' certificates.
     Pki(Pki),
     /// Show the end of the daemon's log, on its own host; with --follow also what is added to it.

@@ -37,6 +37,14 @@ Examples:
 The file is for its owner only and never overwrites one. Its texts have 24 MiB at most before they are packed; the longest are
 cut, with a marker. It works without the daemon, too.";
 
+pub(super) const JOIN: &str = "\
+Examples:
+  ovstunnelctl join --manager https://manager:8444 --token - < token.txt
+  ovstunnelctl join --manager https://192.0.2.5:8444 --token - --name host7 --address 192.0.2.17 --number 7 < token.txt
+
+The key is made here and stays here. The token is sent only to a manager whose CA it names. The host is registered in mode observe: nothing
+on it is changed until an admin says so. Where it fails nothing is left here, unless it says that the host has joined.";
+
 pub(super) const TAKEOVER: &str = "\
 Examples:
   ovstunnelctl takeover --dry-run

@@ -27,6 +27,9 @@ pub(super) enum Failure {
     /// The same where the zone's state was asked for, as monitoring does: it is not known.
     #[error(transparent)]
     StateUnknown(ClientError),
+    /// A host has joined its zone, and this was not done.
+    #[error("{name} has joined and has its certificate, but {what}")]
+    Joined { name: String, what: String },
     /// A bridge is not destroyed while this is on it.
     #[error("{}", problem.title)]
     Occupied { bridge: String, problem: Box<Problem> },
@@ -111,6 +114,7 @@ impl Failure {
             Failure::Client(e) | Failure::Manager(e) | Failure::StateUnknown(e) => e.code(),
             Failure::Occupied { problem, .. } => problem.code.as_str(),
             Failure::Pki(e) => e.code(),
+            Failure::Joined { .. } => "joined_only",
             Failure::Usage(_) => "usage",
             Failure::NotThere(_) => "not_found",
             Failure::Document(_) => "bad_document",

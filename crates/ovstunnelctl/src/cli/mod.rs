@@ -18,6 +18,7 @@ mod epoch;
 mod examples;
 mod failure;
 mod hosts;
+mod join;
 mod log;
 mod logs;
 mod network;
@@ -77,10 +78,13 @@ fn run(cli: Cli) -> Result<Report, Failure> {
         }
         _ => {}
     }
-    let who = if matches!(cli.command, Command::Zone(_)) { Asked::Manager } else { Asked::Daemon };
-    let endpoint = connection::resolve(who, &cli.connection, |name| std::env::var_os(name)).map_err(Failure::Usage)?;
     // One request after the other: one thread is enough, and starts fastest.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    if let Command::Join(args) = &cli.command {
+        return runtime.block_on(join::join(args, cli.timeout, cli.json));
+    }
+    let who = if matches!(cli.command, Command::Zone(_)) { Asked::Manager } else { Asked::Daemon };
+    let endpoint = connection::resolve(who, &cli.connection, |name| std::env::var_os(name)).map_err(Failure::Usage)?;
     if let Command::Zone(command) = cli.command {
         let manager = Manager::new(&endpoint, cli.timeout)?;
         let first = runtime.block_on(zone::run(&manager, command.clone(), cli.json));
@@ -137,7 +141,7 @@ async fn ask(client: &Client, endpoint: &Endpoint, command: Command, json: bool)
         // They need no daemon and were run before there was a client.
         Command::Pki(pki) => pki::run(&pki.command, json),
         Command::Completion { shell } => complete::script(shell).map(Report::raw),
-        Command::Zone(_) => Err(Failure::Usage("the zone is the manager's".to_owned())),
+        Command::Zone(_) | Command::Join(_) => Err(Failure::Usage("the zone is the manager's".to_owned())),
     }
 }
 

@@ -31,6 +31,7 @@ mod heals;
 mod health;
 mod injection;
 mod ipv6_tags;
+mod joins;
 mod kvm;
 mod left_overs;
 mod main_job;

@@ -207,7 +207,7 @@ fn leftovers_are_removed_and_the_living_spared() -> Result<()> {
 #[test]
 fn an_unmet_requirement_is_named() -> Result<()> {
     let mut without_path = Command::new(env::current_exe()?);
-    without_path.args(["--ignored", "--exact", "owner_of_a_lab"]).env("PATH", "/nowhere");
+    without_path.args(["--ignored", "--exact", "life::owner_of_a_lab"]).env("PATH", "/nowhere");
     let output = output(without_path, DEADLINE)?;
     ensure!(!output.status.success(), "a test that cannot run must fail");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -229,7 +229,7 @@ fn owner_of_a_lab() -> Result<()> {
 /// Starts [`owner_of_a_lab`] and returns it with the name of its lab.
 fn start_owner() -> Result<(std::process::Child, String)> {
     let mut command = Command::new(env::current_exe()?);
-    command.args(["--ignored", "--exact", "owner_of_a_lab", "--nocapture"]);
+    command.args(["--ignored", "--exact", "life::owner_of_a_lab", "--nocapture"]);
     let mut owner = command.stdout(Stdio::piped()).spawn()?;
     let stdout = owner.stdout.take().context("no standard output")?;
     let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);

@@ -13,6 +13,7 @@ use super::mesh::MeshArgs;
 use super::network_args::{KeysArgs, NetworkArgs, NicCommand, NicsArgs, PhysicalCommand};
 use super::open::OpenArgs;
 use super::sweep::SweepArgs;
+use super::tokens::TokenCommand;
 use super::wait::WaitArgs;
 use super::why::WhyArgs;
 use crate::cli::bridge_args::Listing;
@@ -43,6 +44,9 @@ pub(in crate::cli) enum ZoneCommand {
     /// Register a host, show it, have it connected to anew, or forget it.
     #[command(subcommand)]
     Host(HostCommand),
+    /// Make, list or take away tokens by which new hosts join.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// List the networks that hosts have bridges of, the worst first.
     #[command(after_help = examples::NETWORKS)]
     Networks(NetworksArgs),

@@ -242,6 +242,19 @@ Examples:
 
 A network whose mesh has not changed since then is not listed, nor a host of which nothing was told.";
 
+pub(super) const TOKEN_CREATE: &str = "\
+Examples:
+  ovstunnelctl zone token create --hosts 40 --ttl 1h
+  ovstunnelctl --json zone token create --hosts 1 --ttl 10m | jq -r .text";
+
+pub(super) const TOKEN_LIST: &str = "\
+Example:
+  ovstunnelctl zone token list";
+
+pub(super) const TOKEN_REMOVE: &str = "\
+Example:
+  ovstunnelctl zone token remove 1f2e3d4c";
+
 pub(super) const WEBHOOKS: &str = "\
 Examples:
   ovstunnelctl zone webhooks

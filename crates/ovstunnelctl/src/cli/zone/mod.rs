@@ -15,6 +15,7 @@ mod open;
 mod show;
 mod show_networks;
 mod sweep;
+mod tokens;
 mod top;
 mod verify;
 mod wait;
@@ -87,6 +88,7 @@ async fn ask(manager: &Manager, command: ZoneCommand, json: bool) -> Result<Repo
         }
         ZoneCommand::Hosts(args) => hosts(manager, args, json).await,
         ZoneCommand::Host(command) => host(manager, command, json).await,
+        ZoneCommand::Token(command) => tokens::tokens(manager, command, json).await,
         ZoneCommand::Networks(args) => list_networks(manager, args, json).await,
         ZoneCommand::Network(args) => networks::network(manager, args, json).await,
         ZoneCommand::Nics(args) => networks::nics(manager, args, json).await,

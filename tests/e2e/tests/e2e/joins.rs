@@ -1,0 +1,125 @@
+//! A host that joins a zone by a token: what is typed on it, what it has then, and that its daemon and the manager take each other's
+//! certificates. What is refused leaves nothing behind.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use ovstunnel_e2e::{Cloud, Zone, program};
+use ovstunnel_lab::{output, wait_until};
+use ovstunnel_manager_api::{HostState, Mode};
+use serde_json::Value;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A zone whose manager signs for hosts by a copy of the lab's CA, in which no host's certificate lies yet.
+fn enrolling(cloud: &Cloud) -> Result<Zone> {
+    let zone = Zone::new(cloud)?;
+    let authority = zone.dir().join("authority");
+    std::fs::create_dir(&authority)?;
+    for file in ["ca.crt", "ca.key"] {
+        std::fs::copy(cloud.pki().join(file), authority.join(file))?;
+    }
+    zone.stop()?;
+    let config = zone.dir().join("manager.toml");
+    let text = std::fs::read_to_string(&config)?;
+    std::fs::write(&config, format!("{text}[enrolment]\nauthority = \"{}\"\n", authority.display()))?;
+    zone.start(cloud)?;
+    Ok(zone)
+}
+
+/// What `ovstunnelctl zone token …` answers as JSON.
+fn token(cloud: &Cloud, zone: &Zone, words: &[&str]) -> Result<Value> {
+    let mut command = cloud.lab().fabric().command(program("ovstunnelctl")?);
+    command.arg("--json").arg("--socket").arg(zone.dir().join("manager.sock")).args(["zone", "token"]).args(words);
+    let told = output(command, PATIENCE)?;
+    ensure!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    Ok(serde_json::from_slice(&told.stdout)?)
+}
+
+/// Joins on a host of the cloud: its exit status, and what it said on either output.
+fn join(cloud: &Cloud, number: usize, token: &str, name: &str, dir: &Path) -> Result<(Option<i32>, String)> {
+    let node = cloud.node(number)?;
+    let mut command = node.host().command(program("ovstunnelctl")?);
+    command.args(["join", "--manager", &format!("https://{}:8444", cloud.lab().fabric().ip()), "--no-restart"]);
+    command.args(["--token", token, "--name", name]).arg("--dir").arg(dir).arg("--config").arg(node.config_file());
+    let told = output(command, PATIENCE)?;
+    let said = [told.stdout, told.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    Ok((told.status.code(), said))
+}
+
+fn files(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_host_joins_by_a_token_and_is_looked_at() -> Result<()> {
+    let cloud = Cloud::new("joins", 2)?;
+    let zone = enrolling(&cloud)?;
+    let made = token(&cloud, &zone, &["create", "--hosts", "2", "--ttl", "1h"])?;
+    let (text, id) = (made["text"].as_str().context("a text")?.to_owned(), made["token"]["id"].clone());
+
+    let node = cloud.node(2)?;
+    node.stop()?;
+    let configured = std::fs::read_to_string(node.config_file())?;
+    let dir = node.dir().join("tls");
+    let expect_refused = |token: &str, status, words: &str| -> Result<()> {
+        let before = std::fs::read_to_string(node.config_file())?;
+        let (code, said) = join(&cloud, 2, token, "joined2", &dir)?;
+        ensure!(code == Some(status) && said.contains(words), "{code:?}: {said}");
+        ensure!(files(&dir).is_empty() && std::fs::read_to_string(node.config_file())? == before, "something is left");
+        Ok(())
+    };
+    expect_refused(&text, 1, "`certificate` in [tls] is")?;
+
+    // As a package has it: no certificate, and no HTTPS.
+    let of_tls = |line: &&str| ["[tls]", "certificate", "key", "client_ca"].iter().any(|word| line.starts_with(word));
+    let plain: Vec<&str> = configured.lines().filter(|line| !of_tls(line)).collect();
+    let listen = format!("listen = \"{}:8443\"", node.host().ip());
+    let packaged = plain.join("\n").replace(&listen, "listen = \"off\" # no HTTPS yet");
+    ensure!(packaged.contains("no HTTPS yet"), "{packaged}");
+    std::fs::write(node.config_file(), packaged)?;
+    // Somebody else's CA, and a token that nobody made.
+    let other = |digit: &str| if digit == "0" { "1" } else { "0" };
+    let (most, last) = text.split_at(text.len() - 1);
+    expect_refused(
+        &format!("{most}{}", other(last)),
+        1,
+        "is not the one that the token names; the token was not sent",
+    )?;
+    let (first, rest) = text.split_at(1);
+    expect_refused(&format!("{}{rest}", other(first)), 1, "the token is not one of this manager's")?;
+
+    let (code, said) = join(&cloud, 2, &text, "joined2", &dir)?;
+    ensure!(
+        code == Some(0) && said.contains("joined2 has joined: number 1, mode observe, https://"),
+        "{code:?}: {said}"
+    );
+    ensure!(files(&dir) == ["ca.crt", "joined2.crt", "joined2.key"], "{:?}", files(&dir));
+    let now = std::fs::read_to_string(node.config_file())?;
+    ensure!(now.contains("listen = \"0.0.0.0:8443\" # no HTTPS yet") && now.contains("joined2.key"), "{now}");
+    node.start()?;
+    wait_until("the host to be connected", PATIENCE, || {
+        let host = zone.ask(&cloud, |client| async move { client.host("joined2").await })?;
+        ensure!(host.state == HostState::Ok && host.mode == Mode::Observe, "{host:?}");
+        Ok(())
+    })?;
+
+    // Its name is nobody else's, and the token is good for one host more, until it is taken away.
+    let elsewhere: PathBuf = cloud.node(1)?.dir().join("tls");
+    let config = cloud.node(1)?.config_file();
+    std::fs::write(&config, "")?;
+    let (code, said) = join(&cloud, 1, &text, "joined2", &elsewhere)?;
+    ensure!(code == Some(1) && files(&elsewhere).is_empty(), "{code:?}: {said}");
+    let list = token(&cloud, &zone, &["list"])?;
+    ensure!((&list["tokens"][0]["id"], &list["tokens"][0]["left"]) == (&id, &1.into()), "{list}");
+    let removed = token(&cloud, &zone, &["remove", id.as_str().context("an id")?])?;
+    ensure!(removed["id"] == id, "{removed}");
+    let (code, said) = join(&cloud, 1, &text, "joined1", &elsewhere)?;
+    ensure!(code == Some(1) && said.contains("was removed") && files(&elsewhere).is_empty(), "{code:?}: {said}");
+    ensure!(std::fs::read_to_string(&config)?.is_empty(), "the configuration was changed");
+    Ok(())
+}
