@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Changed, Claim, FlowsState, Health, Id, Ipv6Policy, Outcome, Tunnel};
+use crate::{Changed, Claim, FlowsState, Health, Id, Ipv6Policy, Outcome, Tunnel, TunnelKind};
 
 /// Body of `PUT /v1/bridges/{bridge}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!(crate::example::put_bridge()))]
 pub struct PutBridge {
-    /// GRE key of the network, 1 to 2147483647.
+    /// GRE key of the network, 1 to 2147483647; to 16777215 where its tunnels are VXLAN or Geneve.
     #[serde(deserialize_with = "crate::whole::required")]
     #[schema(minimum = 1, maximum = 2_147_483_647)]
     pub key: i64,
@@ -29,6 +29,10 @@ pub struct PutBridge {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::null::or_absent")]
     #[schema(value_type = Option<crate::schema::PortName>)]
     pub uplink: Option<Option<String>>,
+    /// The kind of its tunnels; for a new bridge the configured one when absent, else it stays as it is. Another kind than a bridge
+    /// has is refused while it has tunnels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<TunnelKind>,
     /// The complete set of tunnels: missing ones are made, others removed. When absent, the tunnels stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tunnels: Option<Vec<PutTunnel>>,
@@ -124,6 +128,9 @@ pub struct Bridge {
     pub host_id: Option<String>,
     /// What the network does with IPv6.
     pub ipv6: Ipv6Policy,
+    /// The kind of all its tunnels, of those to come too.
+    #[serde(default)]
+    pub kind: TunnelKind,
     /// True when the bridge was there before us: a removal then takes our marks, tunnels and flows away and leaves it.
     pub adopted: bool,
     /// Its tunnels, by port name.
@@ -140,7 +147,8 @@ pub struct Bridge {
     /// Whether it carries its network's frames, and why not.
     pub health: Health,
     /// Largest MTU of a guest whose frames cross all tunnels of the bridge in one piece, bytes: the least MTU of the devices by which
-    /// they leave, less 42. Absent where it has no tunnel, or no way to another host is known.
+    /// they leave, less what its kind
+    /// of tunnels takes, 42 bytes for GRE, 50 for VXLAN and Geneve. Absent where it has no tunnel, or no way to another host is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_guest_mtu: Option<u32>,
     /// The plugin's last call for it; absent where none is known.

@@ -10,8 +10,8 @@ use crate::{
     PlanAnswer, PlannedCommand, PluginAnswer, PostProbe, PostTunnel, ProbeAction, ProbeAnswer, ProbedTunnel, Problem,
     PutBfd, PutBridge, PutEpoch, PutLog, PutTunnel, PutXapiNetwork, Ready, Reason, ReconcileAnswer, ReconcileRun,
     RefusedTunnel, Severity, SpanningTree, SupportAnswer, SupportPart, TakeoverAnswer, TakeoverBridge, TakeoverPlan,
-    TakeoverRequest, TakeoverState, Tier, Tunnel, TunnelAnswer, TunnelCounters, TunnelState, UnexpectedPackets, Vif,
-    VifAnswer, Vpc, WatchSnapshot, XapiNetwork, XapiNetworkAnswer,
+    TakeoverRequest, TakeoverState, Tier, Tunnel, TunnelAnswer, TunnelCounters, TunnelKind, TunnelState,
+    UnexpectedPackets, Vif, VifAnswer, Vpc, WatchSnapshot, XapiNetwork, XapiNetworkAnswer,
 };
 
 const BRIDGE: &str = "xapi12";
@@ -45,6 +45,7 @@ pub(crate) fn put_bridge() -> PutBridge {
         host_id: Some(id()),
         ipv6: Some(Ipv6Policy::Drop),
         uplink: None,
+        kind: None,
         tunnels: Some(vec![put_tunnel()]),
     }
 }
@@ -136,6 +137,7 @@ pub(crate) fn bridge() -> Bridge {
         network_uuid: some(NETWORK),
         host_id: some("1"),
         ipv6: Ipv6Policy::Drop,
+        kind: TunnelKind::Gre,
         adopted: false,
         tunnels: vec![tunnel()],
         vifs: vec![vif()],

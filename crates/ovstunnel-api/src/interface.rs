@@ -19,6 +19,7 @@ pub struct Interface {
     pub mac: Option<String>,
     /// MTU in bytes.
     pub mtu: u32,
-    /// Largest MTU of a VM whose frames cross a tunnel over this device in one piece: `mtu` less 42 bytes.
+    /// Largest MTU of a VM whose frames cross a tunnel over this device in one piece: `mtu` less what tunnels of
+    /// the configured kind take, 42 bytes for GRE, 50 for VXLAN and Geneve.
     pub max_guest_mtu: u32,
 }

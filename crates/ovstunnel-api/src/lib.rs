@@ -36,7 +36,7 @@ pub use forwarding::{AddressTable, FollowedFrame, FrameOut, KnownAddress};
 pub use health::{Health, Reason, Severity};
 pub use interface::Interface;
 pub use log::{LogAnswer, PutLog};
-pub use ovstunnel_types::{BfdState, Epoch, FlowsState, HealthState, Ipv6Policy, Outcome, TunnelState};
+pub use ovstunnel_types::{BfdState, Epoch, FlowsState, HealthState, Ipv6Policy, Outcome, TunnelKind, TunnelState};
 pub use plan::{PlanAnswer, PlannedCommand};
 pub use plugin::{PluginAnswer, PluginArguments};
 pub use probe::{PostProbe, ProbeAction, ProbeAnswer, ProbedTunnel};
@@ -49,12 +49,8 @@ pub use xapi_network::{PutXapiNetwork, XapiNetwork, XapiNetworkAnswer};
 
 use std::time::Duration;
 
-use ovstunnel_types::TunnelKind;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-
-/// Bytes that GRE with a key adds to each of a guest's packets.
-pub const GRE_OVERHEAD: u32 = TunnelKind::ONLY.overhead();
 
 /// Within this the daemon answers every request, with the deadlines that it has by default, xapi's share included. Whoever waits
 /// for it waits longer, so that its own explanation comes first.

@@ -47,6 +47,7 @@ impl Wire {
                     host_id: Some(id(host)),
                     ipv6: *ipv6,
                     uplink: None,
+                    kind: None,
                     tunnels: Some(put_tunnels(tunnels)),
                 };
                 Wire::PutBridge(bridge.to_string(), body)

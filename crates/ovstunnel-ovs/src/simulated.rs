@@ -281,7 +281,7 @@ impl SimulatedSwitch {
         let name = CompactString::from(tunnel.port().as_str());
         let mut interface = InterfaceRow {
             name: name.clone(),
-            kind: tunnel.kind.interface_type().into(),
+            kind: tunnel.encap.kind().interface_type().into(),
             options: sorted(tunnel.options()),
             bfd: with_bfd(tunnel.bfd.iter().flat_map(|interval| interval.column())),
             ..InterfaceRow::default()

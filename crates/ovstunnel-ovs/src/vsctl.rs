@@ -91,7 +91,7 @@ impl Transaction {
 
     fn add_tunnel(&mut self, bridge: &str, tunnel: &DesiredTunnel) {
         let (n, name) = (self.row(), quoted(tunnel.port()));
-        let mut interface = vec![format!("name={name}"), format!("type={}", tunnel.kind.interface_type())];
+        let mut interface = vec![format!("name={name}"), format!("type={}", tunnel.encap.kind().interface_type())];
         interface.extend(tunnel.options().iter().map(|(key, value)| pair("options", key, value)));
         let bfd = tunnel.bfd.iter().flat_map(|interval| interval.column());
         interface.extend(bfd.map(|(key, value)| pair("bfd", key, &value)));
@@ -204,7 +204,7 @@ mod tests {
     fn tunnel(n: u8) -> Step {
         let (from, to) = ("1".parse().unwrap(), n.to_string().parse().unwrap());
         let remote_ip = format!("192.0.2.{n}").parse().unwrap();
-        let tunnel = DesiredTunnel::new(from, to, "1001".parse().unwrap(), remote_ip);
+        let tunnel = DesiredTunnel::new(from, to, "1001".parse().unwrap(), remote_ip, ovstunnel_plan::Encap::GRE);
         Step::AddTunnel { bridge: "xapi1".parse().unwrap(), tunnel }
     }
 

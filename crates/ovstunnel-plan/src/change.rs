@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::{
     BfdInterval, BridgeName, GreKey, HostFacts, HostId, Ipv6Policy, NetworkUuid, Policies, PortName, RemoteIp,
-    Topology, UplinkName, VpcId,
+    Topology, TunnelKind, UplinkName, VpcId,
 };
 
 /// One tunnel of a complete set.
@@ -36,6 +36,8 @@ pub struct SetupBridge {
     pub ipv6: Option<Ipv6Policy>,
     /// The port that may lead out of its network: none, or this one; as it is when absent.
     pub uplink: Option<Option<UplinkName>>,
+    /// The kind of its tunnels; as it is when absent, and for a bridge that becomes ours as configured.
+    pub tunnel_kind: Option<TunnelKind>,
     /// The complete set of tunnels; as they are when absent.
     pub tunnels: Option<Vec<TunnelSpec>>,
     /// What is known of the host, where the bridge is there and not ours yet.

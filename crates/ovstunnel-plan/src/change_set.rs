@@ -14,7 +14,7 @@ mod vpc;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use rules::{checked_tunnel, complete_set, first_record, not_managed, of_another_kind, record};
+use rules::{check_range, checked_tunnel, complete_set, first_record, not_managed, of_another_kind, of_kind, record};
 use touched::Touched;
 
 use crate::change::conflict;
@@ -174,6 +174,8 @@ impl<'m> ChangeSet<'m> {
             );
             return Err(conflict(setup.bridge.as_str(), detail));
         }
+        next.encap = of_kind(setup.tunnel_kind, &next, settings)?;
+        check_range("key", setup.key, next.encap)?;
         next.kind = kind;
         next.network_uuid = setup.network_uuid.or(next.network_uuid);
         let renumbered = setup.host_id.is_some() && setup.host_id != next.host_id;

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
-    BfdInterval, BridgeKind, BridgeName, GreKey, HostId, Ipv6Policy, NetworkUuid, ObservedBridge, ObservedPort,
-    PortName, RemoteIp, TunnelEndpoint, TunnelKind, Underlay, UplinkName,
+    BfdInterval, BridgeKind, BridgeName, Encap, GreKey, HostId, Ipv6Policy, NetworkUuid, ObservedBridge, ObservedPort,
+    PortName, RemoteIp, TunnelEndpoint, Underlay, UplinkName,
 };
 
 /// Keys of `external_ids` and `other_config`. Part of the public contract.
@@ -46,6 +46,9 @@ pub mod ids {
     pub const CLAIM: &str = "ovstunnel-claim";
     /// Bridge: `true` where CloudStack's KVM agent has it, which makes and destroys it.
     pub const AGENT: &str = "ovstunnel-agent";
+    /// Bridge and tunnel port: of which kind its tunnels are, and to which UDP port they go, as [`crate::Encap`] writes it; absent
+    /// where they are GRE.
+    pub const ENCAP: &str = "ovstunnel-encap";
     /// Tunnel port: id of this host.
     pub const FROM: &str = "ovstunnel-from";
     /// Tunnel port: id of the host at the other end.
@@ -103,6 +106,8 @@ pub struct Settings {
     pub ipv6_drop_opaque: bool,
     /// The address of this host that all tunnels are to use; nothing leaves it to the kernel's routes.
     pub local_ip: Option<RemoteIp>,
+    /// How tunnels of bridges are made that become ours from now on; those that are ours keep what they have.
+    pub encap: Encap,
     /// What is known of the network that carries the tunnels; nothing as long as it is not known.
     pub underlay: Option<Arc<Underlay>>,
 }
@@ -117,6 +122,7 @@ impl Default for Settings {
             datapath_type: String::new(),
             ipv6_drop_opaque: false,
             local_ip: None,
+            encap: Encap::GRE,
             underlay: None,
         }
     }
@@ -131,8 +137,8 @@ pub struct DesiredTunnel {
     pub from: HostId,
     /// Id of the host at the other end.
     pub to: HostId,
-    /// Its kind.
-    pub kind: TunnelKind,
+    /// Its kind and UDP port: those of its bridge.
+    pub encap: Encap,
     /// Key of its network.
     pub key: GreKey,
     /// Address of the other end.
@@ -145,9 +151,9 @@ pub struct DesiredTunnel {
 
 impl DesiredTunnel {
     /// A tunnel that is not there yet.
-    pub fn new(from: HostId, to: HostId, key: GreKey, remote_ip: RemoteIp) -> Self {
-        let (name, kind) = (PortName::tunnel(key, &from, &to), TunnelKind::ONLY);
-        DesiredTunnel { name, from, to, kind, key, remote_ip, local_ip: None, bfd: None }
+    pub fn new(from: HostId, to: HostId, key: GreKey, remote_ip: RemoteIp, encap: Encap) -> Self {
+        let name = PortName::tunnel(key, &from, &to);
+        DesiredTunnel { name, from, to, encap, key, remote_ip, local_ip: None, bfd: None }
     }
 
     /// The same with what the configuration says of all tunnels.
@@ -163,7 +169,7 @@ impl DesiredTunnel {
 
     /// Where it leads: what makes it one tunnel to Open vSwitch.
     pub fn endpoint(&self) -> TunnelEndpoint {
-        TunnelEndpoint { kind: self.kind, remote_ip: self.remote_ip.get(), key: self.key.get() }
+        TunnelEndpoint { kind: self.encap.kind(), remote_ip: self.remote_ip.get(), key: self.key.get() }
     }
 
     /// The marks of its port.
@@ -174,6 +180,7 @@ impl DesiredTunnel {
             (ids::KEY, self.key.to_string()),
             (ids::REMOTE_IP, self.remote_ip.to_string()),
         ];
+        marks.extend((self.encap != Encap::GRE).then(|| (ids::ENCAP, self.encap.to_string())));
         marks.extend(self.local_ip.as_ref().map(|ip| (ids::LOCAL_IP, ip.to_string())));
         marks.extend(self.bfd.map(|interval| (ids::BFD, interval.to_string())));
         marks
@@ -181,7 +188,7 @@ impl DesiredTunnel {
 
     /// The options of its interface.
     pub fn options(&self) -> Vec<(&'static str, String)> {
-        self.kind.options(self.key, self.remote_ip, self.local_ip)
+        self.encap.options(self.key, self.remote_ip, self.local_ip)
     }
 
     /// The tunnel that a port's marks record; nothing where the port is not ours or its marks cannot be read.
@@ -198,14 +205,18 @@ impl DesiredTunnel {
             name: port.name.parse().ok()?,
             from: first_readable([port.external_ids.get(ids::FROM).map(String::as_str), named(1)])?,
             to: first_readable([port.external_ids.get(ids::TO).map(String::as_str), named(2)])?,
-            // No mark names the kind.
-            kind: TunnelKind::ONLY,
+            encap: recorded_encap(&port.external_ids).unwrap_or_default(),
             key: first_readable([port.external_ids.get(ids::KEY).map(String::as_str), named(0)])?,
             remote_ip: first_readable([port.external_ids.get(ids::REMOTE_IP), options].map(|t| t.map(String::as_str)))?,
             local_ip: port.external_ids.get(ids::LOCAL_IP).and_then(|text| text.parse().ok()),
             bfd: port.external_ids.get(ids::BFD).and_then(|text| text.parse().ok()),
         })
     }
+}
+
+/// What a mark says of the kind of tunnels; nothing where there is none, or none that can be read.
+fn recorded_encap(external_ids: &BTreeMap<String, String>) -> Option<Encap> {
+    external_ids.get(ids::ENCAP).and_then(|text| text.parse().ok())
 }
 
 /// The first text that is a value.
@@ -252,6 +263,8 @@ pub struct DesiredBridge {
     pub claim: Option<String>,
     /// Whether CloudStack's KVM agent has it: then it goes as a whole, whoever made it, and says of itself what the agent reads.
     pub agent: bool,
+    /// The kind and UDP port of all its tunnels.
+    pub encap: Encap,
     /// Its tunnels by port name.
     pub tunnels: BTreeMap<PortName, DesiredTunnel>,
 }
@@ -260,6 +273,7 @@ impl DesiredBridge {
     /// What the record in a bridge's marks and those of its ports says; nothing where the bridge is not ours.
     pub fn from_record(bridge: &ObservedBridge) -> Option<Self> {
         let id = |name: &str| bridge.external_ids.get(name).map(String::as_str);
+        let (encap, tunnels) = Self::recorded_tunnels(bridge);
         Some(DesiredBridge {
             name: bridge.name.parse().ok()?,
             kind: BridgeKind::recorded(bridge)?,
@@ -270,14 +284,25 @@ impl DesiredBridge {
             uplink: id(ids::UPLINK).and_then(|text| text.parse().ok()),
             claim: id(ids::CLAIM).map(str::to_owned),
             agent: Self::recorded_as_agents(bridge),
-            tunnels: Self::recorded_tunnels(bridge),
+            encap: encap.unwrap_or_default(),
+            tunnels,
         })
     }
 
-    /// The tunnels that the marks of a bridge's ports record, whatever its own marks say.
-    pub(crate) fn recorded_tunnels(bridge: &ObservedBridge) -> BTreeMap<PortName, DesiredTunnel> {
+    /// The tunnels that the marks of a bridge's ports record, whatever its own marks say, and how they are made, where anything says it.
+    ///
+    /// A bridge is of one kind: its own mark says which, and where that has been lost, its tunnels' marks, if all say the same.
+    /// What has no mark is GRE (docs/adr/0050-a-bridge-is-of-one-tunnel-kind.md).
+    pub(crate) fn recorded_tunnels(bridge: &ObservedBridge) -> (Option<Encap>, BTreeMap<PortName, DesiredTunnel>) {
         let recorded = |port: &ObservedPort| Some((port.name.parse().ok()?, DesiredTunnel::from_record(port)?));
-        bridge.ports.values().filter_map(recorded).collect()
+        let mut tunnels: BTreeMap<PortName, DesiredTunnel> = bridge.ports.values().filter_map(recorded).collect();
+        let by_tunnels = || {
+            let first = tunnels.values().next()?.encap;
+            Some(if tunnels.values().all(|tunnel| tunnel.encap == first) { first } else { Encap::GRE })
+        };
+        let encap = recorded_encap(&bridge.external_ids).or_else(by_tunnels);
+        tunnels.values_mut().for_each(|tunnel| tunnel.encap = encap.unwrap_or_default());
+        (encap, tunnels)
     }
 
     pub(crate) fn recorded_as_adopted(bridge: &ObservedBridge) -> bool {
@@ -315,6 +340,7 @@ impl DesiredBridge {
             (ids::UPLINK, self.uplink.as_ref().map(UplinkName::to_string)),
             (ids::CLAIM, self.claim.clone()),
             (ids::AGENT, self.agent.then(|| "true".to_owned())),
+            (ids::ENCAP, (self.encap != Encap::GRE).then(|| self.encap.to_string())),
             (ids::XS_NETWORK_UUID, network),
         ];
         let marks = marks.into_iter().map(|(key, value)| (key.to_owned(), value));

@@ -231,6 +231,7 @@ mod tests {
             uplink: None,
             claim: None,
             agent: false,
+            encap: Default::default(),
             tunnels: Default::default(),
         };
         let learnt = Learnt::parse(" port  VLAN  MAC                Age\n    3     0  02:bb:00:00:00:09    7\n");

@@ -58,7 +58,7 @@ pub use observed::{
     FlowLimit, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort, TunnelHealth, View, Vlan,
 };
 pub use ovstunnel_types::{
-    BridgeName, Cidr, Epoch, Fenced, GreKey, HostId, Invalid, Ipv6Policy, Mac, NetworkUuid, Outcome, PortName,
+    BridgeName, Cidr, Encap, Epoch, Fenced, GreKey, HostId, Invalid, Ipv6Policy, Mac, NetworkUuid, Outcome, PortName,
     RemoteIp, Standing, TunnelEndpoint, TunnelKind, tunnel_udp_port,
 };
 pub use plan::plan_bridge;

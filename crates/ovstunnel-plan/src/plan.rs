@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    BridgeEdit, BridgeName, BridgePlan, BridgeSpec, Cookie, DesiredBridge, DesiredTunnel, EffectiveSettings, FailMode,
-    FlowChange, FlowsSeen, Mark, ObservedBridge, ObservedInterface, ObservedPort, PortEdit, Step, TunnelEndpoint, Vlan,
-    adopt, bfd, bridge_flows, ids, wanted_flows,
+    BridgeEdit, BridgeName, BridgePlan, BridgeSpec, Cookie, DesiredBridge, DesiredTunnel, EffectiveSettings, Encap,
+    FailMode, FlowChange, FlowsSeen, Mark, ObservedBridge, ObservedInterface, ObservedPort, PortEdit, Step,
+    TunnelEndpoint, Vlan, adopt, bfd, bridge_flows, ids, wanted_flows,
 };
 
 /// What makes one bridge what it must be.
@@ -230,7 +230,7 @@ fn edit(bridge: &DesiredBridge, tunnel: &DesiredTunnel, port: &ObservedPort, edi
     if recorded.as_ref() != Some(tunnel) {
         return vec![step(edits, before, Some(after))];
     }
-    let make = PortEdit::MakeTunnel(tunnel.kind);
+    let make = PortEdit::MakeTunnel(tunnel.encap.kind());
     let back = std::iter::once(make.clone()).chain(edits.into_iter().filter(|edit| *edit != make));
     vec![step(vec![PortEdit::Detach], before, None), step(back.collect(), None, Some(after))]
 }
@@ -242,6 +242,8 @@ fn tunnel_edits(tunnel: &DesiredTunnel, port: &ObservedPort) -> Vec<PortEdit> {
             edits.push(PortEdit::SetId(key.to_owned(), value));
         }
     }
+    let no_encap = tunnel.encap == Encap::GRE && port.external_ids.contains_key(ids::ENCAP);
+    edits.extend(no_encap.then(|| PortEdit::DropId(ids::ENCAP.to_owned())));
     let no_local_ip = tunnel.local_ip.is_none() && port.external_ids.contains_key(ids::LOCAL_IP);
     edits.extend(no_local_ip.then(|| PortEdit::DropId(ids::LOCAL_IP.to_owned())));
     let was_watched = port.external_ids.contains_key(ids::BFD);
@@ -249,7 +251,9 @@ fn tunnel_edits(tunnel: &DesiredTunnel, port: &ObservedPort) -> Vec<PortEdit> {
     edits.extend((!port.protected).then_some(PortEdit::Protect));
     edits.extend((port.vlan != Vlan::default()).then_some(PortEdit::NoVlan));
     let Some(interface) = port.interface() else { return edits };
-    edits.extend((interface.tunnel_kind() != Some(tunnel.kind)).then_some(PortEdit::MakeTunnel(tunnel.kind)));
+    edits.extend(
+        (interface.tunnel_kind() != Some(tunnel.encap.kind())).then_some(PortEdit::MakeTunnel(tunnel.encap.kind())),
+    );
     edits.extend(bfd::edits(tunnel.bfd, was_watched, interface).into_iter().map(|(key, value)| match value {
         Some(value) => PortEdit::SetBfd(key.to_owned(), value),
         None => PortEdit::DropBfd(key.to_owned()),

@@ -80,13 +80,16 @@ pub(crate) fn guard(name: &str, observed: Option<&ObservedBridge>, settings: &Se
         let dst = Some(Cidr::host(other.address));
         let ip = |proto| Ipv4Match { proto: Some(proto), dst, ..Ipv4Match::default() };
         let udp = |port| Ipv4Match { dst_port: Some(PortMask::exactly(port)), ..ip(UDP) };
-        let ours = TunnelKind::ALL.map(|kind| match kind.carrier() {
-            Carrier::Ip(protocol) => ip(protocol),
-            Carrier::Udp(port) => udp(port),
-        });
+        let protocol = |kind: TunnelKind| match kind.carrier() {
+            Carrier::Ip(protocol) => Some(ip(protocol)),
+            Carrier::Udp(_) => None,
+        };
+        let ours = TunnelKind::ALL.into_iter().filter_map(protocol);
+        // That of the configuration too: VMs are kept from it before the first tunnel is there.
+        let ports: BTreeSet<u16> = underlay.udp_ports.iter().copied().chain(settings.encap.udp_port()).collect();
         let device = Some(MacMatch::Exactly(other.mac));
         let to = |ipv4| drop(u32::from(other.address), Match { dl_dst: device, ipv4: Some(ipv4), ..Match::default() });
-        ours.into_iter().chain(underlay.udp_ports.iter().copied().map(udp)).map(to).collect::<Vec<_>>()
+        ours.chain(ports.into_iter().map(udp)).map(to).collect::<Vec<_>>()
     };
     others.flat_map(of_other).chain(ends.iter().flat_map(|end| of_end(end))).collect()
 }

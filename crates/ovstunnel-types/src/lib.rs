@@ -25,5 +25,5 @@ pub use isolation::Isolation;
 pub use number::{HostNumber, NetworkNumber};
 pub use outcome::Outcome;
 pub use state::{BfdState, FlowsState, HealthState, TunnelState};
-pub use tunnel::{Carrier, KernelModules, TunnelEndpoint, TunnelKind, is_tunnel_type, tunnel_udp_port};
+pub use tunnel::{Carrier, Encap, KernelModules, TunnelEndpoint, TunnelKind, is_tunnel_type, tunnel_udp_port};
 pub use value::{BridgeName, GreKey, HostId, Invalid, NAME_MAX, NetworkUuid, PortName, RemoteIp, is_plain_name};

@@ -1,18 +1,29 @@
 //! Kinds of tunnels: all that depends on the kind, and which types of Interface are tunnels at all.
 //!
-//! What it does: names each kind as Open vSwitch does, with what carries it, what it costs and what it can be told. A second kind
+//! What it does: names each kind as Open vSwitch does, with what carries it, what it costs and what it can be told. Another kind
 //! begins here, and the compiler says where else. What it must not do: know which tunnels there are, or read a database.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
-use crate::{GreKey, RemoteIp};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{GreKey, Invalid, RemoteIp};
 
 /// A kind of tunnel that ovstunnel makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum TunnelKind {
     /// GRE with a key (RFC 2784, RFC 2890), with Ethernet frames inside.
+    #[default]
     Gre,
+    /// VXLAN (RFC 7348).
+    Vxlan,
+    /// Geneve (RFC 8926), without options.
+    Geneve,
 }
 
 /// What carries a tunnel's packets from host to host.
@@ -35,18 +46,14 @@ pub struct KernelModules {
 
 impl TunnelKind {
     /// All kinds.
-    pub const ALL: [TunnelKind; 1] = [TunnelKind::Gre];
-
-    /// The kind of each tunnel of which nothing says the kind: there is one only. It cannot be built any more once there is a
-    /// second one; take it away then, and the compiler names each place that has to be told the kind.
-    pub const ONLY: TunnelKind = match Self::ALL {
-        [TunnelKind::Gre] => TunnelKind::Gre,
-    };
+    pub const ALL: [TunnelKind; 3] = [TunnelKind::Gre, TunnelKind::Vxlan, TunnelKind::Geneve];
 
     /// Column `type` of its Interface.
     pub const fn interface_type(self) -> &'static str {
         match self {
             TunnelKind::Gre => "gre",
+            TunnelKind::Vxlan => "vxlan",
+            TunnelKind::Geneve => "geneve",
         }
     }
 
@@ -59,33 +66,26 @@ impl TunnelKind {
     pub const fn carrier(self) -> Carrier {
         match self {
             TunnelKind::Gre => Carrier::Ip(47),
+            TunnelKind::Vxlan => Carrier::Udp(4789),
+            TunnelKind::Geneve => Carrier::Udp(6081),
         }
     }
 
-    /// Bytes that it adds to what a guest's IP packet takes on the underlay. GRE with a key: outer IPv4 20, GRE 8, inner
-    /// Ethernet 14 (docs/ovs-facts.md).
+    /// Bytes that it adds to what a guest's IP packet takes on the underlay: outer IPv4 20, inner Ethernet 14, and between them
+    /// GRE with a key 8, or UDP 8 and VXLAN's or Geneve's header 8 (docs/ovs-facts.md).
     pub const fn overhead(self) -> u32 {
         match self {
             TunnelKind::Gre => 20 + 8 + 14,
+            TunnelKind::Vxlan | TunnelKind::Geneve => 20 + 8 + 8 + 14,
         }
     }
 
-    /// The keys that a network can have. GRE could carry 32 bits, but the management server's integers are signed; 0 is what
-    /// comes by no tunnel.
+    /// The keys that a network can have; 0 is what comes by no tunnel. GRE could carry 32 bits, but the management server's
+    /// integers are signed; the identifiers of VXLAN and Geneve have 24 bits.
     pub const fn keys(self) -> RangeInclusive<u32> {
         match self {
             TunnelKind::Gre => 1..=i32::MAX as u32,
-        }
-    }
-
-    /// The options of its Interface.
-    pub fn options(self, key: GreKey, remote_ip: RemoteIp, local_ip: Option<RemoteIp>) -> Vec<(&'static str, String)> {
-        match self {
-            TunnelKind::Gre => {
-                let mut options = vec![("key", key.to_string()), ("remote_ip", remote_ip.to_string())];
-                options.extend(local_ip.map(|ip| ("local_ip", ip.to_string())));
-                options
-            }
+            TunnelKind::Vxlan | TunnelKind::Geneve => 1..=0x00ff_ffff,
         }
     }
 
@@ -95,37 +95,104 @@ impl TunnelKind {
             TunnelKind::Gre => {
                 KernelModules { names: &["gre", "ip_gre", "vport_gre"], files: &["/ip_gre.ko", "vport-gre.ko"] }
             }
+            TunnelKind::Vxlan => {
+                KernelModules { names: &["vxlan", "vport_vxlan"], files: &["/vxlan.ko", "vport-vxlan.ko"] }
+            }
+            TunnelKind::Geneve => {
+                KernelModules { names: &["geneve", "vport_geneve"], files: &["/geneve.ko", "vport-geneve.ko"] }
+            }
         }
     }
 }
 
-/// Types of Interface that are tunnels to Open vSwitch and are never ours (`vswitchd/vswitch.xml`, 2.5 to 3.5), each with the UDP port
-/// to which it sends where `options:dst_port` names none, as far as VMs are kept from it.
-const FOREIGN: [(&str, Option<u16>); 11] = [
-    ("gre64", None),
-    ("ip6gre", None),
-    ("erspan", None),
-    ("ip6erspan", None),
-    ("vxlan", Some(4789)),
-    ("geneve", Some(6081)),
-    ("stt", None),
-    ("lisp", None),
-    ("gtpu", None),
-    ("bareudp", None),
-    ("srv6", None),
-];
+impl fmt::Display for TunnelKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.interface_type())
+    }
+}
+
+/// How all tunnels of a bridge are made: of which kind, and to which UDP port they go. Both ends must have the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Encap {
+    kind: TunnelKind,
+    dst_port: Option<u16>,
+}
+
+impl Encap {
+    /// GRE: what a bridge has where nothing says otherwise.
+    pub const GRE: Encap = Encap::of(TunnelKind::Gre);
+
+    /// Of this kind, to its own port.
+    pub const fn of(kind: TunnelKind) -> Self {
+        Encap { kind, dst_port: None }
+    }
+
+    /// Of this kind, to this UDP port; nothing for a kind without ports, and for port 0.
+    pub fn to_port(kind: TunnelKind, port: u16) -> Option<Self> {
+        match kind.carrier() {
+            Carrier::Udp(own) if port > 0 => Some(Encap { kind, dst_port: Some(port).filter(|port| *port != own) }),
+            _ => None,
+        }
+    }
+
+    /// The kind.
+    pub const fn kind(self) -> TunnelKind {
+        self.kind
+    }
+
+    /// The UDP port to which its packets go, where it has ports.
+    pub fn udp_port(self) -> Option<u16> {
+        match self.kind.carrier() {
+            Carrier::Udp(own) => Some(self.dst_port.unwrap_or(own)),
+            Carrier::Ip(_) => None,
+        }
+    }
+
+    /// The options of the Interface of a tunnel.
+    pub fn options(self, key: GreKey, remote_ip: RemoteIp, local_ip: Option<RemoteIp>) -> Vec<(&'static str, String)> {
+        let mut options = vec![("key", key.to_string()), ("remote_ip", remote_ip.to_string())];
+        options.extend(local_ip.map(|ip| ("local_ip", ip.to_string())));
+        options.extend(self.dst_port.map(|port| ("dst_port", port.to_string())));
+        options
+    }
+}
+
+/// As it stands in the record: the kind, and behind a colon the UDP port where it is another than the kind's own.
+impl fmt::Display for Encap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.dst_port {
+            None => self.kind.fmt(f),
+            Some(port) => write!(f, "{}:{port}", self.kind),
+        }
+    }
+}
+
+impl FromStr for Encap {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (kind, port) = text.split_once(':').map_or((text, None), |(kind, port)| (kind, Some(port)));
+        let read = TunnelKind::of_interface_type(kind).and_then(|kind| match port {
+            None => Some(Encap::of(kind)),
+            Some(port) => Encap::to_port(kind, port.parse().ok()?),
+        });
+        read.ok_or_else(|| Invalid::new("must be a kind of tunnel, or one with a UDP port behind a colon", text))
+    }
+}
+
+/// Types of Interface that are tunnels to Open vSwitch and are never ours (`vswitchd/vswitch.xml`, 2.5 to 3.5).
+const FOREIGN: [&str; 9] = ["gre64", "ip6gre", "erspan", "ip6erspan", "stt", "lisp", "gtpu", "bareudp", "srv6"];
 
 /// Whether an Interface of this type is a tunnel, of whatever kind that Open vSwitch knows.
 pub fn is_tunnel_type(text: &str) -> bool {
-    TunnelKind::of_interface_type(text).is_some() || FOREIGN.iter().any(|(foreign, _)| *foreign == text)
+    TunnelKind::of_interface_type(text).is_some() || FOREIGN.contains(&text)
 }
 
 /// The UDP port to which tunnels of this type of Interface send where `options:dst_port` names none, as far as it is known.
 pub fn tunnel_udp_port(text: &str) -> Option<u16> {
     match TunnelKind::of_interface_type(text).map(TunnelKind::carrier) {
         Some(Carrier::Udp(port)) => Some(port),
-        Some(Carrier::Ip(_)) => None,
-        None => FOREIGN.iter().find(|(foreign, _)| *foreign == text).and_then(|(_, port)| *port),
+        Some(Carrier::Ip(_)) | None => None,
     }
 }
 
@@ -152,13 +219,14 @@ impl TunnelEndpoint {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]
     fn each_kind_is_told_by_its_type_and_each_type_is_one_kind() {
         for kind in TunnelKind::ALL {
             assert_eq!(TunnelKind::of_interface_type(kind.interface_type()), Some(kind));
-            assert!(FOREIGN.iter().all(|(foreign, _)| *foreign != kind.interface_type()), "{kind:?} is ours");
+            assert!(!FOREIGN.contains(&kind.interface_type()), "{kind:?} is ours");
             assert!(!kind.keys().contains(&0), "{kind:?}: `tun_id=0` is what came by no tunnel");
         }
     }
@@ -183,8 +251,29 @@ mod tests {
         let leads = TunnelEndpoint { kind: TunnelKind::Gre, remote_ip: Ipv4Addr::new(192, 0, 2, 2), key: 5 };
         assert_eq!(read("gre", &[("remote_ip", "192.0.2.2"), ("key", "5")]), Some(leads));
         assert_eq!(read("gre", &[("remote_ip", "192.0.2.2"), ("in_key", "5")]), Some(leads));
-        assert_eq!(read("vxlan", &[("remote_ip", "192.0.2.2"), ("key", "5")]), None);
+        let vxlan = TunnelEndpoint { kind: TunnelKind::Vxlan, ..leads };
+        assert_eq!(read("vxlan", &[("remote_ip", "192.0.2.2"), ("key", "5")]), Some(vxlan));
+        assert_eq!(read("erspan", &[("remote_ip", "192.0.2.2"), ("key", "5")]), None);
         assert_eq!(read("gre", &[("remote_ip", "flow"), ("key", "5")]), None);
         assert_eq!(read("gre", &[("remote_ip", "192.0.2.2")]), None);
+    }
+
+    #[test]
+    fn the_record_of_an_encapsulation_is_read_back_and_names_a_port_only_where_it_is_another() {
+        let vxlan = |port| Encap::to_port(TunnelKind::Vxlan, port);
+        assert_eq!(vxlan(4789), Some(Encap::of(TunnelKind::Vxlan)));
+        assert_eq!((vxlan(0), Encap::to_port(TunnelKind::Gre, 4789)), (None, None));
+        let other = vxlan(8472).unwrap();
+        assert_eq!((other.to_string(), other.udp_port()), ("vxlan:8472".to_owned(), Some(8472)));
+        assert_eq!((Encap::GRE.to_string(), Encap::GRE.udp_port()), ("gre".to_owned(), None));
+        for encap in [Encap::GRE, Encap::of(TunnelKind::Vxlan), Encap::of(TunnelKind::Geneve), other] {
+            assert_eq!(encap.to_string().parse(), Ok(encap));
+        }
+        for text in ["", "GRE", "gre:47", "vxlan:", "vxlan:0", "vxlan:65536", "stt"] {
+            assert!(text.parse::<Encap>().is_err(), "{text}");
+        }
+        let (key, ip) = ("5".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        assert_eq!(other.options(key, ip, None).last(), Some(&("dst_port", "8472".to_owned())));
+        assert_eq!(Encap::of(TunnelKind::Geneve).options(key, ip, None).len(), 2);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use ovstunnel_api::{
-    Bridge, Flows, FlowsState, GRE_OVERHEAD, Health, HealthState, Interface, Ipv6Policy, Position, Tunnel, TunnelState,
+    Bridge, Flows, FlowsState, Health, HealthState, Interface, Ipv6Policy, Position, Tunnel, TunnelKind, TunnelState,
     Vif, WatchEvent, WatchSnapshot,
 };
 use tokio::sync::broadcast;
@@ -64,6 +64,7 @@ impl Host {
             network_uuid: Some(format!("00000000-0000-4000-8000-{key:012}")),
             host_id: Some(own.to_string()),
             ipv6: Ipv6Policy::Drop,
+            kind: TunnelKind::Gre,
             adopted: false,
             tunnels: (10..).zip(others.skip(usize::from(lacks))).map(tunnel).collect(),
             vifs: (0..=self.changes_made.load(Ordering::Relaxed) % 64).map(vif).collect(),
@@ -153,7 +154,7 @@ impl Host {
             netmask: Some("255.255.0.0".to_owned()),
             mac: Some(format!("02:00:00:00:{high:02x}:{low:02x}")),
             mtu,
-            max_guest_mtu: mtu - GRE_OVERHEAD,
+            max_guest_mtu: mtu - TunnelKind::Gre.overhead(),
         }
     }
 }

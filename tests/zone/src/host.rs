@@ -83,7 +83,7 @@ impl Host {
             netmask: Some("255.0.0.0".into()),
             mac: None,
             mtu: MTU,
-            max_guest_mtu: MTU - ovstunnel_api::GRE_OVERHEAD,
+            max_guest_mtu: MTU - ovstunnel_api::TunnelKind::Gre.overhead(),
         };
         let switch = Switch::Simulated(self.switch.clone());
         let (router, writer) = assemble(switch, Interfaces::fixed(vec![device]), Settings::default(), self.interval);

@@ -121,7 +121,7 @@ impl Db {
                 |name: &str| row.options.iter().find(|(there, _)| there == name).map(|(_, value)| value.as_str());
             let keys = option("in_key").or_else(|| option("key")).unwrap_or("0");
             let from_there = option("remote_ip").is_some_and(|ip| ip == from || ip == "flow");
-            row.kind == TunnelKind::ONLY.interface_type() && (keys == key || keys == "flow") && from_there
+            row.is_of_our_kind() && (keys == key || keys == "flow") && from_there
         };
         self.interfaces.values().any(takes)
     }

@@ -188,7 +188,7 @@ impl<'a> Transaction<'a> {
 
     fn add_tunnel(&mut self, bridge: &str, tunnel: &DesiredTunnel) -> Result<(), NoSuchRow> {
         let (bridge, name) = (self.row(Table::Bridge, bridge)?, tunnel.port());
-        let kind = tunnel.kind.interface_type();
+        let kind = tunnel.encap.kind().interface_type();
         let mut interface = json!({"type": kind, "options": map(tunnel.options())});
         if let Some(interval) = tunnel.bfd {
             interface["bfd"] = map(interval.column());
@@ -335,7 +335,7 @@ mod tests {
         db.bridges.entry(uuid).or_default().name = "xapi1".into();
         let tunnel = |to: &str| {
             let (from, key, remote_ip) = ("1".parse().unwrap(), "5".parse().unwrap(), "192.0.2.2".parse().unwrap());
-            let tunnel = DesiredTunnel::new(from, to.parse().unwrap(), key, remote_ip);
+            let tunnel = DesiredTunnel::new(from, to.parse().unwrap(), key, remote_ip, ovstunnel_plan::Encap::GRE);
             Step::AddTunnel { bridge: "xapi1".parse().unwrap(), tunnel }
         };
         let done = operations(&[tunnel("2"), tunnel("3")], &db).unwrap();

@@ -31,6 +31,12 @@ impl Counted {
     }
 }
 
+/// The question for the counters of all tunnels of a kind: a condition of the database knows no "or".
+fn of_kind(kind: TunnelKind) -> Value {
+    let is_tunnel = json!([["type", "==", kind.interface_type()]]);
+    json!({"op": "select", "table": "Interface", "where": is_tunnel, "columns": ["name", "statistics"]})
+}
+
 /// A row of the database's answer.
 fn row(value: Value) -> Row {
     let Value::Object(columns) = value else { return Row::new() };
@@ -39,14 +45,15 @@ fn row(value: Value) -> Row {
 
 impl RealSwitch {
     pub(crate) async fn counted(&self) -> Result<BTreeMap<String, Counted>, CommitError> {
-        let is_tunnel = json!([["type", "==", TunnelKind::ONLY.interface_type()]]);
-        let operation =
-            json!({"op": "select", "table": "Interface", "where": is_tunnel, "columns": ["name", "statistics"]});
         let socket = self.tools.rundir.join("db.sock");
         let late = |_| CommitError::Unavailable("its database has not answered in time".to_owned());
-        let asked = tokio::time::timeout(self.tools.timeout, select(&socket, operation));
-        let rows = asked.await.map_err(late)??;
-        Ok(Counted::of_rows(rows.into_iter().map(row).collect()))
+        let mut counted = BTreeMap::new();
+        for kind in TunnelKind::ALL {
+            let asked = tokio::time::timeout(self.tools.timeout, select(&socket, of_kind(kind)));
+            let rows = asked.await.map_err(late)??;
+            counted.extend(Counted::of_rows(rows.into_iter().map(row).collect()));
+        }
+        Ok(counted)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where a frame came out, by what `ofproto/trace` prints. Must not guess: where something is not understood there is no answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use ovstunnel_plan::{Followed, Out, TunnelEndpoint, TunnelKind};
 
@@ -8,12 +9,15 @@ use ovstunnel_plan::{Followed, Out, TunnelEndpoint, TunnelKind};
 const LINES: usize = 4;
 const LENGTH: usize = 160;
 
+/// Where a tunnel leads: address of the other end, and key. Of the kind only the port tells.
+type Led = (Ipv4Addr, u32);
+
 /// The ports of one bridge by their numbers in the datapath.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DatapathPorts {
     ports: BTreeMap<u32, u32>,
-    /// Numbers that tunnels share.
-    tunnels: BTreeSet<u32>,
+    /// Numbers that tunnels share, each with the kind of those, where it is one of ours.
+    tunnels: BTreeMap<u32, Option<TunnelKind>>,
 }
 
 impl DatapathPorts {
@@ -26,11 +30,11 @@ impl DatapathPorts {
             match (indent, line.trim().strip_suffix(':'), &bridge) {
                 (2, Some(name), _) => bridge = Some(name.to_owned()),
                 (4, _, Some(name)) => {
-                    if let Some((port, datapath, tunnel)) = port(line.trim()) {
+                    if let Some((port, datapath, kind)) = port(line.trim()) {
                         let ports = bridges.entry(name.clone()).or_default();
-                        match tunnel {
-                            true => drop(ports.tunnels.insert(datapath)),
-                            false => drop(ports.ports.insert(datapath, port)),
+                        match is_device(kind) {
+                            false => drop(ports.tunnels.insert(datapath, TunnelKind::of_interface_type(kind))),
+                            true => drop(ports.ports.insert(datapath, port)),
                         }
                     }
                 }
@@ -55,7 +59,7 @@ impl DatapathPorts {
         Some(Followed { outs, flooded: printed.contains(", flooding"), unresolved, evidence: evidence(printed) })
     }
 
-    fn read(&self, actions: &str, tunnel: &mut Option<TunnelEndpoint>, outs: &mut Vec<Out>) -> Option<()> {
+    fn read(&self, actions: &str, tunnel: &mut Option<Led>, outs: &mut Vec<Out>) -> Option<()> {
         for action in at_top(actions)? {
             let (name, inner) = match action.split_once('(') {
                 Some((name, rest)) => (name, rest.strip_suffix(')')?),
@@ -64,7 +68,7 @@ impl DatapathPorts {
             match name {
                 "drop" | "meter" | "pop_vlan" | "push_vlan" | "" => {}
                 "clone" => self.read(inner, &mut tunnel.clone(), outs)?,
-                "tnl_push" => outs.push(Out::Tunnel(pushed(inner)?)),
+                "tnl_push" => outs.push(Out::Tunnel(self.pushed(inner)?)),
                 "set" if inner.starts_with("tunnel(") => *tunnel = Some(set(inner)?),
                 "set" => {}
                 number => self.output(number.parse().ok()?, *tunnel, outs)?,
@@ -73,25 +77,42 @@ impl DatapathPorts {
         Some(())
     }
 
-    fn output(&self, number: u32, tunnel: Option<TunnelEndpoint>, outs: &mut Vec<Out>) -> Option<()> {
-        match (self.ports.get(&number), self.tunnels.contains(&number), tunnel) {
-            (Some(port), ..) => outs.push(Out::Port(*port)),
-            (None, true, Some(tunnel)) => outs.push(Out::Tunnel(tunnel)),
-            (None, true, None) => return None,
+    fn output(&self, number: u32, tunnel: Option<Led>, outs: &mut Vec<Out>) -> Option<()> {
+        match (self.ports.get(&number), self.tunnels.contains_key(&number)) {
+            (Some(port), _) => outs.push(Out::Port(*port)),
+            (None, true) => outs.push(Out::Tunnel(self.endpoint(number, tunnel?)?)),
             // Of another bridge: that by which a tunnel leaves the host.
-            (None, false, _) => {}
+            (None, false) => {}
         }
         Some(())
     }
+
+    /// The tunnel of `tnl_push` (userspace): its outer header.
+    fn pushed(&self, inner: &str) -> Option<TunnelEndpoint> {
+        let number = value(inner, "tnl_port(")?.parse().ok()?;
+        let (_, ip) = inner.split_once("ipv4(")?;
+        let (ip, rest) = ip.split_once(')')?;
+        self.endpoint(number, leads(value(ip, "dst=")?, value(rest, "key=").or_else(|| value(rest, "vni="))?)?)
+    }
+
+    /// A tunnel that leaves by this port of the datapath, which all of its kind share.
+    fn endpoint(&self, number: u32, (remote_ip, key): Led) -> Option<TunnelEndpoint> {
+        let kind = (*self.tunnels.get(&number)?)?;
+        Some(TunnelEndpoint { kind, remote_ip, key })
+    }
 }
 
-/// One line of `dpif/show`: OpenFlow port, port in the datapath, and whether it is a tunnel.
-fn port(line: &str) -> Option<(u32, u32, bool)> {
+/// One line of `dpif/show`: OpenFlow port, port in the datapath, and type of Interface.
+fn port(line: &str) -> Option<(u32, u32, &str)> {
     let mut words = line.split(' ');
     let (_, numbers, kind) = (words.next()?, words.next()?, words.next()?);
     let (port, datapath) = numbers.strip_suffix(':')?.split_once('/')?;
-    let device = ["(system", "(tap", "(internal", "(dpdk", "(afxdp"].iter().any(|word| kind.starts_with(word));
-    Some((port.parse().ok()?, datapath.parse().ok()?, !device))
+    Some((port.parse().ok()?, datapath.parse().ok()?, kind.trim_start_matches('(').trim_end_matches([')', ':'])))
+}
+
+/// Whether a type of Interface is a device's; any other is a tunnel.
+fn is_device(kind: &str) -> bool {
+    ["system", "tap", "internal", "dpdk", "afxdp"].iter().any(|word| kind.starts_with(word))
 }
 
 /// The parts between the commas that stand in no parentheses.
@@ -118,22 +139,15 @@ fn value<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     Some(rest.split([',', ')', '(', '/']).next().unwrap_or(rest))
 }
 
-/// The tunnel of `tnl_push` (userspace): its outer header.
-fn pushed(inner: &str) -> Option<TunnelEndpoint> {
-    let (_, ip) = inner.split_once("ipv4(")?;
-    let (ip, rest) = ip.split_once(')')?;
-    leads(value(ip, "dst=")?, value(rest, "key=")?)
-}
-
 /// The tunnel of `set(tunnel(…))` (kernel).
-fn set(inner: &str) -> Option<TunnelEndpoint> {
+fn set(inner: &str) -> Option<Led> {
     leads(value(inner, ",dst=").or_else(|| value(inner, "(dst="))?, value(inner, "tun_id=")?)
 }
 
-/// Where a tunnel with this address and key leads. Of the kind the kernel's datapath says nothing.
-fn leads(remote: &str, key: &str) -> Option<TunnelEndpoint> {
+/// Where a tunnel with this address and key leads.
+fn leads(remote: &str, key: &str) -> Option<Led> {
     let key = u32::from_str_radix(key.strip_prefix("0x")?, 16).ok()?;
-    Some(TunnelEndpoint { kind: TunnelKind::ONLY, remote_ip: remote.parse().ok()?, key })
+    Some((remote.parse().ok()?, key))
 }
 
 /// The lines of the frame's own bridge that say what was done with it.
@@ -160,8 +174,6 @@ fn evidence(printed: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     /// Printed by 3.1.0, as all that follows.

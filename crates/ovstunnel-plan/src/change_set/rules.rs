@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::twice::{between_hosts, named};
 use crate::change::{conflict, invalid};
 use crate::{
-    BridgeKind, BridgeName, CreateTunnel, DesiredBridge, DesiredCache, DesiredTunnel, GreKey, HostId, Mark,
-    ObservedBridge, PortName, Rejected, Settings, TunnelSpec,
+    BridgeKind, BridgeName, CreateTunnel, DesiredBridge, DesiredCache, DesiredTunnel, Encap, GreKey, HostId, Mark,
+    ObservedBridge, PortName, Rejected, Settings, TunnelKind, TunnelSpec,
 };
 
 /// What a bridge must be: as remembered, else as recorded.
@@ -22,7 +22,7 @@ pub(super) fn first_record(
     settings: &Settings,
     observed: Option<&ObservedBridge>,
 ) -> DesiredBridge {
-    let mut tunnels = observed.map(DesiredBridge::recorded_tunnels).unwrap_or_default();
+    let (encap, mut tunnels) = observed.map(DesiredBridge::recorded_tunnels).unwrap_or_default();
     tunnels.retain(|_, tunnel| kind.key().is_none_or(|key| tunnel.key == key));
     DesiredBridge {
         name: name.clone(),
@@ -36,7 +36,41 @@ pub(super) fn first_record(
         uplink: None,
         claim: None,
         agent: false,
+        encap: encap.unwrap_or(settings.encap),
         tunnels,
+    }
+}
+
+/// How the tunnels of a bridge are made once it is set up with this kind. While it has tunnels it keeps its own: a change in place
+/// would cut each of them off until the other host has done the same.
+pub(super) fn of_kind(
+    asked: Option<TunnelKind>,
+    bridge: &DesiredBridge,
+    settings: &Settings,
+) -> Result<Encap, Rejected> {
+    let Some(asked) = asked.filter(|asked| *asked != bridge.encap.kind()) else { return Ok(bridge.encap) };
+    if bridge.tunnels.is_empty() {
+        return Ok(if settings.encap.kind() == asked { settings.encap } else { Encap::of(asked) });
+    }
+    let detail = format!(
+        "bridge {} has {} tunnels of kind {}, so it cannot be of kind {asked}; remove its tunnels first, on each host of the network",
+        bridge.name,
+        bridge.tunnels.len(),
+        bridge.encap.kind()
+    );
+    Err(conflict(bridge.name.as_str(), detail))
+}
+
+/// That tunnels of a bridge can have this key.
+pub(super) fn check_range(field: &str, key: GreKey, encap: Encap) -> Result<(), Rejected> {
+    let range = encap.kind().keys();
+    match range.contains(&key.get()) {
+        true => Ok(()),
+        false => {
+            let rule =
+                format!("must be from {} to {} where tunnels are of kind {}", range.start(), range.end(), encap.kind());
+            Err(invalid(field, rule, key))
+        }
     }
 }
 
@@ -57,6 +91,7 @@ pub(super) fn checked_tunnel(create: &CreateTunnel, bridge: &DesiredBridge) -> R
         (_, Some(key)) | (Some(key), None) => key,
         (None, None) => return Err(invalid("key", "must be given: the bridge of a VPC has a key for each tier", "")),
     };
+    check_range("key", key, bridge.encap)?;
     // On the bridge of a VPC the network is the tier's, which the topology tells.
     match (create.network_uuid, bridge.network_uuid.filter(|_| bridge.kind.vpc().is_none())) {
         (Some(asked), Some(known)) if asked != known => {
@@ -68,7 +103,7 @@ pub(super) fn checked_tunnel(create: &CreateTunnel, bridge: &DesiredBridge) -> R
         }
         _ => {}
     }
-    let tunnel = DesiredTunnel::new(create.from.clone(), create.to.clone(), key, create.remote_ip);
+    let tunnel = DesiredTunnel::new(create.from.clone(), create.to.clone(), key, create.remote_ip, bridge.encap);
     // Where hosts may have got other ids, `from` says which one this is: such a request contradicts itself, not the bridge.
     if create.renumbers {
         not_to_itself("to", &tunnel)?;
@@ -103,7 +138,7 @@ pub(super) fn complete_set(
             let rule = "must be given where the bridge has no host_id";
             return Err(invalid(format!("tunnels[{n}].from"), rule, ""));
         };
-        let mut tunnel = DesiredTunnel::new(from, spec.to.clone(), key, spec.remote_ip);
+        let mut tunnel = DesiredTunnel::new(from, spec.to.clone(), key, spec.remote_ip, bridge.encap);
         between_hosts(&format!("tunnels[{n}]."), &tunnel, bridge.host(), &bridge.name)?;
         not_to_itself(&format!("tunnels[{n}].to"), &tunnel)?;
         between_hosts(&format!("tunnels[{n}]."), &tunnel, home, &bridge.name)?;

@@ -1,6 +1,6 @@
 //! The effect of requests about the bridge of a VPC. Must not look at what an update says, but for its number and size.
 
-use super::rules::{first_record, not_managed, of_another_kind};
+use super::rules::{check_range, first_record, not_managed, of_another_kind};
 use super::{ChangeSet, Touched, twice, uplinks};
 use crate::change::invalid;
 use crate::kind::recorded_vpc;
@@ -65,6 +65,9 @@ impl ChangeSet<'_> {
         }
         let had = desired.kind.keys();
         let keys: Vec<GreKey> = topology.tiers.iter().map(|tier| tier.key).collect();
+        for (n, key) in keys.iter().enumerate() {
+            check_range(&format!("vpc.tiers[{n}].grekey"), *key, desired.encap)?;
+        }
         self.check_keys(view, bridge, &keys, &had)
     }
 }

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    BridgeKind, BridgeName, DesiredBridge, DesiredTunnel, GreKey, HostId, Mark, ObservedBridge, ObservedInterface,
-    ObservedPort, PortName, RemoteIp, Settings, TunnelHealth, TunnelKind, ids,
+    BridgeKind, BridgeName, DesiredBridge, DesiredTunnel, Encap, GreKey, HostId, Mark, ObservedBridge,
+    ObservedInterface, ObservedPort, PortName, RemoteIp, Settings, TunnelHealth, TunnelKind, ids,
 };
 
 /// What newer management servers write before the key where the name of the network is asked for.
@@ -125,7 +125,9 @@ fn stray_tunnels(bridge: &ObservedBridge) -> Finding {
     let stray = bridge.ports.values().filter(|port| is_plugins_tunnel(port) && !port.is_tunnel_of_ours());
     let mut taken = false;
     for (name, tunnel) in stray.filter_map(|port| read_tunnel(port, key).ok()) {
-        let fits = ours.host().is_none_or(|host| *host == tunnel.from) && ours.tunnel_to(&tunnel.to, key).is_none();
+        let fits = ours.encap == Encap::of(TUNNELS)
+            && ours.host().is_none_or(|host| *host == tunnel.from)
+            && ours.tunnel_to(&tunnel.to, key).is_none();
         if fits {
             ours.tunnels.insert(name, tunnel);
             taken = true;
@@ -168,6 +170,7 @@ fn adopt(bridge: &ObservedBridge, key: GreKey, tunnels: &[&ObservedPort], settin
             uplink: None,
             claim: None,
             agent: false,
+            encap: Encap::of(TUNNELS),
             tunnels: adopted,
         })),
         _ => Finding::Left(reasons),
@@ -213,8 +216,16 @@ fn read_tunnel(port: &ObservedPort, key: GreKey) -> Result<(PortName, DesiredTun
     // than a new one's would be.
     let name: PortName = port.name.parse().map_err(|error| format!("its name {error}"))?;
     let (from, to) = (id(from)?, id(to)?);
-    let tunnel =
-        DesiredTunnel { name: name.clone(), from, to, kind: TUNNELS, key, remote_ip, local_ip: None, bfd: None };
+    let tunnel = DesiredTunnel {
+        name: name.clone(),
+        from,
+        to,
+        encap: Encap::of(TUNNELS),
+        key,
+        remote_ip,
+        local_ip: None,
+        bfd: None,
+    };
     if tunnel.from == tunnel.to {
         return Err("its name says that it leads to its own host".to_owned());
     }

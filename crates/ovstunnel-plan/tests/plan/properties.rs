@@ -58,6 +58,7 @@ fn any_setup() -> impl Strategy<Value = Change> {
             host_id,
             ipv6,
             uplink: None,
+            tunnel_kind: None,
             tunnels,
             host: HostFacts::default(),
             agent: false,

@@ -53,10 +53,19 @@ async fn chosen(client: &Client, list: &BridgeList) -> Result<Bridges, ClientErr
 }
 
 async fn set_up(client: &Client, setup: Setup, json: bool) -> Result<Report, Failure> {
-    let Setup { name, key, network_uuid, host_id, ipv6, uplink, no_uplink, tunnels, no_tunnels, dry_run, yes } = setup;
+    let Setup { name, key, network_uuid, host_id, ipv6, uplink, no_uplink, kind, tunnels, no_tunnels, dry_run, yes } =
+        setup;
     let tunnels = (no_tunnels || !tunnels.is_empty()).then_some(tunnels);
     let uplink = uplink.map(Some).or_else(|| no_uplink.then_some(None));
-    let body = PutBridge { key, network_uuid, host_id, ipv6: ipv6.map(Into::into), uplink, tunnels };
+    let body = PutBridge {
+        key,
+        network_uuid,
+        host_id,
+        ipv6: ipv6.map(Into::into),
+        uplink,
+        kind: kind.map(Into::into),
+        tunnels,
+    };
     if dry_run {
         return Report::new(json, &client.dry_run().put_bridge(&name, &body).await?, show::plan);
     }

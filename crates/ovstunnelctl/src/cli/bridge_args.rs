@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
-use ovstunnel_api::{HealthState, Id, Ipv6Policy, PutTunnel, TunnelState};
+use ovstunnel_api::{HealthState, Id, Ipv6Policy, PutTunnel, TunnelKind, TunnelState};
 
 use super::Failure;
 use super::report::Format;
@@ -207,6 +207,10 @@ pub(super) struct Setup {
     /// No port leads out of the network any more.
     #[arg(long, conflicts_with = "uplink")]
     pub(super) no_uplink: bool,
+    /// The kind of its tunnels; when not given, what the bridge or the daemon's configuration says. All hosts of a network must have
+    /// the same. While the bridge has tunnels, it keeps theirs.
+    #[arg(long, value_enum)]
+    pub(super) kind: Option<Kind>,
     /// A tunnel to host TO at address IP, for example 2=192.0.2.12. Repeat it for each: they are the complete set, others
     /// are removed. Without any, the tunnels stay as they are.
     #[arg(long = "tunnel", value_name = "TO=IP", value_parser = values::tunnel)]
@@ -235,6 +239,26 @@ impl From<Ipv6> for Ipv6Policy {
         match word {
             Ipv6::Drop => Ipv6Policy::Drop,
             Ipv6::Allow => Ipv6Policy::Allow,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Kind {
+    /// GRE, IP protocol 47.
+    Gre,
+    /// VXLAN, UDP port 4789 unless the daemon's configuration says another.
+    Vxlan,
+    /// Geneve, UDP port 6081 unless the daemon's configuration says another.
+    Geneve,
+}
+
+impl From<Kind> for TunnelKind {
+    fn from(word: Kind) -> Self {
+        match word {
+            Kind::Gre => TunnelKind::Gre,
+            Kind::Vxlan => TunnelKind::Vxlan,
+            Kind::Geneve => TunnelKind::Geneve,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use ovstunnel_api::{GRE_OVERHEAD, Interface};
+use ovstunnel_api::{Interface, TunnelKind};
 use ovstunnel_ovs::{CommandHook, RealSwitch, SimulatedSwitch, StartError, Switch, Tools};
 use ovstunnel_plan::Settings;
 use ovstunnel_server::access::Access;
@@ -241,6 +241,7 @@ pub(crate) fn settings(config: &Config) -> Settings {
         datapath_type: config.ovs.datapath_type.clone(),
         ipv6_drop_opaque: config.network.ipv6_drop_opaque,
         local_ip: config.tunnel.local_ip,
+        encap: config.tunnel.encap(),
         underlay: None,
     }
 }
@@ -255,6 +256,6 @@ fn simulated_interfaces() -> Interfaces {
         netmask: Some("255.255.255.0".into()),
         mac: Some("02:00:00:00:00:01".into()),
         mtu,
-        max_guest_mtu: mtu - GRE_OVERHEAD,
+        max_guest_mtu: mtu - TunnelKind::Gre.overhead(),
     }])
 }

@@ -17,7 +17,7 @@ use ovstunnel_ovs::Writes;
 use ovstunnel_plan::RemoteIp;
 use ovstunnel_server::config::values::path;
 use ovstunnel_server::config::{self, Api, ConfigError, Log, Tls};
-use ovstunnel_types::CreateTunnelExit;
+use ovstunnel_types::{CreateTunnelExit, Encap, TunnelKind};
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use reload::{Difference, NEEDS_RESTART};
@@ -104,6 +104,13 @@ pub struct Tunnel {
     /// has several on the way to them, a tunnel else takes what the kernel's route says. None: as the route says.
     #[serde(deserialize_with = "values::some_ip", serialize_with = "values::show_ip")]
     pub local_ip: Option<RemoteIp>,
+    /// Of which kind the tunnels of new bridges are: `"gre"`, `"vxlan"` or `"geneve"`. All hosts of a network must have the same. Bridges
+    /// that are there keep the kind that they have.
+    pub kind: TunnelKind,
+    /// UDP port to which VXLAN or Geneve tunnels of new bridges send, and at which they take packets, 1 to 65535; the same on all
+    /// hosts. None: the kind's own, 4789 or 6081. Not with `kind = "gre"`, which has no ports.
+    #[serde(deserialize_with = "values::udp_port")]
+    pub dst_port: Option<u16>,
 }
 
 /// `[xapi]`: XenServer's and XCP-ng's own management.
@@ -155,6 +162,14 @@ impl Default for Config {
             log: Log::at(DEFAULT_LOG),
             reconcile: Reconcile::default(),
         }
+    }
+}
+
+impl Tunnel {
+    /// How tunnels of new bridges are made.
+    pub fn encap(&self) -> Encap {
+        let to_port = |port| Encap::to_port(self.kind, port);
+        self.dst_port.and_then(to_port).unwrap_or(Encap::of(self.kind))
     }
 }
 
@@ -223,6 +238,17 @@ impl Config {
         Config::parse(&config::read(path, file.is_none())?, path)
     }
 
+    /// That no key contradicts another.
+    fn consistent(&self) -> Result<(), String> {
+        let Tunnel { kind, dst_port, .. } = &self.tunnel;
+        match dst_port {
+            Some(port) if Encap::to_port(*kind, *port).is_none() => Err(format!(
+                "tunnel.dst_port must not be given where tunnel.kind is \"{kind}\", which has no ports; got {port}"
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Where HTTPS is served, and its files; none where it is off.
     pub fn https(&self) -> Option<(SocketAddr, &Tls)> {
         self.api.listen.zip(self.tls.as_ref())
@@ -236,7 +262,8 @@ impl Config {
         let config: Config = config::parse(text, file)?;
         config.api.must_have(config.tls.as_ref(), file)?;
         let roles = config.tls.as_ref().map_or(Ok(()), Tls::without_roles_of_a_manager);
-        roles.map_err(|what| ConfigError::Refused { file: file.to_owned(), what })?;
+        let judged = roles.and_then(|()| config.consistent());
+        judged.map_err(|what| ConfigError::Refused { file: file.to_owned(), what })?;
         Ok(config)
     }
 }

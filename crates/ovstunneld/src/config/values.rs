@@ -32,6 +32,14 @@ pub(super) fn some_ip<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Remot
     Ok(Some(read))
 }
 
+/// A UDP port.
+pub(super) fn udp_port<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u16>, D::Error> {
+    let number = i64::deserialize(from)?;
+    let port = u16::try_from(number).ok().filter(|port| *port > 0);
+    let expected = "a UDP port, a whole number from 1 to 65535";
+    port.map(Some).ok_or_else(|| D::Error::invalid_value(Unexpected::Signed(number), &expected))
+}
+
 /// The address as it is written in the file.
 pub(super) fn show_ip<S: Serializer>(ip: &Option<RemoteIp>, to: S) -> Result<S::Ok, S::Error> {
     match ip {

@@ -91,6 +91,7 @@ pub(super) fn datapaths(now: &Now<'_>) -> Vec<Datapath> {
     let up = |bridge: &Bridge| bridge.tunnels.iter().filter(|tunnel| tunnel.state == TunnelState::Up).count();
     let of = |bridge: &Bridge| Datapath {
         kind: kinds.get(&bridge.name).cloned().unwrap_or_default(),
+        tunnel_kind: bridge.kind,
         tunnels: bridge.tunnels.len(),
         tunnels_up: up(bridge),
     };
@@ -183,7 +184,8 @@ pub(super) fn vifs(rows: &Rows, bridges: &[Bridge]) -> Vec<VifMtu> {
     let of = |bridge: &Bridge| {
         let remotes: Vec<Ipv4Addr> = bridge.tunnels.iter().filter_map(remote_address).collect();
         let all = bridge.vifs.iter().filter_map(|vif| Some((vif.name.clone(), mtu(&vif.name)?)));
-        all.map(|(name, mtu)| VifMtu { name, mtu, remotes: remotes.clone() }).collect::<Vec<_>>()
+        let kind = bridge.kind;
+        all.map(|(name, mtu)| VifMtu { name, mtu, kind, remotes: remotes.clone() }).collect::<Vec<_>>()
     };
     bridges.iter().flat_map(of).collect()
 }

@@ -211,6 +211,7 @@ impl Doctor {
         findings.push(drift::drift(&now.pending));
         findings.extend(takeover::check(&takeover::look(&facts::bridges(now), now.settings)));
         findings.extend(self.datapath(now));
+        findings.extend(openvswitch::kinds(now.settings.encap.kind(), &now.bridges));
         findings.extend(unexpected::check(&unexpected_now(&self.root, now.switch).await));
         match now.interfaces.devices().await {
             Ok(devices) => {
@@ -234,8 +235,8 @@ impl Doctor {
     }
 
     /// Whether the kernel has what its tunnels need.
-    fn datapath(&self, now: &Now<'_>) -> Option<Finding> {
-        openvswitch::datapath(&facts::datapaths(now), openvswitch::gre_in_kernel(&self.root))
+    fn datapath(&self, now: &Now<'_>) -> Vec<Finding> {
+        openvswitch::datapath(&facts::datapaths(now), |kind| openvswitch::in_kernel(&self.root, kind))
     }
 
     /// What takes a look into the database's rows and the kernel's tables.

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use ovstunnel_api::{Finding, Ready};
+use ovstunnel_api::{Bridge, Finding, Ready};
 use ovstunnel_types::{KernelModules, TunnelKind};
 
-use super::finding::{About, fail, ok, or_ok, warn};
+use super::finding::{About, fail, ok, or_ok, some, warn};
 use crate::host::Root;
 
 /// Whether the daemon is ready, and what its last look could not repair.
@@ -80,6 +80,8 @@ pub(super) fn look_for_tools(
 pub(super) struct Datapath {
     /// Column `datapath_type`; empty is the kernel's, too.
     pub kind: String,
+    /// The kind of its tunnels.
+    pub tunnel_kind: TunnelKind,
     pub tunnels: usize,
     pub tunnels_up: usize,
 }
@@ -90,17 +92,44 @@ impl Datapath {
     }
 }
 
-/// Whether the kernel has GRE where it is needed.
-pub(super) fn datapath(bridges: &[Datapath], gre_in_kernel: bool) -> Option<Finding> {
-    let needing = bridges.iter().any(|b| b.kernel() && b.tunnels > 0 && b.tunnels_up == 0);
-    let reason = "the kernel has no GRE: neither gre, ip_gre nor vport_gre is loaded, built in or among its modules";
-    let remedy = "`modprobe ip_gre` (or vport_gre with the modules of Open vSwitch); else boot a kernel that has it";
-    (needing && !gre_in_kernel).then(|| fail("datapath", reason, remedy))
+/// Whether the kernel has each kind of tunnel where it is needed.
+pub(super) fn datapath(bridges: &[Datapath], in_kernel: impl Fn(TunnelKind) -> bool) -> Vec<Finding> {
+    let needing = |kind: &TunnelKind| {
+        bridges.iter().any(|b| b.kernel() && b.tunnel_kind == *kind && b.tunnels > 0 && b.tunnels_up == 0)
+    };
+    let lacking = TunnelKind::ALL.into_iter().filter(|kind| needing(kind) && !in_kernel(*kind));
+    let finding = |kind: TunnelKind| {
+        let names = kind.kernel_modules().names;
+        let reason = format!(
+            "the kernel has no {kind} tunnels: none of {} is loaded, built in or among its modules",
+            names.join(", ")
+        );
+        let of_linux = names.iter().rfind(|name| !name.starts_with("vport")).copied().unwrap_or_default();
+        let remedy = format!(
+            "`modprobe {of_linux}` (or vport_{kind} with the modules of Open vSwitch); else boot a kernel that has it"
+        );
+        fail("datapath", reason, remedy)
+    };
+    lacking.map(finding).collect()
 }
 
-/// Whether the kernel has what makes our tunnels: loaded or built in, or among the modules that it can load.
-pub(super) fn gre_in_kernel(root: &Root) -> bool {
-    let KernelModules { names, files } = TunnelKind::ONLY.kernel_modules();
+/// Which bridges have tunnels of another kind than new ones get: they keep them, and whoever has changed the setting wants to know.
+pub(super) fn kinds(configured: TunnelKind, bridges: &[Bridge]) -> Option<Finding> {
+    let other = bridges.iter().filter(|bridge| bridge.kind != configured);
+    let names: Vec<String> = other.map(|bridge| format!("{} ({})", bridge.name, bridge.kind)).collect();
+    let reason = || {
+        format!(
+            "new bridges get {configured} tunnels, by `[tunnel] kind`; {} of another kind keep theirs: {}",
+            names.len(),
+            some(&names, 5)
+        )
+    };
+    (!names.is_empty()).then(|| ok("tunnel-kind", reason()))
+}
+
+/// Whether the kernel has what makes tunnels of this kind: loaded or built in, or among the modules that it can load.
+pub(super) fn in_kernel(root: &Root, kind: TunnelKind) -> bool {
+    let KernelModules { names, files } = kind.kernel_modules();
     let loaded = names.iter().any(|module| root.has(&format!("sys/module/{module}")));
     let release = root.read("proc/sys/kernel/osrelease").unwrap_or_default();
     let lists = ["modules.dep", "modules.builtin"].map(|list| format!("lib/modules/{}/{list}", release.trim()));
@@ -128,7 +157,7 @@ mod tests {
     use super::*;
 
     fn bridge(kind: &str, tunnels: usize, tunnels_up: usize) -> Datapath {
-        Datapath { kind: kind.into(), tunnels, tunnels_up }
+        Datapath { kind: kind.into(), tunnel_kind: TunnelKind::Vxlan, tunnels, tunnels_up }
     }
 
     #[test]
@@ -152,8 +181,11 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_gre_matters_where_no_tunnel_is_up() {
-        let level = |bridges: &[Datapath], gre| datapath(bridges, gre).map(|finding| finding.level);
+    fn a_kernel_without_a_kind_matters_where_no_tunnel_is_up() {
+        let level = |bridges: &[Datapath], has| {
+            let found = datapath(bridges, |kind| kind != TunnelKind::Vxlan || has);
+            found.first().map(|finding| finding.level)
+        };
         assert_eq!(level(&[bridge("", 2, 0)], false), Some(Level::Fail));
         assert_eq!(level(&[bridge("system", 2, 0)], true), None);
         assert_eq!(level(&[bridge("", 2, 2)], false), None, "it works: it is there in some way");
@@ -161,15 +193,15 @@ mod tests {
     }
 
     #[test]
-    fn gre_is_found_loaded_or_among_the_modules() {
+    fn a_kind_is_found_loaded_or_among_the_modules() {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::at(dir.path());
-        assert!(!gre_in_kernel(&root));
+        assert!(!in_kernel(&root, TunnelKind::Gre));
         std::fs::create_dir_all(dir.path().join("proc/sys/kernel")).unwrap();
         std::fs::create_dir_all(dir.path().join("lib/modules/6.1")).unwrap();
         std::fs::write(dir.path().join("proc/sys/kernel/osrelease"), "6.1\n").unwrap();
         std::fs::write(dir.path().join("lib/modules/6.1/modules.dep"), "kernel/net/ipv4/ip_gre.ko.xz: x\n").unwrap();
-        assert!(gre_in_kernel(&root));
+        assert!(in_kernel(&root, TunnelKind::Gre) && !in_kernel(&root, TunnelKind::Vxlan));
     }
 
     #[test]

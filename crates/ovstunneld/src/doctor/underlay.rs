@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use ovstunnel_api::{Finding, GRE_OVERHEAD};
+use ovstunnel_api::{Finding, TunnelKind};
 
 use super::finding::{About, ok, or_ok, some, warn};
 use super::traffic::Since;
@@ -96,37 +96,40 @@ pub(super) fn peers(remotes: &[Remote]) -> Vec<Finding> {
 pub(super) struct VifMtu {
     pub name: String,
     pub mtu: u32,
+    /// The kind of its bridge's tunnels.
+    pub kind: TunnelKind,
     /// Where its bridge's tunnels go.
     pub remotes: Vec<Ipv4Addr>,
 }
 
-/// The VMs' MTU against what the underlay carries beside the 42 bytes of GRE.
+/// The VMs' MTU against what the underlay carries beside what a tunnel takes.
 pub(super) fn mtu(vifs: &[VifMtu], remotes: &[Remote]) -> Vec<Finding> {
     let routes: BTreeMap<Ipv4Addr, &Route> = remotes.iter().filter_map(|r| Some((r.ip, r.route.as_ref()?))).collect();
-    let mut too_large: BTreeMap<(&str, u32), (u32, Vec<String>)> = BTreeMap::new();
+    let mut too_large: BTreeMap<(&str, u32, TunnelKind), (u32, Vec<String>)> = BTreeMap::new();
     for vif in vifs {
         let ways = vif.remotes.iter().filter_map(|ip| routes.get(ip)).filter(|route| route.mtu > 0 && !route.local);
         let Some(way) = ways.min_by_key(|route| route.mtu) else { continue };
-        if vif.mtu > way.mtu.saturating_sub(GRE_OVERHEAD) {
-            let (largest, names) = too_large.entry((&way.device, way.mtu)).or_default();
+        if vif.mtu > way.mtu.saturating_sub(vif.kind.overhead()) {
+            let (largest, names) = too_large.entry((&way.device, way.mtu, vif.kind)).or_default();
             *largest = vif.mtu.max(*largest);
             names.push(vif.name.clone());
         }
     }
-    let findings = too_large.into_iter().map(|((device, mtu), (largest, names))| {
-        let carried = mtu.saturating_sub(GRE_OVERHEAD);
+    let findings = too_large.into_iter().map(|((device, mtu, kind), (largest, names))| {
+        let overhead = kind.overhead();
+        let carried = mtu.saturating_sub(overhead);
         let reason = format!(
-            "{device} has MTU {mtu}, and GRE takes {GRE_OVERHEAD} bytes: it carries guests' MTU of {carried}, and VIFs may send {largest}: {}",
+            "{device} has MTU {mtu}, and a {kind} tunnel takes {overhead} bytes: it carries guests' MTU of {carried}, and VIFs may send {largest}: {}",
             some(&names, 5)
         );
         let remedy = format!(
             "set the guests' MTU to {carried} or less (in the guest, or by the network's DHCP), or that of {device} and all on its way to {}",
-            largest.saturating_add(GRE_OVERHEAD)
+            largest.saturating_add(overhead)
         );
         warn("mtu", reason, remedy).about(device)
     });
     or_ok(findings.collect(), || {
-        ok("mtu", format!("no VIF has a larger MTU than the underlay carries beside {GRE_OVERHEAD} bytes of GRE"))
+        ok("mtu", "no VIF has a larger MTU than the underlay carries beside what a tunnel takes")
     })
 }
 
@@ -188,7 +191,8 @@ mod tests {
 
     #[test]
     fn guests_must_leave_room_for_gre() {
-        let vif = |mtu| VifMtu { name: "vif1.0".into(), mtu, remotes: vec![[192, 0, 2, 2].into()] };
+        let vif =
+            |mtu| VifMtu { name: "vif1.0".into(), mtu, kind: TunnelKind::Gre, remotes: vec![[192, 0, 2, 2].into()] };
         let remotes = [remote(Some(route(Neighbour::Known)), None)];
         assert_eq!(mtu(&[vif(1458)], &remotes)[0].level, Level::Ok);
         let found = &mtu(&[vif(1459), vif(1500)], &remotes)[0];

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use ovstunnel_api::GRE_OVERHEAD;
 use ovstunnel_ovs::Switch;
 use ovstunnel_plan::{
     Below, BelowBridge, DesiredBridge, HostFacts, ObservedBridge, Reason, Severity, View, Way, host_health,
@@ -53,7 +52,7 @@ impl Survey {
     /// The largest MTU of a guest whose frames cross all tunnels of a bridge in one piece, by the devices that they leave by; none where
     /// it has no tunnel, or no way is known.
     pub fn max_guest_mtu(&self, bridge: &DesiredBridge) -> Option<u32> {
-        Some(self.underlay.least_mtu(remotes(bridge))?.saturating_sub(GRE_OVERHEAD))
+        Some(self.underlay.least_mtu(remotes(bridge))?.saturating_sub(bridge.encap.kind().overhead()))
     }
 
     /// Whether the same can be said of each bridge by another look.

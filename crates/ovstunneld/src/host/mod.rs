@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
-use ovstunnel_api::{GRE_OVERHEAD, Interface};
+use ovstunnel_api::{Interface, TunnelKind};
 use rtnetlink::Handle;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
@@ -189,7 +189,7 @@ fn interface(label: &str, link: &LinkMessage, mut addresses: Vec<AddressMessage>
         netmask: first.map(|(_, prefix)| netmask(prefix).to_string()),
         mac,
         mtu,
-        max_guest_mtu: mtu.saturating_sub(GRE_OVERHEAD),
+        max_guest_mtu: mtu.saturating_sub(TunnelKind::Gre.overhead()),
     }
 }
 

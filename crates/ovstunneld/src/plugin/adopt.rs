@@ -49,6 +49,7 @@ pub(super) fn set_up(
             host_id,
             ipv6: None,
             uplink: None,
+            tunnel_kind: None,
             tunnels: None,
             host,
             agent: false,

@@ -29,6 +29,7 @@ pub(super) async fn setup(call: Call<'_>, arguments: Arguments<'_>) -> Result<St
         host_id: Some(host.clone()),
         ipv6: None,
         uplink: None,
+        tunnel_kind: None,
         tunnels: None,
         host: HostFacts::default(),
         agent: false,

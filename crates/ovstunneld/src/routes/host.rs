@@ -59,7 +59,9 @@ pub(super) async fn get_interface(
 }
 
 async fn device(state: &State, name: &str) -> Result<Option<Interface>, ApiError> {
-    state.interfaces.by_label(name).await.map_err(|error| ApiError::internal(chain(&error)))
+    let found = state.interfaces.by_label(name).await.map_err(|error| ApiError::internal(chain(&error)))?;
+    let overhead = state.writer.settings().encap.kind().overhead();
+    Ok(found.map(|device| Interface { max_guest_mtu: device.mtu.saturating_sub(overhead), ..device }))
 }
 
 /// Reconcile every managed bridge now.

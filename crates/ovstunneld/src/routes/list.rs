@@ -20,13 +20,14 @@ use super::State;
 pub(super) const LIMIT: usize = 1000;
 
 /// The fields that a bridge may have in an answer.
-pub(super) const FIELDS: [&str; 15] = [
+pub(super) const FIELDS: [&str; 16] = [
     "name",
     "key",
     "vpc",
     "network_uuid",
     "host_id",
     "ipv6",
+    "kind",
     "adopted",
     "tunnels",
     "vifs",

@@ -69,6 +69,7 @@ pub(super) fn setup(bridge: BridgeName, body: &PutBridge, local: &[LocalAddress]
         host_id: optional(body.host_id.as_ref(), |host| id("host_id", host))?,
         ipv6: body.ipv6,
         uplink: optional(body.uplink.as_ref(), |uplink| optional(uplink.as_ref(), |name| text("uplink", name)))?,
+        tunnel_kind: body.kind,
         tunnels,
         host: HostFacts::default(),
         agent: false,

@@ -67,6 +67,7 @@ pub(crate) fn bridge(
         network_uuid: record.network_uuid.map(|uuid| uuid.to_string()),
         host_id: record.host_id.as_ref().map(ToString::to_string),
         ipv6: record.ipv6,
+        kind: record.encap.kind(),
         adopted: record.adopted,
         tunnels: observed.ports.values().filter_map(tunnel).collect(),
         vifs: observed.vifs(prefixes).map(vif).collect(),

@@ -63,6 +63,7 @@ fn recorded(topology: Option<Topology>, policies: Option<Policies>) {
         uplink: None,
         claim: None,
         agent: false,
+        encap: Default::default(),
         tunnels: BTreeMap::new(),
     };
     let written = desired.external_ids().into_iter().filter_map(|(key, value)| Some((key, value?)));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use ovstunnel_api::{
     Bridge, Claim, ClaimSays, Code, Flows, FlowsState, Health, HealthState, Id, Interface, PostProbe, ProbeAnswer,
-    Problem, PutBridge, PutTunnel, Tunnel, TunnelState, Vif,
+    Problem, PutBridge, PutTunnel, Tunnel, TunnelKind, TunnelState, Vif,
 };
 use ovstunnel_client::ClientError;
 use ovstunnel_manager::hosts::{By, HostClient, Picture, Writers};
@@ -278,6 +278,7 @@ impl SimHost {
             network_uuid: None,
             host_id: Some(own.to_string()),
             ipv6: Ipv6Policy::Drop,
+            kind: TunnelKind::Gre,
             adopted: false,
             tunnels: bridge.tunnels.iter().map(tunnel).collect(),
             vifs: bridge.vifs.iter().enumerate().filter(|_| !is_blind).map(vif).collect(),

@@ -298,6 +298,7 @@ pub fn setup(bridge: &str, key: i64, tunnels: Option<&[(&str, &str)]>) -> Change
         uplink: None,
         host: HostFacts::default(),
         agent: false,
+        tunnel_kind: None,
         tunnels: tunnels.map(|tunnels| tunnels.iter().map(spec).collect()),
     })
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use ovstunnel_api::{Bridge, Id, Ipv6Policy, PutBridge, PutTunnel};
+use ovstunnel_api::{Bridge, Id, Ipv6Policy, PutBridge, PutTunnel, TunnelKind};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -39,6 +39,8 @@ pub(super) struct Entry {
     /// Null says that there is none any more.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_or_text")]
     uplink: Option<Option<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kind: Option<TunnelKind>,
     /// The complete set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tunnels: Option<Vec<PutTunnel>>,
@@ -64,14 +66,15 @@ impl Entry {
             host_id: bridge.host_id.as_deref().map(id),
             ipv6: Some(bridge.ipv6),
             uplink: bridge.uplink.clone().map(Some),
+            kind: Some(bridge.kind),
             tunnels: Some(tunnels.collect()),
         })
     }
 
     /// The body of the request that sets it up.
     pub(super) fn body(&self) -> PutBridge {
-        let Entry { name: _, key, network_uuid, host_id, ipv6, uplink, tunnels } = self.clone();
-        PutBridge { key, network_uuid, host_id, ipv6, uplink, tunnels }
+        let Entry { name: _, key, network_uuid, host_id, ipv6, uplink, kind, tunnels } = self.clone();
+        PutBridge { key, network_uuid, host_id, ipv6, uplink, kind, tunnels }
     }
 }
 

@@ -3,7 +3,7 @@
 use ovstunnel_api::{
     Bridge, Changed, DoctorAnswer, Finding, Flows, FlowsState, Health, HealthState, Interface, Ipv6Policy, Level,
     Outcome, PlanAnswer, PlannedCommand, Ready, Reason, ReconcileAnswer, ReconcileRun, Severity, SpanningTree,
-    TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverState, Tier, Tunnel, TunnelState, Vif, Vpc,
+    TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverState, Tier, Tunnel, TunnelKind, TunnelState, Vif, Vpc,
 };
 
 use super::summary::write_status;
@@ -50,6 +50,7 @@ fn net(name: &str, key: u32, tunnels: Vec<Tunnel>, flows: FlowsState) -> Bridge 
         network_uuid: Some("5b2e1c1a-7d0f-4a57-a6b5-2a9d4c1f0e11".to_owned()),
         host_id: Some("1".to_owned()),
         ipv6: Ipv6Policy::Drop,
+        kind: TunnelKind::Gre,
         adopted: true,
         tunnels,
         vifs: vec![Vif { name: "vif1.0".to_owned(), ofport: Some(1) }, Vif { name: "vif2.0".to_owned(), ofport: None }],

@@ -94,6 +94,7 @@ pub(super) fn write_bridge(page: &mut Page, bridge: &Bridge) {
         ("Network", bridge.network_uuid.clone().unwrap_or_else(dash)),
         ("Host id", bridge.host_id.clone().unwrap_or_else(dash)),
         ("IPv6", ipv6_word(bridge.ipv6).to_owned()),
+        ("Tunnel kind", bridge.kind.to_string()),
         ("Adopted", if bridge.adopted { "yes: destroy leaves the bridge itself" } else { "no" }.to_owned()),
         ("Flows", flows_word(&bridge.flows)),
         ("Health", health_word(&bridge.health) + &as_of(page, bridge)),
@@ -228,7 +229,11 @@ pub(in crate::cli) fn interface(interface: &Interface) -> Page {
         ("MTU", format!("{} bytes", interface.mtu)),
         (
             "Guest MTU",
-            format!("{} bytes at most: GRE with a key takes {}", interface.max_guest_mtu, ovstunnel_api::GRE_OVERHEAD),
+            format!(
+                "{} bytes at most: a tunnel takes {}",
+                interface.max_guest_mtu,
+                interface.mtu - interface.max_guest_mtu
+            ),
         ),
     ]);
     page

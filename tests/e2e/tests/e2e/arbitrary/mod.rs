@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ovstunnel_plan::{
-    Action, BridgeEdit, BridgeName, Cidr, Cookie, DesiredTunnel, Epoch, FailMode, Flow, FlowChange, Ipv4Match, Mac,
-    MacMatch, Match, PortEdit, PortMask, PortName, Step, TunnelKind,
+    Action, BridgeEdit, BridgeName, Cidr, Cookie, DesiredTunnel, Encap, Epoch, FailMode, Flow, FlowChange, Ipv4Match,
+    Mac, MacMatch, Match, PortEdit, PortMask, PortName, Step, TunnelKind,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -45,7 +45,7 @@ pub fn tunnel(n: u8, to: u8) -> DesiredTunnel {
     let key = (1000 + u32::from(n)).to_string().parse().unwrap();
     let (from, to, remote_ip) =
         ("1".parse().unwrap(), to.to_string().parse().unwrap(), format!("192.0.2.{to}").parse().unwrap());
-    DesiredTunnel::new(from, to, key, remote_ip)
+    DesiredTunnel::new(from, to, key, remote_ip, Encap::GRE)
 }
 
 pub fn port(n: u8, to: u8) -> PortName {
@@ -107,7 +107,7 @@ fn port_edit() -> impl Strategy<Value = PortEdit> {
         1 => Just(PortEdit::Protect),
         1 => Just(PortEdit::NoVlan),
         1 => Just(PortEdit::Detach),
-        1 => Just(PortEdit::MakeTunnel(TunnelKind::ONLY)),
+        1 => Just(PortEdit::MakeTunnel(TunnelKind::Gre)),
         2 => (100u32..200).prop_map(|key| PortEdit::SetOption("key".into(), key.to_string())),
         1 => Just(PortEdit::SetOption("tos".into(), "inherit".into())),
         1 => Just(PortEdit::DropOption("tos".into())),
