@@ -49,6 +49,8 @@ pub struct NodeConfig {
     pub ipv6_drop_opaque: bool,
     /// `[ovs] writes`; nothing for what the environment's `OVSTUNNEL_WRITES` says.
     pub writes: Option<&'static str>,
+    /// The lines of `[tunnel]`.
+    pub tunnel: String,
     /// Folder of the [`Pool`] that the hosts belong to, by their numbers.
     pub pool: Option<PathBuf>,
 }
@@ -67,6 +69,7 @@ impl Default for NodeConfig {
             vif_broadcast_pps: 0,
             ipv6_drop_opaque: false,
             writes: None,
+            tunnel: String::new(),
             pool: None,
         }
     }
@@ -118,6 +121,7 @@ impl Node {
             ipv6_drop_opaque,
             pool,
             writes,
+            tunnel,
             ..
         } = config;
         let number = usize::from(self.host.number());
@@ -127,6 +131,7 @@ impl Node {
              [tls]\ncertificate = \"{pki}/{name}.crt\"\nkey = \"{pki}/{name}.key\"\nclient_ca = \"{pki}/ca.crt\"\n\
              [ovs]\nrundir = \"{rundir}\"\nbin_dir = \"{bin_dir}\"\ntimeout = \"{timeout}\"\ndatapath_type = \"{datapath}\"\nwrites = \"{writes}\"\n\
              [network]\nipv6 = \"{ipv6}\"\nvif_broadcast_pps = {vif_broadcast_pps}\nipv6_drop_opaque = {ipv6_drop_opaque}\n\
+             [tunnel]\n{tunnel}\n\
              [log]\nfile = \"{dir}/ovstunnel.log\"\nlevel = \"{log_level}\"\n\
              [reconcile]\ninterval = \"{reconcile_interval}\"\n{xapi}",
             datapath = self.host.switch().datapath().name(),

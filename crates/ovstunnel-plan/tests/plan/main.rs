@@ -5,6 +5,7 @@
 mod agent;
 mod flow_changes;
 mod flow_reference;
+mod kinds;
 mod model;
 mod pipeline;
 mod planning;

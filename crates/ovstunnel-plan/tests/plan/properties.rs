@@ -48,7 +48,9 @@ fn any_setup() -> impl Strategy<Value = Change> {
     let spec = (any_host(), any_ip()).prop_map(|(to, remote_ip)| TunnelSpec { to, remote_ip, from: None });
     let tunnels = prop::option::of(prop::collection::vec(spec, 0..4));
     let ipv6 = prop::option::of(prop::sample::select(vec![Ipv6Policy::Drop, Ipv6Policy::Allow]));
-    (any_bridge(), any_key(), ipv6, tunnels, any::<bool>()).prop_map(|(bridge, key, ipv6, tunnels, network)| {
+    let kind = prop::option::of(prop::sample::select(TunnelKind::ALL.as_slice()));
+    let asked = (any_bridge(), any_key(), ipv6, kind, tunnels, any::<bool>());
+    asked.prop_map(|(bridge, key, ipv6, tunnel_kind, tunnels, network)| {
         let network_uuid = network.then(|| "6f1a9c3e-0b7d-4c58-9c11-3d0f2a5b7e90".parse().unwrap());
         let host_id = Some("1".parse().unwrap());
         Change::SetupBridge(SetupBridge {
@@ -58,7 +60,7 @@ fn any_setup() -> impl Strategy<Value = Change> {
             host_id,
             ipv6,
             uplink: None,
-            tunnel_kind: None,
+            tunnel_kind,
             tunnels,
             host: HostFacts::default(),
             agent: false,
@@ -98,7 +100,7 @@ fn any_change() -> impl Strategy<Value = Change> {
 }
 
 fn any_drift() -> impl Strategy<Value = Drift> {
-    let ids = vec![ids::NETWORK_UUID, ids::HOST_ID, ids::IPV6, ids::XS_NETWORK_UUID];
+    let ids = vec![ids::ENCAP, ids::NETWORK_UUID, ids::HOST_ID, ids::IPV6, ids::XS_NETWORK_UUID];
     prop_oneof![
         Just(Drift::OpenPorts),
         Just(Drift::MoveTunnels),
@@ -137,6 +139,7 @@ fn drift(world: &mut World, name: &str, drift: &Drift) {
         Drift::MoveTunnels => ours.filter(|port| port.name != name).for_each(|port| {
             port.interfaces[0].options.insert("remote_ip".into(), format!("203.0.113.{}", port.uuid.as_u128() % 250));
             port.interfaces[0].options.insert("tos".into(), "1".into());
+            port.interfaces[0].kind = TunnelKind::Gre.interface_type().into();
         }),
         Drift::LosePorts => bridge.ports.retain(|port, _| port == name || !port.ends_with('3')),
         Drift::Stp => (bridge.stp_enable, bridge.rstp_enable) = (true, true),
@@ -192,6 +195,12 @@ proptest! {
         prop_assert_eq!(foreign(&repaired), foreign(&world));
         prop_assert_eq!(unmarked(&repaired), unmarked(&world));
         let ours = repaired.bridges.values().filter(|bridge| DesiredBridge::from_record(bridge).is_some());
+        for bridge in ours.clone() {
+            let tunnels = bridge.ports.values().filter(|port| port.is_tunnel_of_ours());
+            let kinds: Vec<_> = tunnels.map(|port| port.interfaces[0].tunnel_kind()).collect();
+            let kind = DesiredBridge::from_record(bridge).map(|bridge| bridge.encap.kind());
+            prop_assert!(kinds.iter().all(|of_tunnel| *of_tunnel == kind), "{kinds:?} on a bridge of {kind:?}");
+        }
         for port in ours.flat_map(|bridge| bridge.ports.values().filter(move |p| p.is_tunnel_of_ours() || p.name == bridge.name)) {
             prop_assert!(port.protected, "{} is open", port.name);
         }

@@ -29,6 +29,33 @@ fn roles_of_a_manager_are_refused() {
 }
 
 #[test]
+fn the_kind_of_tunnels_and_their_port_are_read_and_gre_has_none() {
+    let tunnel =
+        |lines: &str| parse(&format!("[api]\nlisten = \"off\"\n[tunnel]\n{lines}")).map(|config| config.tunnel.encap());
+    let of = |text: &str| Ok(text.parse().unwrap());
+    assert_eq!([tunnel(""), tunnel("kind = \"gre\"")], [of("gre"), of("gre")]);
+    assert_eq!(tunnel("kind = \"geneve\""), of("geneve"));
+    assert_eq!(
+        [tunnel("kind = \"vxlan\"\ndst_port = 4789"), tunnel("kind = \"vxlan\"\ndst_port = 8472")],
+        [of("vxlan"), of("vxlan:8472")]
+    );
+    let refused = tunnel("dst_port = 4789").unwrap_err();
+    assert!(
+        refused
+            .ends_with("tunnel.dst_port must not be given where tunnel.kind is \"gre\", which has no ports; got 4789"),
+        "{refused}"
+    );
+    for (line, told) in [
+        ("kind = \"VXLAN\"", "unknown variant `VXLAN`, expected one of `gre`, `vxlan`, `geneve`"),
+        ("dst_port = 0", "expected a UDP port, a whole number from 1 to 65535"),
+        ("dst_port = 65536", "integer `65536`, expected a UDP port"),
+    ] {
+        let refused = refusal("tunnel", line);
+        assert!(refused.contains(told), "{refused}");
+    }
+}
+
+#[test]
 fn every_key_but_tls_has_a_default() {
     let config = parse("[api]\nlisten = \"off\"").unwrap();
     assert_eq!(config, Config { api: Api { listen: None, ..default_api() }, ..Config::default() });

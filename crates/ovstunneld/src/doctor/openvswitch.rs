@@ -124,7 +124,7 @@ pub(super) fn kinds(configured: TunnelKind, bridges: &[Bridge]) -> Option<Findin
             some(&names, 5)
         )
     };
-    (!names.is_empty()).then(|| ok("tunnel-kind", reason()))
+    (!names.is_empty()).then(|| ok("tunnel_kind", reason()))
 }
 
 /// Whether the kernel has what makes tunnels of this kind: loaded or built in, or among the modules that it can load.

@@ -192,9 +192,11 @@ fn files_where(holds: impl Fn(&str) -> bool) -> Vec<(String, String)> {
     found
 }
 
-/// Whether a text names GRE's type of Interface, as a value or as what is written to the database.
+/// Whether a text names a type of Interface of ours, as a value or as what is written to the database.
 fn names_tunnel_type(text: &str) -> bool {
-    text.contains("\"gre\"") || text.contains("type=gre")
+    ["gre", "vxlan", "geneve"]
+        .iter()
+        .any(|kind| text.contains(&format!("\"{kind}\"")) || text.contains(&format!("type={kind}")))
 }
 
 #[test]

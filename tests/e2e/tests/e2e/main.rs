@@ -32,6 +32,7 @@ mod health;
 mod injection;
 mod ipv6_tags;
 mod joins;
+mod kinds;
 mod kvm;
 mod left_overs;
 mod main_job;

@@ -185,7 +185,7 @@ impl World {
                 let external_ids =
                     tunnel.external_ids().into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
                 let port = ObservedPort { name, protected: true, external_ids, ..ObservedPort::default() };
-                self.add(bridge.as_str(), port, "gre", &tunnel.options());
+                self.add(bridge.as_str(), port, tunnel.encap.kind().interface_type(), &tunnel.options());
                 let port =
                     self.bridges.get_mut(bridge.as_str()).unwrap().ports.get_mut(tunnel.port().as_str()).unwrap();
                 let bfd = tunnel.bfd.into_iter().flat_map(|interval| interval.column());
