@@ -156,14 +156,14 @@ fn kind(field: &Field) -> &'static str {
         ["PathBuf"] | ["Option", "PathBuf"] => "path",
         ["Duration"] => "duration",
         ["ByteSize"] => "size",
-        ["u32" | "usize"] => "whole number",
+        ["u32" | "usize"] | ["Option", "u16"] => "whole number",
         ["bool"] => "boolean",
         ["Vec", "String"] => "list of texts",
         ["Vec", "TlsClient" | "PhysicalNetwork" | "Webhook"] => "tables",
         ["f64"] => "number",
         [
             "String" | "Level" | "Ipv6Policy" | "LogFormat" | "Role" | "Isolation" | "OnFailure" | "States" | "Url"
-            | "Writes" | "CreateTunnelExit",
+            | "Writes" | "CreateTunnelExit" | "TunnelKind",
         ]
         | ["Option", "String"] => "text",
         ["XapiMode"] => "boolean or text",

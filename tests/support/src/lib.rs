@@ -150,7 +150,7 @@ pub fn tunnel() -> Value {
 
 pub fn bridge() -> Value {
     json!({
-        "name": "xapi12", "key": 1001, "host_id": "1", "ipv6": "drop", "adopted": false, "tunnels": [tunnel()],
+        "name": "xapi12", "key": 1001, "host_id": "1", "ipv6": "drop", "kind": "gre", "adopted": false, "tunnels": [tunnel()],
         "vifs": [{"name": "vif1.0", "ofport": 1}], "other_ports": [],
         "flows": {"state": "in_sync", "expected": 4, "installed": 4},
         "health": {"state": "ok", "reasons": []}

@@ -189,7 +189,7 @@ pub(super) fn sent(host: &str, came: Option<Result<String, Finding>>) -> PathSte
     match came {
         Some(Ok(evidence)) => of(StepResult::Ok, evidence),
         Some(Err(finding)) => {
-            let remedy = "see what lies between the two hosts: route, MTU, firewalls for protocol 47 (GRE), and both switches' flows";
+            let remedy = "see what lies between the two hosts: route, MTU, firewalls for tunnel packets (GRE: IP protocol 47; VXLAN, Geneve: UDP), the same kind of tunnels on both, and both switches' flows";
             let evidence = format!("{}: {}", finding.what.as_str(), finding.evidence);
             let see = FaultCommand { host: Some(host.to_owned()), run: "ovstunnelctl doctor --probe-peers".to_owned() };
             helped(of(StepResult::Fail, evidence), remedy, vec![see])

@@ -87,7 +87,7 @@ impl State {
                 "{from} has sent {packets} packets with key {key} to {to} since {since}, and none has arrived"
             ),
             remedy: format!(
-                "see why GRE packets (IP protocol 47) with key {key} of {from} do not arrive at {to}: routes, firewalls and switches \
+                "see why tunnel packets (GRE: IP protocol 47; VXLAN, Geneve: UDP) with key {key} of {from} do not arrive at {to}: routes, firewalls and switches \
                  between the two"
             ),
         }

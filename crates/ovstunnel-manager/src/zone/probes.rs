@@ -54,7 +54,7 @@ impl State {
             to: Some(cut.to),
             evidence: format!("{to}: {}", cut.evidence),
             remedy: format!(
-                "see why GRE packets (IP protocol 47) of {from} do not arrive at {to}: routes, firewalls and switches between the two"
+                "see why tunnel packets (GRE: IP protocol 47; VXLAN, Geneve: UDP) of {from} do not arrive at {to}: routes, firewalls and switches between the two"
             ),
         }
     }

@@ -253,6 +253,31 @@ Megaflow: recirc_id=0,eth,in_port=4,dl_src=02:aa:00:00:00:01,dl_dst=ff:ff:ff:ff:
     }
 
     #[test]
+    fn the_kind_of_a_tunnel_is_that_of_its_port() {
+        let of = |kind, udp: u16, inner: &str, options: &str| {
+            let ports = PORTS.replace("(gre: key", &format!("({kind}: {options}key"));
+            let push = format!(
+                "clone(tnl_push(tnl_port(3),header(size=50,type=4,eth(dst=02:00:00:00:00:02,src=56:36:2c:dc:13:41,\
+                 dl_type=0x0800),ipv4(src=192.0.2.1,dst=192.0.2.2,proto=17,tos=0,ttl=64,frag=0x4000),\
+                 udp(src=0,dst={udp},csum=0x0),{inner}),out_port(2)),1),4"
+            );
+            let kernel = format!("set(tunnel(tun_id=0x3e9,dst=192.0.2.2,ttl=64,tp_dst={udp},flags(df|key))),3,4");
+            let ports = DatapathPorts::parse(&ports).remove("xapi1").unwrap();
+            let followed = |actions: &str| ports.followed(&format!("{HEAD}Datapath actions: {actions}")).unwrap().outs;
+            assert_eq!(followed(&push), followed(&kernel));
+            followed(&push)
+        };
+        let to_2 = |kind| {
+            let remote_ip = Ipv4Addr::new(192, 0, 2, 2);
+            vec![Out::Tunnel(TunnelEndpoint { kind, remote_ip, key: 1001 }), Out::Port(2)]
+        };
+        let vxlan = "vxlan(flags=0x8000000,vni=0x3e9)";
+        assert_eq!(of(TunnelKind::Vxlan, 4789, vxlan, ""), to_2(TunnelKind::Vxlan));
+        assert_eq!(of(TunnelKind::Vxlan, 8472, vxlan, "dst_port=8472, "), to_2(TunnelKind::Vxlan));
+        assert_eq!(of(TunnelKind::Geneve, 6081, "geneve(vni=0x3e9)", ""), to_2(TunnelKind::Geneve));
+    }
+
+    #[test]
     fn what_is_not_understood_is_no_answer() {
         for odd in
             ["userspace(pid=1,slow_path(action))", "ct(commit),6", "recirc(0x1)", "clone(6", "6)", "set(tunnel(x)),3"]

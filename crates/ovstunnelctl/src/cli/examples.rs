@@ -197,6 +197,7 @@ Examples:
   ovstunnelctl bridge setup xapi12 --key 1001 --host-id 1 --tunnel 2=192.0.2.12 --tunnel 3=192.0.2.13
   ovstunnelctl bridge setup xapi12 --key 1001 --no-tunnels --dry-run
   ovstunnelctl bridge setup xapi12 --key 1001 --uplink eth1
+  ovstunnelctl bridge setup xapi12 --key 1001 --kind vxlan
 
 Several bridges at once: apply.";
 

@@ -140,7 +140,7 @@ fn what_is_exported_can_be_applied() {
     assert!(exported.status == 0 && exported.err.contains("vpc1 is left out"), "{}", exported.err);
     let json: Value = serde_json::from_str(&run(&mut daemon.ctl("export xapi12 --json")).out).unwrap();
     let entry = json!({
-        "name": "xapi12", "key": 1001, "host_id": 1, "ipv6": "drop", "tunnels": [{"to": 2, "remote_ip": "192.0.2.12"}]
+        "name": "xapi12", "key": 1001, "host_id": 1, "ipv6": "drop", "kind": "gre", "tunnels": [{"to": 2, "remote_ip": "192.0.2.12"}]
     });
     assert_eq!(json, json!({"bridges": [entry]}));
     let other = FakeDaemon::answering(vec![

@@ -29,9 +29,9 @@ fn bridge_commands_become_requests() {
         is("GET /v1/bridges/xapi12", Value::Null)
     );
     assert_eq!(asked("bridge setup xapi12 --key 1001", one, put.clone()), is(one, json!({"key": 1001})));
-    let all = "bridge setup xapi12 --key 1001 --network-uuid u --host-id 1 --ipv6 allow --tunnel 2=192.0.2.12 --tunnel h-3=192.0.2.13";
+    let all = "bridge setup xapi12 --key 1001 --network-uuid u --host-id 1 --ipv6 allow --kind geneve --tunnel 2=192.0.2.12 --tunnel h-3=192.0.2.13";
     let body = json!({
-        "key": 1001, "network_uuid": "u", "host_id": 1, "ipv6": "allow",
+        "key": 1001, "network_uuid": "u", "host_id": 1, "ipv6": "allow", "kind": "geneve",
         "tunnels": [{"to": 2, "remote_ip": "192.0.2.12"}, {"to": "h-3", "remote_ip": "192.0.2.13"}]
     });
     assert_eq!(asked(&format!("{all} --yes"), one, put.clone()), is(one, body));

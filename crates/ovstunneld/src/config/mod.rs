@@ -104,11 +104,11 @@ pub struct Tunnel {
     /// has several on the way to them, a tunnel else takes what the kernel's route says. None: as the route says.
     #[serde(deserialize_with = "values::some_ip", serialize_with = "values::show_ip")]
     pub local_ip: Option<RemoteIp>,
-    /// Of which kind the tunnels of new bridges are: `"gre"`, `"vxlan"` or `"geneve"`. All hosts of a network must have the same. Bridges
+    /// Of which kind the tunnels of new bridges are: `gre`, `vxlan` or `geneve`, in quotes. All hosts of a network must have the same. Bridges
     /// that are there keep the kind that they have.
     pub kind: TunnelKind,
     /// UDP port to which VXLAN or Geneve tunnels of new bridges send, and at which they take packets, 1 to 65535; the same on all
-    /// hosts. None: the kind's own, 4789 or 6081. Not with `kind = "gre"`, which has no ports.
+    /// hosts. None: the kind's own, 4789 or 6081. Not with GRE, which has no ports.
     #[serde(deserialize_with = "values::udp_port")]
     pub dst_port: Option<u16>,
 }

@@ -2,7 +2,7 @@
 //! answers.
 //!
 //! What it can know without sending a packet: routes, what the kernel remembers of next hops, and the tunnels' counters. A
-//! silent network and a filter for GRE look the same to it; only traffic of VMs tells them apart.
+//! silent network and a filter for tunnels look the same to it; only traffic of VMs tells them apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -76,13 +76,13 @@ pub(super) fn peers(remotes: &[Remote]) -> Vec<Finding> {
                 warn(
                     "peer",
                     format!("in the last {} s {went} packets went to {ip} by its tunnels, and none came back; before that, {} had come", ago.as_secs(), before.0),
-                    format!("see what has changed: that the host at {ip} has the same networks (`ovstunnelctl tunnel list` there), and that no firewall drops GRE (IP protocol 47) on the way; `ovstunnelctl doctor --probe-peers` asks its daemon"),
+                    format!("see what has changed: that the host at {ip} has the same networks and kinds of tunnels (`ovstunnelctl tunnel list` and `bridge show` there), and that no firewall drops tunnel packets (GRE: IP protocol 47; VXLAN, Geneve: UDP) on the way; `ovstunnelctl doctor --probe-peers` asks its daemon"),
                 )
             }
             Some((0, sent)) if sent >= ENOUGH => warn(
                 "peer",
                 format!("{sent} packets went to {ip} by its tunnels, and none came back"),
-                format!("see that the host at {ip} has the same networks (`ovstunnelctl tunnel list` there), and that no firewall drops GRE (IP protocol 47) on the way; `ovstunnelctl doctor --probe-peers` asks its daemon"),
+                format!("see that the host at {ip} has the same networks and kinds of tunnels (`ovstunnelctl tunnel list` and `bridge show` there), and that no firewall drops tunnel packets (GRE: IP protocol 47; VXLAN, Geneve: UDP) on the way; `ovstunnelctl doctor --probe-peers` asks its daemon"),
             ),
             _ => return None,
         };

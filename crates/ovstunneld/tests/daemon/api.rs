@@ -54,7 +54,7 @@ async fn a_bridge_is_created_updated_left_and_removed() {
     let created = sim.put("xapi1", mesh(5, [2, 3])).await.expect(201);
     assert_eq!(created["outcome"], "created");
     let expected = json!({
-        "name": "xapi1", "key": 5, "host_id": "1", "ipv6": "drop", "adopted": false, "vifs": [], "other_ports": [],
+        "name": "xapi1", "key": 5, "host_id": "1", "ipv6": "drop", "kind": "gre", "adopted": false, "vifs": [], "other_ports": [],
         "flows": {"state": "in_sync", "expected": 6, "installed": 6}, "health": {"state": "ok", "reasons": []},
         "tunnels": [
             {"port": "t5-1-2", "from": "1", "to": "2", "remote_ip": sim::ip(2), "key": 5, "ofport": 1, "state": "up", "protected": true},
