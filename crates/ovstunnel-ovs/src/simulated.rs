@@ -9,6 +9,7 @@ mod outcomes;
 mod pace;
 mod recorded;
 mod rows;
+mod sessions;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

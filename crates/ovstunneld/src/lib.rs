@@ -13,6 +13,7 @@ mod host;
 mod metrics;
 mod plugin;
 mod routes;
+mod silence;
 mod state;
 mod support;
 #[doc(hidden)]

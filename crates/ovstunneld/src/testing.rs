@@ -1,6 +1,6 @@
 //! Doors into the daemon for tests, benchmarks and fuzzers. Must not be used by the product.
 
-pub use crate::app::assemble;
+pub use crate::app::{assemble, assemble_forgetting};
 pub use crate::host::Interfaces;
 pub use crate::metrics::{Metrics, Surroundings};
 pub use crate::plugin::FUNCTIONS;

@@ -23,7 +23,7 @@ use crate::cli::Cli;
 use crate::config::{Config, DEFAULT_LOG, DEFAULT_PATH, check};
 use crate::writer::lock::Seat;
 
-pub use service::assemble;
+pub use service::{assemble, assemble_forgetting};
 
 /// By which it speaks on standard error, and the crate whose modules `[log] level` names.
 const PROGRAM: &str = "ovstunneld";

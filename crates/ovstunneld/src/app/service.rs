@@ -24,6 +24,7 @@ use crate::health::{Kept, Surveyor};
 use crate::host::Interfaces;
 use crate::metrics::Metrics;
 use crate::routes;
+use crate::silence::{Silence, watch_peers};
 use crate::state::State;
 use crate::watch::Hub;
 use crate::witness::{self, Witnesses};
@@ -50,6 +51,7 @@ pub struct Service {
     watchdog: Option<JoinHandle<()>>,
     witness: Option<JoinSet<()>>,
     counting: JoinHandle<()>,
+    watching_peers: JoinHandle<()>,
     tuner: Tuner,
 }
 
@@ -61,6 +63,7 @@ pub struct Tuner {
     writer: Writer,
     doctor: Arc<Doctor>,
     metrics: Metrics,
+    silence: Silence,
 }
 
 impl Tuner {
@@ -74,6 +77,7 @@ impl Tuner {
         self.doctor.follow(config.clone());
         self.switch.limit_vifs(config.network.vif_broadcast_pps);
         self.writer.tune(settings(config), config.reconcile.interval);
+        self.silence.follow(config.tunnel.forget_after);
         // Who watches is judged anew, by what certificates and roles are now.
         self.watch.end_all();
     }
@@ -106,8 +110,11 @@ impl Service {
         let (access, logging) = (Some(access), Some(logging));
         let counted = metrics.clone();
         let host = Host { access, logging, metrics, lock, interfaces, xapi, doctor: doctor.clone() };
-        let (router, running, writer, witnesses, watch) =
+        let Assembled { router, running, writer, witnesses, watch, silence } =
             assemble_on(host, switch.clone(), settings(config), config.reconcile.interval);
+        silence.follow(config.tunnel.forget_after);
+        let watching_peers =
+            tokio::spawn(watch_peers(silence.clone(), switch.clone(), writer.clone(), counted.clone()));
         let witness = witness::start(&switch, &writer, witnesses);
         let progress = writer.progress();
         let limit = 4 * config.ovs.timeout + STUCK;
@@ -116,8 +123,8 @@ impl Service {
             limit,
             move || tracing::error!(limit_s = limit.as_secs(), "writer stalled; withholding watchdog keep-alive"),
         );
-        let tuner = Tuner { switch, watch, writer, doctor, metrics: counted };
-        Ok((router, Service { running, watchdog, witness, counting, tuner }))
+        let tuner = Tuner { switch, watch, writer, doctor, metrics: counted, silence };
+        Ok((router, Service { running, watchdog, witness, counting, watching_peers, tuner }))
     }
 
     /// Waits until the first look at everything is over: the daemon is what a caller expects then. Where Open vSwitch does not
@@ -137,6 +144,8 @@ impl Service {
         // They only ask.
         drop(self.witness);
         self.counting.abort();
+        // What it has asked for is carried out.
+        self.watching_peers.abort();
         // The last handle of the writer, which ends with it.
         drop(self.tuner);
         if tokio::time::timeout(FINISH, self.running).await.is_err() {
@@ -155,11 +164,46 @@ pub fn assemble(
     settings: Settings,
     interval: Duration,
 ) -> (Router, JoinHandle<()>) {
-    let (metrics, lock) = (Metrics::default(), WriterLock::none());
-    let doctor = Doctor::new(Config::default(), None, None).into();
-    let host = Host { access: None, logging: None, metrics, lock, interfaces, xapi: None, doctor };
-    let (router, running, ..) = assemble_on(host, switch, settings, interval);
+    let Assembled { router, running, .. } = assemble_plain(Metrics::default(), switch, interfaces, settings, interval);
     (router, running)
+}
+
+/// The same, with this `[tunnel] forget_after`. The writer goes on when the routes are gone.
+pub fn assemble_forgetting(
+    switch: Switch,
+    interfaces: Interfaces,
+    settings: Settings,
+    forget_after: Duration,
+) -> Router {
+    let (metrics, never) = (Metrics::default(), Duration::from_secs(86_400));
+    let Assembled { router, writer, silence, .. } =
+        assemble_plain(metrics.clone(), switch.clone(), interfaces, settings, never);
+    silence.follow(Some(forget_after));
+    tokio::spawn(watch_peers(silence, switch, writer, metrics));
+    router
+}
+
+fn assemble_plain(
+    metrics: Metrics,
+    switch: Switch,
+    interfaces: Interfaces,
+    settings: Settings,
+    interval: Duration,
+) -> Assembled {
+    let doctor = Doctor::new(Config::default(), None, None).into();
+    let lock = WriterLock::none();
+    let host = Host { access: None, logging: None, metrics, lock, interfaces, xapi: None, doctor };
+    assemble_on(host, switch, settings, interval)
+}
+
+/// The parts behind the listeners that others work with.
+struct Assembled {
+    router: Router,
+    running: JoinHandle<()>,
+    writer: Writer,
+    witnesses: Witnesses,
+    watch: Hub,
+    silence: Silence,
 }
 
 /// What a daemon has around its switch.
@@ -173,19 +217,14 @@ struct Host {
     doctor: Arc<Doctor>,
 }
 
-fn assemble_on(
-    host: Host,
-    switch: Switch,
-    settings: Settings,
-    interval: Duration,
-) -> (Router, JoinHandle<()>, Writer, Witnesses, Hub) {
+fn assemble_on(host: Host, switch: Switch, settings: Settings, interval: Duration) -> Assembled {
     let Host { access, logging, metrics, lock, interfaces, xapi, doctor } = host;
     let (writer, running) = Writer::start(switch.clone(), settings, interval, metrics.clone(), lock);
     let interfaces = Arc::new(interfaces);
     tokio::spawn(underlay::follow(Arc::clone(&interfaces), switch.observer().clone(), writer.tuned()));
     let surveyor = Surveyor::new(switch.clone(), Arc::clone(&interfaces), doctor.root().clone());
     let watch = Hub::new(metrics.clone());
-    let (witnesses, host_health) = (Witnesses::default(), Kept::default());
+    let (witnesses, host_health, silence) = (Witnesses::default(), Kept::default(), Silence::default());
     let state = State {
         switch,
         writer: writer.clone(),
@@ -199,9 +238,11 @@ fn assemble_on(
         witnesses: witnesses.clone(),
         host_health,
         watch: watch.clone(),
+        silence: silence.clone(),
     };
     tokio::spawn(publish(state.clone()));
-    (middleware::wrap(routes::router(state), access), running, writer, witnesses, watch)
+    let router = middleware::wrap(routes::router(state), access);
+    Assembled { router, running, writer, witnesses, watch, silence }
 }
 
 /// Open vSwitch as the configuration says.

@@ -111,6 +111,12 @@ pub struct Tunnel {
     /// hosts. None: the kind's own, 4789 or 6081. Not with GRE, which has no ports.
     #[serde(deserialize_with = "values::udp_port")]
     pub dst_port: Option<u16>,
+    /// How long nothing may have come from a host until the tunnels to it are removed, from `"10s"` to `"365d"`; `"24h"` is recommended where
+    /// it is used. Only where BFD with that host has been up and is down now, at least half of the hosts with which it has been up answer, and
+    /// no zone's manager has recorded an epoch; else `ovstunnelctl doctor` tells of the host and nothing is removed. For where whoever has the
+    /// tunnels made asks for them again, such as CloudStack's KVM agent. `"off"`: nothing is removed, and nothing told.
+    #[serde(deserialize_with = "values::forget_after", serialize_with = "values::show_forget_after")]
+    pub forget_after: Option<Duration>,
 }
 
 /// `[xapi]`: XenServer's and XCP-ng's own management.
@@ -262,9 +268,20 @@ impl Config {
         let config: Config = config::parse(text, file)?;
         config.api.must_have(config.tls.as_ref(), file)?;
         let roles = config.tls.as_ref().map_or(Ok(()), Tls::without_roles_of_a_manager);
-        let judged = roles.and_then(|()| config.consistent());
+        let judged = roles.and_then(|()| config.consistent()).and_then(|()| config.must_be_asked_again());
         judged.map_err(|what| ConfigError::Refused { file: file.to_owned(), what })?;
         Ok(config)
+    }
+
+    /// With `"inverted"` CloudStack has each tunnel as established and never asks for one again.
+    fn must_be_asked_again(&self) -> Result<(), String> {
+        match (self.tunnel.forget_after, self.kvm.create_tunnel_exit) {
+            (Some(_), CreateTunnelExit::Inverted) => Err(
+                "tunnel.forget_after: must be \"off\" where `[kvm] create_tunnel_exit` is \"inverted\": CloudStack would never ask for the \
+                 tunnels again".to_owned(),
+            ),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -64,6 +64,22 @@ pub(super) fn interval<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::E
     })
 }
 
+/// Less says nothing: Open vSwitch tells of its counters every 5 s.
+pub(super) fn forget_after<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+    text(d, r#"a duration from "10s" to "365d", such as "24h", or "off""#, |t| match t {
+        "off" => Some(None),
+        t => duration(t, Duration::from_secs(10), Duration::from_secs(365 * 86_400)).map(Some),
+    })
+}
+
+/// The duration as it is written in the file.
+pub(super) fn show_forget_after<S: Serializer>(after: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    match after {
+        Some(after) => to.collect_str(&humantime::format_duration(*after)),
+        None => to.serialize_str("off"),
+    }
+}
+
 pub(super) fn datapath_type<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     text(d, r#""", "system" or "netdev""#, |t| matches!(t, "" | "system" | "netdev").then(|| t.to_owned()))
 }

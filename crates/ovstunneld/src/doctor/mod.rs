@@ -14,6 +14,7 @@ mod kvm;
 mod openvswitch;
 mod others;
 mod probe;
+mod silent;
 mod takeover;
 mod traffic;
 mod twice;
@@ -43,6 +44,7 @@ use crate::config::{Config, XapiMode};
 use crate::health::{Survey, unexpected_now};
 use crate::host::Interfaces;
 use crate::host::Root;
+use crate::silence::Silence;
 use crate::witness::Witnesses;
 
 /// The daemon, for what is said of it.
@@ -92,6 +94,8 @@ pub struct Now<'a> {
     pub survey: Arc<Survey>,
     /// What the switch itself told of bridges.
     pub witnesses: &'a Witnesses,
+    /// Which hosts have been silent for long.
+    pub silence: &'a Silence,
 }
 
 impl Doctor {
@@ -212,6 +216,7 @@ impl Doctor {
         findings.extend(takeover::check(&takeover::look(&facts::bridges(now), now.settings)));
         findings.extend(self.datapath(now));
         findings.extend(openvswitch::kinds(now.settings.encap.kind(), &now.bridges));
+        findings.extend(silent::check(now.silence.after(), &now.silence.silent()));
         findings.extend(unexpected::check(&unexpected_now(&self.root, now.switch).await));
         match now.interfaces.devices().await {
             Ok(devices) => {

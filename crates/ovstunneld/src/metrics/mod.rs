@@ -102,6 +102,8 @@ struct Inner {
     connections_ended: Family<ReasonLabel, Counter>,
     watchers: Gauge,
     watchers_cut: Counter,
+    silent_peers: Gauge,
+    tunnels_forgotten: Counter,
     stock: Stock,
 }
 
@@ -162,6 +164,8 @@ impl Default for Metrics {
             connections_ended: Family::default(),
             watchers: Gauge::default(),
             watchers_cut: Counter::default(),
+            silent_peers: Gauge::default(),
+            tunnels_forgotten: Counter::default(),
             stock: Stock::default(),
         };
         inner.register();
@@ -192,6 +196,10 @@ impl Inner {
         r.register("watchers", "Readers of GET /v1/watch", self.watchers.clone());
         let cut = "Readers of GET /v1/watch that were ended because they were too far behind";
         r.register("watchers_cut", cut, self.watchers_cut.clone());
+        let silent = "Hosts from which nothing has come by a tunnel for [tunnel] forget_after; 0 where that is off";
+        r.register("silent_peers", silent, self.silent_peers.clone());
+        let forgotten = "Tunnels that were removed because their host had been silent for [tunnel] forget_after";
+        r.register("tunnels_forgotten", forgotten, self.tunnels_forgotten.clone());
         self.stock.register(r);
     }
 }
@@ -313,6 +321,16 @@ impl Metrics {
     /// Counts one who watched and was too far behind.
     pub fn watcher_cut(&self) {
         self.0.watchers_cut.inc();
+    }
+
+    /// So many hosts have been silent for long.
+    pub fn silent_peers(&self, count: usize) {
+        self.0.silent_peers.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a tunnel that was removed because its host had been silent.
+    pub fn tunnel_forgotten(&self) {
+        self.0.tunnels_forgotten.inc();
     }
 
     /// Everything as text, with the stock of these bridges.

@@ -14,9 +14,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::{State, refusals};
 use crate::health;
-
-/// How often `ovs-vswitchd` tells its database of counters unless it is told otherwise, and at least, in milliseconds.
-const EVERY: u32 = 5_000;
+use crate::silence::counted_every;
 
 /// What each tunnel of this host has counted, in one question for all bridges; and which keys come in that it has no tunnel for.
 #[utoipa::path(get, path = "/v1/counters", tag = "host",
@@ -30,7 +28,7 @@ pub(super) async fn get_counters(Shared(state): Shared<State>, _: NoQuery) -> Re
     // What was read while it began to hang is no better.
     expect_counting(&state)?;
     Ok(Json(CountersAnswer {
-        every: every(&state),
+        every: counted_every(&state.switch).as_secs_f64(),
         tunnels: tunnels(&state, &counted),
         unexpected: unexpected(&state).await,
     }))
@@ -42,12 +40,6 @@ fn expect_counting(state: &State) -> Result<(), ApiError> {
     let why =
         health.trouble().map(|reason| format!("Open vSwitch cannot be reached: {reason}")).or_else(|| health.busy());
     why.map_or(Ok(()), |why| Err(refusals::unavailable(why)))
-}
-
-/// How old its counters may be, in seconds.
-fn every(state: &State) -> f64 {
-    let set = state.switch.observer().read(|db| db.other_config("stats-update-interval")?.parse::<u32>().ok());
-    f64::from(set.unwrap_or(EVERY).max(EVERY)) / 1e3
 }
 
 fn tunnels(state: &State, counted: &BTreeMap<String, Counted>) -> Vec<TunnelCounters> {

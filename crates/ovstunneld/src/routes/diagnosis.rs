@@ -86,6 +86,7 @@ async fn now<'a>(state: &'a State, settings: &'a ovstunnel_plan::EffectiveSettin
         ready: host::ready(state).await,
         survey: state.surveyor.look_now().await,
         witnesses: &state.witnesses,
+        silence: &state.silence,
         lost_lines: state.logging.as_ref().map_or(0, |logging| logging.lost_lines()),
         log_trouble: state.logging.as_ref().and_then(|logging| logging.trouble()),
     }

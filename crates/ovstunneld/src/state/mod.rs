@@ -19,6 +19,7 @@ use crate::doctor::Doctor;
 use crate::health::{Kept, Surveyor};
 use crate::host::Interfaces;
 use crate::metrics::Metrics;
+use crate::silence::Silence;
 use crate::watch::Hub;
 use crate::witness::Witnesses;
 use crate::writer::Writer;
@@ -55,6 +56,8 @@ pub struct State {
     pub host_health: Kept<Option<Health>>,
     /// Those who watch.
     pub watch: Hub,
+    /// Which hosts have been silent for long.
+    pub silence: Silence,
 }
 
 impl State {

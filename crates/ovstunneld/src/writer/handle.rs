@@ -9,9 +9,9 @@ use tokio::sync::{mpsc, watch};
 use tracing::Span;
 
 use super::{
-    BEYOND, Done, Executor, FlowTable, Message, Planned, PlannedTakeover, Probing, Progress, QUEUE, Queue, Repairing,
-    Report, Runs, Suspects, TakenOver, Task, Tuned, Tuning, Unsettled, Vif, Wanted, WriteError, announcer, retry,
-    unplaced,
+    AskedFor, BEYOND, Done, Executor, FlowTable, Message, Planned, PlannedTakeover, Probing, Progress, QUEUE, Queue,
+    Repairing, Report, Runs, Suspects, TakenOver, Task, Tuned, Tuning, Unsettled, Vif, Wanted, WriteError, announcer,
+    retry, unplaced,
 };
 use crate::metrics::Metrics;
 use crate::writer::lock::WriterLock;
@@ -32,6 +32,7 @@ pub struct Writer {
     pub(super) tuning: Arc<watch::Sender<Tuning>>,
     /// The epoch under which its caller writes.
     pub(super) epoch: Option<Epoch>,
+    pub(super) asked_for: AskedFor,
 }
 
 impl Writer {
@@ -93,6 +94,7 @@ impl Writer {
             repairing,
             tuning,
             epoch,
+            asked_for: AskedFor::default(),
         };
         (writer, running)
     }
@@ -103,6 +105,8 @@ impl Writer {
     /// Why it was not, or what is known of its outcome.
     pub async fn change(&self, change: Change, id: String) -> Result<Done, WriteError> {
         let span = Span::current();
+        // Before it waits for its turn: a removal that is behind it must know.
+        self.asked_for.note(&change);
         self.ask(|ticket, reply| Message::Change { change, id, span, wanted: Wanted::Execution(ticket, reply) }).await
     }
 

@@ -5,6 +5,7 @@
 
 mod announcer;
 mod answer;
+mod asked_for;
 mod batch;
 pub(crate) mod changed_bridges;
 mod execute;
@@ -43,6 +44,7 @@ use tracing::Instrument;
 use executor::Executor;
 
 pub use answer::{Done, Planned, Refusal, Seen, WriteError};
+pub(crate) use asked_for::AskedFor;
 pub(crate) use fence::recorded_epoch;
 pub use flow_table::FlowTable;
 pub(crate) use flow_table::Still;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use ovstunnel_plan::Epoch;
 use tokio::sync::oneshot;
 
+use super::asked_for::Unless;
 use super::{Message, WriteError, Writer};
 use crate::timing::Timing;
 
@@ -30,11 +31,12 @@ pub(crate) struct Ticket {
     asked: Instant,
     timing: Option<Arc<Timing>>,
     epoch: Option<Epoch>,
+    unless: Option<Unless>,
 }
 
 impl Default for Ticket {
     fn default() -> Self {
-        Ticket { state: Arc::default(), asked: Instant::now(), timing: Timing::of_request(), epoch: None }
+        Ticket { state: Arc::default(), asked: Instant::now(), timing: Timing::of_request(), epoch: None, unless: None }
     }
 }
 
@@ -44,8 +46,16 @@ impl Ticket {
         self.epoch
     }
 
-    /// It is begun now; false where nobody waits for it any more.
+    /// The same, which is not begun where this has been asked for by then.
+    pub(super) fn unless(self, unless: Unless) -> Self {
+        Ticket { unless: Some(unless), ..self }
+    }
+
+    /// It is begun now; false where nobody waits for it any more, or wants it.
     pub fn begin(&self) -> bool {
+        if self.unless.as_ref().is_some_and(Unless::forestalled) {
+            return false;
+        }
         let begun = self.state.compare_exchange(WAITING, BEGUN, Ordering::AcqRel, Ordering::Acquire).is_ok();
         self.timing.iter().for_each(|timing| timing.waited(self.asked.elapsed()));
         begun

@@ -18,6 +18,7 @@ mod examples;
 mod faults;
 mod faults_table;
 mod fenced;
+mod forgets;
 mod hostile;
 mod https;
 mod kvm;

@@ -24,6 +24,7 @@ mod faults;
 mod faults_table;
 mod flow_monitors;
 mod foreign;
+mod forgets;
 mod forwards;
 mod guide;
 mod hangs;
