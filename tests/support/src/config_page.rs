@@ -155,6 +155,7 @@ fn kind(field: &Field) -> &'static str {
         ["Option", "RemoteIp"] => "IPv4 address",
         ["PathBuf"] | ["Option", "PathBuf"] => "path",
         ["Duration"] => "duration",
+        ["Option", "Duration"] => "duration or `\"off\"`",
         ["ByteSize"] => "size",
         ["u32" | "usize"] | ["Option", "u16"] => "whole number",
         ["bool"] => "boolean",

@@ -191,6 +191,9 @@ fn bad_values_are_refused_with_line_key_and_rule() {
         ("network", "vif_prefixes = []", "network.vif_prefixes", "at least one"),
         ("network", "vif_prefixes = [\"\"]", "network.vif_prefixes[0]", "1 to 14"),
         ("network", "vif_prefixes = [\"vif\", \"a b\"]", "network.vif_prefixes[1]", "1 to 14"),
+        ("tunnel", "forget_after = \"9s\"", "tunnel.forget_after", "from \"10s\" to \"365d\""),
+        ("tunnel", "forget_after = \"366d\"", "tunnel.forget_after", "from \"10s\" to \"365d\""),
+        ("tunnel", "forget_after = 86400", "tunnel.forget_after", "or \"off\""),
         ("xapi", "enabled = \"yes\"", "xapi.enabled", "\"auto\""),
         ("xapi", "timeout = \"0s\"", "xapi.timeout", "more than 0"),
         ("xapi", "inventory = \"i\"", "xapi.inventory", "absolute path"),
@@ -215,6 +218,22 @@ fn bad_values_are_refused_with_line_key_and_rule() {
         assert!(error.contains(&format!("{key}: ")), "{line}: {error}");
         assert!(error.contains(rule), "{line}: {error}");
     }
+}
+
+#[test]
+fn tunnels_are_forgotten_only_where_they_are_asked_for_again() {
+    let with = |exit: &str, after: &str| {
+        parse(&format!(
+            "[api]\nlisten = \"off\"\n[tunnel]\nforget_after = \"{after}\"\n[kvm]\ncreate_tunnel_exit = \"{exit}\""
+        ))
+    };
+    assert_eq!(with("zero", "24h").unwrap().tunnel.forget_after, Some(Duration::from_secs(86_400)));
+    assert_eq!(with("inverted", "off").unwrap().tunnel.forget_after, None);
+    let error = with("inverted", "24h").unwrap_err().to_string();
+    assert!(
+        error.contains("tunnel.forget_after: must be \"off\" where `[kvm] create_tunnel_exit` is \"inverted\""),
+        "{error}"
+    );
 }
 
 #[test]

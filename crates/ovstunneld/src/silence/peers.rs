@@ -114,10 +114,15 @@ impl Peers {
         self.0.values_mut().for_each(|peer| peer.silent = Duration::ZERO);
     }
 
+    /// How many hosts answer, of those with which BFD has been up.
+    pub fn answering(&self) -> (usize, usize) {
+        let known = || self.0.values().filter(|peer| !peer.has_been_up.is_empty());
+        (known().filter(|peer| peer.answers).count(), known().count())
+    }
+
     /// The hosts that have been silent for at least so long, the longest first.
     pub fn silent_for(&self, at_least: Duration, manager: bool) -> Vec<Silent> {
-        let known = || self.0.values().filter(|peer| !peer.has_been_up.is_empty());
-        let (answer, of) = (known().filter(|peer| peer.answers).count(), known().count());
+        let (answer, of) = self.answering();
         let stays = |peer: &Peer| {
             if manager {
                 Some(Stays::Manager)

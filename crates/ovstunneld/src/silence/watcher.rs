@@ -120,17 +120,17 @@ impl Watcher<'_> {
         self.metrics.silent_peers(silent.len());
         self.silence.tell(silent);
         if let Some(host) = goes {
-            self.forget(&host, found).await;
+            self.forget(&host, peers.answering(), found).await;
         }
     }
 
     /// Those on which BFD runs go last: if this is cut short, what is left is still known to have been up.
-    async fn forget(&self, host: &Silent, found: &[Found]) {
+    async fn forget(&self, host: &Silent, (answer, of): (usize, usize), found: &[Found]) {
         let Silent { remote, silent, .. } = *host;
         let of_host = || found.iter().filter(|one| one.seen.remote == remote);
         let ports: Vec<&str> = of_host().map(|one| one.port.as_str()).collect();
         let (silent_s, ports) = (silent.as_secs(), ports.join(" "));
-        tracing::warn!(%remote, silent_s, ports, "nothing has come from a host for [tunnel] forget_after, and BFD with it is down; removing the tunnels to it");
+        tracing::warn!(%remote, silent_s, ports, answer, of, "nothing has come from a host for [tunnel] forget_after, and BFD with it is down; removing the tunnels to it");
         for with_bfd in [false, true] {
             let removals = of_host().filter(|one| one.seen.session.is_some() == with_bfd);
             let removed = join_all(removals.map(|one| self.remove(one))).await;
@@ -145,7 +145,7 @@ impl Watcher<'_> {
         let Found { bridge, port, seen } = tunnel;
         let remote = seen.remote;
         if self.is_heard(remote) {
-            tracing::info!(%remote, %bridge, %port, "the host is there again; the tunnel stays");
+            tracing::info!(%remote, %bridge, %port, "it is not known any more that the host is silent; the tunnel stays");
             return false;
         }
         let id = format!("forget-{}", Uuid::new_v4());
