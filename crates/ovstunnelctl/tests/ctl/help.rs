@@ -17,7 +17,7 @@ fn commands(command: &Command, path: &[String], found: &mut Vec<(Vec<String>, St
 /// The lines of an example's command, as a shell would split them; without what comes before and behind it in a pipe.
 fn line(example: &str) -> Option<Vec<String>> {
     let example = example.replace("<(", " ").replace(')', " ");
-    let part = example.split(['|', '>']).find(|part| part.contains("ovstunnelctl "))?.to_owned();
+    let part = example.split(['|', '>', '<']).find(|part| part.contains("ovstunnelctl "))?.to_owned();
     let words = shlex::split(&part)?;
     let start = words.iter().position(|word| word == "ovstunnelctl")?;
     Some(words[start..].to_vec())
