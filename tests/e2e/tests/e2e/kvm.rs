@@ -131,6 +131,13 @@ fn five_calls_at_once_end_as_each_alone() -> Result<()> {
         ensure!(host.vsctl(["list-ports", &bridge])?.trim().is_empty(), "tunnels of a bridge that was destroyed");
         ensure!(agent.is_set_up(&bridge, "1")?, "{bridge}");
     }
+    // A tunnel from a host to itself, by its id, is none.
+    let (bridge, remote) = (network(1).bridge, cloud.node(2)?.host().ip().to_string());
+    let to_itself =
+        [("bridge", &*bridge), ("remote_ip", &*remote), ("key", "1001"), ("src_host", "1"), ("dst_host", "1")];
+    let told = agent.run("create_tunnel", &to_itself)?;
+    ensure!(told.0 == 1 && told.1.starts_with("FAILURE:INVALID_ARGUMENT "), "{told:?}");
+    ensure!(cloud.node(1)?.host().vsctl(["list-ports", &bridge])?.trim().is_empty(), "it was made all the same");
     Ok(())
 }
 
