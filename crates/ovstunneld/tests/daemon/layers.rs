@@ -66,8 +66,12 @@ const FREE_OF: [(&str, &[&str]); 8] = [
 
 /// The files that may run programs: the one for Open vSwitch, the VIF helper, which has the daemon's program look once where no
 /// daemon runs, and `edit`, which starts the operator's editor.
-const RUN_PROGRAMS: [(&str, &str); 3] =
-    [("ovstunnel-ovs", "src/runner.rs"), ("ovstunnel-vif", "src/main.rs"), ("ovstunnelctl", "src/cli/apply/edit.rs")];
+const RUN_PROGRAMS: [(&str, &str); 4] = [
+    ("ovstunnel-ovs", "src/runner.rs"),
+    ("ovstunnel-vif", "src/main.rs"),
+    ("ovstunnelctl", "src/cli/apply/edit.rs"),
+    ("ovstunnelctl", "src/cli/join/programs.rs"),
+];
 
 /// The file that knows what the types of Interface are called that are tunnels of ours.
 const KNOWS_TUNNEL_KINDS: (&str, &str) = ("ovstunnel-types", "src/tunnel.rs");

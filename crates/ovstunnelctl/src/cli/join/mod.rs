@@ -3,12 +3,12 @@
 //! What it does: judges all that can be judged here before the token is shown to anybody; makes the key, which never leaves the host.
 //! What it must not do: overwrite a file, or change a setting that somebody has made.
 
+mod programs;
 mod settings;
 
 use std::io::{self, Read};
 use std::net::{IpAddr, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use clap::Args;
@@ -30,9 +30,6 @@ const LONGEST: u64 = 4096;
 
 /// The port of a manager whose URL names none.
 const MANAGER_PORT: u16 = 8444;
-
-/// What systemd has while it is process 1.
-const SYSTEMD: &str = "/run/systemd/system";
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct Join {
@@ -105,9 +102,9 @@ pub(super) async fn join(args: &Join, timeout: Duration, json: bool) -> Result<R
     let files = request.finish(&joined.certificate, &joined.ca)?;
     let after = |what: String| Failure::Joined { name: name.to_string(), what };
     settings.write().map_err(after)?;
-    let restarted = !args.no_restart && Path::new(SYSTEMD).exists();
+    let restarted = !args.no_restart && programs::has_systemd();
     if restarted {
-        restart().map_err(after)?;
+        programs::restart().map_err(after)?;
     }
     let [certificate, key, ca] = &files;
     let (expires, config, set) = (joined.expires.as_str(), args.config.as_path(), settings.set());
@@ -173,16 +170,6 @@ fn own_address(manager: &Url) -> Result<IpAddr, Failure> {
         return Err(missing(format!("{address} is of this host alone")));
     }
     Ok(address)
-}
-
-fn restart() -> Result<(), String> {
-    let what = "the daemon still runs as before: systemctl restart ovstunneld";
-    let output = Command::new("systemctl").args(["restart", "ovstunneld"]).output();
-    let output = output.map_err(|e| format!("{what} (cannot run it: {e})"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!("{what} (it said: {})", String::from_utf8_lossy(&output.stderr).trim())),
-    }
 }
 
 fn page(done: &Done) -> Page {

@@ -8,11 +8,11 @@ use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use tempfile::NamedTempFile;
 use toml_edit::{DocumentMut, Item, Table, value};
 
+use super::programs;
 use crate::cli::Failure;
 use crate::pki::Name;
 
@@ -80,7 +80,7 @@ impl Settings {
             file.as_file().sync_all()
         });
         written.map_err(failed)?;
-        check(file.path())
+        programs::check(file.path())
             .map_err(|said| format!("{} would not be good, and is as it was: {said}", self.path.display()))?;
         file.persist(&self.path).map_err(|e| failed(e.error))?;
         Ok(())
@@ -119,21 +119,6 @@ fn put(table: &mut Table, section: &str, key: &str, text: &str, set: &mut Vec<St
         }
     }
     set.push(format!("[{section}] {key}"));
-}
-
-/// What the daemon of this package says of it; nothing where there is none.
-fn check(config: &Path) -> Result<(), String> {
-    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join("ovstunneld")));
-    let Some(program) = beside.into_iter().chain([PathBuf::from("/usr/sbin/ovstunneld")]).find(|path| path.is_file())
-    else {
-        return Ok(());
-    };
-    let output = Command::new(&program).arg("--check").arg("--config").arg(config).output();
-    let output = output.map_err(|e| format!("cannot run {}: {e}", program.display()))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-    }
 }
 
 #[cfg(test)]
