@@ -124,6 +124,8 @@ impl Node {
             tunnel,
             ..
         } = config;
+        // Tests that know no more of it than one key add a section of their own.
+        let tunnel = if tunnel.is_empty() { String::new() } else { format!("[tunnel]\n{tunnel}\n") };
         let number = usize::from(self.host.number());
         let xapi = pool.as_ref().map(|pool| Pool::section(pool, number, "10s")).unwrap_or_default();
         let text = format!(
@@ -131,7 +133,7 @@ impl Node {
              [tls]\ncertificate = \"{pki}/{name}.crt\"\nkey = \"{pki}/{name}.key\"\nclient_ca = \"{pki}/ca.crt\"\n\
              [ovs]\nrundir = \"{rundir}\"\nbin_dir = \"{bin_dir}\"\ntimeout = \"{timeout}\"\ndatapath_type = \"{datapath}\"\nwrites = \"{writes}\"\n\
              [network]\nipv6 = \"{ipv6}\"\nvif_broadcast_pps = {vif_broadcast_pps}\nipv6_drop_opaque = {ipv6_drop_opaque}\n\
-             [tunnel]\n{tunnel}\n\
+             {tunnel}\
              [log]\nfile = \"{dir}/ovstunnel.log\"\nlevel = \"{log_level}\"\n\
              [reconcile]\ninterval = \"{reconcile_interval}\"\n{xapi}",
             datapath = self.host.switch().datapath().name(),
