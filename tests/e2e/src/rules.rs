@@ -18,7 +18,11 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// When the switch does not answer.
 pub fn our_flows(host: &Host, bridge: &str) -> Result<Vec<String>> {
     let dump = host.ofctl(["dump-flows", "--no-stats", bridge, "cookie=0x6f76737400000000/0xffffffff00000000"])?;
-    Ok(dump.lines().filter(|line| line.contains("cookie=")).map(|line| line.trim().to_owned()).collect())
+    let mut flows: Vec<String> =
+        dump.lines().filter(|line| line.contains("cookie=")).map(|line| line.trim().to_owned()).collect();
+    // Open vSwitch tells them in no order.
+    flows.sort();
+    Ok(flows)
 }
 
 /// Waits until a network's bridge has exactly the rules of the VIFs that are on it: one for each, the one that opens it to
