@@ -21,7 +21,6 @@ use crate::{Client, ClientError, Peer, Service, https, tls};
 pub struct Joining {
     client: Client,
     ca: String,
-    timeout: Duration,
 }
 
 impl Joining {
@@ -38,7 +37,7 @@ impl Joining {
             return Err(ClientError::OtherCa { peer: Peer { at, service: Service::Manager } });
         }
         let client = manager(url, tls::trusting_only(&answer.certificate)?, timeout)?;
-        Ok(Joining { client, ca: answer.certificate, timeout })
+        Ok(Joining { client, ca: answer.certificate })
     }
 
     /// The same with another manager of the zone.
@@ -46,8 +45,8 @@ impl Joining {
     /// # Errors
     /// TLS cannot be set up.
     pub fn at(&self, url: &Url) -> Result<Joining, ClientError> {
-        let client = manager(url, tls::trusting_only(&self.ca)?, self.timeout)?;
-        Ok(Joining { client, ..self.clone() })
+        let client = manager(url, tls::trusting_only(&self.ca)?, self.client.transport.timeout)?;
+        Ok(Joining { client, ca: self.ca.clone() })
     }
 
     /// The CA's certificate, PEM.

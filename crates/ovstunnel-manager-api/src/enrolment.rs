@@ -17,6 +17,30 @@ pub struct PostToken {
     pub ttl: u32,
 }
 
+/// The parts of a token's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenText<'a> {
+    /// By which it is known: 8 lower hexadecimal digits.
+    pub id: &'a str,
+    /// What lets a host in: 40 such digits.
+    pub secret: &'a str,
+    /// SHA-256 of the CA's certificate: 64 such digits.
+    pub fingerprint: &'a str,
+}
+
+impl<'a> TokenText<'a> {
+    /// Reads `ID.SECRET.FINGERPRINT`; nothing where it is not of that form.
+    pub fn read(text: &'a str) -> Option<Self> {
+        let digits = |text: &str, length: usize| {
+            text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        let (id, rest) = text.split_once('.')?;
+        let (secret, fingerprint) = rest.split_once('.')?;
+        let good = digits(id, 8) && digits(secret, 40) && digits(fingerprint, 64);
+        good.then_some(TokenText { id, secret, fingerprint })
+    }
+}
+
 /// A token as it is kept: without what lets a host in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Token {

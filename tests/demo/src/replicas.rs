@@ -2,21 +2,20 @@
 //!
 //! It is a user of the programs as they are built. Standard output has what the operator's command says. It must not touch a tunnel itself.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use ovstunnel_api::Ipv6Policy;
-use ovstunnel_e2e::{Cloud, Network, NodeConfig, Replicas, program};
+use ovstunnel_e2e::{Cloud, Network, NodeConfig, Replicas};
 use ovstunnel_lab::{Vm, VmSpec, wait_until};
 
-use crate::zone::say;
+use crate::zone::{say, show_by};
 
 const HOSTS: usize = 3;
 
 const NETWORK: &str = "web";
 
-/// How long the operator's command may take, and a picture to be complete.
+/// How long a picture may take to be complete.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 struct Story {
@@ -76,11 +75,7 @@ pub fn play(count: usize) -> Result<()> {
 impl Story {
     /// What the operator's command says that asks this manager, whatever its status.
     fn show(&self, manager: usize, arguments: &str) -> Result<()> {
-        let mut command = Command::new(program("ovstunnelctl")?);
-        command.arg("--socket").arg(self.managers.socket(manager)).args(arguments.split_whitespace());
-        let output = ovstunnel_lab::output(command, DEADLINE).context("ovstunnelctl")?;
-        let said = [output.stdout, output.stderr].concat();
-        say(&format!("\nm{manager} $ ovstunnelctl {arguments}\n{}", String::from_utf8_lossy(&said).trim_end()))
+        show_by(&self.managers.socket(manager), &format!("m{manager} "), arguments)
     }
 
     fn start(&self, manager: usize, number: u16) -> Result<Vm> {

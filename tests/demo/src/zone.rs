@@ -5,6 +5,7 @@
 //! not broken.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -170,9 +171,14 @@ pub(crate) fn say(line: &str) -> Result<()> {
 
 /// What the operator's command says, whatever its status.
 pub(crate) fn show(zone: &Zone, arguments: &str) -> Result<()> {
+    show_by(&zone.dir().join("manager.sock"), "", arguments)
+}
+
+/// The same of the manager at this socket, behind these words.
+pub(crate) fn show_by(socket: &Path, who: &str, arguments: &str) -> Result<()> {
     let mut command = Command::new(program("ovstunnelctl")?);
-    command.arg("--socket").arg(zone.dir().join("manager.sock")).args(arguments.split_whitespace());
+    command.arg("--socket").arg(socket).args(arguments.split_whitespace());
     let output = ovstunnel_lab::output(command, DEADLINE).context("ovstunnelctl")?;
     let said = [output.stdout, output.stderr].concat();
-    say(&format!("\n$ ovstunnelctl {arguments}\n{}", String::from_utf8_lossy(&said).trim_end()))
+    say(&format!("\n{who}$ ovstunnelctl {arguments}\n{}", String::from_utf8_lossy(&said).trim_end()))
 }

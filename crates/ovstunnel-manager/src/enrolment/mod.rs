@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use ovstunnel_manager_api::TokenText;
 use ovstunnel_pki::{Authority, LEAF_DAYS, Leaf, Name, PkiError, Role};
 use ovstunnel_server::seldom::Seldom;
 use ovstunnel_store::StoreError;
@@ -127,7 +128,7 @@ impl Enrolment {
         text: &str,
         now: OffsetDateTime,
     ) -> Result<Result<(String, Kept), BadToken>, StoreError> {
-        let Some((id, secret)) = token::parts(text) else { return Ok(Err(BadToken::Unknown)) };
+        let Some(TokenText { id, secret, .. }) = TokenText::read(text) else { return Ok(Err(BadToken::Unknown)) };
         let found = self.tokens(records).await?.into_iter().find(|(known, _)| known == id);
         let Some((id, kept)) = found else { return Ok(Err(BadToken::Unknown)) };
         Ok(kept.judge(secret, now).map(|()| (id, kept)))

@@ -34,18 +34,6 @@ pub(crate) enum BadToken {
     UsedUp,
 }
 
-/// The parts of a token's text that the manager needs: id and secret.
-pub(crate) fn parts(text: &str) -> Option<(&str, &str)> {
-    let mut parts = text.split('.');
-    let (id, secret, fingerprint) = (parts.next()?, parts.next()?, parts.next()?);
-    let good = is_hex(id, 8) && is_hex(secret, 40) && is_hex(fingerprint, 64) && parts.next().is_none();
-    good.then_some((id, secret))
-}
-
-fn is_hex(text: &str, length: usize) -> bool {
-    text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
 fn sum(secret: &str) -> String {
     hex(Sha256::digest(secret.as_bytes()).as_slice())
 }
@@ -101,6 +89,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use ovstunnel_manager_api::TokenText;
     use time::Duration;
 
     use super::*;
@@ -109,11 +98,11 @@ mod tests {
     fn a_token_lets_in_by_its_own_secret_in_its_time_as_often_as_it_is_for() {
         let (now, fingerprint) = (OffsetDateTime::now_utc(), "ab".repeat(32));
         let (id, text, kept) = Kept::make(2, now + Duration::hours(1), "root", &fingerprint).unwrap();
-        let (found, secret) = parts(&text).unwrap();
+        let TokenText { id: found, secret, .. } = TokenText::read(&text).unwrap();
         assert_eq!((found, kept.judge(secret, now)), (id.as_str(), Ok(())));
         assert!(!serde_json::to_string(&kept).unwrap().contains(secret), "the secret is not kept");
         let other = Kept::make(2, now, "root", &fingerprint).unwrap().1;
-        assert_eq!(kept.judge(parts(&other).unwrap().1, now), Err(BadToken::Unknown));
+        assert_eq!(kept.judge(TokenText::read(&other).unwrap().secret, now), Err(BadToken::Unknown));
         assert_eq!(kept.judge(secret, now + Duration::hours(1)), Err(BadToken::Expired));
         let used = Kept { left: 0, ..kept.clone() };
         assert_eq!(used.judge(secret, now), Err(BadToken::UsedUp));
@@ -121,7 +110,7 @@ mod tests {
         assert_eq!((state(&kept, now), state(&used, now)), ("valid".into(), "used up".into()));
         assert_eq!(state(&kept, now + Duration::hours(2)), "expired");
         for bad in ["", "a.b.c", &text[1..], &format!("{text}.x"), &text.to_uppercase()] {
-            assert_eq!(parts(bad), None, "{bad}");
+            assert_eq!(TokenText::read(bad), None, "{bad}");
         }
     }
 }

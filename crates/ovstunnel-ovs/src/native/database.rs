@@ -82,20 +82,24 @@ impl Database {
     }
 }
 
-/// The rows that a `select` finds, on a connection of its own: reading does not wait for what is written.
-pub(crate) async fn select(socket: &Path, operation: Value) -> Result<Vec<Value>, CommitError> {
+/// The rows that these operations `select`, of one moment, on a connection of its own: reading does not wait for what is written.
+pub(crate) async fn select(socket: &Path, operations: &[Value]) -> Result<Vec<Value>, CommitError> {
     let failed = |error: io::Error| CommitError::Unavailable(format!("its database at {}: {error}", socket.display()));
     let mut connection = Connection::open(socket).await.map_err(failed)?;
-    let answer = connection.transact(&[operation]).await.map_err(failed)?;
+    let answer = connection.transact(operations).await.map_err(failed)?;
     let refused = |words: &Value| CommitError::Refused(format!("the database answers {words}"));
     if let Some(error) = answer.error.filter(|error| !error.is_null()) {
         return Err(refused(&error));
     }
     let mut result = answer.result.unwrap_or_default();
-    match result.get_mut(0).and_then(|first| first.get_mut("rows")).map(Value::take) {
-        Some(Value::Array(rows)) => Ok(rows),
-        _ => Err(refused(&result)),
+    let mut all = Vec::new();
+    for n in 0..operations.len() {
+        match result.get_mut(n).and_then(|one| one.get_mut("rows")).map(Value::take) {
+            Some(Value::Array(rows)) => all.extend(rows),
+            _ => return Err(refused(&result)),
+        }
     }
+    Ok(all)
 }
 
 impl Connection {

@@ -47,13 +47,10 @@ impl RealSwitch {
     pub(crate) async fn counted(&self) -> Result<BTreeMap<String, Counted>, CommitError> {
         let socket = self.tools.rundir.join("db.sock");
         let late = |_| CommitError::Unavailable("its database has not answered in time".to_owned());
-        let mut counted = BTreeMap::new();
-        for kind in TunnelKind::ALL {
-            let asked = tokio::time::timeout(self.tools.timeout, select(&socket, of_kind(kind)));
-            let rows = asked.await.map_err(late)??;
-            counted.extend(Counted::of_rows(rows.into_iter().map(row).collect()));
-        }
-        Ok(counted)
+        let questions = TunnelKind::ALL.map(of_kind);
+        let asked = tokio::time::timeout(self.tools.timeout, select(&socket, &questions));
+        let rows = asked.await.map_err(late)??;
+        Ok(Counted::of_rows(rows.into_iter().map(row).collect()))
     }
 }
 

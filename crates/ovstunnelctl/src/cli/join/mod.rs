@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::Args;
 use ovstunnel_api::Code;
-use ovstunnel_manager_api::{Host, Joined, PostJoin};
+use ovstunnel_manager_api::{Host, Joined, PostJoin, TokenText};
 use serde::Serialize;
 
 use super::show::{Page, quoted};
@@ -21,9 +21,6 @@ use super::{Failure, Report, values};
 use crate::client::{ClientError, Endpoint, Joining, Url};
 use crate::pki::{Name, Request};
 use settings::Settings;
-
-/// Lengths of a token's parts, hexadecimal digits: its id, its secret, the SHA-256 of the CA's certificate.
-const PARTS: [usize; 3] = [8, 40, 64];
 
 /// Longest text that is read from standard input, bytes.
 const LONGEST: u64 = 4096;
@@ -89,7 +86,7 @@ pub(super) async fn join(args: &Join, timeout: Duration, json: bool) -> Result<R
         None => own_address(&args.manager)?,
     };
     let settings = Settings::plan(&args.config, &args.dir, &name, address, args.port)?;
-    let fingerprint = token.rsplit('.').next().unwrap_or_default();
+    let fingerprint = TokenText::read(&token).map_or("", |parts| parts.fingerprint);
     let joining = Joining::begin(&args.manager, fingerprint, timeout).await.map_err(Failure::Manager)?;
     let request = Request::begin(&args.dir, &name, &[address], joining.ca())?;
     let api = match address {
@@ -133,10 +130,7 @@ fn token(given: &str) -> Result<String, Failure> {
         read.map_err(|source| Failure::File { action: "read", path: "standard input".into(), source })?;
     }
     let text = text.trim().to_owned();
-    let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    let parts: Vec<&str> = text.split('.').collect();
-    let fits = |(part, length): (&&str, &usize)| part.len() == *length && part.bytes().all(digit);
-    if parts.len() != PARTS.len() || !parts.iter().zip(&PARTS).all(fits) {
+    if TokenText::read(&text).is_none() {
         return Err(Failure::Usage(format!(
             "--token must be ID.SECRET.FINGERPRINT, of 8, 40 and 64 lower hexadecimal digits, as `zone token create` told it; it has {} \
              characters",
