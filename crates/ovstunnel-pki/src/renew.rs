@@ -64,7 +64,12 @@ impl Authority {
     }
 
     /// Whom a certificate of this CA is for, and its public key.
-    fn identify(&self, pem: &str, name: &Name, days: u32) -> Result<(Leaf, SubjectPublicKeyInfo), &'static str> {
+    pub(super) fn identify(
+        &self,
+        pem: &str,
+        name: &Name,
+        days: u32,
+    ) -> Result<(Leaf, SubjectPublicKeyInfo), &'static str> {
         const CERTIFICATE: &str = "a certificate (PEM)";
         let (_, block) = parse_x509_pem(pem.as_bytes()).map_err(|_| CERTIFICATE)?;
         let certificate = block.parse_x509().map_err(|_| CERTIFICATE)?;

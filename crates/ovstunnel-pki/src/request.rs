@@ -21,20 +21,21 @@ use crate::{Authority, Leaf, Name, PkiError};
 /// Longest request that is read, bytes.
 const LONGEST: usize = 16 * 1024;
 
-/// A host's new key, written for its owner only, and the request for its certificate. The key is taken away again unless
-/// [`Request::finish`] writes what it was answered.
+/// A host's new key, written for its owner only, and the request for its certificate. The key waits in `NAME.key.asked`, and is
+/// taken away again unless [`Request::finish`] writes what it was answered, or [`Request::keep`] has it wait on.
 #[derive(Debug)]
 pub struct Request {
     pair: Pair,
+    asked: PathBuf,
     ca: PathBuf,
     ca_is_there: bool,
     text: String,
-    finished: bool,
+    stays: bool,
 }
 
 impl Request {
-    /// Makes a key for the host `name`, and writes it to `NAME.key` in `dir`, which is made where it is not there. `ca` is the CA's
-    /// certificate, PEM, which is to be beside it.
+    /// Makes a key for the host `name` in `dir`, which is made where it is not there; where one waits there from a request whose answer
+    /// was lost, it is that. `ca` is the CA's certificate, PEM, which is to be beside it.
     ///
     /// # Errors
     /// One of the files is there (a `ca.crt` of the same CA may be), or cannot be written.
@@ -46,10 +47,21 @@ impl Request {
         if ca_is_there && read(&ca_file)?.trim() != ca.trim() {
             return Err(PkiError::Exists(ca_file));
         }
-        let made = KeyPair::generate().and_then(|key| Ok((request(name, addresses, &key)?, key.serialize_pem())));
+        let asked = dir.join(format!("{name}.key.asked"));
+        let stays = asked.symlink_metadata().is_ok();
+        let key = if stays { KeyPair::from_pem(&read(&asked)?) } else { KeyPair::generate() };
+        let made = key.and_then(|key| Ok((request(name, addresses, &key)?, key.serialize_pem())));
         let (text, key) = made.map_err(|source| PkiError::Make { name: name.to_string(), source })?;
-        write_new(&pair.key, &key, KEY_MODE)?;
-        Ok(Request { pair, ca: ca_file, ca_is_there, text, finished: false })
+        if !stays {
+            write_new(&asked, &key, KEY_MODE)?;
+        }
+        Ok(Request { pair, asked, ca: ca_file, ca_is_there, text, stays })
+    }
+
+    /// Leaves the key for the next request, where this one's answer was lost: who signs may have signed for it. Gives its file.
+    pub fn keep(mut self) -> PathBuf {
+        self.stays = true;
+        self.asked.clone()
     }
 
     /// The request, PEM.
@@ -60,25 +72,31 @@ impl Request {
     /// Writes certificate and CA beside the key; gives the three files: certificate, key, CA.
     ///
     /// # Errors
-    /// They cannot be written; then none of them is there.
+    /// They cannot be written; then none of them is there, and the key waits for the next request.
     pub fn finish(mut self, certificate: &str, ca: &str) -> Result<[PathBuf; 3], PkiError> {
-        write_new(&self.pair.certificate, certificate, CERTIFICATE_MODE)?;
+        self.stays = true;
+        let files = [&self.pair.certificate, &self.pair.key, &self.ca];
+        let key = read(&self.asked)?;
+        let mut new = vec![(files[1], key.as_str(), KEY_MODE), (files[0], certificate, CERTIFICATE_MODE)];
         if !self.ca_is_there {
-            write_new(&self.ca, ca, CERTIFICATE_MODE).inspect_err(|_| {
-                // We made it a moment ago.
-                let _ = fs::remove_file(&self.pair.certificate);
+            new.push((files[2], ca, CERTIFICATE_MODE));
+        }
+        for (written, (file, text, mode)) in new.iter().enumerate() {
+            write_new(file, text, *mode).inspect_err(|_| {
+                // We made them a moment ago.
+                new.iter().take(written).for_each(|(made, ..)| drop(fs::remove_file(made)));
             })?;
         }
-        self.finished = true;
-        Ok([self.pair.certificate.clone(), self.pair.key.clone(), self.ca.clone()])
+        self.stays = false;
+        Ok(files.map(Clone::clone))
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        if !self.finished {
-            // A key without a certificate would only be in the way of the next attempt.
-            let _ = fs::remove_file(&self.pair.key);
+        if !self.stays {
+            // Nobody signed for it, or it has its place.
+            let _ = fs::remove_file(&self.asked);
         }
     }
 }
@@ -168,6 +186,19 @@ impl Authority {
         fs::remove_file(&file).map_err(|source| PkiError::File { action: "write", path: file, source })
     }
 
+    /// The certificate in the CA's directory that is for `leaf`, of this key, not revoked, and not over at `now`; nothing where there is none.
+    pub fn signed_before(&self, leaf: &Leaf, key: &Requested, now: OffsetDateTime) -> Option<Signed> {
+        let file = Pair::of(self.dir(), leaf.name.as_str()).certificate;
+        let text = read(&file).ok()?;
+        let (found, public) = self.identify(&text, &leaf.name, leaf.days).ok()?;
+        let not_after = crate::show(&file).ok()?.first()?.not_after;
+        if self.is_revoked(&file).ok()? {
+            return None;
+        }
+        let same = found.names() == leaf.names() && public == key.0 && now < not_after;
+        same.then_some(Signed { text, file, not_after })
+    }
+
     /// Signs a key for `leaf`, valid from `now`, and writes the certificate to `NAME.crt` in the CA's directory.
     ///
     /// # Errors
@@ -224,6 +255,23 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_is_kept_is_asked_for_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let name: Name = "h1".parse().unwrap();
+        let key = |text: &str| judge_request(text, &leaf("h1")).unwrap().0;
+        let first = Request::begin(dir.path(), &name, &[], "ca").unwrap();
+        let public = key(first.text());
+        let file = first.keep();
+        let again = Request::begin(dir.path(), &name, &[], "ca").unwrap();
+        assert!(key(again.text()) == public);
+        // A refusal of the second says nothing of the first.
+        drop(again);
+        assert!(file.exists());
+        let files = Request::begin(dir.path(), &name, &[], "ca").unwrap().finish("certificate", "ca").unwrap();
+        assert!(files.iter().all(|file| file.exists()) && !file.exists());
+    }
+
+    #[test]
     fn what_is_not_finished_leaves_no_key_and_no_name_is_signed_twice() {
         let dir = tempfile::tempdir().unwrap();
         let (ca, own) = (dir.path().join("ca"), dir.path().join("own"));
@@ -238,9 +286,16 @@ mod tests {
         let signed = authority.sign_requested(&leaf, &key, now).unwrap();
         let files = request.finish(&signed.text, &ca_text).unwrap();
         assert!(files.iter().all(|file| file.exists()));
+        assert_eq!(fs::read_dir(&own).unwrap().count(), 3);
+        assert_eq!(authority.signed_before(&leaf, &key, now).unwrap().text, signed.text);
+        let other = judge_request(&asked("h1", &[]), &leaf).unwrap();
+        assert!(authority.signed_before(&leaf, &other, now).is_none());
+        assert!(authority.signed_before(&leaf, &key, signed.not_after).is_none());
         assert!(matches!(authority.sign_requested(&leaf, &key, now), Err(PkiError::Exists(_))));
         assert!(matches!(Request::begin(&own, &leaf.name, &[], &ca_text), Err(PkiError::Exists(_))));
         // The CA renews it as one that it has issued itself.
         authority.renew(&leaf.name, crate::Key::Same, 9, now).unwrap();
+        authority.revoke(&signed.file, now).unwrap();
+        assert!(authority.signed_before(&leaf, &key, now).is_none());
     }
 }

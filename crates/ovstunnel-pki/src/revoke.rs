@@ -53,6 +53,13 @@ impl Authority {
         Ok(Revoked { list, name, serial: shown, count: revoked.len(), already })
     }
 
+    /// Whether a certificate of this CA is on its list of revoked ones.
+    pub(super) fn is_revoked(&self, certificate: &Path) -> Result<bool, PkiError> {
+        let (serial, _) = self.issued(certificate)?;
+        let list = self.dir.join("ca.crl");
+        Ok(list.exists() && entries(&list)?.1.iter().any(|entry| entry.serial_number == serial))
+    }
+
     /// Serial number and common name of a certificate that this CA has issued.
     fn issued(&self, path: &Path) -> Result<(SerialNumber, String), PkiError> {
         let unfit = |expected| PkiError::Unfit { path: path.to_owned(), expected };

@@ -22,7 +22,7 @@ use tracing::Instrument;
 
 use super::hosts::{changes, next_free, others};
 use super::{State, database, query};
-use crate::enrolment::token::Kept;
+use crate::enrolment::token::{BadToken, Kept};
 use crate::enrolment::{Enrolment, leaf};
 use crate::zone::{Happened, Row, written};
 
@@ -178,6 +178,11 @@ async fn admit(state: &State, enrolment: &Enrolment, peer: &Peer, body: &PostJoi
     // One after the other: neither a name nor a token's last use is given twice.
     let _turn = state.records.turn().await;
     let found = enrolment.find(&state.records, &body.token, now).await.map_err(|error| database(&error))?;
+    if matches!(found, Ok(_) | Err(BadToken::UsedUp))
+        && let Some(joined) = again(state, enrolment, body, now)?
+    {
+        return Ok(joined);
+    }
     let (id, token) = found.map_err(|bad| ApiError::forbidden(bad.to_string()))?;
     let (leaf, row) = wanted(state, enrolment, body)?;
     let key = judge_request(&body.csr, &leaf).map_err(|rule| ApiError::invalid("csr", rule, None))?;
@@ -195,6 +200,25 @@ async fn admit(state: &State, enrolment: &Enrolment, peer: &Peer, body: &PostJoi
     state.hosts.register(row);
     let host = state.zone.host(&name).ok_or_else(|| ApiError::internal("a host that joined is not there"))?;
     Ok(Joined { host, certificate, ca, expires: written(not_after) })
+}
+
+/// What a host was answered that has joined with this very key, name and address, and asks again because the answer was lost. Nothing is
+/// signed or used up for it; nothing where it has not joined so.
+fn again(
+    state: &State,
+    enrolment: &Enrolment,
+    body: &PostJoin,
+    now: OffsetDateTime,
+) -> Result<Option<Joined>, ApiError> {
+    let (Some(host), Ok(name)) = (state.zone.host(&body.name), body.name.parse()) else { return Ok(None) };
+    if host.api != body.api.trim_end_matches('/') || body.number.is_some_and(|number| number != host.number) {
+        return Ok(None);
+    }
+    let leaf = leaf(name, address(&body.api, &body.name)?);
+    let Ok(key) = judge_request(&body.csr, &leaf) else { return Ok(None) };
+    let Some(signed) = enrolment.authority().map_err(pki)?.signed_before(&leaf, &key, now) else { return Ok(None) };
+    let ca = enrolment.ca().map_err(pki)?;
+    Ok(Some(Joined { host, certificate: signed.text, ca, expires: written(signed.not_after) }))
 }
 
 /// Signs the key, and records the host; both or none.

@@ -187,6 +187,32 @@ async fn what_does_not_fit_is_refused_and_nothing_is_recorded() {
     joined_at(&bench, &text, "h9", "127.0.0.9");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_whose_answer_was_lost_asks_again_and_another_key_does_not() {
+    let bench = enrolling().await;
+    let (dir, ca, api) = (bench.dir.path().to_owned(), ca(&bench), "https://127.0.0.2:8443");
+    let (text, id) = token(&bench, 1, 3600);
+    let first = request(&dir, "h1", "127.0.0.2", &ca);
+    let (status, lost) = join(&bench, &body(&text, "h1", first.text(), api));
+    assert_eq!(status, 201, "{lost}");
+    first.keep();
+    let again = request(&dir, "h1", "127.0.0.2", &ca);
+    let (status, answer) = join(&bench, &body(&text, "h1", again.text(), api));
+    assert_eq!((status, &answer["certificate"]), (201, &lost["certificate"]), "{answer}");
+    assert_eq!(root(&bench, "GET", "/v1/enrolment/tokens", None)["tokens"][0]["left"], 0);
+    assert!(events(&bench.manager, "enrolment_refused").await.is_empty());
+    // Neither another key, nor the same for another address, nor any once the token is gone.
+    let other = request(&dir.join("other"), "h1", "127.0.0.2", &ca);
+    let moved = "https://127.0.0.3:8443";
+    for (csr, api) in [(other.text(), api), (again.text(), moved)] {
+        let (status, answer) = join(&bench, &body(&text, "h1", csr, api));
+        assert_eq!((status, &answer["detail"]), (403, &"the token is used up".into()), "{answer}");
+    }
+    root(&bench, "DELETE", &format!("/v1/enrolment/tokens/{id}"), None);
+    assert_eq!(join(&bench, &body(&text, "h1", again.text(), api)).0, 403);
+    assert_eq!(events(&bench.manager, "enrolment_refused").await.len(), 3);
+}
+
 fn joined_at(bench: &Bench, token: &str, name: &str, address: &str) {
     let request = request(bench.dir.path(), name, address, &ca(bench));
     let (status, answer) = join(bench, &body(token, name, request.text(), &format!("https://{address}:8443")));

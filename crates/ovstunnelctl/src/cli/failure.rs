@@ -30,6 +30,9 @@ pub(super) enum Failure {
     /// A host has joined its zone, and this was not done.
     #[error("{name} has joined and has its certificate, but {what}")]
     Joined { name: String, what: String },
+    /// Whether a host has joined is not known, and its key waits in a file.
+    #[error("{source}")]
+    Unanswered { source: ClientError, key: PathBuf },
     /// A bridge is not destroyed while this is on it.
     #[error("{}", problem.title)]
     Occupied { bridge: String, problem: Box<Problem> },
@@ -84,7 +87,7 @@ impl Failure {
     pub(super) fn exit_status(&self) -> u8 {
         match self {
             Failure::StateUnknown(_) => 3,
-            Failure::Client(e) | Failure::Manager(e) if !e.answered() => 2,
+            Failure::Client(e) | Failure::Manager(e) | Failure::Unanswered { source: e, .. } if !e.answered() => 2,
             Failure::Usage(_) => 2,
             _ => 1,
         }
@@ -111,7 +114,10 @@ impl Failure {
 
     fn as_problem(&self) -> LocalProblem<'_> {
         let code = match self {
-            Failure::Client(e) | Failure::Manager(e) | Failure::StateUnknown(e) => e.code(),
+            Failure::Client(e)
+            | Failure::Manager(e)
+            | Failure::StateUnknown(e)
+            | Failure::Unanswered { source: e, .. } => e.code(),
             Failure::Occupied { problem, .. } => problem.code.as_str(),
             Failure::Pki(e) => e.code(),
             Failure::Joined { .. } => "joined_only",
@@ -166,6 +172,11 @@ impl Failure {
             Failure::Occupied { bridge, .. } => {
                 Some(format!("to leave a plain bridge behind, with what is on it: `ovstunnelctl release {bridge}`"))
             }
+            Failure::Unanswered { key, .. } => Some(format!(
+                "whether it has joined is not known; its key waits in {}: the same command with the same token asks again, and uses up \
+                 nothing more",
+                key.display()
+            )),
             Failure::Pki(e) => e.hint().map(str::to_owned),
             Failure::Document(_) => Some(
                 "`ovstunnelctl export` writes what `apply` reads; `apply --help` and `zone apply --help` have examples"

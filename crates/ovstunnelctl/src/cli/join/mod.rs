@@ -95,7 +95,11 @@ pub(super) async fn join(args: &Join, timeout: Duration, json: bool) -> Result<R
     };
     let csr = request.text().to_owned();
     let body = PostJoin { token, name: name.to_string(), csr, api, number: args.number };
-    let joined = ask(&joining, &body).await.map_err(Failure::Manager)?;
+    let joined = match ask(&joining, &body).await {
+        Ok(joined) => joined,
+        Err(source) if may_have_joined(&source) => return Err(Failure::Unanswered { source, key: request.keep() }),
+        Err(refused) => return Err(Failure::Manager(refused)),
+    };
     let files = request.finish(&joined.certificate, &joined.ca)?;
     let after = |what: String| Failure::Joined { name: name.to_string(), what };
     settings.write().map_err(after)?;
@@ -106,6 +110,15 @@ pub(super) async fn join(args: &Join, timeout: Duration, json: bool) -> Result<R
     let [certificate, key, ca] = &files;
     let (expires, config, set) = (joined.expires.as_str(), args.config.as_path(), settings.set());
     Report::new(json, &Done { host: &joined.host, certificate, key, ca, expires, config, set, restarted }, page)
+}
+
+/// Whether the manager may have let the host in all the same.
+fn may_have_joined(error: &ClientError) -> bool {
+    match error {
+        ClientError::NoAnswer { .. } | ClientError::BrokenOff { .. } | ClientError::Unexpected { .. } => true,
+        ClientError::Problem(problem) => problem.code == Code::Internal,
+        _ => false,
+    }
 }
 
 /// Asks, and where another manager leads, that one.
@@ -207,6 +220,17 @@ mod tests {
             assert!(said.starts_with("--token must be ID.SECRET.FINGERPRINT"), "{said}");
             assert!(bad.is_empty() || !said.contains(bad), "{said}");
         }
+    }
+
+    #[test]
+    fn the_key_stays_where_the_answer_was_lost_and_only_there() {
+        let peer = crate::client::Peer::daemon("https://manager:8444");
+        let source = ClientError::NoAnswer { peer: peer.clone(), timeout: Duration::from_secs(9) };
+        assert!(may_have_joined(&source) && !may_have_joined(&ClientError::OtherCa { peer }));
+        let failure = Failure::Unanswered { source, key: "/k/h1.key.asked".into() };
+        assert_eq!(failure.exit_status(), 2);
+        let said = failure.to_string();
+        assert!(said.starts_with("no answer from"), "{said}");
     }
 
     #[test]
