@@ -11,7 +11,7 @@ use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use rtnetlink::{Handle, MulticastGroup};
 use tokio::task::JoinHandle;
 
-use super::{Error, Interfaces, Source, ask, colons};
+use super::{Error, Interfaces, Kernel, Source, ask, colons};
 
 /// What the way of tunnels depends on. IPv6 has no part in it: a tunnel's other end is an IPv4 address.
 const GROUPS: [MulticastGroup; 4] =
@@ -44,7 +44,7 @@ impl Interfaces {
                 };
                 Ok(devices.iter().map(device).collect())
             }
-            Source::Kernel(connection) => {
+            Source::Kernel(Kernel { connection, .. }) => {
                 ask(connection, "the devices of this host", async |handle: Handle| kernel_devices(&handle).await).await
             }
         }

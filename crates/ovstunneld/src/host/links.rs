@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use rtnetlink::Handle;
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
 
-use super::{Error, Interfaces, Source, ask};
+use super::{Error, Interfaces, Kernel, Source, ask};
 
 /// The devices of the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Interfaces {
     pub async fn links(&self) -> Result<Option<Links>, Error> {
         match &self.0 {
             Source::Fixed(_) => Ok(None),
-            Source::Kernel(connection) => {
+            Source::Kernel(Kernel { connection, .. }) => {
                 let question = async |handle: Handle| handle.link().get().execute().try_collect().await;
                 let links: Vec<LinkMessage> = ask(connection, "the devices of this host", question).await?;
                 Ok(Some(sorted(&links)))

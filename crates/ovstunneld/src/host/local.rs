@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use rtnetlink::Handle;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 
-use super::{Error, Interfaces, Source, addresses, ask, ipv4};
+use super::{Error, Interfaces, Kernel, Source, addresses, ask, ipv4};
 
 /// An IPv4 address of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,10 +56,13 @@ impl Interfaces {
     pub async fn local_addresses(&self) -> Result<Vec<LocalAddress>, Error> {
         match &self.0 {
             Source::Fixed(devices) => Ok(devices.iter().filter_map(fixed).collect()),
-            Source::Kernel(connection) => {
+            Source::Kernel(Kernel { connection, own }) => {
+                let mut own = own.lock().await;
+                if let Some(known) = own.still() {
+                    return Ok(known);
+                }
                 let question = async |handle: Handle| addresses(&handle, None).await;
-                let found = ask(connection, "the addresses of this host", question).await?;
-                Ok(found.iter().filter_map(told).collect())
+                Ok(own.keep(&ask(connection, "the addresses of this host", question).await?))
             }
         }
     }
@@ -72,7 +75,7 @@ fn fixed(device: &ovstunnel_api::Interface) -> Option<LocalAddress> {
     Some(LocalAddress { ip, link: ip, prefix, device: device.device.clone() })
 }
 
-fn told(message: &AddressMessage) -> Option<LocalAddress> {
+pub(super) fn told(message: &AddressMessage) -> Option<LocalAddress> {
     let (mut link, mut device) = (None, String::new());
     for attribute in &message.attributes {
         match attribute {

@@ -1,7 +1,8 @@
 //! Network devices of this host: what tunnel end points are taken from.
 //!
 //! What it does: asks the kernel over one netlink connection, each question with a deadline; or answers from a fixed list,
-//! for the simulated switch. What it must not do: change anything, or keep what it was told: addresses change.
+//! for the simulated switch. What it must not do: change anything, or
+//! keep what it was told where it cannot see that it still holds (`watched` can).
 
 mod devices;
 mod links;
@@ -9,6 +10,7 @@ mod local;
 mod root;
 mod route;
 mod sysfs;
+mod watched;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -61,15 +63,21 @@ pub struct Interfaces(Source);
 
 #[derive(Debug)]
 enum Source {
-    /// The connection; None before the first question and after a failure, when the next question makes a new one.
-    Kernel(Mutex<Option<Handle>>),
+    Kernel(Kernel),
     Fixed(Vec<Interface>),
+}
+
+#[derive(Debug, Default)]
+struct Kernel {
+    /// None before the first question and after a failure, when the next question makes a new one.
+    connection: Mutex<Option<Handle>>,
+    own: Mutex<watched::Watched>,
 }
 
 impl Interfaces {
     /// Those of the kernel, in the network namespace of the thread that asks first. Needs a tokio runtime to ask.
     pub fn kernel() -> Self {
-        Interfaces(Source::Kernel(Mutex::new(None)))
+        Interfaces(Source::Kernel(Kernel::default()))
     }
 
     /// A fixed list, for the simulated switch.
@@ -88,7 +96,7 @@ impl Interfaces {
         }
         match &self.0 {
             Source::Fixed(devices) => Ok(devices.iter().find(|d| d.label == label || d.device == label).cloned()),
-            Source::Kernel(connection) => {
+            Source::Kernel(Kernel { connection, .. }) => {
                 let question = async |handle: Handle| {
                     let Some(link) = link(&handle, label).await? else { return Ok(None) };
                     let addresses = addresses(&handle, Some(link.header.index)).await?;

@@ -11,7 +11,7 @@ use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, N
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 use rtnetlink::{Handle, RouteMessageBuilder};
 
-use super::{Error, Interfaces, Source, ask};
+use super::{Error, Interfaces, Kernel, Source, ask};
 
 /// The way of packets to one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Interfaces {
                 let device = devices.first().map(|device| (device.device.clone(), device.mtu, device.ip.clone()));
                 Ok(to.into_iter().map(|ip| (ip, device.clone().map(|device| fixed(ip, device)))).collect())
             }
-            Source::Kernel(connection) => {
+            Source::Kernel(Kernel { connection, .. }) => {
                 let question = async |handle: Handle| kernel_routes(&handle, to).await;
                 ask(connection, "the routes to other hosts", question).await
             }
