@@ -293,6 +293,21 @@ mod tests {
     }
 
     #[test]
+    fn more_changes_than_the_kernel_can_tell_of_are_seen_too() {
+        let (before, after) = in_namespace(DEVICES, async || {
+            let interfaces = Interfaces::kernel();
+            let before = own(&interfaces).await;
+            let others = (0..5_000).map(|n| Ipv4Addr::from(0x0a00_0001 + n));
+            let lines: String = others.map(|ip| format!("address add {ip}/32 dev bare\n")).collect();
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), lines).unwrap();
+            assert!(Command::new("ip").arg("-batch").arg(file.path()).status().unwrap().success());
+            (before, own(&interfaces).await)
+        });
+        assert_eq!((before.len(), after.len()), (4, 5_004));
+    }
+
+    #[test]
     fn many_questions_at_once_are_all_answered() {
         let answers = in_namespace(DEVICES, async || {
             let interfaces = Interfaces::kernel();
