@@ -130,6 +130,9 @@ pub struct Host {
     /// Largest MTU of a guest whose frames cross its tunnels in one piece, bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_guest_mtu: Option<u32>,
+    /// When the certificate expires that its daemon has shown last: RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_expires: Option<String>,
     /// How many managed bridges it has.
     pub bridges: u32,
     /// How many tunnels it has.

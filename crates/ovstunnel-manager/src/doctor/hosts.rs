@@ -82,6 +82,7 @@ mod tests {
             netmask: None,
             mac: None,
             max_guest_mtu: None,
+            certificate_expires: None,
             bridges: 0,
             tunnels: 0,
             vifs: 0,

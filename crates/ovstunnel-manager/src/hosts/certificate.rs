@@ -10,15 +10,17 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use time::OffsetDateTime;
 
-use crate::zone::{CERTIFICATE_EXPIRES, Zone};
+use crate::zone::{CERTIFICATE_EXPIRES, Shown, Zone};
 
 /// How often the manager's own certificates are looked at.
 const OWN: Duration = Duration::from_secs(60);
 
-/// What is wrong with the certificate that a daemon has shown on its last connection.
-pub(super) fn of_daemon(client: &Client, now: OffsetDateTime) -> Option<Trouble> {
+/// The certificate that a daemon has shown on its last connection.
+pub(super) fn of_daemon(client: &Client, now: OffsetDateTime) -> Shown {
     let remedy = "`ovstunnelctl pki renew` where the CA is; copy the new certificate to the host, then `systemctl reload ovstunneld` there";
-    trouble("its daemon's certificate", &client.daemon_certificate()?, remedy, now)
+    let Some(der) = client.daemon_certificate() else { return Shown::default() };
+    let expires = ovstunnel_server::tls::read_certificate(&der).ok().map(|one| one.not_after);
+    Shown { expires, trouble: trouble("its daemon's certificate", &der, remedy, now) }
 }
 
 fn trouble(whose: &str, der: &[u8], remedy: &str, now: OffsetDateTime) -> Option<Trouble> {

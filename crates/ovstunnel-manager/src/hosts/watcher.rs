@@ -160,17 +160,17 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
     /// Looks at the certificate of the connection; at that of another one, where it ends soon and may have been renewed.
     async fn look_at_the_certificate(&self, again: &mut Option<Instant>) {
         let now = time::OffsetDateTime::now_utc;
-        let mut trouble = certificate::of_daemon(&self.client, now());
-        if trouble.is_some() && again.is_some_and(|at| at > Instant::now()) {
+        let mut shown = certificate::of_daemon(&self.client, now());
+        if shown.trouble.is_some() && again.is_some_and(|at| at > Instant::now()) {
             return;
         }
-        if let (Some(_), Some(fresh)) = (&trouble, (self.fresh)()) {
+        if let (Some(_), Some(fresh)) = (&shown.trouble, (self.fresh)()) {
             *again = Some(Instant::now() + CERTIFICATE);
             if fresh.healthz().await.is_ok() {
-                trouble = certificate::of_daemon(&fresh, now());
+                shown = certificate::of_daemon(&fresh, now());
             }
         }
-        self.zone.certificate(self.number, trouble);
+        self.zone.certificate(self.number, shown);
     }
 
     async fn follow(

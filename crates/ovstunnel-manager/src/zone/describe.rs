@@ -80,6 +80,7 @@ impl State {
             netmask: host.interface().and_then(|interface| interface.netmask.clone()),
             mac: host.interface().and_then(|interface| interface.mac.clone()),
             max_guest_mtu: host.interface().map(|interface| interface.max_guest_mtu),
+            certificate_expires: host.certificate_expires().map(written),
             bridges: count(bridges.len()),
             tunnels: count(bridges.iter().map(|bridge| bridge.tunnels.len()).sum()),
             vifs: count(bridges.iter().map(|bridge| bridge.vifs).sum()),

@@ -47,6 +47,15 @@ pub struct Told {
     pub watched: bool,
 }
 
+/// A certificate that a daemon has shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// When it expires.
+    pub expires: Option<OffsetDateTime>,
+    /// What is wrong with it.
+    pub trouble: Option<Trouble>,
+}
+
 /// A registered host.
 #[derive(Debug)]
 pub struct Registered {
@@ -56,7 +65,7 @@ pub struct Registered {
     connection: Connection,
     pub(super) interface: Option<Interface>,
     pub(super) endpoint_trouble: Option<Trouble>,
-    certificate_trouble: Option<Trouble>,
+    certificate: Shown,
     /// Until when its faults are not told.
     pub(super) maintenance: Option<OffsetDateTime>,
     /// How its clock differs from the manager's.
@@ -86,7 +95,7 @@ impl Registered {
             connection: Connection::Trying,
             interface: None,
             endpoint_trouble: None,
-            certificate_trouble: None,
+            certificate: Shown::default(),
             maintenance: None,
             clock: HostClock::default(),
             unled: None,
@@ -163,11 +172,16 @@ impl Registered {
         !was_so
     }
 
-    /// Takes in what is wrong with its daemon's certificate. Whether that is news.
-    pub(super) fn certificate(&mut self, trouble: Option<Trouble>) -> bool {
-        let is_news = trouble.is_some() && self.certificate_trouble.is_none();
-        self.certificate_trouble = trouble;
+    /// Takes in which certificate its daemon shows. Whether something is wrong with it, and that is news.
+    pub(super) fn certificate(&mut self, shown: Shown) -> bool {
+        let is_news = shown.trouble.is_some() && self.certificate.trouble.is_none();
+        self.certificate = shown;
         is_news
+    }
+
+    /// When the certificate expires that its daemon has shown last.
+    pub(super) fn certificate_expires(&self) -> Option<OffsetDateTime> {
+        self.certificate.expires
     }
 
     /// The id of another host that one of these bridges has, where that is news.
@@ -230,7 +244,7 @@ impl Registered {
                 remedy: reason.remedy.clone(),
             })
         });
-        let certificate = self.certificate_trouble.clone();
+        let certificate = self.certificate.trouble.clone();
         let unled = self.unled.clone().filter(|_| self.is_connected());
         let own = silent.into_iter().chain(empty).chain(unled).chain(mismatch).chain(self.endpoint_trouble.clone());
         own.chain(health).chain(self.clock.trouble()).chain(certificate).collect()

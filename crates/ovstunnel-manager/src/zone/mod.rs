@@ -46,7 +46,7 @@ pub use describe::{Names, Page, written};
 pub use endpoint::EndpointFault;
 pub use ends::{End, EndsError};
 pub use faults::Wrong;
-pub use host::{Registered, Row, Told};
+pub use host::{Registered, Row, Shown, Told};
 use network::Known;
 pub use pairs::{Cell, PairFinding, Pairs, Place};
 pub use prepared::{Planned, Prepared};
@@ -375,13 +375,13 @@ impl Zone {
         self.state().seen_as(number, |seen| seen.heard = now);
     }
 
-    /// What is wrong with the certificate that a host's daemon shows.
-    pub fn certificate(&self, number: HostNumber, trouble: Option<Trouble>) {
-        let evidence = trouble.as_ref().map(|trouble| trouble.evidence.clone()).unwrap_or_default();
+    /// The certificate that a host's daemon shows.
+    pub fn certificate(&self, number: HostNumber, shown: Shown) {
+        let evidence = shown.trouble.as_ref().map(|trouble| trouble.evidence.clone()).unwrap_or_default();
         let name = {
             let mut state = self.state();
             let Some(host) = state.hosts.get_mut(&number) else { return };
-            host.certificate(trouble).then(|| host.row.name.clone())
+            host.certificate(shown).then(|| host.row.name.clone())
         };
         if let Some(name) = name {
             self.happened(CERTIFICATE_EXPIRES, &name, format!("host {name}: {evidence}"));

@@ -197,8 +197,9 @@ fn certificates_that_end_or_are_refused_are_told_once() {
         let evidence = format!("its daemon's certificate: CN=h1 expires in {days} days, on 2026-12-24");
         Some(Trouble { kind: CERTIFICATE_EXPIRES.into(), evidence, remedy: "renew it".into() })
     };
-    bench.zone.certificate(number(1), soon(12));
-    bench.zone.certificate(number(1), soon(11));
+    let expires = Some(OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000));
+    bench.zone.certificate(number(1), Shown { expires, trouble: soon(12) });
+    bench.zone.certificate(number(1), Shown { expires, trouble: soon(11) });
     let host = bench.zone.host("h1").unwrap();
     assert_eq!(
         (host.state, host.troubles.len(), host.troubles[0].kind.as_str()),
@@ -206,7 +207,9 @@ fn certificates_that_end_or_are_refused_are_told_once() {
     );
     assert!(host.troubles[0].evidence.contains("11 days"));
     assert_eq!(bench.reason(), None, "frames pass all the same");
-    bench.zone.certificate(number(1), None);
+    bench.zone.certificate(number(1), Shown { expires, trouble: None });
+    let told = bench.zone.host("h1").unwrap();
+    assert_eq!(told.certificate_expires.as_deref(), Some("2024-10-04T00:00:00Z"));
     assert_eq!(bench.zone.host("h1").unwrap().state, HostState::Ok);
 
     bench.zone.silent(number(1), "connection refused".to_owned());

@@ -141,10 +141,14 @@ async fn certificates_that_end_or_are_refused_are_told() {
     let ends = trouble("h1", HostState::Degraded).await;
     assert_eq!(ends.kind, "certificate_expires");
     assert!(ends.evidence.contains("CN=soon") && ends.evidence.contains("days, on "), "{ends:?}");
+    let expires = bench.manager.host("h1").await.unwrap().certificate_expires.unwrap();
+    let day = (now + time::Duration::days(10)).date();
+    assert!(expires.starts_with(&day.to_string()), "{expires} is not on {day}");
     let refused = trouble("h2", HostState::Silent).await;
     assert_eq!(refused.kind, "certificate_refused");
     assert!(refused.evidence.contains("an authority that is not trusted"), "{refused:?}");
     assert!(refused.remedy.contains("`ca` of the manager's [hosts]"), "{refused:?}");
+    assert_eq!(bench.manager.host("h2").await.unwrap().certificate_expires, None, "it was not taken");
     until("the third host", async || {
         let host = bench.manager.host("h3").await.unwrap();
         (host.state == HostState::Ok && host.troubles.is_empty()).then_some(())

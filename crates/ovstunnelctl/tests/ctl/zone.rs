@@ -97,6 +97,24 @@ fn status_is_a_check_for_monitoring() {
 }
 
 #[test]
+fn certificates_that_expire_first_are_listed_first() {
+    let with = |name: &str, expires: &str| {
+        let mut host = host(name, "ok");
+        host["certificate_expires"] = expires.into();
+        host
+    };
+    let hosts = vec![host("h1", "silent"), with("h2", "2126-03-01T00:00:00Z"), with("h3", "2024-10-04T00:00:00Z")];
+    let manager = FakeDaemon::answering(vec![canned("GET /v1/hosts", 200, json!({"hosts": hosts}))]);
+    assert_eq!(run(&mut manager.ctl("zone certificates -q")).out, "h3\nh2\nh1\n");
+    let ran = run(&mut manager.ctl("zone certificates"));
+    let lines: Vec<Vec<&str>> = ran.out.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["HOST", "CERTIFICATE", "EXPIRES", "DAYS", "LEFT"]);
+    assert_eq!(lines[1][..2], ["h3", "2024-10-04T00:00:00Z"]);
+    assert!(lines[1][2].parse::<i64>().unwrap() < 0 && lines[2][2].parse::<i64>().unwrap() > 30_000, "{}", ran.out);
+    assert_eq!(lines[3], ["h1", "-", "-"]);
+}
+
+#[test]
 fn the_managers_doctor_is_a_check_for_monitoring_too() {
     for (level, status) in [("ok", 0), ("warn", 1), ("fail", 2)] {
         let finding = json!({"check": "database", "level": level, "reason": "mode 0644", "remedy": "chmod"});

@@ -44,6 +44,9 @@ pub(in crate::cli) enum ZoneCommand {
     /// Register a host, show it, have it connected to anew, or forget it.
     #[command(subcommand)]
     Host(HostCommand),
+    /// List the certificates that daemons show, those that expire first at the top.
+    #[command(after_help = examples::CERTIFICATES)]
+    Certificates(Listing),
     /// Make, list or take away tokens by which new hosts join.
     #[command(subcommand)]
     Token(TokenCommand),

@@ -37,6 +37,14 @@ Examples:
   ovstunnelctl zone hosts --state silent,degraded
   ovstunnelctl zone hosts -o wide --watch";
 
+pub(super) const CERTIFICATES: &str = "\
+Examples:
+  ovstunnelctl zone certificates
+  ovstunnelctl zone certificates -o wide
+  ovstunnelctl --json zone certificates | jq -r '.hosts[] | [.name, .certificate_expires] | @tsv'
+
+It is the certificate of the last connection to each host; `zone doctor` tells of those with less than 30 days left.";
+
 pub(super) const HOST_ADD: &str = "\
 Examples:
   ovstunnelctl zone host add h1 --api https://h1:8443

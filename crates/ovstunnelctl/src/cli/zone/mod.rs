@@ -4,6 +4,7 @@
 
 mod apply;
 mod args;
+mod certificates;
 mod diff;
 mod examples;
 mod faults;
@@ -88,6 +89,7 @@ async fn ask(manager: &Manager, command: ZoneCommand, json: bool) -> Result<Repo
         }
         ZoneCommand::Hosts(args) => hosts(manager, args, json).await,
         ZoneCommand::Host(command) => host(manager, command, json).await,
+        ZoneCommand::Certificates(listing) => certificates::certificates(manager, listing, json).await,
         ZoneCommand::Token(command) => tokens::tokens(manager, command, json).await,
         ZoneCommand::Networks(args) => list_networks(manager, args, json).await,
         ZoneCommand::Network(args) => networks::network(manager, args, json).await,

@@ -144,6 +144,7 @@ pub(super) fn host(host: &Host) -> Page {
         [("Rack", &host.rack), ("Label", &host.label), ("Address", &host.ip), ("Maintenance until", &host.maintenance)];
     pairs.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
     pairs.extend(host.max_guest_mtu.map(|mtu| ("Guest MTU", format!("{mtu} at most"))));
+    pairs.extend(host.certificate_expires.clone().map(|expires| ("Certificate until", expires)));
     let (bridges, tunnels, vifs) = (u64::from(host.bridges), u64::from(host.tunnels), u64::from(host.vifs));
     pairs.push((
         "Has",
