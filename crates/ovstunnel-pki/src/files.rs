@@ -91,6 +91,12 @@ impl Drop for Replacement<'_> {
     }
 }
 
+/// Moves a file out of the way; gives its new name, which nobody else had.
+pub(super) fn set_aside(path: &Path) -> Result<PathBuf, PkiError> {
+    let kept = keep(path).and_then(|kept| fs::remove_file(path).map(|()| kept));
+    kept.map_err(|source| PkiError::File { action: "rename", path: path.to_owned(), source })
+}
+
 /// Gives the file a second name, the first of `FILE.old1`, `FILE.old2`, … that is free.
 fn keep(path: &Path) -> io::Result<PathBuf> {
     let mut number = 1u32;

@@ -13,8 +13,8 @@ use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use crate::files::read;
-use crate::{Authority, PkiError};
+use crate::files::{Pair, read, set_aside};
+use crate::{Authority, Name, PkiError, Purpose};
 
 /// Mode of the list: it is no secret.
 const MODE: u32 = 0o644;
@@ -51,6 +51,21 @@ impl Authority {
             self.write_list(&list, number + 1, revoked.clone(), now)?;
         }
         Ok(Revoked { list, name, serial: shown, count: revoked.len(), already })
+    }
+
+    /// Ends the certificate of a host that has left: puts it on the list of revoked ones and moves `NAME.crt` to `NAME.crt.oldN`, so that a host
+    /// may get this name again. Nothing where the CA's directory has no certificate of a host of this name.
+    ///
+    /// # Errors
+    /// As [`revoke`](Self::revoke), or the file cannot be moved; then the certificate is on the list.
+    pub fn retire(&self, name: &Name, now: OffsetDateTime) -> Result<Option<Revoked>, PkiError> {
+        let file = Pair::of(&self.dir, name.as_str()).certificate;
+        if !file.exists() || !crate::show(&file)?.iter().all(|one| one.purpose == Purpose::Host) {
+            return Ok(None);
+        }
+        let revoked = self.revoke(&file, now)?;
+        set_aside(&file)?;
+        Ok(Some(revoked))
     }
 
     /// Whether a certificate of this CA is on its list of revoked ones.

@@ -68,6 +68,16 @@ impl Enrolment {
         std::fs::read_to_string(&path).map_err(|source| PkiError::File { action: "read", path, source })
     }
 
+    /// Revokes the certificate of a host that is removed; gives its serial number. Nothing where the CA has none of a host of this name.
+    ///
+    /// # Errors
+    /// The CA cannot be used as it is; then the certificate may be revoked all the same.
+    pub(crate) fn retire(&self, host: &str) -> Result<Option<String>, PkiError> {
+        let Ok(name) = host.parse::<Name>() else { return Ok(None) };
+        let retired = self.authority()?.retire(&name, OffsetDateTime::now_utc())?;
+        Ok(retired.map(|revoked| revoked.serial))
+    }
+
     /// Whether one more attempt from this address is heard.
     pub(crate) fn hears(&self, address: Option<IpAddr>) -> bool {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);

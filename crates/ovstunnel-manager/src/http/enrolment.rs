@@ -11,7 +11,7 @@ use axum::{Extension, Json};
 use ovstunnel_api::{Code, Outcome, Problem};
 use ovstunnel_client::Endpoint;
 use ovstunnel_manager_api::{EnrolmentCa, Joined, Mode, NewToken, PostJoin, PostToken, Token, TokenList};
-use ovstunnel_pki::{Leaf, Name, PkiError, Requested, fingerprint, judge_request};
+use ovstunnel_pki::{Leaf, Name, Requested, fingerprint, judge_request};
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{NoQuery, ValidJson, ValidPath};
 use ovstunnel_server::listen::Peer;
@@ -21,7 +21,7 @@ use time::{Duration, OffsetDateTime};
 use tracing::Instrument;
 
 use super::hosts::{changes, next_free, others};
-use super::{State, database, query};
+use super::{State, database, pki, query};
 use crate::enrolment::token::{BadToken, Kept};
 use crate::enrolment::{Enrolment, leaf};
 use crate::zone::{Happened, Row, written};
@@ -35,16 +35,6 @@ const TTL: u32 = 7 * 86_400;
 fn enabled(state: &State) -> Result<&Arc<Enrolment>, ApiError> {
     let off = || ApiError::conflict("enrolment", "hosts do not join by a token here: [enrolment] authority is not set");
     state.enrolment.as_ref().ok_or_else(off)
-}
-
-/// The CA in the folder cannot be used as it is.
-fn pki(error: PkiError) -> ApiError {
-    ApiError::new(Code::Unavailable, format!("[enrolment] authority: {}", with_cause(&error)))
-}
-
-fn with_cause(error: &PkiError) -> String {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("{error}{cause}")
 }
 
 /// Make a token by which hosts join. Its text is told this once; only a sum of it is kept.

@@ -14,11 +14,12 @@ use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::{HostNumber, Outcome as Done};
 use serde::Deserialize;
 use serde::de::Deserializer;
+use time::OffsetDateTime;
 
-use super::{State, database, query};
+use super::{State, database, pki, query};
 use crate::config::is_label;
 use crate::hosts::AskError;
-use crate::zone::Row;
+use crate::zone::{Happened, Row};
 
 /// Which hosts.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -169,13 +170,13 @@ pub(super) async fn put_host(
     Ok(Effect::new(outcome.as_str()).with(&changes).on((status, Json(answer)).into_response()))
 }
 
-/// Forget a host. Nothing on it is changed.
+/// Forget a host. Nothing on it is changed. A certificate that it got by a token is revoked.
 #[utoipa::path(delete, path = "/v1/hosts/{host}", tag = "hosts", operation_id = "deleteHost",
     params(("host" = String, Path, description = "Name of the host"), ForgetQuery),
     responses(
         (status = 200, description = "`removed`, or `unchanged` where none of that name was registered", body = HostAnswer),
         (status = 409, description = "`conflict`: it has NICs", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: the database cannot be used", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: the database or the CA cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn delete_host(
     Shared(state): Shared<State>,
@@ -191,14 +192,25 @@ pub(super) async fn delete_host(
     if query.dry_run {
         return Ok(Effect::of(&format!("dry run: {}", outcome.as_str()), answer()));
     }
+    let mut told = outcome.as_str().to_owned();
     if let Some(number) = number {
+        // First: what cannot be revoked stays registered.
+        let revoked =
+            state.enrolment.as_ref().map(|enrolment| enrolment.retire(name)).transpose().map_err(pki)?.flatten();
         state.records.delete_host(name, number, &peer.to_string()).await.map_err(|error| database(&error))?;
         state.hosts.unregister(number);
+        if let Some(serial) = revoked {
+            told = format!("{told}; certificate {serial} is revoked");
+            let text = format!("host {name} is removed, its certificate {serial} revoked");
+            let happened = Happened::new(OffsetDateTime::now_utc(), "certificate_revoked", text);
+            let happened = Happened { host: Some(name.to_owned()), actor: Some(peer.to_string()), ..happened };
+            state.records.append(happened).await.map_err(|error| database(&error))?;
+        }
         if query.wiped {
             state.inventory.wiped(name, number, &peer.to_string()).await.map_err(|error| database(&error))?;
         }
     }
-    Ok(Effect::of(outcome.as_str(), answer()))
+    Ok(Effect::of(&told, answer()))
 }
 
 /// Connect to a host anew, and take in everything that it has.

@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use axum::Router;
 use ovstunnel_api::Code;
+use ovstunnel_pki::PkiError;
 use ovstunnel_server::problem::ApiError;
 use ovstunnel_store::StoreError;
 
@@ -121,6 +122,12 @@ fn database(error: &StoreError) -> ApiError {
         StoreError::InUse { by, .. } => ApiError::conflict(by.clone(), error.to_string()),
         _ => ApiError::new(Code::Unavailable, format!("the database: {error}")),
     }
+}
+
+/// The CA in the folder of `[enrolment]` cannot be used as it is.
+fn pki(error: PkiError) -> ApiError {
+    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    ApiError::new(Code::Unavailable, format!("[enrolment] authority: {error}{cause}"))
 }
 
 /// Why what is recorded was not changed.

@@ -65,6 +65,37 @@ fn joined(bench: &Bench, token: &str, name: &str, api: &str) -> [PathBuf; 3] {
     request.finish(answer["certificate"].as_str().unwrap(), answer["ca"].as_str().unwrap()).unwrap()
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_removed_has_its_certificate_revoked_and_its_name_is_free_again() {
+    let bench = enrolling().await;
+    let (text, _) = token(&bench, 2, 3600);
+    let [certificate, ..] = joined(&bench, &text, "h1", "https://127.0.0.2:8443");
+    let pki = bench.dir.path().join("pki");
+    let authority = Authority::open(&pki).unwrap();
+    let serial = show(&certificate).unwrap().remove(0).serial;
+    // A client of the same CA that has a host's name.
+    let client = Leaf { name: "op".parse().unwrap(), role: Role::Client, days: 9 };
+    authority.issue(&client, OffsetDateTime::now_utc()).unwrap();
+    let body = json!({"api": "https://127.0.0.3:8443", "number": 9});
+    assert_eq!(root(&bench, "PUT", "/v1/hosts/op", Some(body))["outcome"], "created");
+
+    for name in ["op", "h1"] {
+        assert_eq!(root(&bench, "DELETE", &format!("/v1/hosts/{name}"), None)["outcome"], "removed");
+    }
+    assert_eq!(events(&bench.manager, "certificate_revoked").await.len(), 1);
+    assert!(!pki.join("h1.crt").exists() && pki.join("h1.crt.old1").exists() && pki.join("op.crt").exists());
+    let list = authority.revoke(&pki.join("h1.crt.old1"), OffsetDateTime::now_utc()).unwrap();
+    assert!(list.already && list.count == 1, "{list:?}");
+    assert_eq!(list.serial.replace(':', "").to_lowercase(), serial.replace(':', "").to_lowercase());
+    std::fs::remove_dir_all(bench.dir.path().join("hosts")).unwrap();
+    joined(&bench, &text, "h1", "https://127.0.0.2:8443");
+
+    // What cannot be revoked stays.
+    std::fs::write(pki.join("ca.crl"), "no list").unwrap();
+    assert_eq!(root(&bench, "DELETE", "/v1/hosts/h1", None)["code"], "unavailable");
+    assert!(bench.manager.host("h1").await.is_ok());
+}
+
 async fn events(manager: &Manager, kind: &str) -> Vec<String> {
     let wanted = EventsWanted { kind: Some(kind.into()), ..EventsWanted::default() };
     manager.events(&wanted).await.unwrap().events.into_iter().map(|event| event.text).collect()
