@@ -6,6 +6,7 @@ use std::time::Duration;
 use ovstunnel_client::Client;
 use ovstunnel_manager_api::Trouble;
 use ovstunnel_server::tls::judge::ends;
+use ovstunnel_server::tls::{Certificate, read_certificate};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use time::OffsetDateTime;
@@ -18,14 +19,15 @@ const OWN: Duration = Duration::from_secs(60);
 /// The certificate that a daemon has shown on its last connection.
 pub(super) fn of_daemon(client: &Client, now: OffsetDateTime) -> Shown {
     let remedy = "`ovstunnelctl pki renew` where the CA is; copy the new certificate to the host, then `systemctl reload ovstunneld` there";
-    let Some(der) = client.daemon_certificate() else { return Shown::default() };
-    let expires = ovstunnel_server::tls::read_certificate(&der).ok().map(|one| one.not_after);
-    Shown { expires, trouble: trouble("its daemon's certificate", &der, remedy, now) }
+    // What cannot be read TLS has refused.
+    let Some(one) = client.daemon_certificate().and_then(|der| read_certificate(&der).ok()) else {
+        return Shown::default();
+    };
+    Shown { expires: Some(one.not_after), trouble: trouble("its daemon's certificate", &one, remedy, now) }
 }
 
-fn trouble(whose: &str, der: &[u8], remedy: &str, now: OffsetDateTime) -> Option<Trouble> {
-    // What cannot be read TLS has refused.
-    let (_, text) = ends(&ovstunnel_server::tls::read_certificate(der).ok()?, now)?;
+fn trouble(whose: &str, one: &Certificate, remedy: &str, now: OffsetDateTime) -> Option<Trouble> {
+    let (_, text) = ends(one, now)?;
     Some(Trouble {
         kind: CERTIFICATE_EXPIRES.to_owned(),
         evidence: format!("{whose}: {text}"),
@@ -38,7 +40,7 @@ pub fn own(files: &[PathBuf], now: OffsetDateTime) -> Vec<Trouble> {
     let of = |file: &PathBuf| {
         let remedy = "`ovstunnelctl pki renew` where the CA is; copy the new files here, then `systemctl reload ovstunnel-manager`";
         let whose = format!("the manager's certificate {}", file.display());
-        trouble(&whose, &first(file)?, remedy, now)
+        trouble(&whose, &read_certificate(&first(file)?).ok()?, remedy, now)
     };
     files.iter().filter_map(of).collect()
 }

@@ -170,7 +170,7 @@ pub(super) async fn put_host(
     Ok(Effect::new(outcome.as_str()).with(&changes).on((status, Json(answer)).into_response()))
 }
 
-/// Forget a host. Nothing on it is changed. A certificate that it got by a token is revoked.
+/// Forget a host. Nothing on it is changed. Where hosts join by a token, the certificate for a host of this name in the folder of the CA is revoked.
 #[utoipa::path(delete, path = "/v1/hosts/{host}", tag = "hosts", operation_id = "deleteHost",
     params(("host" = String, Path, description = "Name of the host"), ForgetQuery),
     responses(

@@ -9,9 +9,6 @@ use crate::cli::show::{Page, Row, Tone};
 use crate::cli::{Failure, Report, watch};
 use crate::client::Manager;
 
-/// Days before its end from which a certificate is marked, as the manager does.
-const SOON: i64 = 30;
-
 pub(super) async fn certificates(manager: &Manager, listing: Listing, json: bool) -> Result<Report, Failure> {
     let view = listing.view(json)?;
     watch::repeat(watch::Source::Manager(manager), view.watch, async || {
@@ -38,9 +35,10 @@ fn shown(hosts: &[Host], wide: bool, headers: bool) -> Page {
         if wide {
             cells.push(host.api.clone());
         }
+        let ends_soon = host.troubles.iter().any(|trouble| trouble.kind == "certificate_expires");
         let tone = match days {
             Some(..0) => Tone::Bad,
-            Some(0..SOON) => Tone::Warn,
+            _ if ends_soon => Tone::Warn,
             _ => Tone::Plain,
         };
         Row { cells, tone }
