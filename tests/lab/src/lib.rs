@@ -63,7 +63,7 @@ pub use process::{Daemon, output, run};
 pub use routed::{Packet, Payload};
 pub use sniffer::Heard;
 pub use stream::{Share, Stream, StreamReport};
-pub use switch::{Datapath, Switch};
+pub use switch::{Datapath, Switch, cache};
 pub use teardown::{cleanup_on_signal, remove_leftovers};
 pub use traces::traces_of;
 pub use vm::{Vm, VmSpec};

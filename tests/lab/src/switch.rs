@@ -111,7 +111,10 @@ impl fmt::Display for Switch {
 }
 
 /// Where `scripts/setup` keeps what it fetches.
-fn cache() -> Result<PathBuf> {
+///
+/// # Errors
+/// When nothing says where caches are.
+pub fn cache() -> Result<PathBuf> {
     if let Some(dir) = env::var_os("OVSTUNNEL_CACHE_DIR") {
         return Ok(dir.into());
     }

@@ -22,6 +22,24 @@ const GUEST: &str = "\
   </devices>
 </domain>";
 
+/// What libvirt 9 says to the hook `network` of an interface of a guest that runs.
+const PORT: &str = "\
+<hookData>
+  <network connections='2'>
+    <name>NAME</name>
+    <forward mode='bridge'/>
+    <bridge name='BRIDGE'/>
+    <virtualport type='openvswitch'/>
+  </network>
+  <networkport>
+    <uuid>8499c163-92ff-4a82-ae5f-06beb2650609</uuid>
+    <owner><name>web1</name><uuid>11111111-0000-4000-8000-000000000001</uuid></owner>
+    <mac address='52:54:00:AA:00:09'/>
+    <virtualport type='openvswitch'><parameters interfaceid='3b2e961a-60b8-4d9a-a89c-60ab5f79f38b'/></virtualport>
+    <plug type='bridge' bridge='BRIDGE'/>
+  </networkport>
+</hookData>";
+
 struct Stage {
     bench: Bench,
     hosts: Vec<Host>,
@@ -127,6 +145,36 @@ async fn a_guest_starts_migrates_and_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_running_guest_gets_an_interface_and_loses_it() {
+    let stage = Stage::new().await;
+    let file = stage.configured("h1", "h1", &stage.bench.url);
+    let plugged = |network: &str, bridge: &str, operation: &str| {
+        let xml = PORT.replace("NAME", network).replace("BRIDGE", bridge);
+        expect_silent(&hook(&file, &[network, operation, "begin", "-"], &xml));
+    };
+    // By the name of libvirt's network, and by its bridge's.
+    for (network, bridge, ours) in [("web", "ovt1001", "web"), ("back", "brdb", "db")] {
+        plugged(network, bridge, "port-created");
+        let nics = stage.nics(ours).await;
+        let told: Vec<_> = nics.iter().map(|nic| (nic.id.as_str(), nic.host.as_str(), nic.vm.as_deref())).collect();
+        assert_eq!(told, [("52-54-00-aa-00-09", "h1", Some("web1"))], "{}", stage.log());
+        plugged(network, bridge, "port-deleted");
+        assert!(stage.nics(ours).await.is_empty(), "{}", stage.log());
+    }
+    let said = stage.log();
+    assert!(!said.contains("WARN"), "{said}");
+    // What is not named in the configuration, a network that starts, and none at all.
+    plugged("other", "br-ex", "port-created");
+    plugged("web", "ovt1001", "started");
+    expect_silent(&hook(
+        &file,
+        &["web", "port-created", "begin", "-"],
+        "<hookData><network><name>web</name></network></hookData>",
+    ));
+    assert_eq!(stage.log(), said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_guest_starts_whatever_is_wrong_and_a_host_speaks_of_itself_only() {
     let stage = Stage::new().await;
     stage.run("h1", "prepare");
@@ -163,7 +211,7 @@ async fn a_guest_starts_whatever_is_wrong_and_a_host_speaks_of_itself_only() {
 
     let good = stage.configured("h1", "h1", &stage.bench.url);
     expect_silent(&hook(&good, &["web1", "prepare", "begin", "-"], "<domain><devices>"));
-    assert!(stage.log().contains("WARN web1 prepare begin -: the guest's XML cannot be read: "), "{}", stage.log());
+    assert!(stage.log().contains("WARN web1 prepare begin -: libvirt's XML cannot be read: "), "{}", stage.log());
     let nobody = stage.configured("h1", "h1", "https://127.0.0.1:9");
     expect_silent(&hook(&nobody, &["web1", "prepare", "begin", "-"], GUEST));
     assert!(stage.log().contains("the manager at 127.0.0.1:9: "), "{}", stage.log());
