@@ -12,6 +12,12 @@ pub enum StoreError {
         /// What the engine or the system said.
         reason: String,
     },
+    /// The engine took this transaction back for another one: a deadlock, or two at once on the nodes of a cluster. It was made again some times.
+    #[error("the database has taken the change back each time, in favour of another one: {reason}; try again")]
+    RolledBack {
+        /// What the engine said.
+        reason: String,
+    },
     /// Somebody else has the SQLite file.
     #[error(
         "the database is in use by {by}; end that program first, or give this manager another database in [database] url"

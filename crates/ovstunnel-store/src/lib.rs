@@ -15,6 +15,8 @@ mod sql;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use backon::{ExponentialBuilder, Retryable};
+
 pub use error::{Result, StoreError};
 pub use inspection::Inspection;
 pub use memory::MemoryStore;
@@ -111,12 +113,22 @@ impl From<MemoryStore> for Store {
     }
 }
 
+/// How often, and after which pause at first, a transaction is made again that the engine has taken back.
+const TRIES: usize = 6;
+const SHORTEST_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// How long a database may take for a call. After it it is not known what became of a change.
 const LONGEST: std::time::Duration = std::time::Duration::from_secs(60);
 
 async fn in_time<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
     let late = || StoreError::Unavailable { reason: format!("it did not answer within {LONGEST:?}") };
     tokio::time::timeout(LONGEST, call).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// Makes a call again, after some milliseconds, where the engine has taken its transaction back: each call is one transaction, and of those nothing stays.
+async fn again<T, F: Future<Output = Result<T>>>(call: impl FnMut() -> F) -> Result<T> {
+    let pauses = ExponentialBuilder::default().with_min_delay(SHORTEST_PAUSE).with_max_times(TRIES).with_jitter();
+    call.retry(pauses).when(|error| matches!(error, StoreError::RolledBack { .. })).await
 }
 
 /// What every kind of database has: one list, so that none can have less.
@@ -126,7 +138,7 @@ macro_rules! calls {
             $($(#[$doc])*
             pub async fn $name(&self, $($arg: $type),*) -> Result<$answer> {
                 match self {
-                    Store::Sql(store) => in_time(store.$name($($arg),*)).await,
+                    Store::Sql(store) => in_time(again(|| store.$name($($arg),*))).await,
                     Store::Memory(store) => store.$name($($arg),*),
                 }
             })*

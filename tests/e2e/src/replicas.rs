@@ -1,10 +1,9 @@
-//! Several managers of one zone on one MariaDB, at the management server's place.
+//! Several managers of one zone on one MariaDB, or each at a node of a Galera cluster, at the management server's place.
 //!
-//! What it does: starts the database and the managers on loopback of the fabric's namespace, kills, freezes and asks them, and ends all of them
+//! What it does: starts the databases and the managers on loopback of the fabric's namespace, kills, freezes and asks them, and ends all of them
 //! when it goes. What it must not do: know how a manager works inside.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -15,24 +14,19 @@ use ovstunnel_manager_api::Overview;
 use ovstunnel_pki::{Authority, Leaf, Role};
 use time::OffsetDateTime;
 
+use crate::databases::Databases;
 use crate::zone::NAME;
 use crate::{Cloud, program};
 
 /// How long it may take to start, and another manager to lead.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The port of the database, below those that are given out by the system.
-const PORT: u16 = 13306;
-
-/// The password of the managers' user, which is to stand nowhere but in their configuration.
-pub const PASSWORD: &str = "geheim";
-
 /// MariaDB and the managers.
 #[derive(Debug)]
 pub struct Replicas {
     dir: PathBuf,
-    database: Option<Daemon>,
     managers: Vec<Option<Daemon>>,
+    databases: Databases,
 }
 
 impl Replicas {
@@ -41,14 +35,26 @@ impl Replicas {
     /// # Errors
     /// When one cannot be started.
     pub fn new(cloud: &Cloud, count: usize) -> Result<Replicas> {
+        Replicas::on(cloud, count, 1)
+    }
+
+    /// The same on a Galera cluster, each manager at a node of its own.
+    ///
+    /// # Errors
+    /// As [`Replicas::new`].
+    pub fn on_cluster(cloud: &Cloud, count: usize) -> Result<Replicas> {
+        Replicas::on(cloud, count, count)
+    }
+
+    fn on(cloud: &Cloud, count: usize, databases: usize) -> Result<Replicas> {
         let dir = cloud.lab().dir().join("replicas");
         std::fs::create_dir_all(&dir)?;
         let addresses = vec![cloud.lab().fabric().ip().into(), std::net::Ipv4Addr::LOCALHOST.into()];
         let role = Role::Manager { addresses };
         let leaf = Leaf { name: NAME.parse().map_err(|e| anyhow!("{e}"))?, role, days: 90 };
         Authority::open(cloud.pki())?.issue(&leaf, OffsetDateTime::now_utc())?;
-        let mut replicas = Replicas { dir, database: None, managers: Vec::new() };
-        replicas.make_database(cloud)?;
+        let databases = Databases::new(cloud, &dir, databases)?;
+        let mut replicas = Replicas { dir, managers: Vec::new(), databases };
         for number in 1..=count {
             replicas.configure(cloud, number)?;
             replicas.managers.push(None);
@@ -58,56 +64,30 @@ impl Replicas {
         Ok(replicas)
     }
 
-    fn make_database(&mut self, cloud: &Cloud) -> Result<()> {
-        let install = ["--no-defaults", "--user=root", "--auth-root-authentication-method=normal"];
-        let made = Command::new("mariadb-install-db").args(install).arg(self.data()).output();
-        let made = made.context("mariadb-install-db: `scripts/setup` installs it")?;
-        ensure!(made.status.success(), "mariadb-install-db: {}", String::from_utf8_lossy(&made.stderr));
-        self.start_database(cloud)?;
-        let socket = format!("--socket={}", self.dir.join("sql").display());
-        let statements = format!(
-            "CREATE DATABASE zone; CREATE USER ovs@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON zone.* TO ovs@'127.0.0.1'"
-        );
-        wait_until("the database to take statements", DEADLINE, || {
-            let done =
-                Command::new("mariadb").args(["--no-defaults", &socket, "-uroot", "-e", &statements]).output()?;
-            ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-            Ok(())
-        })
-    }
-
-    fn data(&self) -> String {
-        format!("--datadir={}", self.dir.join("data").display())
-    }
-
-    /// Starts the database.
+    /// Starts the database, or this node of it.
     ///
     /// # Errors
-    /// When it cannot be started.
-    pub fn start_database(&mut self, cloud: &Cloud) -> Result<()> {
-        let mut command = cloud.lab().fabric().command("mariadbd");
-        command.args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--skip-name-resolve"]);
-        command.arg(self.data()).arg(format!("--socket={}", self.dir.join("sql").display()));
-        command.arg(format!("--port={PORT}"));
-        self.database = Some(Daemon::start("mariadbd", command, &self.dir.join("mariadb.log"))?);
-        Ok(())
+    /// When it does not take statements.
+    pub fn start_database(&mut self, cloud: &Cloud, number: usize) -> Result<()> {
+        self.databases.start(cloud, number)
     }
 
-    /// Kills the database with SIGKILL.
-    pub fn kill_database(&mut self) {
-        if let Some(mut database) = self.database.take() {
-            database.kill();
-        }
+    /// Kills the database, or this node of it, with SIGKILL.
+    ///
+    /// # Errors
+    /// When there is none of this number.
+    pub fn kill_database(&mut self, number: usize) -> Result<()> {
+        self.databases.kill(number)
     }
 
     fn configure(&self, cloud: &Cloud, number: usize) -> Result<()> {
         let (pki, ip) = (cloud.pki().display(), cloud.lab().fabric().ip());
         let (at, port) = (self.folder(number), 8443 + number);
         std::fs::create_dir_all(&at)?;
-        let place = at.display();
+        let (place, url) = (at.display(), self.databases.url(number));
         let text = format!(
             "zone = \"lab\"\nsdn.ovs.controller = true\nsdn.ovs.default_label = \"br-phy\"\n\
-             [database]\nurl = \"mysql://ovs:{PASSWORD}@127.0.0.1:{PORT}/zone\"\n\
+             [database]\nurl = \"{url}\"\n\
              [replica]\nname = \"m{number}\"\naddress = \"https://{ip}:{port}\"\n\
              [api]\nlisten = \"{ip}:{port}\"\nsocket = \"{place}/manager.sock\"\n\
              [hosts]\ncertificate = \"{pki}/{NAME}.crt\"\nkey = \"{pki}/{NAME}.key\"\nca = \"{pki}/ca.crt\"\n\
@@ -264,6 +244,5 @@ fn read(path: &Path) -> String {
 impl Drop for Replicas {
     fn drop(&mut self) {
         self.managers.iter_mut().filter_map(Option::take).for_each(|mut daemon| daemon.kill());
-        self.kill_database();
     }
 }

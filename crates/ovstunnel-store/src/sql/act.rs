@@ -8,10 +8,16 @@ use ovstunnel_types::{GreKey, HostNumber, NetworkNumber};
 use sea_query::{Condition, Expr, ExprTrait, LockType, Order, Query, SelectStatement};
 
 use super::engine::{Kind, Row, Tx};
+#[cfg(feature = "mysql")]
+use super::schema::COUNTER;
 use super::schema::{KEY, KEY_HOST, LEASE, NIC};
 use super::statements::{Fields, Int, ROWS, insert, update};
 use super::{Fence, SqlStore};
 use crate::{KeyRow, KeyState, LeaseRow, NicRow, Result, StoreError};
+
+/// The row of [`COUNTER`] that each change of a database with several writers writes.
+#[cfg(feature = "mysql")]
+const CHANGES: &str = "change";
 
 fn select_nics() -> SelectStatement {
     let columns = ["network", "id", "vm", "mac", "ip", "host", "moving_to"];
@@ -100,13 +106,32 @@ impl Tx {
             Fence::Unled => living.is_none(),
         };
         let nobody = || "no other manager, and its own lease has run out".to_owned();
-        if may { Ok(()) } else { Err(StoreError::NotLeading { by: living.unwrap_or_else(nobody) }) }
+        if may { self.meet_others().await } else { Err(StoreError::NotLeading { by: living.unwrap_or_else(nobody) }) }
+    }
+
+    /// Writes the row that each change writes, and each that takes the lease. Nodes of Galera know of each other's transactions only what they have
+    /// written, not what they have locked: of a change and a new lease at the same moment one is thus taken back.
+    async fn meet_others(&mut self) -> Result<()> {
+        match self.kind() {
+            #[cfg(feature = "mysql")]
+            Kind::MySql => {
+                let mut counted = Query::update();
+                counted.table(COUNTER).value("last", Expr::col("last").add(1));
+                if self.update(counted.and_where(Expr::col("name").eq(CHANGES))).await? == 0 {
+                    let row = vec![("name", CHANGES.into()), ("last", 1i64.into())];
+                    self.insert(&insert(COUNTER, vec![row])?).await?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn write_lease(&mut self, lease: &LeaseRow) -> Result<()> {
         let leader = lease.leader.as_str().into();
         let fields = vec![("leader", leader), ("epoch", lease.epoch.int().into()), ("until", lease.until.into())];
-        self.update(update(LEASE, fields).and_where(Expr::col("id").eq(1i64))).await.map(|_| ())
+        self.update(update(LEASE, fields).and_where(Expr::col("id").eq(1i64))).await?;
+        self.meet_others().await
     }
 
     /// What waits for a host waits for it under another number.

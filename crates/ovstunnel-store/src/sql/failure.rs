@@ -63,6 +63,8 @@ fn mysql(number: u16, message: &str) -> StoreError {
         1021 | 1114 => StoreError::Full { reason },
         // ER_NOT_KEYFILE, ER_CRASHED_ON_USAGE, ER_INDEX_CORRUPT
         1034 | 1194 | 1712 => StoreError::Corrupt { reason },
+        // ER_LOCK_DEADLOCK, which is also what a node of Galera says of a transaction that another node's was faster than; ER_CHECKREAD
+        1213 | 1020 => StoreError::RolledBack { reason },
         // ER_DUP_ENTRY
         1062 => StoreError::Conflict { field: "an entry".into(), value: reason },
         _ => StoreError::Unavailable { reason },
@@ -75,6 +77,8 @@ fn postgres(code: &str, message: &str, constraint: Option<&str>) -> StoreError {
     let reason = message.to_owned();
     match code {
         "25006" => StoreError::ReadOnly { reason },
+        // serialization_failure, deadlock_detected
+        "40001" | "40P01" => StoreError::RolledBack { reason },
         "53100" => StoreError::Full { reason },
         "XX001" | "XX002" => StoreError::Corrupt { reason },
         "23505" => StoreError::Conflict { field: constraint.unwrap_or("an entry").into(), value: reason },

@@ -49,6 +49,8 @@ async fn mysql(url: &str, ca: Option<&Path>, writes: bool) -> Result<Pool> {
             // MySQL has no such limit.
             let open = format!("SET SESSION idle_transaction_timeout = {LEAVES_OPEN}");
             let _ = connection.execute(sqlx::AssertSqlSafe(open)).await;
+            // On a node of Galera what was recorded at another one is seen as soon as it is recorded. MySQL has no such thing, and one server needs none.
+            let _ = connection.execute("SET SESSION wsrep_sync_wait = 1").await;
             if !writes {
                 connection.execute("SET SESSION TRANSACTION READ ONLY").await?;
             }

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use ovstunnel_store::{Fence, OpenOptions, Store, StoreError};
+use ovstunnel_store::{Fence, NewEvent, OpenOptions, Store, StoreError};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 use tempfile::TempDir;
 
@@ -112,7 +112,39 @@ async fn mariadb_keeps_the_contract() {
     .await;
     admin.lock().await.execute("CREATE DATABASE together").await.unwrap();
     several_managers_share_it(&url("together")).await;
+    a_deadlock_is_no_error(&url("together")).await;
     cloudstack_is_read(&admin, &url).await;
+}
+
+/// The engine takes back the smaller of two transactions that wait for each other, and that one is made again.
+#[cfg(feature = "mysql")]
+async fn a_deadlock_is_no_error(url: &str) {
+    let store = opened(url).await;
+    let event = || NewEvent { at: 1, kind: "host_added".into(), text: "h1".into(), ..NewEvent::default() };
+    let id = store.append_event(event()).await.unwrap();
+    let options: sqlx::mysql::MySqlConnectOptions = url.parse().unwrap();
+    let mut other = connected(&options).await;
+    other.execute("START TRANSACTION").await.unwrap();
+    // More rows than the store changes, and the id that it will give out next.
+    for row in 0..50 {
+        let sql = format!("INSERT INTO ovstunnel_setting VALUES ('deadlock{row}', 'x')");
+        other.execute(AssertSqlSafe(sql)).await.unwrap();
+    }
+    let taken = format!("INSERT INTO ovstunnel_event (id, at, kind, text) VALUES ({}, 1, 'x', 'x')", id + 1);
+    other.execute(AssertSqlSafe(taken)).await.unwrap();
+    let appended = tokio::spawn(async move { store.append_event(event()).await });
+    let waiting = "SELECT count(*) FROM information_schema.innodb_lock_waits";
+    let mut admin = connected(&options).await;
+    let until = Instant::now() + Duration::from_secs(60);
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut admin).await.unwrap() == 0 {
+        assert!(Instant::now() < until && !appended.is_finished(), "nobody waits");
+        // The table is made anew only for who has not read it for a tenth of a second.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    other.execute("UPDATE ovstunnel_counter SET last = last WHERE name = 'event'").await.unwrap();
+    assert!(!appended.is_finished());
+    other.execute("ROLLBACK").await.unwrap();
+    assert_eq!(appended.await.unwrap(), Ok(id + 1));
 }
 
 /// A dump of CloudStack's tables, by a session that cannot write.

@@ -25,10 +25,10 @@ struct Stage {
 
 impl Stage {
     /// Three hosts and the network `web`, recorded at the leader.
-    fn new() -> Result<Stage> {
+    fn new(tag: &str, make: impl FnOnce(&Cloud) -> Result<Replicas>) -> Result<Stage> {
         let config = NodeConfig { reconcile_interval: "2s".into(), ..NodeConfig::default() };
-        let cloud = Cloud::with_config("replicas", HOSTS, config)?;
-        let managers = Replicas::new(&cloud, 3)?;
+        let cloud = Cloud::with_config(tag, HOSTS, config)?;
+        let managers = make(&cloud)?;
         let (leader, _) = managers.wait_for_leader(&cloud, None)?;
         for number in 1..=HOSTS {
             let api = cloud.node(number)?.url();
@@ -125,7 +125,7 @@ impl Stage {
 
     /// The database dies: nobody leads, pages are there, and what would have to be recorded is refused. Then it comes back.
     fn database_dies(&mut self, leader: usize) -> Result<()> {
-        self.managers.kill_database();
+        self.managers.kill_database(1)?;
         wait_until("nobody to lead", PATIENCE, || {
             for number in 1..=3 {
                 let zone = self.managers.overview(&self.cloud, number)?;
@@ -135,7 +135,7 @@ impl Stage {
         })?;
         let refused = problem(self.prepare_at(leader, 1), Code::Unavailable)?;
         ensure!(refused.status == 503 && !refused.detail.contains(PASSWORD), "{refused:?}");
-        self.managers.start_database(&self.cloud)?;
+        self.managers.start_database(&self.cloud, 1)?;
         let (last, newest) = self.managers.wait_for_leader(&self.cloud, None)?;
         self.prepare(last, 1)?;
         self.expect_epoch(newest)?;
@@ -151,7 +151,7 @@ fn web() -> PutNetwork {
 
 #[test]
 fn one_of_three_managers_leads_whatever_dies() -> Result<()> {
-    let mut stage = Stage::new()?;
+    let mut stage = Stage::new("replicas", |cloud| Replicas::new(cloud, 3))?;
     let (first, epoch) = stage.managers.wait_for_leader(&stage.cloud, None)?;
     stage.prepare(first, 1)?;
     stage.prepare(first, 2)?;
@@ -193,6 +193,53 @@ fn one_of_three_managers_leads_whatever_dies() -> Result<()> {
     for number in 1..=3 {
         let log = stage.managers.log(number);
         ensure!(log.contains("leads the zone") && !log.contains(PASSWORD), "m{number}: {log}");
+    }
+    stage.managers.stop()
+}
+
+/// A Galera cluster, and each manager at a node of its own: nodes die with the leader, and without it.
+#[test]
+#[ignore = "three nodes take a gigabyte and some minutes: scripts/test --long"]
+fn a_leader_dies_with_its_node_of_galera() -> Result<()> {
+    let mut stage = Stage::new("galera", |cloud| Replicas::on_cluster(cloud, 3))?;
+    let (first, epoch) = stage.managers.wait_for_leader(&stage.cloud, None)?;
+    stage.prepare(first, 1)?;
+    stage.prepare(first, 2)?;
+    stage.expect_epoch(epoch)?;
+    // What one node took is read at the others.
+    (1..=3).try_for_each(|number| stage.wait_for_picture(number, 2))?;
+    let network = Network { bridge: format!("ovt{KEY}"), key: KEY, ipv6: Ipv6Policy::Allow };
+    let vms = [1u16, 2].map(|host| stage.cloud.plug(&network, host.into(), host));
+    let every = unhurried(Duration::from_millis(20));
+    let streams: Vec<_> =
+        vms.into_iter().map(|vm| stage.cloud.lab().stream(&vm?, &Kind::FLOODED, every)).collect::<Result<_>>()?;
+
+    stage.managers.kill(first)?;
+    stage.managers.kill_database(first)?;
+    let (second, later) = stage.managers.wait_for_leader(&stage.cloud, Some(first))?;
+    ensure!(later > epoch, "{later} after {epoch}");
+    stage.prepare(second, 3)?;
+    stage.expect_epoch(later)?;
+
+    // It comes back, with all that was recorded meanwhile.
+    stage.managers.start_database(&stage.cloud, first)?;
+    stage.managers.start(&stage.cloud, first)?;
+    stage.wait_for_picture(first, 3)?;
+    stage.expect_refused(second)?;
+
+    // The leader's node dies alone: another manager leads, and the one without a database answers from memory.
+    stage.managers.kill_database(second)?;
+    let (third, latest) = stage.managers.wait_for_leader(&stage.cloud, Some(second))?;
+    ensure!(latest > later, "{latest} after {later}");
+    let refused = problem(stage.prepare_at(second, 1), Code::NotLeader)
+        .or_else(|_| problem(stage.prepare_at(second, 1), Code::Unavailable))?;
+    ensure!(!refused.detail.contains(PASSWORD), "{refused:?}");
+    stage.prepare(third, 1)?;
+    stage.expect_epoch(latest)?;
+    stage.managers.start_database(&stage.cloud, second)?;
+    (1..=3).try_for_each(|number| stage.wait_for_picture(number, 3))?;
+    for stream in streams {
+        stream.stop()?.expect_no_duplicates()?;
     }
     stage.managers.stop()
 }

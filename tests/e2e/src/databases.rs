@@ -1,0 +1,164 @@
+//! MariaDB for the managers of a zone, at the management server's place: one server, or the nodes of a Galera cluster.
+//!
+//! What it does: makes them, starts, kills and ends them, on loopback of the fabric's namespace. What it must not do: know who uses them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ovstunnel_lab::{Daemon, run, wait_until};
+
+use crate::Cloud;
+
+/// How long one may take to start; a node that joins is given all that the others have.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// The ports of the servers, of the cluster's own talk, and of what a node that joins is given, below those that are given out by the system.
+const PORT: usize = 13306;
+const GROUP: usize = 13400;
+const HISTORY: usize = 13500;
+const STATE: usize = 13600;
+
+/// The password of the managers' user, which is to stand nowhere but in their configuration.
+pub const PASSWORD: &str = "geheim";
+
+/// The servers, numbered from 1.
+#[derive(Debug)]
+pub struct Databases {
+    dir: PathBuf,
+    daemons: Vec<Option<Daemon>>,
+}
+
+impl Databases {
+    /// So many servers with an empty database `zone`: with more than one they are nodes of a cluster.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    pub fn new(cloud: &Cloud, dir: &Path, count: usize) -> Result<Databases> {
+        let mut databases = Databases { dir: dir.to_owned(), daemons: Vec::new() };
+        for number in 1..=count {
+            databases.configure(number, count)?;
+            databases.daemons.push(None);
+        }
+        databases.install()?;
+        databases.spawn(cloud, 1, if count > 1 { &["--wsrep-new-cluster"] } else { &[] })?;
+        databases.wait_for(1, &databases.statements())?;
+        (2..=count).try_for_each(|number| databases.start(cloud, number))?;
+        Ok(databases)
+    }
+
+    fn statements(&self) -> String {
+        format!(
+            "CREATE DATABASE zone; CREATE USER ovs@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON zone.* TO ovs@'127.0.0.1'"
+        )
+    }
+
+    fn configure(&self, number: usize, count: usize) -> Result<()> {
+        let (folder, socket) = (self.folder(number), self.socket(number));
+        fs::create_dir_all(folder.join("data"))?;
+        let (data, port) = (folder.join("data"), PORT + number - 1);
+        let mut text = format!(
+            "[mariadbd]\nuser=mysql\ndatadir={}\nsocket={}\nport={port}\nbind-address=127.0.0.1\nskip-name-resolve\n",
+            data.display(),
+            socket.display()
+        );
+        if count > 1 {
+            let all: Vec<String> = (1..=count).map(|number| format!("127.0.0.1:{}", GROUP + number)).collect();
+            let (group, history, state) = (GROUP + number, HISTORY + number, STATE + number);
+            text += &format!(
+                "binlog_format=ROW\ninnodb_autoinc_lock_mode=2\ninnodb_buffer_pool_size=32M\nwsrep_on=ON\n\
+                 wsrep_provider=/usr/lib/galera/libgalera_smm.so\nwsrep_cluster_address=gcomm://{}\nwsrep_sst_method=rsync\n\
+                 wsrep_node_address=127.0.0.1:{group}\nwsrep_sst_receive_address=127.0.0.1:{state}\n\
+                 wsrep_provider_options=\"gmcast.listen_addr=tcp://127.0.0.1:{group};ist.recv_addr=127.0.0.1:{history};gcache.size=16M\"\n",
+                all.join(",")
+            );
+        }
+        Ok(fs::write(folder.join("my.cnf"), text)?)
+    }
+
+    /// The tables of a server's own; nodes that join are given them.
+    fn install(&self) -> Result<()> {
+        let install = ["--no-defaults", "--user=mysql", "--auth-root-authentication-method=normal"];
+        let data = format!("--datadir={}", self.folder(1).join("data").display());
+        let mut command = Command::new("mariadb-install-db");
+        command.args(install).arg(data);
+        run(command, DEADLINE).context("`scripts/setup` installs it")?;
+        for number in 1..=self.daemons.len() {
+            let mut command = Command::new("chown");
+            command.args(["-R", "mysql:mysql"]).arg(self.folder(number));
+            run(command, DEADLINE)?;
+        }
+        Ok(())
+    }
+
+    /// Starts a server, and waits until it takes statements.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn start(&mut self, cloud: &Cloud, number: usize) -> Result<()> {
+        self.spawn(cloud, number, &[])?;
+        self.wait_for(number, "SELECT count(*) FROM information_schema.tables")
+    }
+
+    fn spawn(&mut self, cloud: &Cloud, number: usize, arguments: &[&str]) -> Result<()> {
+        let mut command = cloud.lab().fabric().command("mariadbd");
+        let file = format!("--defaults-file={}", self.folder(number).join("my.cnf").display());
+        command.arg(file).args(arguments);
+        let daemon = Daemon::start("mariadbd", command, &self.folder(number).join("log"))?;
+        *self.slot(number)? = Some(daemon);
+        Ok(())
+    }
+
+    fn wait_for(&self, number: usize, statements: &str) -> Result<()> {
+        let socket = format!("--socket={}", self.socket(number).display());
+        wait_until(format!("database {number} to take statements"), DEADLINE, || {
+            let done = Command::new("mariadb").args(["--no-defaults", &socket, "-uroot", "-e", statements]).output()?;
+            let said = String::from_utf8_lossy(&done.stderr).into_owned();
+            ensure!(done.status.success(), "{said}; its log ends: {}", self.last_lines(number));
+            Ok(())
+        })
+    }
+
+    fn last_lines(&self, number: usize) -> String {
+        let log = fs::read_to_string(self.folder(number).join("log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().rev().take(5).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
+    /// Kills a server with SIGKILL.
+    ///
+    /// # Errors
+    /// When there is none of this number.
+    pub fn kill(&mut self, number: usize) -> Result<()> {
+        if let Some(mut daemon) = self.slot(number)?.take() {
+            daemon.kill();
+        }
+        Ok(())
+    }
+
+    /// The address of the one that manager number `manager` uses.
+    pub fn url(&self, manager: usize) -> String {
+        let port = PORT + manager.wrapping_sub(1) % self.daemons.len();
+        format!("mysql://ovs:{PASSWORD}@127.0.0.1:{port}/zone")
+    }
+
+    fn slot(&mut self, number: usize) -> Result<&mut Option<Daemon>> {
+        self.daemons.get_mut(number.wrapping_sub(1)).with_context(|| format!("there is no database {number}"))
+    }
+
+    fn folder(&self, number: usize) -> PathBuf {
+        self.dir.join(format!("database{number}"))
+    }
+
+    fn socket(&self, number: usize) -> PathBuf {
+        self.folder(number).join("sql")
+    }
+}
+
+impl Drop for Databases {
+    fn drop(&mut self) {
+        self.daemons.iter_mut().filter_map(Option::take).for_each(|mut daemon| daemon.kill());
+    }
+}
