@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Changed, Claim, FlowsState, Health, Id, Ipv6Policy, Outcome, Tunnel, TunnelKind};
+use crate::{Changed, Claim, FlowsState, Health, Id, Ipv6Policy, KindStep, Outcome, Tunnel, TunnelKind};
 
 /// Body of `PUT /v1/bridges/{bridge}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -36,6 +36,30 @@ pub struct PutBridge {
     /// The complete set of tunnels: missing ones are made, others removed. When absent, the tunnels stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tunnels: Option<Vec<PutTunnel>>,
+}
+
+/// Body of `POST /v1/bridges/{bridge}/kind`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!(crate::example::post_kind()))]
+pub struct PostKind {
+    /// The kind that the bridge is to have in the end.
+    pub to: TunnelKind,
+    /// Where the change is to be.
+    pub step: KindStep,
+    /// `finish` although nothing has come by the new kind from some host, or `abort` although something has: frames may be lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
+}
+
+/// The other kind of a bridge, while its kind changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::second_kind()))]
+pub struct SecondKind {
+    /// The kind by which frames are received and not sent.
+    pub kind: TunnelKind,
+    /// Its tunnels, by port name: one beside each of the bridge's `tunnels`.
+    pub tunnels: Vec<Tunnel>,
 }
 
 /// One tunnel in the body of `PUT /v1/bridges/{bridge}`.
@@ -135,6 +159,9 @@ pub struct Bridge {
     pub adopted: bool,
     /// Its tunnels, by port name.
     pub tunnels: Vec<Tunnel>,
+    /// While its kind changes, the kind by which frames are received too; absent else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<SecondKind>,
     /// VM interfaces on it.
     pub vifs: Vec<Vif>,
     /// The port that may lead out of the network beside the tunnels.

@@ -6,10 +6,10 @@
 use crate::{
     AddressTable, Bfd, BfdState, Bridge, BridgeAnswer, BridgeGone, BridgeList, BridgeSelection, Changed, Claim,
     ClaimSays, Code, CountersAnswer, DoctorAnswer, EpochAnswer, EpochState, Finding, Flows, FlowsState, FollowedFrame,
-    FrameOut, Health, HealthState, Id, Interface, Ipv6Policy, KnownAddress, Level, LogAnswer, Outcome, OutcomeAnswer,
-    PlanAnswer, PlannedCommand, PluginAnswer, PostProbe, PostTunnel, ProbeAction, ProbeAnswer, ProbedTunnel, Problem,
+    FrameOut, Health, HealthState, Id, Interface, Ipv6Policy, KindStep, KnownAddress, Level, LogAnswer, Outcome, OutcomeAnswer,
+    PlanAnswer, PlannedCommand, PluginAnswer, PostKind, PostProbe, PostTunnel, ProbeAction, ProbeAnswer, ProbedTunnel, Problem,
     PutBfd, PutBridge, PutEpoch, PutLog, PutTunnel, PutXapiNetwork, Ready, Reason, ReconcileAnswer, ReconcileRun,
-    RefusedTunnel, Severity, SpanningTree, SupportAnswer, SupportPart, TakeoverAnswer, TakeoverBridge, TakeoverPlan,
+    RefusedTunnel, SecondKind, Severity, SpanningTree, SupportAnswer, SupportPart, TakeoverAnswer, TakeoverBridge, TakeoverPlan,
     TakeoverRequest, TakeoverState, Tier, Tunnel, TunnelAnswer, TunnelCounters, TunnelKind, TunnelState,
     UnexpectedPackets, Vif, VifAnswer, Vpc, WatchSnapshot, XapiNetwork, XapiNetworkAnswer,
 };
@@ -95,6 +95,15 @@ pub(crate) fn put_bfd() -> PutBfd {
     PutBfd { ports: vec![text(TUNNEL)], interval: Some(1000) }
 }
 
+pub(crate) fn post_kind() -> PostKind {
+    PostKind { to: TunnelKind::Vxlan, step: KindStep::Prepare, force: false }
+}
+
+pub(crate) fn second_kind() -> SecondKind {
+    let tunnel = Tunnel { port: text("t9d1f4b7c02e5a3"), ofport: Some(6), ..tunnel() };
+    SecondKind { kind: TunnelKind::Vxlan, tunnels: vec![tunnel] }
+}
+
 pub(crate) fn bfd() -> Bfd {
     Bfd {
         interval: 1000,
@@ -142,6 +151,7 @@ pub(crate) fn bridge() -> Bridge {
         tunnels: vec![tunnel()],
         vifs: vec![vif()],
         uplink: None,
+        second: None,
         other_ports: vec![],
         flows: flows(),
         health: healthy(),

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use http::Method;
 use ovstunnel_api::{
-    PluginArguments, PostProbe, PostTunnel, PutBfd, PutBridge, PutEpoch, PutLog, PutXapiNetwork, TakeoverRequest,
+    PluginArguments, PostKind, PostProbe, PostTunnel, PutBfd, PutBridge, PutEpoch, PutLog, PutXapiNetwork, TakeoverRequest,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
@@ -33,6 +33,10 @@ pub(super) fn put_bridge(bridge: &str, body: &PutBridge) -> Result<Call, ClientE
 
 pub(super) fn put_bfd(bridge: &str, body: &PutBfd) -> Result<Call, ClientError> {
     Call::new(Method::PUT, &["v1", "bridges", name("bridge", bridge)?, "bfd"]).json(body)
+}
+
+pub(super) fn post_kind(bridge: &str, body: &PostKind) -> Result<Call, ClientError> {
+    Call::new(Method::POST, &["v1", "bridges", name("bridge", bridge)?, "kind"]).json(body)
 }
 
 pub(super) fn counters() -> Call {

@@ -30,7 +30,7 @@ use http::StatusCode;
 use ovstunnel_api::{
     AddressTable, Bridge, BridgeAnswer, BridgeList, CONTROLLER_HEADER, CountersAnswer, DoctorAnswer, EPOCH_HEADER,
     Epoch, EpochAnswer, EpochState, FollowedFrame, Interface, LogAnswer, OutcomeAnswer, PlanAnswer, PluginAnswer,
-    PluginArguments, Position, PostProbe, PostTunnel, ProbeAnswer, Problem, PutBfd, PutBridge, PutEpoch, PutLog,
+    PluginArguments, Position, PostKind, PostProbe, PostTunnel, ProbeAnswer, Problem, PutBfd, PutBridge, PutEpoch, PutLog,
     PutXapiNetwork, Ready, ReconcileAnswer, SupportAnswer, TakeoverAnswer, TakeoverPlan, TakeoverRequest, TunnelAnswer,
     XapiNetwork, XapiNetworkAnswer,
 };
@@ -155,6 +155,11 @@ impl Client {
     /// `PUT /v1/bridges/{bridge}/bfd`: BFD runs on exactly these tunnels of the bridge.
     pub async fn put_bfd(&self, bridge: &str, body: &PutBfd) -> Result<BridgeAnswer, ClientError> {
         self.ask(call::put_bfd(bridge, body)?).await
+    }
+
+    /// `POST /v1/bridges/{bridge}/kind`: a step of the change of its tunnels' kind.
+    pub async fn post_kind(&self, bridge: &str, body: &PostKind) -> Result<BridgeAnswer, ClientError> {
+        self.ask(call::post_kind(bridge, body)?).await
     }
 
     /// `GET /v1/bridges`: all managed bridges.

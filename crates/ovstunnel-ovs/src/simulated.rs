@@ -25,7 +25,7 @@ use crate::{CommitError, Health};
 pub use outcomes::Becomes;
 pub use pace::{Pace, Work};
 use rows::{
-    add_bridge, add_port, bridge_uuid, edit_bridge, edit_port, record_epoch, remove_bridge, remove_port, report,
+    add_bridge, add_port, bridge_uuid, edit_bridge, edit_port, receive_only, record_epoch, remove_bridge, remove_port, report,
     sorted, with_bfd,
 };
 
@@ -289,7 +289,8 @@ impl SimulatedSwitch {
         };
         report(&mut interface, refused, self.ofport());
         let external_ids = sorted(tunnel.external_ids());
-        add_port(db, bridge, PortRow { name, protected: true, external_ids, ..PortRow::default() }, interface);
+        let vlan = tunnel.second.then(receive_only).flatten();
+        add_port(db, bridge, PortRow { name, protected: true, external_ids, vlan, ..PortRow::default() }, interface);
     }
 
     pub(crate) async fn change_flows(&self, bridge: &str, change: &FlowChange) -> Result<(), CommitError> {

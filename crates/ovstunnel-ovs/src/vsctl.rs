@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 
-use ovstunnel_plan::{BridgeEdit, BridgeSpec, DesiredTunnel, PortEdit, Step, ids};
+use ovstunnel_plan::{BridgeEdit, BridgeSpec, DesiredTunnel, NO_VLAN, PortEdit, Step, ids};
 
 /// Bytes of arguments at which a transaction is split: Linux allows 2 MB, pointers and environment included.
 const ARGUMENTS_MAX: usize = 1 << 20;
@@ -97,6 +97,7 @@ impl Transaction {
         interface.extend(bfd.map(|(key, value)| pair("bfd", key, &value)));
         self.push(words([&format!("--id=@i{n}"), "create", "Interface"], interface));
         let mut port = vec![format!("name={name}"), format!("interfaces=@i{n}"), "protected=true".into()];
+        port.extend(tunnel.second.then(|| format!("trunks={NO_VLAN}")));
         port.extend(tunnel.external_ids().iter().map(|(key, value)| pair("external_ids", key, value)));
         self.push(words([&format!("--id=@p{n}"), "create", "Port"], port));
         self.push(words(["add", "Bridge", bridge, "ports"], [format!("@p{n}")]));
@@ -131,6 +132,10 @@ impl Transaction {
                 PortEdit::DropId(key) => self.drop_key("Port", port, "external_ids", key),
                 PortEdit::Protect => self.set("Port", port, "protected=true".into()),
                 PortEdit::NoVlan => self.no_vlan(port),
+                PortEdit::ReceiveOnly => {
+                    self.push(words(["clear", "Port", port], ["tag", "vlan_mode"]));
+                    self.set("Port", port, format!("trunks={NO_VLAN}"));
+                }
                 PortEdit::Detach => self.set("Interface", port, "type=null".into()),
                 PortEdit::MakeTunnel(kind) => self.set("Interface", port, format!("type={}", kind.interface_type())),
                 PortEdit::SetOption(key, value) => self.set("Interface", port, pair("options", key, value)),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    BfdInterval, BridgeName, GreKey, HostFacts, HostId, Ipv6Policy, NetworkUuid, Policies, PortName, RemoteIp,
+    BfdInterval, BridgeName, GreKey, HostFacts, HostId, Ipv6Policy, KindStep, NetworkUuid, Policies, PortName, RemoteIp,
     Topology, TunnelKind, UplinkName, VpcId,
 };
 
@@ -112,6 +112,21 @@ pub struct SetBfd {
     pub interval: BfdInterval,
 }
 
+/// Bring the change of a bridge's tunnel kind to a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeKind {
+    /// The bridge.
+    pub bridge: BridgeName,
+    /// The kind that it is to have in the end.
+    pub to: TunnelKind,
+    /// Where the change is to be.
+    pub step: KindStep,
+    /// What might lose frames is done all the same.
+    pub force: bool,
+    /// The ports by which something has come.
+    pub heard: BTreeSet<String>,
+}
+
 /// A request that changes something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -138,6 +153,8 @@ pub enum Change {
     },
     /// BFD is to run on these tunnels of a bridge and on no other.
     SetBfd(SetBfd),
+    /// The change of a bridge's tunnel kind is to be at this step.
+    ChangeKind(ChangeKind),
     /// A change that the plugin calls for, and its word to be recorded on the bridge with it.
     Claimed(Box<Change>, String),
 }
@@ -167,6 +184,9 @@ impl fmt::Display for Change {
             }
             Change::SetBfd(SetBfd { bridge, ports, interval }) => {
                 write!(f, "BFD on {} tunnels of bridge {bridge}, every {interval} ms", ports.len())
+            }
+            Change::ChangeKind(ChangeKind { bridge, to, step, .. }) => {
+                write!(f, "change the tunnels of bridge {bridge} to {to}: {step}")
             }
             Change::Claimed(change, _) => change.fmt(f),
             Change::DestroyTunnel { bridge, port } => write!(f, "destroy tunnel {port} of bridge {bridge}"),
@@ -251,6 +271,7 @@ impl Change {
             | Change::DestroyTunnel { bridge, .. } => bridge,
             Change::CreateTunnel(create) => &create.bridge,
             Change::SetBfd(set) => &set.bridge,
+            Change::ChangeKind(change) => &change.bridge,
             Change::Claimed(change, _) => change.bridge(),
         }
     }

@@ -3,6 +3,7 @@
 //! What it does: applies a validated request to a change set of the desired state, or says why it cannot be. What it must not
 //! do: leave a trace in the change set of a request that it rejects, so that one bad request in a batch harms no other.
 
+mod kinds;
 mod probes;
 mod removal;
 mod rules;
@@ -106,6 +107,7 @@ impl<'m> ChangeSet<'m> {
             | Change::SetupVpc(_)
             | Change::UpdateVpc(_)
             | Change::SetBfd(_)
+            | Change::ChangeKind(_)
             | Change::DestroyBridge(..)
             | Change::DeleteBridge(..)
             | Change::ReleaseBridge(_) => Footprint::Bridge(change.bridge().clone()),
@@ -137,6 +139,19 @@ impl<'m> ChangeSet<'m> {
         settings: &Settings,
         change: &Change,
     ) -> Result<Option<PortName>, Rejected> {
+        let port = self.apply_one(view, settings, change)?;
+        if let Some(desired) = self.bridges.get_mut(change.bridge()).and_then(|touched| touched.desired.as_mut()) {
+            desired.pair();
+        }
+        Ok(port)
+    }
+
+    fn apply_one(
+        &mut self,
+        view: &dyn View,
+        settings: &Settings,
+        change: &Change,
+    ) -> Result<Option<PortName>, Rejected> {
         match change {
             Change::SetupBridge(setup) => self.setup(view, settings, setup).map(|()| None),
             Change::SetupVpc(setup) => self.setup_vpc(view, settings, setup).map(|()| None),
@@ -146,6 +161,7 @@ impl<'m> ChangeSet<'m> {
             Change::ReleaseBridge(bridge) => self.release(view, bridge).map(|()| None),
             Change::CreateTunnel(create) => self.create_tunnel(view, create).map(Some),
             Change::SetBfd(bfd) => self.set_bfd(view, bfd).map(|()| None),
+            Change::ChangeKind(change) => self.change_kind(view, settings, change).map(|()| None),
             Change::Claimed(change, claim) => {
                 let port = self.apply(view, settings, change)?;
                 let touched = self.touched(view, change.bridge());
@@ -153,7 +169,7 @@ impl<'m> ChangeSet<'m> {
                 Ok(port)
             }
             Change::DestroyTunnel { bridge, port } => {
-                self.destroy_tunnel(view, bridge, port).map(|()| Some(port.clone()))
+                self.destroy_tunnel(view, bridge, port).map(Some)
             }
         }
     }
@@ -175,7 +191,9 @@ impl<'m> ChangeSet<'m> {
             return Err(conflict(setup.bridge.as_str(), detail));
         }
         next.encap = of_kind(setup.tunnel_kind, &next, settings)?;
-        check_range("key", setup.key, next.encap)?;
+        for encap in std::iter::once(next.encap).chain(next.second.as_ref().map(|second| second.encap)) {
+            check_range("key", setup.key, encap)?;
+        }
         next.kind = kind;
         next.network_uuid = setup.network_uuid.or(next.network_uuid);
         let renumbered = setup.host_id.is_some() && setup.host_id != next.host_id;
@@ -223,7 +241,7 @@ impl<'m> ChangeSet<'m> {
             let port = observed.and_then(|observed| observed.ports.get(name.as_str()));
             port.and_then(DesiredTunnel::from_record).as_ref() == Some(tunnel)
         };
-        let new: Vec<_> = bridge.tunnels.iter().filter(|(name, tunnel)| !held(name, tunnel)).collect();
+        let new: Vec<_> = bridge.all_tunnels().filter(|(name, tunnel)| !held(name, tunnel)).collect();
         for (name, tunnel) in &new {
             self.check_free(view, bridge, name, tunnel)?;
         }
@@ -263,7 +281,7 @@ impl<'m> ChangeSet<'m> {
         let Some(owner) = view.bridge_of_port(name.as_str()) else { return Ok(()) };
         let ours = self.observed_port(&owner, name.as_str()).is_some_and(ObservedPort::is_tunnel_of_ours);
         let stays = self.bridges.get(owner.as_str()).and_then(|touched| touched.desired.as_ref());
-        let stays = stays.is_some_and(|owner| owner.tunnels.contains_key(name));
+        let stays = stays.is_some_and(|owner| owner.tunnel_at(name.as_str()).is_some());
         if ours && (owner == bridge.name.as_str() || !stays) { Ok(()) } else { taken(&owner) }
     }
 
@@ -308,7 +326,7 @@ impl<'m> ChangeSet<'m> {
         }
         let touched = self.bridges.get(bridge);
         let desired = if bridge == next.name.as_str() { Some(next) } else { touched.and_then(|t| t.desired.as_ref()) };
-        let keeps = desired.and_then(|bridge| bridge.tunnels.get(port));
+        let keeps = desired.and_then(|bridge| bridge.tunnel_at(port));
         keeps.is_none_or(|kept| kept.endpoint() != identity)
     }
 
@@ -343,9 +361,10 @@ impl<'m> ChangeSet<'m> {
         Ok(port)
     }
 
-    fn destroy_tunnel(&mut self, view: &dyn View, name: &BridgeName, port: &PortName) -> Result<(), Rejected> {
+    /// Gives the port that it has now: the change of its kind may have given it another than it is asked by.
+    fn destroy_tunnel(&mut self, view: &dyn View, name: &BridgeName, port: &PortName) -> Result<PortName, Rejected> {
         let touched = self.touched(view, name);
-        let Some(observed) = &touched.observed else { return Ok(()) };
+        let Some(observed) = &touched.observed else { return Ok(port.clone()) };
         let Some(desired) = &mut touched.desired else { return Err(not_managed(name, observed)) };
         match observed.ports.get(port.as_str()) {
             Some(there) if !there.is_tunnel_of_ours() => {
@@ -353,8 +372,9 @@ impl<'m> ChangeSet<'m> {
                 Err(conflict(port.as_str(), detail))
             }
             _ => {
-                desired.tunnels.remove(port);
-                Ok(())
+                let port = desired.port_now(port).unwrap_or_else(|| port.clone());
+                desired.tunnels.remove(&port);
+                Ok(port)
             }
         }
     }

@@ -151,6 +151,9 @@ fn of_port(edit: &PortEdit, there: &ObservedPort) -> Option<Told> {
         PortEdit::DropId(key) => (format!("external_ids:{key}"), id(key), None),
         PortEdit::Protect => ("protected".to_owned(), Some(there.protected.to_string()), Some("true".to_owned())),
         PortEdit::NoVlan => ("vlan".to_owned(), Some(vlan(there)), None),
+        PortEdit::ReceiveOnly => {
+            ("vlan".to_owned(), Some(vlan(there)), Some(format!("trunks [{}]", crate::second::NO_VLAN)))
+        }
         PortEdit::Detach => return None,
         PortEdit::MakeTunnel(kind) => {
             let (before, after) = (there.interface()?.kind.clone(), kind.interface_type());

@@ -36,6 +36,10 @@ pub enum Purpose {
     Underlay,
     /// Keeps BFD's frames from VMs, and VMs from BFD.
     Bfd,
+    /// Has what comes by the second tunnel of a pair taken as come by the first, while the kind of tunnels changes.
+    Second,
+    /// Delivers what comes from tunnels for the moment in which their two kinds are turned around.
+    Carry,
     /// VPC: what a table does with a frame for which it has nothing else.
     VpcEnd,
     /// VPC: classifies what comes from the tunnels of a tier.
@@ -64,6 +68,8 @@ impl Purpose {
             Purpose::Forward => 5,
             Purpose::Underlay => 6,
             Purpose::Bfd => 7,
+            Purpose::Second => 8,
+            Purpose::Carry => 9,
             Purpose::VpcEnd => 16,
             Purpose::VpcTunnels => 17,
             Purpose::VpcVif => 18,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::{
     BfdInterval, BridgeKind, BridgeName, Encap, GreKey, HostId, Ipv6Policy, NetworkUuid, ObservedBridge, ObservedPort,
-    PortName, RemoteIp, TunnelEndpoint, Underlay, UplinkName,
+    PortName, RemoteIp, Second, TunnelEndpoint, Underlay, UplinkName,
 };
 
 /// Keys of `external_ids` and `other_config`. Part of the public contract.
@@ -49,6 +49,9 @@ pub mod ids {
     /// Bridge and tunnel port: of which kind its tunnels are, and to which UDP port they go, as [`crate::Encap`] writes it; absent
     /// where they are GRE.
     pub const ENCAP: &str = "ovstunnel-encap";
+    /// Bridge: while the kind of its tunnels is changed, the one by which frames are received and not sent, as [`crate::Encap`] writes it.
+    /// Tunnel port: `true` where it is of that kind.
+    pub const SECOND: &str = "ovstunnel-second";
     /// Tunnel port: id of this host.
     pub const FROM: &str = "ovstunnel-from";
     /// Tunnel port: id of the host at the other end.
@@ -147,13 +150,15 @@ pub struct DesiredTunnel {
     pub local_ip: Option<RemoteIp>,
     /// How often BFD sends, where it is to run.
     pub bfd: Option<BfdInterval>,
+    /// It is the second of its pair of hosts while the kind changes: it receives, and nothing is flooded into it.
+    pub second: bool,
 }
 
 impl DesiredTunnel {
     /// A tunnel that is not there yet.
     pub fn new(from: HostId, to: HostId, key: GreKey, remote_ip: RemoteIp, encap: Encap) -> Self {
         let name = PortName::tunnel(key, &from, &to);
-        DesiredTunnel { name, from, to, encap, key, remote_ip, local_ip: None, bfd: None }
+        DesiredTunnel { name, from, to, encap, key, remote_ip, local_ip: None, bfd: None, second: false }
     }
 
     /// The same with what the configuration says of all tunnels.
@@ -181,6 +186,7 @@ impl DesiredTunnel {
             (ids::REMOTE_IP, self.remote_ip.to_string()),
         ];
         marks.extend((self.encap != Encap::GRE).then(|| (ids::ENCAP, self.encap.to_string())));
+        marks.extend(self.second.then(|| (ids::SECOND, "true".to_owned())));
         marks.extend(self.local_ip.as_ref().map(|ip| (ids::LOCAL_IP, ip.to_string())));
         marks.extend(self.bfd.map(|interval| (ids::BFD, interval.to_string())));
         marks
@@ -210,6 +216,7 @@ impl DesiredTunnel {
             remote_ip: first_readable([port.external_ids.get(ids::REMOTE_IP), options].map(|t| t.map(String::as_str)))?,
             local_ip: port.external_ids.get(ids::LOCAL_IP).and_then(|text| text.parse().ok()),
             bfd: port.external_ids.get(ids::BFD).and_then(|text| text.parse().ok()),
+            second: port.external_ids.contains_key(ids::SECOND),
         })
     }
 }
@@ -265,8 +272,10 @@ pub struct DesiredBridge {
     pub agent: bool,
     /// The kind and UDP port of all its tunnels.
     pub encap: Encap,
-    /// Its tunnels by port name.
+    /// Its tunnels by port name: those by which frames are sent.
     pub tunnels: BTreeMap<PortName, DesiredTunnel>,
+    /// While their kind changes, the other kind, of which each pair has a tunnel that receives.
+    pub second: Option<Second>,
 }
 
 impl DesiredBridge {
@@ -274,7 +283,8 @@ impl DesiredBridge {
     pub fn from_record(bridge: &ObservedBridge) -> Option<Self> {
         let id = |name: &str| bridge.external_ids.get(name).map(String::as_str);
         let (encap, tunnels) = Self::recorded_tunnels(bridge);
-        Some(DesiredBridge {
+        let second = Second::recorded(bridge).filter(|second| second.encap != encap.unwrap_or_default());
+        let mut recorded = DesiredBridge {
             name: bridge.name.parse().ok()?,
             kind: BridgeKind::recorded(bridge)?,
             network_uuid: id(ids::NETWORK_UUID).and_then(|text| text.parse().ok()),
@@ -286,7 +296,10 @@ impl DesiredBridge {
             agent: Self::recorded_as_agents(bridge),
             encap: encap.unwrap_or_default(),
             tunnels,
-        })
+            second,
+        };
+        recorded.pair();
+        Some(recorded)
     }
 
     /// The tunnels that the marks of a bridge's ports record, whatever its own marks say, and how they are made, where anything says it.
@@ -295,7 +308,9 @@ impl DesiredBridge {
     /// What has no mark is GRE (docs/adr/0050-a-bridge-is-of-one-tunnel-kind.md).
     pub(crate) fn recorded_tunnels(bridge: &ObservedBridge) -> (Option<Encap>, BTreeMap<PortName, DesiredTunnel>) {
         let recorded = |port: &ObservedPort| Some((port.name.parse().ok()?, DesiredTunnel::from_record(port)?));
-        let mut tunnels: BTreeMap<PortName, DesiredTunnel> = bridge.ports.values().filter_map(recorded).collect();
+        let first = |(_, tunnel): &(PortName, DesiredTunnel)| !tunnel.second;
+        let mut tunnels: BTreeMap<PortName, DesiredTunnel> =
+            bridge.ports.values().filter_map(recorded).filter(first).collect();
         let by_tunnels = || {
             let first = tunnels.values().next()?.encap;
             Some(if tunnels.values().all(|tunnel| tunnel.encap == first) { first } else { Encap::GRE })
@@ -341,6 +356,7 @@ impl DesiredBridge {
             (ids::CLAIM, self.claim.clone()),
             (ids::AGENT, self.agent.then(|| "true".to_owned())),
             (ids::ENCAP, (self.encap != Encap::GRE).then(|| self.encap.to_string())),
+            (ids::SECOND, self.second.as_ref().map(|second| second.encap.to_string())),
             (ids::XS_NETWORK_UUID, network),
         ];
         let marks = marks.into_iter().map(|(key, value)| (key.to_owned(), value));
@@ -389,6 +405,7 @@ impl DesiredBridge {
     pub(crate) fn renumber(&mut self, host: &HostId) {
         self.host_id = Some(host.clone());
         self.tunnels.values_mut().for_each(|tunnel| tunnel.from = host.clone());
+        self.pair();
     }
 
     /// Whether nothing may pass where there are no flows: where NORMAL would lead around what the flows forbid.

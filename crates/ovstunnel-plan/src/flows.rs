@@ -12,7 +12,7 @@ use crate::{
     Action, BridgeKind, Cookie, DesiredBridge, EffectiveSettings, Flow, GreKey, Ipv6Policy, MacMatch, Match,
     ObservedBridge, PluginFlow, Purpose, Settings,
 };
-use crate::{bfd, underlay};
+use crate::{bfd, second, underlay};
 
 /// The flows that a bridge must have, given the ports that are on it.
 pub fn bridge_flows(
@@ -27,6 +27,7 @@ pub fn bridge_flows(
     flows.extend(ipv6_drop(desired.ipv6, settings));
     flows.extend(underlay::guard(desired.name.as_str(), observed, settings));
     flows.insert(bfd::guard());
+    flows.extend(second::flows(desired, observed));
     flows
 }
 

@@ -143,7 +143,8 @@ impl Ends {
             let interface = port.interface().filter(|interface| interface.error.is_none())?;
             Some((port.name.clone(), interface.openflow_port()?, interface.tunnel_endpoint()?))
         };
-        let ours = bridge.ports.values().filter(|port| port.is_tunnel_of_ours());
+        // Nothing is sent by a second one, and what comes by it is taken as come by the first.
+        let ours = bridge.ports.values().filter(|port| port.is_tunnel_of_ours() && !port.is_second_of_ours());
         Ends {
             vifs: bridge.vifs(&settings.vif_prefixes).filter_map(vif).collect(),
             tunnels: ours.filter_map(tunnel).collect(),
@@ -233,6 +234,7 @@ mod tests {
             agent: false,
             encap: Default::default(),
             tunnels: Default::default(),
+            second: None,
         };
         let learnt = Learnt::parse(" port  VLAN  MAC                Age\n    3     0  02:bb:00:00:00:09    7\n");
         Frames::of(&bridge, &desired, &Settings::default(), &learnt).all().collect()

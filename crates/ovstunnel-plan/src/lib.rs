@@ -24,6 +24,7 @@ mod observed;
 mod plan;
 mod probe;
 mod python_plugin;
+mod second;
 mod spanning_tree;
 mod stages;
 mod step;
@@ -38,7 +39,7 @@ pub use announcement::Announcement;
 pub use bfd::BfdInterval;
 pub use bridge_plan::{BridgePlan, Phase, Plan, PlanItem};
 pub use change::{
-    Change, CreateTunnel, Footprint, Rejected, SetBfd, SetupBridge, SetupVpc, TunnelSpec, UpdateVpc, VpcUpdate,
+    ChangeKind, Change, CreateTunnel, Footprint, Rejected, SetBfd, SetupBridge, SetupVpc, TunnelSpec, UpdateVpc, VpcUpdate,
 };
 pub use change_set::{ChangeSet, finish_takeover, takeover_begun};
 pub use changed::Changed;
@@ -58,7 +59,7 @@ pub use observed::{
     FlowLimit, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort, TunnelHealth, View, Vlan,
 };
 pub use ovstunnel_types::{
-    BridgeName, Cidr, Encap, Epoch, Fenced, GreKey, HostId, Invalid, Ipv6Policy, Mac, NetworkUuid, Outcome, PortName,
+    BridgeName, Cidr, Encap, Epoch, Fenced, GreKey, HostId, Invalid, KindStep, Ipv6Policy, Mac, NetworkUuid, Outcome, PortName,
     RemoteIp, Standing, TunnelEndpoint, TunnelKind, tunnel_udp_port,
 };
 pub use plan::plan_bridge;
@@ -66,6 +67,7 @@ pub use probe::{Arrived, PROBE_FRAMES, PROBE_LASTS, PROBE_SIZES, Probe, is_of_a_
 pub use python_plugin::{
     Finding, PluginFlow, PluginGroup, PluginTable, has_vpc_pipeline, survey, waits_for_takeover, was_released,
 };
+pub use second::{NO_VLAN, Second};
 pub use spanning_tree::SpanningTree;
 pub use stages::stages;
 pub use step::{BridgeEdit, BridgeSpec, FailMode, PortEdit, Step};

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     BridgeEdit, BridgeName, BridgePlan, BridgeSpec, Cookie, DesiredBridge, DesiredTunnel, EffectiveSettings, Encap,
     FailMode, FlowChange, FlowsSeen, Mark, ObservedBridge, ObservedInterface, ObservedPort, PortEdit, Step,
-    TunnelEndpoint, Vlan, adopt, bfd, bridge_flows, ids, wanted_flows,
+    TunnelEndpoint, Vlan, adopt, bfd, bridge_flows, ids, second, wanted_flows,
 };
 
 /// What makes one bridge what it must be.
@@ -38,7 +38,7 @@ fn create(desired: &DesiredBridge, settings: &EffectiveSettings) -> BridgePlan {
     };
     let mut plan = BridgePlan::of(desired.name.as_str());
     plan.database.push(Step::CreateBridge(spec));
-    plan.database.extend(desired.tunnels.values().map(|tunnel| add(&desired.name, &tunnel.by(settings))));
+    plan.database.extend(desired.all_tunnels().map(|(_, tunnel)| add(&desired.name, &tunnel.by(settings))));
     plan.flows_after = FlowChange::between(&bridge_flows(desired, None, settings), &FlowsSeen::none());
     plan
 }
@@ -108,7 +108,12 @@ fn change(
     plan.edit(&desired.name, edits);
     plan.database.extend(tunnel_steps(desired, observed, settings));
     let wanted = wanted_flows(desired, observed, flows, settings);
-    if records_an_update(desired, observed) || plan.database.iter().any(begins_bfd) {
+    if second::turns(desired, &plan.database) {
+        let seen = if flushed { &FlowsSeen::Unknown } else { flows };
+        let before = FlowChange::between(&second::carried(desired, observed, wanted.clone()).collect(), seen);
+        let then = before.as_ref().map_or_else(|| seen.clone(), |change| change.applied_to(seen));
+        (plan.flows_before, plan.flows_after) = (before, FlowChange::between(&wanted, &then));
+    } else if records_an_update(desired, observed) || plan.database.iter().any(begins_bfd) {
         // What is recorded was applied: the record never says more than the flows do (docs/adr/0013-vpc-bridges.md). And nobody sends BFD to a
         // switch whose flows would let VMs have it, or forge it.
         plan.flows_first(FlowChange::between(&wanted, flows));
@@ -182,7 +187,7 @@ fn bridge_edits(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<Bridg
 fn tunnel_steps(desired: &DesiredBridge, observed: &ObservedBridge, settings: &EffectiveSettings) -> Vec<Step> {
     let mut steps = Vec::new();
     let left_over =
-        |port: &&ObservedPort| port.is_tunnel_of_ours() && !desired.tunnels.contains_key(port.name.as_str());
+        |port: &&ObservedPort| port.is_tunnel_of_ours() && desired.tunnel_at(port.name.as_str()).is_none();
     steps.extend(observed.ports.values().filter(left_over).map(|port| remove_tunnel(observed, port)));
 
     let held: BTreeMap<TunnelEndpoint, &str> = observed
@@ -190,7 +195,7 @@ fn tunnel_steps(desired: &DesiredBridge, observed: &ObservedBridge, settings: &E
         .values()
         .filter_map(|port| Some((port.interface()?.tunnel_endpoint()?, port.name.as_str())))
         .collect();
-    for (name, tunnel) in &desired.tunnels {
+    for (name, tunnel) in desired.all_tunnels() {
         let tunnel = &tunnel.by(settings);
         let Some(port) = observed.ports.get(name.as_str()) else {
             steps.push(add(&desired.name, tunnel));
@@ -226,7 +231,9 @@ fn edit(bridge: &DesiredBridge, tunnel: &DesiredTunnel, port: &ObservedPort, edi
     if before == Some(after) {
         return vec![step(edits, None, None)];
     }
-    let recorded = DesiredTunnel::from_record(port).map(|recorded| DesiredTunnel { bfd: tunnel.bfd, ..recorded });
+    let recorded = DesiredTunnel::from_record(port);
+    let recorded =
+        recorded.map(|recorded| DesiredTunnel { bfd: tunnel.bfd, second: tunnel.second, ..recorded });
     if recorded.as_ref() != Some(tunnel) {
         return vec![step(edits, before, Some(after))];
     }
@@ -246,10 +253,13 @@ fn tunnel_edits(tunnel: &DesiredTunnel, port: &ObservedPort) -> Vec<PortEdit> {
     edits.extend(no_encap.then(|| PortEdit::DropId(ids::ENCAP.to_owned())));
     let no_local_ip = tunnel.local_ip.is_none() && port.external_ids.contains_key(ids::LOCAL_IP);
     edits.extend(no_local_ip.then(|| PortEdit::DropId(ids::LOCAL_IP.to_owned())));
+    let was_second = !tunnel.second && port.external_ids.contains_key(ids::SECOND);
+    edits.extend(was_second.then(|| PortEdit::DropId(ids::SECOND.to_owned())));
     let was_watched = port.external_ids.contains_key(ids::BFD);
     edits.extend((tunnel.bfd.is_none() && was_watched).then(|| PortEdit::DropId(ids::BFD.to_owned())));
     edits.extend((!port.protected).then_some(PortEdit::Protect));
-    edits.extend((port.vlan != Vlan::default()).then_some(PortEdit::NoVlan));
+    let vlan = if tunnel.second { PortEdit::ReceiveOnly } else { PortEdit::NoVlan };
+    edits.extend((port.vlan != second::vlan_of(tunnel)).then_some(vlan));
     let Some(interface) = port.interface() else { return edits };
     edits.extend(
         (interface.tunnel_kind() != Some(tunnel.encap.kind())).then_some(PortEdit::MakeTunnel(tunnel.encap.kind())),

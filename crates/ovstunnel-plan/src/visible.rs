@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{BridgeEdit, ObservedBridge, ObservedPort, PortEdit, Step, TunnelHealth, View, Vlan, ids};
+use crate::{NO_VLAN, BridgeEdit, ObservedBridge, ObservedPort, PortEdit, Step, TunnelHealth, View, Vlan, ids};
 
 /// Whether what the steps wrote to the database can be seen there, and vswitchd has looked at each new tunnel.
 ///
@@ -41,6 +41,7 @@ fn port_edit_visible(edit: &PortEdit, port: &ObservedPort) -> bool {
         PortEdit::DropId(key) => !port.external_ids.contains_key(key),
         PortEdit::Protect => port.protected,
         PortEdit::NoVlan => port.vlan == Vlan::default(),
+        PortEdit::ReceiveOnly => port.vlan == Vlan { trunks: vec![NO_VLAN], ..Vlan::default() },
         PortEdit::Detach => interface.is_none_or(|interface| interface.kind == "null"),
         PortEdit::MakeTunnel(kind) => interface.is_none_or(|interface| interface.tunnel_kind() == Some(*kind)),
         PortEdit::SetOption(key, value) => interface.is_none_or(|interface| interface.options.get(key) == Some(value)),

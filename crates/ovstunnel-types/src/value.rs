@@ -144,7 +144,16 @@ impl PortName {
             return PortName(plain);
         }
         // No id has a `/` in it.
-        let digest = Sha256::digest(format!("{key}/{from}/{to}").as_bytes());
+        Self::digest(&format!("{key}/{from}/{to}"))
+    }
+
+    /// The name of another tunnel between the same hosts, of this kind: always a digest.
+    pub fn tunnel_of_kind(key: GreKey, from: &HostId, to: &HostId, kind: TunnelKind) -> Self {
+        Self::digest(&format!("{key}/{from}/{to}/{kind}"))
+    }
+
+    fn digest(text: &str) -> Self {
+        let digest = Sha256::digest(text.as_bytes());
         let hex: String = digest.iter().take(7).map(|byte| format!("{byte:02x}")).collect();
         PortName(format!("t{hex}"))
     }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use ovstunnel_plan::{BridgeEdit, BridgeSpec, DesiredTunnel, PortEdit, Step, ids};
+use ovstunnel_plan::{BridgeEdit, BridgeSpec, DesiredTunnel, NO_VLAN, PortEdit, Step, ids};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -194,7 +194,11 @@ impl<'a> Transaction<'a> {
             interface["bfd"] = map(interval.column());
         }
         let interface = self.insert(Table::Interface, name.as_str(), interface);
-        let port = json!({"interfaces": interface, "protected": true, "external_ids": map(tunnel.external_ids())});
+        let mut port =
+            json!({"interfaces": interface, "protected": true, "external_ids": map(tunnel.external_ids())});
+        if tunnel.second {
+            port["trunks"] = NO_VLAN.into();
+        }
         let port = self.insert(Table::Port, name.as_str(), port);
         self.members_of(bridge).come.push(port);
         Ok(())
@@ -243,7 +247,8 @@ impl<'a> Transaction<'a> {
     fn edit_tunnel(&mut self, name: &str, edits: &[PortEdit]) -> Result<(), NoSuchRow> {
         for edit in edits {
             let table = match edit {
-                PortEdit::SetId(..) | PortEdit::DropId(_) | PortEdit::Protect | PortEdit::NoVlan => Table::Port,
+                PortEdit::SetId(..) | PortEdit::DropId(_) | PortEdit::Protect => Table::Port,
+                PortEdit::NoVlan | PortEdit::ReceiveOnly => Table::Port,
                 PortEdit::Detach | PortEdit::MakeTunnel(_) => Table::Interface,
                 PortEdit::SetOption(..) | PortEdit::DropOption(_) => Table::Interface,
                 PortEdit::SetBfd(..) | PortEdit::DropBfd(_) => Table::Interface,
@@ -254,6 +259,9 @@ impl<'a> Transaction<'a> {
                 PortEdit::DropId(key) => self.drop_key("Port", Some(&row), "external_ids", key),
                 PortEdit::Protect => self.update("Port", &row, json!({"protected": true})),
                 PortEdit::NoVlan => self.no_vlan(&row),
+                PortEdit::ReceiveOnly => {
+                    self.update("Port", &row, json!({"tag": set([]), "trunks": NO_VLAN, "vlan_mode": set([])}));
+                }
                 PortEdit::Detach => self.update("Interface", &row, json!({"type": "null"})),
                 PortEdit::MakeTunnel(kind) => self.update("Interface", &row, json!({"type": kind.interface_type()})),
                 PortEdit::SetOption(key, value) => self.set_key("Interface", Some(&row), "options", (key, value)),

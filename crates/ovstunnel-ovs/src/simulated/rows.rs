@@ -3,7 +3,7 @@
 //! What it does: keeps rows and who owns them consistent, and notes which bridges were touched. What it must not do: refuse
 //! anything; what the real database refuses is checked before.
 
-use ovstunnel_plan::{BridgeEdit, Epoch, PortEdit, ids};
+use ovstunnel_plan::{BridgeEdit, Epoch, NO_VLAN, PortEdit, Vlan, ids};
 use uuid::Uuid;
 
 use crate::mirror::{Bfd, BridgeRow, Db, InterfaceRow, Pairs, PortRow};
@@ -123,6 +123,7 @@ pub(super) fn edit_port<'a>(db: &'a mut Db, name: &str, edits: &[PortEdit]) -> O
             PortEdit::DropId(key) => set_pair(&mut row.external_ids, key, None),
             PortEdit::Protect => row.protected = true,
             PortEdit::NoVlan => row.vlan = None,
+            PortEdit::ReceiveOnly => row.vlan = receive_only(),
             PortEdit::Detach | PortEdit::MakeTunnel(_) | PortEdit::SetOption(..) | PortEdit::DropOption(_) => {}
             PortEdit::SetBfd(..) | PortEdit::DropBfd(_) => {}
         }
@@ -130,6 +131,11 @@ pub(super) fn edit_port<'a>(db: &'a mut Db, name: &str, edits: &[PortEdit]) -> O
     let interface = db.interfaces.get_mut(row.interfaces.first()?)?;
     edits.iter().for_each(|edit| edit_interface(interface, edit));
     Some(interface)
+}
+
+/// The VLAN columns of a tunnel that only receives.
+pub(super) fn receive_only() -> Option<Box<Vlan>> {
+    Some(Box::new(Vlan { trunks: vec![NO_VLAN], ..Vlan::default() }))
 }
 
 fn edit_interface(interface: &mut InterfaceRow, edit: &PortEdit) {
@@ -140,7 +146,8 @@ fn edit_interface(interface: &mut InterfaceRow, edit: &PortEdit) {
         PortEdit::DropOption(key) => set_pair(&mut interface.options, key, None),
         PortEdit::SetBfd(key, value) => set_bfd(interface, key, Some(value)),
         PortEdit::DropBfd(key) => set_bfd(interface, key, None),
-        PortEdit::SetId(..) | PortEdit::DropId(_) | PortEdit::Protect | PortEdit::NoVlan => {}
+        PortEdit::SetId(..) | PortEdit::DropId(_) | PortEdit::Protect => {}
+        PortEdit::NoVlan | PortEdit::ReceiveOnly => {}
     }
 }
 

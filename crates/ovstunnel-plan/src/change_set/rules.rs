@@ -38,6 +38,7 @@ pub(super) fn first_record(
         agent: false,
         encap: encap.unwrap_or(settings.encap),
         tunnels,
+        second: None,
     }
 }
 
@@ -49,11 +50,12 @@ pub(super) fn of_kind(
     settings: &Settings,
 ) -> Result<Encap, Rejected> {
     let Some(asked) = asked.filter(|asked| *asked != bridge.encap.kind()) else { return Ok(bridge.encap) };
-    if bridge.tunnels.is_empty() {
+    if bridge.tunnels.is_empty() && bridge.second.is_none() {
         return Ok(if settings.encap.kind() == asked { settings.encap } else { Encap::of(asked) });
     }
     let detail = format!(
-        "bridge {} has {} tunnels of kind {}, so it cannot be of kind {asked}; remove its tunnels first, on each host of the network",
+        "bridge {0} has {1} tunnels of kind {2}, so it cannot be of kind {asked} at once; change it step by step \
+         (`POST /v1/bridges/{0}/kind`), or remove its tunnels first, on each host of the network",
         bridge.name,
         bridge.tunnels.len(),
         bridge.encap.kind()

@@ -15,6 +15,8 @@ pub enum Action {
     Output(u32),
     /// On in another table.
     Resubmit(u8),
+    /// From here on the frame is one that came in by this port.
+    SetInPort(u32),
     /// From here on the frame is one of this tier: the tier's key in register 0.
     SetTier(u32),
     /// Its source Ethernet address.
@@ -30,6 +32,7 @@ impl fmt::Display for Action {
             Action::Meter(meter) => write!(f, "meter:{meter}"),
             Action::Output(port) => write!(f, "output:{port}"),
             Action::Resubmit(table) => write!(f, "resubmit(,{table})"),
+            Action::SetInPort(port) => write!(f, "set_field:{port}->in_port"),
             Action::SetTier(tier) => write!(f, "set_field:{tier:#x}->reg0"),
             Action::SetSource(mac) => write!(f, "set_field:{mac}->eth_src"),
             Action::SetDestination(mac) => write!(f, "set_field:{mac}->eth_dst"),
@@ -69,6 +72,7 @@ fn read(text: &str) -> Option<Action> {
     match (verb, value.split_once("->")) {
         ("meter", None) => value.parse().ok().map(Action::Meter),
         ("output", None) => value.parse().ok().map(Action::Output),
+        ("set_field", Some((value, "in_port"))) => value.parse().ok().map(Action::SetInPort),
         ("set_field", Some((value, "reg0"))) => super::number(value)?.try_into().ok().map(Action::SetTier),
         ("set_field", Some((value, "eth_src"))) => value.parse().ok().map(Action::SetSource),
         ("set_field", Some((value, "eth_dst"))) => value.parse().ok().map(Action::SetDestination),

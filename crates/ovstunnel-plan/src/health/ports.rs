@@ -2,7 +2,7 @@
 //! it may be meant: that is told as degraded.
 
 use super::{Facts, Reason, by_itself, degraded, failed};
-use crate::{ObservedInterface, ObservedPort, TunnelHealth, Vlan, WayOut, undeclared_uplinks};
+use crate::{NO_VLAN, ObservedInterface, ObservedPort, TunnelHealth, Vlan, WayOut, undeclared_uplinks};
 
 /// The smallest MTU that IPv6 permits: a VIF with less is hardly meant.
 const SMALLEST_MTU: u32 = 1280;
@@ -59,7 +59,8 @@ fn in_vlan(facts: &Facts<'_>, port: &ObservedPort, ours: bool) -> Option<Reason>
             .then(|| format!("trunks={}", trunks.iter().map(u16::to_string).collect::<Vec<_>>().join(","))),
     );
     columns.extend(mode.iter().map(|mode| format!("vlan_mode={mode}")));
-    if columns.is_empty() {
+    let second = ours && facts.desired.second.is_some() && facts.desired.tunnel_at(&port.name).is_some_and(|t| t.second);
+    if columns.is_empty() || (second && port.vlan == Vlan { trunks: vec![NO_VLAN], ..Vlan::default() }) {
         return None;
     }
     let (name, bridge) = (&port.name, &facts.observed.name);
@@ -83,7 +84,7 @@ fn in_error(facts: &Facts<'_>, port: &ObservedPort) -> Option<Reason> {
         Some(TunnelHealth::Up(_) | TunnelHealth::Pending) => return None,
     };
     let (name, bridge) = (&port.name, &facts.observed.name);
-    let to = facts.desired.tunnels.get(name.as_str()).map(|tunnel| format!(" to {}", tunnel.remote_ip));
+    let to = facts.desired.tunnel_at(name).map(|tunnel| format!(" to {}", tunnel.remote_ip));
     let evidence = format!("tunnel {name} of bridge {bridge}{} is in error: {words}", to.unwrap_or_default());
     let remedy = "see that no other port has this remote address and key (`ovs-vsctl show`), and remove that one; Open vSwitch is \
                   asked to try again by itself";

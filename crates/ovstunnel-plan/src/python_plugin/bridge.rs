@@ -172,6 +172,7 @@ fn adopt(bridge: &ObservedBridge, key: GreKey, tunnels: &[&ObservedPort], settin
             agent: false,
             encap: Encap::of(TUNNELS),
             tunnels: adopted,
+            second: None,
         })),
         _ => Finding::Left(reasons),
     }
@@ -225,6 +226,7 @@ fn read_tunnel(port: &ObservedPort, key: GreKey) -> Result<(PortName, DesiredTun
         remote_ip,
         local_ip: None,
         bfd: None,
+        second: false,
     };
     if tunnel.from == tunnel.to {
         return Err("its name says that it leads to its own host".to_owned());

@@ -55,7 +55,8 @@ fn tunnels(state: &State, counted: &BTreeMap<String, Counted>) -> Vec<TunnelCoun
         let (port, to, key) = (tunnel.name.to_string(), tunnel.to.to_string(), tunnel.key.get());
         Some(TunnelCounters { port, to, key, rx_packets, tx_packets })
     };
-    all.into_iter().filter_map(told).collect()
+    // Of a pair whose kind changes, the one by which frames are sent: that is what the other end counts against.
+    all.into_iter().filter(|tunnel| !tunnel.second).filter_map(told).collect()
 }
 
 /// What came in lately and has no tunnel by now.

@@ -20,7 +20,7 @@ use super::State;
 pub(super) const LIMIT: usize = 1000;
 
 /// The fields that a bridge may have in an answer.
-pub(super) const FIELDS: [&str; 16] = [
+pub(super) const FIELDS: [&str; 17] = [
     "name",
     "key",
     "vpc",
@@ -30,6 +30,7 @@ pub(super) const FIELDS: [&str; 16] = [
     "kind",
     "adopted",
     "tunnels",
+    "second",
     "vifs",
     "uplink",
     "other_ports",

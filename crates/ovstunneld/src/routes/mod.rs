@@ -11,6 +11,7 @@ mod fence;
 mod fixups;
 mod forwarding;
 mod host;
+mod kind;
 mod list;
 mod log;
 mod networks;

@@ -10,7 +10,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::{
-    State, bfd, bridges, counters, diagnosis, fence, fixups, forwarding, host, list, log, networks, plugin, probe,
+    State, bfd, bridges, counters, diagnosis, fence, fixups, forwarding, host, kind, list, log, networks, plugin, probe,
     takeover, vifs, watch,
 };
 
@@ -72,6 +72,7 @@ fn each(mut take: impl FnMut(UtoipaMethodRouter<State>)) {
     take(routes!(bridges::post_tunnel));
     take(routes!(bridges::delete_tunnel));
     take(routes!(bfd::put_bfd));
+    take(routes!(kind::post_kind));
     take(routes!(forwarding::list_addresses));
     take(routes!(forwarding::get_trace));
     take(routes!(probe::probe_tunnels));

@@ -57,7 +57,7 @@ fn read(name: &str, example: Value) -> Result<(), serde_json::Error> {
         };
     }
     by_name!(
-        AddressTable Bfd Bridge BridgeAnswer BridgeGone BridgeList BridgeSelection Changed Claim CountersAnswer DoctorAnswer EpochAnswer EpochState Finding Flows FollowedFrame FrameOut Health Id Interface KnownAddress LogAnswer OutcomeAnswer PlanAnswer PlannedCommand PluginAnswer PluginArguments PostProbe PostTunnel ProbeAnswer ProbedTunnel Problem PutBfd PutBridge PutEpoch PutLog PutTunnel PutXapiNetwork Ready Reason ReconcileAnswer ReconcileRun RefusedTunnel SpanningTree SupportAnswer SupportPart
+        AddressTable Bfd Bridge BridgeAnswer BridgeGone BridgeList BridgeSelection Changed Claim CountersAnswer DoctorAnswer EpochAnswer EpochState Finding Flows FollowedFrame FrameOut Health Id Interface KnownAddress LogAnswer OutcomeAnswer PlanAnswer PlannedCommand PluginAnswer PluginArguments PostKind PostProbe PostTunnel ProbeAnswer ProbedTunnel Problem PutBfd PutBridge PutEpoch PutLog PutTunnel PutXapiNetwork Ready Reason ReconcileAnswer ReconcileRun RefusedTunnel SecondKind SpanningTree SupportAnswer SupportPart
         TakeoverAnswer TakeoverBridge TakeoverPlan TakeoverRequest Tier Tunnel TunnelAnswer TunnelCounters UnexpectedPackets Vif VifAnswer Vpc
         WatchSnapshot XapiNetwork XapiNetworkAnswer
     )

@@ -119,7 +119,7 @@ impl State {
     pub(crate) fn capabilities(&self) -> Vec<String> {
         let of_xapi = self.xapi.iter().flat_map(|_| ["xapi", "networks"]);
         let of_switch = self.switch.real().map(|_| "probe");
-        ["watch", "claims", "epoch", "bfd", "counters"]
+        ["watch", "claims", "epoch", "bfd", "counters", "kind"]
             .into_iter()
             .chain(of_switch)
             .chain(of_xapi)

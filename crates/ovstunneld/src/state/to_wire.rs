@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use ovstunnel_api::{
-    Bfd, BfdState, Bridge, Claim, ClaimSays, Flows, FlowsState, Health, RefusedTunnel, Tier, Tunnel, TunnelState, Vif,
+    Bfd, BfdState, Bridge, Claim, ClaimSays, Flows, FlowsState, Health, RefusedTunnel, SecondKind, Tier, Tunnel, TunnelState, Vif,
     Vpc,
 };
 use ovstunnel_plan::{
@@ -69,7 +69,11 @@ pub(crate) fn bridge(
         ipv6: record.ipv6,
         kind: record.encap.kind(),
         adopted: record.adopted,
-        tunnels: observed.ports.values().filter_map(tunnel).collect(),
+        tunnels: tunnels(observed, false),
+        second: record.second.as_ref().map(|second| SecondKind {
+            kind: second.encap.kind(),
+            tunnels: tunnels(observed, true),
+        }),
         vifs: observed.vifs(prefixes).map(vif).collect(),
         uplink: record.uplink.as_ref().map(ToString::to_string),
         other_ports: others.map(|port| port.name.clone()).collect(),
@@ -122,6 +126,12 @@ fn vpc(vpc: &ovstunnel_plan::Vpc, observed: &ObservedBridge, settings: &Effectiv
 
 fn vif(port: &ObservedPort) -> Vif {
     Vif { name: port.name.clone(), ofport: port.interface().and_then(|interface| interface.openflow_port()) }
+}
+
+/// The tunnels of ours by which frames are sent, or those that only receive.
+fn tunnels(observed: &ObservedBridge, second: bool) -> Vec<Tunnel> {
+    let asked = observed.ports.values().filter(|port| port.is_second_of_ours() == second);
+    asked.filter_map(tunnel).collect()
 }
 
 /// A tunnel of ours; nothing where the port is none.

@@ -194,6 +194,10 @@ pub(super) fn outcome(change: &Change, items: &[PlanItem<'_>]) -> Outcome {
             true => Outcome::Updated,
             false => Outcome::Unchanged,
         },
+        Change::ChangeKind(_) => match items.is_empty() {
+            false => Outcome::Updated,
+            true => Outcome::Unchanged,
+        },
         Change::CreateTunnel(_) | Change::DestroyTunnel { .. } => {
             items.iter().fold(Outcome::Unchanged, |so_far, item| match (item, so_far) {
                 (PlanItem::Database(Step::AddTunnel { .. }), Outcome::Removed)

@@ -361,7 +361,14 @@ impl Executor {
     fn seen(&self, view: &dyn View, change: &Change, port: Option<&PortName>) -> Seen {
         let name = change.bridge().as_str();
         let seen = match (change.unclaimed(), port) {
-            (Change::SetupBridge(_) | Change::SetupVpc(_) | Change::UpdateVpc(_) | Change::SetBfd(_), _) => {
+            (
+                Change::SetupBridge(_)
+                | Change::SetupVpc(_)
+                | Change::UpdateVpc(_)
+                | Change::SetBfd(_)
+                | Change::ChangeKind(_),
+                _,
+            ) => {
                 view.bridge(name).map(|bridge| {
                     let flows = self.flows.get(bridge.uuid);
                     Seen::Bridge(Box::new((bridge, flows)))

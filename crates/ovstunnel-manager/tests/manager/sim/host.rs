@@ -283,6 +283,7 @@ impl SimHost {
             tunnels: bridge.tunnels.iter().map(tunnel).collect(),
             vifs: bridge.vifs.iter().enumerate().filter(|_| !is_blind).map(vif).collect(),
             uplink: None,
+            second: None,
             other_ports: vec![],
             flows: Flows { state: FlowsState::InSync, expected: 1, installed: Some(1) },
             health: ok(),

@@ -150,6 +150,7 @@ fn action(rest: &mut Reader<'_>) -> Option<Action> {
             let value = body.take(size.into())?;
             match (class, number >> 1) {
                 _ if number & 1 == 1 => None,
+                field::NX_IN_PORT => Reader(value).u16().map(u32::from).and_then(device).map(Action::SetInPort),
                 field::REG0 => Reader(value).u32().map(Action::SetTier),
                 field::ETH_SRC => mac(value).map(Action::SetSource),
                 field::ETH_DST => mac(value).map(Action::SetDestination),
@@ -171,7 +172,7 @@ mod tests {
     use super::*;
 
     /// One of each match and action.
-    const LINES: [&str; 8] = [
+    const LINES: [&str; 9] = [
         "cookie=0x6f76737400000001,table=0,priority=1000,tun_id=0x3e9,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,actions=drop",
         "cookie=0x6f76737400000002,table=0,priority=1200,in_port=7,actions=meter:7,NORMAL",
         "cookie=0x6f76737400000003,table=2,priority=1100,reg0=0x3e9,tun_id=0,actions=output:1,output:65534,output:4",
@@ -179,6 +180,7 @@ mod tests {
         "cookie=0x6f76737400000005,table=0,priority=1300,dl_type=0x88a8,actions=drop",
         "cookie=0x6f76737400000006,table=3,priority=9,tcp,nw_src=10.1.0.0/16,nw_dst=10.1.2.3,tp_dst=0x1f00/0xff00,actions=resubmit(,4)",
         "cookie=0x6f76737400000007,table=3,priority=9,ip,nw_proto=47,dl_dst=02:00:00:00:00:01,actions=drop",
+        "cookie=0x6f76737408000007,table=0,priority=9200,in_port=7,actions=set_field:5->in_port,resubmit(,0)",
         "cookie=0x6f76737400000008,table=4,priority=1000,ip,actions=set_field:02:00:00:00:00:01->eth_src,\
          set_field:02:00:00:00:00:02->eth_dst,set_field:0x3e9->reg0,resubmit(,5)",
     ];
@@ -211,7 +213,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_is_told_panics(flow in 0usize..8, at in 0usize..200, byte in any::<u8>(), cut in 0usize..200) {
+        fn nothing_that_is_told_panics(flow in 0usize..9, at in 0usize..200, byte in any::<u8>(), cut in 0usize..200) {
             let mut part = told(&LINES[flow].parse().unwrap(), 0);
             let length = part.len();
             part[at % length] = byte;

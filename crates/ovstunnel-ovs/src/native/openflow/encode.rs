@@ -168,6 +168,10 @@ fn instructions(body: &mut Bytes, actions: &[Action]) -> Option<()> {
             Action::Resubmit(table) => {
                 written.u16(EXPERIMENTER).u16(16).u32(NICIRA).u16(RESUBMIT_TABLE).u16(NX_IN_PORT).u8(*table).zeros(3);
             }
+            // The field has 16 bits: numbers of devices end at 0xff00.
+            Action::SetInPort(number) => {
+                set_field(&mut written, field::NX_IN_PORT, &u16::try_from(*number).ok()?.to_be_bytes());
+            }
             Action::SetTier(tier) => set_field(&mut written, field::REG0, &tier.to_be_bytes()),
             Action::SetSource(mac) => set_field(&mut written, field::ETH_SRC, &mac.octets()),
             Action::SetDestination(mac) => set_field(&mut written, field::ETH_DST, &mac.octets()),

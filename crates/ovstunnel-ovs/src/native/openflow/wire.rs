@@ -35,6 +35,8 @@ pub(super) mod field {
     pub const UDP_DST: (u16, u8) = (0x8000, 16);
     pub const SCTP_DST: (u16, u8) = (0x8000, 18);
     pub const TUNNEL_ID: (u16, u8) = (0x8000, 38);
+    /// The port by which a frame came in, as a field that can be set.
+    pub const NX_IN_PORT: (u16, u8) = (0x0000, 0);
     /// Register 0, one of Open vSwitch's own fields.
     pub const REG0: (u16, u8) = (0x0001, 0);
 }

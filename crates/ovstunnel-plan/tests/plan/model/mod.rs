@@ -267,6 +267,7 @@ fn edit_port(port: &mut ObservedPort, edit: &PortEdit) {
         PortEdit::DropId(key) => drop(port.external_ids.remove(key)),
         PortEdit::Protect => port.protected = true,
         PortEdit::NoVlan => port.vlan = Vlan::default(),
+        PortEdit::ReceiveOnly => port.vlan = Vlan { trunks: vec![ovstunnel_plan::NO_VLAN], ..Vlan::default() },
         PortEdit::Detach => port.interfaces.iter_mut().for_each(|i| i.kind = "null".into()),
         PortEdit::MakeTunnel(kind) => port.interfaces.iter_mut().for_each(|i| i.kind = kind.interface_type().into()),
         PortEdit::SetOption(key, value) => {

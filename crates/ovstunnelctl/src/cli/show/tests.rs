@@ -55,6 +55,7 @@ fn net(name: &str, key: u32, tunnels: Vec<Tunnel>, flows: FlowsState) -> Bridge 
         tunnels,
         vifs: vec![Vif { name: "vif1.0".to_owned(), ofport: Some(1) }, Vif { name: "vif2.0".to_owned(), ofport: None }],
         uplink: None,
+        second: None,
         other_ports: Vec::new(),
         flows: Flows { state: flows, expected: 4, installed: Some(3) },
         health: health(match flows {
