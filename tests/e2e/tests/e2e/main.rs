@@ -33,6 +33,7 @@ mod health;
 mod injection;
 mod ipv6_tags;
 mod joins;
+mod kind_changes;
 mod kinds;
 mod kvm;
 mod left_overs;

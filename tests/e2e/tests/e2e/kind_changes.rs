@@ -1,0 +1,222 @@
+//! The kind of a network's tunnels changes while it carries frames: none is lost and none comes twice, whatever step each host is at, also
+//! where a daemon dies in the middle; and the same way back.
+
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, ensure};
+use ovstunnel_api::{Bridge, BridgeAnswer, Code, HealthState, KindStep, Outcome, PostKind, TunnelKind};
+use ovstunnel_client::ClientError;
+use ovstunnel_e2e::{NodeConfig, Picture, Place, problem};
+use ovstunnel_lab::{Kind, Pinger, Stream, unhurried, wait_until};
+
+const BRIDGE: &str = "xapi1";
+const HOSTS: [usize; 3] = [1, 2, 3];
+const SOON: Duration = Duration::from_secs(60);
+/// Flows of the moment in which the kinds are turned around.
+const CARRY: &str = "cookie=0x6f76737409000000/0xffffffffff000000";
+
+#[test]
+fn a_network_changes_its_kind_and_back_without_loss_or_doubles() -> Result<()> {
+    there_and_back("kindcmd", "commands")
+}
+
+#[test]
+fn a_network_changes_its_kind_and_back_by_native_writes() -> Result<()> {
+    there_and_back("kindnat", "native")
+}
+
+fn there_and_back(tag: &str, writes: &'static str) -> Result<()> {
+    let place = Place::new(tag, NodeConfig { writes: Some(writes), ..NodeConfig::default() })?;
+    let before = pictures(&place)?;
+    let traffic = Traffic::start(&place)?;
+    for to in [TunnelKind::Vxlan, TunnelKind::Gre] {
+        change(&place, to)?;
+    }
+    traffic.expect_each_frame_once()?;
+    // What is left is what was before, names and all.
+    for (number, before) in HOSTS.into_iter().zip(before) {
+        Picture::of(place.cloud.node(number)?.host())?.expect(&before)?;
+    }
+    let errors: Vec<String> = place.cloud.nodes().iter().flat_map(|node| node.errors()).collect();
+    ensure!(errors.is_empty(), "{errors:?}");
+    Ok(())
+}
+
+/// That a second tunnel that is flooded to is seen by these tests, and mended by the daemon.
+#[test]
+fn a_second_tunnel_that_is_flooded_to_doubles_frames_and_is_mended() -> Result<()> {
+    let place = Place::new("kindtwo", NodeConfig::default())?;
+    for number in HOSTS {
+        step(&place, number, TunnelKind::Vxlan, KindStep::Prepare)??;
+    }
+    place.expect_frames_once()?;
+    let (node, prepared) = (place.node()?, Picture::of(place.host()?)?);
+    node.kill();
+    let bridge = place.cloud.call(2, |client| async move { client.bridge(BRIDGE).await })??;
+    ensure!(bridge.second.is_some_and(|second| second.tunnels.len() == 2), "host 2 is not prepared");
+    for port in seconds(&place, 1)? {
+        place.host()?.vsctl(["clear", "Port", port.as_str(), "trunks"])?;
+    }
+    let doubled = place.expect_frames_once().err().ok_or_else(|| anyhow!("flooded to both, and nobody got it twice"))?;
+    ensure!(format!("{doubled:#}").contains('2'), "{doubled:#}");
+    node.start()?;
+    place.cloud.wait_until_ready(1)?;
+    wait_until("the second tunnels to be mended", SOON, || Picture::of(place.host()?)?.expect(&prepared))?;
+    let probes = place.cloud.lab().every_flooded_kind();
+    place.cloud.lab().deliver_all(&probes)?.iter().try_for_each(|delivery| delivery.expect_once())
+}
+
+/// The whole change, with a daemon that dies in each step.
+fn change(place: &Place, to: TunnelKind) -> Result<()> {
+    let first = kind_of(place, 1)?;
+    refuses_what_does_not_follow(place, to)?;
+    for number in HOSTS {
+        let answer = step(place, number, to, KindStep::Prepare)??;
+        ensure!(answer.outcome == Outcome::Updated && answer.bridge.kind == first, "{answer:?}");
+        expect_paired(&answer.bridge, to)?;
+        let again = step(place, number, to, KindStep::Prepare)??;
+        ensure!(again.outcome == Outcome::Unchanged, "{again:?}");
+    }
+    restart(place, 2)?;
+    for number in HOSTS {
+        if number == 2 {
+            dies_while_it_switches(place, number, to)?;
+        }
+        let answer = step(place, number, to, KindStep::Switch)??;
+        ensure!(answer.bridge.kind == to, "{answer:?}");
+        expect_paired(&answer.bridge, first)?;
+        expect_well(place, number)?;
+        restart(place, number)?;
+    }
+    // Back on one host, and there again: the others are where they were.
+    let back = step(place, 3, to, KindStep::Prepare)??;
+    ensure!(back.bridge.kind == first, "{back:?}");
+    let refused = problem(step(place, 3, to, KindStep::Finish)?, Code::Conflict)?;
+    ensure!(refused.detail.contains("`switch` first"), "{refused:?}");
+    step(place, 3, to, KindStep::Switch)??;
+    for number in HOSTS {
+        // Open vSwitch tells of its counters every few seconds.
+        let done = || step(place, number, to, KindStep::Finish)?.map_err(|error| anyhow!(error));
+        let answer = wait_until("every host to be heard by the new kind", SOON, done)?;
+        ensure!(answer.bridge.second.is_none() && answer.bridge.tunnels.len() == 2, "{answer:?}");
+        ensure!(seconds(place, number)?.is_empty(), "left over");
+    }
+    HOSTS.into_iter().try_for_each(|number| expect_well(place, number))
+}
+
+fn refuses_what_does_not_follow(place: &Place, to: TunnelKind) -> Result<()> {
+    let before = Picture::of(place.host()?)?;
+    for (asked, words) in [(KindStep::Switch, "`prepare` first"), (KindStep::Finish, "`prepare` first")] {
+        let refused = problem(step(place, 1, to, asked)?, Code::Conflict)?;
+        ensure!(refused.detail.contains(words), "{asked}: {refused:?}");
+    }
+    let nothing = step(place, 1, to, KindStep::Abort)??;
+    ensure!(nothing.outcome == Outcome::Unchanged, "{nothing:?}");
+    // There and away again, while nobody sends by it.
+    step(place, 1, to, KindStep::Prepare)??;
+    step(place, 1, to, KindStep::Abort)??;
+    Picture::of(place.host()?)?.expect(&before)
+}
+
+/// The daemon is killed as soon as anything of the switch is to be seen.
+fn dies_while_it_switches(place: &Place, number: usize, to: TunnelKind) -> Result<()> {
+    let node = place.cloud.node(number)?;
+    let marked = format!("{to}");
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| step(place, number, to, KindStep::Switch));
+        wait_until("the switch to begin", SOON, || {
+            let carries = !node.host().ofctl(["dump-flows", BRIDGE, CARRY])?.matches("cookie=").count().eq(&0);
+            let mark = node.host().vsctl(["--if-exists", "get", "Bridge", BRIDGE, "external_ids:ovstunnel-encap"])?;
+            let turned = mark.contains(&marked) || (to == TunnelKind::Gre && mark.trim().is_empty());
+            ensure!(carries || turned, "neither flows nor a record");
+            Ok(())
+        })?;
+        node.kill();
+        // It has answered, or it has not.
+        drop(asked.join());
+        node.start()
+    })?;
+    place.cloud.wait_until_ready(number)?;
+    place.cloud.call(number, |client| async move { client.reconcile().await })??;
+    Ok(())
+}
+
+fn restart(place: &Place, number: usize) -> Result<()> {
+    let node = place.cloud.node(number)?;
+    let before = Picture::of(node.host())?;
+    node.kill();
+    node.start()?;
+    place.cloud.wait_until_ready(number)?;
+    Picture::of(node.host())?.expect(&before)
+}
+
+fn step(place: &Place, number: usize, to: TunnelKind, step: KindStep) -> Result<Result<BridgeAnswer, ClientError>> {
+    let body = PostKind { to, step, force: false };
+    place.cloud.call_on_host(number, move |client| async move { client.post_kind(BRIDGE, &body).await })
+}
+
+fn kind_of(place: &Place, number: usize) -> Result<TunnelKind> {
+    Ok(place.cloud.call_on_host(number, |client| async move { client.bridge(BRIDGE).await })??.kind)
+}
+
+/// That each tunnel has one of the other kind beside it, and both are up.
+fn expect_paired(bridge: &Bridge, second: TunnelKind) -> Result<()> {
+    let there = bridge.second.as_ref().ok_or_else(|| anyhow!("no second kind: {bridge:?}"))?;
+    let ends = |tunnels: &[ovstunnel_api::Tunnel]| {
+        let mut ends: Vec<_> = tunnels.iter().map(|t| (t.to.clone(), t.remote_ip.clone(), t.ofport.is_some())).collect();
+        ends.sort();
+        ends
+    };
+    ensure!(there.kind == second && ends(&there.tunnels) == ends(&bridge.tunnels), "{bridge:?}");
+    ensure!(bridge.tunnels.len() == 2 && there.tunnels.iter().all(|tunnel| tunnel.protected), "{bridge:?}");
+    Ok(())
+}
+
+fn expect_well(place: &Place, number: usize) -> Result<()> {
+    wait_until("a bridge in good health", SOON, || {
+        let bridge = place.cloud.call_on_host(number, |client| async move { client.bridge(BRIDGE).await })??;
+        ensure!(bridge.health.state == HealthState::Ok, "{:?}", bridge.health);
+        Ok(())
+    })
+}
+
+/// The ports of a host that only receive.
+fn seconds(place: &Place, number: usize) -> Result<Vec<String>> {
+    let asked = ["--bare", "--columns=name", "find", "Port", "external_ids:ovstunnel-second=true"];
+    Ok(place.cloud.node(number)?.host().vsctl(asked)?.split_whitespace().map(str::to_owned).collect())
+}
+
+fn pictures(place: &Place) -> Result<Vec<Picture>> {
+    HOSTS.into_iter().map(|number| Picture::of(place.cloud.node(number)?.host())).collect()
+}
+
+/// Numbered frames of each flooded kind from each VM, frames to known addresses, and pings both ways between all.
+struct Traffic {
+    streams: Vec<Stream>,
+    pings: Vec<Pinger>,
+}
+
+impl Traffic {
+    fn start(place: &Place) -> Result<Self> {
+        let mut traffic = Traffic { streams: place.streams()?, pings: Vec::new() };
+        for from in &place.vms {
+            for to in place.vms.iter().filter(|to| to.name() != from.name()) {
+                traffic.pings.push(from.start_ping(to.ip(), unhurried(Duration::from_millis(4)))?);
+                let known: Kind = to.as_target();
+                let interval = unhurried(Duration::from_millis(10));
+                traffic.streams.push(place.cloud.lab().stream_to(from, &[known], interval, vec![to.clone()])?);
+            }
+        }
+        Ok(traffic)
+    }
+
+    fn expect_each_frame_once(self) -> Result<()> {
+        let pings = self.pings.into_iter().map(Pinger::stop).collect::<Result<Vec<_>>>()?;
+        self.streams.iter().for_each(Stream::end);
+        let streams = self.streams.into_iter().map(Stream::stop).collect::<Result<Vec<_>>>()?;
+        pings.iter().for_each(|report| println!("{report}"));
+        streams.iter().for_each(|report| println!("{report}"));
+        pings.iter().try_for_each(|report| report.expect_no_loss())?;
+        streams.iter().try_for_each(|report| report.expect_once())
+    }
+}
