@@ -376,6 +376,11 @@ impl DryRun<'_> {
         self.0.ask(call::delete_bridge(bridge)?.dry_run()).await
     }
 
+    /// The plan of [`Client::post_kind`].
+    pub async fn post_kind(&self, bridge: &str, body: &PostKind) -> Result<PlanAnswer, ClientError> {
+        self.0.ask(call::post_kind(bridge, body)?.dry_run()).await
+    }
+
     /// The plan of [`Client::put_network`].
     pub async fn put_network(&self, key: u32, body: &PutXapiNetwork) -> Result<PlanAnswer, ClientError> {
         self.0.ask(call::put_network(key, body)?.dry_run()).await

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
-    BfdInterval, BridgeKind, BridgeName, Encap, GreKey, HostId, Ipv6Policy, NetworkUuid, ObservedBridge, ObservedPort,
+    BfdInterval, BridgeKind, BridgeName, Encap, GreKey, HostId, Ipv6Policy, NO_VLAN, NetworkUuid, ObservedBridge, ObservedPort,
     PortName, RemoteIp, Second, TunnelEndpoint, Underlay, UplinkName,
 };
 
@@ -216,7 +216,8 @@ impl DesiredTunnel {
             remote_ip: first_readable([port.external_ids.get(ids::REMOTE_IP), options].map(|t| t.map(String::as_str)))?,
             local_ip: port.external_ids.get(ids::LOCAL_IP).and_then(|text| text.parse().ok()),
             bfd: port.external_ids.get(ids::BFD).and_then(|text| text.parse().ok()),
-            second: port.external_ids.contains_key(ids::SECOND),
+            // Where the mark has been lost, the VLAN that no frame is in says it.
+            second: port.external_ids.contains_key(ids::SECOND) || port.vlan.trunks == [NO_VLAN],
         })
     }
 }

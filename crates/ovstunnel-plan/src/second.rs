@@ -54,7 +54,7 @@ pub(crate) fn vlan_of(tunnel: &DesiredTunnel) -> Vlan {
 impl ObservedPort {
     /// Whether it is marked as a second tunnel of ours, by which nothing is sent.
     pub fn is_second_of_ours(&self) -> bool {
-        self.is_tunnel_of_ours() && self.external_ids.contains_key(ids::SECOND)
+        DesiredTunnel::from_record(self).is_some_and(|tunnel| tunnel.second)
     }
 }
 

@@ -119,6 +119,29 @@ fn the_page_has_each_flow_of_a_vpc() {
     assert_eq!(listed("On the bridge of a distributed-routing VPC", 12), flows);
 }
 
+/// While the kind of a bridge's tunnels changes, and in the moment in which the two are turned around.
+fn of_a_change_of_kind() -> BTreeSet<Place> {
+    let mut world = network();
+    let step = |step| {
+        let (bridge, to, heard) = ("b".parse().unwrap(), TunnelKind::Vxlan, BTreeSet::new());
+        Change::ChangeKind(ChangeKind { bridge, to, step, force: false, heard })
+    };
+    world.change(&[step(KindStep::Prepare)]).remove(0).unwrap();
+    world.carry_out(world.repairs());
+    let mut changes = ChangeSet::default();
+    changes.apply(&world, &settings(), &step(KindStep::Switch)).unwrap();
+    let plan = world.plan(&changes, &settings());
+    let before: Vec<Flow> = plan.flows_before()[0].1.add.clone();
+    let meanwhile = before.into_iter().chain(flows_of(&world, "b"));
+    let of_it = |flow: &Flow| flow.cookie.is_for(Purpose::Second) || flow.cookie.is_for(Purpose::Carry);
+    meanwhile.filter(of_it).map(|flow| place(&flow)).collect()
+}
+
+#[test]
+fn the_page_has_each_flow_of_a_change_of_kind() {
+    assert_eq!(listed("While the kind of tunnels changes", 12), of_a_change_of_kind());
+}
+
 #[test]
 fn the_page_has_each_flow_of_a_take_over() {
     assert_eq!(listed("Temporary flows at a take-over", 18), of_take_over());

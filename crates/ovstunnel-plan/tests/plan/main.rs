@@ -5,6 +5,7 @@
 mod agent;
 mod flow_changes;
 mod flow_reference;
+mod kind_changes;
 mod kinds;
 mod model;
 mod pipeline;

@@ -2,9 +2,9 @@
 
 use std::cmp::Reverse;
 
-use ovstunnel_api::{Bridge, BridgeList as Bridges, PutBridge};
+use ovstunnel_api::{Bridge, BridgeList as Bridges, PostKind, PutBridge};
 
-use super::bridge_args::{BridgeCommand, BridgeList, BridgeOrder, EndOfBridge, Setup};
+use super::bridge_args::{BridgeCommand, BridgeList, BridgeOrder, ChangeOfKind, EndOfBridge, Setup};
 use super::removal::Removal;
 use super::{Failure, Report, confirm, show, watch};
 use crate::client::{Client, ClientError};
@@ -22,6 +22,13 @@ pub(super) async fn run(client: &Client, command: BridgeCommand, json: bool) -> 
         }
         BridgeCommand::Show { name } => Report::new(json, &client.bridge(&name).await?, show::bridge),
         BridgeCommand::Setup(setup) => set_up(client, setup, json).await,
+        BridgeCommand::Kind(ChangeOfKind { name, to, step, force, dry_run }) => {
+            let body = PostKind { to: to.into(), step: step.into(), force };
+            if dry_run {
+                return Report::new(json, &client.dry_run().post_kind(&name, &body).await?, show::plan);
+            }
+            Report::new(json, &client.post_kind(&name, &body).await?, show::bridge_answer)
+        }
         BridgeCommand::Destroy(EndOfBridge { name, dry_run, yes, if_exists }) => {
             let removal = Removal { what: format!("bridge {name}"), if_exists, json };
             if dry_run {

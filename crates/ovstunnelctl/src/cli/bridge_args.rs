@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
-use ovstunnel_api::{HealthState, Id, Ipv6Policy, PutTunnel, TunnelKind, TunnelState};
+use ovstunnel_api::{HealthState, Id, Ipv6Policy, KindStep, PutTunnel, TunnelKind, TunnelState};
 
 use super::Failure;
 use super::report::Format;
@@ -160,6 +160,10 @@ pub(super) enum BridgeCommand {
     /// Set a bridge up for a virtual network; make it, or adopt it where it is there. Repeating it is safe.
     #[command(after_help = examples::BRIDGE_SETUP)]
     Setup(Setup),
+    /// Change the kind of a bridge's tunnels while they carry frames, one step at a time. Each step is to be taken on all hosts of the
+    /// network before the next is taken on any: then no frame is lost, and none comes twice.
+    #[command(after_help = examples::BRIDGE_KIND)]
+    Kind(ChangeOfKind),
     /// Destroy a bridge. One that was adopted stays; its tunnels, and our marks and flows, go. It asks before one that was
     /// adopted, or has more than one tunnel.
     #[command(after_help = examples::BRIDGE_DESTROY)]
@@ -181,6 +185,49 @@ pub(super) struct EndOfBridge {
     /// Succeed also where it is not there.
     #[arg(long)]
     pub(super) if_exists: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct ChangeOfKind {
+    /// Name of the bridge.
+    #[arg(value_name = "BRIDGE", value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
+    pub(super) name: String,
+    /// The kind that it is to have in the end.
+    #[arg(long, value_enum)]
+    pub(super) to: Kind,
+    /// Where the change is to be. A step that is taken already changes nothing.
+    #[arg(long, value_enum)]
+    pub(super) step: Step,
+    /// Finish although nothing has come from some host by the new kind, or abort although something has: frames may be lost.
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Show what would be done, and change nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+/// A step of a change of kind.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Step {
+    /// Receive by both kinds, and send by the old one. Behind `switch`: go back to that.
+    Prepare,
+    /// Receive by both kinds, and send by the new one.
+    Switch,
+    /// Remove the tunnels of the old kind, once each host has been heard by the new one.
+    Finish,
+    /// Remove those of the new kind again, while nobody sends by it.
+    Abort,
+}
+
+impl From<Step> for KindStep {
+    fn from(word: Step) -> Self {
+        match word {
+            Step::Prepare => KindStep::Prepare,
+            Step::Switch => KindStep::Switch,
+            Step::Finish => KindStep::Finish,
+            Step::Abort => KindStep::Abort,
+        }
+    }
 }
 
 #[derive(Args, Clone, Debug)]

@@ -201,6 +201,16 @@ Examples:
 
 Several bridges at once: apply.";
 
+pub(super) const BRIDGE_KIND: &str = "\
+Examples:
+  ovstunnelctl bridge kind xapi12 --to vxlan --step prepare --dry-run
+  ovstunnelctl bridge kind xapi12 --to vxlan --step prepare
+  ovstunnelctl bridge kind xapi12 --to vxlan --step switch
+  ovstunnelctl bridge kind xapi12 --to vxlan --step finish
+
+Each on all hosts of the network before the next: prepare everywhere, then switch host by host, then finish. Back from switch: --step prepare
+everywhere, then --step abort. `bridge show` says where a bridge is: 'Also received' is there until it is finished.";
+
 pub(super) const BRIDGE_DESTROY: &str = "\
 Examples:
   ovstunnelctl bridge destroy xapi12 --dry-run

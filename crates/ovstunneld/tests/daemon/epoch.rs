@@ -31,6 +31,7 @@ fn changing() -> Vec<(&'static str, &'static str, Option<Value>)> {
         ("POST", "/v1/bridges/b1/tunnels", Some(tunnel(4))),
         ("DELETE", "/v1/bridges/b1/tunnels/t7-1-2", None),
         ("PUT", "/v1/bridges/b1/bfd", Some(json!({"ports": ["t7-1-2"]}))),
+        ("POST", "/v1/bridges/b1/kind", Some(json!({"to": "vxlan", "step": "prepare"}))),
         ("POST", "/v1/bridges/b1/probe", Some(json!({"action": "arm", "nonce": "0a:1b:2c:3d:4e:5f"}))),
         ("POST", "/v1/bridges/b1/release", None),
         ("POST", "/v1/takeover", None),

@@ -21,6 +21,7 @@ mod fenced;
 mod forgets;
 mod hostile;
 mod https;
+mod kind;
 mod kvm;
 mod layers;
 mod lists;

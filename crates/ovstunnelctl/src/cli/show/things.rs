@@ -105,6 +105,10 @@ pub(super) fn write_bridge(page: &mut Page, bridge: &Bridge) {
     if let Some(uplink) = &bridge.uplink {
         pairs.insert(9, ("Uplink", uplink.clone()));
     }
+    if let Some(second) = &bridge.second {
+        let words = format!("{}, {}", second.kind, with_states(second.tunnels.iter().map(|t| t.state)));
+        pairs.insert(6, ("Also received", words));
+    }
     page.pairs(&pairs);
     bridge.health.reasons.iter().for_each(|reason| write_reason(page, reason));
     bridge.vpc.iter().for_each(|vpc| write_vpc(page, vpc));

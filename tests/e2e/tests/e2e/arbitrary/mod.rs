@@ -106,6 +106,7 @@ fn port_edit() -> impl Strategy<Value = PortEdit> {
         2 => key().prop_map(PortEdit::DropId),
         1 => Just(PortEdit::Protect),
         1 => Just(PortEdit::NoVlan),
+        1 => Just(PortEdit::ReceiveOnly),
         1 => Just(PortEdit::Detach),
         1 => Just(PortEdit::MakeTunnel(TunnelKind::Gre)),
         2 => (100u32..200).prop_map(|key| PortEdit::SetOption("key".into(), key.to_string())),
