@@ -6,12 +6,13 @@
 use crate::{
     AddressTable, Bfd, BfdState, Bridge, BridgeAnswer, BridgeGone, BridgeList, BridgeSelection, Changed, Claim,
     ClaimSays, Code, CountersAnswer, DoctorAnswer, EpochAnswer, EpochState, Finding, Flows, FlowsState, FollowedFrame,
-    FrameOut, Health, HealthState, Id, Interface, Ipv6Policy, KindStep, KnownAddress, Level, LogAnswer, Outcome, OutcomeAnswer,
-    PlanAnswer, PlannedCommand, PluginAnswer, PostKind, PostProbe, PostTunnel, ProbeAction, ProbeAnswer, ProbedTunnel, Problem,
-    PutBfd, PutBridge, PutEpoch, PutLog, PutTunnel, PutXapiNetwork, Ready, Reason, ReconcileAnswer, ReconcileRun,
-    RefusedTunnel, SecondKind, Severity, SpanningTree, SupportAnswer, SupportPart, TakeoverAnswer, TakeoverBridge, TakeoverPlan,
-    TakeoverRequest, TakeoverState, Tier, Tunnel, TunnelAnswer, TunnelCounters, TunnelKind, TunnelState,
-    UnexpectedPackets, Vif, VifAnswer, Vpc, WatchSnapshot, XapiNetwork, XapiNetworkAnswer,
+    FrameOut, Health, HealthState, Id, Interface, Ipv6Policy, KindStep, KnownAddress, Level, LogAnswer, Outcome,
+    OutcomeAnswer, PlanAnswer, PlannedCommand, PluginAnswer, PostKind, PostProbe, PostTunnel, ProbeAction, ProbeAnswer,
+    ProbedTunnel, Problem, PutBfd, PutBridge, PutEpoch, PutLog, PutTunnel, PutXapiNetwork, Ready, Reason,
+    ReconcileAnswer, ReconcileRun, RefusedTunnel, SecondKind, Severity, SpanningTree, SupportAnswer, SupportPart,
+    TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState, Tier, Tunnel, TunnelAnswer,
+    TunnelCounters, TunnelKind, TunnelState, UnexpectedPackets, Vif, VifAnswer, Vpc, WatchSnapshot, XapiNetwork,
+    XapiNetworkAnswer,
 };
 
 const BRIDGE: &str = "xapi12";

@@ -29,7 +29,8 @@ mod xapi_network;
 
 pub use bfd::{Bfd, PutBfd};
 pub use bridge::{
-    Bridge, BridgeAnswer, BridgeList, BridgeSelection, Flows, PostKind, PutBridge, PutTunnel, SecondKind, Tier, Vif, Vpc,
+    Bridge, BridgeAnswer, BridgeList, BridgeSelection, Flows, PostKind, PutBridge, PutTunnel, SecondKind, Tier, Vif,
+    Vpc,
 };
 pub use counters::{CountersAnswer, TunnelCounters, UnexpectedPackets};
 pub use doctor::{DoctorAnswer, Finding, Level, SupportAnswer, SupportPart};
@@ -38,7 +39,9 @@ pub use forwarding::{AddressTable, FollowedFrame, FrameOut, KnownAddress};
 pub use health::{Health, Reason, Severity};
 pub use interface::Interface;
 pub use log::{LogAnswer, PutLog};
-pub use ovstunnel_types::{BfdState, Epoch, FlowsState, HealthState, Ipv6Policy, KindStep, Outcome, TunnelKind, TunnelState};
+pub use ovstunnel_types::{
+    BfdState, Epoch, FlowsState, HealthState, Ipv6Policy, KindStep, Outcome, TunnelKind, TunnelState,
+};
 pub use plan::{PlanAnswer, PlannedCommand};
 pub use plugin::{PluginAnswer, PluginArguments};
 pub use probe::{PostProbe, ProbeAction, ProbeAnswer, ProbedTunnel};

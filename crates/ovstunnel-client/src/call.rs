@@ -6,7 +6,8 @@ use std::borrow::Cow;
 
 use http::Method;
 use ovstunnel_api::{
-    PluginArguments, PostKind, PostProbe, PostTunnel, PutBfd, PutBridge, PutEpoch, PutLog, PutXapiNetwork, TakeoverRequest,
+    PluginArguments, PostKind, PostProbe, PostTunnel, PutBfd, PutBridge, PutEpoch, PutLog, PutXapiNetwork,
+    TakeoverRequest,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;

@@ -30,9 +30,9 @@ use http::StatusCode;
 use ovstunnel_api::{
     AddressTable, Bridge, BridgeAnswer, BridgeList, CONTROLLER_HEADER, CountersAnswer, DoctorAnswer, EPOCH_HEADER,
     Epoch, EpochAnswer, EpochState, FollowedFrame, Interface, LogAnswer, OutcomeAnswer, PlanAnswer, PluginAnswer,
-    PluginArguments, Position, PostKind, PostProbe, PostTunnel, ProbeAnswer, Problem, PutBfd, PutBridge, PutEpoch, PutLog,
-    PutXapiNetwork, Ready, ReconcileAnswer, SupportAnswer, TakeoverAnswer, TakeoverPlan, TakeoverRequest, TunnelAnswer,
-    XapiNetwork, XapiNetworkAnswer,
+    PluginArguments, Position, PostKind, PostProbe, PostTunnel, ProbeAnswer, Problem, PutBfd, PutBridge, PutEpoch,
+    PutLog, PutXapiNetwork, Ready, ReconcileAnswer, SupportAnswer, TakeoverAnswer, TakeoverPlan, TakeoverRequest,
+    TunnelAnswer, XapiNetwork, XapiNetworkAnswer,
 };
 use serde::de::DeserializeOwned;
 

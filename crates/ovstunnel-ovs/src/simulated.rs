@@ -25,8 +25,8 @@ use crate::{CommitError, Health};
 pub use outcomes::Becomes;
 pub use pace::{Pace, Work};
 use rows::{
-    add_bridge, add_port, bridge_uuid, edit_bridge, edit_port, receive_only, record_epoch, remove_bridge, remove_port, report,
-    sorted, with_bfd,
+    add_bridge, add_port, bridge_uuid, edit_bridge, edit_port, receive_only, record_epoch, remove_bridge, remove_port,
+    report, sorted, with_bfd,
 };
 
 #[derive(Debug, Default)]

@@ -53,7 +53,16 @@ fn keep_first(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<(&'stat
 pub(crate) fn give_back(observed: &ObservedBridge) -> Vec<BridgeEdit> {
     let own = [
         [ids::KEY, ids::VPC, ids::NETWORK_UUID, ids::HOST_ID, ids::IPV6, ids::ADOPTED].as_slice(),
-        &[ids::UPLINK, ids::TAKEOVER, ids::FLOODING, ids::STP_ROOT_PORT, ids::CLAIM, ids::AGENT, ids::ENCAP, ids::SECOND],
+        &[
+            ids::UPLINK,
+            ids::TAKEOVER,
+            ids::FLOODING,
+            ids::STP_ROOT_PORT,
+            ids::CLAIM,
+            ids::AGENT,
+            ids::ENCAP,
+            ids::SECOND,
+        ],
     ]
     .concat();
     let ours = |key: &&String| own.contains(&key.as_str()) || key.starts_with(ids::WAS) || ids::is_chunk(key);

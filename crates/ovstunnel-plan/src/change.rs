@@ -6,8 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    BfdInterval, BridgeName, GreKey, HostFacts, HostId, Ipv6Policy, KindStep, NetworkUuid, Policies, PortName, RemoteIp,
-    Topology, TunnelKind, UplinkName, VpcId,
+    BfdInterval, BridgeName, GreKey, HostFacts, HostId, Ipv6Policy, KindStep, NetworkUuid, Policies, PortName,
+    RemoteIp, Topology, TunnelKind, UplinkName, VpcId,
 };
 
 /// One tunnel of a complete set.

@@ -168,9 +168,7 @@ impl<'m> ChangeSet<'m> {
                 touched.desired.iter_mut().for_each(|bridge| bridge.claim = Some(claim.clone()));
                 Ok(port)
             }
-            Change::DestroyTunnel { bridge, port } => {
-                self.destroy_tunnel(view, bridge, port).map(Some)
-            }
+            Change::DestroyTunnel { bridge, port } => self.destroy_tunnel(view, bridge, port).map(Some),
         }
     }
 

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
-    BfdInterval, BridgeKind, BridgeName, Encap, GreKey, HostId, Ipv6Policy, NO_VLAN, NetworkUuid, ObservedBridge, ObservedPort,
-    PortName, RemoteIp, Second, TunnelEndpoint, Underlay, UplinkName,
+    BfdInterval, BridgeKind, BridgeName, Encap, GreKey, HostId, Ipv6Policy, NO_VLAN, NetworkUuid, ObservedBridge,
+    ObservedPort, PortName, RemoteIp, Second, TunnelEndpoint, Underlay, UplinkName,
 };
 
 /// Keys of `external_ids` and `other_config`. Part of the public contract.

@@ -39,7 +39,8 @@ pub use announcement::Announcement;
 pub use bfd::BfdInterval;
 pub use bridge_plan::{BridgePlan, Phase, Plan, PlanItem};
 pub use change::{
-    ChangeKind, Change, CreateTunnel, Footprint, Rejected, SetBfd, SetupBridge, SetupVpc, TunnelSpec, UpdateVpc, VpcUpdate,
+    Change, ChangeKind, CreateTunnel, Footprint, Rejected, SetBfd, SetupBridge, SetupVpc, TunnelSpec, UpdateVpc,
+    VpcUpdate,
 };
 pub use change_set::{ChangeSet, finish_takeover, takeover_begun};
 pub use changed::Changed;
@@ -59,8 +60,8 @@ pub use observed::{
     FlowLimit, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort, TunnelHealth, View, Vlan,
 };
 pub use ovstunnel_types::{
-    BridgeName, Cidr, Encap, Epoch, Fenced, GreKey, HostId, Invalid, KindStep, Ipv6Policy, Mac, NetworkUuid, Outcome, PortName,
-    RemoteIp, Standing, TunnelEndpoint, TunnelKind, tunnel_udp_port,
+    BridgeName, Cidr, Encap, Epoch, Fenced, GreKey, HostId, Invalid, Ipv6Policy, KindStep, Mac, NetworkUuid, Outcome,
+    PortName, RemoteIp, Standing, TunnelEndpoint, TunnelKind, tunnel_udp_port,
 };
 pub use plan::plan_bridge;
 pub use probe::{Arrived, PROBE_FRAMES, PROBE_LASTS, PROBE_SIZES, Probe, is_of_a_probe};

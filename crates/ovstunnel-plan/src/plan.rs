@@ -186,8 +186,7 @@ fn bridge_edits(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<Bridg
 /// Over the union of the tunnels that must be there and those of ours that are.
 fn tunnel_steps(desired: &DesiredBridge, observed: &ObservedBridge, settings: &EffectiveSettings) -> Vec<Step> {
     let mut steps = Vec::new();
-    let left_over =
-        |port: &&ObservedPort| port.is_tunnel_of_ours() && desired.tunnel_at(port.name.as_str()).is_none();
+    let left_over = |port: &&ObservedPort| port.is_tunnel_of_ours() && desired.tunnel_at(port.name.as_str()).is_none();
     steps.extend(observed.ports.values().filter(left_over).map(|port| remove_tunnel(observed, port)));
 
     let held: BTreeMap<TunnelEndpoint, &str> = observed
@@ -232,8 +231,7 @@ fn edit(bridge: &DesiredBridge, tunnel: &DesiredTunnel, port: &ObservedPort, edi
         return vec![step(edits, None, None)];
     }
     let recorded = DesiredTunnel::from_record(port);
-    let recorded =
-        recorded.map(|recorded| DesiredTunnel { bfd: tunnel.bfd, second: tunnel.second, ..recorded });
+    let recorded = recorded.map(|recorded| DesiredTunnel { bfd: tunnel.bfd, second: tunnel.second, ..recorded });
     if recorded.as_ref() != Some(tunnel) {
         return vec![step(edits, before, Some(after))];
     }

@@ -83,12 +83,19 @@ impl DesiredBridge {
         self.tunnels.values().find(leads).map(DesiredTunnel::port)
     }
 
+    /// Does without a tunnel, of either kind: Open vSwitch has refused it.
+    pub fn give_up(&mut self, port: &PortName) {
+        match self.tunnels.remove(port) {
+            Some(_) => self.pair(),
+            None => drop(self.second.as_mut().and_then(|second| second.tunnels.remove(port))),
+        }
+    }
+
     /// Has each tunnel of the first kind one of the second beside it, and none more.
     pub(crate) fn pair(&mut self) {
         let Some(second) = &mut self.second else { return };
         let had = std::mem::take(&mut second.tunnels).into_values();
-        let had: BTreeMap<(HostId, GreKey), PortName> =
-            had.map(|tunnel| (pair_of(&tunnel), tunnel.port())).collect();
+        let had: BTreeMap<(HostId, GreKey), PortName> = had.map(|tunnel| (pair_of(&tunnel), tunnel.port())).collect();
         for first in self.tunnels.values() {
             let name = had.get(&pair_of(first)).filter(|name| !self.tunnels.contains_key(*name)).cloned();
             let name = name.unwrap_or_else(|| name_beside(first, second.encap, &self.tunnels));
@@ -159,8 +166,7 @@ pub(crate) fn carried(
     wanted: impl IntoIterator<Item = Flow>,
 ) -> impl Iterator<Item = Flow> {
     let (_, others) = transition::tunnels_and_others(observed);
-    let outputs: Vec<Action> =
-        others.iter().filter_map(|port| port.parse().ok()).map(Action::Output).collect();
+    let outputs: Vec<Action> = others.iter().filter_map(|port| port.parse().ok()).map(Action::Output).collect();
     let carry = desired.kind.keys().into_iter().map(move |key| {
         let matches = Match { tun_id: Some(key.get().into()), ..Match::default() };
         Flow::of_entry(transition::PRIORITY, Purpose::Carry, 0, matches, outputs.clone())

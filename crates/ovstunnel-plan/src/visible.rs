@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{NO_VLAN, BridgeEdit, ObservedBridge, ObservedPort, PortEdit, Step, TunnelHealth, View, Vlan, ids};
+use crate::{BridgeEdit, NO_VLAN, ObservedBridge, ObservedPort, PortEdit, Step, TunnelHealth, View, Vlan, ids};
 
 /// Whether what the steps wrote to the database can be seen there, and vswitchd has looked at each new tunnel.
 ///

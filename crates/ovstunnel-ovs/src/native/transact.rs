@@ -194,8 +194,7 @@ impl<'a> Transaction<'a> {
             interface["bfd"] = map(interval.column());
         }
         let interface = self.insert(Table::Interface, name.as_str(), interface);
-        let mut port =
-            json!({"interfaces": interface, "protected": true, "external_ids": map(tunnel.external_ids())});
+        let mut port = json!({"interfaces": interface, "protected": true, "external_ids": map(tunnel.external_ids())});
         if tunnel.second {
             port["trunks"] = NO_VLAN.into();
         }

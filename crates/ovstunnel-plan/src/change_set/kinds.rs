@@ -26,7 +26,8 @@ impl ChangeSet<'_> {
             }
         };
         if let Some(vpc) = next.kind.vpc() {
-            let detail = format!("bridge {} is that of VPC {}; only a network's can change its kind", next.name, vpc.id);
+            let detail =
+                format!("bridge {} is that of VPC {}; only a network's can change its kind", next.name, vpc.id);
             return Err(conflict(next.name.as_str(), detail));
         }
         let second = next.second.as_ref().map(|second| second.encap.kind());
@@ -75,7 +76,10 @@ fn turn(next: &mut DesiredBridge, observed: &ObservedBridge) -> Result<(), Rejec
     };
     let seconds = next.second.iter().flat_map(|second| &second.tunnels);
     if let Some((port, tunnel)) = seconds.into_iter().find(|(port, _)| !up(port)) {
-        let detail = format!("tunnel {port} of bridge {} to host {} is not up, so nothing can be sent by it", next.name, tunnel.to);
+        let detail = format!(
+            "tunnel {port} of bridge {} to host {} is not up, so nothing can be sent by it",
+            next.name, tunnel.to
+        );
         return Err(conflict(port.as_str(), detail));
     }
     next.swap();

@@ -59,7 +59,8 @@ fn in_vlan(facts: &Facts<'_>, port: &ObservedPort, ours: bool) -> Option<Reason>
             .then(|| format!("trunks={}", trunks.iter().map(u16::to_string).collect::<Vec<_>>().join(","))),
     );
     columns.extend(mode.iter().map(|mode| format!("vlan_mode={mode}")));
-    let second = ours && facts.desired.second.is_some() && facts.desired.tunnel_at(&port.name).is_some_and(|t| t.second);
+    let second =
+        ours && facts.desired.second.is_some() && facts.desired.tunnel_at(&port.name).is_some_and(|t| t.second);
     if columns.is_empty() || (second && port.vlan == Vlan { trunks: vec![NO_VLAN], ..Vlan::default() }) {
         return None;
     }

@@ -74,9 +74,7 @@ fn expect(world: &World, sent: &str, received: &[&str]) {
         .filter(|flow| flow.cookie.is_for(Purpose::Second))
         .map(|flow| (flow.matches.in_port.unwrap(), flow.actions.clone()))
         .collect();
-    let pair = |kind: &&str, host: &str| {
-        (of(kind, host), vec![Action::SetInPort(of(sent, host)), Action::Resubmit(0)])
-    };
+    let pair = |kind: &&str, host: &str| (of(kind, host), vec![Action::SetInPort(of(sent, host)), Action::Resubmit(0)]);
     assert_eq!(taken, received.iter().flat_map(|kind| hosts.map(|host| pair(kind, host))).collect());
     assert!(flows.iter().all(|flow| !flow.cookie.is_for(Purpose::Carry)), "of a moment, and left over");
 }
@@ -132,7 +130,7 @@ fn both_kinds_are_turned_around_in_one_transaction_while_flows_carry() {
 #[test]
 fn what_does_not_follow_is_refused_and_changes_nothing() {
     let mut world = network();
-    let mut refused = |world: &mut World, step, heard: &[String], words: &str| {
+    let refused = |world: &mut World, step, heard: &[String], words: &str| {
         let before = world.shape();
         let told = take(world, asked(TunnelKind::Vxlan, step, heard)).unwrap_err().to_string();
         assert!(told.contains(words), "{told}");

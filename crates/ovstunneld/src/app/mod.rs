@@ -2,6 +2,7 @@
 //!
 //! What it must not do: answer a request, or change the switch; it is the only room that knows all others.
 
+mod kinds;
 mod life;
 mod once;
 mod publisher;

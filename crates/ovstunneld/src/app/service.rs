@@ -17,7 +17,7 @@ use ovstunnel_server::{middleware, systemd};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::app::publisher::publish;
-use crate::app::underlay;
+use crate::app::{kinds, underlay};
 use crate::config::Config;
 use crate::doctor::Doctor;
 use crate::health::{Kept, Surveyor};
@@ -123,6 +123,12 @@ impl Service {
             limit,
             move || tracing::error!(limit_s = limit.as_secs(), "writer stalled; withholding watchdog keep-alive"),
         );
+        let (looked, configured) = (writer.until_reconciled(), config.tunnel.kind);
+        let told = switch.clone();
+        tokio::spawn(async move {
+            looked.await;
+            kinds::tell(&told, configured);
+        });
         let tuner = Tuner { switch, watch, writer, doctor, metrics: counted, silence };
         Ok((router, Service { running, watchdog, witness, counting, watching_peers, tuner }))
     }

@@ -216,6 +216,7 @@ impl Doctor {
         findings.extend(takeover::check(&takeover::look(&facts::bridges(now), now.settings)));
         findings.extend(self.datapath(now));
         findings.extend(openvswitch::kinds(now.settings.encap.kind(), &now.bridges));
+        findings.extend(openvswitch::changing(&now.bridges));
         findings.extend(silent::check(now.silence.after(), &now.silence.silent()));
         findings.extend(unexpected::check(&unexpected_now(&self.root, now.switch).await));
         match now.interfaces.devices().await {

@@ -127,6 +127,23 @@ pub(super) fn kinds(configured: TunnelKind, bridges: &[Bridge]) -> Option<Findin
     (!names.is_empty()).then(|| ok("tunnel_kind", reason()))
 }
 
+/// Which bridges are in the middle of a change of kind, which goes on only when it is asked to.
+pub(super) fn changing(bridges: &[Bridge]) -> Option<Finding> {
+    let told = |bridge: &Bridge| {
+        let second = bridge.second.as_ref()?;
+        Some(format!("{} (sends by {}, receives by {} too)", bridge.name, bridge.kind, second.kind))
+    };
+    let names: Vec<String> = bridges.iter().filter_map(told).collect();
+    let reason = || {
+        format!(
+            "the tunnels of {} bridges change their kind, by `ovstunnelctl bridge kind`: {}",
+            names.len(),
+            some(&names, 5)
+        )
+    };
+    (!names.is_empty()).then(|| ok("kind_change", reason()))
+}
+
 /// Whether the kernel has what makes tunnels of this kind: loaded or built in, or among the modules that it can load.
 pub(super) fn in_kernel(root: &Root, kind: TunnelKind) -> bool {
     let KernelModules { names, files } = kind.kernel_modules();

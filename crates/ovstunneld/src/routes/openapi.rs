@@ -10,8 +10,8 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::{
-    State, bfd, bridges, counters, diagnosis, fence, fixups, forwarding, host, kind, list, log, networks, plugin, probe,
-    takeover, vifs, watch,
+    State, bfd, bridges, counters, diagnosis, fence, fixups, forwarding, host, kind, list, log, networks, plugin,
+    probe, takeover, vifs, watch,
 };
 
 #[derive(OpenApi)]

@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use ovstunnel_api::{
-    Bfd, BfdState, Bridge, Claim, ClaimSays, Flows, FlowsState, Health, RefusedTunnel, SecondKind, Tier, Tunnel, TunnelState, Vif,
-    Vpc,
+    Bfd, BfdState, Bridge, Claim, ClaimSays, Flows, FlowsState, Health, RefusedTunnel, SecondKind, Tier, Tunnel,
+    TunnelState, Vif, Vpc,
 };
 use ovstunnel_plan::{
     BfdInterval, Changed, DesiredBridge, DesiredTunnel, EffectiveSettings, Facts, FlowChange, FlowsSeen,
@@ -70,10 +70,10 @@ pub(crate) fn bridge(
         kind: record.encap.kind(),
         adopted: record.adopted,
         tunnels: tunnels(observed, false),
-        second: record.second.as_ref().map(|second| SecondKind {
-            kind: second.encap.kind(),
-            tunnels: tunnels(observed, true),
-        }),
+        second: record
+            .second
+            .as_ref()
+            .map(|second| SecondKind { kind: second.encap.kind(), tunnels: tunnels(observed, true) }),
         vifs: observed.vifs(prefixes).map(vif).collect(),
         uplink: record.uplink.as_ref().map(ToString::to_string),
         other_ports: others.map(|port| port.name.clone()).collect(),

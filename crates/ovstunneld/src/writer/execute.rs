@@ -236,7 +236,7 @@ impl Executor {
             match (desired, row, &executed.failed) {
                 (Some(mut desired), Some(row), None) => {
                     let gone = executed.refused.iter().filter(|refusal| executed.taken_away && refusal.bridge == name);
-                    gone.for_each(|refusal| drop(desired.tunnels.remove(&refusal.tunnel.port())));
+                    gone.for_each(|refusal| desired.give_up(&refusal.tunnel.port()));
                     self.cache.remember(row, desired);
                 }
                 (None, Some(row), None) if self.cache.get(name.as_str(), row).is_some() => {
@@ -368,12 +368,10 @@ impl Executor {
                 | Change::SetBfd(_)
                 | Change::ChangeKind(_),
                 _,
-            ) => {
-                view.bridge(name).map(|bridge| {
-                    let flows = self.flows.get(bridge.uuid);
-                    Seen::Bridge(Box::new((bridge, flows)))
-                })
-            }
+            ) => view.bridge(name).map(|bridge| {
+                let flows = self.flows.get(bridge.uuid);
+                Seen::Bridge(Box::new((bridge, flows)))
+            }),
             (Change::CreateTunnel(_), Some(port)) => {
                 view.port(name, port.as_str()).map(|port| Seen::Tunnel(Box::new(port)))
             }

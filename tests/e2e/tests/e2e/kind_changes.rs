@@ -57,7 +57,8 @@ fn a_second_tunnel_that_is_flooded_to_doubles_frames_and_is_mended() -> Result<(
     for port in seconds(&place, 1)? {
         place.host()?.vsctl(["clear", "Port", port.as_str(), "trunks"])?;
     }
-    let doubled = place.expect_frames_once().err().ok_or_else(|| anyhow!("flooded to both, and nobody got it twice"))?;
+    let doubled =
+        place.expect_frames_once().err().ok_or_else(|| anyhow!("flooded to both, and nobody got it twice"))?;
     ensure!(format!("{doubled:#}").contains('2'), "{doubled:#}");
     node.start()?;
     place.cloud.wait_until_ready(1)?;
@@ -163,7 +164,8 @@ fn kind_of(place: &Place, number: usize) -> Result<TunnelKind> {
 fn expect_paired(bridge: &Bridge, second: TunnelKind) -> Result<()> {
     let there = bridge.second.as_ref().ok_or_else(|| anyhow!("no second kind: {bridge:?}"))?;
     let ends = |tunnels: &[ovstunnel_api::Tunnel]| {
-        let mut ends: Vec<_> = tunnels.iter().map(|t| (t.to.clone(), t.remote_ip.clone(), t.ofport.is_some())).collect();
+        let mut ends: Vec<_> =
+            tunnels.iter().map(|t| (t.to.clone(), t.remote_ip.clone(), t.ofport.is_some())).collect();
         ends.sort();
         ends
     };

@@ -78,6 +78,7 @@ fn table(flows: &BTreeSet<Flow>, mut packet: Packet, number: u8, depth: usize, o
             Action::Output(port) if *port == packet.in_port => {}
             Action::Output(port) => out.push((*port, packet)),
             Action::Resubmit(next) => table(flows, packet, *next, depth + 1, out),
+            Action::SetInPort(port) => packet.in_port = *port,
             Action::SetTier(tier) => packet.tier = *tier,
             Action::SetSource(mac) => packet.dl_src = Some(*mac),
             Action::SetDestination(mac) => packet.dl_dst = Some(*mac),
