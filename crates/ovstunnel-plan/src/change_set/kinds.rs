@@ -112,9 +112,11 @@ fn expect_silent(next: &DesiredBridge, change: &ChangeKind) -> Result<(), Reject
 
 fn tell(
     next: &DesiredBridge,
-    tunnels: Vec<(&PortName, &DesiredTunnel)>,
+    mut tunnels: Vec<(&PortName, &DesiredTunnel)>,
     words: impl Fn(&str) -> String,
 ) -> Result<(), Rejected> {
+    // Numbers as numbers.
+    tunnels.sort_by_key(|(_, tunnel)| (tunnel.to.to_string().len(), tunnel.to.to_string()));
     let Some((port, _)) = tunnels.first() else { return Ok(()) };
     let some: Vec<String> = tunnels.iter().take(5).map(|(_, tunnel)| format!("host {}", tunnel.to)).collect();
     let more = tunnels.len().saturating_sub(some.len());
