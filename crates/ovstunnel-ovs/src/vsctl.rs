@@ -97,7 +97,7 @@ impl Transaction {
         interface.extend(bfd.map(|(key, value)| pair("bfd", key, &value)));
         self.push(words([&format!("--id=@i{n}"), "create", "Interface"], interface));
         let mut port = vec![format!("name={name}"), format!("interfaces=@i{n}"), "protected=true".into()];
-        port.extend(tunnel.second.then(|| format!("trunks={NO_VLAN}")));
+        port.extend(tunnel.second.then(|| format!("tag={NO_VLAN}")));
         port.extend(tunnel.external_ids().iter().map(|(key, value)| pair("external_ids", key, value)));
         self.push(words([&format!("--id=@p{n}"), "create", "Port"], port));
         self.push(words(["add", "Bridge", bridge, "ports"], [format!("@p{n}")]));
@@ -133,8 +133,8 @@ impl Transaction {
                 PortEdit::Protect => self.set("Port", port, "protected=true".into()),
                 PortEdit::NoVlan => self.no_vlan(port),
                 PortEdit::ReceiveOnly => {
-                    self.push(words(["clear", "Port", port], ["tag", "vlan_mode"]));
-                    self.set("Port", port, format!("trunks={NO_VLAN}"));
+                    self.push(words(["clear", "Port", port], ["trunks", "vlan_mode"]));
+                    self.set("Port", port, format!("tag={NO_VLAN}"));
                 }
                 PortEdit::Detach => self.set("Interface", port, "type=null".into()),
                 PortEdit::MakeTunnel(kind) => self.set("Interface", port, format!("type={}", kind.interface_type())),

@@ -152,7 +152,7 @@ fn of_port(edit: &PortEdit, there: &ObservedPort) -> Option<Told> {
         PortEdit::Protect => ("protected".to_owned(), Some(there.protected.to_string()), Some("true".to_owned())),
         PortEdit::NoVlan => ("vlan".to_owned(), Some(vlan(there)), None),
         PortEdit::ReceiveOnly => {
-            ("vlan".to_owned(), Some(vlan(there)), Some(format!("trunks [{}]", crate::second::NO_VLAN)))
+            ("vlan".to_owned(), Some(vlan(there)), Some(format!("tag {}", crate::second::NO_VLAN)))
         }
         PortEdit::Detach => return None,
         PortEdit::MakeTunnel(kind) => {

@@ -217,7 +217,7 @@ impl DesiredTunnel {
             local_ip: port.external_ids.get(ids::LOCAL_IP).and_then(|text| text.parse().ok()),
             bfd: port.external_ids.get(ids::BFD).and_then(|text| text.parse().ok()),
             // Where the mark has been lost, the VLAN that no frame is in says it.
-            second: port.external_ids.contains_key(ids::SECOND) || port.vlan.trunks == [NO_VLAN],
+            second: port.external_ids.contains_key(ids::SECOND) || port.vlan.tag == Some(NO_VLAN),
         })
     }
 }

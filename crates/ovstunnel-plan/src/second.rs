@@ -46,7 +46,7 @@ impl Second {
 /// What the VLAN columns of a tunnel's port must be.
 pub(crate) fn vlan_of(tunnel: &DesiredTunnel) -> Vlan {
     match tunnel.second {
-        true => Vlan { trunks: vec![NO_VLAN], ..Vlan::default() },
+        true => Vlan { tag: Some(NO_VLAN), ..Vlan::default() },
         false => Vlan::default(),
     }
 }

@@ -94,7 +94,7 @@ pub enum PortEdit {
     Protect,
     /// `tag`, `trunks` and `vlan_mode` go.
     NoVlan,
-    /// `trunks=[4095]`, and no `tag` nor `vlan_mode`: nothing is flooded into it.
+    /// `tag=4095`, and no `trunks` nor `vlan_mode`: nothing is flooded into it.
     ReceiveOnly,
     /// `type=null`: Open vSwitch lets go of it, and its row stays.
     Detach,
@@ -268,7 +268,7 @@ impl fmt::Display for PortEdit {
             PortEdit::DropId(key) => write!(f, "no external_ids:{key}"),
             PortEdit::Protect => f.write_str("protected=true"),
             PortEdit::NoVlan => f.write_str("no tag, trunks, vlan_mode"),
-            PortEdit::ReceiveOnly => write!(f, "trunks=[{}]", crate::second::NO_VLAN),
+            PortEdit::ReceiveOnly => write!(f, "tag={}", crate::second::NO_VLAN),
             PortEdit::Detach => f.write_str("type=null"),
             PortEdit::MakeTunnel(kind) => write!(f, "type={}", kind.interface_type()),
             PortEdit::SetOption(key, value) => write!(f, "options:{key}={value}"),

@@ -41,7 +41,7 @@ fn port_edit_visible(edit: &PortEdit, port: &ObservedPort) -> bool {
         PortEdit::DropId(key) => !port.external_ids.contains_key(key),
         PortEdit::Protect => port.protected,
         PortEdit::NoVlan => port.vlan == Vlan::default(),
-        PortEdit::ReceiveOnly => port.vlan == Vlan { trunks: vec![NO_VLAN], ..Vlan::default() },
+        PortEdit::ReceiveOnly => port.vlan == Vlan { tag: Some(NO_VLAN), ..Vlan::default() },
         PortEdit::Detach => interface.is_none_or(|interface| interface.kind == "null"),
         PortEdit::MakeTunnel(kind) => interface.is_none_or(|interface| interface.tunnel_kind() == Some(*kind)),
         PortEdit::SetOption(key, value) => interface.is_none_or(|interface| interface.options.get(key) == Some(value)),

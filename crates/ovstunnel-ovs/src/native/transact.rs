@@ -196,7 +196,7 @@ impl<'a> Transaction<'a> {
         let interface = self.insert(Table::Interface, name.as_str(), interface);
         let mut port = json!({"interfaces": interface, "protected": true, "external_ids": map(tunnel.external_ids())});
         if tunnel.second {
-            port["trunks"] = NO_VLAN.into();
+            port["tag"] = NO_VLAN.into();
         }
         let port = self.insert(Table::Port, name.as_str(), port);
         self.members_of(bridge).come.push(port);
@@ -259,7 +259,7 @@ impl<'a> Transaction<'a> {
                 PortEdit::Protect => self.update("Port", &row, json!({"protected": true})),
                 PortEdit::NoVlan => self.no_vlan(&row),
                 PortEdit::ReceiveOnly => {
-                    self.update("Port", &row, json!({"tag": set([]), "trunks": NO_VLAN, "vlan_mode": set([])}));
+                    self.update("Port", &row, json!({"tag": NO_VLAN, "trunks": set([]), "vlan_mode": set([])}));
                 }
                 PortEdit::Detach => self.update("Interface", &row, json!({"type": "null"})),
                 PortEdit::MakeTunnel(kind) => self.update("Interface", &row, json!({"type": kind.interface_type()})),

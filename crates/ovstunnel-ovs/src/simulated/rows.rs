@@ -135,7 +135,7 @@ pub(super) fn edit_port<'a>(db: &'a mut Db, name: &str, edits: &[PortEdit]) -> O
 
 /// The VLAN columns of a tunnel that only receives.
 pub(super) fn receive_only() -> Option<Box<Vlan>> {
-    Some(Box::new(Vlan { trunks: vec![NO_VLAN], ..Vlan::default() }))
+    Some(Box::new(Vlan { tag: Some(NO_VLAN), ..Vlan::default() }))
 }
 
 fn edit_interface(interface: &mut InterfaceRow, edit: &PortEdit) {

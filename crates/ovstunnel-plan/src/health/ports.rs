@@ -61,7 +61,7 @@ fn in_vlan(facts: &Facts<'_>, port: &ObservedPort, ours: bool) -> Option<Reason>
     columns.extend(mode.iter().map(|mode| format!("vlan_mode={mode}")));
     let second =
         ours && facts.desired.second.is_some() && facts.desired.tunnel_at(&port.name).is_some_and(|t| t.second);
-    if columns.is_empty() || (second && port.vlan == Vlan { trunks: vec![NO_VLAN], ..Vlan::default() }) {
+    if columns.is_empty() || (second && port.vlan == Vlan { tag: Some(NO_VLAN), ..Vlan::default() }) {
         return None;
     }
     let (name, bridge) = (&port.name, &facts.observed.name);

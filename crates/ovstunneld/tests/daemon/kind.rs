@@ -34,7 +34,7 @@ async fn each_step_answers_with_what_is_there() {
     let switched = post(&sim, to_vxlan("switch")).await.expect(200);
     assert_eq!(kinds(&switched["bridge"]), (json!("vxlan"), json!("gre")));
     let told = switched["changes"].to_string();
-    assert!(told.contains("trunks [4095]") && told.contains("external_ids:ovstunnel-encap"), "{told}");
+    assert!(told.contains("tag 4095") && told.contains("external_ids:ovstunnel-encap"), "{told}");
     // Nobody sends anything here.
     let silent = post(&sim, to_vxlan("finish")).await.problem(409, "conflict");
     assert!(silent["detail"].as_str().unwrap().contains("nothing has come by vxlan from host 2, host 3"), "{silent}");
@@ -53,7 +53,7 @@ async fn a_dry_run_shows_flows_transaction_flows_and_changes_nothing() {
     let commands: Vec<String> = plan["commands"].as_array().unwrap().iter().map(ToString::to_string).collect();
     let kinds: Vec<bool> = commands.iter().map(|command| command.contains("ovs-ofctl")).collect();
     assert_eq!(kinds, [true, false, true], "{plan}");
-    assert!(commands[1].contains("trunks=4095") && commands[1].contains("clear"), "{plan}");
+    assert!(commands[1].contains("tag=4095") && commands[1].contains("clear"), "{plan}");
     assert_eq!(sim.bridge("b1").await, before);
 }
 

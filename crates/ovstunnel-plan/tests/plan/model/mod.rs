@@ -184,8 +184,7 @@ impl World {
                 assert!(self.bridge_of_port(&name).is_none(), "there is a port of the name {name}");
                 let external_ids =
                     tunnel.external_ids().into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-                let trunks = if tunnel.second { vec![NO_VLAN] } else { vec![] };
-                let vlan = Vlan { trunks, ..Vlan::default() };
+                let vlan = Vlan { tag: tunnel.second.then_some(NO_VLAN), ..Vlan::default() };
                 let port = ObservedPort { name, protected: true, external_ids, vlan, ..ObservedPort::default() };
                 self.add(bridge.as_str(), port, tunnel.encap.kind().interface_type(), &tunnel.options());
                 let port =
@@ -269,7 +268,7 @@ fn edit_port(port: &mut ObservedPort, edit: &PortEdit) {
         PortEdit::DropId(key) => drop(port.external_ids.remove(key)),
         PortEdit::Protect => port.protected = true,
         PortEdit::NoVlan => port.vlan = Vlan::default(),
-        PortEdit::ReceiveOnly => port.vlan = Vlan { trunks: vec![NO_VLAN], ..Vlan::default() },
+        PortEdit::ReceiveOnly => port.vlan = Vlan { tag: Some(NO_VLAN), ..Vlan::default() },
         PortEdit::Detach => port.interfaces.iter_mut().for_each(|i| i.kind = "null".into()),
         PortEdit::MakeTunnel(kind) => port.interfaces.iter_mut().for_each(|i| i.kind = kind.interface_type().into()),
         PortEdit::SetOption(key, value) => {
