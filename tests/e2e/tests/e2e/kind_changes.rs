@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_secs(60);
 /// How often all hosts switch and go back.
 const TURNS: usize = 10;
 /// How often a VM sends then.
-const DENSE: Duration = Duration::from_millis(1);
+const DENSE: Duration = Duration::from_millis(2);
 /// Flows of the moment in which the kinds are turned around.
 const CARRY: &str = "cookie=0x6f76737409000000/0xffffffffff000000";
 
@@ -53,7 +53,7 @@ fn the_kinds_are_turned_around_again_and_again() -> Result<()> {
     for number in HOSTS {
         step(&place, number, TunnelKind::Vxlan, KindStep::Prepare)??;
     }
-    let dense = |vm| place.cloud.lab().stream(vm, &[Kind::Broadcast, Kind::UnknownUnicast], unhurried(DENSE));
+    let dense = |vm| place.cloud.lab().stream(vm, &[Kind::Broadcast, Kind::SSDP_MULTICAST], unhurried(DENSE));
     let streams = place.vms.iter().map(dense).collect::<Result<Vec<_>>>()?;
     for asked in [KindStep::Switch, KindStep::Prepare].into_iter().cycle().take(2 * TURNS) {
         for number in HOSTS {

@@ -65,6 +65,7 @@ fn recorded(topology: Option<Topology>, policies: Option<Policies>) {
         agent: false,
         encap: Default::default(),
         tunnels: BTreeMap::new(),
+        second: None,
     };
     let written = desired.external_ids().into_iter().filter_map(|(key, value)| Some((key, value?)));
     let mut observed = model::bridge(written.collect());
