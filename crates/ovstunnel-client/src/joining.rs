@@ -1,4 +1,5 @@
-//! How a host joins a zone that it does not know yet: by a token that has the fingerprint of the zone's CA.
+//! How a host joins a zone that it does not know yet: by a token that has the fingerprint of the zone's CA; and how it has its certificate
+//! renewed, by the CA that it keeps.
 //!
 //! What it does: asks the manager for the CA's certificate without trusting it, compares the fingerprint, and speaks from then on only
 //! with whom that CA vouches for. What it must not do: send anything, or give anything away but that CA's certificate, before.
@@ -6,7 +7,7 @@
 use std::time::Duration;
 
 use http::Method;
-use ovstunnel_manager_api::{EnrolmentCa, Joined, PostJoin, hex};
+use ovstunnel_manager_api::{EnrolmentCa, Joined, PostJoin, PostRenewal, Renewed, hex};
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -16,7 +17,7 @@ use url::Url;
 use crate::call::Call;
 use crate::{Client, ClientError, Peer, Service, https, tls};
 
-/// The way to a manager whose CA is the one of a token. It has no certificate of its own yet.
+/// The way to a manager whose CA is the one of a token, or one that is kept. It shows no certificate of its own.
 #[derive(Clone, Debug)]
 pub struct Joining {
     client: Client,
@@ -40,6 +41,14 @@ impl Joining {
         Ok(Joining { client, ca: answer.certificate })
     }
 
+    /// The way to the manager at `url`, by the CAs whose certificates these are, PEM.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn by(url: &Url, ca: String, timeout: Duration) -> Result<Joining, ClientError> {
+        Ok(Joining { client: manager(url, tls::trusting_only(&ca)?, timeout)?, ca })
+    }
+
     /// The same with another manager of the zone.
     ///
     /// # Errors
@@ -52,6 +61,14 @@ impl Joining {
     /// The CA's certificate, PEM.
     pub fn ca(&self) -> &str {
         &self.ca
+    }
+
+    /// `POST /v1/enrolment/renew`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn renew(&self, body: &PostRenewal) -> Result<Renewed, ClientError> {
+        self.client.ask(Call::new(Method::POST, &["v1", "enrolment", "renew"]).json(body)?).await
     }
 
     /// `POST /v1/enrolment/join`.

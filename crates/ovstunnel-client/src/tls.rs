@@ -36,13 +36,14 @@ pub(super) fn config(identity: &Identity) -> Result<ClientConfig, ClientError> {
         .map_err(|e| ClientError::credentials("--client-key", &identity.key, PemFault(words(&e, Service::Daemon))))
 }
 
-/// The configuration of who has no certificate and trusts this CA alone, PEM.
+/// The configuration of who has no certificate and trusts these CAs alone, PEM.
 #[cfg(feature = "manager")]
 pub(super) fn trusting_only(ca: &str) -> Result<ClientConfig, ClientError> {
     let bad = |e: &(dyn std::error::Error + 'static)| ClientError::Setup { source: Cause::innermost(e) };
     let mut roots = RootCertStore::empty();
-    let certificate = CertificateDer::from_pem_slice(ca.as_bytes()).map_err(|e| bad(&e))?;
-    roots.add(certificate).map_err(|e| bad(&e))?;
+    for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
+        roots.add(certificate.map_err(|e| bad(&e))?).map_err(|e| bad(&e))?;
+    }
     Ok(trusting(roots)?.with_no_client_auth())
 }
 

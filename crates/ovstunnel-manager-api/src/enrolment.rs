@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use ovstunnel_api::Outcome;
+
 use crate::Host;
 
 /// Body of `POST /v1/enrolment/tokens`.
@@ -119,5 +121,31 @@ pub struct Joined {
     /// The CA's certificate, PEM.
     pub ca: String,
     /// When its certificate expires: RFC 3339, UTC.
+    pub expires: String,
+}
+
+/// Body of `POST /v1/enrolment/renew`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostRenewal {
+    /// A request for the same certificate again: PKCS #10, PEM, signed by the certificate's own key, of its common name and all of its other
+    /// names.
+    #[schema(max_length = 16384)]
+    pub csr: String,
+    /// Before its last third, too. With more than two thirds left there is no other one all the same.
+    #[serde(default)]
+    pub early: bool,
+}
+
+/// Answer of `POST /v1/enrolment/renew`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Renewed {
+    /// `updated`, or `unchanged` where it is too early: the certificate is the one that there is.
+    pub outcome: Outcome,
+    /// The certificate, PEM.
+    pub certificate: String,
+    /// The certificates of the CAs to be trusted, PEM.
+    pub ca: String,
+    /// When the certificate expires: RFC 3339, UTC.
     pub expires: String,
 }

@@ -21,7 +21,9 @@ mod sweep;
 mod watch;
 mod webhook;
 
-pub use enrolment::{EnrolmentCa, Joined, NewToken, PostJoin, PostToken, Token, TokenList, TokenText};
+pub use enrolment::{
+    EnrolmentCa, Joined, NewToken, PostJoin, PostRenewal, PostToken, Renewed, Token, TokenList, TokenText,
+};
 pub use event::{Event, EventList, ProofSummary};
 pub use fault::{Fault, FaultCommand, FaultList, FaultPlace};
 pub use hold::{HeldRemoval, Hold, HoldList, HoldScope, HoldState};

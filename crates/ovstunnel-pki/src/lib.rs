@@ -12,7 +12,9 @@ mod name;
 mod renew;
 mod request;
 mod revoke;
+mod rotation;
 mod show;
+mod standing;
 mod subject;
 
 use std::ops::RangeInclusive;
@@ -26,9 +28,11 @@ pub use files::readable_by_others;
 pub use leaf::{Leaf, Role};
 pub use name::Name;
 pub use renew::{Key, Renewed};
-pub use request::{Request, Requested, Signed, judge_request};
+pub use request::{Asking, Request, Requested, Signed, judge_request};
 pub use revoke::Revoked;
+pub use rotation::{Rotation, replace_ca};
 pub use show::{Details, Purpose, fingerprint, show};
+pub use standing::Standing;
 
 /// Days that a CA lives unless told otherwise: ten years, longer than a host is in service, since a new CA has to
 /// reach every host.

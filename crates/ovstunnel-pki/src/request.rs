@@ -6,7 +6,8 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use rcgen::{CertificateParams, KeyPair, SanType, SubjectPublicKeyInfo};
+use rcgen::{CertificateParams, KeyPair, PublicKeyData, SanType, SubjectPublicKeyInfo};
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::extensions::ParsedExtension;
@@ -15,7 +16,7 @@ use x509_parser::prelude::FromDer;
 
 use crate::files::{CERTIFICATE_MODE, KEY_MODE, Pair, make_directory, read, write_new};
 use crate::leaf::common_name;
-use crate::subject::name_of;
+use crate::subject::{hex, name_of};
 use crate::{Authority, Leaf, Name, PkiError};
 
 /// Longest request that is read, bytes.
@@ -101,7 +102,7 @@ impl Drop for Request {
     }
 }
 
-fn request(name: &Name, addresses: &[IpAddr], key: &KeyPair) -> Result<String, rcgen::Error> {
+pub(super) fn request(name: &Name, addresses: &[IpAddr], key: &KeyPair) -> Result<String, rcgen::Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = common_name(name.as_str());
     if name.address().is_none() {
@@ -113,40 +114,79 @@ fn request(name: &Name, addresses: &[IpAddr], key: &KeyPair) -> Result<String, r
 
 /// The public key of a request that was found good.
 #[derive(Debug)]
-pub struct Requested(SubjectPublicKeyInfo);
+pub struct Requested(pub(super) SubjectPublicKeyInfo);
+
+impl Requested {
+    /// The SHA-256 of the key, as hexadecimal digits.
+    pub fn sum(&self) -> String {
+        sum_of(&self.0.subject_public_key_info())
+    }
+}
+
+/// The SHA-256 of a public key in DER, as hexadecimal digits.
+pub(super) fn sum_of(key: &[u8]) -> String {
+    hex(&Sha256::digest(key), "")
+}
 
 /// Judges a request for the certificate `leaf`, PEM.
 ///
 /// # Errors
 /// What is wrong with it, as it reads on after "the request".
 pub fn judge_request(text: &str, leaf: &Leaf) -> Result<Requested, String> {
-    if text.len() > LONGEST {
-        return Err(format!("must have at most {LONGEST} bytes"));
-    }
-    let unreadable = || "must be a PKCS #10 request in PEM (CERTIFICATE REQUEST)".to_owned();
-    let (_, block) = parse_x509_pem(text.as_bytes()).map_err(|_| unreadable())?;
-    let (rest, found) = X509CertificationRequest::from_der(&block.contents).map_err(|_| unreadable())?;
-    if !rest.is_empty() {
-        return Err(unreadable());
-    }
-    found.verify_signature().map_err(|_| {
-        "must be signed by its own key: ECDSA P-256 or P-384, RSA of 2048 to 8192 bits, or Ed25519".to_owned()
-    })?;
-    let info = &found.certification_request_info;
-    let mut common = info.subject.iter_common_name();
-    let (first, second) = (common.next().and_then(|name| name.as_str().ok()), common.next());
-    if first != Some(leaf.name.as_str()) || second.is_some() {
+    let asking = Asking::read(text)?;
+    if asking.name != leaf.name.as_str() {
         return Err(format!("must have the common name {}", leaf.name));
     }
     let allowed = leaf.names();
-    for extension in found.requested_extensions().into_iter().flatten() {
-        let ParsedExtension::SubjectAlternativeName(names) = extension else { continue };
-        if let Some(other) = names.general_names.iter().map(name_of).find(|name| !allowed.contains(name)) {
-            return Err(format!("must name {} only, and names {other:?}", allowed.join(" and ")));
-        }
+    if let Some(other) = asking.names.iter().find(|name| !allowed.contains(name)) {
+        return Err(format!("must name {} only, and names {other:?}", allowed.join(" and ")));
     }
-    let key = SubjectPublicKeyInfo::from_der(info.subject_pki.raw).map_err(|_| "has a key that cannot be signed")?;
-    Ok(Requested(key))
+    Ok(asking.key)
+}
+
+/// What a request asks for, whose signature shows that who made it has the key.
+#[derive(Debug)]
+pub struct Asking {
+    /// Its common name; empty where it has none or more than one.
+    pub name: String,
+    /// Its alternative names.
+    pub names: Vec<String>,
+    /// Its key.
+    pub key: Requested,
+}
+
+impl Asking {
+    /// Reads a request, PEM.
+    ///
+    /// # Errors
+    /// What is wrong with it, as it reads on after "the request".
+    pub fn read(text: &str) -> Result<Asking, String> {
+        if text.len() > LONGEST {
+            return Err(format!("must have at most {LONGEST} bytes"));
+        }
+        let unreadable = || "must be a PKCS #10 request in PEM (CERTIFICATE REQUEST)".to_owned();
+        let (_, block) = parse_x509_pem(text.as_bytes()).map_err(|_| unreadable())?;
+        let (rest, found) = X509CertificationRequest::from_der(&block.contents).map_err(|_| unreadable())?;
+        if !rest.is_empty() {
+            return Err(unreadable());
+        }
+        found.verify_signature().map_err(|_| {
+            "must be signed by its own key: ECDSA P-256 or P-384, RSA of 2048 to 8192 bits, or Ed25519".to_owned()
+        })?;
+        let info = &found.certification_request_info;
+        let mut common = info.subject.iter_common_name();
+        let name = match (common.next(), common.next()) {
+            (Some(name), None) => name.as_str().unwrap_or_default().to_owned(),
+            _ => String::new(),
+        };
+        let mut names = Vec::new();
+        for extension in found.requested_extensions().into_iter().flatten() {
+            let ParsedExtension::SubjectAlternativeName(more) = extension else { continue };
+            names.extend(more.general_names.iter().map(name_of));
+        }
+        let key = SubjectPublicKeyInfo::from_der(info.subject_pki.raw);
+        Ok(Asking { name, names, key: Requested(key.map_err(|_| "has a key that cannot be signed")?) })
+    }
 }
 
 /// A certificate that was signed on request.
@@ -158,12 +198,28 @@ pub struct Signed {
     pub file: PathBuf,
     /// When it expires.
     pub not_after: OffsetDateTime,
+    /// Its serial number, in hexadecimal digits.
+    pub serial: String,
+    /// Where the one is now whose place it took.
+    pub(super) kept: Option<PathBuf>,
+}
+
+/// The serial number of a certificate, PEM.
+pub(super) fn serial_of(text: &str) -> String {
+    let serial = parse_x509_pem(text.as_bytes()).ok().and_then(|(_, block)| {
+        let found = block.parse_x509().ok()?;
+        Some(hex(found.raw_serial(), ""))
+    });
+    serial.unwrap_or_default()
 }
 
 impl Signed {
-    /// Takes the copy away again, where nobody got the certificate.
+    /// Takes the copy away again, where nobody got the certificate; the one whose place it took gets that back.
     pub fn withdraw(self) {
-        let _ = fs::remove_file(self.file);
+        let _ = match &self.kept {
+            Some(kept) => fs::rename(kept, &self.file),
+            None => fs::remove_file(&self.file),
+        };
     }
 }
 
@@ -196,7 +252,7 @@ impl Authority {
             return None;
         }
         let same = found.names() == leaf.names() && public == key.0 && now < not_after;
-        same.then_some(Signed { text, file, not_after })
+        same.then(|| Signed { serial: serial_of(&text), text, file, not_after, kept: None })
     }
 
     /// Signs a key for `leaf`, valid from `now`, and writes the certificate to `NAME.crt` in the CA's directory.
@@ -212,7 +268,7 @@ impl Authority {
             .map_err(|source| PkiError::Make { name: leaf.name.to_string(), source })?;
         let file = Pair::of(self.dir(), leaf.name.as_str()).certificate;
         write_new(&file, &text, CERTIFICATE_MODE)?;
-        Ok(Signed { text, file, not_after })
+        Ok(Signed { serial: serial_of(&text), text, file, not_after, kept: None })
     }
 }
 

@@ -13,8 +13,8 @@ use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use crate::files::{Pair, read, set_aside};
-use crate::{Authority, Name, PkiError, Purpose};
+use crate::files::read;
+use crate::{Authority, PkiError};
 
 /// Mode of the list: it is no secret.
 const MODE: u32 = 0o644;
@@ -42,30 +42,30 @@ impl Authority {
     /// When the file is no certificate of this CA, or the list cannot be read or written.
     pub fn revoke(&self, certificate: &Path, now: OffsetDateTime) -> Result<Revoked, PkiError> {
         let (serial, name) = self.issued(certificate)?;
-        let list = self.dir.join("ca.crl");
-        let (number, mut revoked) = if list.exists() { entries(&list)? } else { (0, Vec::new()) };
-        let already = revoked.iter().any(|entry| entry.serial_number == serial);
         let shown = hex(serial.as_ref());
-        if !already {
-            revoked.push(entry(serial, now));
-            self.write_list(&list, number + 1, revoked.clone(), now)?;
-        }
-        Ok(Revoked { list, name, serial: shown, count: revoked.len(), already })
+        let (list, count, new) = self.extend_list(vec![serial], now)?;
+        Ok(Revoked { list, name, serial: shown, count, already: new == 0 })
     }
 
-    /// Ends the certificate of a host that has left: puts it on the list of revoked ones and moves `NAME.crt` to `NAME.crt.oldN`, so that a host
-    /// may get this name again. Nothing where the CA's directory has no certificate of a host of this name.
-    ///
-    /// # Errors
-    /// As [`revoke`](Self::revoke), or the file cannot be moved; then the certificate is on the list.
-    pub fn retire(&self, name: &Name, now: OffsetDateTime) -> Result<Option<Revoked>, PkiError> {
-        let file = Pair::of(&self.dir, name.as_str()).certificate;
-        if !file.exists() || !crate::show(&file)?.iter().all(|one| one.purpose == Purpose::Host) {
-            return Ok(None);
+    /// Puts these on the list, those that are not there; gives the list, how many are on it, and how many of them are new.
+    pub(super) fn extend_list(
+        &self,
+        serials: Vec<SerialNumber>,
+        now: OffsetDateTime,
+    ) -> Result<(PathBuf, usize, usize), PkiError> {
+        let list = self.dir.join("ca.crl");
+        let (number, mut revoked) = if list.exists() { entries(&list)? } else { (0, Vec::new()) };
+        let before = revoked.len();
+        for serial in serials {
+            if !revoked.iter().any(|entry| entry.serial_number == serial) {
+                revoked.push(entry(serial, now));
+            }
         }
-        let revoked = self.revoke(&file, now)?;
-        set_aside(&file)?;
-        Ok(Some(revoked))
+        let count = revoked.len();
+        if count > before {
+            self.write_list(&list, number + 1, revoked, now)?;
+        }
+        Ok((list, count, count - before))
     }
 
     /// Whether a certificate of this CA is on its list of revoked ones.

@@ -2,6 +2,7 @@
 //!
 //! What it must not do: sign for a name that somebody has, or for a certificate that could be shown by a client (docs/adr/0049-hosts-join-by-a-token.md).
 
+pub(crate) mod binding;
 pub(crate) mod token;
 
 use std::collections::HashMap;
@@ -66,16 +67,6 @@ impl Enrolment {
     pub(crate) fn ca(&self) -> Result<String, PkiError> {
         let path = self.authority()?.certificate().to_owned();
         std::fs::read_to_string(&path).map_err(|source| PkiError::File { action: "read", path, source })
-    }
-
-    /// Revokes the certificate of a host that is removed; gives its serial number. Nothing where the CA has none of a host of this name.
-    ///
-    /// # Errors
-    /// The CA cannot be used as it is; then the certificate may be revoked all the same.
-    pub(crate) fn retire(&self, host: &str) -> Result<Option<String>, PkiError> {
-        let Ok(name) = host.parse::<Name>() else { return Ok(None) };
-        let retired = self.authority()?.retire(&name, OffsetDateTime::now_utc())?;
-        Ok(retired.map(|revoked| revoked.serial))
     }
 
     /// Whether one more attempt from this address is heard.

@@ -22,6 +22,7 @@ use tracing::Instrument;
 
 use super::hosts::{changes, next_free, others};
 use super::{State, database, pki, query};
+use crate::enrolment::binding::{Binding, bind};
 use crate::enrolment::token::{BadToken, Kept};
 use crate::enrolment::{Enrolment, leaf};
 use crate::zone::{Happened, Row, written};
@@ -32,7 +33,7 @@ const HOSTS: u32 = 1000;
 /// Seconds that a token lasts at most: 7 days.
 const TTL: u32 = 7 * 86_400;
 
-fn enabled(state: &State) -> Result<&Arc<Enrolment>, ApiError> {
+pub(super) fn enabled(state: &State) -> Result<&Arc<Enrolment>, ApiError> {
     let off = || ApiError::conflict("enrolment", "hosts do not join by a token here: [enrolment] authority is not set");
     state.enrolment.as_ref().ok_or_else(off)
 }
@@ -158,12 +159,13 @@ pub(super) async fn join(
         // It is refused whether this can be kept or not, and the audit has it.
         let _ = note(&state, "enrolment_refused", &peer, told).await;
     }
-    let answer = joined?;
-    let effect = Effect::new("enrolled").with_words([format!("host {name}")]);
+    let (answer, repeated) = joined?;
+    let effect = Effect::new(if repeated { "enrolled_again" } else { "enrolled" }).with_words([format!("host {name}")]);
     Ok(effect.on((StatusCode::CREATED, Json(answer)).into_response()))
 }
 
-async fn admit(state: &State, enrolment: &Enrolment, peer: &Peer, body: &PostJoin) -> Result<Joined, ApiError> {
+/// Lets a host in; says whether it was in already.
+async fn admit(state: &State, enrolment: &Enrolment, peer: &Peer, body: &PostJoin) -> Result<(Joined, bool), ApiError> {
     let now = OffsetDateTime::now_utc();
     // One after the other: neither a name nor a token's last use is given twice.
     let _turn = state.records.turn().await;
@@ -171,7 +173,7 @@ async fn admit(state: &State, enrolment: &Enrolment, peer: &Peer, body: &PostJoi
     if matches!(found, Ok(_) | Err(BadToken::UsedUp))
         && let Some(joined) = again(state, enrolment, body, now)?
     {
-        return Ok(joined);
+        return Ok((joined, true));
     }
     let (id, token) = found.map_err(|bad| ApiError::forbidden(bad.to_string()))?;
     let (leaf, row) = wanted(state, enrolment, body)?;
@@ -189,7 +191,7 @@ async fn admit(state: &State, enrolment: &Enrolment, peer: &Peer, body: &PostJoi
     let name = row.name.clone();
     state.hosts.register(row);
     let host = state.zone.host(&name).ok_or_else(|| ApiError::internal("a host that joined is not there"))?;
-    Ok(Joined { host, certificate, ca, expires: written(not_after) })
+    Ok((Joined { host, certificate, ca, expires: written(not_after) }, false))
 }
 
 /// What a host was answered that has joined with this very key, name and address, and asks again because the answer was lost. Nothing is
@@ -221,8 +223,13 @@ async fn sign(
     now: OffsetDateTime,
 ) -> Result<(String, OffsetDateTime), ApiError> {
     let signed = enrolment.authority().and_then(|authority| authority.sign_requested(leaf, key, now)).map_err(pki)?;
-    let told = changes(None, row);
-    if let Err(error) = state.records.put_host(row, actor, Outcome::Created, &told).await {
+    let (told, records) = (changes(None, row), &state.records);
+    let kept = Binding::new(&row.name, &key.sum()).with(&signed.serial, signed.not_after, now);
+    let done = match bind(records, row.number, Some(&kept)).await {
+        Ok(()) => records.put_host(row, actor, Outcome::Created, &told).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = done {
         signed.withdraw();
         return Err(database(&error));
     }
@@ -290,7 +297,7 @@ fn host_of(api: &str) -> String {
     host.trim_start_matches('[').trim_end_matches(']').to_lowercase()
 }
 
-async fn note(state: &State, kind: &'static str, peer: &Peer, text: String) -> Result<(), ApiError> {
+pub(super) async fn note(state: &State, kind: &'static str, peer: &Peer, text: String) -> Result<(), ApiError> {
     let actor = Some(peer.to_string());
     let happened = Happened { actor, ..Happened::new(OffsetDateTime::now_utc(), kind, text) };
     state.records.append(happened).await.map_err(|error| database(&error))

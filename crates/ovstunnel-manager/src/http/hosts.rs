@@ -18,6 +18,7 @@ use time::OffsetDateTime;
 
 use super::{State, database, pki, query};
 use crate::config::is_label;
+use crate::enrolment::binding::{Bindings, bind};
 use crate::hosts::AskError;
 use crate::zone::{Happened, Row};
 
@@ -161,6 +162,10 @@ pub(super) async fn put_host(
             Json(HostAnswer { outcome, host }).into_response(),
         ));
     }
+    if outcome == Done::Created && state.enrolment.is_some() {
+        // What was kept for a host that had this number is not its own.
+        bind(&state.records, row.number, None).await.map_err(|error| database(&error))?;
+    }
     if outcome != Done::Unchanged {
         state.records.put_host(&row, &peer.to_string(), outcome, &changes).await.map_err(|error| database(&error))?;
         state.hosts.register(row);
@@ -170,7 +175,7 @@ pub(super) async fn put_host(
     Ok(Effect::new(outcome.as_str()).with(&changes).on((status, Json(answer)).into_response()))
 }
 
-/// Forget a host. Nothing on it is changed. Where hosts join by a token, the certificate for a host of this name in the folder of the CA is revoked.
+/// Forget a host. Nothing on it is changed. Where hosts join by a token, its certificate is revoked, whatever name it had when it joined.
 #[utoipa::path(delete, path = "/v1/hosts/{host}", tag = "hosts", operation_id = "deleteHost",
     params(("host" = String, Path, description = "Name of the host"), ForgetQuery),
     responses(
@@ -195,11 +200,13 @@ pub(super) async fn delete_host(
     let mut told = outcome.as_str().to_owned();
     if let Some(number) = number {
         // First: what cannot be revoked stays registered.
-        let revoked =
-            state.enrolment.as_ref().map(|enrolment| enrolment.retire(name)).transpose().map_err(pki)?.flatten();
+        // Nor is anything revoked of a host that stays for its NICs.
+        state.inventory.has_no_nics(name, number).map_err(super::recorded)?;
+        let revoked = retire(&state, number, name).await?;
         state.records.delete_host(name, number, &peer.to_string()).await.map_err(|error| database(&error))?;
         state.hosts.unregister(number);
-        if let Some(serial) = revoked {
+        bind(&state.records, number, None).await.map_err(|error| database(&error))?;
+        for serial in revoked {
             told = format!("{told}; certificate {serial} is revoked");
             let text = format!("host {name} is removed, its certificate {serial} revoked");
             let happened = Happened::new(OffsetDateTime::now_utc(), "certificate_revoked", text);
@@ -211,6 +218,13 @@ pub(super) async fn delete_host(
         }
     }
     Ok(Effect::of(&told, answer()))
+}
+
+/// Ends the certificates of a host; gives their serial numbers. None where hosts do not join by a token.
+async fn retire(state: &State, number: HostNumber, name: &str) -> Result<Vec<String>, ApiError> {
+    let Some(enrolment) = &state.enrolment else { return Ok(Vec::new()) };
+    let bindings = Bindings::read(&state.records).await.map_err(|error| database(&error))?;
+    enrolment.retire(&bindings, number, name).map_err(pki)
 }
 
 /// Connect to a host anew, and take in everything that it has.

@@ -12,7 +12,8 @@ use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::HostNumber;
 
 use super::hosts::{ChangeQuery, find, of_bridges, row};
-use super::{State, database, query};
+use super::{State, database, pki, query};
+use crate::enrolment::binding::{Binding, Bindings, bind};
 use crate::zone::Row;
 
 /// Give a host another name. What is recorded of it stays; a host's own certificate has to be named as it is.
@@ -40,6 +41,7 @@ pub(super) async fn rename_host(
     }
     let changed = changed("name", &name, to);
     if changed.is_some() && !query.dry_run {
+        keep_certificate(&state, before.number, &name).await?;
         state.records.rename_host(&name, to, &peer.to_string()).await.map_err(|error| database(&error))?;
         state.hosts.register(Row { name: to.to_owned(), ..before });
     }
@@ -82,13 +84,42 @@ pub(super) async fn renumber_host(
         if query.dry_run {
             state.inventory.has_no_nics(&name, from).map_err(super::recorded)?;
         } else {
+            // First: under its new number it has its certificate from the beginning.
+            carry_certificate(&state, &name, from, to).await?;
             let done = state.inventory.renumber_host(&name, from, to, &peer.to_string()).await;
+            if done.is_err() {
+                forget_certificate(&state, to).await?;
+            }
             done.map_err(super::recorded)?;
             state.hosts.unregister(from);
+            forget_certificate(&state, from).await?;
             state.hosts.register(Row { number: to, ..before });
         }
     }
     answer(&state, &name, changed, query.dry_run)
+}
+
+/// Which certificate a host has, kept under its number before its name is another one. Gives it.
+async fn keep_certificate(state: &State, number: HostNumber, name: &str) -> Result<Option<Binding>, ApiError> {
+    let Some(enrolment) = &state.enrolment else { return Ok(None) };
+    let bindings = Bindings::read(&state.records).await.map_err(|error| database(&error))?;
+    if let Some(own) = bindings.of(number) {
+        return Ok(Some(own.clone()));
+    }
+    let found = enrolment.found(&bindings, name).map_err(pki)?;
+    if let Some(found) = &found {
+        bind(&state.records, number, Some(found)).await.map_err(|error| database(&error))?;
+    }
+    Ok(found)
+}
+
+async fn carry_certificate(state: &State, name: &str, from: HostNumber, to: HostNumber) -> Result<(), ApiError> {
+    let kept = keep_certificate(state, from, name).await?;
+    bind(&state.records, to, kept.as_ref()).await.map_err(|error| database(&error))
+}
+
+async fn forget_certificate(state: &State, number: HostNumber) -> Result<(), ApiError> {
+    bind(&state.records, number, None).await.map_err(|error| database(&error))
 }
 
 fn registered(state: &State, name: &str) -> Result<Row, ApiError> {

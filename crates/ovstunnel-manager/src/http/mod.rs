@@ -23,6 +23,7 @@ pub(crate) mod path;
 pub(crate) mod physical;
 mod query;
 mod recorded;
+mod renewal;
 mod roles;
 mod sweep;
 mod watch;

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::{
     State, diagnosis, enrolment, events, faults, fixups, holds, hosts, identity, links, maintenance, matrix, networks,
-    nics, path, physical, recorded, sweep, watch, webhooks, zone,
+    nics, path, physical, recorded, renewal, sweep, watch, webhooks, zone,
 };
 
 #[derive(OpenApi)]
@@ -68,6 +68,7 @@ fn described() -> OpenApiRouter<State> {
         .routes(routes!(enrolment::remove_token))
         .routes(routes!(enrolment::get_ca))
         .routes(routes!(enrolment::join))
+        .routes(routes!(renewal::renew))
         .routes(routes!(networks::list_networks))
         .routes(routes!(networks::get_network, recorded::put_network, recorded::delete_network))
         .routes(routes!(networks::get_proof))

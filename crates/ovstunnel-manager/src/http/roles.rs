@@ -50,7 +50,7 @@ impl Rules for Roles {
         let is_own = || path.strip_prefix("/v1/hosts/").is_some_and(|host| names.contains(&host));
         match role {
             Role::Host if reads(method) && (FOR_HOSTS.contains(&path) || is_own()) => Ok(()),
-            // By a token: the handler looks.
+            // By a token, or by a key: the handler looks.
             _ if joins(method, path) => Ok(()),
             // On which host stands in the request: the handler looks.
             Role::Host if prepares(method, path) => Ok(()),
@@ -93,9 +93,10 @@ pub(crate) fn is_page(path: &str) -> bool {
     !path.starts_with("/v1/") && !["/v1", "/healthz", "/readyz", "/metrics", "/openapi.json"].contains(&path)
 }
 
-/// Whether a request is one of those by which a host joins.
+/// Whether a request is one of those by which a host joins, or has its certificate renewed.
 fn joins(method: &Method, path: &str) -> bool {
-    matches!((method, path), (&Method::GET, "/v1/enrolment/ca") | (&Method::POST, "/v1/enrolment/join"))
+    let posts = ["/v1/enrolment/join", "/v1/enrolment/renew"];
+    matches!((method, path), (&Method::GET, "/v1/enrolment/ca")) || (method == Method::POST && posts.contains(&path))
 }
 
 /// Whether a request prepares or releases a NIC.
@@ -135,7 +136,7 @@ mod tests {
     use crate::http::openapi::description;
 
     /// Each operation that is described, as `GET /v1/hosts/h1`, with all who may; a host of the name h1.
-    const MAY: [(&str, &str); 58] = [
+    const MAY: [(&str, &str); 59] = [
         ("GET /v1/overview", "viewer operator admin"),
         ("GET /v1/watch", "viewer operator admin"),
         ("GET /v1/faults", "viewer operator admin"),
@@ -152,6 +153,8 @@ mod tests {
         // By a token, whatever the role.
         ("GET /v1/enrolment/ca", "host viewer operator admin"),
         ("POST /v1/enrolment/join", "host viewer operator admin"),
+        // By the key of a certificate, whatever the role.
+        ("POST /v1/enrolment/renew", "host viewer operator admin"),
         ("POST /v1/hosts/h1/maintenance", "operator admin"),
         ("POST /v1/hosts/h1/rename", "admin"),
         ("POST /v1/hosts/h1/renumber", "admin"),

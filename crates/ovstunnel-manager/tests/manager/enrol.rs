@@ -13,18 +13,18 @@ use ovstunnel_store::Store;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-async fn enrolling() -> Bench {
+pub(crate) async fn enrolling() -> Bench {
     let dir = folder();
     let more = format!("[enrolment]\nauthority = \"{}\"\n", dir.path().join("pki").display());
     bench_in(dir, &more, Store::memory("dc1")).await
 }
 
-fn ca(bench: &Bench) -> String {
+pub(crate) fn ca(bench: &Bench) -> String {
     std::fs::read_to_string(bench.dir.path().join("pki/ca.crt")).unwrap()
 }
 
 /// Asks over the Unix socket, as root.
-fn root(bench: &Bench, method: &str, path: &str, body: Option<Value>) -> Value {
+pub(crate) fn root(bench: &Bench, method: &str, path: &str, body: Option<Value>) -> Value {
     let socket = bench.dir.path().join("m.sock").display().to_string();
     let mut curl = std::process::Command::new("curl");
     curl.args(["--silent", "--unix-socket", &socket, "-X", method, &format!("http://localhost{path}")]);
@@ -34,30 +34,30 @@ fn root(bench: &Bench, method: &str, path: &str, body: Option<Value>) -> Value {
     serde_json::from_slice(&curl.output().unwrap().stdout).unwrap()
 }
 
-fn token(bench: &Bench, hosts: u32, ttl: u32) -> (String, String) {
+pub(crate) fn token(bench: &Bench, hosts: u32, ttl: u32) -> (String, String) {
     let made = root(bench, "POST", "/v1/enrolment/tokens", Some(json!({"hosts": hosts, "ttl": ttl})));
     let text = |at: &Value| at.as_str().unwrap().to_owned();
     (text(&made["text"]), text(&made["token"]["id"]))
 }
 
 /// A request for a certificate of this name and address, whose key lies in a folder of its own.
-fn request(dir: &Path, name: &str, address: &str, ca: &str) -> Request {
+pub(crate) fn request(dir: &Path, name: &str, address: &str, ca: &str) -> Request {
     Request::begin(&dir.join("hosts").join(name), &name.parse().unwrap(), &[address.parse().unwrap()], ca).unwrap()
 }
 
 /// What somebody without a certificate is answered who joins: status and body.
-fn join(bench: &Bench, body: &Value) -> (u16, Value) {
+pub(crate) fn join(bench: &Bench, body: &Value) -> (u16, Value) {
     let browser = Browser::stranger(bench).with(&["-H", "content-type: application/json"]);
     let answer = browser.with(&["--data", &body.to_string()]).get("/v1/enrolment/join");
     (answer.status, serde_json::from_str(&answer.body).unwrap())
 }
 
-fn body(token: &str, name: &str, csr: &str, api: &str) -> Value {
+pub(crate) fn body(token: &str, name: &str, csr: &str, api: &str) -> Value {
     json!({"token": token, "name": name, "csr": csr, "api": api})
 }
 
 /// The files of a host of this name that has joined.
-fn joined(bench: &Bench, token: &str, name: &str, api: &str) -> [PathBuf; 3] {
+pub(crate) fn joined(bench: &Bench, token: &str, name: &str, api: &str) -> [PathBuf; 3] {
     let ca = ca(bench);
     let request = request(bench.dir.path(), name, "127.0.0.2", &ca);
     let (status, answer) = join(bench, &body(token, name, request.text(), api));
@@ -96,7 +96,7 @@ async fn a_host_that_is_removed_has_its_certificate_revoked_and_its_name_is_free
     assert!(bench.manager.host("h1").await.is_ok());
 }
 
-async fn events(manager: &Manager, kind: &str) -> Vec<String> {
+pub(crate) async fn events(manager: &Manager, kind: &str) -> Vec<String> {
     let wanted = EventsWanted { kind: Some(kind.into()), ..EventsWanted::default() };
     manager.events(&wanted).await.unwrap().events.into_iter().map(|event| event.text).collect()
 }

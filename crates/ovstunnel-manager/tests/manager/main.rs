@@ -28,6 +28,7 @@ mod page;
 mod pages;
 mod rebuild;
 mod refusals;
+mod renewal;
 mod rows;
 mod signing;
 mod sim;

@@ -16,6 +16,7 @@ use super::connection::{Connection, GENERAL};
 use super::examples;
 use super::join::Join;
 use super::pki_args::Pki;
+use super::renew::Renew;
 use super::values;
 use super::zone::ZoneCommand;
 
@@ -111,6 +112,9 @@ pub(super) enum Command {
     /// Have this host join a zone by a token: its certificate, its registration, its daemon's configuration.
     #[command(after_help = examples::JOIN)]
     Join(Join),
+    /// Have the certificate of this host renewed, which has joined a zone, where it is due; its daemon reads it without a restart.
+    #[command(after_help = examples::RENEW)]
+    Renew(Renew),
     /// Make the certificates for HTTPS: a CA, hosts' and clients' certificates.
     Pki(Pki),
     /// Show the end of the daemon's log, on its own host; with --follow also what is added to it.

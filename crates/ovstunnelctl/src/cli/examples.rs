@@ -45,6 +45,15 @@ Examples:
 The key is made here and stays here. The token is sent only to a manager whose CA it names. The host is registered in mode observe: nothing
 on it is changed until an admin says so. Where it fails nothing is left here, unless it says that the host has joined.";
 
+pub(super) const RENEW: &str = "\
+Examples:
+  ovstunnelctl renew
+  ovstunnelctl --json renew | jq -r .expires
+  ovstunnelctl renew --manager https://m1:8444 --manager https://m2:8444
+
+ovstunneld-renew.timer runs it each day. It is renewed once a third of its time is left, by its own key. What was there stays beside, as FILE.old1. A
+host that was removed from its zone, and one whose certificate has expired for more than 30 days, has to join again.";
+
 pub(super) const TAKEOVER: &str = "\
 Examples:
   ovstunnelctl takeover --dry-run

@@ -30,6 +30,9 @@ pub(super) enum Failure {
     /// A host has joined its zone, and this was not done.
     #[error("{name} has joined and has its certificate, but {what}")]
     Joined { name: String, what: String },
+    /// A host's certificate is renewed, and this was not done.
+    #[error("the certificate is renewed, but {what}")]
+    Renewed { what: String },
     /// Whether a host has joined is not known, and its key waits in a file.
     #[error("{source}")]
     Unanswered { source: ClientError, key: PathBuf },
@@ -121,6 +124,7 @@ impl Failure {
             Failure::Occupied { problem, .. } => problem.code.as_str(),
             Failure::Pki(e) => e.code(),
             Failure::Joined { .. } => "joined_only",
+            Failure::Renewed { .. } => "renewed_only",
             Failure::Usage(_) => "usage",
             Failure::NotThere(_) => "not_found",
             Failure::Document(_) => "bad_document",

@@ -25,6 +25,7 @@ mod network;
 mod pki;
 mod pki_args;
 mod removal;
+mod renew;
 mod report;
 mod show;
 mod status;
@@ -82,6 +83,9 @@ fn run(cli: Cli) -> Result<Report, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
     if let Command::Join(args) = &cli.command {
         return runtime.block_on(join::join(args, cli.timeout, cli.json));
+    }
+    if let Command::Renew(args) = &cli.command {
+        return runtime.block_on(renew::renew(args, cli.timeout, cli.json));
     }
     let who = if matches!(cli.command, Command::Zone(_)) { Asked::Manager } else { Asked::Daemon };
     let endpoint = connection::resolve(who, &cli.connection, |name| std::env::var_os(name)).map_err(Failure::Usage)?;
@@ -141,7 +145,9 @@ async fn ask(client: &Client, endpoint: &Endpoint, command: Command, json: bool)
         // They need no daemon and were run before there was a client.
         Command::Pki(pki) => pki::run(&pki.command, json),
         Command::Completion { shell } => complete::script(shell).map(Report::raw),
-        Command::Zone(_) | Command::Join(_) => Err(Failure::Usage("the zone is the manager's".to_owned())),
+        Command::Zone(_) | Command::Join(_) | Command::Renew(_) => {
+            Err(Failure::Usage("the zone is the manager's".to_owned()))
+        }
     }
 }
 

@@ -48,6 +48,18 @@ fn join(cloud: &Cloud, number: usize, token: &str, name: &str, dir: &Path) -> Re
     Ok((told.status.code(), said))
 }
 
+/// As a package has it: no certificate, and no HTTPS.
+fn without_certificate(cloud: &Cloud, number: usize) -> Result<()> {
+    let node = cloud.node(number)?;
+    let configured = std::fs::read_to_string(node.config_file())?;
+    let of_tls = |line: &&str| ["[tls]", "certificate", "key", "client_ca"].iter().any(|word| line.starts_with(word));
+    let plain: Vec<&str> = configured.lines().filter(|line| !of_tls(line)).collect();
+    let listen = format!("listen = \"{}:8443\"", node.host().ip());
+    let packaged = plain.join("\n").replace(&listen, "listen = \"off\" # no HTTPS yet");
+    ensure!(packaged.contains("no HTTPS yet"), "{packaged}");
+    Ok(std::fs::write(node.config_file(), packaged)?)
+}
+
 fn files(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -64,7 +76,6 @@ fn a_host_joins_by_a_token_and_is_looked_at() -> Result<()> {
 
     let node = cloud.node(2)?;
     node.stop()?;
-    let configured = std::fs::read_to_string(node.config_file())?;
     let dir = node.dir().join("tls");
     let expect_refused = |token: &str, status, words: &str| -> Result<()> {
         let before = std::fs::read_to_string(node.config_file())?;
@@ -75,13 +86,7 @@ fn a_host_joins_by_a_token_and_is_looked_at() -> Result<()> {
     };
     expect_refused(&text, 1, "`certificate` in [tls] is")?;
 
-    // As a package has it: no certificate, and no HTTPS.
-    let of_tls = |line: &&str| ["[tls]", "certificate", "key", "client_ca"].iter().any(|word| line.starts_with(word));
-    let plain: Vec<&str> = configured.lines().filter(|line| !of_tls(line)).collect();
-    let listen = format!("listen = \"{}:8443\"", node.host().ip());
-    let packaged = plain.join("\n").replace(&listen, "listen = \"off\" # no HTTPS yet");
-    ensure!(packaged.contains("no HTTPS yet"), "{packaged}");
-    std::fs::write(node.config_file(), packaged)?;
+    without_certificate(&cloud, 2)?;
     // Somebody else's CA, and a token that nobody made.
     let other = |digit: &str| if digit == "0" { "1" } else { "0" };
     let (most, last) = text.split_at(text.len() - 1);
@@ -98,7 +103,7 @@ fn a_host_joins_by_a_token_and_is_looked_at() -> Result<()> {
         code == Some(0) && said.contains("joined2 has joined: number 1, mode observe, https://"),
         "{code:?}: {said}"
     );
-    ensure!(files(&dir) == ["ca.crt", "joined2.crt", "joined2.key"], "{:?}", files(&dir));
+    ensure!(files(&dir) == ["ca.crt", "joined2.crt", "joined2.key", "zone.toml"], "{:?}", files(&dir));
     let now = std::fs::read_to_string(node.config_file())?;
     ensure!(now.contains("listen = \"0.0.0.0:8443\" # no HTTPS yet") && now.contains("joined2.key"), "{now}");
     node.start()?;
@@ -121,5 +126,116 @@ fn a_host_joins_by_a_token_and_is_looked_at() -> Result<()> {
     let (code, said) = join(&cloud, 1, &text, "joined1", &elsewhere)?;
     ensure!(code == Some(1) && said.contains("was removed") && files(&elsewhere).is_empty(), "{code:?}: {said}");
     ensure!(std::fs::read_to_string(&config)?.is_empty(), "the configuration was changed");
+    Ok(())
+}
+
+/// Has the certificate renewed on the second host: its exit status, and what it said on either output.
+fn renew(cloud: &Cloud, words: &[&str]) -> Result<(Option<i32>, String)> {
+    let node = cloud.node(2)?;
+    let mut command = node.host().command(program("ovstunnelctl")?);
+    command.args(["--json", "renew", "--no-reload", "--config"]).arg(node.config_file()).args(words);
+    let told = output(command, PATIENCE)?;
+    let said = [told.stdout, told.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    Ok((told.status.code(), said))
+}
+
+/// The serial number of the certificate that the daemon of the second host shows on a new connection.
+fn shown(cloud: &Cloud) -> Result<String> {
+    let ask = format!(
+        "openssl s_client -connect {}:8443 -servername joined2 </dev/null 2>/dev/null | openssl x509 -noout -serial",
+        cloud.node(2)?.host().ip()
+    );
+    let mut command = cloud.lab().fabric().command("sh");
+    command.args(["-c", &ask]);
+    let told = output(command, PATIENCE)?;
+    let text = String::from_utf8_lossy(&told.stdout).trim().to_lowercase();
+    text.strip_prefix("serial=").map(str::to_owned).context("no certificate is shown")
+}
+
+fn serial(file: &Path) -> Result<String> {
+    let found = ovstunnel_pki::show(file)?.into_iter().next().context("no certificate")?;
+    Ok(found.serial.replace(':', "").to_lowercase())
+}
+
+/// How often the manager has told that it lost or found the host.
+fn connections(cloud: &Cloud, zone: &Zone) -> Result<Vec<String>> {
+    let wanted = ovstunnel_client::EventsWanted { host: Some("joined2".into()), ..Default::default() };
+    let told = zone.ask(cloud, |client| async move { client.events(&wanted).await })?.events;
+    Ok(told.into_iter().filter(|event| event.kind != "certificate_renewed").map(|event| event.kind).collect())
+}
+
+#[test]
+fn a_certificate_is_renewed_while_the_manager_stays_connected() -> Result<()> {
+    let cloud = Cloud::new("renews", 2)?;
+    let zone = enrolling(&cloud)?;
+    let made = token(&cloud, &zone, &["create", "--hosts", "1", "--ttl", "1h"])?;
+    let text = made["text"].as_str().context("a text")?.to_owned();
+    let node = cloud.node(2)?;
+    node.stop()?;
+    without_certificate(&cloud, 2)?;
+    let before = std::fs::read_to_string(node.config_file())?;
+    let (dir, name) = (node.dir().join("tls"), "joined2");
+    let (file, key) = (dir.join("joined2.crt"), dir.join("joined2.key"));
+    ensure!(join(&cloud, 2, &text, name, &dir)?.0 == Some(0));
+
+    // Its answer was lost: it asks again with the same key and token.
+    std::fs::rename(&key, dir.join("joined2.key.asked"))?;
+    std::fs::remove_file(&file)?;
+    std::fs::write(node.config_file(), before)?;
+    let (code, said) = join(&cloud, 2, &text, name, &dir)?;
+    ensure!(code == Some(0), "{said}");
+    let log = zone.log();
+    let done = |word: &str| log.lines().filter(|line| line.contains("audit: done") && line.contains(word)).count();
+    ensure!(done("enrolled") == 2 && done("enrolled_again") == 1, "{log}");
+
+    // Of 30 days five are left.
+    let authority = ovstunnel_pki::Authority::open(&zone.dir().join("authority"))?;
+    let then = time::OffsetDateTime::now_utc() - time::Duration::days(25);
+    authority.renew(&name.parse().map_err(anyhow::Error::msg)?, ovstunnel_pki::Key::Same, 30, then)?;
+    std::fs::copy(zone.dir().join("authority/joined2.crt"), &file)?;
+    node.start()?;
+    let connected = || {
+        let host = zone.ask(&cloud, |client| async move { client.host("joined2").await })?;
+        ensure!(host.state == HostState::Ok, "{host:?}");
+        Ok(host)
+    };
+    let host = wait_until("the host to be connected", PATIENCE, connected)?;
+    let (old, pid) = (serial(&file)?, node.pid());
+    ensure!(shown(&cloud)? == old && host.certificate_expires.is_some());
+    let told = connections(&cloud, &zone)?;
+
+    let (code, said) = renew(&cloud, &[])?;
+    let done: Value = serde_json::from_str(&said).context(said.clone())?;
+    ensure!(code == Some(0) && done["renewed"] == true && done["ca_changed"] == false, "{said}");
+    let new = serial(&file)?;
+    ensure!(new != old && serial(&dir.join("joined2.crt.old1"))? == old && shown(&cloud)? == old, "not beside");
+    node.signal(nix::sys::signal::Signal::SIGHUP)?;
+    wait_until("the new certificate to be shown", PATIENCE, || {
+        let shown = shown(&cloud)?;
+        ensure!(shown == new, "{shown}");
+        Ok(())
+    })?;
+    connected()?;
+    ensure!(connections(&cloud, &zone)? == told && node.pid() == pid, "the connection was lost");
+
+    // Again it is not due, and by force neither.
+    for words in [&[][..], &["--force"]] {
+        let (code, said) = renew(&cloud, words)?;
+        ensure!(code == Some(0) && said.contains("\"renewed\": false") && serial(&file)? == new, "{said}");
+    }
+    ensure!(
+        files(&dir) == ["ca.crt", "joined2.crt", "joined2.crt.old1", "joined2.key", "zone.toml"],
+        "{:?}",
+        files(&dir)
+    );
+    // Removed from its zone it gets no other one, and keeps what it has.
+    zone.ask(&cloud, |client| async move { client.delete_host("joined2", false).await })?;
+    let (code, said) = renew(&cloud, &["--force"])?;
+    ensure!(code == Some(1) && said.contains("the certificate joined2 was revoked") && serial(&file)? == new, "{said}");
+    // And nobody is asked whom the CA does not vouch for.
+    ovstunnel_pki::Authority::create(&dir.join("other"), "other", 9, time::OffsetDateTime::now_utc())?;
+    std::fs::copy(dir.join("other/ca.crt"), dir.join("ca.crt"))?;
+    let (code, said) = renew(&cloud, &[])?;
+    ensure!(code != Some(0) && said.contains("not issued by the CA"), "{code:?}: {said}");
     Ok(())
 }

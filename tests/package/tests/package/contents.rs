@@ -157,6 +157,9 @@ fn the_unit_is_understood_by_an_old_systemd() -> Result<()> {
     ensure!(value("SystemCallFilter=").iter().all(|calls| calls.starts_with('~')), "a list of allowed system calls");
     assert_eq!(value("ProtectSystem="), ["full", "strict"], "what it knows comes first");
     ensure!(value("Exec").iter().all(|line| line.contains("=/")), "a prefix before a path of Exec…");
+    let (renew, timer) = (read("systemd/ovstunneld-renew.service")?, read("systemd/ovstunneld-renew.timer")?);
+    ensure!(renew.contains("\nConditionPathExists=/etc/ovstunnel/tls/zone.toml\n"), "it runs where nobody has joined");
+    ensure!(timer.contains("\nPersistent=true\n") && timer.contains("\nAccuracySec="), "{timer}");
     let once = read("systemd/ovstunneld-once@.service")?;
     ensure!(!once.contains("\nRuntimeDirectory="), "its end would take the daemon's socket away");
     Ok(())

@@ -39,6 +39,7 @@ fn a_life_of_the_package_costs_no_packet_and_no_answer() -> Result<()> {
     ensure!(said.contains("ovstunnelctl status") && said.contains("install.md"), "what to do next: {said}");
     machine.wait_until_served("")?;
     assert_eq!(machine.run(["systemctl", "is-enabled", "ovstunneld"])?, "enabled");
+    it_is_renewed_each_day(machine)?;
     assert!(!machine.run(["ovstunnelctl", "status"])?.is_empty(), "useful at once, without certificates");
     machine.run(["dpkg", "--verify", "ovstunnel"])?;
     unit_is_sound(machine)?;
@@ -89,10 +90,21 @@ fn a_life_of_the_package_costs_no_packet_and_no_answer() -> Result<()> {
     traffic.stop()
 }
 
+const UNITS: [&str; 4] =
+    ["ovstunneld.service", "ovstunneld-once@1.service", "ovstunneld-renew.service", "ovstunneld-renew.timer"];
+
+/// The timer runs; on a host that has not joined, what it starts does nothing and is no failure.
+fn it_is_renewed_each_day(machine: &Machine) -> Result<()> {
+    assert_eq!(machine.run(["systemctl", "is-enabled", "ovstunneld-renew.timer"])?, "enabled");
+    assert_eq!(machine.run(["systemctl", "is-active", "ovstunneld-renew.timer"])?, "active");
+    machine.run(["systemctl", "start", "ovstunneld-renew.service"])?;
+    ensure!(!machine.succeeds(&["systemctl", "is-failed", "ovstunneld-renew.service"]), "it has failed");
+    Ok(())
+}
+
 /// Where this systemd finds something to say about the unit: that it has not heard of the newest words.
 fn unit_is_sound(machine: &Machine) -> Result<()> {
-    let output =
-        machine.output(["systemd-analyze", "verify", "--man=no", "ovstunneld.service", "ovstunneld-once@1.service"])?;
+    let output = machine.output(["systemd-analyze", "verify", "--man=no"].iter().chain(&UNITS))?;
     let said = String::from_utf8_lossy(&output.stderr);
     let wrong: Vec<&str> = said.lines().filter(|line| !line.contains("Unknown key 'Restart")).collect();
     ensure!(output.status.success() && wrong.is_empty(), "systemd-analyze verify: {wrong:?}");

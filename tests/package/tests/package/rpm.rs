@@ -49,6 +49,8 @@ fn it_has_the_plugin_and_keeps_the_configuration() -> Result<()> {
         "/usr/sbin/ovstunneld  -rwxr-xr-x root",
         "/usr/lib/ovstunnel/ovstunnel-vif  -rwxr-xr-x root",
         "/usr/lib/systemd/system/ovstunneld.service  -rw-r--r-- root",
+        "/usr/lib/systemd/system/ovstunneld-renew.service  -rw-r--r-- root",
+        "/usr/lib/systemd/system/ovstunneld-renew.timer  -rw-r--r-- root",
         "/usr/lib/udev/rules.d/zz-ovstunnel.rules  -rw-r--r-- root",
         "/usr/share/man/man8/ovstunneld.8.gz d -rw-r--r-- root",
         "/usr/share/doc/ovstunnel/docs/operators-guide/install.md d -rw-r--r-- root",
@@ -78,6 +80,8 @@ fn a_life_costs_no_packet_and_keeps_what_others_put() -> Result<()> {
     rpm(&["--install", &format!("/srv/{}", built.rpm)])?;
     machine.wait_until_served("")?;
     assert_eq!(machine.run(["systemctl", "is-enabled", "ovstunneld"])?, "enabled");
+    assert_eq!(machine.run(["systemctl", "is-enabled", "ovstunneld-renew.timer"])?, "enabled");
+    assert_eq!(machine.run(["systemctl", "is-active", "ovstunneld-renew.timer"])?, "active");
     assert_eq!(machine.read("/var/lib/ovstunnel/replaced-plugin")?, "#!/usr/bin/python\n", "the old plugin is kept");
     assert_eq!(fs::metadata(machine.path(PLUGIN))?.permissions().mode() & 0o777, 0o755);
     assert_eq!(fs::read_link(machine.path(HOOK))?.to_str(), Some("/usr/lib/ovstunnel/ovstunnel-vif"));

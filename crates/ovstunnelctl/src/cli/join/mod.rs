@@ -3,7 +3,8 @@
 //! What it does: judges all that can be judged here before the token is shown to anybody; makes the key, which never leaves the host.
 //! What it must not do: overwrite a file, or change a setting that somebody has made.
 
-mod programs;
+pub(super) mod keeps;
+pub(super) mod programs;
 mod settings;
 
 use std::io::{self, Read};
@@ -102,6 +103,7 @@ pub(super) async fn join(args: &Join, timeout: Duration, json: bool) -> Result<R
     };
     let files = request.finish(&joined.certificate, &joined.ca)?;
     let after = |what: String| Failure::Joined { name: name.to_string(), what };
+    keeps::write(&args.dir, std::slice::from_ref(&args.manager)).map_err(after)?;
     settings.write().map_err(after)?;
     let restarted = !args.no_restart && programs::has_systemd();
     if restarted {
@@ -188,7 +190,8 @@ fn page(done: &Done) -> Page {
         done.host.mode.as_str(),
         done.host.api
     ));
-    for path in [done.certificate, done.key, done.ca] {
+    let zone = done.certificate.with_file_name(keeps::FILE);
+    for path in [done.certificate, done.key, done.ca, &zone] {
         page.line(format!("Wrote:   {}", path.display()));
     }
     page.line(format!("Expires: {}", done.expires));

@@ -1,4 +1,5 @@
-//! The programs that `join` runs: the daemon, to judge a configuration, and `systemctl`, to restart it. Must not know what joining is.
+//! The programs that `join` and `renew` run: the daemon, to judge a configuration, and `systemctl`, to restart it or have it read its files again. Must
+//! not know what joining is.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +8,7 @@ use std::process::Command;
 const SYSTEMD: &str = "/run/systemd/system";
 
 /// Whether systemd runs this host's services.
-pub(super) fn has_systemd() -> bool {
+pub(in crate::cli) fn has_systemd() -> bool {
     Path::new(SYSTEMD).exists()
 }
 
@@ -33,6 +34,23 @@ pub(super) fn restart() -> Result<(), String> {
     let output = output.map_err(|e| format!("{what} (cannot run it: {e})"))?;
     match output.status.success() {
         true => Ok(()),
+        false => Err(format!("{what} (it said: {})", String::from_utf8_lossy(&output.stderr).trim())),
+    }
+}
+
+/// Has the daemon read its configuration and certificates again, where it runs; says whether it does. An error says what is left to do.
+pub(in crate::cli) fn reload() -> Result<bool, String> {
+    let what = "the daemon still has the old ones: systemctl reload ovstunneld";
+    let run = |words: [&str; 3]| {
+        let output = Command::new("systemctl").args(words).output();
+        output.map_err(|e| format!("{what} (cannot run it: {e})"))
+    };
+    if !run(["is-active", "--quiet", "ovstunneld"])?.status.success() {
+        return Ok(false);
+    }
+    let output = run(["--no-ask-password", "reload", "ovstunneld"])?;
+    match output.status.success() {
+        true => Ok(true),
         false => Err(format!("{what} (it said: {})", String::from_utf8_lossy(&output.stderr).trim())),
     }
 }
