@@ -22,6 +22,7 @@ use crate::{Client, ClientError, Peer, Service, https, tls};
 pub struct Joining {
     client: Client,
     ca: String,
+    roots: Vec<CertificateDer<'static>>,
 }
 
 impl Joining {
@@ -32,13 +33,13 @@ impl Joining {
     pub async fn begin(url: &Url, fingerprint: &str, timeout: Duration) -> Result<Joining, ClientError> {
         let stranger = manager(url, tls::for_anybody()?, timeout)?;
         let answer: EnrolmentCa = stranger.ask(Call::new(Method::GET, &["v1", "enrolment", "ca"])).await?;
-        let found = CertificateDer::from_pem_slice(answer.certificate.as_bytes());
-        if found.ok().is_none_or(|found| hex(Sha256::digest(&found).as_slice()) != fingerprint) {
+        // What follows the first is vouched for by nobody yet.
+        let found = CertificateDer::from_pem_slice(answer.certificate.as_bytes()).ok();
+        let Some(found) = found.filter(|found| hex(Sha256::digest(found).as_slice()) == fingerprint) else {
             let at = stranger.peer().to_owned();
             return Err(ClientError::OtherCa { peer: Peer { at, service: Service::Manager } });
-        }
-        let client = manager(url, tls::trusting_only(&answer.certificate)?, timeout)?;
-        Ok(Joining { client, ca: answer.certificate })
+        };
+        Joining::trusting(url, answer.certificate, vec![found], timeout)
     }
 
     /// The way to the manager at `url`, by the CAs whose certificates these are, PEM.
@@ -46,7 +47,17 @@ impl Joining {
     /// # Errors
     /// TLS cannot be set up.
     pub fn by(url: &Url, ca: String, timeout: Duration) -> Result<Joining, ClientError> {
-        Ok(Joining { client: manager(url, tls::trusting_only(&ca)?, timeout)?, ca })
+        let roots = tls::authorities(&ca)?;
+        Joining::trusting(url, ca, roots, timeout)
+    }
+
+    fn trusting(
+        url: &Url,
+        ca: String,
+        roots: Vec<CertificateDer<'static>>,
+        timeout: Duration,
+    ) -> Result<Joining, ClientError> {
+        Ok(Joining { client: manager(url, tls::trusting_only(&roots)?, timeout)?, ca, roots })
     }
 
     /// The same with another manager of the zone.
@@ -54,11 +65,10 @@ impl Joining {
     /// # Errors
     /// TLS cannot be set up.
     pub fn at(&self, url: &Url) -> Result<Joining, ClientError> {
-        let client = manager(url, tls::trusting_only(&self.ca)?, self.client.transport.timeout)?;
-        Ok(Joining { client, ca: self.ca.clone() })
+        Joining::trusting(url, self.ca.clone(), self.roots.clone(), self.client.transport.timeout)
     }
 
-    /// The CA's certificate, PEM.
+    /// The CA's certificate as it was answered or given, PEM.
     pub fn ca(&self) -> &str {
         &self.ca
     }

@@ -36,15 +36,21 @@ pub(super) fn config(identity: &Identity) -> Result<ClientConfig, ClientError> {
         .map_err(|e| ClientError::credentials("--client-key", &identity.key, PemFault(words(&e, Service::Daemon))))
 }
 
-/// The configuration of who has no certificate and trusts these CAs alone, PEM.
+/// The configuration of who has no certificate and trusts these CAs alone.
 #[cfg(feature = "manager")]
-pub(super) fn trusting_only(ca: &str) -> Result<ClientConfig, ClientError> {
-    let bad = |e: &(dyn std::error::Error + 'static)| ClientError::Setup { source: Cause::innermost(e) };
+pub(super) fn trusting_only(authorities: &[CertificateDer<'static>]) -> Result<ClientConfig, ClientError> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
-        roots.add(certificate.map_err(|e| bad(&e))?).map_err(|e| bad(&e))?;
+    for certificate in authorities {
+        roots.add(certificate.clone()).map_err(|e| ClientError::Setup { source: Cause::innermost(&e) })?;
     }
     Ok(trusting(roots)?.with_no_client_auth())
+}
+
+/// The certificates in a text, PEM.
+#[cfg(feature = "manager")]
+pub(super) fn authorities(text: &str) -> Result<Vec<CertificateDer<'static>>, ClientError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    found.map_err(|e| ClientError::Setup { source: Cause::innermost(&e) })
 }
 
 /// The configuration of who has no certificate and does not look at the other side's.

@@ -18,7 +18,8 @@ const OWN: Duration = Duration::from_secs(60);
 
 /// The certificate that a daemon has shown on its last connection.
 pub(super) fn of_daemon(client: &Client, now: OffsetDateTime) -> Shown {
-    let remedy = "`ovstunnelctl pki renew` where the CA is; copy the new certificate to the host, then `systemctl reload ovstunneld` there";
+    let remedy = "`ovstunnelctl renew` on the host, where it has joined by a token; else `ovstunnelctl pki renew` where the CA is, copy the new certificate to \
+                  the host, then `systemctl reload ovstunneld` there";
     // What cannot be read TLS has refused.
     let Some(one) = client.daemon_certificate().and_then(|der| read_certificate(&der).ok()) else {
         return Shown::default();
