@@ -20,6 +20,7 @@ use super::{State, database, pki, query};
 use crate::config::is_label;
 use crate::enrolment::binding::{Bindings, bind};
 use crate::hosts::AskError;
+use crate::inventory::InventoryError;
 use crate::zone::{Happened, Row};
 
 /// Which hosts.
@@ -201,7 +202,10 @@ pub(super) async fn delete_host(
     if let Some(number) = number {
         // First: what cannot be revoked stays registered.
         // Nor is anything revoked of a host that stays for its NICs.
-        state.inventory.has_no_nics(name, number).map_err(super::recorded)?;
+        state.inventory.has_no_nics(name, number).map_err(|error| match error {
+            InventoryError::Store(error) => database(&error),
+            has_some => ApiError::conflict(name, has_some.to_string()),
+        })?;
         let revoked = retire(&state, number, name).await?;
         state.records.delete_host(name, number, &peer.to_string()).await.map_err(|error| database(&error))?;
         state.hosts.unregister(number);

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use ovstunnel_api::{Changed, Outcome, Problem};
 use ovstunnel_manager_api::{HostAnswer, PostName, PostNumber};
+use ovstunnel_pki::PkiError;
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{ValidJson, ValidPath, ValidQuery};
 use ovstunnel_server::listen::Peer;
@@ -106,7 +107,11 @@ async fn keep_certificate(state: &State, number: HostNumber, name: &str) -> Resu
     if let Some(own) = bindings.of(number) {
         return Ok(Some(own.clone()));
     }
-    let found = enrolment.found(&bindings, name).map_err(pki)?;
+    let found = match enrolment.found(&bindings, name) {
+        // What lies under its name is no certificate that was made for it.
+        Err(PkiError::Unfit { .. }) => None,
+        found => found.map_err(pki)?,
+    };
     if let Some(found) = &found {
         bind(&state.records, number, Some(found)).await.map_err(|error| database(&error))?;
     }
