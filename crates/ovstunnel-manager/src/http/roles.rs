@@ -286,6 +286,9 @@ mod tests {
         }
     }
 
+    const BY_NO_CERTIFICATE: [&str; 3] =
+        ["GET /v1/enrolment/ca", "POST /v1/enrolment/join", "POST /v1/enrolment/renew"];
+
     #[test]
     fn one_who_is_nobody_joins_where_that_is_on_and_does_nothing_else() {
         let rules = Roles::new(Zone::new("dc1").0, Sessions::new(Duration::from_secs(60)).unwrap());
@@ -294,7 +297,7 @@ mod tests {
             rules.is_for_all(&method.parse().unwrap(), path)
         };
         let (with, without) = (rules.clone().opening(false, true), rules.opening(true, false));
-        for request in ["GET /v1/enrolment/ca", "POST /v1/enrolment/join"] {
+        for request in BY_NO_CERTIFICATE {
             assert!(open(&with, request) && !open(&without, request), "{request}");
         }
         for (request, _) in MAY.iter().filter(|(request, _)| !joins_by(request)) {
@@ -304,7 +307,7 @@ mod tests {
     }
 
     fn joins_by(request: &str) -> bool {
-        ["GET /v1/enrolment/ca", "POST /v1/enrolment/join"].contains(&request)
+        BY_NO_CERTIFICATE.contains(&request)
     }
 
     #[test]
