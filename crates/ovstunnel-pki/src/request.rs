@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finished_leaves_no_key_and_no_name_is_signed_twice() {
+    fn an_unfinished_request_leaves_no_key_and_no_name_signs_twice() {
         let dir = tempfile::tempdir().unwrap();
         let (ca, own) = (dir.path().join("ca"), dir.path().join("own"));
         let now = OffsetDateTime::now_utc();

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_go_into_our_tunnels_alone_and_are_counted_where_they_come_from_these() {
+    fn probe_frames_enter_our_tunnels_only_and_count_from_them_only() {
         let probe = Probe::over(&bridge(), nonce(), None).unwrap();
         assert_eq!(probe.tunnels().keys().copied().collect::<Vec<_>>(), [2, 3]);
         let lines: Vec<String> = probe.arm(60).lines().map(str::to_owned).collect();

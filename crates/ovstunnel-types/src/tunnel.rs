@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_record_of_an_encapsulation_is_read_back_and_names_a_port_only_where_it_is_another() {
+    fn an_encapsulation_record_is_read_back_with_any_unusual_port() {
         let vxlan = |port| Encap::to_port(TunnelKind::Vxlan, port);
         assert_eq!(vxlan(4789), Some(Encap::of(TunnelKind::Vxlan)));
         assert_eq!((vxlan(0), Encap::to_port(TunnelKind::Gre, 4789)), (None, None));

@@ -31,7 +31,7 @@ fn head<T, F: Future<Output = T>>(answer: &'static str, ask: impl FnOnce(Client)
 }
 
 #[test]
-fn what_changes_something_says_the_epoch_and_what_looks_does_not() {
+fn changes_carry_the_epoch_and_reads_do_not() {
     let said = format!("ovstunnel-epoch: {}\r\n", epoch());
     let removed = r#"{"outcome": "removed"}"#;
     let under = head(removed, async |client| client.under(epoch()).delete_bridge("xapi12").await.unwrap());

@@ -125,7 +125,7 @@ fn the_example_shows_each_key_with_its_default() {
 }
 
 #[test]
-fn the_address_of_a_server_is_taken_and_shown_without_its_password() {
+fn a_server_url_is_accepted_and_shown_without_its_password() {
     for (scheme, query) in [("mysql", ""), ("mariadb", "?ssl-mode=REQUIRED"), ("postgres", "?password=geheim")] {
         let config = parse(&format!("[database]\nurl = \"{scheme}://ovs:ge@heim@192.0.2.9/zone{query}\"\n")).unwrap();
         assert!(config.database.url.is_shared() && config.database.url.as_str().contains("heim"));

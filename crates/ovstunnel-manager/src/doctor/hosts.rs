@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn each_host_is_told_with_its_own_words_and_the_level_of_its_state() {
+    fn each_host_has_its_own_message_and_the_level_of_its_state() {
         let well = check(&[host("h1", HostState::Ok, None)]);
         assert_eq!((well.len(), well[0].level), (1, Level::Ok));
         assert_eq!(check(&[])[0].level, Level::Ok);

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_lets_in_by_its_own_secret_in_its_time_as_often_as_it_is_for() {
+    fn a_token_admits_by_its_secret_until_it_expires_or_is_used_up() {
         let (now, fingerprint) = (OffsetDateTime::now_utc(), "ab".repeat(32));
         let (id, text, kept) = Kept::make(2, now + Duration::hours(1), "root", &fingerprint).unwrap();
         let TokenText { id: found, secret, .. } = TokenText::read(&text).unwrap();

@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_is_nobody_joins_where_that_is_on_and_does_nothing_else() {
+    fn an_anonymous_caller_may_join_where_that_is_on_and_no_more() {
         let rules = Roles::new(Zone::new("dc1").0, Sessions::new(Duration::from_secs(60)).unwrap());
         let open = |rules: &Roles, request: &str| {
             let (method, path) = request.split_once(' ').unwrap();
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_is_known_by_the_cookie_and_changes_nothing_by_the_api() {
+    fn a_guest_is_known_by_its_cookie_and_may_not_change_by_the_api() {
         let sessions = Sessions::new(Duration::from_secs(60)).unwrap();
         let rules = Roles::new(Zone::new("dc1").0, sessions.clone());
         let link = sessions.link("ops", Role::Operator).unwrap();

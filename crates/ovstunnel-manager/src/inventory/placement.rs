@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_migration_ends_at_either_end_and_a_release_is_of_a_host_or_of_all() {
+    fn a_migration_ends_at_either_end_and_one_or_all_are_released() {
         assert_eq!(places(&migrated(&nic(1, Some(2)))), (2, None));
         assert_eq!(places(&rolled_back(&nic(1, Some(2)))), (1, None));
         assert_eq!((places(&migrated(&nic(1, None))), places(&rolled_back(&nic(1, None)))), ((1, None), (1, None)));

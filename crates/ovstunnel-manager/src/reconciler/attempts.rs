@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_carried_out_is_not_repeated_before_the_host_has_told() {
+    async fn what_was_carried_out_is_not_repeated_before_a_host_reports() {
         let mut attempts = Attempts::default();
         attempts.done(key(), host(), requests("a"), 1, Result::default());
         let wait =

@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_round_has_more_senders_than_a_receiver_can_hear_and_each_tunnel_is_in_one() {
+    fn each_tunnel_is_in_one_round_of_at_most_so_many_senders() {
         let host = |n: u64| HostNumber::try_from(n).unwrap();
         let ways: Vec<Way> = (1..=230).flat_map(|from| [1, 2].map(|to| (host(from), host(to)))).collect();
         let rounds = chunks(&ways);

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_network_the_next_steps_are_said_and_the_switch_only_where_it_is_off() {
+    fn without_a_network_the_page_names_the_next_steps() {
         let (looks, acts) = (read(&no_network(false)), read(&no_network(true)));
         assert_eq!(
             acts,

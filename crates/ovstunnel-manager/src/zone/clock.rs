@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_is_wrong_where_it_is_so_for_certain_and_until_it_is_right() {
+    fn a_clock_is_wrong_when_that_is_certain_and_until_it_is_right() {
         let mut clock = HostClock::default();
         assert!(!clock.measured(-0.3, 0.9) && evidence(clock).is_none());
         assert!(!clock.measured(29.0, 45.0) && evidence(clock).is_none(), "it may be 30 s");

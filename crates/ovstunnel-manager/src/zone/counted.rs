@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_direction_that_loses_everything_by_counters_is_a_fault_until_something_arrives() {
+    fn a_direction_that_loses_all_is_a_fault_until_a_packet_arrives() {
         let bench = Bench::new();
         let way = (bench.key(), number(1), number(2));
         let lost = Lost { key: way.0, from: way.1, to: way.2, packets: 20, since: Moment(Duration::ZERO) };

@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_sends_nothing_is_a_row_and_one_without_an_address_a_column() {
+    fn a_host_that_sends_nothing_is_a_row_without_address_a_column() {
         let silent = pairs(&[(What::HostSilent, 2, None), (What::TunnelDown, 2, Some(3))]);
         assert_eq!((silent.at(1, 0), silent.at(1, 2), silent.at(0, 1)), (Cell::Unknown, Cell::Bad, Cell::Proven));
         assert_eq!(silent.lines(), (vec![1], vec![]));

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn who_can_be_told_acts_and_who_cannot_yet_or_for_a_while_is_not_known() {
+    fn a_host_that_cannot_be_commanded_yet_or_for_now_is_unknown() {
         use Stands::{Acts, Never, Unknown};
         let mut bench = Bench::new();
         assert_eq!(stands(&bench), [Never; 3], "their daemons do not say that they can");

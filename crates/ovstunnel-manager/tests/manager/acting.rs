@@ -154,7 +154,7 @@ async fn a_host_of_another_zone_is_watched_and_not_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_pass_after_off_asks_before_it_removes_and_joins_at_once() {
+async fn the_first_pass_after_off_joins_at_once_and_asks_to_remove() {
     let store = Store::memory("dc1");
     let (bench, hosts) = zone_on(2, store.clone()).await;
     let m = &bench.manager;
@@ -183,7 +183,7 @@ async fn the_first_pass_after_off_asks_before_it_removes_and_joins_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_network_of_somebody_else_is_filled_up_and_nothing_of_it_goes() {
+async fn a_foreign_network_is_completed_and_nothing_of_it_is_removed() {
     let (bench, hosts) = zone(2).await;
     let m = &bench.manager;
     set_up(&hosts[0], 1, &[2]).await;
@@ -207,7 +207,7 @@ async fn on_bridge(host: &Host, bridge: &str) -> Option<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn beside_the_plugin_holes_are_filled_and_its_removals_are_carried_out() {
+async fn beside_the_plugin_gaps_are_filled_and_its_removals_done() {
     let (bench, hosts) = zone(3).await;
     let m = &bench.manager;
     for (host, id) in hosts.iter().zip(["1", "2", "3"]) {

@@ -63,7 +63,7 @@ async fn hosts_are_watched_and_their_networks_proved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_was_registered_wrongly_gets_the_number_of_its_bridges_and_another_name() {
+async fn a_wrongly_registered_host_is_renumbered_and_renamed() {
     let bench = bench().await;
     let hosts = [host(bench.dir.path(), 1).await, host(bench.dir.path(), 2).await];
     set_up(&hosts[0], 1, &[2]).await;

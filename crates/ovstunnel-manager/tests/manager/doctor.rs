@@ -36,7 +36,7 @@ fn expect(folder: &Path, check: &str, level: Level, words: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_zone_that_is_well_has_nothing_against_it_until_something_is_broken() {
+async fn a_healthy_zone_has_no_findings_until_something_is_broken() {
     let dir = folder();
     let at = dir.path();
     configure(at, "");

@@ -66,7 +66,7 @@ fn joined(bench: &Bench, token: &str, name: &str, api: &str) -> [PathBuf; 3] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_is_removed_has_its_certificate_revoked_and_its_name_is_free_again() {
+async fn removing_a_host_revokes_its_certificate_and_frees_its_name() {
     let bench = enrolling().await;
     let (text, _) = token(&bench, 2, 3600);
     let [certificate, ..] = joined(&bench, &text, "h1", "https://127.0.0.2:8443");
@@ -219,7 +219,7 @@ async fn what_does_not_fit_is_refused_and_nothing_is_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_whose_answer_was_lost_asks_again_and_another_key_does_not() {
+async fn a_host_may_repeat_a_lost_enrolment_with_the_same_key_only() {
     let bench = enrolling().await;
     let (dir, ca, api) = (bench.dir.path().to_owned(), ca(&bench), "https://127.0.0.2:8443");
     let (text, id) = token(&bench, 1, 3600);

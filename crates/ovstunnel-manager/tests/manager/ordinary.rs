@@ -145,7 +145,7 @@ async fn three_hosts_get_other_addresses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_manager_starts_anew_before_those_who_were_released_have_left() {
+async fn a_restarted_manager_waits_for_released_hosts_to_leave() {
     let mut world = told().await;
     for host in 1..=HOSTS {
         stop(&world, host).await;

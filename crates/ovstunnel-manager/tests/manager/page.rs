@@ -136,7 +136,7 @@ async fn each_view_says_what_the_api_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_act_shows_its_plan_and_says_what_it_did_and_nobody_else_has_it_done() {
+async fn an_action_shows_its_plan_and_result_and_needs_the_role() {
     let bench = acting_with(CLIENTS, Store::memory("dc1")).await;
     let _hosts = broken(&bench).await;
     let (eve, olga) = (Browser::named(&bench, "eve"), Browser::named(&bench, "olga"));

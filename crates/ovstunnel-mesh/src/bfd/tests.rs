@@ -110,7 +110,7 @@ fn bridge(key: i64, tunnels: Vec<Tunnel>) -> Bridge {
 }
 
 #[test]
-fn each_two_hosts_have_one_session_on_their_lowest_key_at_both_ends() {
+fn two_hosts_have_one_session_on_their_lowest_key_at_both_ends() {
     let mut world = World::new(&[(1001, &[1, 2, 3]), (1002, &[1, 2, 4])]);
     let wanted = [
         "1 ovt1001: t1001-1-2 t1001-1-3",
@@ -127,7 +127,7 @@ fn each_two_hosts_have_one_session_on_their_lowest_key_at_both_ends() {
 }
 
 #[test]
-fn a_session_that_runs_stays_where_it_is_and_moves_when_its_tunnel_goes() {
+fn a_running_session_moves_only_when_its_tunnel_goes() {
     let mut world = World::new(&[(1002, &[1, 2])]);
     world.settle(true);
     world.bridges.extend(World::new(&[(1001, &[1, 2])]).bridges);
@@ -137,7 +137,7 @@ fn a_session_that_runs_stays_where_it_is_and_moves_when_its_tunnel_goes() {
 }
 
 #[test]
-fn it_never_begins_where_an_end_is_not_to_be_told_or_has_not_the_flow() {
+fn no_session_starts_where_an_end_lacks_bfd_or_its_flow() {
     let mut world = World::new(&[(1001, &[1, 2, 3])]);
     world.stands.insert(3, Stands::Never);
     assert_eq!(world.differences(true), ["1 ovt1001: t1001-1-2", "2 ovt1001: t1001-2-1"]);
@@ -149,7 +149,7 @@ fn it_never_begins_where_an_end_is_not_to_be_told_or_has_not_the_flow() {
 }
 
 #[test]
-fn a_host_that_cannot_be_told_for_a_while_changes_nothing_at_the_others() {
+fn a_host_unreachable_for_a_while_changes_nothing_at_the_others() {
     let mut world = World::new(&[(1001, &[1, 2, 3])]);
     world.settle(true);
     world.stands.insert(2, Stands::Unknown);
@@ -162,7 +162,7 @@ fn a_host_that_cannot_be_told_for_a_while_changes_nothing_at_the_others() {
 }
 
 #[test]
-fn a_cut_has_the_direction_in_which_nothing_is_heard_and_two_ends() {
+fn a_cut_names_both_ends_and_the_direction_that_is_not_heard() {
     let mut world = World::new(&[(1001, &[1, 2, 3])]);
     world.settle(true);
     assert_eq!(world.cuts(), []);

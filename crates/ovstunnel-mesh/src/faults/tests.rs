@@ -43,7 +43,7 @@ fn place(place: Place, failed: u64, of: u64) -> At {
 }
 
 #[test]
-fn one_tunnel_that_is_missing_is_one_sided_and_both_are_a_tunnel_or_a_pair() {
+fn one_missing_end_is_one_sided_and_both_are_a_tunnel_or_a_pair() {
     let missing = |k, from, to| (k, found(What::TunnelMissing, from, Some(to)));
     let way = Way { key: key(1), from: host(4), to: host(5) };
     assert_eq!(named(&[missing(1, 4, 5)], &small()), [("one_sided", place(Place::Way(way), 1, 1))]);
@@ -66,7 +66,7 @@ fn what_others_have_wrong_of_one_host_is_said_once_of_that_host() {
 }
 
 #[test]
-fn a_host_that_cannot_be_asked_hides_what_its_old_picture_says_and_nothing_else() {
+fn an_unreachable_host_hides_its_last_report_and_nothing_else() {
     let all = [
         (1, found(What::HostSilent, 1, None)),
         (2, found(What::HostSilent, 1, None)),
@@ -85,7 +85,7 @@ fn a_host_that_cannot_be_asked_hides_what_its_old_picture_says_and_nothing_else(
 }
 
 #[test]
-fn tunnels_to_a_host_whose_address_is_not_known_are_no_faults_of_their_own() {
+fn tunnels_to_a_host_without_a_known_address_are_no_own_faults() {
     let all = [(1, found(What::AddressUnknown, 1, None)), (1, found(What::TunnelMissing, 2, Some(1)))];
     assert_eq!(named(&all, &small()), [("address_unknown", At::Host(host(1)))]);
 }
@@ -124,7 +124,7 @@ fn large(draw: &mut Draw) -> (Shape, Vec<Mesh>) {
 }
 
 #[test]
-fn of_500_planted_places_at_least_95_in_100_are_named_and_nothing_else_is() {
+fn of_500_planted_faults_95_percent_are_named_and_nothing_else() {
     let mut draw = Draw(20_261);
     let (shape, meshes) = large(&mut draw);
     let all: Vec<Way> = meshes

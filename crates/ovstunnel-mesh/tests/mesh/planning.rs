@@ -202,7 +202,7 @@ fn a_hold_keeps_all_until_what_was_shown_is_approved() {
 }
 
 #[test]
-fn what_goes_little_by_little_is_counted_together_and_what_was_stopped_stays_so() {
+fn gradual_removals_add_up_and_what_was_stopped_stays_stopped() {
     let (zone, brakes) = emptied(10, 2, Brakes::default());
     let goes: BTreeSet<Goes> =
         zone.difference().removals().map(|removal| (zone.difference().network, removal.clone())).collect();

@@ -155,7 +155,7 @@ mod tests {
     use crate::{Db, native};
 
     #[test]
-    fn a_refusal_has_the_databases_own_words_and_names_what_has_changed() {
+    fn a_refusal_quotes_the_database_and_names_what_has_changed() {
         let operations = native::operations(&[Step::TryAgain { attempt: 1 }], &Db::default()).unwrap();
         let read = |result: Value| {
             let answer = json!({"id": 1, "result": result, "error": null});

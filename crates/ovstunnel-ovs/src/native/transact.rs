@@ -329,7 +329,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tunnels_of_a_bridge_join_it_at_once_and_rows_that_are_there_are_guarded() {
+    fn tunnels_join_a_bridge_in_one_mutation_and_guard_its_rows() {
         let uuid: Uuid = "4c0fed29-03a1-4d36-88b9-982057a0e28f".parse().unwrap();
         let mut db = Db::default();
         db.bridges.entry(uuid).or_default().name = "xapi1".into();

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters_are_read_from_the_databases_notation_and_what_was_not_counted_is_left_out() {
+    fn counters_are_parsed_and_what_was_not_counted_is_left_out() {
         let rows = vec![
             json!({"name": "t1001-1-2", "statistics": ["map", [["rx_bytes", 9], ["rx_packets", 3], ["tx_packets", 5]]]}),
             json!({"name": "t1001-1-3", "statistics": ["map", []]}),

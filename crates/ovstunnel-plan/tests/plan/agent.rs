@@ -87,7 +87,7 @@ fn a_bridge_of_the_agent_goes_as_a_whole() {
 }
 
 #[test]
-fn a_bridge_that_is_not_ours_is_deleted_unless_anything_but_tunnels_is_on_it() {
+fn a_foreign_bridge_is_deleted_if_only_tunnels_are_on_it() {
     let mut world = World::default();
     made_by_agent(&mut world);
     world.foreign_gre(BRIDGE, "t1001-1-2", "192.0.2.2", "1001");

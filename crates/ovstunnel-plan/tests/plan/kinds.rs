@@ -45,7 +45,7 @@ fn mark(world: &World) -> Option<&str> {
 const TWO: &[(&str, &str)] = &[("2", "192.0.2.2")];
 
 #[test]
-fn a_bridge_keeps_the_kind_that_was_configured_when_it_became_ours() {
+fn a_bridge_keeps_the_tunnel_kind_of_when_it_became_ours() {
     for (first, later) in [("vxlan:8472", "gre"), ("geneve", "vxlan"), ("gre", "geneve")] {
         let mut world = World::default();
         ask(&mut world, &configured(first), setup("b", 5, Some(TWO))).unwrap();

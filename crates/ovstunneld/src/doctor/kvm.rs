@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_agent_that_uses_open_vswitch_there_is_nothing_to_say() {
+    fn without_an_agent_on_open_vswitch_nothing_is_reported() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(found(dir.path()), None);
         put(dir.path(), PROPERTIES, "network.bridge.type=native\n", 0o644);

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn recent_lines_are_counted_by_key_and_sender_and_others_are_passed_over() {
+    fn recent_lines_count_by_key_and_sender_and_others_are_skipped() {
         // As 3.1 writes it.
         let of = |at: &str, key: &str, from: &str| {
             format!(

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_up_and_is_silent_may_go_while_half_of_the_others_answer() {
+    fn a_peer_now_silent_may_go_while_half_of_the_others_answer() {
         let few = |answer, of| Some(Stays::FewAnswer { answer, of });
         let cases = [
             ("one of two", vec![tunnel(2, 1, 5, WAS_UP), tunnel(3, 1, 5, UP)], vec![(2, None)]),
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_by_any_tunnel_or_a_new_tunnel_begins_the_silence_anew() {
+    fn a_frame_by_any_tunnel_or_a_new_tunnel_resets_the_silence() {
         let quiet = vec![tunnel(2, 1, 5, WAS_UP), tunnel(2, 2, 7, None), tunnel(3, 1, 5, UP)];
         let with = |tunnel: TunnelSeen| [vec![tunnel], quiet[1..].to_vec()].concat();
         let frame = [quiet[0].clone(), tunnel(2, 2, 8, None), quiet[2].clone()].to_vec();
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_up_is_remembered_for_as_long_as_its_session_is_there() {
+    fn what_was_up_is_remembered_while_its_session_exists() {
         let (up, down) =
             (vec![tunnel(2, 1, 5, UP), tunnel(3, 1, 5, UP)], vec![tunnel(2, 1, 5, DOWN), tunnel(3, 1, 5, UP)]);
         let mut peers = Peers::default();

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_is_forestalled_by_who_asks_for_that_host_before_its_turn() {
+    fn a_queued_removal_is_dropped_if_the_host_is_requested_first() {
         let asked_for = AskedFor::default();
         asked_for.note(&create("192.0.2.2"));
         let kept = asked_for.keep();

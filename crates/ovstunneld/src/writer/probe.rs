@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_sent_in_the_first_half_of_an_armed_probes_time_and_a_nonce_serves_once() {
+    fn frames_go_in_the_first_half_of_a_probe_and_each_nonce_once() {
         let nonce = "0a:00:00:00:00:07".parse().unwrap();
         let act = ProbeAct::Arm { seconds: 10 };
         let here = Probing { bridge: "b".parse().unwrap(), nonce, tunnels: None, act };

@@ -138,7 +138,7 @@ async fn without_a_switch_that_is_what_is_found() {
 }
 
 #[tokio::test]
-async fn all_tunnels_counters_come_in_one_answer_and_none_while_the_switch_counts_nothing() {
+async fn all_counters_are_in_one_answer_and_none_while_ovs_is_down() {
     let sim = network().await;
     let statistics = json!({"rx_packets": 3, "tx_packets": 7});
     sim.switch.set_column("Interface", "t1001-1-2", "statistics", statistics);

@@ -88,7 +88,7 @@ async fn removes_by_itself(sim: &Sim, why: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn removals_are_left_to_a_manager_that_acts_and_for_five_minutes_after() {
+async fn removals_are_left_to_an_acting_manager_and_five_minutes_more() {
     let sim = Sim::new().await;
     with_network(&sim).await;
     record(&sim, 4).await;
@@ -118,7 +118,7 @@ async fn removals_are_left_to_a_manager_that_acts_and_for_five_minutes_after() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_manager_that_leads_and_acts_the_plugin_removes_by_itself() {
+async fn without_an_acting_leader_the_plugin_removes_by_itself() {
     let epoch = format!("{ZONE}:4");
     let cases: [(Headers<'_>, &str); 4] = [
         (&[], "it is nobody in particular who watches"),
@@ -210,7 +210,7 @@ async fn what_a_manager_never_removes_is_not_left_to_it() {
 }
 
 #[tokio::test]
-async fn a_watch_that_does_not_say_under_which_epoch_it_acts_is_refused() {
+async fn a_watch_that_does_not_name_its_epoch_is_refused() {
     let sim = Sim::new().await;
     let epoch = format!("{ZONE}:4");
     let cases: [(Headers<'_>, &str, &str); 5] = [

@@ -30,7 +30,7 @@ fn restart(cloud: &Cloud) -> Result<()> {
 }
 
 #[test]
-fn a_replaced_leader_writes_nothing_and_the_epoch_outlives_the_daemon() -> Result<()> {
+fn a_replaced_leader_writes_nothing_also_after_a_daemon_restart() -> Result<()> {
     let cloud = Cloud::new("epoch", 1)?;
     let host = cloud.node(1)?.host().clone();
     let (fourth, fifth, other) = (epoch(ZONE, 4)?, epoch(ZONE, 5)?, epoch(OTHER, 9)?);

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_that_ended_an_hour_ago_has_less_than_no_day_left() {
+    fn a_certificate_expired_an_hour_ago_has_negative_days_left() {
         let now = UNIX_EPOCH + Duration::from_secs(20_000 * 86_400);
         let of = |text| days_left(text, now);
         assert_eq!(of("2024-10-04T00:00:00Z"), Some(0));

@@ -241,7 +241,7 @@ mod tests {
     use crate::client::Identity;
 
     #[test]
-    fn the_manager_that_leads_is_asked_with_the_same_certificate_and_only_by_https() {
+    fn the_leader_is_asked_with_the_same_certificate_and_https_only() {
         let identity = Identity { ca: "/ca".into(), cert: "/c".into(), key: "/k".into() };
         let at = |url: &str| Endpoint::Https { url: Endpoint::parse_url(url).unwrap(), identity: identity.clone() };
         let failure = |code, leader: &str| {
