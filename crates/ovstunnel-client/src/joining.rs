@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use http::Method;
-use ovstunnel_manager_api::{EnrolmentCa, Joined, PostJoin, hex};
+use ovstunnel_manager_api::{EnrolmentCa, Joined, PostJoin, to_hex};
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -32,7 +32,7 @@ impl Joining {
         let stranger = manager(url, tls::for_anybody()?, timeout)?;
         let answer: EnrolmentCa = stranger.ask(Call::new(Method::GET, &["v1", "enrolment", "ca"])).await?;
         let found = CertificateDer::from_pem_slice(answer.certificate.as_bytes());
-        if found.ok().is_none_or(|found| hex(Sha256::digest(&found).as_slice()) != fingerprint) {
+        if found.ok().is_none_or(|found| to_hex(Sha256::digest(&found).as_slice()) != fingerprint) {
             let at = stranger.peer().to_owned();
             return Err(ClientError::OtherCa { peer: Peer { at, service: Service::Manager } });
         }

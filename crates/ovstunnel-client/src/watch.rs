@@ -28,14 +28,14 @@ pub trait Event: Sized {
 
 impl Event for WatchEvent {
     fn read(name: &str, data: &str) -> Result<Option<Self>, serde_json::Error> {
-        WatchEvent::read(name, data)
+        WatchEvent::parse_event(name, data)
     }
 }
 
 #[cfg(feature = "manager")]
 impl Event for ovstunnel_manager_api::ZoneEvent {
     fn read(name: &str, data: &str) -> Result<Option<Self>, serde_json::Error> {
-        ovstunnel_manager_api::ZoneEvent::read(name, data)
+        ovstunnel_manager_api::ZoneEvent::parse_event(name, data)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ovstunnel_api::{ANSWERED_WITHIN, Code};
 use ovstunnel_client::{Client, ClientError};
-use ovstunnel_types::text::{chain, sanitize};
+use ovstunnel_types::text::{error_chain, sanitize};
 
 use crate::call::Call;
 use crate::settings::Settings;
@@ -33,7 +33,7 @@ pub struct Ended {
 impl Ended {
     fn of(function: &str, settings: &Settings, succeeded: bool, line: String) -> Self {
         let status = match function {
-            CREATE_TUNNEL => settings.create_tunnel_exit.status(succeeded),
+            CREATE_TUNNEL => settings.create_tunnel_exit.exit_status(succeeded),
             _ => u8::from(!succeeded),
         };
         Ended { line, status }
@@ -90,5 +90,5 @@ fn words(error: &ClientError) -> String {
     if let ClientError::Problem(problem) = error {
         return problem.detail.clone();
     }
-    chain(error)
+    error_chain(error)
 }

@@ -7,8 +7,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ovstunnel_api::SupportPart;
-use ovstunnel_bundle::{Part, create, finish, host, host_name, stamp, write};
-use ovstunnel_types::text::chain;
+use ovstunnel_bundle::{
+    Part, create_archive, file_timestamp, host_name, host_versions, redact_and_bound, write_archive,
+};
+use ovstunnel_types::text::error_chain;
 use time::OffsetDateTime;
 
 use crate::config::Config;
@@ -64,13 +66,13 @@ impl Written {
 /// The file is there already, or cannot be written.
 pub async fn make(file: Option<&Path>, output: Option<&Path>) -> Result<Written, BundleError> {
     let now = OffsetDateTime::now_utc();
-    let name = format!("ovstunnel-manager-support-{}-{}", host_name(), stamp(now));
+    let name = format!("ovstunnel-manager-support-{}-{}", host_name(), file_timestamp(now));
     let target = output.map_or_else(|| PathBuf::from(format!("{name}.tar.gz")), Path::to_owned);
     let failed = |source| BundleError::File { file: target.clone(), source };
     // Before anybody waits for the rest.
-    let new = create(&target).map_err(failed)?;
+    let new = create_archive(&target).map_err(failed)?;
     let (parts, without) = collect(file, now).await;
-    let size = write(new, &name, &parts, now).map_err(|error| {
+    let size = write_archive(new, &name, &parts, now).map_err(|error| {
         let _ = std::fs::remove_file(&target);
         failed(error)
     })?;
@@ -81,7 +83,7 @@ pub async fn make(file: Option<&Path>, output: Option<&Path>) -> Result<Written,
 async fn collect(file: Option<&Path>, now: OffsetDateTime) -> (Vec<Part>, Option<String>) {
     let config = Config::load(file);
     let told = manager(config.as_ref().ok()).support().await;
-    let without = told.as_ref().err().map(|error| chain(error));
+    let without = told.as_ref().err().map(|error| error_chain(error));
     let told = match told {
         Ok(answer) => answer.parts,
         Err(_) => without_manager(file, config.as_ref().ok()).await,
@@ -90,9 +92,9 @@ async fn collect(file: Option<&Path>, now: OffsetDateTime) -> (Vec<Part>, Option
     if let Err(error) = config {
         parts.push(Part::new("configuration-file.txt", format!("{error}\n")));
     }
-    parts.push(Part::new("host.txt", host(concat!("ovstunnel-manager ", env!("CARGO_PKG_VERSION")))));
+    parts.push(Part::new("host.txt", host_versions(concat!("ovstunnel-manager ", env!("CARGO_PKG_VERSION")))));
     parts.push(Part::new("README.txt", readme(now, without.as_deref())));
-    (finish(parts), without)
+    (redact_and_bound(parts), without)
 }
 
 async fn without_manager(file: Option<&Path>, config: Option<&Config>) -> Vec<SupportPart> {

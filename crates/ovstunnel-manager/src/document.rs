@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use ovstunnel_manager_api::{Proof, Signature, hex};
+use ovstunnel_manager_api::{Proof, Signature, to_hex};
 use rustls::SignatureScheme;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
@@ -84,7 +84,7 @@ impl Signer {
         let signer = in_force.key.key.choose_scheme(&SCHEMES)?;
         let value = signer.sign(digest.as_bytes()).ok()?;
         let scheme = signer.scheme().as_str()?.to_ascii_lowercase();
-        Some(Signature { scheme, certificate: in_force.certificate.clone(), value: hex(&value) })
+        Some(Signature { scheme, certificate: in_force.certificate.clone(), value: to_hex(&value) })
     }
 }
 

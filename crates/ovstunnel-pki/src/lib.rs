@@ -28,7 +28,7 @@ pub use name::Name;
 pub use renew::{Key, Renewed};
 pub use request::{Request, Requested, Signed, judge_request};
 pub use revoke::Revoked;
-pub use show::{Details, Purpose, fingerprint, show};
+pub use show::{Details, Purpose, read_details, sha256_fingerprint};
 
 /// Days that a CA lives unless told otherwise: ten years, longer than a host is in service, since a new CA has to
 /// reach every host.

@@ -152,7 +152,7 @@ pub struct DesiredTunnel {
 impl DesiredTunnel {
     /// A tunnel that is not there yet.
     pub fn new(from: HostId, to: HostId, key: GreKey, remote_ip: RemoteIp, encap: Encap) -> Self {
-        let name = PortName::tunnel(key, &from, &to);
+        let name = PortName::tunnel_port(key, &from, &to);
         DesiredTunnel { name, from, to, encap, key, remote_ip, local_ip: None, bfd: None }
     }
 
@@ -188,7 +188,7 @@ impl DesiredTunnel {
 
     /// The options of its interface.
     pub fn options(&self) -> Vec<(&'static str, String)> {
-        self.encap.options(self.key, self.remote_ip, self.local_ip)
+        self.encap.interface_options(self.key, self.remote_ip, self.local_ip)
     }
 
     /// The tunnel that a port's marks record; nothing where the port is not ours or its marks cannot be read.

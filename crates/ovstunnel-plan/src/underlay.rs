@@ -65,7 +65,7 @@ pub(crate) fn guard(name: &str, observed: Option<&ObservedBridge>, settings: &Se
     let drop = |number, matches| Flow::of_entry(PRIORITY, Purpose::Underlay, number, matches, vec![]);
     let own = underlay.own.get(name).copied().map(MacMatch::Exactly);
     let of_end = |end: &TunnelEnd| {
-        let to = |ip| Ipv4Match { dst: Some(Cidr::host(ip)), ..Ipv4Match::default() };
+        let to = |ip| Ipv4Match { dst: Some(Cidr::single_host(ip)), ..Ipv4Match::default() };
         let device = Match { dl_dst: Some(MacMatch::Exactly(end.mac)), ..Match::default() };
         // The host's own IP stack takes what it gets at a group address, and at that of the bridge's own device.
         let address = [Some(MacMatch::Group), own].into_iter().flatten();
@@ -77,7 +77,7 @@ pub(crate) fn guard(name: &str, observed: Option<&ObservedBridge>, settings: &Se
     // Of what else is addressed to the host only tunnels' packets: the rest may be meant for it.
     let others = underlay.others.iter().filter(|_| !ends.is_empty());
     let of_other = |other: &TunnelEnd| {
-        let dst = Some(Cidr::host(other.address));
+        let dst = Some(Cidr::single_host(other.address));
         let ip = |proto| Ipv4Match { proto: Some(proto), dst, ..Ipv4Match::default() };
         let udp = |port| Ipv4Match { dst_port: Some(PortMask::exactly(port)), ..ip(UDP) };
         let protocol = |kind: TunnelKind| match kind.carrier() {

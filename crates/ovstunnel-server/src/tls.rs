@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 use crate::config::{Tls, TlsClient};
 pub use form::{Certificate, Usage, read as read_certificate, unreadable};
-use ovstunnel_types::text::{excerpt, message};
+use ovstunnel_types::text::{excerpt, foreign_message};
 pub(crate) use seen::Shown;
 use seen::Telling;
 pub use seen::{Counts, Refused, Seen};
@@ -215,7 +215,7 @@ fn refuse(key: &'static str, file: &Path, reason: &dyn std::fmt::Display) -> Tls
         "client_ca" => "put the CA's certificate there, in PEM: `ovstunnelctl pki init` makes it as ca.crt",
         _ => "put a certificate for servers and its key there: `ovstunnelctl pki issue --host` makes both",
     };
-    TlsError { key, file: file.to_owned(), reason: message(reason), remedy }
+    TlsError { key, file: file.to_owned(), reason: foreign_message(reason), remedy }
 }
 
 fn read(key: &'static str, file: &Path) -> Result<Vec<u8>, TlsError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ovstunnel_api::{ANSWERED_WITHIN, Code};
 use ovstunnel_client::{Client, ClientError, DEFAULT_SOCKET};
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 
 use crate::request::Request;
 use crate::response::Response;
@@ -61,5 +61,5 @@ fn words(error: &ClientError) -> String {
     if let ClientError::Problem(problem) = error {
         return problem.detail.clone();
     }
-    chain(error)
+    error_chain(error)
 }

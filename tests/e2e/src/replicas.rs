@@ -46,7 +46,7 @@ impl Replicas {
         let addresses = vec![cloud.lab().fabric().ip().into(), std::net::Ipv4Addr::LOCALHOST.into()];
         let role = Role::Manager { addresses };
         let leaf = Leaf { name: NAME.parse().map_err(|e| anyhow!("{e}"))?, role, days: 90 };
-        Authority::open(cloud.pki())?.issue(&leaf, OffsetDateTime::now_utc())?;
+        Authority::open(cloud.pki())?.issue_certificate(&leaf, OffsetDateTime::now_utc())?;
         let mut replicas = Replicas { dir, database: None, managers: Vec::new() };
         replicas.make_database(cloud)?;
         for number in 1..=count {

@@ -12,7 +12,7 @@ use ovstunnel_server::doctor::answer;
 use ovstunnel_server::doctor::clock::{self, Moment};
 use ovstunnel_server::doctor::finding::{About, fail, ok, or_ok, warn};
 use ovstunnel_server::logging::place;
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 
 use super::{MANAGER, PATIENCE, VERSION, database, of_certificates};
 use crate::config::{Config, DEFAULT_PATH};
@@ -77,7 +77,7 @@ fn with_version(mut found: DoctorAnswer) -> DoctorAnswer {
 fn not_answering(error: &ClientError) -> Finding {
     let reason = match error {
         ClientError::Problem(problem) => format!("it knows no doctor: {}", problem.title),
-        error => chain(error),
+        error => error_chain(error),
     };
     let remedy = match error {
         ClientError::Problem(_) | ClientError::Unexpected { .. } => {

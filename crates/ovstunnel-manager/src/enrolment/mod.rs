@@ -74,7 +74,7 @@ impl Enrolment {
     /// The CA cannot be used as it is; then the certificate may be revoked all the same.
     pub(crate) fn retire(&self, host: &str) -> Result<Option<String>, PkiError> {
         let Ok(name) = host.parse::<Name>() else { return Ok(None) };
-        let retired = self.authority()?.retire(&name, OffsetDateTime::now_utc())?;
+        let retired = self.authority()?.retire_host(&name, OffsetDateTime::now_utc())?;
         Ok(retired.map(|revoked| revoked.serial))
     }
 
@@ -97,7 +97,7 @@ impl Enrolment {
     /// The manager's certificates cannot be read.
     pub(crate) fn is_own(&self, name: &str) -> Result<bool, PkiError> {
         for file in &self.own {
-            let shown = ovstunnel_pki::show(file)?;
+            let shown = ovstunnel_pki::read_details(file)?;
             let mut names = shown.iter().flat_map(|one| one.name.iter().chain(&one.names));
             if names.any(|own| own.eq_ignore_ascii_case(name)) {
                 return Ok(true);
@@ -138,7 +138,9 @@ impl Enrolment {
         text: &str,
         now: OffsetDateTime,
     ) -> Result<Result<(String, Kept), BadToken>, StoreError> {
-        let Some(TokenText { id, secret, .. }) = TokenText::read(text) else { return Ok(Err(BadToken::Unknown)) };
+        let Some(TokenText { id, secret, .. }) = TokenText::parse_token(text) else {
+            return Ok(Err(BadToken::Unknown));
+        };
         let found = self.tokens(records).await?.into_iter().find(|(known, _)| known == id);
         let Some((id, kept)) = found else { return Ok(Err(BadToken::Unknown)) };
         Ok(kept.judge(secret, now).map(|()| (id, kept)))

@@ -1,6 +1,6 @@
 //! Tokens by which hosts join: their text, and what is kept of them. Must not keep what lets a host in, only its SHA-256.
 
-use ovstunnel_manager_api::{Token, hex};
+use ovstunnel_manager_api::{Token, to_hex};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -35,7 +35,7 @@ pub(crate) enum BadToken {
 }
 
 fn sum(secret: &str) -> String {
-    hex(Sha256::digest(secret.as_bytes()).as_slice())
+    to_hex(Sha256::digest(secret.as_bytes()).as_slice())
 }
 
 impl Kept {
@@ -48,7 +48,7 @@ impl Kept {
     ) -> Result<(String, String, Kept), NoRandom> {
         let mut bytes = [0u8; 24];
         SystemRandom::new().fill(&mut bytes).map_err(|_| NoRandom)?;
-        let (id, secret) = (hex(&bytes[..4]), hex(&bytes[4..]));
+        let (id, secret) = (to_hex(&bytes[..4]), to_hex(&bytes[4..]));
         let kept = Kept { sum: sum(&secret), hosts, left: hosts, ends: ends.unix_timestamp(), by: by.to_owned() };
         Ok((id.clone(), format!("{id}.{secret}.{fingerprint}"), kept))
     }
@@ -98,11 +98,11 @@ mod tests {
     fn a_token_admits_by_its_secret_until_it_expires_or_is_used_up() {
         let (now, fingerprint) = (OffsetDateTime::now_utc(), "ab".repeat(32));
         let (id, text, kept) = Kept::make(2, now + Duration::hours(1), "root", &fingerprint).unwrap();
-        let TokenText { id: found, secret, .. } = TokenText::read(&text).unwrap();
+        let TokenText { id: found, secret, .. } = TokenText::parse_token(&text).unwrap();
         assert_eq!((found, kept.judge(secret, now)), (id.as_str(), Ok(())));
         assert!(!serde_json::to_string(&kept).unwrap().contains(secret), "the secret is not kept");
         let other = Kept::make(2, now, "root", &fingerprint).unwrap().1;
-        assert_eq!(kept.judge(TokenText::read(&other).unwrap().secret, now), Err(BadToken::Unknown));
+        assert_eq!(kept.judge(TokenText::parse_token(&other).unwrap().secret, now), Err(BadToken::Unknown));
         assert_eq!(kept.judge(secret, now + Duration::hours(1)), Err(BadToken::Expired));
         let used = Kept { left: 0, ..kept.clone() };
         assert_eq!(used.judge(secret, now), Err(BadToken::UsedUp));
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!((state(&kept, now), state(&used, now)), ("valid".into(), "used up".into()));
         assert_eq!(state(&kept, now + Duration::hours(2)), "expired");
         for bad in ["", "a.b.c", &text[1..], &format!("{text}.x"), &text.to_uppercase()] {
-            assert_eq!(TokenText::read(bad), None, "{bad}");
+            assert_eq!(TokenText::parse_token(bad), None, "{bad}");
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ovstunnel_client::{ClientError, Manager};
 use ovstunnel_store::cloudstack::{Change, CloudStack, CloudStackError, CloudZone, Tables};
-use ovstunnel_types::text::{chain, sanitize};
+use ovstunnel_types::text::{error_chain, sanitize};
 
 use crate::config::Config;
 use crate::import::compare::Picture;
@@ -32,7 +32,7 @@ pub enum ExportError {
     )]
     NoAddress,
     /// There is nobody who says what the hosts have.
-    #[error("the manager does not answer, and it alone says what the hosts have: {}", chain(.0))]
+    #[error("the manager does not answer, and it alone says what the hosts have: {}", error_chain(.0))]
     NoManager(ClientError),
     /// Without these tables it cannot be told what has to be there.
     #[error("CloudStack's database has no table {}; nothing was changed", .0.join(", "))]

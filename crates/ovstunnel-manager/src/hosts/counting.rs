@@ -81,7 +81,7 @@ impl Counting {
             match client.counters().await {
                 Ok(answer) => self.answered(&round, host, answer),
                 Err(error) => {
-                    let error = ovstunnel_types::text::chain(&error);
+                    let error = ovstunnel_types::text::error_chain(&error);
                     tracing::debug!(
                         host = host.get(),
                         error,

@@ -77,7 +77,7 @@ pub enum AskError {
 impl AskError {
     /// All of it in one line.
     pub fn sentence(&self) -> String {
-        ovstunnel_types::text::chain(self)
+        ovstunnel_types::text::error_chain(self)
     }
 }
 

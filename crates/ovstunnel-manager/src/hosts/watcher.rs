@@ -11,7 +11,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use ovstunnel_api::{Position, WatchEvent, WatchSnapshot};
 use ovstunnel_client::{Client, ClientError, Watch};
 use ovstunnel_types::HostNumber;
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -43,7 +43,7 @@ fn pauses() -> ExponentialBuilder {
 /// Why listening has ended.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
-    #[error("{}", chain(.0))]
+    #[error("{}", error_chain(.0))]
     Client(#[from] ClientError),
     #[error("no sign of life for {} ms", SILENT_AFTER.as_millis())]
     Silent,
@@ -290,7 +290,7 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
             Err(ClientError::Problem(problem)) if problem.status == 403 => {
                 return Err(ClientError::Problem(problem).into());
             }
-            Err(error) => Err(EndpointFault::NotAsked(chain(&error))),
+            Err(error) => Err(EndpointFault::NotAsked(error_chain(&error))),
         };
         let is_known = found.is_ok();
         self.zone.endpoint(self.number, found);

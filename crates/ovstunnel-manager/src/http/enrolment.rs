@@ -11,7 +11,7 @@ use axum::{Extension, Json};
 use ovstunnel_api::{Code, Outcome, Problem};
 use ovstunnel_client::Endpoint;
 use ovstunnel_manager_api::{EnrolmentCa, Joined, Mode, NewToken, PostJoin, PostToken, Token, TokenList};
-use ovstunnel_pki::{Leaf, Name, Requested, fingerprint, judge_request};
+use ovstunnel_pki::{Leaf, Name, Requested, judge_request, sha256_fingerprint};
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{NoQuery, ValidJson, ValidPath};
 use ovstunnel_server::listen::Peer;
@@ -61,7 +61,7 @@ pub(super) async fn make_token(
     }
     enrolment.authority().and_then(|authority| authority.can_write()).map_err(pki)?;
     let ca = enrolment.ca().map_err(pki)?;
-    let print = fingerprint(&ca).ok_or_else(|| ApiError::internal("the CA's certificate cannot be read"))?;
+    let print = sha256_fingerprint(&ca).ok_or_else(|| ApiError::internal("the CA's certificate cannot be read"))?;
     let now = OffsetDateTime::now_utc();
     let _turn = state.records.turn().await;
     enrolment.forget(&state.records, now).await.map_err(|error| database(&error))?;
@@ -223,7 +223,7 @@ async fn sign(
     let signed = enrolment.authority().and_then(|authority| authority.sign_requested(leaf, key, now)).map_err(pki)?;
     let told = changes(None, row);
     if let Err(error) = state.records.put_host(row, actor, Outcome::Created, &told).await {
-        signed.withdraw();
+        signed.withdraw_copy();
         return Err(database(&error));
     }
     Ok((signed.text, signed.not_after))

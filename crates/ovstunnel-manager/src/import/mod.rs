@@ -73,7 +73,7 @@ pub async fn compare_zone(config: &Config, zone: Option<&str>) -> Result<Report,
             let heard = picture.hosts.values().filter(|host| host.tunnels.is_some()).count();
             Answered::Yes { hosts: picture.hosts.len(), heard }
         }
-        Err(error) => Answered::No { reason: ovstunnel_types::text::chain(error) },
+        Err(error) => Answered::No { reason: ovstunnel_types::text::error_chain(error) },
     };
     Ok(Report::new(&tables, of, answered, findings))
 }

@@ -43,7 +43,7 @@ pub(super) struct Asked {
 fn why(error: &ClientError) -> String {
     match error {
         ClientError::Problem(problem) => problem.detail.clone(),
-        error => ovstunnel_types::text::chain(error),
+        error => ovstunnel_types::text::error_chain(error),
     }
 }
 

@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use ovstunnel_client::{ClientError, Identity, Manager};
 use ovstunnel_server::config::ConfigError;
 use ovstunnel_store::StoreError;
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 
 use crate::config::Config;
 use crate::hosts::{AskError, client};
@@ -105,7 +105,7 @@ async fn ask(config: &Config, hosts: &[Listed]) -> Result<Vec<Heard>, RebuildErr
     let identity = Identity { ca, cert, key };
     let one = |host: &Listed| {
         let (identity, api, name) = (identity.clone(), host.api.clone(), host.name.clone());
-        async move { ask_one(identity, &api).await.map_err(|error| (name, chain(&error))) }
+        async move { ask_one(identity, &api).await.map_err(|error| (name, error_chain(&error))) }
     };
     let answers: Vec<Result<Heard, (String, String)>> =
         futures_util::stream::iter(hosts.iter().map(one).collect::<Vec<_>>())

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use ovstunnel_api::{Code, Problem, PutBridge, PutTunnel};
 use ovstunnel_client::ClientError;
 use ovstunnel_mesh::Request;
-use ovstunnel_types::text::{chain, sanitize};
+use ovstunnel_types::text::{error_chain, sanitize};
 use ovstunnel_types::{HostId, HostNumber};
 
 use super::attempts::Result;
@@ -87,7 +87,7 @@ impl Sender {
         let refused = match turn.client.send(&by, wire).await {
             Ok(()) => return Result::default(),
             Err(ClientError::Problem(problem)) => problem,
-            Err(error) => return Result::failed(sanitize(&chain(&error), REASON)),
+            Err(error) => return Result::failed(sanitize(&error_chain(&error), REASON)),
         };
         if refused.code == Code::StaleEpoch {
             let newer = lead::newer(&refused).unwrap_or_default();
@@ -136,7 +136,7 @@ async fn one_by_one(client: &dyn HostClient, by: &By, bridge: &str, set: &PutBri
 }
 
 pub(super) fn words(error: &ClientError) -> String {
-    error.problem().map_or_else(|| sanitize(&chain(error), REASON), reason)
+    error.problem().map_or_else(|| sanitize(&error_chain(error), REASON), reason)
 }
 
 fn to(tunnel: &PutTunnel) -> Option<HostId> {

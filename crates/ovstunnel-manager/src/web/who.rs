@@ -2,7 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use ovstunnel_manager_api::hex;
+use ovstunnel_manager_api::to_hex;
 use ovstunnel_server::config::Role;
 use ovstunnel_server::listen::Peer;
 use ovstunnel_server::problem::ApiError;
@@ -27,7 +27,7 @@ impl Who {
     pub fn owner(&self) -> String {
         match &self.peer {
             Peer::Certificate(certificate) => match certificate.chain.first() {
-                Some(der) => format!("certificate {}", hex(&Sha256::digest(der.as_ref()))),
+                Some(der) => format!("certificate {}", to_hex(&Sha256::digest(der.as_ref()))),
                 None => String::new(),
             },
             Peer::Guest(guest) => format!("session {}", guest.id),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ovstunnel_manager_api::Event;
 use ovstunnel_store::StoreError;
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 use reqwest::{Certificate, Client, StatusCode, Url};
 use ring::hmac;
 use serde_json::json;
@@ -106,7 +106,7 @@ impl Sender {
         }
         match request.body(body).send().await {
             Ok(answer) => judge(answer.status()),
-            Err(error) => Sent::Failed(chain(&error.without_url())),
+            Err(error) => Sent::Failed(error_chain(&error.without_url())),
         }
     }
 }

@@ -121,7 +121,7 @@ async fn certificates_that_end_or_are_refused_are_told() {
     let issue = |pki: &Path, name: &str, days| {
         let role = Role::Host { addresses: vec!["127.0.0.1".parse().unwrap()] };
         let leaf = Leaf { name: name.parse().unwrap(), role, days };
-        Authority::open(pki).unwrap().issue(&leaf, now).unwrap();
+        Authority::open(pki).unwrap().issue_certificate(&leaf, now).unwrap();
         pki.join(name)
     };
     Authority::create(&dir.join("other"), "other", 90, now).unwrap();

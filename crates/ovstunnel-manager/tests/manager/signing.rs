@@ -40,7 +40,7 @@ async fn a_reload_signs_with_the_renewed_key_and_ignores_a_bad_one() {
 
     let before = std::fs::read(&own).unwrap();
     let authority = Authority::open(&pki).unwrap();
-    authority.renew(&"zone".parse().unwrap(), Key::New, 90, OffsetDateTime::now_utc()).unwrap();
+    authority.renew_certificate(&"zone".parse().unwrap(), Key::New, 90, OffsetDateTime::now_utc()).unwrap();
     let old = dir.path().join("old.crt");
     std::fs::write(&old, &before).unwrap();
     assert_ne!(before, std::fs::read(&own).unwrap());

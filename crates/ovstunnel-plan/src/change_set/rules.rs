@@ -50,7 +50,7 @@ pub(super) fn of_kind(
 ) -> Result<Encap, Rejected> {
     let Some(asked) = asked.filter(|asked| *asked != bridge.encap.kind()) else { return Ok(bridge.encap) };
     if bridge.tunnels.is_empty() {
-        return Ok(if settings.encap.kind() == asked { settings.encap } else { Encap::of(asked) });
+        return Ok(if settings.encap.kind() == asked { settings.encap } else { Encap::of_kind(asked) });
     }
     let detail = format!(
         "bridge {} has {} tunnels of kind {}, so it cannot be of kind {asked}; remove its tunnels first, on each host of the network",

@@ -84,7 +84,7 @@ pub(super) fn named(
 /// The port that a creation is about.
 pub(super) fn port_of(create: &CreateTunnel, key: GreKey, bridge: Option<&DesiredBridge>) -> PortName {
     let there = bridge.and_then(|bridge| there(create, key, bridge));
-    there.map_or_else(|| PortName::tunnel(key, &create.from, &create.to), DesiredTunnel::port)
+    there.map_or_else(|| PortName::tunnel_port(key, &create.from, &create.to), DesiredTunnel::port)
 }
 
 impl ChangeSet<'_> {

@@ -98,7 +98,7 @@ impl Ipv4Match {
 }
 
 fn read_cidr(text: &str) -> Option<Cidr> {
-    if text.contains('/') { text.parse().ok() } else { text.parse().ok().map(Cidr::host) }
+    if text.contains('/') { text.parse().ok() } else { text.parse().ok().map(Cidr::single_host) }
 }
 
 fn read_port(text: &str) -> Option<PortMask> {

@@ -125,7 +125,7 @@ fn stray_tunnels(bridge: &ObservedBridge) -> Finding {
     let stray = bridge.ports.values().filter(|port| is_plugins_tunnel(port) && !port.is_tunnel_of_ours());
     let mut taken = false;
     for (name, tunnel) in stray.filter_map(|port| read_tunnel(port, key).ok()) {
-        let fits = ours.encap == Encap::of(TUNNELS)
+        let fits = ours.encap == Encap::of_kind(TUNNELS)
             && ours.host().is_none_or(|host| *host == tunnel.from)
             && ours.tunnel_to(&tunnel.to, key).is_none();
         if fits {
@@ -170,7 +170,7 @@ fn adopt(bridge: &ObservedBridge, key: GreKey, tunnels: &[&ObservedPort], settin
             uplink: None,
             claim: None,
             agent: false,
-            encap: Encap::of(TUNNELS),
+            encap: Encap::of_kind(TUNNELS),
             tunnels: adopted,
         })),
         _ => Finding::Left(reasons),
@@ -220,7 +220,7 @@ fn read_tunnel(port: &ObservedPort, key: GreKey) -> Result<(PortName, DesiredTun
         name: name.clone(),
         from,
         to,
-        encap: Encap::of(TUNNELS),
+        encap: Encap::of_kind(TUNNELS),
         key,
         remote_ip,
         local_ip: None,

@@ -130,7 +130,7 @@ fn to_card(pipeline: &mut Pipeline, layout: &Layout<'_>, nic: &Nic) {
     let name = format!("{} {}", nic.tier, nic.mac);
     pipeline.add((SWITCH, 1000), cookie(Purpose::VpcSwitch, &name), matches, actions);
     let Some(ip) = nic.ip else { return };
-    let packets = Ipv4Match { dst: Some(Cidr::host(ip)), ..Ipv4Match::default() };
+    let packets = Ipv4Match { dst: Some(Cidr::single_host(ip)), ..Ipv4Match::default() };
     let rewrite = vec![
         Action::SetSource(tier.gateway_mac),
         Action::SetDestination(nic.mac),

@@ -355,7 +355,7 @@ fn flows_do_not_grow_with_tunnels() {
 #[test]
 fn different_tunnels_never_have_one_port_name() {
     let name = |from: &str, to: &str| {
-        PortName::tunnel(GreKey::try_from(1).unwrap(), &from.parse().unwrap(), &to.parse().unwrap())
+        PortName::tunnel_port(GreKey::try_from(1).unwrap(), &from.parse().unwrap(), &to.parse().unwrap())
     };
     assert_ne!(name("1-2", "3"), name("1", "2-3"));
     assert_ne!(name("aaaaaaaa-bbbbbbbb", "c"), name("aaaaaaaa", "bbbbbbbb-c"));

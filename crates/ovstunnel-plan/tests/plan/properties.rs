@@ -69,7 +69,7 @@ fn any_setup() -> impl Strategy<Value = Change> {
 }
 
 fn any_change() -> impl Strategy<Value = Change> {
-    let port = (any_key(), any_host()).prop_map(|(key, to)| PortName::tunnel(key, &"1".parse().unwrap(), &to));
+    let port = (any_key(), any_host()).prop_map(|(key, to)| PortName::tunnel_port(key, &"1".parse().unwrap(), &to));
     let create = (any_bridge(), any_host(), any_ip()).prop_map(|(bridge, to, remote_ip)| {
         let from = "1".parse().unwrap();
         Change::CreateTunnel(CreateTunnel {
@@ -82,7 +82,7 @@ fn any_change() -> impl Strategy<Value = Change> {
             renumbers: false,
         })
     });
-    let one = (any_key(), any_host()).prop_map(|(key, to)| PortName::tunnel(key, &"1".parse().unwrap(), &to));
+    let one = (any_key(), any_host()).prop_map(|(key, to)| PortName::tunnel_port(key, &"1".parse().unwrap(), &to));
     let bfd = (any_bridge(), proptest::option::of(one), 100..200u32).prop_map(|(bridge, port, interval)| {
         Change::SetBfd(SetBfd {
             bridge,

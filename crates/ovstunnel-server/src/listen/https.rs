@@ -24,7 +24,7 @@ use super::{HANDSHAKE_TIMEOUT, Life, ListenError, Peer, PeerCertificate};
 use crate::problem::ApiError;
 use crate::tls::seen::Refused;
 use crate::tls::{Shown, TlsStore};
-use ovstunnel_types::text::message;
+use ovstunnel_types::text::foreign_message;
 
 /// First byte of each TLS connection: a handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -150,7 +150,7 @@ fn tell_refused(refused: Option<Refused>, error: &io::Error, address: SocketAddr
         Some(Refused { certificate, issuer, why, .. }) => {
             tracing::info!(%address, certificate, issuer, why, left_out, "refused a TLS client");
         }
-        None => tracing::info!(%address, error = message(error), left_out, "refused a TLS client"),
+        None => tracing::info!(%address, error = foreign_message(error), left_out, "refused a TLS client"),
     }
 }
 

@@ -25,7 +25,7 @@ use super::refusals::Reason;
 use super::room::Place;
 use super::{HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, Life, Peer, UNREAD_TIMEOUT};
 use crate::problem::ApiError;
-use ovstunnel_types::text::message;
+use ovstunnel_types::text::foreign_message;
 
 /// Requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 64;
@@ -149,7 +149,7 @@ fn end_unread(life: &Life, peer: &str) {
 
 fn note(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     if let Err(e) = ended {
-        tracing::debug!(error = message(&e), "a connection broke");
+        tracing::debug!(error = foreign_message(&e), "a connection broke");
     }
 }
 

@@ -9,7 +9,7 @@ use log::{Log, Metadata, Record};
 use tracing_log::LogTracer;
 
 use crate::seldom::Seldom;
-use ovstunnel_types::text::message;
+use ovstunnel_types::text::foreign_message;
 
 /// Warnings at once, and the time for each one more.
 const WARNINGS: (u32, Duration) = (20, Duration::from_secs(10));
@@ -47,7 +47,7 @@ impl Log for Library {
             },
             _ => None,
         };
-        let mut said = message(record.args());
+        let mut said = foreign_message(record.args());
         if let Some(more) = held_back {
             said.push_str(&format!(" ({more} more warnings of libraries were left out)"));
         }

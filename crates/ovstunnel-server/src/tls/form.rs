@@ -10,7 +10,7 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use ovstunnel_types::text::{excerpt, message};
+use ovstunnel_types::text::{excerpt, foreign_message};
 
 /// Kinds of keys that the TLS library takes.
 pub(super) const TAKEN: &str = "ECDSA P-256 or P-384, RSA of 2048 to 8192 bits, or Ed25519";
@@ -149,7 +149,7 @@ pub fn read(der: &[u8]) -> Result<Certificate, String> {
 
 /// That what is in a PEM block cannot be read.
 pub fn unreadable(error: &dyn std::fmt::Display) -> String {
-    format!("what is in it is damaged, or no X.509 certificate ({})", message(error))
+    format!("what is in it is damaged, or no X.509 certificate ({})", foreign_message(error))
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {

@@ -12,7 +12,7 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::form;
-use ovstunnel_types::text::message;
+use ovstunnel_types::text::foreign_message;
 
 tokio::task_local! {
     /// Where the verifier leaves word, for the connection whose handshake it is.
@@ -146,7 +146,7 @@ pub(super) fn refused(own: &CertificateDer<'_>, error: &Error) -> Refused {
         Error::InvalidCertificate(error) => error,
         other => {
             let (certificate, issuer) = ("?".to_owned(), "?".to_owned());
-            return Refused { certificate, issuer, why: message(other), of_no_authority: false };
+            return Refused { certificate, issuer, why: foreign_message(other), of_no_authority: false };
         }
     };
     let of_no_authority = matches!(error, CertificateError::UnknownIssuer | CertificateError::BadSignature);

@@ -57,12 +57,12 @@ fn renew_leaves(renew: &Renew, now: OffsetDateTime) -> Result<Vec<Renewed>, Fail
         None => renew.names.clone(),
     };
     let key = if renew.new_key { Key::New } else { Key::Same };
-    Ok(names.iter().map(|name| authority.renew(name, key, days, now)).collect::<Result<_, _>>()?)
+    Ok(names.iter().map(|name| authority.renew_certificate(name, key, days, now)).collect::<Result<_, _>>()?)
 }
 
 /// The names of those that expire within `due` days.
 fn names_due(renew: &Renew, due: u32, now: OffsetDateTime) -> Result<Vec<Name>, Failure> {
-    let all = pki::show(&renew.dir)?;
+    let all = pki::read_details(&renew.dir)?;
     let due = all.iter().filter(|one| one.purpose != Purpose::Ca && one.days_left(now) < i64::from(due));
     // Files of other names than `pki issue` gives are not its own.
     Ok(due.filter_map(|one| one.file.file_name()?.to_str()?.strip_suffix(".crt")?.parse().ok()).collect())
@@ -144,7 +144,7 @@ struct ShownOne {
 pub(super) fn show(paths: &[std::path::PathBuf], now: OffsetDateTime, json: bool) -> Result<Report, Failure> {
     let mut all = Vec::new();
     for path in paths {
-        all.extend(pki::show(path)?);
+        all.extend(pki::read_details(path)?);
     }
     let shown = Shown { certificates: all.iter().map(|one| shown_one(one, now)).collect() };
     let wrong = shown.certificates.iter().any(|one| one.state != "valid");
@@ -163,7 +163,7 @@ fn shown_one(one: &Details, now: OffsetDateTime) -> ShownOne {
         not_before: rfc3339(one.not_before),
         not_after: rfc3339(one.not_after),
         days_left: one.days_left(now),
-        state: one.state(now),
+        state: one.validity_state(now),
         key: one.key.clone(),
         fingerprint: one.fingerprint.clone(),
     }

@@ -60,13 +60,13 @@ pub(super) fn run(command: &PkiCommand, json: bool) -> Result<Report, Failure> {
             let Some(leaf) = leaf(issue) else {
                 return Err(Failure::Usage("--host, --client or --manager is missing".to_owned()));
             };
-            let written = authority.issue(&leaf, now)?;
+            let written = authority.issue_certificate(&leaf, now)?;
             report(json, &written, authority.certificate(), || issue_page(&leaf, &written, authority.certificate()))
         }
         PkiCommand::Renew(renew) => certificates::renew(renew, now, json),
         PkiCommand::Show { paths } => certificates::show(paths, now, json),
         PkiCommand::Revoke { dir, certificate } => {
-            let revoked = Authority::open(dir)?.revoke(certificate, now)?;
+            let revoked = Authority::open(dir)?.revoke_certificate(certificate, now)?;
             Report::new(json, &Listed::of(&revoked), |_| revoke_page(&revoked))
         }
     }

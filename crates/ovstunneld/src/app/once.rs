@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use ovstunnel_ovs::{StartError, Switch};
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 
 use super::{service, underlay};
 use crate::config::Config;
@@ -69,7 +69,7 @@ async fn look(config: &Config, turn: &Turn) -> Result<(), OnceError> {
             match underlay::look(&Interfaces::kernel(), switch.observer()).await {
                 Ok(underlay) => underlay.into_iter().for_each(|underlay| writer.tuned().underlay(underlay)),
                 // Then the flows that guard it stay as they are.
-                Err(error) => tracing::warn!(error = chain(&error), "the underlay is not known"),
+                Err(error) => tracing::warn!(error = error_chain(&error), "the underlay is not known"),
             }
             writer.clone().patient().reconcile().await.map_err(OnceError::from)
         }

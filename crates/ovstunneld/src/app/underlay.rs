@@ -112,7 +112,7 @@ impl Follower {
             Ok(underlay) => self.writer.underlay(underlay),
             Err(error) if !self.said => {
                 self.said = true;
-                let error = ovstunnel_types::text::chain(&error);
+                let error = ovstunnel_types::text::error_chain(&error);
                 tracing::warn!(%error, "the underlay cannot be followed; the flows that guard it stay as they are");
                 return false;
             }

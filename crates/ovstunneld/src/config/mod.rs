@@ -175,7 +175,7 @@ impl Tunnel {
     /// How tunnels of new bridges are made.
     pub fn encap(&self) -> Encap {
         let to_port = |port| Encap::to_port(self.kind, port);
-        self.dst_port.and_then(to_port).unwrap_or(Encap::of(self.kind))
+        self.dst_port.and_then(to_port).unwrap_or(Encap::of_kind(self.kind))
     }
 }
 

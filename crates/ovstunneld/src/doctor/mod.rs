@@ -222,7 +222,7 @@ impl Doctor {
             Ok(devices) => {
                 findings.extend(addresses::check(&facts::on_bridges(&facts::datapaths(now), &now.bridges, devices)));
             }
-            Err(error) => findings.push(unread("device_address", &ovstunnel_types::text::chain(&error))),
+            Err(error) => findings.push(unread("device_address", &ovstunnel_types::text::error_chain(&error))),
         }
         findings.extend(self.of_rows(now).await);
         if probe {
@@ -257,7 +257,7 @@ impl Doctor {
                 findings.extend(underlay::peers(&remotes));
                 findings.extend(underlay::mtu(&facts::vifs(&rows, &now.bridges), &remotes));
             }
-            Err(error) => findings.push(unread("tunnel_address", &ovstunnel_types::text::chain(&error))),
+            Err(error) => findings.push(unread("tunnel_address", &ovstunnel_types::text::error_chain(&error))),
         }
         findings
     }

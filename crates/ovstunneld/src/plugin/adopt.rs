@@ -75,7 +75,7 @@ async fn vpc_of(call: Call<'_>, bridge: &BridgeName) -> Option<VpcId> {
     let labels = match call.state.xapi.as_ref()?.labels_of_bridge(bridge).await {
         Ok(labels) => labels,
         Err(error) => {
-            tracing::warn!(%bridge, error = ovstunnel_types::text::chain(&error), "xapi does not tell which network this is");
+            tracing::warn!(%bridge, error = ovstunnel_types::text::error_chain(&error), "xapi does not tell which network this is");
             vec![]
         }
     };

@@ -86,7 +86,7 @@ pub(super) fn port_of_long_name(name: &PortName) -> Option<PortName> {
     let mut parts = name.as_str().strip_prefix('t')?.split('-');
     let (key, from, to) = (parts.next()?, parts.next()?, parts.next()?);
     let none_left = parts.next().is_none();
-    none_left.then(|| Some(PortName::tunnel(key.parse().ok()?, &from.parse().ok()?, &to.parse().ok()?))).flatten()
+    none_left.then(|| Some(PortName::tunnel_port(key.parse().ok()?, &from.parse().ok()?, &to.parse().ok()?))).flatten()
 }
 
 #[cfg(test)]
@@ -125,7 +125,7 @@ mod tests {
         let id = |text: &str| text.parse::<HostId>().unwrap();
         let port = |name: &str| port_of_long_name(&name.parse().unwrap()).map(|port| port.to_string());
         assert_eq!(port("t1001-1-2").as_deref(), Some("t1001-1-2"));
-        let real = PortName::tunnel("1234567".parse().unwrap(), &id("123"), &id("4567")).to_string();
+        let real = PortName::tunnel_port("1234567".parse().unwrap(), &id("123"), &id("4567")).to_string();
         assert_eq!(port("t1234567-123-4567"), Some(real.clone()));
         assert_eq!(port(&real), None);
         for bad in ["", "t1234567-123-4567-8901", "t12345678901-1-2", "x1234567-123-45678", "t1234567-123-;;;;;;;"] {

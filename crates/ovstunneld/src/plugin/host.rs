@@ -1,6 +1,6 @@
 //! What the management server asks about the host itself. Must not change anything.
 
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 
 use super::{Call, Failure, Reason};
 use crate::xapi::{Xapi, XapiError};
@@ -24,5 +24,5 @@ fn xapi(call: Call<'_>) -> Result<&Xapi, Failure> {
 
 #[allow(clippy::needless_pass_by_value, reason = "the signature that `map_err` takes")]
 fn no_answer(error: XapiError) -> Failure {
-    Failure::new(Reason::Unavailable, format!("xapi does not answer: {}", chain(&error)))
+    Failure::new(Reason::Unavailable, format!("xapi does not answer: {}", error_chain(&error)))
 }

@@ -120,7 +120,8 @@ impl Call<'_> {
     /// Has the writer carry a change out.
     async fn change(&self, change: Change) -> Result<Done, Failure> {
         let change = self.state.with_host(change).await;
-        let change = change.map_err(|error| Failure::new(Reason::Unavailable, ovstunnel_types::text::chain(&error)))?;
+        let change =
+            change.map_err(|error| Failure::new(Reason::Unavailable, ovstunnel_types::text::error_chain(&error)))?;
         let done = self.state.writer.change(change, self.id.to_string()).await;
         if let Ok(done) = &done {
             self.changes.lock().unwrap_or_else(PoisonError::into_inner).extend(done.changes.iter().cloned());

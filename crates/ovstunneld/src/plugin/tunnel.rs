@@ -46,7 +46,7 @@ pub(super) async fn made(call: Call<'_>, create: CreateTunnel) -> Result<String,
 
 pub(super) async fn expect_another_host(call: Call<'_>, remote: RemoteIp) -> Result<(), Failure> {
     let local = call.state.interfaces.local_addresses().await;
-    let local = local.map_err(|error| Failure::new(Reason::Unavailable, ovstunnel_types::text::chain(&error)))?;
+    let local = local.map_err(|error| Failure::new(Reason::Unavailable, ovstunnel_types::text::error_chain(&error)))?;
     match not_another_host(remote.get(), &local) {
         Some(rule) => Err(Failure::new(Reason::InvalidArgument, format!("remote_ip {rule}; got `{remote}`"))),
         None => Ok(()),

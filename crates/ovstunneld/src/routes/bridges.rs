@@ -9,7 +9,7 @@ use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{NoQuery, ValidJson, ValidPath, ValidQuery};
 use ovstunnel_server::middleware::RequestId;
 use ovstunnel_server::problem::ApiError;
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 
 use super::fence::Fenced;
 use super::{ChangeQuery, State, planned, problem, refusals, status, to_wire, validate};
@@ -24,7 +24,7 @@ pub(super) async fn carry_out(
     id: RequestId,
     answer: impl FnOnce(Done, Vec<Changed>) -> Result<Response, ApiError>,
 ) -> Result<Response, ApiError> {
-    let change = state.with_host(change).await.map_err(|error| ApiError::internal(chain(&error)))?;
+    let change = state.with_host(change).await.map_err(|error| ApiError::internal(error_chain(&error)))?;
     let bridge = change.bridge().clone();
     let failed = |error| problem(state, bridge.as_str(), error);
     if query.dry_run {
@@ -37,7 +37,7 @@ pub(super) async fn carry_out(
 }
 
 async fn local_addresses(state: &State) -> Result<Vec<LocalAddress>, ApiError> {
-    state.interfaces.local_addresses().await.map_err(|error| ApiError::internal(chain(&error)))
+    state.interfaces.local_addresses().await.map_err(|error| ApiError::internal(error_chain(&error)))
 }
 
 /// Set up a bridge, with its complete set of tunnels where `tunnels` is given.

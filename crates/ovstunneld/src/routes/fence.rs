@@ -27,7 +27,7 @@ impl FromRequestParts<State> for Fenced {
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, ApiError> {
         let Some(epoch) = epoch_of(&parts.headers)? else { return Ok(Fenced(state.clone())) };
-        epoch.against(recorded(state)?).map_err(|fenced| refusals::fenced(&fenced))?;
+        epoch.compare_with(recorded(state)?).map_err(|fenced| refusals::fenced(&fenced))?;
         Ok(Fenced(State { writer: state.writer.under(epoch), ..state.clone() }))
     }
 }

@@ -10,7 +10,7 @@ use ovstunnel_api::{Bridge, Health, HealthState, Interface, Problem, Ready, Reco
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{NoQuery, ValidPath, ValidQuery};
 use ovstunnel_server::problem::ApiError;
-use ovstunnel_types::text::{chain, excerpt};
+use ovstunnel_types::text::{error_chain, excerpt};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -45,7 +45,7 @@ pub(super) async fn get_interface(
     };
     let asked = xapi.bridge_of_label(&label).await;
     let bridge = asked.map_err(|error| {
-        refusals::unavailable(format!("there is no device {shown}, and xapi does not answer: {}", chain(&error)))
+        refusals::unavailable(format!("there is no device {shown}, and xapi does not answer: {}", error_chain(&error)))
     })?;
     match bridge {
         None => Err(ApiError::not_found(format!("there is no device, bridge or network {shown}"))),
@@ -59,7 +59,7 @@ pub(super) async fn get_interface(
 }
 
 async fn device(state: &State, name: &str) -> Result<Option<Interface>, ApiError> {
-    let found = state.interfaces.by_label(name).await.map_err(|error| ApiError::internal(chain(&error)))?;
+    let found = state.interfaces.by_label(name).await.map_err(|error| ApiError::internal(error_chain(&error)))?;
     let overhead = state.writer.settings().encap.kind().overhead();
     Ok(found.map(|device| Interface { max_guest_mtu: device.mtu.saturating_sub(overhead), ..device }))
 }

@@ -9,7 +9,7 @@ use ovstunnel_server::config::{LEVELS, Level, LogFormat};
 use ovstunnel_server::extract::{NoQuery, ValidJson};
 use ovstunnel_server::logging::Logging;
 use ovstunnel_server::problem::ApiError;
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 
 use super::State;
 use super::fence::Fenced;
@@ -38,7 +38,7 @@ pub(super) async fn put_log_level(
     let rule = || format!("must be {LEVELS}, and after it, separated by commas, MODULE=LEVEL");
     let level = Level::parse(&level).ok_or_else(|| ApiError::invalid("level", rule(), Some(&level)))?;
     let logging = logging(&state)?;
-    logging.set_level(&level).map_err(|error| ApiError::internal(chain(&error)))?;
+    logging.set_level(&level).map_err(|error| ApiError::internal(error_chain(&error)))?;
     Ok(Effect::of(&format!("level {}", level.as_str()), Json(answer(logging)).into_response()))
 }
 

@@ -103,7 +103,7 @@ fn xapi(state: &State) -> Result<&Xapi, ApiError> {
 fn permit(state: &State, epoch: Option<Epoch>) -> Permit {
     let Some(epoch) = epoch else { return Permit::default() };
     let switch = state.switch.clone();
-    Permit::new(move || recorded_epoch(&switch).is_ok_and(|recorded| epoch.against(recorded).is_ok()))
+    Permit::new(move || recorded_epoch(&switch).is_ok_and(|recorded| epoch.compare_with(recorded).is_ok()))
 }
 
 /// Where nothing was to be changed.
@@ -128,7 +128,7 @@ fn failed(state: &State, epoch: Option<Epoch>, error: NetworkError) -> ApiError 
 
 /// What stands against an epoch now.
 fn forbidden(state: &State, epoch: Option<Epoch>) -> ApiError {
-    let judged = epoch.map(|epoch| recorded_epoch(&state.switch).map(|recorded| epoch.against(recorded)));
+    let judged = epoch.map(|epoch| recorded_epoch(&state.switch).map(|recorded| epoch.compare_with(recorded)));
     match judged {
         Some(Ok(Err(fenced))) => refusals::fenced_with(&fenced, LEFT),
         Some(Err(damaged)) => problem(state, "", damaged.into()),

@@ -11,7 +11,7 @@ use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{OptionalJson, ValidPath, ValidQuery};
 use ovstunnel_server::middleware::RequestId;
 use ovstunnel_server::problem::ApiError;
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 
 use super::fence::Fenced;
 use super::{ChangeQuery, bridges, problem, validate};
@@ -38,7 +38,7 @@ pub(super) async fn take_over_bridges(
     let name = |(n, name): (usize, &String)| validate::text(&format!("bridges[{n}]"), name);
     let names: Vec<BridgeName> = names.iter().enumerate().map(name).collect::<Result<_, _>>()?;
     let failed = |error| problem(&state, "", error);
-    let host = state.host_of_foreign().await.map_err(|error| ApiError::internal(chain(&error)))?;
+    let host = state.host_of_foreign().await.map_err(|error| ApiError::internal(error_chain(&error)))?;
     if !query.dry_run {
         let taken = state.writer.take_over(names, host).await.map_err(failed)?;
         let outcome = outcome(&taken);

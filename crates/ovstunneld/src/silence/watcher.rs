@@ -195,7 +195,7 @@ fn of_bridge(name: &BridgeName, bridge: &ObservedBridge) -> Vec<Found> {
 /// What Open vSwitch says of BFD on an interface.
 fn session(interface: &ObservedInterface) -> Session {
     let told = |key: &str| interface.bfd_status.get(key);
-    match told("state").and_then(|word| BfdState::read(word)) {
+    match told("state").and_then(|word| BfdState::from_word(word)) {
         Some(BfdState::Up) => Session::Up,
         Some(BfdState::Down) => {
             let flaps = told("flap_count").and_then(|count| count.parse::<u64>().ok()).unwrap_or_default();

@@ -150,7 +150,7 @@ pub(crate) fn tunnel(port: &ObservedPort) -> Option<Tunnel> {
 /// A session as Open vSwitch tells of it.
 fn bfd(interval: BfdInterval, interface: &ObservedInterface) -> Bfd {
     let told = |key: &str| interface.bfd_status.get(key);
-    let state = |key| told(key).and_then(|word| BfdState::read(word));
+    let state = |key| told(key).and_then(|word| BfdState::from_word(word));
     Bfd {
         interval: interval.get(),
         state: state("state"),

@@ -100,7 +100,7 @@ async fn routes(now: &Now<'_>) -> String {
             let each: String = routes.iter().map(|(ip, route)| format!("{ip}: {route:?}\n")).collect();
             format!("the way to each of {} other hosts\n{each}", routes.len())
         }
-        Err(error) => format!("cannot be read: {}\n", ovstunnel_types::text::chain(&error)),
+        Err(error) => format!("cannot be read: {}\n", ovstunnel_types::text::error_chain(&error)),
     }
 }
 

@@ -33,14 +33,14 @@ fn text(switch: &Switch) -> Option<String> {
 
 /// The newest of these in the zone of the first.
 fn newest(epochs: impl Iterator<Item = Epoch>) -> Option<Epoch> {
-    epochs.reduce(|newest, epoch| if epoch.against(Some(newest)) == Ok(Standing::Newer) { epoch } else { newest })
+    epochs.reduce(|newest, epoch| if epoch.compare_with(Some(newest)) == Ok(Standing::Newer) { epoch } else { newest })
 }
 
 impl Executor {
     /// How the epoch of a write stands to the recorded one; nothing where it has none.
     pub(super) fn judge(&self, epoch: Option<Epoch>) -> Result<Option<Standing>, WriteError> {
         let Some(epoch) = epoch else { return Ok(None) };
-        Ok(Some(epoch.against(recorded_epoch(&self.switch)?)?))
+        Ok(Some(epoch.compare_with(recorded_epoch(&self.switch)?)?))
     }
 
     /// Which of these may be carried out: the newest epoch among them is recorded first, and what is older than that is not any
@@ -54,7 +54,7 @@ impl Executor {
         let recorded = self.record(Some(newest)).await;
         let answer = |(epoch, judged): (&Option<Epoch>, Result<Option<Standing>, WriteError>)| match (epoch, &recorded)
         {
-            (Some(epoch), Ok(())) if judged.is_ok() => Ok(epoch.against(Some(newest)).map(drop)?),
+            (Some(epoch), Ok(())) if judged.is_ok() => Ok(epoch.compare_with(Some(newest)).map(drop)?),
             (_, Err(error)) if judged == Ok(Some(Standing::Newer)) => Err(error.clone()),
             _ => judged.map(drop),
         };
@@ -113,7 +113,7 @@ impl Executor {
             return Ok(if text(&self.switch).is_some() { Outcome::Removed } else { Outcome::Unchanged });
         };
         let recorded = recorded_epoch(&self.switch)?;
-        Ok(match epoch.against(recorded)? {
+        Ok(match epoch.compare_with(recorded)? {
             Standing::Recorded => Outcome::Unchanged,
             Standing::Newer if recorded.is_some() => Outcome::Updated,
             Standing::Newer => Outcome::Created,

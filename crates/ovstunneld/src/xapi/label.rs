@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ovstunnel_ovs::{Xe, XeError};
 use ovstunnel_server::seldom::Seldom;
-use ovstunnel_types::text::{chain, excerpt, message};
+use ovstunnel_types::text::{error_chain, excerpt, foreign_message};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::XapiError;
@@ -50,7 +50,7 @@ impl Labels {
         if let Some(said) = self.remembered(label) {
             return said.map_err(XapiError::Said);
         }
-        let said = self.ask(xe, label).await.map_err(|error| message(&chain(&error)));
+        let said = self.ask(xe, label).await.map_err(|error| foreign_message(&error_chain(&error)));
         if let Err(error) = &said
             && let Some(left_out) = self.failures.may()
         {

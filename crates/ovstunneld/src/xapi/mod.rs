@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use ovstunnel_ovs::{CommandHook, Observer, Xe, XeError};
 use ovstunnel_plan::{BridgeName, DesiredBridge, GreKey, HostId, NetworkUuid, View};
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
 use uuid::Uuid;
@@ -130,7 +130,9 @@ impl Xapi {
                     self.note(network, Wanted::Destroyed(host.clone()), host).await;
                 }
             }
-            Err(error) => tracing::warn!(%bridge, error = chain(&error), "xapi does not tell which network this is"),
+            Err(error) => {
+                tracing::warn!(%bridge, error = error_chain(&error), "xapi does not tell which network this is")
+            }
         }
     }
 
@@ -160,7 +162,7 @@ impl Xapi {
                 Err(crowded) => Err(crowded),
             };
             if let Err(error) = edited {
-                let error = chain(&error);
+                let error = error_chain(&error);
                 tracing::warn!(%network, %host, error, "the list of hosts that xapi keeps was not edited");
             }
         };

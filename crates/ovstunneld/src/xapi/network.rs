@@ -52,7 +52,7 @@ fn list(networks: &[NetworkUuid]) -> String {
 
 impl From<HoldError> for NetworkError {
     fn from(error: HoldError) -> Self {
-        let words = ovstunnel_types::text::chain(&error);
+        let words = ovstunnel_types::text::error_chain(&error);
         match error {
             HoldError::Forbidden => NetworkError::Forbidden,
             HoldError::Doubt(_) => NetworkError::Unknown(format!("xapi does not answer: {words}")),

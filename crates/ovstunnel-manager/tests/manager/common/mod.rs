@@ -94,7 +94,7 @@ pub fn folder() -> tempfile::TempDir {
     let authority = Authority::open(&pki).unwrap();
     let addresses = vec!["127.0.0.1".parse().unwrap()];
     for (name, role) in [("zone", Role::Manager { addresses: addresses.clone() }), ("host", Role::Host { addresses })] {
-        authority.issue(&Leaf { name: name.parse().unwrap(), role, days: 90 }, now).unwrap();
+        authority.issue_certificate(&Leaf { name: name.parse().unwrap(), role, days: 90 }, now).unwrap();
     }
     dir
 }
@@ -220,7 +220,7 @@ pub fn refused<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> (Code, Str
 pub fn client(bench: &Bench, name: &str) -> Manager {
     let pki = bench.dir.path().join("pki");
     let leaf = Leaf { name: name.parse().unwrap(), role: Role::Client, days: 90 };
-    Authority::open(&pki).unwrap().issue(&leaf, OffsetDateTime::now_utc()).unwrap();
+    Authority::open(&pki).unwrap().issue_certificate(&leaf, OffsetDateTime::now_utc()).unwrap();
     let file = |ending: &str| pki.join(format!("{name}.{ending}"));
     let identity = Identity { ca: pki.join("ca.crt"), cert: file("crt"), key: file("key") };
     Manager::new(&Endpoint::Https { url: Endpoint::parse_url(&bench.url).unwrap(), identity }, TIMEOUT).unwrap()

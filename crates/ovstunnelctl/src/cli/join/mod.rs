@@ -86,9 +86,9 @@ pub(super) async fn join(args: &Join, timeout: Duration, json: bool) -> Result<R
         None => own_address(&args.manager)?,
     };
     let settings = Settings::plan(&args.config, &args.dir, &name, address, args.port)?;
-    let fingerprint = TokenText::read(&token).map_or("", |parts| parts.fingerprint);
+    let fingerprint = TokenText::parse_token(&token).map_or("", |parts| parts.fingerprint);
     let joining = Joining::begin(&args.manager, fingerprint, timeout).await.map_err(Failure::Manager)?;
-    let request = Request::begin(&args.dir, &name, &[address], joining.ca())?;
+    let request = Request::for_host(&args.dir, &name, &[address], joining.ca())?;
     let api = match address {
         IpAddr::V4(address) => format!("https://{address}:{}", args.port),
         IpAddr::V6(address) => format!("https://[{address}]:{}", args.port),
@@ -97,10 +97,10 @@ pub(super) async fn join(args: &Join, timeout: Duration, json: bool) -> Result<R
     let body = PostJoin { token, name: name.to_string(), csr, api, number: args.number };
     let joined = match ask(&joining, &body).await {
         Ok(joined) => joined,
-        Err(source) if may_have_joined(&source) => return Err(Failure::Unanswered { source, key: request.keep() }),
+        Err(source) if may_have_joined(&source) => return Err(Failure::Unanswered { source, key: request.keep_key() }),
         Err(refused) => return Err(Failure::Manager(refused)),
     };
-    let files = request.finish(&joined.certificate, &joined.ca)?;
+    let files = request.write_certificate(&joined.certificate, &joined.ca)?;
     let after = |what: String| Failure::Joined { name: name.to_string(), what };
     settings.write().map_err(after)?;
     let restarted = !args.no_restart && programs::has_systemd();
@@ -143,7 +143,7 @@ fn token(given: &str) -> Result<String, Failure> {
         read.map_err(|source| Failure::File { action: "read", path: "standard input".into(), source })?;
     }
     let text = text.trim().to_owned();
-    if TokenText::read(&text).is_none() {
+    if TokenText::parse_token(&text).is_none() {
         return Err(Failure::Usage(format!(
             "--token must be ID.SECRET.FINGERPRINT, of 8, 40 and 64 lower hexadecimal digits, as `zone token create` told it; it has {} \
              characters",

@@ -8,7 +8,9 @@ mod local;
 
 use std::path::{Path, PathBuf};
 
-use ovstunnel_bundle::{Part, create, finish, host, host_name, stamp, write};
+use ovstunnel_bundle::{
+    Part, create_archive, file_timestamp, host_name, host_versions, redact_and_bound, write_archive,
+};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -36,14 +38,14 @@ pub(super) async fn run(asking: Asking<'_>, output: Option<&Path>, json: bool) -
         return Err(Failure::Usage("support-bundle is made on the host itself, as root: leave --url out".to_owned()));
     }
     let now = OffsetDateTime::now_utc();
-    let name = format!("ovstunnel-support-{}-{}", host_name(), stamp(now));
+    let name = format!("ovstunnel-support-{}-{}", host_name(), file_timestamp(now));
     let file = output.map_or_else(|| PathBuf::from(format!("{name}.tar.gz")), Path::to_owned);
     let failed = |source| Failure::File { action: "write", path: file.clone(), source };
     // Before anybody waits for the rest.
-    let new = create(&file).map_err(failed)?;
+    let new = create_archive(&file).map_err(failed)?;
     let (parts, without_daemon) = collect(asking, now).await;
     let names = parts.iter().map(|part| part.name.clone()).collect();
-    let size = write(new, &name, &parts, now).map_err(|error| {
+    let size = write_archive(new, &name, &parts, now).map_err(|error| {
         let _ = std::fs::remove_file(&file);
         failed(error)
     })?;
@@ -66,9 +68,9 @@ async fn collect(asking: Asking<'_>, now: OffsetDateTime) -> (Vec<Part>, Option<
         parts.push(Part::new("audit.txt", local::log_end(&local::audit_beside(asking.files.log))));
     }
     parts.push(Part::new("configuration-file.txt", local::configuration(asking.files.config)));
-    parts.push(Part::new("host.txt", host(concat!("ovstunnelctl ", env!("CARGO_PKG_VERSION")))));
+    parts.push(Part::new("host.txt", host_versions(concat!("ovstunnelctl ", env!("CARGO_PKG_VERSION")))));
     parts.push(Part::new("README.txt", readme(now, without.as_deref())));
-    (finish(parts), without)
+    (redact_and_bound(parts), without)
 }
 
 fn in_words(error: &ClientError) -> String {

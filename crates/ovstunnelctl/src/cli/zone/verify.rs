@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ovstunnel_manager_api::{Proof, Signature, hex};
+use ovstunnel_manager_api::{Proof, Signature, to_hex};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use serde::Serialize;
@@ -56,7 +56,7 @@ pub(in crate::cli) fn verify(file: &Path, ca: Option<&PathBuf>, json: bool) -> R
         signature.map(|signature| certificate.as_ref().is_some_and(|own| is_of(signature, own, &proof.digest)));
     let certificate_is_trusted =
         signature.and(anchors.as_ref()).map(|anchors| certificate.as_ref().is_some_and(|own| is_trusted(own, anchors)));
-    let fingerprint = certificate.as_ref().map(|own| hex(&Sha256::digest(own.as_ref())));
+    let fingerprint = certificate.as_ref().map(|own| to_hex(&Sha256::digest(own.as_ref())));
     let verified = Verified {
         digest_matches,
         signature_matches,

@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
     /// An IPv4 network. Servers send what a user has typed, an address of the network with the length of its prefix too.
     pub fn network(&self) -> Result<Cidr, BadConfig> {
         let text = self.text()?;
-        let (network, had_host_bits) = Cidr::masked(&text).map_err(|error| self.bad(error.rule))?;
+        let (network, had_host_bits) = Cidr::parse_masked(&text).map_err(|error| self.bad(error.rule))?;
         if had_host_bits {
             tracing::debug!(%network, "{} is {}: the bits behind its prefix are left out", self.place, excerpt(&text));
         }
