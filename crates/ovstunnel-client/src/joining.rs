@@ -28,15 +28,15 @@ impl Joining {
     ///
     /// # Errors
     /// There is no answer, or it is another CA: [`ClientError::OtherCa`].
-    pub async fn begin(url: &Url, fingerprint: &str, timeout: Duration) -> Result<Joining, ClientError> {
-        let stranger = manager(url, tls::for_anybody()?, timeout)?;
-        let answer: EnrolmentCa = stranger.ask(Call::new(Method::GET, &["v1", "enrolment", "ca"])).await?;
+    pub async fn fetch_ca(url: &Url, fingerprint: &str, timeout: Duration) -> Result<Joining, ClientError> {
+        let stranger = manager_client(url, tls::for_anybody()?, timeout)?;
+        let answer: EnrolmentCa = stranger.send_call(Call::new(Method::GET, &["v1", "enrolment", "ca"])).await?;
         let found = CertificateDer::from_pem_slice(answer.certificate.as_bytes());
         if found.ok().is_none_or(|found| to_hex(Sha256::digest(&found).as_slice()) != fingerprint) {
             let at = stranger.peer().to_owned();
             return Err(ClientError::OtherCa { peer: Peer { at, service: Service::Manager } });
         }
-        let client = manager(url, tls::trusting_only(&answer.certificate)?, timeout)?;
+        let client = manager_client(url, tls::trusting_only(&answer.certificate)?, timeout)?;
         Ok(Joining { client, ca: answer.certificate })
     }
 
@@ -44,8 +44,8 @@ impl Joining {
     ///
     /// # Errors
     /// TLS cannot be set up.
-    pub fn at(&self, url: &Url) -> Result<Joining, ClientError> {
-        let client = manager(url, tls::trusting_only(&self.ca)?, self.client.transport.timeout)?;
+    pub fn at_manager(&self, url: &Url) -> Result<Joining, ClientError> {
+        let client = manager_client(url, tls::trusting_only(&self.ca)?, self.client.transport.timeout)?;
         Ok(Joining { client, ca: self.ca.clone() })
     }
 
@@ -59,10 +59,10 @@ impl Joining {
     /// # Errors
     /// See [`ClientError`].
     pub async fn join(&self, body: &PostJoin) -> Result<Joined, ClientError> {
-        self.client.ask(Call::new(Method::POST, &["v1", "enrolment", "join"]).json(body)?).await
+        self.client.send_call(Call::new(Method::POST, &["v1", "enrolment", "join"]).with_json(body)?).await
     }
 }
 
-fn manager(url: &Url, config: ClientConfig, timeout: Duration) -> Result<Client, ClientError> {
-    Ok(Client::by(https::transport(url, config, timeout)).for_manager())
+fn manager_client(url: &Url, config: ClientConfig, timeout: Duration) -> Result<Client, ClientError> {
+    Ok(Client::with_transport(https::https_transport(url, config, timeout)).for_manager())
 }

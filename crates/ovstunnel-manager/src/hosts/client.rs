@@ -54,7 +54,7 @@ pub trait HostClient: fmt::Debug + Send + Sync {
 
 impl HostClient for Client {
     fn send<'a>(&'a self, by: &'a By, wire: &'a Wire) -> BoxFuture<'a, Result<(), ClientError>> {
-        let client = self.under(by.epoch).with_request_id(&by.request_id);
+        let client = self.under_epoch(by.epoch).with_request_id(&by.request_id);
         Box::pin(async move {
             match wire {
                 Wire::PutBridge(bridge, body) => client.put_bridge(bridge, body).await.map(drop),
@@ -72,7 +72,7 @@ impl HostClient for Client {
         key: GreKey,
         host: HostNumber,
     ) -> BoxFuture<'a, Result<String, ClientError>> {
-        let client = self.under(by.epoch).with_request_id(&by.request_id).with_timeout(NETWORK_TIMEOUT);
+        let client = self.under_epoch(by.epoch).with_request_id(&by.request_id).with_timeout(NETWORK_TIMEOUT);
         let body = PutXapiNetwork { host_id: Some(Id::Text(host.to_string())) };
         Box::pin(async move { client.put_network(key.get(), &body).await.map(|answer| answer.bridge) })
     }
@@ -83,7 +83,7 @@ impl HostClient for Client {
         bridge: &'a str,
         body: &'a PostProbe,
     ) -> BoxFuture<'a, Result<ProbeAnswer, ClientError>> {
-        let client = self.under(by.epoch).with_request_id(&by.request_id);
+        let client = self.under_epoch(by.epoch).with_request_id(&by.request_id);
         Box::pin(async move { client.probe(bridge, body).await })
     }
 }

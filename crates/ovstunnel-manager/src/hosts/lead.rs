@@ -27,7 +27,7 @@ pub(super) async fn lead(client: &Client, leader: &Leader) -> Result<Result<Clie
             Err(why) => return Ok(Err(trouble("not_leading", why, "see `ovstunnelctl zone status` for who leads"))),
         };
         let problem = match client.record_epoch(epoch).await {
-            Ok(_) => return Ok(Ok(client.under(epoch))),
+            Ok(_) => return Ok(Ok(client.under_epoch(epoch))),
             Err(ClientError::Problem(problem)) => problem,
             Err(other) => return Err(other),
         };

@@ -191,7 +191,7 @@ mod tests {
     }
 
     fn silence() -> ClientError {
-        ClientError::NoAnswer { peer: Peer::daemon("/run/o.sock"), timeout: Duration::from_secs(40) }
+        ClientError::NoAnswer { peer: Peer::daemon_at("/run/o.sock"), timeout: Duration::from_secs(40) }
     }
 
     #[test]

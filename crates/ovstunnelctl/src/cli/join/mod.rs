@@ -87,7 +87,7 @@ pub(super) async fn join(args: &Join, timeout: Duration, json: bool) -> Result<R
     };
     let settings = Settings::plan(&args.config, &args.dir, &name, address, args.port)?;
     let fingerprint = TokenText::parse_token(&token).map_or("", |parts| parts.fingerprint);
-    let joining = Joining::begin(&args.manager, fingerprint, timeout).await.map_err(Failure::Manager)?;
+    let joining = Joining::fetch_ca(&args.manager, fingerprint, timeout).await.map_err(Failure::Manager)?;
     let request = Request::for_host(&args.dir, &name, &[address], joining.ca())?;
     let api = match address {
         IpAddr::V4(address) => format!("https://{address}:{}", args.port),
@@ -129,7 +129,7 @@ async fn ask(joining: &Joining, body: &PostJoin) -> Result<Joined, ClientError> 
         _ => None,
     };
     match leader.and_then(|leader| Endpoint::parse_url(&leader).ok()) {
-        Some(leader) => joining.at(&leader)?.join(body).await,
+        Some(leader) => joining.at_manager(&leader)?.join(body).await,
         None => first,
     }
 }
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn the_key_stays_where_the_answer_was_lost_and_only_there() {
-        let peer = crate::client::Peer::daemon("https://manager:8444");
+        let peer = crate::client::Peer::daemon_at("https://manager:8444");
         let source = ClientError::NoAnswer { peer: peer.clone(), timeout: Duration::from_secs(9) };
         assert!(may_have_joined(&source) && !may_have_joined(&ClientError::OtherCa { peer }));
         let failure = Failure::Unanswered { source, key: "/k/h1.key.asked".into() };
