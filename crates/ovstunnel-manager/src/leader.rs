@@ -272,12 +272,12 @@ mod tests {
     use super::*;
 
     async fn alone() -> Leader {
-        Leader::take(Store::memory("dc1"), "m1").await.unwrap()
+        Leader::take(Store::in_memory("dc1"), "m1").await.unwrap()
     }
 
     #[tokio::test]
     async fn each_start_leads_under_a_newer_epoch() {
-        let store = Store::memory("dc1");
+        let store = Store::in_memory("dc1");
         let first = Leader::take(store.clone(), "m1").await.unwrap();
         let second = Leader::take(store, "m1").await.unwrap();
         assert!(second.epoch().unwrap().number() > first.epoch().unwrap().number());
@@ -292,7 +292,7 @@ mod tests {
     /// It leads only once what was recorded is read; who was followed may have led in between.
     #[tokio::test]
     async fn who_follows_leads_after_the_other_and_again_after_that() {
-        let store = Store::memory("dc1");
+        let store = Store::in_memory("dc1");
         let first = Leader::follow(store.clone(), "m1").await.unwrap();
         let second = Leader::follow(store.clone(), "m2").await.unwrap();
         let won = async |leader: &Leader| match leader.ask(0).await.unwrap() {

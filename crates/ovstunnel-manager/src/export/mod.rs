@@ -102,16 +102,16 @@ async fn in_database(
     if !wanted.apply || found.plan.items.is_empty() {
         return Ok(found);
     }
-    cloud.lock(wanted.patience).await?;
+    cloud.take_locks(wanted.patience).await?;
     // Read again: a server may have written until it was locked.
     let write = async {
         let found = read(cloud, config, picture, wanted).await?;
         let changes: Vec<Change> = found.plan.items.iter().map(|item| item.change.clone()).collect();
-        cloud.apply(&changes).await?;
+        cloud.apply_changes(&changes).await?;
         Ok(Export { is_written: true, ..found })
     };
     let written: Result<Export, ExportError> = write.await;
-    let unlocked = cloud.unlock().await;
+    let unlocked = cloud.release_locks().await;
     let written = written?;
     unlocked?;
     Ok(written)
@@ -123,7 +123,7 @@ async fn read(
     picture: &Picture,
     wanted: Wanted<'_>,
 ) -> Result<Export, ExportError> {
-    let tables: Tables = cloud.read().await?;
+    let tables: Tables = cloud.read_tables().await?;
     let zone = import::zone_of(&tables, wanted.zone, &config.zone)?;
     let plan = plan(&tables, zone.id, picture, wanted.states).map_err(ExportError::Incomplete)?;
     let heard = picture.hosts.values().filter(|host| host.tunnels.is_some()).count();
@@ -151,7 +151,7 @@ impl Export {
         }
         page.push_str("START TRANSACTION;\n");
         for Item { change, why } in &self.plan.items {
-            let _ = writeln!(page, "-- {why}\n{};", change.sql()?);
+            let _ = writeln!(page, "-- {why}\n{};", change.to_sql()?);
         }
         page.push_str("COMMIT;\n");
         let many = self.plan.items.len();

@@ -69,7 +69,7 @@ fn a_zone_that_is_recorded_as_it_is_has_nothing_to_change() {
     assert_eq!(plan(&tables(), 1, &picture(), States::Cloudstack), Ok(Plan::default()));
     // The other words are another state, as CloudStack compares them.
     let other = plan(&tables(), 1, &picture(), States::Specification).unwrap();
-    let sql: Vec<String> = other.items.iter().map(|item| item.change.sql().unwrap()).collect();
+    let sql: Vec<String> = other.items.iter().map(|item| item.change.to_sql().unwrap()).collect();
     assert_eq!(sql.len(), 2);
     assert!(
         sql[0].contains("SET `key` = 1001, `port_name` = 't1001-1-2', `state` = 'SUCCESS' WHERE `id` = 2"),

@@ -61,7 +61,7 @@ fn known(zones: &[CloudZone]) -> String {
 pub async fn compare_zone(config: &Config, zone: Option<&str>) -> Result<Report, ImportError> {
     let url = config.database.cloudstack_url.as_deref().ok_or(ImportError::NoAddress)?;
     let cloud = CloudStack::open(url).await?;
-    let tables = cloud.read().await;
+    let tables = cloud.read_tables().await;
     cloud.close().await;
     let tables = tables?;
     let of = zone_of(&tables, zone, &config.zone)?;

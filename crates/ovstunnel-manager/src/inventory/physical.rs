@@ -229,7 +229,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_configuration_fills_an_empty_table_and_is_compared_later() {
-        let store = Store::memory("dc1");
+        let store = Store::in_memory("dc1");
         let first = [configured("p1", "20-30,1-10"), configured("p2", "40")];
         assert_eq!(seed(&store, &first).await, Ok(2));
         let rows = store.physical_networks().await.unwrap();

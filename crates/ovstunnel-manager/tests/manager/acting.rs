@@ -18,7 +18,7 @@ fn nic(host: usize) -> PutNic {
 
 /// A manager that acts, with hosts h1 to h`n`, the physical network p1 and the network web.
 async fn zone(n: usize) -> (Bench, Vec<Host>) {
-    zone_on(n, Store::memory("dc1")).await
+    zone_on(n, Store::in_memory("dc1")).await
 }
 
 async fn zone_on(n: usize, store: Store) -> (Bench, Vec<Host>) {
@@ -155,7 +155,7 @@ async fn a_host_of_another_zone_is_watched_and_not_changed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_pass_after_off_joins_at_once_and_asks_to_remove() {
-    let store = Store::memory("dc1");
+    let store = Store::in_memory("dc1");
     let (bench, hosts) = zone_on(2, store.clone()).await;
     let m = &bench.manager;
     m.prepare_nic("web", "n1", &nic(1), false).await.unwrap();
@@ -249,7 +249,7 @@ async fn no_key_is_given_twice_and_none_left_is_said() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_tunnel_fails_a_nic_where_that_is_wanted() {
-    let bench = acting_with(&format!("{ON}[network]\non_failure = \"fail\"\n"), Store::memory("dc1")).await;
+    let bench = acting_with(&format!("{ON}[network]\non_failure = \"fail\"\n"), Store::in_memory("dc1")).await;
     let m = &bench.manager;
     m.put_physical_network("p1", &physical(Isolation::Gre, "1001-1010"), false).await.unwrap();
     let network =

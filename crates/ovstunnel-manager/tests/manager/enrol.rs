@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 async fn enrolling() -> Bench {
     let dir = folder();
     let more = format!("[enrolment]\nauthority = \"{}\"\n", dir.path().join("pki").display());
-    bench_in(dir, &more, Store::memory("dc1")).await
+    bench_in(dir, &more, Store::in_memory("dc1")).await
 }
 
 fn ca(bench: &Bench) -> String {

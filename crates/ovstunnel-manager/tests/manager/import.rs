@@ -53,7 +53,7 @@ async fn without_a_manager_the_tables_are_compared_with_each_other() {
 async fn a_manager_that_answers_says_which_hosts_it_has() {
     let folder = tempfile::tempdir().unwrap();
     let config = configured(folder.path(), Layout::Since49).await;
-    let store = Store::memory("dc1");
+    let store = Store::in_memory("dc1");
     for (number, name) in [(1u64, "xen1"), (7, "other")] {
         let host = NewHost {
             number: Some(number.try_into().unwrap()),

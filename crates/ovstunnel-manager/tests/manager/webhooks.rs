@@ -74,7 +74,7 @@ async fn each_event_is_sent_in_order_until_accepted_despite_a_restart() {
         "[[webhooks]]\nname = \"pager\"\nurl = \"{url}\"\nsecret = \"{}\"\nevents = [\"host_added\"]\n",
         secret.display()
     );
-    let store = Store::memory("dc1");
+    let store = Store::in_memory("dc1");
     let bench = bench_with(&hook, store.clone()).await;
     until_state(&bench, "the first look", |hook| hook.done.is_some()).await;
 

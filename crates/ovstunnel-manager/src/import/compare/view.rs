@@ -40,7 +40,7 @@ pub(super) fn key_of(text: &str) -> Option<GreKey> {
 
 /// Whether a row says that its tunnel is there.
 pub(super) fn is_there(row: &Tunnel) -> bool {
-    row.state.as_deref().is_some_and(|state| RowState::read(state) == RowState::Success)
+    row.state.as_deref().is_some_and(|state| RowState::from_word(state) == RowState::Success)
 }
 
 impl<'a> View<'a> {

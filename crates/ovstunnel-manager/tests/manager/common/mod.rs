@@ -109,7 +109,7 @@ pub fn configuration(dir: &Path) -> String {
 }
 
 pub async fn bench() -> Bench {
-    bench_with("", Store::memory("dc1")).await
+    bench_with("", Store::in_memory("dc1")).await
 }
 
 impl Bench {

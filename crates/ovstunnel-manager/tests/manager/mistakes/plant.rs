@@ -170,7 +170,7 @@ async fn lose_nics(store: &Store, on: &[Arc<SimHost>]) {
 
 /// An empty database in which the same hosts are registered.
 async fn other_database(world: &World) -> Store {
-    let store = Store::memory("dc1");
+    let store = Store::in_memory("dc1");
     register(&store, &world.hosts).await;
     store.set_setting("controller", Some("on")).await.unwrap();
     store

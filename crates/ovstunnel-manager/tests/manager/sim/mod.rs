@@ -83,7 +83,7 @@ pub struct World {
 impl World {
     /// A zone of so many hosts, h1 and on, with the physical network p1.
     pub async fn new(hosts: u64, setup: Setup) -> World {
-        let (store, truth) = (Store::memory("dc1"), Arc::<Mutex<Truth>>::default());
+        let (store, truth) = (Store::in_memory("dc1"), Arc::<Mutex<Truth>>::default());
         let hosts: Vec<Arc<SimHost>> = (1..=hosts).map(|number| SimHost::new(number, Arc::clone(&truth))).collect();
         register(&store, &hosts).await;
         let held = Arc::default();
