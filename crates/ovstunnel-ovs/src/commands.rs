@@ -99,7 +99,7 @@ impl Tools {
         let meter = |meter| (meter, self.ofctl(ofctl::set_meter("add-meter", self, bridge, (meter, pps)), None));
         FlowCommands {
             meters: change.meters_needed().into_iter().map(meter).collect(),
-            bundle: self.bundle(bridge, change.bundle()),
+            bundle: self.bundle(bridge, change.bundle_lines()),
             freed: change
                 .meters_freed()
                 .into_iter()
@@ -115,7 +115,7 @@ impl Tools {
 
     /// Lays temporary flows.
     pub(crate) fn lay(&self, bridge: &str, transition: &TransitionFlows) -> Command {
-        self.bundle(bridge, transition.up())
+        self.bundle(bridge, transition.laying_lines())
     }
 
     /// Teaches a bridge what it had learnt, and takes the temporary flows away.
@@ -198,9 +198,9 @@ fn flooded_to(bridge: &ObservedBridge, plan: &Plan) -> (Vec<(String, Option<u32>
     let mut ports: BTreeMap<String, Vec<u32>> =
         bridge.ports.iter().map(|(name, port)| (name.clone(), numbers(port))).collect();
     let mut later = BTreeSet::new();
-    for step in plan.database().filter(|step| step.bridge() == bridge.name) {
+    for step in plan.database_steps().filter(|step| step.bridge() == bridge.name) {
         match step {
-            Step::AddTunnel { tunnel, .. } => drop(later.insert(tunnel.port().to_string())),
+            Step::AddTunnel { tunnel, .. } => drop(later.insert(tunnel.port_name().to_string())),
             Step::RemoveTunnel { port, .. } => drop(ports.remove(port)),
             Step::EditTunnel { port, edits, .. } if edits.contains(&PortEdit::Detach) => {
                 ports.remove(port.as_str());

@@ -288,7 +288,7 @@ impl RealSwitch {
 
     /// The temporary flows for a bridge, with the addresses that it has learnt by now.
     pub(crate) async fn transition(&self, bridge: &ObservedBridge) -> Result<TransitionFlows, CommitError> {
-        Ok(TransitionFlows::over(bridge, &self.learnt(bridge).await?))
+        Ok(TransitionFlows::over_bridge(bridge, &self.learnt(bridge).await?))
     }
 
     pub(crate) async fn lift_transition(&self, bridge: &str, transition: &TransitionFlows) -> Result<(), CommitError> {
@@ -296,7 +296,7 @@ impl RealSwitch {
             Ok(_) => Ok(()),
             Err(error) => {
                 tracing::warn!(bridge, %error, "the bridge has to learn addresses anew; frames may come twice meanwhile");
-                self.bundle(bridge, TransitionFlows::down()).await
+                self.bundle(bridge, TransitionFlows::removal_line()).await
             }
         }
     }
@@ -321,9 +321,9 @@ impl RealSwitch {
 
     pub(crate) async fn announce(&self, bridge: &ObservedBridge, announce_only: bool) -> Result<usize, CommitError> {
         let learnt = self.learnt(bridge).await?;
-        let Some(announcement) = Announcement::of(bridge, &learnt, announce_only) else { return Ok(0) };
+        let Some(announcement) = Announcement::for_bridge(bridge, &learnt, announce_only) else { return Ok(0) };
         let args = ofctl::bundle_with_packets(&self.tools, &bridge.name);
-        self.ofctl(&self.tools.ofctl(args, Some(announcement.lines()))).await?;
+        self.ofctl(&self.tools.ofctl(args, Some(announcement.bundle_lines()))).await?;
         Ok(announcement.addresses)
     }
 

@@ -279,12 +279,12 @@ impl SimulatedSwitch {
     }
 
     fn add_tunnel(&self, db: &mut Db, bridge: &str, tunnel: &DesiredTunnel, refused: bool) {
-        let name = CompactString::from(tunnel.port().as_str());
+        let name = CompactString::from(tunnel.port_name().as_str());
         let mut interface = InterfaceRow {
             name: name.clone(),
             kind: tunnel.encap.kind().interface_type().into(),
-            options: sorted(tunnel.options()),
-            bfd: with_bfd(tunnel.bfd.iter().flat_map(|interval| interval.column())),
+            options: sorted(tunnel.interface_options()),
+            bfd: with_bfd(tunnel.bfd.iter().flat_map(|interval| interval.bfd_column())),
             ..InterfaceRow::default()
         };
         report(&mut interface, refused, self.ofport());
@@ -368,10 +368,10 @@ fn check(db: &Db, steps: &[Step]) -> Result<(), CommitError> {
                 None
             }
             Step::AddTunnel { tunnel, .. }
-                if view.bridge_of_port(tunnel.port().as_str()).is_some()
-                    || !created.insert(tunnel.port().to_string()) =>
+                if view.bridge_of_port(tunnel.port_name().as_str()).is_some()
+                    || !created.insert(tunnel.port_name().to_string()) =>
             {
-                Some(format!("a port named {} already exists", tunnel.port()))
+                Some(format!("a port named {} already exists", tunnel.port_name()))
             }
             Step::AddTunnel { bridge, .. } | Step::EditBridge { bridge, .. }
                 if !created.contains(bridge.as_str()) && view.bare_bridge(bridge.as_str()).is_none() =>

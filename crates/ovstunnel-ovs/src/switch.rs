@@ -179,7 +179,7 @@ impl Switch {
     /// The settings as this switch can honour them, as far as is known by now.
     pub fn effective(&self, settings: &Settings) -> EffectiveSettings {
         let meters = self.health().borrow().no_meters.is_none();
-        EffectiveSettings::of(settings, Capabilities { meters })
+        EffectiveSettings::for_switch(settings, Capabilities { meters })
     }
 
     /// Steps as the commands that [`Switch::commit`] runs for them, for a person to read.
@@ -392,7 +392,7 @@ impl Switch {
     pub async fn print_under_transition(&self, bridge: &ObservedBridge, plan: &Plan) -> PrintedPlan {
         let (tools, transition) = match self {
             Switch::Real(real) => (real.tools().clone(), real.transition(bridge).await),
-            Switch::Simulated(_) => (crate::Tools::default(), Ok(TransitionFlows::over(bridge, &[]))),
+            Switch::Simulated(_) => (crate::Tools::default(), Ok(TransitionFlows::over_bridge(bridge, &[]))),
         };
         let Ok(transition) = transition else { return self.print(plan).await };
         let learnt = format!("bridge {}: which addresses it has learnt when its temporary flows are laid", bridge.name);

@@ -90,10 +90,10 @@ impl Transaction {
     }
 
     fn add_tunnel(&mut self, bridge: &str, tunnel: &DesiredTunnel) {
-        let (n, name) = (self.row(), quoted(tunnel.port()));
+        let (n, name) = (self.row(), quoted(tunnel.port_name()));
         let mut interface = vec![format!("name={name}"), format!("type={}", tunnel.encap.kind().interface_type())];
-        interface.extend(tunnel.options().iter().map(|(key, value)| pair("options", key, value)));
-        let bfd = tunnel.bfd.iter().flat_map(|interval| interval.column());
+        interface.extend(tunnel.interface_options().iter().map(|(key, value)| pair("options", key, value)));
+        let bfd = tunnel.bfd.iter().flat_map(|interval| interval.bfd_column());
         interface.extend(bfd.map(|(key, value)| pair("bfd", key, &value)));
         self.push(words([&format!("--id=@i{n}"), "create", "Interface"], interface));
         let mut port = vec![format!("name={name}"), format!("interfaces=@i{n}"), "protected=true".into()];

@@ -257,7 +257,7 @@ impl View for SwitchView<'_> {
 fn all_keys(db: &Db) -> HashMap<GreKey, Vec<String>> {
     let mut keys: HashMap<GreKey, Vec<String>> = HashMap::new();
     for (uuid, row) in &db.bridges {
-        let of = DesiredBridge::keys(&observed_bridge(db, *uuid, row, &BTreeSet::new()));
+        let of = DesiredBridge::recorded_keys(&observed_bridge(db, *uuid, row, &BTreeSet::new()));
         of.into_iter().for_each(|key| keys.entry(key).or_default().push(row.name.clone()));
     }
     keys

@@ -187,11 +187,11 @@ impl<'a> Transaction<'a> {
     }
 
     fn add_tunnel(&mut self, bridge: &str, tunnel: &DesiredTunnel) -> Result<(), NoSuchRow> {
-        let (bridge, name) = (self.row(Table::Bridge, bridge)?, tunnel.port());
+        let (bridge, name) = (self.row(Table::Bridge, bridge)?, tunnel.port_name());
         let kind = tunnel.encap.kind().interface_type();
-        let mut interface = json!({"type": kind, "options": map(tunnel.options())});
+        let mut interface = json!({"type": kind, "options": map(tunnel.interface_options())});
         if let Some(interval) = tunnel.bfd {
-            interface["bfd"] = map(interval.column());
+            interface["bfd"] = map(interval.bfd_column());
         }
         let interface = self.insert(Table::Interface, name.as_str(), interface);
         let port = json!({"interfaces": interface, "protected": true, "external_ids": map(tunnel.external_ids())});

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use ovstunnel_plan::{Step, visible};
+use ovstunnel_plan::{Step, steps_visible};
 use tokio::time::Instant;
 
 use super::{Needs, RealSwitch, ended_well};
@@ -49,7 +49,8 @@ impl RealSwitch {
         let mut written = None;
         loop {
             revision.borrow_and_update();
-            let (shown, (next, current)) = self.observer.read(|db| (visible(steps, &db.view()), db.configurations()));
+            let (shown, (next, current)) =
+                self.observer.read(|db| (steps_visible(steps, &db.view()), db.configurations()));
             if shown && current >= *written.get_or_insert(next) {
                 return Ok(());
             }

@@ -52,7 +52,7 @@ impl SimulatedSwitch {
     }
 
     pub(crate) fn lay_transition(&self, bridge: &ObservedBridge) -> TransitionFlows {
-        let transition = TransitionFlows::over(bridge, &[]);
+        let transition = TransitionFlows::over_bridge(bridge, &[]);
         self.record(|tools| vec![tools.lay(&bridge.name, &transition)]);
         transition
     }

@@ -140,7 +140,7 @@ table_id=254, duration=411s, n_packets=0, n_bytes=0, priority=0,reg0=0x2,actions
         let tables = read(&format!("{HIDDEN}{ours}{theirs}{OWN}"));
         assert_eq!(tables.hidden, ["priority=15790320,actions=NORMAL"]);
         let seen = FlowsSeen::parse_dump(&ours);
-        assert_eq!(seen.count(), Some(1), "{seen:?}");
+        assert_eq!(seen.flow_count(), Some(1), "{seen:?}");
         assert_eq!(tables.foreign(&seen), ["cookie=0x77,priority=500,ip,in_port=3,actions=drop"]);
         assert!(!tables.lacks(&seen) && read(&format!("{theirs}{OWN}")).lacks(&seen));
         let elsewhere = cookie("0x77", "table_id=5, duration=1s, n_packets=0, n_bytes=0, actions=drop\n");
@@ -166,7 +166,7 @@ table_id=254, duration=411s, n_packets=0, n_bytes=0, priority=0,reg0=0x2,actions
         assert_eq!(tables.hidden, ["priority=15790320,actions=NORMAL"]);
         let ours = format!(" cookie=0x6f76737401000000, {}", OURS.replace("8s", "8.1s"));
         let seen = FlowsSeen::parse_dump(&ours);
-        assert_eq!(seen.count(), Some(1), "{seen:?}");
+        assert_eq!(seen.flow_count(), Some(1), "{seen:?}");
         assert_eq!(tables.foreign(&seen), ["priority=500,ip,in_port=3,actions=drop"]);
         assert!(!tables.lacks(&seen) && read(&format!("{THEIRS}{OWN}")).lacks(&seen));
         assert_eq!(tables.foreign(&FlowsSeen::none()).len(), 2);

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use ovstunnel_api::Finding;
-use ovstunnel_plan::{self as core, ObservedBridge, ObservedPort, Settings, survey, was_released};
+use ovstunnel_plan::{self as core, ObservedBridge, ObservedPort, Settings, survey_bridges, was_released};
 
 use super::finding::{About, fail, some, warn};
 
 /// The plugin's bridges among all of the switch, each with why it cannot be taken over, if it cannot.
 pub(super) fn look(bridges: &[ObservedBridge], settings: &Settings) -> Vec<(ObservedBridge, Vec<String>)> {
-    let findings = survey(bridges, settings);
+    let findings = survey_bridges(bridges, settings);
     let of = |bridge: &ObservedBridge| match findings.get(&bridge.name)? {
         core::Finding::Plugins(_) => Some((bridge.clone(), vec![])),
         core::Finding::Left(reasons) => Some((bridge.clone(), reasons.clone())),

@@ -23,7 +23,7 @@ pub(super) fn check(bridges: &[ObservedBridge]) -> Vec<Finding> {
             let remedy = format!("`ovstunnelctl tunnel destroy {name} PORT` for all but the one to its right address");
             findings.push(fail("twice", reason, remedy).about(name));
         }
-        DesiredBridge::keys(bridge)
+        DesiredBridge::recorded_keys(bridge)
             .into_iter()
             .for_each(|key| by_key.entry(key).or_default().push(bridge.name.clone()));
     }

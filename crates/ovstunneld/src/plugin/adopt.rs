@@ -19,7 +19,8 @@ pub(super) async fn adopt(
     key: Option<GreKey>,
     host: Option<&HostId>,
 ) -> Result<Shared, Failure> {
-    let is_foreign = || call.observed(bridge).is_some_and(|observed| DesiredBridge::mark(&observed) == Mark::Foreign);
+    let is_foreign =
+        || call.observed(bridge).is_some_and(|observed| DesiredBridge::bridge_mark(&observed) == Mark::Foreign);
     let shared = call.state.turns.shared(bridge).await;
     if !is_foreign() {
         return Ok(shared);

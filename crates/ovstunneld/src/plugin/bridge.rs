@@ -90,5 +90,5 @@ pub(super) async fn remove(call: Call<'_>, change: Change) -> Result<(), Failure
 /// Whether a bridge is there and nothing of ours is on it: xapi's own, which we left when it was destroyed before.
 async fn is_released(call: Call<'_>, bridge: &BridgeName) -> Result<bool, Failure> {
     call.expect_not_at_work(bridge).await?;
-    Ok(call.observed(bridge).is_some_and(|observed| DesiredBridge::mark(&observed) == Mark::Foreign))
+    Ok(call.observed(bridge).is_some_and(|observed| DesiredBridge::bridge_mark(&observed) == Mark::Foreign))
 }

@@ -104,7 +104,8 @@ impl Failure {
             | WriteError::Ended => Failure::new(Reason::Unavailable, words),
             WriteError::Refused(_) => Failure::new(Reason::Refused, words),
             WriteError::TunnelsRefused(refused) => {
-                let all: Vec<_> = refused.iter().map(|one| format!("{}: {}", one.tunnel.port(), one.message)).collect();
+                let all: Vec<_> =
+                    refused.iter().map(|one| format!("{}: {}", one.tunnel.port_name(), one.message)).collect();
                 Failure::new(Reason::VerifyInterfaceFailed, all.join("; "))
             }
             WriteError::Unknown(_) => Failure::new(Reason::OutcomeUnknown, words),

@@ -97,7 +97,7 @@ impl Network {
     /// That the bridge may become ours, where it is not: nothing on it is at work for the Python program, and nothing contradicts its name.
     async fn expect_takable(&self, call: Call<'_>) -> Result<(), Failure> {
         let bridge = &self.bridge;
-        let foreign = call.observed(bridge).filter(|observed| DesiredBridge::mark(observed) == Mark::Foreign);
+        let foreign = call.observed(bridge).filter(|observed| DesiredBridge::bridge_mark(observed) == Mark::Foreign);
         let Some(observed) = foreign else { return Ok(()) };
         let in_the_way = |what: String| Err(Failure::new(Reason::InTheWay, format!("bridge {bridge} {what}")));
         let takeover = format!("`ovstunnelctl takeover {bridge}` takes it over");

@@ -137,7 +137,8 @@ impl Call<'_> {
     /// That a bridge that is not ours is not at work for the Python plugin, nor has tunnels of anybody else's: those are not
     /// protected, and a frame that came by one of ours could leave by one of them; and the plugin's flows come before ours.
     async fn expect_not_at_work(&self, bridge: &BridgeName) -> Result<(), Failure> {
-        let Some(observed) = self.observed(bridge).filter(|observed| DesiredBridge::mark(observed) == Mark::Foreign)
+        let Some(observed) =
+            self.observed(bridge).filter(|observed| DesiredBridge::bridge_mark(observed) == Mark::Foreign)
         else {
             return Ok(());
         };

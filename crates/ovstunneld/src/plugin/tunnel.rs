@@ -69,7 +69,7 @@ pub(super) async fn remove(call: Call<'_>, bridge: BridgeName, asked: PortName) 
     }
     let is_there = |port: &PortName| observed.as_ref().is_some_and(|bridge| bridge.ports.contains_key(port.as_str()));
     let port = if is_there(&asked) { asked } else { port_of_long_name(&asked).unwrap_or(asked) };
-    let foreign = observed.as_ref().is_none_or(|bridge| DesiredBridge::mark(bridge) == Mark::Foreign);
+    let foreign = observed.as_ref().is_none_or(|bridge| DesiredBridge::bridge_mark(bridge) == Mark::Foreign);
     let gone = foreign && !is_there(&port);
     if !gone {
         call.change(Change::DestroyTunnel { bridge, port }).await?;

@@ -102,7 +102,7 @@ fn problem(state: &State, bridge: &str, error: WriteError) -> ApiError {
         | WriteError::Ended => return refusals::unavailable(detail),
         WriteError::Refused(_) => return refusals::refused(detail, vec![]),
         WriteError::TunnelsRefused(refused) => {
-            let words = refused.iter().map(|refusal| format!("{}: {}", refusal.tunnel.port(), refusal.message));
+            let words = refused.iter().map(|refusal| format!("{}: {}", refusal.tunnel.port_name(), refusal.message));
             let detail = format!("{detail}: {}", words.collect::<Vec<_>>().join("; "));
             refusals::refused(detail, refused.iter().map(to_wire::refusal).collect())
         }

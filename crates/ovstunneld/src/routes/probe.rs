@@ -114,7 +114,7 @@ fn tunnels(state: &State, asked: &Asked) -> Result<Probe, ApiError> {
     let (name, failed) = (asked.bridge.as_str(), |error| problem(state, asked.bridge.as_str(), error));
     let bridge = state.switch.observer().read(|db| db.view().bridge(name));
     let bridge = bridge.ok_or_else(|| ApiError::not_found(format!("there is no bridge {name}")))?;
-    Probe::over(&bridge, asked.nonce, asked.tunnels.as_deref()).map_err(|rejected| failed(rejected.into()))
+    Probe::over_bridge(&bridge, asked.nonce, asked.tunnels.as_deref()).map_err(|rejected| failed(rejected.into()))
 }
 
 async fn write(state: &State, asked: &Asked, act: ProbeAct) -> Result<ProbeAnswer, ApiError> {
@@ -138,7 +138,7 @@ async fn read(state: &State, asked: &Asked) -> Result<ProbeAnswer, ApiError> {
     let name = asked.bridge.as_str();
     let printed = state.switch.printed_flows(name).await;
     let printed = printed.map_err(|error| refusals::unavailable(error.to_string()))?;
-    let come = probe.read(&printed);
+    let come = probe.read_arrivals(&printed);
     if come.is_empty() {
         let nonce = asked.nonce.to_string();
         let detail = format!("probe {nonce} is not armed on bridge {name}: it is over, or never was");

@@ -27,7 +27,7 @@ impl State {
             Change::SetupVpc(setup) => (&mut setup.host, vec![]),
             _ => return Ok(change),
         };
-        let foreign = |bridge: &ObservedBridge| DesiredBridge::mark(bridge) == Mark::Foreign;
+        let foreign = |bridge: &ObservedBridge| DesiredBridge::bridge_mark(bridge) == Mark::Foreign;
         let bridge = self.switch.observer().read(|db| db.view().bridge(name.as_str())).filter(foreign);
         if let Some(bridge) = bridge {
             *host = self.host_facts(std::slice::from_ref(&bridge), remotes).await?;
@@ -43,7 +43,7 @@ impl State {
         let bridges: Vec<ObservedBridge> = self.switch.observer().read(|db| {
             let view = db.view();
             let all = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name));
-            all.filter(|bridge| DesiredBridge::mark(bridge) == Mark::Foreign).collect()
+            all.filter(|bridge| DesiredBridge::bridge_mark(bridge) == Mark::Foreign).collect()
         });
         self.host_facts(&bridges, vec![]).await
     }

@@ -31,7 +31,7 @@ pub(crate) fn claim(text: &str) -> Option<Claim> {
 
 pub(crate) fn refusal(refusal: &Refusal) -> RefusedTunnel {
     RefusedTunnel {
-        port: refusal.tunnel.port().to_string(),
+        port: refusal.tunnel.port_name().to_string(),
         to: refusal.tunnel.to.to_string(),
         remote_ip: refusal.tunnel.remote_ip.to_string(),
         error: refusal.message.clone(),
@@ -181,5 +181,5 @@ fn flows(record: &DesiredBridge, observed: &ObservedBridge, seen: &FlowsSeen, se
         (FlowsSeen::Known { .. }, Some(_)) => FlowsState::Drifted,
     };
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Flows { state, expected: count(expected.len()), installed: seen.count().map(count) }
+    Flows { state, expected: count(expected.len()), installed: seen.flow_count().map(count) }
 }

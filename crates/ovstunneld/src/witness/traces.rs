@@ -127,7 +127,8 @@ impl Watch {
         let few = |told: Told| told.witness.addresses.is_some_and(|table| table.entries <= ADDRESSES);
         let first = number == 0;
         let learnt = first && self.witnesses.get(uuid).is_some_and(few);
-        let frames = Frames::of(&bridge, &desired, &self.settings(), if first { &[] } else { &self.traces.learnt });
+        let frames =
+            Frames::for_bridge(&bridge, &desired, &self.settings(), if first { &[] } else { &self.traces.learnt });
         // How many there are is known once it is known what is behind tunnels.
         let last = number + 1 >= frames.count() && !learnt;
         let ports = self.traces.ports.as_ref().and_then(|ports| ports.get(&bridge.name)).cloned();
@@ -139,7 +140,7 @@ impl Watch {
         if let Some(learnt) = learnt {
             self.traces.learnt = learnt;
         }
-        let found = followed.as_ref().and_then(|followed| due.frame.judge(followed));
+        let found = followed.as_ref().and_then(|followed| due.frame.judge_trace(followed));
         let confirmed = self.tell(due.uuid, &due.frame, found, due.first);
         if let Some(followed) = followed.filter(|_| confirmed) {
             self.mend_flooding(&due.bridge, &due.frame, &followed, suspicion).await;
@@ -200,9 +201,9 @@ pub async fn follow_all(
     let mut questions = real.lend();
     let learnt = questions.learnt(&bridge.name).await;
     let mut astray = Vec::new();
-    for frame in Frames::of(bridge, desired, settings, &learnt).all() {
+    for frame in Frames::for_bridge(bridge, desired, settings, &learnt).all() {
         let followed = questions.follow(&bridge.name, &frame, ports).await;
-        astray.extend(followed.and_then(|followed| frame.judge(&followed)));
+        astray.extend(followed.and_then(|followed| frame.judge_trace(&followed)));
     }
     real.give_back(questions);
     astray

@@ -134,7 +134,7 @@ impl<'a> Parts<'a> {
             let bridge = parts.0.entry(item.bridge()).or_default();
             bridge.all.push(item);
             let port = match item {
-                PlanItem::Database(Step::AddTunnel { tunnel, .. }) => tunnel.port().to_string(),
+                PlanItem::Database(Step::AddTunnel { tunnel, .. }) => tunnel.port_name().to_string(),
                 PlanItem::Database(Step::EditTunnel { port, .. }) => port.to_string(),
                 PlanItem::Database(Step::RemoveTunnel { port, .. }) => port.clone(),
                 _ => continue,

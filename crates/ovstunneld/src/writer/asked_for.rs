@@ -26,7 +26,7 @@ impl AskedFor {
     pub(super) fn note(&self, change: &Change) {
         let mut asked_for = self.lock();
         let Some(remotes) = asked_for.as_mut() else { return };
-        match change.unclaimed() {
+        match change.without_claim() {
             Change::CreateTunnel(create) => drop(remotes.insert(create.remote_ip.get())),
             Change::SetupBridge(setup) => {
                 remotes.extend(setup.tunnels.iter().flatten().map(|tunnel| tunnel.remote_ip.get()));

@@ -11,7 +11,7 @@ use std::time::Instant;
 use ovstunnel_ovs::CommitError;
 use ovstunnel_plan::{
     Change, Changed, EffectiveSettings, FlowsSeen, Phase, Plan, PortEdit, PortName, Rejected, Step, TunnelHealth, View,
-    visible,
+    steps_visible,
 };
 use tracing::Instrument;
 
@@ -133,7 +133,7 @@ impl Executor {
                 Phase::FlowsBefore => {
                     executed.held_back = self.change_flows(plan.flows_before()).await;
                     if !executed.held_back.is_empty() {
-                        plan = Cow::Owned(plan.without(|bridge| executed.held_back.contains_key(bridge)));
+                        plan = Cow::Owned(plan.without_bridges(|bridge| executed.held_back.contains_key(bridge)));
                     }
                 }
                 Phase::FloodsBefore => executed.failed = self.flood_again(&plan.floods_before()).await.err(),
@@ -164,7 +164,7 @@ impl Executor {
             return;
         }
         let gone = |step: &Step| if let Step::DeleteBridge { uuid, .. } = step { Some(*uuid) } else { None };
-        plan.database().filter_map(gone).for_each(|bridge| self.flows.forget(bridge));
+        plan.database_steps().filter_map(gone).for_each(|bridge| self.flows.forget(bridge));
     }
 
     /// What Open vSwitch has refused, and, where it is known what became of all, the flows.
@@ -172,7 +172,7 @@ impl Executor {
         self.take_away_refused_bridges(plan, executed).await;
         executed.refused = self.refused(plan);
         for refusal in &executed.refused {
-            tracing::warn!(bridge = %refusal.bridge, port = %refusal.tunnel.port(), error = refusal.message, "Open vSwitch refused a tunnel");
+            tracing::warn!(bridge = %refusal.bridge, port = %refusal.tunnel.port_name(), error = refusal.message, "Open vSwitch refused a tunnel");
         }
         if executed.plan_anew || self.expect_settled().is_err() {
             return;
@@ -236,14 +236,14 @@ impl Executor {
             match (desired, row, &executed.failed) {
                 (Some(mut desired), Some(row), None) => {
                     let gone = executed.refused.iter().filter(|refusal| executed.taken_away && refusal.bridge == name);
-                    gone.for_each(|refusal| drop(desired.tunnels.remove(&refusal.tunnel.port())));
-                    self.cache.remember(row, desired);
+                    gone.for_each(|refusal| drop(desired.tunnels.remove(&refusal.tunnel.port_name())));
+                    self.cache.remember_bridge(row, desired);
                 }
                 (None, Some(row), None) if self.cache.get(name.as_str(), row).is_some() => {
-                    self.cache.forget(name.as_str());
+                    self.cache.forget_bridge(name.as_str());
                     self.cache.remember_release(row);
                 }
-                _ => self.cache.forget(name.as_str()),
+                _ => self.cache.forget_bridge(name.as_str()),
             }
         }
     }
@@ -260,7 +260,7 @@ impl Executor {
                 executed.refused.iter().map(|r| (r.bridge.as_str(), view.bridge(r.bridge.as_str()))).collect();
             let removal = |refusal: &Refusal| {
                 let bridge = bridges.get(refusal.bridge.as_str())?.as_ref()?;
-                let port = bridge.ports.get(refusal.tunnel.port().as_str())?;
+                let port = bridge.ports.get(refusal.tunnel.port_name().as_str())?;
                 Some(Step::RemoveTunnel {
                     bridge: bridge.name.clone(),
                     port: port.name.clone(),
@@ -282,9 +282,9 @@ impl Executor {
         self.switch.observer().read(|db| {
             let view = db.view();
             let mut bridges = BTreeMap::new();
-            let refused = plan.database().filter_map(|step| {
+            let refused = plan.database_steps().filter_map(|step| {
                 let (bridge, port) = match step {
-                    Step::AddTunnel { bridge, tunnel } => (bridge, tunnel.port()),
+                    Step::AddTunnel { bridge, tunnel } => (bridge, tunnel.port_name()),
                     Step::EditTunnel { edits, .. } if edits.contains(&PortEdit::Detach) => return None,
                     Step::EditTunnel { bridge, port, .. } => (bridge, port.clone()),
                     _ => return None,
@@ -330,7 +330,7 @@ impl Executor {
         if let (Some(error), false) = (&executed.failed, mine.is_empty()) {
             // Where a part of the whole was made, what can be seen of a tunnel counts; a bridge waits for its flows, too.
             let mine: Vec<Step> = mine.iter().filter_map(|item| item.step().cloned()).collect();
-            if whole_bridge || !matches!(error, CommitError::Partly(_)) || !visible(&mine, view) {
+            if whole_bridge || !matches!(error, CommitError::Partly(_)) || !steps_visible(&mine, view) {
                 return Err(error.clone().into());
             }
         }
@@ -340,7 +340,8 @@ impl Executor {
         if let Some(words) = executed.bridges_refused.get(&bridge) {
             return Err(WriteError::Refused(words.clone()));
         }
-        let concerns = |r: &&Refusal| r.bridge == bridge && port.as_ref().is_none_or(|port| r.tunnel.port() == *port);
+        let concerns =
+            |r: &&Refusal| r.bridge == bridge && port.as_ref().is_none_or(|port| r.tunnel.port_name() == *port);
         let refused: Vec<Refusal> = executed.refused.iter().filter(concerns).cloned().collect();
         if !refused.is_empty() {
             return Err(WriteError::TunnelsRefused(refused));
@@ -360,7 +361,7 @@ impl Executor {
     /// What is in the switch of what a change made.
     fn seen(&self, view: &dyn View, change: &Change, port: Option<&PortName>) -> Seen {
         let name = change.bridge().as_str();
-        let seen = match (change.unclaimed(), port) {
+        let seen = match (change.without_claim(), port) {
             (Change::SetupBridge(_) | Change::SetupVpc(_) | Change::UpdateVpc(_) | Change::SetBfd(_), _) => {
                 view.bridge(name).map(|bridge| {
                     let flows = self.flows.get(bridge.uuid);

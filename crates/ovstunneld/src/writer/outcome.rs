@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use ovstunnel_ovs::CommitError;
-use ovstunnel_plan::{Plan, Step, visible};
+use ovstunnel_plan::{Plan, Step, steps_visible};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -115,7 +115,7 @@ impl Executor {
         self.unsettled.set(None);
         let there = self.switch.observer().read(|db| {
             let view = db.view();
-            steps.iter().filter(|step| visible(std::slice::from_ref(step), &view)).count()
+            steps.iter().filter(|step| steps_visible(std::slice::from_ref(step), &view)).count()
         });
         tracing::warn!(%reason, there, of = steps.len(), "known by a new connection");
         match there {

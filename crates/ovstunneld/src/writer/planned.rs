@@ -26,7 +26,7 @@ impl Executor {
     pub(super) fn changes_of(&self, plan: &Plan) -> Vec<Vec<Changed>> {
         self.switch.observer().read(|db| {
             let view = db.view();
-            plan.items().map(|item| Changed::by(item, &view)).collect()
+            plan.items().map(|item| Changed::changes_by(item, &view)).collect()
         })
     }
 

@@ -73,7 +73,7 @@ impl Task {
         let name = asked.bridge.as_str();
         let bridge = self.executor.switch.observer().read(|db| db.view().bridge(name));
         let bridge = bridge.ok_or_else(|| Rejected::NotFound(format!("there is no bridge {name}")))?;
-        let probe = Probe::over(&bridge, asked.nonce, asked.tunnels.as_deref())?;
+        let probe = Probe::over_bridge(&bridge, asked.nonce, asked.tunnels.as_deref())?;
         let switch = self.executor.switch.clone();
         match asked.act {
             ProbeAct::Arm { seconds } => {

@@ -189,7 +189,7 @@ impl Task {
         tell(&mut report, plan, &executed);
         self.executor.metrics.repairs(report.done.len(), report.failed.len());
         // That flows follow VIFs is no repair.
-        if !report.failed.is_empty() || plan.database().next().is_some() {
+        if !report.failed.is_empty() || plan.database_steps().next().is_some() {
             self.runs.repaired("the switch has changed", &report);
         }
         if let Some(error) = &executed.failed {
@@ -283,7 +283,7 @@ pub(super) fn tell(report: &mut Report, plan: &Plan, executed: &Executed) {
     }
     // Its step was carried out, and yet the tunnel is not there.
     for refusal in &executed.refused {
-        let (bridge, port) = (&refusal.bridge, refusal.tunnel.port());
+        let (bridge, port) = (&refusal.bridge, refusal.tunnel.port_name());
         let words = &refusal.message;
         report
             .failed

@@ -30,8 +30,8 @@ impl Executor {
             for (name, look_for) in bridges {
                 let mut change_set = ChangeSet::with_cache(&self.cache);
                 match look_for {
-                    LookFor::Drift => change_set.touch(&view, name),
-                    LookFor::LeftOvers => change_set.sweep(&view, name),
+                    LookFor::Drift => change_set.touch_bridge(&view, name),
+                    LookFor::LeftOvers => change_set.sweep_bridge(&view, name),
                 }
                 repairs.add(self.plan_change_set(&change_set), change_set, &self.cache);
             }
@@ -66,7 +66,7 @@ impl Repairs {
     /// Adds what one bridge asks for.
     fn add(&mut self, plan: Plan, bridge: ChangeSet<'_>, cache: &DesiredCache) {
         let mut as_remembered = plan.is_empty();
-        for (_, desired, observed) in bridge.bridges() {
+        for (_, desired, observed) in bridge.touched_bridges() {
             let Some(desired) = desired else {
                 as_remembered = false;
                 continue;

@@ -8,7 +8,7 @@ use ovstunnel_ovs::{Command, Db};
 use ovstunnel_plan::{
     BridgeName, BridgePlan, ChangeSet, Changed, DesiredBridge, Epoch, Finding, HostFacts, Ipv6Policy, ObservedBridge,
     Plan, PluginTable, Settings, SpanningTree, Step, TransitionFlows, View, carries_tunnels, finish_takeover, ids,
-    survey, takeover_begun, undeclared_uplinks, was_released,
+    survey_bridges, takeover_begun, undeclared_uplinks, was_released,
 };
 use tracing::Instrument;
 
@@ -109,7 +109,7 @@ impl Task {
         let mut planned = PlannedTakeover::default();
         for name in self.candidates(wanted) {
             let Judged { mut taken, plan, bridge, no_temporary_flows, .. } = self.judge(&name, host).await;
-            let over = bridge.filter(|_| !no_temporary_flows && plan.database().any(Step::forgets_addresses));
+            let over = bridge.filter(|_| !no_temporary_flows && plan.database_steps().any(Step::forgets_addresses));
             let mut printed = match over {
                 Some(bridge) => self.executor.switch.print_under_transition(&bridge, &plan).await,
                 None => self.executor.switch.print(&plan).await,
@@ -212,7 +212,7 @@ impl Task {
             let refused = executed
                 .refused
                 .iter()
-                .map(|r| format!("tunnel {}: Open vSwitch refused: {}", r.tunnel.port(), r.message));
+                .map(|r| format!("tunnel {}: Open vSwitch refused: {}", r.tunnel.port_name(), r.message));
             told.left.extend(refused);
             told.done.extend(plan.items().map(|item| item.to_string()));
             told.changes.extend(changes.concat());
@@ -226,7 +226,7 @@ impl Task {
     /// Lays temporary flows over a bridge that is about to forget what it has learnt. Without them the change is the same,
     /// and frames can be lost or doubled in the moment of it.
     async fn lay_transition(&self, plan: &Plan, bridge: Option<&ObservedBridge>) -> Option<TransitionFlows> {
-        let bridge = bridge.filter(|_| plan.database().any(Step::forgets_addresses))?;
+        let bridge = bridge.filter(|_| plan.database_steps().any(Step::forgets_addresses))?;
         let laid = self.executor.switch.lay_transition(bridge).await;
         if let Err(error) = &laid {
             tracing::warn!(%error, "no temporary flows: frames can be lost in the moment of the take-over");
@@ -257,7 +257,7 @@ impl Task {
         }
         self.executor.switch.observer().read(|db| {
             let bridges = all_bridges(db);
-            let findings = survey(&bridges, &self.executor.settings);
+            let findings = survey_bridges(&bridges, &self.executor.settings);
             let about = |bridge: &ObservedBridge| match findings.get(&bridge.name) {
                 Some(Finding::Plugins(_) | Finding::Left(_)) => true,
                 Some(Finding::Ours) => DesiredBridge::from_record(bridge).is_some_and(|ours| ours.adopted),
@@ -290,7 +290,7 @@ impl Task {
         };
         let seen = self.executor.switch.observer().read(|db| {
             let bridges = all_bridges(db);
-            let mut finding = survey(&bridges, &self.executor.settings).remove(name);
+            let mut finding = survey_bridges(&bridges, &self.executor.settings).remove(name);
             if let Some(Finding::Plugins(_)) = finding
                 && let Some(bridge) = bridges.iter().find(|bridge| bridge.name == name)
                 && let Some(reasons) = leads_out(&db.view(), bridge, &self.executor.settings, host)

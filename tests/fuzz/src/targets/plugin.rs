@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ovstunnel_plan::{
-    Applied, BridgeKind, DesiredBridge, FLOWS_MAX, Ipv6Policy, Policies, Settings, Topology, Vpc, fits,
+    Applied, BridgeKind, DesiredBridge, FLOWS_MAX, Ipv6Policy, Policies, Settings, Topology, Vpc, fits_record,
 };
 use ovstunneld::testing;
 
@@ -42,12 +42,12 @@ fn names_the_place(error: &str) {
 }
 
 fn recorded(topology: Option<Topology>, policies: Option<Policies>) {
-    if topology.as_ref().is_some_and(|told| fits(told).is_err())
-        || policies.as_ref().is_some_and(|told| fits(told).is_err())
+    if topology.as_ref().is_some_and(|told| fits_record(told).is_err())
+        || policies.as_ref().is_some_and(|told| fits_record(told).is_err())
     {
         return;
     }
-    let few = policies.as_ref().is_none_or(|policies| policies.flows() <= FLOWS_MAX.min(5_000));
+    let few = policies.as_ref().is_none_or(|policies| policies.flow_count() <= FLOWS_MAX.min(5_000));
     let Ok(id) = "7".parse() else { return };
     let mut vpc = Vpc::new(id);
     vpc.topology = topology.map(|told| Applied { sequence: 1, value: Arc::new(told) });

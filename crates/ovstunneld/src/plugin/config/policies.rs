@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn an_item_is_read_with_numbers_of_either_kind() {
         let policies = policies(&with_item(&good())).unwrap();
-        let [item] = policies.items(UUID.parse().unwrap()) else { panic!("{policies:?}") };
+        let [item] = policies.items_of(UUID.parse().unwrap()) else { panic!("{policies:?}") };
         assert_eq!((item.number, item.verdict, item.direction), (10, Verdict::Allow, Direction::Ingress));
         assert_eq!((item.protocol, item.ports), (Some(6), PortRange::new(80, 443)));
         assert_eq!(item.cidrs.iter().map(ToString::to_string).collect::<Vec<_>>(), ["0.0.0.0/0", "10.1.2.0/24"]);
@@ -171,7 +171,7 @@ mod tests {
             let item = config.pointer_mut("/vpc/acls/0/aclitems/0").unwrap();
             (item["sourceportstart"], item["sourceportend"]) = (json!(null), json!(null));
             let policies = policies(&config).unwrap();
-            assert_eq!(policies.items(UUID.parse().unwrap())[0].protocol, number);
+            assert_eq!(policies.items_of(UUID.parse().unwrap())[0].protocol, number);
         }
     }
 
@@ -181,14 +181,14 @@ mod tests {
             json!({"vpc": {"tiers": [{"id": UUID}, {"id": "00000000-0000-4000-8000-000000000002", "aclid": null}]}});
         let policies = policies(&config).unwrap();
         assert_eq!(policies.tiers.len(), 2);
-        assert!(policies.items(UUID.parse().unwrap()).is_empty());
+        assert!(policies.items_of(UUID.parse().unwrap()).is_empty());
     }
 
     #[test]
     fn cidrs_with_host_bits_are_their_networks() {
         let config = changed("sourcecidrs", json!(["10.1.2.77/24", "10.1.2.78/24", "10.9.9.9/0"]));
         let policies = policies(&config).unwrap();
-        let cidrs = &policies.items(UUID.parse().unwrap())[0].cidrs;
+        let cidrs = &policies.items_of(UUID.parse().unwrap())[0].cidrs;
         assert_eq!(cidrs.iter().map(ToString::to_string).collect::<Vec<_>>(), ["0.0.0.0/0", "10.1.2.0/24"]);
     }
 
@@ -202,7 +202,7 @@ mod tests {
             items.push(item);
         }
         let policies = policies(&config).unwrap();
-        let items = policies.items(UUID.parse().unwrap());
+        let items = policies.items_of(UUID.parse().unwrap());
         let told: Vec<_> = items.iter().map(|item| (item.direction, item.verdict)).collect();
         assert_eq!(told, [(Direction::Ingress, Verdict::Deny), (Direction::Egress, Verdict::Allow)]);
     }
@@ -218,7 +218,7 @@ mod tests {
         tiers.push(json!({"id": other, "cidr": "10.1.2.0/24", "aclid": "a1"}));
         let shared = policies(&config).unwrap();
         assert_eq!(shared.acls.len(), 1);
-        assert_eq!(shared.items(UUID.parse().unwrap()), shared.items(other.parse().unwrap()));
+        assert_eq!(shared.items_of(UUID.parse().unwrap()), shared.items_of(other.parse().unwrap()));
         // Other words for the same are the same.
         config["vpc"]["acls"][1]["aclitems"][0]["protocol"] = json!(6);
         assert_eq!(policies(&config).unwrap(), shared);
