@@ -47,7 +47,7 @@ pub async fn keep_comparing(zone: Zone, counting: Counting, every: Duration) {
         let compared = tokio::task::spawn_blocking(move || {
             let ends = answers.iter().filter(|(_, answer)| answer.every * 2.0 <= every.as_secs_f64());
             let ends: BTreeMap<HostNumber, Ends> = ends.map(|(host, answer)| (*host, ends_of(answer))).collect();
-            let lost = counters.round(now, &ends);
+            let lost = counters.take_round(now, &ends);
             let unexpected = answers.into_iter().map(|(host, answer)| (host, answer.unexpected)).collect();
             (counters, lost, unexpected, ends.len())
         });

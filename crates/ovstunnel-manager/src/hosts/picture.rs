@@ -159,7 +159,7 @@ mod tests {
         picture.remove("xapi1");
         assert_eq!(names(&picture), ["xapi2"]);
         let seen = &picture.at("a", 2).bridges()[0].clone();
-        assert_eq!((seen.vifs, seen.tunnels[0].peer().map(|peer| peer.get())), (1, Some(2)));
+        assert_eq!((seen.vifs, seen.tunnels[0].peer_number().map(|peer| peer.get())), (1, Some(2)));
         assert!(seen.tunnels[0].protected, "a daemon that does not say it has it in the bridge's health");
     }
 

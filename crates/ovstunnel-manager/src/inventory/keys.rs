@@ -156,12 +156,12 @@ impl Inventory {
         let mut keys = Keys::new();
         for (network, key) in self.zone.recorded_keys() {
             // What is recorded twice is shown by `doubled`; who was there first has it.
-            let _ = keys.restore(network, key);
+            let _ = keys.restore_key(network, key);
         }
         for row in self.keys().values() {
             let hosts = || row.hosts.iter().map(|host| (*host, Moment::default()));
             let _ = match (row.state, row.network) {
-                (Recorded::Allocated, Some(network)) => keys.restore(network, row.key),
+                (Recorded::Allocated, Some(network)) => keys.restore_key(network, row.key),
                 (Recorded::Quarantined, Some(by)) => keys.restore_quarantine(row.key, by, hosts().collect()),
                 (_, None) => {
                     hosts().for_each(|(host, at)| keys.may_have(host, row.key, at));
@@ -179,7 +179,7 @@ impl Inventory {
             keys.may_have(host, key, Moment::default());
         }
         let mut pool = Pool::new(&physical.name, ranges_of(physical));
-        keys.allocate(network, &mut pool).map_err(|exhausted| exhausted.to_string())
+        keys.allocate_key(network, &mut pool).map_err(|exhausted| exhausted.to_string())
     }
 
     /// The keys that are not free, in order, with what is wrong with each; and the physical networks with how full their ranges are.
@@ -195,7 +195,7 @@ impl Inventory {
         let of_key = self.zone.recorded_keys().into_iter().map(|(network, key)| (key, network)).collect();
         let none = BTreeMap::new();
         // One that is allocated to a network which has another is nobody's, and shown all the same.
-        let is_lost = |row: &&KeyRow| row.state == Recorded::Allocated && keys.state(row.key) == KeyState::Free;
+        let is_lost = |row: &&KeyRow| row.state == Recorded::Allocated && keys.key_state(row.key) == KeyState::Free;
         let lost = rows.values().filter(is_lost).filter_map(|row| Some((row.key, KeyState::InUse(row.network?))));
         let shown = keys.iter().chain(lost).map(|(key, state)| {
             let on = seen.get(&key).unwrap_or(&none);
@@ -228,7 +228,7 @@ impl Inventory {
 
 /// How full the ranges of a physical network are.
 fn usage(keys: &Keys, row: &PhysicalNetworkRow) -> KeyUsage {
-    let usage = keys.usage(&Pool::new(&row.name, ranges_of(row)));
+    let usage = keys.pool_usage(&Pool::new(&row.name, ranges_of(row)));
     KeyUsage {
         size: usage.size,
         in_use: usage.in_use,

@@ -179,7 +179,7 @@ impl Inventory {
         let stand_in = || NetworkNumber::try_from(i64::MAX as u64).ok();
         let number = before.map(|before| before.row.number).or(wanted.number).or_else(stand_in);
         let Some(number) = number else { return Ok(()) };
-        match keys.claim(number, key, &pool) {
+        match keys.claim_key(number, key, &pool) {
             Ok(()) => Ok(()),
             Err(Refused::NotFree { state: KeyState::Withdrawn(_), .. }) if wanted.adopt => Ok(()),
             Err(refused) => {

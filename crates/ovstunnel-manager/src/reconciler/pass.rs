@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ovstunnel_mesh::difference::{Blocked, BridgeFate, Difference, HostDifference, Removal};
-use ovstunnel_mesh::{COUNTED_TOGETHER, Earlier, Goes, Holds, Plan, Request, Sending, plan};
+use ovstunnel_mesh::{COUNTED_TOGETHER, Earlier, Goes, Holds, Plan, Request, Sending, plan_requests};
 use ovstunnel_types::{GreKey, HostId, HostNumber};
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -42,7 +42,7 @@ impl Reconciler {
         self.make_networks(without_bridge, work, now);
         let holds = self.stopped(&pass);
         for (key, difference) in &pass {
-            let plan = plan(difference, &holds);
+            let plan = plan_requests(difference, &holds);
             let (stage, later) = self.stage(*key, &plan, now);
             match stage {
                 Some(stage) => {
@@ -96,7 +96,7 @@ impl Reconciler {
         let earlier = Earlier { approved: state.waiting.approved(), waiting: &waiting, gone: &gone };
         let holds = match removing.is_empty() {
             true => Holds::default(),
-            false => self.brakes(state.asks_for_any).holds(&removing, self.0.zone.tunnels(), &earlier),
+            false => self.brakes(state.asks_for_any).hold_back(&removing, self.0.zone.tunnels(), &earlier),
         };
         debug_assert!(pass.iter().all(|(key, found)| !removes(found) || state.removing.contains_key(key)));
         let new = state.waiting.take(&holds, OffsetDateTime::now_utc());
@@ -117,7 +117,7 @@ impl Reconciler {
         let hosts = difference.hosts.iter().filter(|(number, _)| stage.requests.contains_key(number));
         let goes = |(number, host): (&HostNumber, &HostDifference)| -> Vec<Removal> {
             match (stage.name, host.fate) {
-                (JOINS, _) => host.moves(*number).collect(),
+                (JOINS, _) => host.moves_from(*number).collect(),
                 (LEAVES, BridgeFate::Stays) | (BRIDGES, BridgeFate::Goes { .. }) => host.remove.clone(),
                 _ => Vec::new(),
             }

@@ -55,7 +55,7 @@ impl Reconciler {
         }
         let ends = self.0.zone.bfd_ends();
         let ends = ends.iter().map(|(host, stands, snapshot)| (*host, End { stands: *stands, snapshot })).collect();
-        for set in bfd::differences(&ends, is_wanted) {
+        for set in bfd::bfd_differences(&ends, is_wanted) {
             by_host.entry(set.host).or_default().push(set);
         }
         let now = Instant::now();

@@ -51,12 +51,13 @@ impl State {
     /// That a host receives packets that it has no tunnel for. Nothing where their sender has no tunnel to it any more.
     fn unexpected(&self, host: HostNumber, key: GreKey, from: RemoteIp) -> Option<Finding> {
         let name = self.name_of(host);
-        let sender = self.endpoints.at(from);
+        let sender = self.endpoints.host_at(from);
         let snapshot = sender.and_then(|sender| self.seen.get(&sender)?.snapshot.as_ref());
         let mut bridges = snapshot.into_iter().flat_map(|snapshot| snapshot.bridges_of(key)).peekable();
         let is_known = bridges.peek().is_some();
         let leads_there = |tunnel: &ovstunnel_mesh::observed::Tunnel| {
-            tunnel.key == key && (tunnel.peer() == Some(host) || Some(tunnel.remote_ip) == self.endpoints.of(host))
+            tunnel.key == key
+                && (tunnel.peer_number() == Some(host) || Some(tunnel.remote_ip) == self.endpoints.address_of(host))
         };
         if is_known && !bridges.flat_map(|bridge| &bridge.tunnels).any(leads_there) {
             return None;

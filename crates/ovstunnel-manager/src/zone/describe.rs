@@ -110,7 +110,7 @@ impl State {
             hosts: count(known.mesh.size()),
             wanted: proof.wanted,
             proven: proof.proven,
-            reason: proof.reason().map(|reason| self.finding(reason)),
+            reason: proof.first_reason().map(|reason| self.finding(reason)),
             record: recorded.map(record),
             members: None,
         }
@@ -268,7 +268,7 @@ impl Zone {
     pub fn largest_number(&self) -> Option<HostNumber> {
         let state = self.state();
         let bridges = state.seen.values().filter_map(|seen| seen.snapshot.as_ref()).flat_map(|s| s.bridges());
-        let peers = bridges.flat_map(|bridge| bridge.tunnels.iter().filter_map(|tunnel| tunnel.peer()));
+        let peers = bridges.flat_map(|bridge| bridge.tunnels.iter().filter_map(|tunnel| tunnel.peer_number()));
         peers.chain(state.hosts.keys().copied()).max()
     }
 
@@ -328,7 +328,7 @@ impl Zone {
         let is_meant = |state| page.states.as_ref().is_none_or(|states| states.contains(&state));
         let has = |name: &str| page.search.as_ref().is_none_or(|text| name.contains(text));
         let is_found = |key: GreKey| page.search.is_none() || has(&zone.network_name(key)) || has(&key.to_string());
-        let known = zone.networks.iter().filter(|(_, known)| page.host.is_none_or(|host| known.mesh.has(host)));
+        let known = zone.networks.iter().filter(|(_, known)| page.host.is_none_or(|host| known.mesh.has_member(host)));
         let known = known.filter(|(key, _)| is_found(**key));
         let known = known.map(|(key, known)| (state(known, now), Some(*key), Listed::Known(*key, known)));
         let keyless = zone.recorded.without_key();

@@ -37,7 +37,7 @@ impl State {
                 Err((kind, evidence)) => (Some((kind, evidence)), Some(interface), None),
             },
         };
-        if trouble.is_some() && self.endpoints.of(number).is_some() {
+        if trouble.is_some() && self.endpoints.address_of(number).is_some() {
             self.endpoints.remove(number);
             self.changed_of(number);
         }
@@ -67,7 +67,7 @@ impl State {
         let ip = interface.ip.as_deref().unwrap_or_default();
         let ip: RemoteIp =
             ip.parse().map_err(|_| ("no_address", format!("{device} has no IPv4 address for tunnels")))?;
-        let is_new = self.endpoints.of(number).is_none_or(|before| before != ip);
+        let is_new = self.endpoints.address_of(number).is_none_or(|before| before != ip);
         let name = |state: &State, number| {
             state.hosts.get(&number).map_or_else(|| format!("number {number}"), |host| host.row.name.clone())
         };

@@ -83,7 +83,7 @@ impl State {
     /// Each thing that a word means, with the keys of the networks that it is in.
     fn meant(&self, word: &str) -> Vec<(End, BTreeSet<GreKey>)> {
         if let Some(host) = self.names.get(word).copied() {
-            let keys = self.networks.iter().filter(|(_, known)| known.mesh.has(host)).map(|(key, _)| *key);
+            let keys = self.networks.iter().filter(|(_, known)| known.mesh.has_member(host)).map(|(key, _)| *key);
             return vec![(End { host, name: word.to_owned(), nic: None }, keys.collect())];
         }
         let nics = self.recorded.all().filter_map(|network| Some((network.row.key?, network)));

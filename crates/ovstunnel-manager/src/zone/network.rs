@@ -59,16 +59,16 @@ impl State {
         let happened = |kind, text| Happened { network: Some(name.clone()), ..Happened::new(at, kind, text) };
         let mesh = self.mesh(key, self.recorded.of_key(key), &hosts)?;
         if hosts.is_empty() && self.recorded.of_key(key).is_none() {
-            self.prover.forget(mesh.network);
+            self.prover.forget_network(mesh.network);
             self.restless.remove(&key);
             let before = self.networks.remove(&key)?.story.told().cloned();
             let text = format!("no host has a bridge with key {key} any more");
             return Some(Happened { before, ..happened("network_gone", text) });
         }
-        let proof = self.prover.prove(&mesh, &self.seen, now);
+        let proof = self.prover.prove_network(&mesh, &self.seen, now);
         let before = self.networks.remove(&key);
         let was_whole = before.as_ref().map(|known| known.proof.is_whole());
-        let first = before.as_ref().and_then(|known| known.proof.reason().cloned());
+        let first = before.as_ref().and_then(|known| known.proof.first_reason().cloned());
         let (generation, since, since_moment) = match &before {
             Some(known) => {
                 let generation = known.generation + u64::from(known.mesh != mesh);
@@ -83,7 +83,7 @@ impl State {
             (Some(true), true) => None,
             (_, true) => Some(("network_whole", self.praise(&proof))),
             // The same first reason is no news; another one is.
-            (Some(false), false) if proof.reason() == first.as_ref() => None,
+            (Some(false), false) if proof.first_reason() == first.as_ref() => None,
             (_, false) => Some(("network_not_whole", self.sentence(&proof))),
         };
         let is_other_mesh = before.as_ref().is_none_or(|known| known.generation != generation);
@@ -109,7 +109,7 @@ impl State {
 
     /// The first reason why a network is not whole, in a sentence.
     pub(super) fn sentence(&self, proof: &Proof) -> String {
-        let Some(reason) = proof.reason() else {
+        let Some(reason) = proof.first_reason() else {
             return format!("{} of {} tunnels are proven", proof.proven, proof.wanted);
         };
         let (host, more) = (self.name_of(reason.host), proof.found - 1);

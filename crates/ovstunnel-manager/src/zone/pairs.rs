@@ -197,7 +197,7 @@ impl State {
         let whole_mesh = known.clone().flat_map(|known| known.proof.findings.iter());
         let is_together = |what| matches!(what, What::MtuSmall | What::MtuMixed | What::Ipv6Mixed);
         let together = whole_mesh.filter(move |finding| is_together(finding.what));
-        let own = known.flat_map(|known| self.prover.found(known.mesh.network));
+        let own = known.flat_map(|known| self.prover.findings_of(known.mesh.network));
         own.chain(together)
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ovstunnel_mesh::difference::{Circumstances, Difference};
-use ovstunnel_mesh::{Holds, Mesh, Moment, Plan, difference, plan};
+use ovstunnel_mesh::{Holds, Mesh, Moment, Plan, difference, plan_requests};
 use ovstunnel_types::{BridgeName, GreKey, HostNumber, TunnelState};
 
 use super::{Names, Recorded, State, Zone};
@@ -36,8 +36,8 @@ pub struct Prepared {
 impl State {
     fn planned(&self, mesh: &Mesh, network: Option<&Recorded>, now: Moment, dead_after: Duration) -> Planned {
         let difference = self.differs(mesh, network, now, dead_after);
-        let plan = plan(&difference, &Holds::default());
-        let names = mesh.members().chain(mesh.left()).map(|number| (number, self.name_of(number))).collect();
+        let plan = plan_requests(&difference, &Holds::default());
+        let names = mesh.members().chain(mesh.left_hosts()).map(|number| (number, self.name_of(number))).collect();
         (difference, plan, names)
     }
 
@@ -52,7 +52,7 @@ impl State {
         let mut asked = self.made.get(&mesh.key).cloned().unwrap_or_default();
         asked.extend(network.iter().flat_map(|network| network.asked.clone()));
         let named = self.named(mesh.key, network);
-        difference::difference(mesh, &self.seen, &Circumstances { now, dead_after, asked, named })
+        difference::mesh_difference(mesh, &self.seen, &Circumstances { now, dead_after, asked, named })
     }
 
     fn has_bridge(&self, host: HostNumber, key: GreKey) -> bool {
@@ -84,9 +84,9 @@ impl State {
             snapshot.into_iter().flat_map(|snapshot| snapshot.bridges_of(key)).flat_map(|bridge| &bridge.tunnels);
         tunnels.any(|tunnel| {
             tunnel.key == key
-                && tunnel.peer() == Some(to)
+                && tunnel.peer_number() == Some(to)
                 && tunnel.state == TunnelState::Up
-                && self.endpoints.of(to) == Some(tunnel.remote_ip)
+                && self.endpoints.address_of(to) == Some(tunnel.remote_ip)
         })
     }
 

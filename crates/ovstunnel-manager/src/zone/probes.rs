@@ -62,9 +62,9 @@ impl State {
     /// What BFD tells of each network, and whether that is certain at once: what is between them carries all their networks.
     pub(super) fn bfd_findings(&self) -> Vec<(GreKey, Finding, bool)> {
         let mut found = Vec::new();
-        for cut in bfd::cuts(self.deaf.iter().copied(), |host| self.said(host)) {
+        for cut in bfd::find_cuts(self.deaf.iter().copied(), |host| self.said(host)) {
             let finding = self.finding_of(&cut);
-            let shares = |key: &GreKey| self.networks.get(key).is_some_and(|known| known.mesh.has(cut.to));
+            let shares = |key: &GreKey| self.networks.get(key).is_some_and(|known| known.mesh.has_member(cut.to));
             let keys = self.sight.keys_of(cut.from).filter(shares);
             found.extend(keys.map(|key| (key, finding.clone(), cut.is_certain)));
         }
@@ -88,7 +88,7 @@ impl Zone {
     pub fn sessions(&self, one: HostNumber, other: HostNumber) -> Option<Sessions> {
         let state = self.state();
         let said = |host| state.said(host).filter(|_| host == one || host == other);
-        let mut cuts = bfd::cuts([one, other].into_iter(), said);
+        let mut cuts = bfd::find_cuts([one, other].into_iter(), said);
         if cuts.iter().any(|cut| cut.is_certain) {
             cuts.retain(|cut| cut.is_certain);
         }
@@ -99,7 +99,7 @@ impl Zone {
             let mut tunnels = said(from)?.bridges().iter().flat_map(|bridge| &bridge.tunnels);
             let is_up = |session: &Session| session.is_up();
             let tunnel =
-                tunnels.find(|tunnel| tunnel.peer() == Some(to) && tunnel.bfd.as_deref().is_some_and(is_up))?;
+                tunnels.find(|tunnel| tunnel.peer_number() == Some(to) && tunnel.bfd.as_deref().is_some_and(is_up))?;
             Some(tunnel.port.to_string())
         };
         Some(Sessions::Up(up(one, other)?, up(other, one)?))

@@ -197,7 +197,7 @@ impl State {
         self.changed.remove(&key);
         self.restless.remove(&key);
         if let Some(known) = self.networks.remove(&key) {
-            self.prover.forget(known.mesh.network);
+            self.prover.forget_network(known.mesh.network);
         }
     }
 }

@@ -74,7 +74,7 @@ impl State {
         let each = of_host.flat_map(|(key, to)| to.iter().map(|to| (*key, *to)));
         each.filter_map(move |(key, to)| {
             let mesh = &self.networks.get(&key)?.mesh;
-            let is_wanted = mesh.has(from) && mesh.has(to) && to != from && self.hosts.contains_key(&to);
+            let is_wanted = mesh.has_member(from) && mesh.has_member(to) && to != from && self.hosts.contains_key(&to);
             let network = self.number_in_rows(key).filter(|_| is_wanted)?;
             Some(TunnelRow { network, from, to, key, port_name: None, state: RowState::Failed })
         })
@@ -82,7 +82,7 @@ impl State {
 
     fn row(&self, from: HostNumber, tunnel: &Tunnel) -> Option<TunnelRow> {
         // A host that nobody registered has no rows: they go with it.
-        let to = tunnel.peer().filter(|to| *to != from && self.hosts.contains_key(to))?;
+        let to = tunnel.peer_number().filter(|to| *to != from && self.hosts.contains_key(to))?;
         let port = tunnel.port.to_string();
         let state = match tunnel.state {
             TunnelState::Up => RowState::Success,

@@ -42,10 +42,12 @@ impl Zone {
         let host = state.hosts.get(&number);
         let seen = state.seen.get(&number);
         let bridge = seen.and_then(|seen| seen.snapshot.as_ref()?.bridges_of(key).next());
-        let tunnel = bridge
-            .and_then(|bridge| bridge.tunnels.iter().find(|tunnel| tunnel.key == key && tunnel.peer() == Some(other)));
+        let tunnel = bridge.and_then(|bridge| {
+            bridge.tunnels.iter().find(|tunnel| tunnel.key == key && tunnel.peer_number() == Some(other))
+        });
         let network = state.networks.get(&key).map(|known| known.mesh.network);
-        let found = || network.into_iter().flat_map(|network| state.prover.found(network)).filter(|f| f.host == number);
+        let found =
+            || network.into_iter().flat_map(|network| state.prover.findings_of(network)).filter(|f| f.host == number);
         Side {
             host: state.name_of(number),
             api: host.map(|host| host.row.api.clone()),

@@ -21,7 +21,7 @@ pub(super) struct Sight {
 fn signs(number: HostNumber, bridge: &Bridge) -> impl Iterator<Item = (GreKey, HostNumber)> {
     let own = bridge.keys().iter().map(move |key| (*key, number));
     let tunnels = bridge.tunnels.iter().filter(|tunnel| bridge.has_key(tunnel.key));
-    own.chain(tunnels.filter_map(|tunnel| Some((tunnel.key, tunnel.peer()?))))
+    own.chain(tunnels.filter_map(|tunnel| Some((tunnel.key, tunnel.peer_number()?))))
 }
 
 impl Sight {

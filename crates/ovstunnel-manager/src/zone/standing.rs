@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ovstunnel_mesh::membership::{
-    Attachment, BridgeSeen, Call, LastCall, Says, Testimony, Witness, by_api, by_bridges, by_vifs, judge,
+    Attachment, BridgeSeen, Call, LastCall, Says, Testimony, Witness, by_api, by_bridges, by_vifs, judge_attachment,
 };
 use ovstunnel_mesh::{Moment, observed};
 use ovstunnel_types::{GreKey, HostNumber};
@@ -46,7 +46,7 @@ impl State {
             let has_anything = seen.contains_key(&host);
             let before = stood.and_then(|stood| stood.get(&host)).copied();
             let before = before.unwrap_or_else(|| Attachment::from_sight(has_anything));
-            let mut judgement = judge(before, &self.testimonies(key, network, host, now), &self.rules, now);
+            let mut judgement = judge_attachment(before, &self.testimonies(key, network, host, now), &self.rules, now);
             if matches!(judgement.attachment, Attachment::Lingering { .. }) && self.is_destroyed(key, host) {
                 // There is nothing left to keep for a while, and nobody who wants it made anew.
                 (judgement.attachment, judgement.again_at) = (Attachment::Out, None);

@@ -84,7 +84,7 @@ impl State {
     /// Whether the proof says what is wrong with the same tunnel: it is not there, or not as it must be.
     pub(super) fn is_explained(&self, key: GreKey, finding: &Finding) -> bool {
         let known = self.networks.get(&key).filter(|known| !known.proof.is_whole());
-        let found = known.into_iter().flat_map(|known| self.prover.found(known.mesh.network));
+        let found = known.into_iter().flat_map(|known| self.prover.findings_of(known.mesh.network));
         let ends = |one: &Finding| (one.host, one.to);
         let same = |other: &Finding| {
             ends(other) == ends(finding) || (Some(other.host), other.to) == (finding.to, Some(finding.host))
@@ -168,7 +168,7 @@ impl State {
             return Err("it has not one bridge of the network");
         };
         let up = bridge.tunnels.iter().filter(|tunnel| tunnel.key == key && tunnel.state == TunnelState::Up);
-        let tunnels = up.filter_map(|tunnel| Some((tunnel.peer()?, tunnel.port.to_string()))).collect();
+        let tunnels = up.filter_map(|tunnel| Some((tunnel.peer_number()?, tunnel.port.to_string()))).collect();
         let (name, max_guest_mtu) = (self.name_of(number), bridge.max_guest_mtu);
         Ok(SweptHost { name, bridge: bridge.name.to_string(), tunnels, max_guest_mtu })
     }

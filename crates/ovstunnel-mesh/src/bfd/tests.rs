@@ -36,7 +36,7 @@ impl World {
 
     fn tunnel(&mut self, key: i64, from: u64, to: u64) -> &mut Tunnel {
         let bridge = self.bridges.get_mut(&(from, key)).unwrap();
-        bridge.tunnels.iter_mut().find(|tunnel| tunnel.peer() == Some(host(to))).unwrap()
+        bridge.tunnels.iter_mut().find(|tunnel| tunnel.peer_number() == Some(host(to))).unwrap()
     }
 
     fn with_ends<T>(&self, look: impl FnOnce(&BTreeMap<HostNumber, End<'_>>) -> T) -> T {
@@ -53,13 +53,13 @@ impl World {
             let ports: Vec<&str> = set.ports.iter().map(PortName::as_str).collect();
             format!("{} {}: {}", set.host, set.bridge, ports.join(" "))
         };
-        self.with_ends(|ends| differences(ends, is_wanted)).iter().map(told).collect()
+        self.with_ends(|ends| bfd_differences(ends, is_wanted)).iter().map(told).collect()
     }
 
     /// Does what is asked for, until nothing is.
     fn settle(&mut self, is_wanted: bool) {
         for _ in 0..3 {
-            for set in self.with_ends(|ends| differences(ends, is_wanted)) {
+            for set in self.with_ends(|ends| bfd_differences(ends, is_wanted)) {
                 let bridges = self.bridges.iter_mut().filter(|((n, _), _)| host(*n) == set.host);
                 let bridges = bridges.filter(|(_, bridge)| bridge.name == set.bridge);
                 for tunnel in bridges.flat_map(|(_, bridge)| &mut bridge.tunnels) {
@@ -73,7 +73,9 @@ impl World {
     fn cuts(&self) -> Vec<(u64, u64, bool)> {
         let can_be_asked = |end: &End<'_>| end.stands != Stands::Unknown;
         let said = |ends: &BTreeMap<HostNumber, End<'_>>| {
-            cuts(ends.keys().copied(), |host| ends.get(&host).filter(|end| can_be_asked(end)).map(|end| end.snapshot))
+            find_cuts(ends.keys().copied(), |host| {
+                ends.get(&host).filter(|end| can_be_asked(end)).map(|end| end.snapshot)
+            })
         };
         self.with_ends(said).iter().map(|cut| (cut.from.get(), cut.to.get(), cut.is_certain)).collect()
     }

@@ -28,7 +28,7 @@ impl Rounds {
         let sent = sent.map(|sent| (host(1), ends(end(2, 77, sent))));
         let received = received.map(|received| (host(2), ends(end(1, received, 5))));
         let now = Moment(Duration::from_secs(30 * self.1));
-        let lost = self.0.round(now, &sent.into_iter().chain(received).collect());
+        let lost = self.0.take_round(now, &sent.into_iter().chain(received).collect());
         assert!(lost.iter().all(|lost| (lost.key, lost.from, lost.to) == (key(), host(1), host(2))), "{lost:?}");
         lost.into_iter().map(|lost| (lost.packets, lost.since.0.as_secs())).collect()
     }

@@ -29,7 +29,7 @@ fn found(what: What, at: u64, to: Option<u64>) -> Finding {
 fn named(findings: &[(i64, Finding)], shape: &Shape) -> Vec<(&'static str, At)> {
     let symptoms: Vec<Symptom<'_>> =
         findings.iter().map(|(k, finding)| Symptom { key: key(*k), finding, since: Moment::default() }).collect();
-    find(&symptoms, shape).into_iter().map(|fault| (fault.kind(), fault.at)).collect()
+    find_faults(&symptoms, shape).into_iter().map(|fault| (fault.kind(), fault.at)).collect()
 }
 
 /// Five hosts with network 1; 1, 2 and 3 with network 2, 1 and 2 with network 3.
@@ -76,7 +76,7 @@ fn an_unreachable_host_hides_its_last_report_and_nothing_else() {
     ];
     let symptoms: Vec<_> =
         all.iter().map(|(k, finding)| Symptom { key: key(*k), finding, since: Moment::default() }).collect();
-    let faults = find(&symptoms, &small());
+    let faults = find_faults(&symptoms, &small());
     let silent = &faults[0];
     assert_eq!((silent.kind(), silent.at, silent.hides), ("host_silent", At::Host(host(1)), 3));
     assert_eq!(silent.keys, BTreeSet::from([key(1), key(2)]));
@@ -139,19 +139,19 @@ fn of_500_planted_faults_95_percent_are_named_and_nothing_else() {
     for n in 0..500 {
         let one = all[usize::try_from(draw.below(all.len() as u64)).unwrap()];
         // The smallest place that has these tunnels is what is to be named: a host with one peer cannot be told from the pair.
-        let planted: Vec<Place> = shape.places(one).collect();
+        let planted: Vec<Place> = shape.places_of(one).collect();
         let planted = planted[n % planted.len()];
         let mut failed: BTreeSet<Way> =
-            all.iter().filter(|way| shape.places(**way).any(|p| p == planted)).copied().collect();
-        assert_eq!(failed.len() as u64, shape.tunnels(planted), "{planted:?}");
+            all.iter().filter(|way| shape.places_of(**way).any(|p| p == planted)).copied().collect();
+        assert_eq!(failed.len() as u64, shape.tunnels_at(planted), "{planted:?}");
         // One of twenty gets through by chance.
         let many = failed.len() >= 20;
         failed.retain(|_| !many || draw.below(20) != 0);
-        let suspects = cover(&failed, &shape);
+        let suspects = explain_failures(&failed, &shape);
         let explained: usize = suspects.iter().map(|suspect| suspect.ways.len()).sum();
         assert_eq!(explained, failed.len(), "each tunnel is explained once");
         let [suspect] = &suspects[..] else { continue };
-        let is_same_set = shape.tunnels(suspect.place) == shape.tunnels(planted);
+        let is_same_set = shape.tunnels_at(suspect.place) == shape.tunnels_at(planted);
         right += u64::from(suspect.place == planted || is_same_set);
     }
     assert!(right >= 475, "{right} of 500");
@@ -173,7 +173,7 @@ fn two_hosts_at_once_are_two_hosts() {
     });
     let cut = |way: &Way| way.from == host(17) || way.to == host(17) || way.from == host(101);
     let failed: BTreeSet<Way> = ways.filter(cut).collect();
-    let places: BTreeSet<Place> = cover(&failed, &shape).into_iter().map(|suspect| suspect.place).collect();
+    let places: BTreeSet<Place> = explain_failures(&failed, &shape).into_iter().map(|suspect| suspect.place).collect();
     assert_eq!(places, BTreeSet::from([Place::Host(host(17)), Place::HostOut(host(101))]));
 }
 
@@ -183,7 +183,7 @@ fn what_counters_say_is_told_where_nobody_knows_better() {
     let at = |from, to| place(Place::Way(Way { key: key(1), from: host(from), to: host(to) }), 1, 1);
     let both = [of(What::Counters, 4, 5), of(What::Counters, 3, 4), of(What::FramesLost, 4, 5)];
     assert_eq!(named(&both, &small()), [("direction", at(4, 5)), ("direction", at(3, 4))]);
-    let whats: Vec<What> = find(
+    let whats: Vec<What> = find_faults(
         &both
             .iter()
             .map(|(k, finding)| Symptom { key: key(*k), finding, since: Moment::default() })

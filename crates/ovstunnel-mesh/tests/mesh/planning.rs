@@ -161,7 +161,7 @@ fn emptied(hosts: u64, leave: u64, brakes: Brakes) -> (Zone, Brakes) {
 
 fn stopped(zone: &Zone, brakes: &Brakes, zone_tunnels: usize, approved: &[Hold]) -> Vec<Hold> {
     let earlier = Earlier { approved, ..Earlier::default() };
-    brakes.holds(&[zone.difference()], zone_tunnels, &earlier).iter().cloned().collect()
+    brakes.hold_back(&[zone.difference()], zone_tunnels, &earlier).iter().cloned().collect()
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn gradual_removals_add_up_and_what_was_stopped_stays_stopped() {
     let mut rest = Zone::meshed(3..=10);
     (3..=4).for_each(|number| rest.leave(number));
     let held = |zone: &Zone, earlier: Earlier| -> Vec<Hold> {
-        brakes.holds(&[zone.difference()], 10_000, &earlier).iter().cloned().collect()
+        brakes.hold_back(&[zone.difference()], 10_000, &earlier).iter().cloned().collect()
     };
     assert_eq!(held(&rest, Earlier::default()), []);
     let found = held(&rest, Earlier { gone: &goes, ..Earlier::default() });

@@ -100,7 +100,7 @@ impl State {
             let together =
                 |finding: &&Finding| matches!(finding.what, What::Ipv6Mixed | What::MtuMixed | What::MtuSmall);
             let whole = known.proof.findings.iter().filter(together);
-            self.prover.found(known.mesh.network).chain(whole).map(|finding| (*key, finding))
+            self.prover.findings_of(known.mesh.network).chain(whole).map(|finding| (*key, finding))
         })
     }
 
@@ -211,7 +211,7 @@ impl Zone {
             .map(|(key, finding, since)| Symptom { key: *key, finding, since: *since })
             .collect();
         // Without the lock: where much is wrong this takes its time.
-        let causes = faults::find(&symptoms, &standing.shape);
+        let causes = faults::find_faults(&symptoms, &standing.shape);
         let (told, is_waiting) = (self.told_faults(causes, &standing, now), standing.is_waiting);
         told.into_iter().for_each(|happened| self.tell(happened));
         is_waiting

@@ -63,9 +63,9 @@ fn ends(at: At) -> (Option<HostNumber>, Option<HostNumber>) {
 
 fn racks(at: At, shape: &Shape) -> Vec<String> {
     match at {
-        At::Place { place: Place::Rack(rack), .. } => vec![shape.rack(rack).to_owned()],
+        At::Place { place: Place::Rack(rack), .. } => vec![shape.rack_name(rack).to_owned()],
         At::Place { place: Place::RackPair(one, other), .. } => {
-            vec![shape.rack(one).to_owned(), shape.rack(other).to_owned()]
+            vec![shape.rack_name(one).to_owned(), shape.rack_name(other).to_owned()]
         }
         _ => Vec::new(),
     }
