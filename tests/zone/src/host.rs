@@ -105,7 +105,7 @@ impl Host {
         for bridge in self.bridge_names() {
             let prefixes = Settings::default().vif_prefixes;
             let vifs = self.bridge(&bridge).map(|bridge| vif_names(&bridge, &prefixes)).unwrap_or_default();
-            vifs.iter().for_each(|vif| self.switch.unplug(vif));
+            vifs.iter().for_each(|vif| self.switch.unplug_port(vif));
         }
     }
 
@@ -141,13 +141,13 @@ impl Host {
     pub fn plug(&self, bridge: &str) -> String {
         self.vifs.set(self.vifs.get() + 1);
         let vif = format!("vif{}.0", self.vifs.get());
-        self.switch.plug(bridge, &vif);
+        self.switch.plug_port(bridge, &vif);
         vif
     }
 
     /// Takes a VIF from its bridge.
     pub fn unplug(&self, vif: &str) {
-        self.switch.unplug(vif);
+        self.switch.unplug_port(vif);
     }
 
     /// A bridge as it is in the switch, whoever made it.

@@ -88,11 +88,11 @@ async fn look(config: &Config, turn: &Turn) -> Result<(), OnceError> {
 
 /// Waits until the switch can be worked with; says why it cannot.
 async fn until_there(switch: &Switch, deadline: Duration) -> Result<(), String> {
-    let mut health = switch.health();
-    let there = health.wait_for(|health| health.trouble().is_none());
+    let mut health = switch.watch_health();
+    let there = health.wait_for(|health| health.first_trouble().is_none());
     if matches!(tokio::time::timeout(deadline, there).await, Ok(Ok(_))) {
         return Ok(());
     }
-    let reason = switch.health().borrow().trouble().map(str::to_owned);
+    let reason = switch.watch_health().borrow().first_trouble().map(str::to_owned);
     Err(reason.unwrap_or_else(|| "it has just come up".to_owned()))
 }

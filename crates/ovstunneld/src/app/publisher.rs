@@ -71,17 +71,17 @@ impl<'a> Publisher<'a> {
             state,
             hub: &state.watch,
             told: Told::default(),
-            health: state.switch.health().borrow().clone(),
+            health: state.switch.watch_health().borrow().clone(),
             survey: state.surveyor.latest(),
             tuning: state.writer.tuning(),
-            revision: state.switch.observer().revision(),
+            revision: state.switch.observer().watch_revision(),
             all: true,
         }
     }
 
     /// Works until nobody watches.
     async fn run(mut self) {
-        let mut health = self.state.switch.health();
+        let mut health = self.state.switch.watch_health();
         let mut survey = tokio::time::interval(SURVEY_EVERY);
         survey.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (flows, witnesses) =
@@ -112,11 +112,11 @@ impl<'a> Publisher<'a> {
         let waiting = self.hub.take_waiting();
         self.all |= !waiting.is_empty();
         self.revision.borrow_and_update();
-        let before = self.state.switch.health().borrow().clone();
+        let before = self.state.switch.watch_health().borrow().clone();
         self.all |= before != self.health;
         self.health = before.clone();
         let events = match self.describe() {
-            Some(changed) if self.state.switch.health().borrow().database.is_ok() => self.take_in(changed),
+            Some(changed) if self.state.switch.watch_health().borrow().database.is_ok() => self.take_in(changed),
             // What the mirror has is a memory: who is told nothing knows that from the health.
             _ => {
                 self.all = true;

@@ -261,7 +261,7 @@ pub(crate) async fn real_switch(config: &Config, metrics: &Metrics) -> Result<Sw
 /// Says early that Open vSwitch is not there: else nothing tells why nothing happens.
 async fn tell_of_absence(switch: Switch) {
     tokio::time::sleep(ABSENT_AFTER).await;
-    let reason = switch.health().borrow().trouble().map(|reason| reason.to_string());
+    let reason = switch.watch_health().borrow().first_trouble().map(|reason| reason.to_string());
     if let Some(reason) = reason {
         tracing::warn!(reason, "Open vSwitch cannot be reached; waiting for it");
     }

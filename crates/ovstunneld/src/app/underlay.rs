@@ -32,7 +32,7 @@ struct Wanted {
 impl Wanted {
     /// Nothing as long as the database is not known.
     fn of(observer: &Observer) -> Option<Self> {
-        let known = observer.health().borrow().database.is_ok();
+        let known = observer.watch_health().borrow().database.is_ok();
         known.then(|| observer.read(|db| Wanted { bridges: db.bridge_names(), tunnels: db.tunnel_addresses() }))
     }
 }
@@ -69,7 +69,7 @@ struct Follower {
 
 impl Follower {
     async fn run(mut self) {
-        let (mut revision, mut health) = (self.observer.revision(), self.observer.health());
+        let (mut revision, mut health) = (self.observer.watch_revision(), self.observer.watch_health());
         let (mut looked_for, mut due) = (None, true);
         loop {
             revision.borrow_and_update();

@@ -47,8 +47,8 @@ const PORTS: usize = 200;
 pub(super) async fn with_flows(now: &Now<'_>, bridges: Vec<ObservedBridge>) -> Vec<Read> {
     let until = Instant::now() + FOLLOWED;
     // Told of all bridges at once.
-    let ports = match now.switch.real() {
-        Some(real) => real.questions().datapath_ports().await.unwrap_or_default(),
+    let ports = match now.switch.real_switch() {
+        Some(real) => real.new_questions().datapath_ports().await.unwrap_or_default(),
         None => BTreeMap::new(),
     };
     let read = async |bridge: ObservedBridge| {
@@ -63,7 +63,7 @@ pub(super) async fn with_flows(now: &Now<'_>, bridges: Vec<ObservedBridge>) -> V
 
 /// Frames that go astray, each as often as it is followed: the mirror may have been behind the switch once.
 async fn astray(now: &Now<'_>, bridge: &ObservedBridge, ports: Option<&DatapathPorts>) -> Option<Vec<Trace>> {
-    let (real, desired, ports) = (now.switch.real()?, DesiredBridge::from_record(bridge)?, ports?);
+    let (real, desired, ports) = (now.switch.real_switch()?, DesiredBridge::from_record(bridge)?, ports?);
     if bridge.ports.len() > PORTS {
         return None;
     }

@@ -190,7 +190,7 @@ impl Doctor {
 
     /// What Open vSwitch as a whole tells.
     fn of_switch(&self, now: &Now<'_>) -> Vec<Finding> {
-        let (config, health) = (self.config(), now.switch.health().borrow().clone());
+        let (config, health) = (self.config(), now.switch.watch_health().borrow().clone());
         let mut findings = openvswitch::readiness(&now.ready);
         findings.push(openvswitch::version(health.version.as_deref()));
         if matches!(now.switch, Switch::Real(_)) {
@@ -205,7 +205,7 @@ impl Doctor {
 
     /// What the bridges tell, the managed ones and the Python plugin's. Without the switch there is nothing to tell: that is said elsewhere.
     async fn of_bridges(&self, now: &Now<'_>, probe: bool) -> Vec<Finding> {
-        if now.switch.health().borrow().trouble().is_some() {
+        if now.switch.watch_health().borrow().first_trouble().is_some() {
             return Vec::new();
         }
         let observed = facts::managed(now);
@@ -246,7 +246,7 @@ impl Doctor {
 
     /// What takes a look into the database's rows and the kernel's tables.
     async fn of_rows(&self, now: &Now<'_>) -> Vec<Finding> {
-        let rows = match now.switch.rows().await {
+        let rows = match now.switch.read_rows().await {
             Ok(rows) => rows,
             Err(error) => return vec![unread("rows", &format!("the database's rows cannot be listed: {error}"))],
         };
@@ -268,10 +268,10 @@ impl Doctor {
     async fn seen(&self, now: &Now<'_>, rows: &Rows) -> facts::Seen {
         let packets = facts::packets(rows, &facts::tunnels(&facts::managed(now)));
         let since = self.traffic.count(Instant::now(), &packets);
-        let ends = match now.switch.real() {
+        let ends = match now.switch.real_switch() {
             // A host with one address is known by it.
             Some(real) if facts::addresses_of_devices(now).await > 1 => {
-                let mut questions = real.lend();
+                let mut questions = real.lend_questions();
                 let ends = questions.tunnel_ends().await;
                 real.give_back(questions);
                 ends
@@ -290,10 +290,10 @@ impl Doctor {
                 let all: Vec<_> = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name)).collect();
                 facts::tunnels(&all)
             });
-            if tunnels.is_empty() || switch.health().borrow().trouble().is_some() {
+            if tunnels.is_empty() || switch.watch_health().borrow().first_trouble().is_some() {
                 continue;
             }
-            if let Ok(rows) = switch.rows().await {
+            if let Ok(rows) = switch.read_rows().await {
                 self.traffic.count(Instant::now(), &facts::packets(&rows, &tunnels));
             }
         }

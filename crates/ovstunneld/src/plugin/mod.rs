@@ -126,7 +126,7 @@ impl Call<'_> {
         if let Ok(done) = &done {
             self.changes.lock().unwrap_or_else(PoisonError::into_inner).extend(done.changes.iter().cloned());
         }
-        done.map_err(|error| Failure::of_write(error, &self.state.switch.health().borrow()))
+        done.map_err(|error| Failure::of_write(error, &self.state.switch.watch_health().borrow()))
     }
 
     /// A bridge as it is now, ours or not.
@@ -163,7 +163,7 @@ impl Call<'_> {
 
     async fn has_plugin_flows(&self, bridge: &ObservedBridge) -> Result<bool, Failure> {
         let table = self.state.switch.plugin_flows(bridge, &self.state.writer.settings()).await;
-        let health = || self.state.switch.health().borrow().clone();
+        let health = || self.state.switch.watch_health().borrow().clone();
         Ok(!table.map_err(|error| Failure::of_write(error.into(), &health()))?.flows.is_empty())
     }
 }

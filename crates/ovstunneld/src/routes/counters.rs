@@ -24,7 +24,7 @@ use crate::silence::counted_every;
     ))]
 pub(super) async fn get_counters(Shared(state): Shared<State>, _: NoQuery) -> Result<Json<CountersAnswer>, ApiError> {
     expect_counting(&state)?;
-    let counted = state.switch.counted().await.map_err(|error| refusals::unavailable(error.to_string()))?;
+    let counted = state.switch.tunnel_counters().await.map_err(|error| refusals::unavailable(error.to_string()))?;
     // What was read while it began to hang is no better.
     expect_counting(&state)?;
     Ok(Json(CountersAnswer {
@@ -36,9 +36,11 @@ pub(super) async fn get_counters(Shared(state): Shared<State>, _: NoQuery) -> Re
 
 /// That what is read is not a memory: a switch that does not answer may forward, and counts nothing.
 fn expect_counting(state: &State) -> Result<(), ApiError> {
-    let health = state.switch.health().borrow().clone();
-    let why =
-        health.trouble().map(|reason| format!("Open vSwitch cannot be reached: {reason}")).or_else(|| health.busy());
+    let health = state.switch.watch_health().borrow().clone();
+    let why = health
+        .first_trouble()
+        .map(|reason| format!("Open vSwitch cannot be reached: {reason}"))
+        .or_else(|| health.busy_reason());
     why.map_or(Ok(()), |why| Err(refusals::unavailable(why)))
 }
 

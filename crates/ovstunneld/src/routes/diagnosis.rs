@@ -44,7 +44,7 @@ pub(super) async fn get_findings(
     let from_afar = peer.is_some_and(|Extension(peer)| matches!(peer, Peer::Certificate(_)));
     // The semaphore is never closed.
     let _turn = if from_afar { FROM_AFAR.acquire().await.ok() } else { None };
-    let settings = state.switch.effective(&state.writer.settings());
+    let settings = state.switch.effective_settings(&state.writer.settings());
     Json(state.doctor.examine(&now(&state, &settings).await, query.probe_peers).await)
 }
 
@@ -62,7 +62,7 @@ pub(super) async fn get_support_parts(
     if !matches!(peer, Peer::Root { .. }) {
         return Err(ApiError::forbidden("what a bug report needs is given on this host only, over the Unix socket"));
     }
-    let settings = state.switch.effective(&state.writer.settings());
+    let settings = state.switch.effective_settings(&state.writer.settings());
     let now = now(&state, &settings).await;
     let mut parts = support::parts(&state.doctor, &now).await;
     let found = state.doctor.examine(&now, false).await;

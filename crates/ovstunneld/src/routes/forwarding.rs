@@ -102,8 +102,8 @@ pub(super) async fn list_addresses(
     let wanted = query.mac.as_deref().map(|mac| validate::text::<Mac>("mac", mac)).transpose()?;
     let Asked { real, bridge } = asked(&state, &name)?;
     let Some(real) = real else { return Ok(Json(AddressTable { addresses: Vec::new(), total: 0 })) };
-    let mut questions = real.lend();
-    let printed = questions.addresses(&bridge.name).await.ok_or_else(|| no_answer("fdb/show"))?;
+    let mut questions = real.lend_questions();
+    let printed = questions.print_addresses(&bridge.name).await.ok_or_else(|| no_answer("fdb/show"))?;
     real.give_back(questions);
     let numbers = numbers(&bridge);
     let port = |number: &str| match number {
@@ -111,7 +111,7 @@ pub(super) async fn list_addresses(
         number => numbers.get(&number.parse().ok()?).map(|name| (*name).to_owned()),
     };
     let is_wanted = |mac: &str| wanted.is_none_or(|wanted| mac.parse() == Ok(wanted));
-    let all = ovstunnel_ovs::addresses(&printed).into_iter().filter(|address| is_wanted(&address.mac));
+    let all = ovstunnel_ovs::parse_addresses(&printed).into_iter().filter(|address| is_wanted(&address.mac));
     let mut addresses: Vec<KnownAddress> = all
         .map(|address| KnownAddress {
             port: port(&address.port),
@@ -148,7 +148,7 @@ pub(super) async fn get_trace(
     let (followed, words) = match real {
         None => (None, SIMULATED.to_owned()),
         Some(real) => {
-            let mut questions = real.lend();
+            let mut questions = real.lend_questions();
             let answer = trace(&mut questions, &bridge, &frame).await.ok_or_else(|| no_answer("ofproto/trace"))?;
             real.give_back(questions);
             answer
@@ -176,8 +176,8 @@ fn come_in(bridge: &ObservedBridge, port: &str) -> Result<String, ApiError> {
 /// Has a frame followed. Nothing where Open vSwitch did not answer; its words where they are not understood.
 async fn trace(questions: &mut Questions, bridge: &ObservedBridge, frame: &str) -> Option<(Option<Followed>, String)> {
     let ports = questions.datapath_ports().await?.remove(&bridge.name).unwrap_or_default();
-    let printed = questions.trace(&bridge.name, frame).await?;
-    Some((ports.followed(&printed), printed))
+    let printed = questions.print_trace(&bridge.name, frame).await?;
+    Some((ports.parse_trace(&printed), printed))
 }
 
 /// Where it comes out, by name.

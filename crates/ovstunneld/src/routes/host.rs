@@ -78,7 +78,7 @@ pub(super) async fn reconcile_bridges(
     if query.dry_run {
         return state.writer.plan_reconcile().await.map(planned).map_err(|error| problem(&state, "", error));
     }
-    if let Some(reason) = state.switch.health().borrow().trouble() {
+    if let Some(reason) = state.switch.watch_health().borrow().first_trouble() {
         return Err(refusals::unavailable(format!("Open vSwitch cannot be reached: {reason}; nothing was changed")));
     }
     let report = state.writer.reconcile().await.map_err(|error| problem(&state, "", error))?;
@@ -138,7 +138,7 @@ fn host_health<'a>(state: &State, bridges: impl Iterator<Item = &'a Bridge>) -> 
 impl State {
     /// The health of the host with these bridges, as those are told who watch.
     pub(crate) fn health_of<'a>(&self, bridges: impl Iterator<Item = &'a Bridge>) -> Health {
-        let Some(reason) = self.switch.health().borrow().trouble().map(str::to_owned) else {
+        let Some(reason) = self.switch.watch_health().borrow().first_trouble().map(str::to_owned) else {
             return host_health(self, bridges);
         };
         let evidence = format!("Open vSwitch cannot be reached: {reason}");
@@ -151,14 +151,14 @@ impl State {
 
 /// Whether the daemon is ready, and what its last looks found.
 pub(super) async fn ready(state: &State) -> Ready {
-    let reachable = state.switch.health().borrow().trouble().is_none();
+    let reachable = state.switch.watch_health().borrow().first_trouble().is_none();
     let told = match reachable {
         true => (*state.host_health.get(async || Some(host_health(state, state.bridges().await.iter()))).await).clone(),
         false => None,
     };
     let survey = state.surveyor.latest();
-    let health = state.switch.health().borrow().clone();
-    let reason = match health.trouble() {
+    let health = state.switch.watch_health().borrow().clone();
+    let reason = match health.first_trouble() {
         Some(reason) => Some(format!("Open vSwitch cannot be reached: {reason}")),
         None if state.writer.reconciled() != Some(health.generation) => {
             Some("the switch has not been reconciled since it came up".to_owned())
@@ -179,7 +179,7 @@ pub(super) async fn ready(state: &State) -> Ready {
 /// A daemon of Open vSwitch that has been busy for longer than one can wait.
 fn too_busy(health: &ovstunnel_ovs::Health) -> Option<String> {
     let (_, since) = health.busy_since()?;
-    (since.elapsed() >= BUSY_FOR_LONG).then(|| health.busy()).flatten()
+    (since.elapsed() >= BUSY_FOR_LONG).then(|| health.busy_reason()).flatten()
 }
 
 /// A look on the wire.
@@ -202,7 +202,7 @@ fn warnings(state: &State, health: &ovstunnel_ovs::Health) -> Vec<String> {
     let no_limit = health.no_meters.as_ref().filter(|_| pps > 0).map(|words| {
         format!("VIFs have no limit of {pps} broadcast frames a second: the switch takes no meters ({words})")
     });
-    no_limit.into_iter().chain(health.busy()).collect()
+    no_limit.into_iter().chain(health.busy_reason()).collect()
 }
 
 /// Counters, durations and a stock of the switch, for Prometheus.
@@ -216,10 +216,10 @@ pub(super) async fn metrics_text(state: &State) -> String {
     let (now, bridges) = (OffsetDateTime::now_utc(), state.bridges().await);
     let certificates = state.doctor.certificates();
     let around = Surroundings {
-        health: state.switch.health().borrow().clone(),
+        health: state.switch.watch_health().borrow().clone(),
         host: state.surveyor.latest().reasons.clone(),
         mirror_age: state.switch.observer().age(),
-        flow_monitors: state.switch.real().map_or(0, |real| real.flows_monitored()),
+        flow_monitors: state.switch.real_switch().map_or(0, |real| real.flows_monitored()),
         log_lines_lost: state.logging.as_ref().map_or(0, |logging| logging.lost_lines()),
         certificates: certificates.iter().map(|file| (file.key, file.expires_in(now))).collect(),
     };

@@ -53,7 +53,7 @@ pub(crate) struct ChangeQuery {
 impl State {
     /// That the mirror is the database's state and not a memory of it.
     fn expect_live(&self) -> Result<(), ApiError> {
-        match &self.switch.health().borrow().database {
+        match &self.switch.watch_health().borrow().database {
             Ok(()) => Ok(()),
             Err(reason) => Err(refusals::unavailable(format!("Open vSwitch cannot be reached: {reason}"))),
         }

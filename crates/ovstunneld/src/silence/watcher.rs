@@ -68,7 +68,7 @@ impl Watcher<'_> {
             let passed = last.elapsed().min(2 * apart);
             last = Instant::now();
             let asked_for = self.asked_for.take();
-            let before = generation.replace(self.switch.health().borrow().generation);
+            let before = generation.replace(self.switch.watch_health().borrow().generation);
             match self.look().await {
                 Some(found) if before == generation => {
                     let seen: Vec<TunnelSeen> = found.iter().map(|one| one.seen.clone()).collect();
@@ -84,7 +84,7 @@ impl Watcher<'_> {
     /// All tunnels as they are; nothing where that is not known.
     async fn look(&self) -> Option<Vec<Found>> {
         self.expect_live()?;
-        let counted = self.switch.counted().await.ok()?;
+        let counted = self.switch.tunnel_counters().await.ok()?;
         let mut found = self.tunnels();
         // What was read while it began to hang is a memory.
         self.expect_live()?;
@@ -96,8 +96,8 @@ impl Watcher<'_> {
 
     /// That Open vSwitch works: one that does not may forward, and neither counts nor tells.
     fn expect_live(&self) -> Option<()> {
-        let health = self.switch.health().borrow().clone();
-        (health.trouble().is_none() && health.busy().is_none()).then_some(())
+        let health = self.switch.watch_health().borrow().clone();
+        (health.first_trouble().is_none() && health.busy_reason().is_none()).then_some(())
     }
 
     fn tunnels(&self) -> Vec<Found> {

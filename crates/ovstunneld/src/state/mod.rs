@@ -94,11 +94,11 @@ impl State {
     /// A bridge of ours on the wire; nothing where it is not.
     pub(crate) fn to_wire(&self, observed: &ObservedBridge) -> Option<ovstunnel_api::Bridge> {
         // With vswitchd its flows are gone: what was read of them before says nothing.
-        let seen = match self.switch.health().borrow().vswitchd {
+        let seen = match self.switch.watch_health().borrow().vswitchd {
             Ok(()) => self.writer.flows().get(observed.uuid),
             Err(_) => FlowsSeen::Unknown,
         };
-        self.to_wire_with(observed, &seen, &self.switch.effective(&self.writer.settings()))
+        self.to_wire_with(observed, &seen, &self.switch.effective_settings(&self.writer.settings()))
     }
 
     /// The same, where it was just read what its flows are, by these settings.
@@ -118,7 +118,7 @@ impl State {
     /// What this daemon can do beyond version 1 of the API as it began.
     pub(crate) fn capabilities(&self) -> Vec<String> {
         let of_xapi = self.xapi.iter().flat_map(|_| ["xapi", "networks"]);
-        let of_switch = self.switch.real().map(|_| "probe");
+        let of_switch = self.switch.real_switch().map(|_| "probe");
         ["watch", "claims", "epoch", "bfd", "counters"]
             .into_iter()
             .chain(of_switch)

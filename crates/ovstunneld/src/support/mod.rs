@@ -47,7 +47,7 @@ fn json(value: &impl serde::Serialize) -> String {
 }
 
 fn versions(doctor: &Doctor, now: &Now<'_>) -> String {
-    let health = now.switch.health().borrow().clone();
+    let health = now.switch.watch_health().borrow().clone();
     let root = doctor.root();
     let read = |path: &str| root.read(path).unwrap_or_else(|| "cannot be read\n".to_owned());
     let ovs = health.version.as_deref().unwrap_or("unknown").to_owned();
@@ -88,7 +88,7 @@ fn certificates(doctor: &Doctor) -> String {
 }
 
 async fn database(now: &Now<'_>) -> String {
-    match now.switch.rows().await {
+    match now.switch.read_rows().await {
         Ok(rows) => json(&rows::of_ours(&rows, &now.bridges)),
         Err(error) => format!("cannot be read: {error}\n"),
     }

@@ -41,7 +41,7 @@ pub(super) type Counted = (Managed, Questions, Option<AddressCounts>);
 /// Asks these bridges at once.
 pub(super) async fn count(real: &RealSwitch, due: Vec<Managed>) -> Vec<Counted> {
     let asked = due.into_iter().map(|bridge| async move {
-        let mut questions = real.lend();
+        let mut questions = real.lend_questions();
         let counts = questions.address_counts(bridge.name.as_str()).await;
         (bridge, questions, counts)
     });
@@ -78,7 +78,7 @@ impl Watch {
         let sustained = before.as_ref().map_or(0, |before| before.rate).min(rate);
         let full = counts.max > 0 && counts.entries >= counts.max;
         let listed = match rate > LOOP || full || counts.fixed.is_some_and(|fixed| fixed > 0) {
-            true => questions.addresses(bridge.name.as_str()).await,
+            true => questions.print_addresses(bridge.name.as_str()).await,
             false => None,
         };
         let fixed = listed.as_deref().map(Questions::fixed_addresses).unwrap_or_default();

@@ -66,7 +66,7 @@ impl Watch {
                 Still::Same => drop(self.flows.unsigned.remove(&bridge.uuid)),
                 Still::Other => {
                     explained = true;
-                    match tables.lacks(&known) {
+                    match tables.lacks_flow(&known) {
                         true => drop(suspicion.lost.insert(bridge.name, known)),
                         false => drop(suspicion.flows.insert(bridge.name)),
                     }
@@ -75,7 +75,7 @@ impl Watch {
                     explained = true;
                     let seconds = self.flows.unsigned.entry(bridge.uuid).or_default();
                     *seconds += 1;
-                    if tables.lacks(&known) {
+                    if tables.lacks_flow(&known) {
                         suspicion.lost.insert(bridge.name, known);
                     } else if is_due(*seconds, tables.digest.is_fresh()) {
                         self.flows.unread.insert(bridge.uuid, bridge);
@@ -111,7 +111,7 @@ impl Watch {
         let known = self.watched.flows.get(bridge);
         self.witnesses.edit(bridge, |witness| {
             witness.hidden.clone_from(&tables.hidden);
-            witness.foreign = tables.foreign(&known);
+            witness.foreign = tables.foreign_flows(&known);
         });
         known
     }
@@ -119,7 +119,7 @@ impl Watch {
     async fn ask_tables(&self, bridges: Vec<Managed>) -> Vec<(Managed, Option<Tables>)> {
         let real = &self.real;
         let asked = bridges.into_iter().map(|bridge| async move {
-            let tables = real.tables(bridge.name.as_str()).await;
+            let tables = real.read_tables(bridge.name.as_str()).await;
             (bridge, tables)
         });
         futures_util::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await

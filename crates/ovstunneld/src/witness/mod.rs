@@ -15,7 +15,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use ovstunnel_ovs::{Counter, Questions, RealSwitch, Switch, seconds};
+use ovstunnel_ovs::{Counter, Questions, RealSwitch, Switch, aligned_ticks};
 use ovstunnel_plan::{BridgeName, DesiredBridge, ObservedBridge, Settings, View, Witness};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -94,12 +94,12 @@ impl Witnesses {
 
 /// Starts to ask the switch, where it is a real one; what it tells is in `witnesses`. It ends with what is given.
 pub fn start(switch: &Switch, writer: &Writer, witnesses: Witnesses) -> Option<JoinSet<()>> {
-    let real = switch.real()?;
+    let real = switch.real_switch()?;
     let touched = Arc::<Mutex<BTreeSet<Uuid>>>::default();
     let watch = |counter| Watch {
         counter,
-        questions: real.questions(),
-        revision: switch.observer().revision(),
+        questions: real.new_questions(),
+        revision: switch.observer().watch_revision(),
         real: real.clone(),
         watched: writer.watched(),
         witnesses: witnesses.clone(),
@@ -160,7 +160,7 @@ struct Watch {
 
 impl Watch {
     async fn run(mut self) {
-        let mut tick = seconds(1);
+        let mut tick = aligned_ticks(1);
         loop {
             tokio::select! {
                 _ = tick.tick() => {
@@ -177,7 +177,7 @@ impl Watch {
     async fn flow_news(&self) {
         match self.real.flow_news().filter(|_| self.counter == Counter::Flows) {
             Some(news) => tokio::select! {
-                () = news.noted() => {}
+                () = news.wait_noted() => {}
                 () = self.monitors_due() => {}
             },
             None => std::future::pending().await,
@@ -185,8 +185,8 @@ impl Watch {
     }
 
     async fn ask(&mut self) {
-        let health = self.real.health().borrow().clone();
-        if health.trouble().is_some() || self.watched.repairing.now() {
+        let health = self.real.watch_health().borrow().clone();
+        if health.first_trouble().is_some() || self.watched.repairing.now() {
             return;
         }
         if self.generation != health.generation {
@@ -206,7 +206,7 @@ impl Watch {
         };
         // In one round of its main loop.
         let (count, counted, came) = tokio::join!(
-            self.questions.count(self.counter),
+            self.questions.read_counter(self.counter),
             addresses::count(&self.real, due),
             traces::follow(&self.real, frame)
         );
@@ -236,7 +236,7 @@ impl Watch {
         self.generation = generation;
         self.last = None;
         self.monitors.begin();
-        self.questions = self.real.questions();
+        self.questions = self.real.new_questions();
         self.witnesses.enter_generation(generation);
         self.ports = ports::Ports::default();
         self.addresses = addresses::Addresses::default();

@@ -64,7 +64,7 @@ impl Watch {
     /// Takes what monitors have told.
     pub(super) fn take_flow_news(&mut self) {
         let Some(news) = self.real.flow_news() else { return };
-        let told = news.take();
+        let told = news.take_news();
         for bridge in &self.bridges {
             let Some(told) = told.get(bridge.name.as_str()) else { continue };
             if told.ours {

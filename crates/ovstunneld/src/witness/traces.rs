@@ -59,14 +59,14 @@ pub(super) type Came = (Due, Option<Followed>, Option<Vec<Learnt>>);
 /// Follows a frame, on connections of its own: it shares a round of the main loop with what else is asked.
 pub(super) async fn follow(real: &RealSwitch, due: Option<Due>) -> Option<Came> {
     let due = due?;
-    let (mut one, mut other) = (real.lend(), due.learnt.then(|| real.lend()));
+    let (mut one, mut other) = (real.lend_questions(), due.learnt.then(|| real.lend_questions()));
     let learnt = async {
         match &mut other {
-            Some(other) => Some(other.learnt(&due.bridge.name).await),
+            Some(other) => Some(other.learnt_addresses(&due.bridge.name).await),
             None => None,
         }
     };
-    let (followed, learnt) = tokio::join!(one.follow(&due.bridge.name, &due.frame, &due.ports), learnt);
+    let (followed, learnt) = tokio::join!(one.trace_frame(&due.bridge.name, &due.frame, &due.ports), learnt);
     // One that has no answer may be to a switch that has ended.
     if followed.is_some() {
         [Some(one), other].into_iter().flatten().for_each(|questions| real.give_back(questions));
@@ -198,11 +198,11 @@ pub async fn follow_all(
     settings: &Settings,
     ports: &DatapathPorts,
 ) -> Vec<Trace> {
-    let mut questions = real.lend();
-    let learnt = questions.learnt(&bridge.name).await;
+    let mut questions = real.lend_questions();
+    let learnt = questions.learnt_addresses(&bridge.name).await;
     let mut astray = Vec::new();
     for frame in Frames::for_bridge(bridge, desired, settings, &learnt).all() {
-        let followed = questions.follow(&bridge.name, &frame, ports).await;
+        let followed = questions.trace_frame(&bridge.name, &frame, ports).await;
         astray.extend(followed.and_then(|followed| frame.judge_trace(&followed)));
     }
     real.give_back(questions);

@@ -65,7 +65,7 @@ async fn tell(switch: Switch, name: String, turn: Arc<Semaphore>) {
             return;
         }
         let Ok(_turn) = turn.acquire().await else { return };
-        if let Err(error) = switch.announce(&bridge, true).await {
+        if let Err(error) = switch.announce_vms(&bridge, true).await {
             tracing::debug!(%error, "the VMs were not announced; it is tried again");
         }
     }

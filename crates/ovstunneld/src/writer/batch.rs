@@ -77,7 +77,7 @@ impl Task {
 impl Executor {
     /// Merges changes into one set, against the switch as it is now.
     pub(super) fn change_set<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> Merged {
-        self.flows.enter_generation(self.switch.health().borrow().generation);
+        self.flows.enter_generation(self.switch.watch_health().borrow().generation);
         self.switch.observer().read(|db| {
             let (view, mut change_set) = (db.view(), ChangeSet::with_cache(&self.cache));
             let results =
@@ -90,6 +90,6 @@ impl Executor {
 
     /// What a change set takes.
     pub(super) fn plan_change_set(&self, change_set: &ChangeSet<'_>) -> Plan {
-        change_set.build_plan(&self.switch.effective(&self.settings), |bridge| self.flows.get(bridge.uuid))
+        change_set.build_plan(&self.switch.effective_settings(&self.settings), |bridge| self.flows.get(bridge.uuid))
     }
 }

@@ -82,8 +82,8 @@ impl Executor {
     /// The answer to what would change nothing, where the switch hangs: what it has it still has. Of one that has ended, its
     /// flows with it, that cannot be known.
     fn unchanged(&self, job: &Job) -> Option<Result<Done, WriteError>> {
-        let health = self.switch.health().borrow().clone();
-        let known = health.hangs() && health.database.is_ok() && self.expect_settled().is_ok();
+        let health = self.switch.watch_health().borrow().clone();
+        let known = health.is_hanging() && health.database.is_ok() && self.expect_settled().is_ok();
         known.then_some(())?;
         let merged = self.change_set([&job.change]);
         let result = merged.results.into_iter().next()?;
@@ -307,7 +307,7 @@ impl Executor {
         executed: &Executed,
     ) -> Vec<Result<Done, WriteError>> {
         let parts = Parts::of(plan, changes);
-        let settings = Arc::new(self.switch.effective(&self.settings));
+        let settings = Arc::new(self.switch.effective_settings(&self.settings));
         self.switch.observer().read(|db| {
             let view = db.view();
             let answer = |(job, result)| self.answer(&view, job, result, &parts, (executed, &settings));

@@ -41,7 +41,7 @@ pub(super) struct Executor {
 impl Executor {
     /// That the switch can be worked with and it is our turn to write.
     pub(super) async fn ready(&mut self) -> Result<Turn, WriteError> {
-        if let Some(reason) = self.switch.health().borrow().trouble() {
+        if let Some(reason) = self.switch.watch_health().borrow().first_trouble() {
             return Err(WriteError::Unavailable(reason.to_owned()));
         }
         self.turn().await

@@ -96,7 +96,7 @@ impl Executor {
 
     /// What recording an epoch would do.
     pub(super) fn plan_epoch(&self, epoch: Option<Epoch>) -> Result<Planned, WriteError> {
-        if let Some(reason) = self.switch.health().borrow().trouble() {
+        if let Some(reason) = self.switch.watch_health().borrow().first_trouble() {
             return Err(WriteError::Unavailable(reason.to_owned()));
         }
         let (outcome, step) = (self.outcome_of(epoch)?, Step::RecordEpoch(epoch));

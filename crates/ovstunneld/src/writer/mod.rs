@@ -92,7 +92,7 @@ struct Task {
 impl Task {
     async fn run(mut self, mut tuning: watch::Receiver<Tuning>) {
         let observer = self.executor.switch.observer().clone();
-        let (mut revision, mut health) = (observer.revision(), observer.health());
+        let (mut revision, mut health) = (observer.watch_revision(), observer.watch_health());
         let mut before = tuning.borrow_and_update().clone();
         let mut tick = every(before.interval);
         loop {
@@ -192,7 +192,7 @@ impl Task {
     }
 
     async fn health_changed(&mut self) {
-        if self.executor.switch.health().borrow().hangs() {
+        if self.executor.switch.watch_health().borrow().is_hanging() {
             // What was cut short may have been done, and what became due is left out: a whole look is due once it answers.
             self.executor.reconciled.send_if_modified(|reconciled| reconciled.take().is_some());
         }
@@ -217,9 +217,9 @@ impl Task {
 
     /// Whether the switch can be worked with and has not been looked at since it came up.
     fn has_come_up(&self) -> bool {
-        let health = self.executor.switch.health().borrow().clone();
+        let health = self.executor.switch.watch_health().borrow().clone();
         self.executor.flows.enter_generation(health.generation);
-        health.trouble().is_none() && *self.executor.reconciled.borrow() != Some(health.generation)
+        health.first_trouble().is_none() && *self.executor.reconciled.borrow() != Some(health.generation)
     }
 }
 

@@ -96,7 +96,7 @@ impl Executor {
                 Ok(Known::AtOnce) => {}
                 Ok(Known::Afterwards) => known = Known::Afterwards,
                 Err(error) if n == 0 => return Err(error),
-                Err(error) => return Err(error.after("ports were removed to make way, then it failed")),
+                Err(error) => return Err(error.after_change("ports were removed to make way, then it failed")),
             }
         }
         Ok(known)
@@ -141,7 +141,7 @@ impl Executor {
 
     async fn settles_within(&self, patience: Duration) -> bool {
         let Some(connection) = self.unsettled.connection() else { return true };
-        let (deadline, mut revision) = (Instant::now() + patience, self.switch.observer().revision());
+        let (deadline, mut revision) = (Instant::now() + patience, self.switch.observer().watch_revision());
         loop {
             revision.borrow_and_update();
             if self.switch.observer().has_caught_up(connection) {
@@ -205,7 +205,7 @@ impl Task {
     /// Takes up what is known by now; then everything is looked at, since nothing was written meanwhile.
     pub(super) async fn settle(&mut self) {
         let Some(connection) = self.executor.unsettled.connection() else { return };
-        if self.executor.switch.health().borrow().trouble().is_some()
+        if self.executor.switch.watch_health().borrow().first_trouble().is_some()
             || !self.executor.switch.observer().has_caught_up(connection)
         {
             return;

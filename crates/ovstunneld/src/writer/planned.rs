@@ -11,8 +11,8 @@ pub(super) const KNOWN_AFTERWARDS: &str = "known only once it is carried out: ";
 impl Executor {
     /// What a change would do. That takes the mirror, and not a switch that answers; where it does not, the plan says so.
     pub(super) async fn plan(&self, change: &Change) -> Result<Planned, WriteError> {
-        let health = self.switch.health().borrow().clone();
-        if let Some(reason) = health.trouble().filter(|_| !health.hangs() || health.database.is_err()) {
+        let health = self.switch.watch_health().borrow().clone();
+        if let Some(reason) = health.first_trouble().filter(|_| !health.is_hanging() || health.database.is_err()) {
             return Err(WriteError::Unavailable(reason.to_owned()));
         }
         self.expect_settled()?;
@@ -32,10 +32,10 @@ impl Executor {
 
     /// A plan, printed: in words and as the commands that carrying it out would run.
     pub(super) async fn planned(&self, outcome: Outcome, plan: &Plan) -> Planned {
-        let PrintedPlan { commands, afterwards } = self.switch.print(plan).await;
+        let PrintedPlan { commands, afterwards } = self.switch.print_plan(plan).await;
         let mut changes: Vec<String> = plan.items().map(|item| item.to_string()).collect();
         changes.extend(afterwards.into_iter().map(|words| format!("{KNOWN_AFTERWARDS}{words}")));
-        if let Some(reason) = self.switch.health().borrow().trouble() {
+        if let Some(reason) = self.switch.watch_health().borrow().first_trouble() {
             changes.insert(0, format!("at present nothing can be changed: {reason}"));
         }
         Planned { outcome, changes, commands }

@@ -52,7 +52,7 @@ impl Executor {
             self.flows.set_with_seqno(uuid, seen, seqno);
             return failure;
         }
-        let tables = self.switch.tables(name.as_str()).await;
+        let tables = self.switch.read_tables(name.as_str()).await;
         if let Some(tables) = &tables {
             if self.flows.compare(uuid, &tables.digest) == Still::Same {
                 return None;
@@ -71,7 +71,7 @@ impl Executor {
             }
         };
         // The sign is that of what was read only if nothing changed meanwhile.
-        let after = self.switch.tables(name.as_str()).await;
+        let after = self.switch.read_tables(name.as_str()).await;
         let digest = tables.map(|tables| tables.digest);
         let digest = digest.filter(|before| after.is_some_and(|after| after.digest.same_as(before)));
         self.flows.set_with_digest(uuid, seen, digest);

@@ -50,8 +50,8 @@ impl Task {
     }
 
     async fn reconcile_everything(&mut self, why: &'static str) -> Report {
-        let health = self.executor.switch.health().borrow().clone();
-        if let Some(reason) = health.trouble() {
+        let health = self.executor.switch.watch_health().borrow().clone();
+        if let Some(reason) = health.first_trouble() {
             tracing::debug!(why, reason, "not reconciled: Open vSwitch cannot be reached");
             // Tried again once it can: the change of its health is waited for.
             self.executor.resync.begin();
@@ -107,7 +107,7 @@ impl Task {
 
     /// What a repair of everything would do.
     pub(super) async fn plan_repairs(&self) -> Result<Planned, WriteError> {
-        if let Some(reason) = self.executor.switch.health().borrow().trouble() {
+        if let Some(reason) = self.executor.switch.watch_health().borrow().first_trouble() {
             return Err(WriteError::Unavailable(reason.to_owned()));
         }
         let managed = self.managed();
@@ -123,7 +123,7 @@ impl Task {
     /// need something are looked at.
     pub(super) async fn planned_repairs<'a>(&self, bridges: impl IntoIterator<Item = &'a BridgeName>) -> Planned {
         let Repairs { plan, .. } = self.executor.repairs(bridges);
-        if self.executor.switch.real().is_some() {
+        if self.executor.switch.real_switch().is_some() {
             let flows = plan.bridges().iter().filter_map(|bridge| bridge.bridge.parse().ok()).collect();
             self.suspects.note(Suspicion { flows, ..Suspicion::default() });
         }
@@ -134,7 +134,7 @@ impl Task {
     /// Repairs the bridges that changed since the last look, without reading their flows.
     pub(super) async fn repair_touched(&mut self) {
         // While it cannot be reached, what was touched stays noted.
-        if self.executor.switch.health().borrow().trouble().is_some() {
+        if self.executor.switch.watch_health().borrow().first_trouble().is_some() {
             return;
         }
         let touched = self.take_touched();
@@ -151,8 +151,8 @@ impl Task {
     /// Has the flows of all managed bridges follow the underlay. A switch that cannot be reached, or has just come up, is
     /// looked at as a whole in any case.
     pub(super) async fn follow_underlay(&mut self) {
-        let health = self.executor.switch.health().borrow().clone();
-        if health.trouble().is_some() || *self.executor.reconciled.borrow() != Some(health.generation) {
+        let health = self.executor.switch.watch_health().borrow().clone();
+        if health.first_trouble().is_some() || *self.executor.reconciled.borrow() != Some(health.generation) {
             return;
         }
         let Ok(_turn) = self.executor.turn().await.inspect_err(|busy| tracing::warn!(%busy, "repair postponed")) else {
@@ -243,7 +243,7 @@ impl Task {
     pub(super) async fn try_again(&mut self) {
         self.tunnel_retry.begin();
         let before = self.in_error();
-        if before == 0 || self.executor.switch.health().borrow().trouble().is_some() {
+        if before == 0 || self.executor.switch.watch_health().borrow().first_trouble().is_some() {
             return self.tunnel_retry.succeeded();
         }
         let Ok(_turn) = self.executor.turn().await.inspect_err(|error| tracing::debug!(%error, "not tried again now"))

@@ -116,7 +116,7 @@ impl Task {
     pub(super) async fn look_at_suspects(&mut self) {
         let suspicion = self.suspects.take();
         // Whoever watches finds it again once it can be reached.
-        if self.executor.switch.health().borrow().trouble().is_some() || suspicion == Suspicion::default() {
+        if self.executor.switch.watch_health().borrow().first_trouble().is_some() || suspicion == Suspicion::default() {
             return;
         }
         let Ok(_turn) =
@@ -177,7 +177,7 @@ impl Task {
 
     /// Looks how the ports of a bridge are configured, and has ours carry frames.
     async fn repair_ports_of(&self, bridge: &ObservedBridge, report: &mut Report) {
-        let Some(real) = self.executor.switch.real() else { return };
+        let Some(real) = self.executor.switch.real_switch() else { return };
         let told = match real.ports_told(&bridge.name).await {
             Ok(told) => told,
             Err(error) => return tracing::warn!(bridge = bridge.name, %error, "its ports could not be looked at"),

@@ -103,7 +103,7 @@ impl Task {
         wanted: &[BridgeName],
         host: &HostFacts,
     ) -> Result<PlannedTakeover, WriteError> {
-        if let Some(reason) = self.executor.switch.health().borrow().trouble() {
+        if let Some(reason) = self.executor.switch.watch_health().borrow().first_trouble() {
             return Err(WriteError::Unavailable(reason.to_owned()));
         }
         let mut planned = PlannedTakeover::default();
@@ -112,7 +112,7 @@ impl Task {
             let over = bridge.filter(|_| !no_temporary_flows && plan.database_steps().any(Step::forgets_addresses));
             let mut printed = match over {
                 Some(bridge) => self.executor.switch.print_under_transition(&bridge, &plan).await,
-                None => self.executor.switch.print(&plan).await,
+                None => self.executor.switch.print_plan(&plan).await,
             };
             if !plan.is_empty() {
                 printed
@@ -126,7 +126,7 @@ impl Task {
             {
                 let finish = finish_takeover(&bridge);
                 taken.done.extend(finish.items().map(|item| item.to_string()));
-                printed.extend(self.executor.switch.print(&finish).await);
+                printed.extend(self.executor.switch.print_plan(&finish).await);
             }
             taken.changes = self.executor.changes_of(&plan).concat();
             taken.done.extend(printed.afterwards.into_iter().map(|words| format!("{KNOWN_AFTERWARDS}{words}")));
@@ -236,7 +236,7 @@ impl Task {
 
     /// Tells the other hosts where the VMs of a bridge are; where it was in no spanning tree, goes on to do so for a while.
     async fn announce(&mut self, told: &mut TakenOver, bridge: &ObservedBridge, announce_only: bool) {
-        match self.executor.switch.announce(bridge, announce_only).await {
+        match self.executor.switch.announce_vms(bridge, announce_only).await {
             Ok(addresses) => {
                 told.announced = addresses;
                 if addresses > 0 && !bridge.external_ids.contains_key(ids::STP_ROOT_PORT) {

@@ -83,7 +83,7 @@ impl Task {
 
     /// What news of a VIF would have done.
     pub(super) async fn plan_vif(&self, vif: &Vif) -> Result<Planned, WriteError> {
-        if let Some(reason) = self.executor.switch.health().borrow().trouble() {
+        if let Some(reason) = self.executor.switch.watch_health().borrow().first_trouble() {
             return Err(WriteError::Unavailable(reason.to_owned()));
         }
         let named: Bridges = self.bridges_of(&[vif]).into_iter().flatten().collect();

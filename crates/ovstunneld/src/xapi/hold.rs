@@ -45,7 +45,7 @@ pub(super) enum HoldError {
 
 /// Makes a change; of one that fails it is said whether it may have been made.
 pub(super) async fn change(xe: &Xe, change: &XeChange) -> Result<(), HoldError> {
-    xe.change(change).await.map(drop).map_err(doubt)
+    xe.make_change(change).await.map(drop).map_err(doubt)
 }
 
 /// Why a change failed.
@@ -106,7 +106,7 @@ impl Lock<'_> {
         let number = passed_by.free_number(SystemTime::now()).ok_or(HoldError::Busy)?;
         let held = Held { number, passed_by, since: Instant::now() };
         let ticket = Ticket::new(SystemTime::now(), self.lease());
-        let added = self.xe.change(&self.adding(number, &ticket.to_string())).await;
+        let added = self.xe.make_change(&self.adding(number, &ticket.to_string())).await;
         let after = self.xe.other_config(self.on).await?;
         let there = Locks::of(&after, self.prefix);
         match added {
@@ -142,7 +142,7 @@ impl Lock<'_> {
     }
 
     async fn remove(&self, number: u64) {
-        if let Err(error) = self.xe.change(&self.removing(number)).await {
+        if let Err(error) = self.xe.make_change(&self.removing(number)).await {
             let key = self.key(number);
             tracing::warn!(on = ?self.on, key, %error, "a lock stays until its time has passed");
         }

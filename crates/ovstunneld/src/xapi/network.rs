@@ -189,7 +189,7 @@ impl Making {
             return Ok(found);
         }
         self.permit.check()?;
-        let (on, prefix) = (XeObject::Pool(self.xe.pool().await?), self.prefix());
+        let (on, prefix) = (XeObject::Pool(self.xe.pool_uuid().await?), self.prefix());
         let lock = Lock { xe: &self.xe, on, prefix: &prefix };
         let (held, _) = lock.take(&self.xe.other_config(on).await?).await?;
         let found = self.make(&lock, &held).await;
@@ -214,7 +214,7 @@ impl Making {
 
     async fn plan_new(&self) -> Result<Plan, NetworkError> {
         let prefix = self.prefix();
-        let lock = Lock { xe: &self.xe, on: XeObject::Pool(self.xe.pool().await?), prefix: &prefix };
+        let lock = Lock { xe: &self.xe, on: XeObject::Pool(self.xe.pool_uuid().await?), prefix: &prefix };
         let (take, release) = lock.around(TICKET);
         let create = XeChange::CreateNetwork { label: label(self.key), description: description(self.key) };
         let (edits, words) = self.plan_edit(XeObject::NewNetwork, &label(self.key), &Config::new());
@@ -238,7 +238,7 @@ impl Making {
     }
 
     fn print(&self, steps: &[XeChange]) -> Vec<Command> {
-        steps.iter().map(|step| self.xe.print(step)).collect()
+        steps.iter().map(|step| self.xe.change_command(step)).collect()
     }
 }
 

@@ -213,7 +213,7 @@ async fn it_outlives_the_daemon_and_who_watches_is_told() {
 #[tokio::test]
 async fn a_damaged_record_refuses_each_epoch_until_it_is_cleared() {
     let sim = with_bridge().await;
-    sim.switch.vsctl("set Open_vSwitch . external_ids:ovstunnel-epoch=four").unwrap();
+    sim.switch.run_vsctl("set Open_vSwitch . external_ids:ovstunnel-epoch=four").unwrap();
     let problem = sim.get("/v1/epoch").await.problem(409, "conflict");
     assert!(problem["detail"].as_str().unwrap().contains("\"four\""), "{problem}");
     record(&sim, ZONE, 4).await.problem(409, "conflict");

@@ -182,10 +182,10 @@ async fn a_set_up_on_another_bridge_takes_the_claim_with_it() {
     assert!(refused.starts_with("FAILURE:IN_THE_WAY"), "while nobody has wanted the other gone: {refused}");
     assert_eq!(destroy(&sim, "xapi12").await, "SUCCESS:xapi12");
     // A VM is still there.
-    sim.switch.plug("xapi12", "vif1.0");
+    sim.switch.plug_port("xapi12", "vif1.0");
     assert!(set_up(&sim, "xapi13").await.starts_with("FAILURE:IN_THE_WAY"));
     assert_eq!(there(&sim).await, ("out".to_owned(), 1));
-    sim.switch.unplug("vif1.0");
+    sim.switch.unplug_port("vif1.0");
     assert_eq!(set_up(&sim, "xapi13").await, "SUCCESS:xapi13");
     assert!(is_gone(&sim, "xapi12").await);
     assert_eq!(sim.bridge("xapi13").await["claim"]["says"], "in");

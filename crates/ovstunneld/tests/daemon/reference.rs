@@ -76,7 +76,7 @@ async fn metrics_text() -> [String; 2] {
     metrics.command("ovs-vsctl", RunResult::Succeeded, Duration::ZERO);
     metrics.connection_ended("handshake");
     let around = Surroundings {
-        health: Switch::Simulated(sim.switch.clone()).health().borrow().clone(),
+        health: Switch::Simulated(sim.switch.clone()).watch_health().borrow().clone(),
         host: vec![],
         mirror_age: Duration::ZERO,
         flow_monitors: 0,
