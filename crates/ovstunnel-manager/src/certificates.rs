@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ovstunnel_server::doctor::certificates::{CertificateFile, look_at};
 use ovstunnel_server::fault::Fault;
 use ovstunnel_server::tls::Counts;
-use ovstunnel_server::tls::judge::{ClientFiles, Host, judge, judge_client};
+use ovstunnel_server::tls::judge::{ClientFiles, Host, judge_client, judge_files};
 use time::OffsetDateTime;
 
 use crate::config::Config;
@@ -25,7 +25,7 @@ pub fn faults(config: &Config, seen: Option<&Counts>, now: OffsetDateTime) -> Ve
         faults.extend(judge_client(&files, now, UNIT));
     }
     let Some((listen, files)) = config.https() else { return faults };
-    for fault in judge(&files, &Host::look(listen), seen, now, UNIT) {
+    for fault in judge_files(&files, &Host::from_kernel(listen), seen, now, UNIT) {
         let is_told = |told: &Fault| told.file == fault.file && told.reason == fault.reason;
         if !faults.iter().any(is_told) {
             faults.push(if config.tls.is_none() { under_hosts(fault) } else { fault });

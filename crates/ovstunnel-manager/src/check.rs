@@ -36,7 +36,7 @@ pub async fn check(config: &Config) -> Result<Checked, Bad> {
     let (mut bad, mut warnings) = (Vec::new(), Vec::new());
     let mut sort = |level: Level, text: String| if level == Level::Fail { bad.push(text) } else { warnings.push(text) };
     faults(config).iter().for_each(|fault| sort(fault.level, fault.to_string()));
-    place::faults(&config.log).iter().for_each(|fault| sort(fault.level, fault.to_string()));
+    place::log_faults(&config.log).iter().for_each(|fault| sort(fault.level, fault.to_string()));
     if config.identity().is_none() {
         warnings.push("no certificate, key and ca are named under [hosts]: no host can be asked".to_owned());
     }

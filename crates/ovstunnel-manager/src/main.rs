@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     match start(&cli) {
         Ok(code) => code,
         Err(error) => {
-            logging::complain("ovstunnel-manager", &error.to_string());
+            logging::report_failure("ovstunnel-manager", &error.to_string());
             ExitCode::FAILURE
         }
     }
@@ -95,7 +95,7 @@ fn start(cli: &Cli) -> Result<ExitCode, Failure> {
         checked.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
         return Ok(ExitCode::SUCCESS);
     }
-    let logging = Arc::new(logging::init(PROGRAM, &config.log)?);
+    let logging = Arc::new(logging::init_logging(PROGRAM, &config.log)?);
     let ended = runtime.block_on(live(&config, cli.config.as_deref(), Arc::clone(&logging)));
     runtime.shutdown_background();
     // Into the log too; standard error gets the sentence from `main`.
@@ -111,7 +111,7 @@ async fn doctor(file: Option<&Path>, wanted: Doctor) -> Result<ExitCode, Failure
     let found = match local::examine(file).await {
         Ok(found) => found,
         Err(error) => {
-            logging::complain("ovstunnel-manager", &error.to_string());
+            logging::report_failure("ovstunnel-manager", &error.to_string());
             return Ok(ExitCode::from(NOT_KNOWN));
         }
     };
@@ -161,7 +161,7 @@ async fn live(config: &Config, file: Option<&Path>, logging: Arc<Logging>) -> Re
     let reloader = Reloader { files, access: access.clone(), signer, watched, logging };
     let life = Life {
         api: &config.api,
-        tls: access.tls(),
+        tls: access.tls_store(),
         version: env!("CARGO_PKG_VERSION"),
         settled: std::future::ready(()),
         count: |_| {},

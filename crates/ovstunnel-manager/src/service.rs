@@ -247,7 +247,7 @@ fn keep_zone(tasks: &mut JoinSet<()>, config: &Config, zone: &Zone) {
 
 fn doctor(config: &Config, surroundings: Surroundings, access: Option<&Access>, signer: Option<Arc<Signer>>) -> Doctor {
     let Surroundings { file, logging } = surroundings;
-    Doctor::new(config.clone(), Subjects { file, logging, tls: access.and_then(Access::tls), signer })
+    Doctor::new(config.clone(), Subjects { file, logging, tls: access.and_then(Access::tls_store), signer })
 }
 
 fn times(config: &Config) -> Times {
@@ -278,7 +278,7 @@ fn routes(state: State, with_page: bool, access: Option<Access>) -> Router {
     let all = if with_page { api.merge(web::router(state)) } else { api };
     let all = http::only_where_it_leads(all, replica);
     // The API, too, is asked by browsers that show a certificate.
-    web::for_people(middleware::wrap(web::same_origin(all), access))
+    web::for_people(middleware::wrap_routes(web::same_origin(all), access))
 }
 
 /// What keeps meshes whole, where the manager may change hosts.

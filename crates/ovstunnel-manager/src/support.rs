@@ -7,7 +7,7 @@
 use ovstunnel_api::{DoctorAnswer, SupportPart};
 use ovstunnel_bundle::leave_out;
 use ovstunnel_manager_api::{NetworkState, Overview};
-use ovstunnel_server::bounded::{beginning, end};
+use ovstunnel_server::bounded::{end, keep_beginning};
 use ovstunnel_server::logging::audit_file;
 use serde::Serialize;
 use serde_json::json;
@@ -90,7 +90,7 @@ pub fn of_files(config: &Config) -> Vec<SupportPart> {
 
 fn part(name: &str, mut text: String) -> SupportPart {
     leave_out(&mut text);
-    SupportPart { name: name.to_owned(), text: beginning(text, PART) }
+    SupportPart { name: name.to_owned(), text: keep_beginning(text, PART) }
 }
 
 fn json(value: &impl Serialize) -> String {

@@ -165,7 +165,7 @@ impl Default for Config {
             enrolment: Enrolment::default(),
             events: Events::default(),
             webhooks: Vec::new(),
-            log: Log::at(DEFAULT_LOG),
+            log: Log::at_file(DEFAULT_LOG),
         }
     }
 }
@@ -194,11 +194,11 @@ fn default_api() -> Api {
 }
 
 fn api<'de, D: Deserializer<'de>>(section: D) -> Result<Api, D::Error> {
-    default_api().with(section)
+    default_api().with_section(section)
 }
 
 fn log<'de, D: Deserializer<'de>>(section: D) -> Result<Log, D::Error> {
-    Log::at(DEFAULT_LOG).with(section)
+    Log::at_file(DEFAULT_LOG).with_section(section)
 }
 
 impl Config {
@@ -208,7 +208,7 @@ impl Config {
     /// When the file cannot be read or is refused.
     pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
         let path = file.unwrap_or(Path::new(DEFAULT_PATH));
-        Config::parse(&config::read(path, file.is_none())?, path)
+        Config::parse(&config::read_config(path, file.is_none())?, path)
     }
 
     /// Checks the text of a configuration file; `file` only names it in errors.
@@ -216,7 +216,7 @@ impl Config {
     /// # Errors
     /// As [`Config::load`], without reading.
     pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigError> {
-        let config: Config = config::parse(text, file)?;
+        let config: Config = config::parse_config(text, file)?;
         config.check().map_err(|what| ConfigError::Refused { file: file.to_owned(), what })?;
         Ok(config)
     }

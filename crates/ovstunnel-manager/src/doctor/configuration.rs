@@ -41,7 +41,7 @@ fn stops(in_force: &Config, new: &Config) -> Option<String> {
 /// Sections with their keys whose files were replaced and not read again.
 fn replaced(doctor: &Doctor) -> Vec<(&'static str, Vec<&'static str>)> {
     let of_listener = doctor.subjects.tls.as_ref().zip(doctor.config.https());
-    let changed = of_listener.map(|(tls, (_, files))| tls.changed(&files)).unwrap_or_default();
+    let changed = of_listener.map(|(tls, (_, files))| tls.changed_files(&files)).unwrap_or_default();
     let is_stale = doctor.subjects.signer.as_ref().is_some_and(|signer| signer.is_stale());
     match (doctor.config.tls.is_some(), changed.is_empty(), is_stale) {
         (false, false, _) => vec![("hosts", changed.into_iter().map(under_hosts_key).collect())],

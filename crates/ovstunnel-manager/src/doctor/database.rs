@@ -46,7 +46,7 @@ pub(super) fn look(config: &Config, said: Said, is_open: bool) -> Facts {
     let file = path(config).map(|path| {
         let about = std::fs::metadata(&path).ok();
         let folder = path.parent().unwrap_or(Path::new("/"));
-        File { mode: about.map(|about| about.mode() & 0o777), free: room::free(folder), path }
+        File { mode: about.map(|about| about.mode() & 0o777), free: room::free_bytes(folder), path }
     });
     Facts { zone: config.zone.clone(), file, said, is_open }
 }

@@ -53,7 +53,7 @@ fn of_old_daemons(hosts: &[Host]) -> Option<Finding> {
     if old.is_empty() {
         return None;
     }
-    let names = ovstunnel_server::doctor::finding::some(&old, TOLD);
+    let names = ovstunnel_server::doctor::finding::some_names(&old, TOLD);
     let reason = format!("daemons too old to tell of changes, which are asked every 2 s: {names}");
     Some(warn("old_daemon", reason, "install the ovstunneld of this version there; no VM notices"))
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use ovstunnel_api::{DoctorAnswer, Finding};
 use ovstunnel_client::{ClientError, Manager};
-use ovstunnel_server::doctor::answer;
 use ovstunnel_server::doctor::clock::{self, Moment};
+use ovstunnel_server::doctor::doctor_answer;
 use ovstunnel_server::doctor::finding::{About, fail, ok, or_ok, warn};
 use ovstunnel_server::logging::place;
 use ovstunnel_types::text::error_chain;
@@ -59,7 +59,7 @@ pub async fn examine(file: Option<&Path>) -> Result<DoctorAnswer, DoctorError> {
                     findings.push(fail("configuration", reason, remedy).about(&file));
                 }
             }
-            Ok(answer(findings, VERSION))
+            Ok(doctor_answer(findings, VERSION))
         }
     }
 }
@@ -71,7 +71,7 @@ fn with_version(mut found: DoctorAnswer) -> DoctorAnswer {
         let remedy = "restart it after an upgrade: `systemctl restart ovstunnel-manager`; no network notices";
         found.findings.push(warn("service", reason, remedy));
     }
-    answer(found.findings, &found.version)
+    doctor_answer(found.findings, &found.version)
 }
 
 fn not_answering(error: &ClientError) -> Finding {
@@ -105,13 +105,13 @@ async fn without_manager(config: &Config) -> Vec<Finding> {
         false => None,
     };
     findings.extend(database::check(&database::look(config, said, false)));
-    let faults = place::faults(&config.log);
+    let faults = place::log_faults(&config.log);
     let of_log = faults.iter().map(|fault| {
         let reason = format!("[{}] {}: {}", fault.section, fault.key, fault.reason);
         Finding { level: fault.level, ..fail("log", reason, &fault.remedy) }.about(fault.file.display())
     });
     findings.extend(or_ok(of_log.collect(), || ok("log", format!("{} can be written", config.log.file.display()))));
     let now = Moment::now();
-    findings.push(clock::check(MANAGER, now, now, &clock::look("/".as_ref(), &config.log.file)));
+    findings.push(clock::check_clock(MANAGER, now, now, &clock::file_times("/".as_ref(), &config.log.file)));
     findings
 }

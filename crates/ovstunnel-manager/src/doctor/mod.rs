@@ -19,7 +19,7 @@ use ovstunnel_api::{DoctorAnswer, Finding, Level};
 use ovstunnel_manager_api::NetworkState;
 use ovstunnel_server::doctor::clock::{self, Moment};
 use ovstunnel_server::doctor::finding::{ok, warn};
-use ovstunnel_server::doctor::{Program, answer, certificates as files, log, socket};
+use ovstunnel_server::doctor::{Program, certificates as files, doctor_answer, log, socket};
 use ovstunnel_server::logging::{Logging, audit_file};
 use ovstunnel_server::tls::TlsStore;
 use time::OffsetDateTime;
@@ -93,22 +93,28 @@ impl Doctor {
         };
         let (worst, _) = zone.networks(&page);
         findings.extend(networks::check(zone.counts().0, &worst));
-        answer(findings, VERSION)
+        doctor_answer(findings, VERSION)
     }
 
     /// What configuration, certificates, log, socket and clock tell.
     fn of_files(&self) -> Vec<Finding> {
         let config = &self.config;
-        let seen = self.subjects.tls.as_ref().map(|tls| tls.seen().counts());
+        let seen = self.subjects.tls.as_ref().map(|tls| tls.seen_clients().counts());
         let mut findings = of_certificates(config, seen.as_ref());
         let is_good = findings.iter().all(|finding| finding.level == Level::Ok);
         let facts = configuration::look(self);
-        findings.extend(ovstunnel_server::doctor::configuration::check(MANAGER, &facts, is_good));
-        findings.push(socket::check(MANAGER, &config.api.socket));
-        findings.push(clock::check(MANAGER, self.started, Moment::now(), &clock::look("/".as_ref(), &config.log.file)));
+        findings.extend(ovstunnel_server::doctor::configuration::check_configuration(MANAGER, &facts, is_good));
+        findings.push(socket::check_socket(MANAGER, &config.api.socket));
+        findings.push(clock::check_clock(
+            MANAGER,
+            self.started,
+            Moment::now(),
+            &clock::file_times("/".as_ref(), &config.log.file),
+        ));
         if let Some(logging) = &self.subjects.logging {
-            let facts = log::look(&config.log.file, audit_file(&config.log), logging.lost_lines(), logging.trouble());
-            findings.extend(log::check(MANAGER, &facts));
+            let facts =
+                log::collect_facts(&config.log.file, audit_file(&config.log), logging.lost_lines(), logging.trouble());
+            findings.extend(log::check_log(MANAGER, &facts));
         }
         findings
     }
@@ -117,7 +123,8 @@ impl Doctor {
 /// What is wrong with the certificate files.
 fn of_certificates(config: &Config, seen: Option<&ovstunnel_server::tls::Counts>) -> Vec<Finding> {
     let now = OffsetDateTime::now_utc();
-    let mut findings = files::check(&certificates::files(config), &certificates::faults(config, seen, now), now);
+    let mut findings =
+        files::check_certificates(&certificates::files(config), &certificates::faults(config, seen, now), now);
     if config.identity().is_none() {
         findings.push(warn(
             "certificate",

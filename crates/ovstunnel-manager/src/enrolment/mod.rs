@@ -83,12 +83,12 @@ impl Enrolment {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         let apart = attempts.len() < ADDRESSES || attempts.contains_key(&address);
         let counted = attempts.entry(address.filter(|_| apart)).or_insert_with(|| Seldom::new(ATTEMPTS.0, ATTEMPTS.1));
-        counted.may().is_some()
+        counted.may_write().is_some()
     }
 
     /// Whether one more refusal is kept as an event.
     pub(crate) fn keeps_refusal(&self) -> bool {
-        self.events.may().is_some()
+        self.events.may_write().is_some()
     }
 
     /// Whether this name or address is one of the manager's own.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ovstunnel_client::Client;
 use ovstunnel_manager_api::Trouble;
-use ovstunnel_server::tls::judge::ends;
+use ovstunnel_server::tls::judge::expiry_notice;
 use ovstunnel_server::tls::{Certificate, read_certificate};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -27,7 +27,7 @@ pub(super) fn of_daemon(client: &Client, now: OffsetDateTime) -> Shown {
 }
 
 fn trouble(whose: &str, one: &Certificate, remedy: &str, now: OffsetDateTime) -> Option<Trouble> {
-    let (_, text) = ends(one, now)?;
+    let (_, text) = expiry_notice(one, now)?;
     Some(Trouble {
         kind: CERTIFICATE_EXPIRES.to_owned(),
         evidence: format!("{whose}: {text}"),

@@ -72,7 +72,7 @@ pub(super) async fn make_token(
     let told = format!("token {id} for {} hosts until {}", body.hosts, written(ends));
     note(&state, "enrolment_token_made", &peer, told.clone()).await?;
     let answer = NewToken { text, token: kept.told(&id, now) };
-    Ok(Effect::of(&told, (StatusCode::CREATED, Json(answer)).into_response()))
+    Ok(Effect::mark_response(&told, (StatusCode::CREATED, Json(answer)).into_response()))
 }
 
 /// The tokens, without what lets a host in.
@@ -110,7 +110,7 @@ pub(super) async fn remove_token(
     let (id, kept) = found.ok_or_else(|| ApiError::not_found("there is no token of this id"))?;
     enrolment.keep(&state.records, &id, None).await.map_err(|error| database(&error))?;
     note(&state, "enrolment_token_removed", &peer, format!("token {id} is removed")).await?;
-    Ok(Effect::of("removed", Json(kept.told(&id, OffsetDateTime::now_utc())).into_response()))
+    Ok(Effect::mark_response("removed", Json(kept.told(&id, OffsetDateTime::now_utc())).into_response()))
 }
 
 /// The certificate of the CA that signs for hosts. Anybody may have it; a host compares its SHA-256 with that in its token.
@@ -160,7 +160,7 @@ pub(super) async fn join(
     }
     let answer = joined?;
     let effect = Effect::new("enrolled").with_words([format!("host {name}")]);
-    Ok(effect.on((StatusCode::CREATED, Json(answer)).into_response()))
+    Ok(effect.attach_to((StatusCode::CREATED, Json(answer)).into_response()))
 }
 
 async fn admit(state: &State, enrolment: &Enrolment, peer: &Peer, body: &PostJoin) -> Result<Joined, ApiError> {

@@ -3,7 +3,7 @@
 //! What it must not do: describe what one route alone does; that stands beside its handler.
 
 use axum::http::Method;
-use ovstunnel_server::openapi::operations;
+use ovstunnel_server::openapi::path_operations;
 use utoipa::openapi::path::Parameter;
 use utoipa::openapi::response::Response;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -22,7 +22,7 @@ const ELSEWHERE: [(&str, &str); 2] = [
 
 /// Applies them to the description of all routes.
 pub(super) fn apply(api: &mut OpenApi) {
-    let operations = api.paths.paths.values_mut().flat_map(operations);
+    let operations = api.paths.paths.values_mut().flat_map(path_operations);
     for parameter in operations.flat_map(|operation| operation.parameters.iter_mut().flatten()) {
         if let RefOr::T(parameter) = parameter {
             constrain(parameter);

@@ -106,7 +106,7 @@ async fn decide(
 ) -> Result<Response, ApiError> {
     let hold = decided(&state, &peer, id, said)?;
     let word = if said == Said::Approved { "approved" } else { "refused" };
-    Ok(Effect::of(word, Json(hold).into_response()))
+    Ok(Effect::mark_response(word, Json(hold).into_response()))
 }
 
 /// Says of a hold what is to become of it; gives it as it is then.

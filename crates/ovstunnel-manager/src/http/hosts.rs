@@ -156,7 +156,7 @@ pub(super) async fn put_host(
     };
     if query.dry_run {
         let host = before;
-        return Ok(Effect::of(
+        return Ok(Effect::mark_response(
             &format!("dry run: {}", outcome.as_str()),
             Json(HostAnswer { outcome, host }).into_response(),
         ));
@@ -167,7 +167,7 @@ pub(super) async fn put_host(
     }
     let status = if outcome == Outcome::Created { StatusCode::CREATED } else { StatusCode::OK };
     let answer = HostAnswer { outcome, host: state.zone.host(&name) };
-    Ok(Effect::new(outcome.as_str()).with(&changes).on((status, Json(answer)).into_response()))
+    Ok(Effect::new(outcome.as_str()).with_changes(&changes).attach_to((status, Json(answer)).into_response()))
 }
 
 /// Forget a host. Nothing on it is changed. Where hosts join by a token, the certificate for a host of this name in the folder of the CA is revoked.
@@ -190,7 +190,7 @@ pub(super) async fn delete_host(
     let outcome = if number.is_some() { Done::Removed } else { Done::Unchanged };
     let answer = || Json(HostAnswer { outcome, host: None }).into_response();
     if query.dry_run {
-        return Ok(Effect::of(&format!("dry run: {}", outcome.as_str()), answer()));
+        return Ok(Effect::mark_response(&format!("dry run: {}", outcome.as_str()), answer()));
     }
     let mut told = outcome.as_str().to_owned();
     if let Some(number) = number {
@@ -210,7 +210,7 @@ pub(super) async fn delete_host(
             state.inventory.wiped(name, number, &peer.to_string()).await.map_err(|error| database(&error))?;
         }
     }
-    Ok(Effect::of(&told, answer()))
+    Ok(Effect::mark_response(&told, answer()))
 }
 
 /// Connect to a host anew, and take in everything that it has.
@@ -225,7 +225,7 @@ pub(super) async fn resync_host(
     ValidPath(name): ValidPath<String>,
     _: NoQuery,
 ) -> Result<Response, ApiError> {
-    Ok(Effect::of("resync", Json(resynced(&state, &name).await?).into_response()))
+    Ok(Effect::mark_response("resync", Json(resynced(&state, &name).await?).into_response()))
 }
 
 /// Has a host connected to anew; gives it as it is then.

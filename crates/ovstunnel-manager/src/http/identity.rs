@@ -106,5 +106,5 @@ fn answer(state: &State, name: &str, changed: Option<Changed>, dry_run: bool) ->
     let outcome = if changed.is_some() { Outcome::Updated } else { Outcome::Unchanged };
     let body = Json(HostAnswer { outcome, host: state.zone.host(name) });
     let said = if dry_run { format!("dry run: {}", outcome.as_str()) } else { outcome.as_str().to_owned() };
-    Ok(Effect::new(&said).with(changed.as_slice()).on(body.into_response()))
+    Ok(Effect::new(&said).with_changes(changed.as_slice()).attach_to(body.into_response()))
 }

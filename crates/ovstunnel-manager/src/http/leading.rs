@@ -6,7 +6,7 @@ use axum::http::Method;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use ovstunnel_api::Code;
-use ovstunnel_server::access::reads;
+use ovstunnel_server::access::is_reading;
 use ovstunnel_server::problem::ApiError;
 
 use crate::replica::{NotNow, Replica};
@@ -17,7 +17,7 @@ pub fn only_where_it_leads(routes: Router, replica: Replica) -> Router {
 }
 
 async fn judge(State(replica): State<Replica>, request: Request, next: Next) -> Response {
-    if reads(request.method()) || is_of_this_one(request.method(), request.uri().path()) {
+    if is_reading(request.method()) || is_of_this_one(request.method(), request.uri().path()) {
         return next.run(request).await;
     }
     match replica.may_change() {

@@ -46,7 +46,7 @@ pub(super) async fn make_link(
     let path = format!("/sign-in?link={secret}");
     let (url, ends_in) = (format!("{address}{path}"), LINK.as_secs());
     let answer = Json(Link { url, path, role: role.as_str().to_owned(), ends_in });
-    Ok(Effect::of(&format!("link for {}", role.as_str()), (StatusCode::CREATED, answer).into_response()))
+    Ok(Effect::mark_response(&format!("link for {}", role.as_str()), (StatusCode::CREATED, answer).into_response()))
 }
 
 fn role(role: LinkRole) -> Role {

@@ -50,5 +50,5 @@ pub(super) async fn post_maintenance(
     kept.map_err(|error| database(&error))?;
     state.zone.set_maintenance(number, until);
     let word = if until.is_some() { "maintenance" } else { "maintenance ended" };
-    Ok(Effect::of(word, Json(super::hosts::find(&state, &name)?).into_response()))
+    Ok(Effect::mark_response(word, Json(super::hosts::find(&state, &name)?).into_response()))
 }

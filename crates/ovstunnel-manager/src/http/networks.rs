@@ -150,7 +150,7 @@ pub(super) async fn reconcile(
     ValidQuery(query): ValidQuery<ReconcileQuery>,
 ) -> Result<Response, ApiError> {
     let plan = reconciled(&state, &name, query.dry_run).await?;
-    Ok(Effect::of(if query.dry_run { "dry run" } else { "asked for" }, Json(plan).into_response()))
+    Ok(Effect::mark_response(if query.dry_run { "dry run" } else { "asked for" }, Json(plan).into_response()))
 }
 
 /// Has a network made whole, or only planned; gives what is, or would be, sent to whom.

@@ -148,7 +148,7 @@ pub(super) async fn prepare_nic(
     let is_to_fail = state.on_failure == OnFailure::Fail && !query.dry_run;
     match answer.outcome {
         NicOutcome::Partial | NicOutcome::Pending if is_to_fail => Err(missing_tunnel(&answer)),
-        _ => Ok(Effect::of(&word, Json(answer).into_response())),
+        _ => Ok(Effect::mark_response(&word, Json(answer).into_response())),
     }
 }
 
@@ -332,7 +332,7 @@ fn own_name(state: &State, peer: &Peer, role: Option<Extension<Role>>) -> Result
 fn released(state: &State, dry_run: bool, outcome: Outcome, nic: Option<&NicRow>) -> Response {
     let answer = Json(NicReleased { outcome, nic: nic.map(|nic| to_wire(state, nic)) });
     let word = if dry_run { format!("dry run: {}", outcome.as_str()) } else { outcome.as_str().to_owned() };
-    Effect::of(&word, answer.into_response())
+    Effect::mark_response(&word, answer.into_response())
 }
 
 /// A migration has ended well: the NIC is where it was moving to, and nowhere else.

@@ -69,7 +69,7 @@ pub(crate) async fn send_frames(
         Some(sweeper) if from.host != to.host => path::send(path, sweeper, key, (&from, &to)).await,
         _ => path,
     };
-    Ok(Effect::of(if body.send { "sent" } else { "looked" }, Json(path).into_response()))
+    Ok(Effect::mark_response(if body.send { "sent" } else { "looked" }, Json(path).into_response()))
 }
 
 /// What is meant, and in which network.

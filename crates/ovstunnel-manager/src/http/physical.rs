@@ -98,10 +98,10 @@ pub(super) async fn put_physical_network(
     let physical_network = all(&state).await?.into_iter().find(|network| network.name == name);
     let answer = Json(PhysicalNetworkAnswer { outcome, physical_network });
     if query.dry_run {
-        return Ok(Effect::of(&format!("dry run: {}", outcome.as_str()), answer.into_response()));
+        return Ok(Effect::mark_response(&format!("dry run: {}", outcome.as_str()), answer.into_response()));
     }
     let status = if outcome == Outcome::Created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(Effect::new(outcome.as_str()).with(&changes).on((status, answer).into_response()))
+    Ok(Effect::new(outcome.as_str()).with_changes(&changes).attach_to((status, answer).into_response()))
 }
 
 /// Ranges as they are kept, however they were typed.
@@ -129,7 +129,7 @@ pub(super) async fn delete_physical_network(
     let outcome = state.inventory.delete_physical(name, by).await.map_err(recorded)?;
     let answer = Json(PhysicalNetworkAnswer { outcome, physical_network: None }).into_response();
     let word = if query.dry_run { format!("dry run: {}", outcome.as_str()) } else { outcome.as_str().to_owned() };
-    Ok(Effect::of(&word, answer))
+    Ok(Effect::mark_response(&word, answer))
 }
 
 async fn all_ranges(state: &State) -> Result<Vec<KeyRange>, ApiError> {
@@ -180,9 +180,9 @@ pub(super) async fn put_ranges(
     let (outcome, changes) = state.inventory.put_physical(&rows, by).await.map_err(recorded)?;
     let answer = Json(KeyRangesAnswer { outcome, ranges: all_ranges(&state).await? }).into_response();
     if query.dry_run {
-        return Ok(Effect::of(&format!("dry run: {}", outcome.as_str()), answer));
+        return Ok(Effect::mark_response(&format!("dry run: {}", outcome.as_str()), answer));
     }
-    Ok(Effect::new(outcome.as_str()).with(&changes).on(answer))
+    Ok(Effect::new(outcome.as_str()).with_changes(&changes).attach_to(answer))
 }
 
 /// Which keys.

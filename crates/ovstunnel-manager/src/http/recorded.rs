@@ -43,10 +43,10 @@ pub(super) async fn put_network(
     let (outcome, changes) = state.inventory.put_network(&wanted, by).await.map_err(recorded)?;
     let answer = Json(NetworkAnswer { outcome, network: find(&state, &name) });
     if query.dry_run {
-        return Ok(Effect::of(&format!("dry run: {}", outcome.as_str()), answer.into_response()));
+        return Ok(Effect::mark_response(&format!("dry run: {}", outcome.as_str()), answer.into_response()));
     }
     let status = if outcome == Outcome::Created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(Effect::new(outcome.as_str()).with(&changes).on((status, answer).into_response()))
+    Ok(Effect::new(outcome.as_str()).with_changes(&changes).attach_to((status, answer).into_response()))
 }
 
 fn wanted(name: &str, body: PutNetwork) -> Result<WantedNetwork, ApiError> {
@@ -101,5 +101,5 @@ pub(super) async fn delete_network(
     let outcome = state.inventory.delete_network(name, by).await.map_err(recorded)?;
     let answer = Json(NetworkAnswer { outcome, network: None }).into_response();
     let word = if query.dry_run { format!("dry run: {}", outcome.as_str()) } else { outcome.as_str().to_owned() };
-    Ok(Effect::of(&word, answer))
+    Ok(Effect::mark_response(&word, answer))
 }

@@ -38,7 +38,7 @@ pub(super) async fn sweep(
 ) -> Result<Response, ApiError> {
     let key = key(&state, &name)?;
     let sweep: Sweep = sweeper(&state)?.sweep(key, query.mtu).await.ok_or_else(|| missing(&name))?;
-    Ok(Effect::of("swept", Json(sweep).into_response()))
+    Ok(Effect::mark_response("swept", Json(sweep).into_response()))
 }
 
 /// What sweeps; only where the manager changes hosts.

@@ -8,7 +8,7 @@ use ovstunnel_api::{Code, Problem};
 use ovstunnel_server::extract::NoQuery;
 use ovstunnel_server::listen::Cut;
 use ovstunnel_server::problem::ApiError;
-use ovstunnel_server::watch::{last_event, streamed};
+use ovstunnel_server::watch::{last_event, stream_response};
 
 use super::State;
 
@@ -36,5 +36,5 @@ pub(super) async fn watch_zone(
     let last = last_event(&headers)?;
     let joined = state.watched.join(last.as_ref(), connection.map(|Extension(cut)| cut)).await;
     let (reader, first) = joined.map_err(|error| ApiError::new(Code::Unavailable, error.to_string()))?;
-    Ok(streamed(reader.stream(first)))
+    Ok(stream_response(reader.into_stream(first)))
 }

@@ -36,5 +36,5 @@ pub(super) async fn redeliver(
     let taken = state.webhooks.redeliver(name).await.map_err(|error| database(&error))?.ok_or_else(missing)?;
     let webhook = state.webhooks.list().into_iter().find(|webhook| webhook.name == name).ok_or_else(missing)?;
     let taken = u32::try_from(taken).unwrap_or(u32::MAX);
-    Ok(Effect::of(&format!("{taken} taken"), Json(Redelivered { taken, webhook }).into_response()))
+    Ok(Effect::mark_response(&format!("{taken} taken"), Json(Redelivered { taken, webhook }).into_response()))
 }

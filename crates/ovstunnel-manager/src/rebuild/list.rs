@@ -67,7 +67,7 @@ impl List {
     /// # Errors
     /// It cannot be read, or a value in it breaks its rule: named with its place.
     pub fn read(file: &Path) -> Result<List, ConfigError> {
-        let list: List = config::parse(&config::read(file, false)?, file)?;
+        let list: List = config::parse_config(&config::read_config(file, false)?, file)?;
         list.check().map_err(|what| ConfigError::Refused { file: file.to_owned(), what })?;
         Ok(list)
     }

@@ -46,7 +46,7 @@ impl Counts {
 }
 
 impl Gauge for Counts {
-    fn watchers(&self, count: usize) {
+    fn set_watchers(&self, count: usize) {
         self.0.now.store(count, Ordering::Relaxed);
     }
 
@@ -103,7 +103,8 @@ impl Watched {
         if shared.feed.readers() >= MOST {
             return Err(TooMany);
         }
-        let resumed = last.filter(|_| told.is_some()).and_then(|last| shared.feed.resume(last, connection.clone()));
+        let resumed =
+            last.filter(|_| told.is_some()).and_then(|last| shared.feed.resume_reader(last, connection.clone()));
         if let Some(reader) = resumed {
             return Ok((reader, None));
         }
@@ -156,7 +157,7 @@ impl Shared {
 
     async fn publish(&self, changes: Vec<ZoneEvent>) {
         let named = changes.into_iter().map(|event: ZoneEvent| (event.name(), event.data().unwrap_or_default()));
-        self.feed.publish(named).await;
+        self.feed.publish_events(named).await;
     }
 }
 
@@ -205,10 +206,10 @@ mod tests {
         let telling = tokio::spawn(watched.clone().tell());
         let cut = Cut::default();
         let (slow, first) = watched.join(None, Some(cut.clone())).await.unwrap();
-        let mut slow = Box::pin(slow.stream(first));
+        let mut slow = Box::pin(slow.into_stream(first));
         assert!(slow.next().await.unwrap().starts_with(b"event: snapshot\n"));
         let (quick, first) = watched.join(None, None).await.unwrap();
-        let mut quick = Box::pin(quick.stream(first));
+        let mut quick = Box::pin(quick.into_stream(first));
         for n in 1..=HOSTS {
             zone.silent(n.try_into().unwrap(), "x".repeat(LONG));
         }

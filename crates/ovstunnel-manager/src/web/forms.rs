@@ -67,5 +67,5 @@ pub(super) fn said(state: &State, who: &Who, note: &str) -> Markup {
 /// To a view that says what was done; the audit gets a word of it.
 pub(super) fn done(state: &State, who: &Who, to: &str, text: String, word: &str) -> Response {
     let note = state.sessions.take_note(&who.owner(), text);
-    Effect::of(word, Redirect::to(&link(to, &[("said", &note)])).into_response())
+    Effect::mark_response(word, Redirect::to(&link(to, &[("said", &note)])).into_response())
 }

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use maud::html;
-use ovstunnel_server::access::{NEEDS_CERTIFICATE, reads};
+use ovstunnel_server::access::{NEEDS_CERTIFICATE, is_reading};
 use ovstunnel_server::listen::Peer;
 use ovstunnel_server::problem::ApiError;
 
@@ -33,7 +33,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
 
 /// Refuses a change that a browser asks for in the name of another site.
 pub(super) async fn same_origin(request: Request, next: Next) -> Response {
-    if reads(request.method()) || is_own(request.headers(), request.uri().authority().map(|it| it.as_str())) {
+    if is_reading(request.method()) || is_own(request.headers(), request.uri().authority().map(|it| it.as_str())) {
         return next.run(request).await;
     }
     let detail =

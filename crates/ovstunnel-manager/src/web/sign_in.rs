@@ -89,7 +89,7 @@ pub(super) async fn begin(
     if let Ok(value) = HeaderValue::from_str(&cookie) {
         response.headers_mut().insert(header::SET_COOKIE, value);
     }
-    Ok(Effect::of(&format!("session of a link by {}, {}", session.by, session.role.as_str()), response))
+    Ok(Effect::mark_response(&format!("session of a link by {}, {}", session.by, session.role.as_str()), response))
 }
 
 /// Ends a session.
@@ -101,5 +101,5 @@ pub(super) async fn end(Shared(state): Shared<State>, _: Who, headers: HeaderMap
     if let Ok(value) = HeaderValue::from_str(&gone) {
         response.headers_mut().insert(header::SET_COOKIE, value);
     }
-    Effect::of("session ended", response)
+    Effect::mark_response("session ended", response)
 }

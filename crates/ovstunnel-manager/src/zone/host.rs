@@ -149,7 +149,7 @@ impl Registered {
 
     /// Its name, where it may be told now that it has come or gone: not as often as it may do so.
     pub(super) fn may_tell(&self) -> Option<(String, String)> {
-        let left_out = self.at_once.may()?;
+        let left_out = self.at_once.may_write()?;
         let more = left_out.map(|n| format!(" ({n} changes of this before are not listed)")).unwrap_or_default();
         Some((self.row.name.clone(), more))
     }

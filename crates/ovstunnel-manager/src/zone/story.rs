@@ -55,7 +55,7 @@ impl Story {
         if self.told.is_none() {
             return false;
         }
-        let may = self.at_once.may().is_some();
+        let may = self.at_once.may_write().is_some();
         self.left_out += u64::from(!may);
         may
     }

@@ -276,7 +276,7 @@ async fn a_daemon_that_does_not_let_the_manager_in_any_more_is_told() {
     let lets_in = |name: &str| {
         let clients = vec![TlsClient { name: name.to_owned(), role: ClientRole::Viewer }];
         let files = ovstunnel_server::config::Tls { clients, ..one.tls.clone() };
-        one.access.tls().unwrap().replace(tls::load(&files).unwrap());
+        one.access.tls_store().unwrap().replace(tls::load_tls(&files).unwrap());
     };
     state(HostState::Ok).await;
     lets_in("somebody");

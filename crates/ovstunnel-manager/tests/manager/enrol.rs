@@ -158,8 +158,8 @@ async fn daemon(dir: &Path, port: u16, certificate: &Path, key: &Path, ca: &Path
     };
     let access = ovstunnel_server::access::Access::open(Some(&tls)).unwrap();
     let api = Api { listen: Some(([127, 0, 0, 2], port).into()), socket: dir.join("h1.sock") };
-    let listeners = ovstunnel_server::listen::Listeners::bind(&api, access.tls()).await.unwrap();
-    listeners.serve(&ovstunnel_server::middleware::wrap(app, Some(access)), |_| {})
+    let listeners = ovstunnel_server::listen::Listeners::bind(&api, access.tls_store()).await.unwrap();
+    listeners.serve(&ovstunnel_server::middleware::wrap_routes(app, Some(access)), |_| {})
 }
 
 #[tokio::test(flavor = "multi_thread")]

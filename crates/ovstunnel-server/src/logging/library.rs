@@ -24,7 +24,7 @@ struct Library {
 ///
 /// # Errors
 /// When this process has a logger already.
-pub(super) fn listen() -> Result<(), log::SetLoggerError> {
+pub(super) fn capture_libraries() -> Result<(), log::SetLoggerError> {
     let (burst, pause) = WARNINGS;
     log::set_boxed_logger(Box::new(Library { tracer: LogTracer::new(), warnings: Seldom::new(burst, pause) }))?;
     log::set_max_level(log::LevelFilter::Trace);
@@ -41,7 +41,7 @@ impl Log for Library {
             return;
         }
         let held_back = match record.level() {
-            log::Level::Error | log::Level::Warn => match self.warnings.may() {
+            log::Level::Error | log::Level::Warn => match self.warnings.may_write() {
                 Some(held_back) => held_back,
                 None => return,
             },

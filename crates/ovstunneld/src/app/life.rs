@@ -22,7 +22,7 @@ pub async fn run(
     let metrics = reloader.tuner.metrics();
     let life = Life {
         api: &config.api,
-        tls: reloader.access.tls(),
+        tls: reloader.access.tls_store(),
         version: env!("CARGO_PKG_VERSION"),
         settled,
         count: move |reason| metrics.connection_ended(reason),

@@ -45,7 +45,7 @@ pub fn main() -> ExitCode {
     match start(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            logging::complain(PROGRAM, &e.to_string());
+            logging::report_failure(PROGRAM, &e.to_string());
             ExitCode::FAILURE
         }
     }
@@ -68,7 +68,7 @@ fn start(cli: &Cli) -> Result<(), Failure> {
         checked.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
         return Ok(());
     }
-    let logging = Arc::new(logging::init(PROGRAM, &config.log)?);
+    let logging = Arc::new(logging::init_logging(PROGRAM, &config.log)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(BLOCKING_THREADS)

@@ -45,11 +45,11 @@ impl Reloader<'_> {
     fn read(&self) -> Result<(Config, Option<Loaded>), CheckError> {
         let new = Config::load(self.file.as_deref())?;
         let effective = self.config.with_what_can_change(&new);
-        let loaded = match (self.access.tls(), effective.https()) {
+        let loaded = match (self.access.tls_store(), effective.https()) {
             (Some(store), Some((listen, files))) => {
-                let loaded = tls::load(files)?;
+                let loaded = tls::load_tls(files)?;
                 // Bad ones that are in force already keep nothing else from being taken up.
-                if !store.changed(files).is_empty() {
+                if !store.changed_files(files).is_empty() {
                     check::certificates(listen, files)?;
                 }
                 Some(loaded)
@@ -69,7 +69,7 @@ impl Reloader<'_> {
         if let Err(e) = self.logging.configure(&self.config.log) {
             tracing::error!(error = %e, "the log does not follow the configuration");
         }
-        if let (Some(tls), Some(loaded)) = (self.access.tls(), loaded) {
+        if let (Some(tls), Some(loaded)) = (self.access.tls_store(), loaded) {
             tls.replace(loaded);
         }
         self.tuner.tune(&self.config);

@@ -105,7 +105,7 @@ impl Service {
         tokio::spawn(tell_of_absence(switch.clone()));
         let xapi = Xapi::new(&config.xapi, hook(&metrics));
         tracing::info!(used = xapi.is_some(), xe = %config.xapi.xe.display(), "xapi");
-        let doctor = Arc::new(Doctor::new(config.clone(), file.map(Path::to_owned), access.tls()));
+        let doctor = Arc::new(Doctor::new(config.clone(), file.map(Path::to_owned), access.tls_store()));
         let counting = tokio::spawn(Arc::clone(&doctor).count_traffic(switch.clone()));
         let (access, logging) = (Some(access), Some(logging));
         let counted = metrics.clone();
@@ -118,7 +118,7 @@ impl Service {
         let witness = witness::start(&switch, &writer, witnesses);
         let progress = writer.progress();
         let limit = 4 * config.ovs.timeout + STUCK;
-        let watchdog = systemd::watchdog(
+        let watchdog = systemd::feed_watchdog(
             move || progress.busy_since(),
             limit,
             move || tracing::error!(limit_s = limit.as_secs(), "writer stalled; withholding watchdog keep-alive"),
@@ -241,7 +241,7 @@ fn assemble_on(host: Host, switch: Switch, settings: Settings, interval: Duratio
         silence: silence.clone(),
     };
     tokio::spawn(publish(state.clone()));
-    let router = middleware::wrap(routes::router(state), access);
+    let router = middleware::wrap_routes(routes::router(state), access);
     Assembled { router, running, writer, witnesses, watch, silence }
 }
 

@@ -9,7 +9,7 @@ use ovstunnel_server::config::{ConfigError, Tls};
 use ovstunnel_server::fault::Fault;
 use ovstunnel_server::logging::place;
 use ovstunnel_server::tls::TlsError;
-use ovstunnel_server::tls::judge::{Host, judge};
+use ovstunnel_server::tls::judge::{Host, judge_files};
 use time::OffsetDateTime;
 
 use crate::config::Config;
@@ -49,7 +49,7 @@ pub(crate) const UNIT: &str = "ovstunneld";
 /// Names file, line or key, the reason and what to do about it.
 pub fn with_log(config: &Config) -> Result<Checked, CheckError> {
     let (worse, warnings): (Vec<_>, Vec<_>) =
-        place::faults(&config.log).into_iter().partition(|fault| fault.level == Level::Fail);
+        place::log_faults(&config.log).into_iter().partition(|fault| fault.level == Level::Fail);
     let checked = check(config);
     if !worse.is_empty() {
         let others = checked.err().map(|error| error.to_string());
@@ -86,7 +86,7 @@ pub fn check(config: &Config) -> Result<Checked, CheckError> {
 /// # Errors
 /// Names all that is worse.
 pub(crate) fn certificates(listen: SocketAddr, files: &Tls) -> Result<Vec<String>, CheckError> {
-    let faults = judge(files, &Host::look(listen), None, OffsetDateTime::now_utc(), UNIT);
+    let faults = judge_files(files, &Host::from_kernel(listen), None, OffsetDateTime::now_utc(), UNIT);
     let (worse, warnings): (Vec<_>, Vec<_>) = faults.into_iter().partition(|fault| fault.level == Level::Fail);
     let told = |faults: Vec<Fault>| faults.iter().map(ToString::to_string).collect::<Vec<_>>();
     if worse.is_empty() { Ok(told(warnings)) } else { Err(CheckError::Certificates(told(worse))) }
@@ -96,6 +96,6 @@ pub(crate) fn certificates(listen: SocketAddr, files: &Tls) -> Result<Vec<String
 /// depend on them.
 pub fn tell_of_certificates(config: &Config) {
     let Some((listen, files)) = config.https() else { return };
-    let faults = judge(files, &Host::look(listen), None, OffsetDateTime::now_utc(), UNIT);
+    let faults = judge_files(files, &Host::from_kernel(listen), None, OffsetDateTime::now_utc(), UNIT);
     faults.iter().for_each(Fault::tell_of_certificate);
 }

@@ -165,7 +165,7 @@ impl Default for Config {
             tunnel: Tunnel::default(),
             xapi: Xapi::default(),
             kvm: Kvm::default(),
-            log: Log::at(DEFAULT_LOG),
+            log: Log::at_file(DEFAULT_LOG),
             reconcile: Reconcile::default(),
         }
     }
@@ -187,11 +187,11 @@ fn default_api() -> Api {
 }
 
 fn api<'de, D: Deserializer<'de>>(section: D) -> Result<Api, D::Error> {
-    default_api().with(section)
+    default_api().with_section(section)
 }
 
 fn log<'de, D: Deserializer<'de>>(section: D) -> Result<Log, D::Error> {
-    Log::at(DEFAULT_LOG).with(section)
+    Log::at_file(DEFAULT_LOG).with_section(section)
 }
 
 impl Default for Ovs {
@@ -241,7 +241,7 @@ impl Config {
     /// When the file cannot be read, is refused, or lacks `[tls]` while HTTPS is on.
     pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
         let path = file.unwrap_or(Path::new(DEFAULT_PATH));
-        Config::parse(&config::read(path, file.is_none())?, path)
+        Config::parse(&config::read_config(path, file.is_none())?, path)
     }
 
     /// That no key contradicts another.
@@ -265,7 +265,7 @@ impl Config {
     /// # Errors
     /// As [`Config::load`], without reading.
     pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigError> {
-        let config: Config = config::parse(text, file)?;
+        let config: Config = config::parse_config(text, file)?;
         config.api.must_have(config.tls.as_ref(), file)?;
         let roles = config.tls.as_ref().map_or(Ok(()), Tls::without_roles_of_a_manager);
         let judged = roles.and_then(|()| config.consistent()).and_then(|()| config.must_be_asked_again());

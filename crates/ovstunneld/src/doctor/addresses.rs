@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ovstunnel_api::Finding;
 
-use super::finding::{About, ok, or_ok, some, warn};
+use super::finding::{About, ok, or_ok, some_names, warn};
 
 /// A device on a managed bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(super) fn check(devices: &[OnBridge]) -> Vec<Finding> {
         );
         warn(
             "device_address",
-            format!("{name} {heard} and has {}: VMs reach the host by it", some(&addresses, 4)),
+            format!("{name} {heard} and has {}: VMs reach the host by it", some_names(&addresses, 4)),
             remedy,
         )
         .about(bridge)

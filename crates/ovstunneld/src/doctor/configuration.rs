@@ -19,7 +19,8 @@ pub(super) fn look(file: Option<&Path>, in_force: &Config, tls: Option<&TlsStore
             (facts.to_reload, facts.to_restart) = (difference.taken_up, difference.needs_restart);
         }
     }
-    facts.files = tls.zip(in_force.https()).map(|(tls, (_, files))| ("tls", tls.changed(files))).into_iter().collect();
+    facts.files =
+        tls.zip(in_force.https()).map(|(tls, (_, files))| ("tls", tls.changed_files(files))).into_iter().collect();
     facts
 }
 

@@ -32,9 +32,9 @@ use ovstunnel_ovs::{Rows, Switch};
 use ovstunnel_plan::{EffectiveSettings, RemoteIp, View};
 use ovstunnel_server::doctor::clock::Moment;
 use ovstunnel_server::doctor::finding::warn;
-use ovstunnel_server::doctor::{Program, answer, certificates, clock, finding, log, socket};
+use ovstunnel_server::doctor::{Program, certificates, clock, doctor_answer, finding, log, socket};
 use ovstunnel_server::tls::TlsStore;
-use ovstunnel_server::tls::judge::{Host, judge};
+use ovstunnel_server::tls::judge::{Host, judge_files};
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
@@ -133,7 +133,7 @@ impl Doctor {
     /// The certificate files as they are now.
     pub(crate) fn certificates(&self) -> Vec<certificates::CertificateFile> {
         let config = self.config();
-        certificates::look(config.api.listen.and(config.tls.as_ref()))
+        certificates::collect_files(config.api.listen.and(config.tls.as_ref()))
     }
 
     /// Looks at everything; with `probe` also asks other hosts for an answer.
@@ -142,7 +142,7 @@ impl Doctor {
         let mut findings = self.of_files(now);
         findings.extend(self.of_switch(now));
         findings.extend(self.of_bridges(now, probe).await);
-        answer(consequences::without(findings), env!("CARGO_PKG_VERSION"))
+        doctor_answer(consequences::without(findings), env!("CARGO_PKG_VERSION"))
     }
 
     /// What the host's files tell.
@@ -154,18 +154,18 @@ impl Doctor {
         // Only what was put together without listeners is neither.
         if config.api.listen.is_none() || config.tls.is_some() {
             let facts = configuration::look(self.file.as_deref(), &config, self.tls.as_deref());
-            findings.extend(ovstunnel_server::doctor::configuration::check(DAEMON, &facts, good));
-            findings.push(socket::check(DAEMON, &config.api.socket));
+            findings.extend(ovstunnel_server::doctor::configuration::check_configuration(DAEMON, &facts, good));
+            findings.push(socket::check_socket(DAEMON, &config.api.socket));
         }
-        findings.push(clock::check(
+        findings.push(clock::check_clock(
             DAEMON,
             self.started,
             Moment::now(),
-            &clock::look(&self.root.path("/".as_ref()), log),
+            &clock::file_times(&self.root.path("/".as_ref()), log),
         ));
-        findings.extend(log::check(
+        findings.extend(log::check_log(
             DAEMON,
-            &log::look(
+            &log::collect_facts(
                 log,
                 ovstunnel_server::logging::audit_file(&config.log),
                 now.lost_lines,
@@ -181,11 +181,11 @@ impl Doctor {
     /// What is wrong with the files of `[tls]`, where HTTPS is served.
     fn of_certificates(&self, config: &Config) -> Vec<Finding> {
         let now = OffsetDateTime::now_utc();
-        let seen = self.tls.as_ref().map(|tls| tls.seen().counts());
-        let faults = config
-            .https()
-            .map_or_else(Vec::new, |(listen, files)| judge(files, &Host::look(listen), seen.as_ref(), now, UNIT));
-        certificates::check(&self.certificates(), &faults, now)
+        let seen = self.tls.as_ref().map(|tls| tls.seen_clients().counts());
+        let faults = config.https().map_or_else(Vec::new, |(listen, files)| {
+            judge_files(files, &Host::from_kernel(listen), seen.as_ref(), now, UNIT)
+        });
+        certificates::check_certificates(&self.certificates(), &faults, now)
     }
 
     /// What Open vSwitch as a whole tells.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ovstunnel_api::{Bridge, Finding, Ready};
 use ovstunnel_types::{KernelModules, TunnelKind};
 
-use super::finding::{About, fail, ok, or_ok, some, warn};
+use super::finding::{About, fail, ok, or_ok, some_names, warn};
 use crate::host::Root;
 
 /// Whether the daemon is ready, and what its last look could not repair.
@@ -121,7 +121,7 @@ pub(super) fn kinds(configured: TunnelKind, bridges: &[Bridge]) -> Option<Findin
         format!(
             "new bridges get {configured} tunnels, by `[tunnel] kind`; {} of another kind keep theirs: {}",
             names.len(),
-            some(&names, 5)
+            some_names(&names, 5)
         )
     };
     (!names.is_empty()).then(|| ok("tunnel_kind", reason()))

@@ -3,7 +3,7 @@
 
 use ovstunnel_api::{Bridge, Finding};
 
-use super::finding::{About, some, warn};
+use super::finding::{About, some_names, warn};
 
 pub(super) fn check(bridges: &[Bridge], prefixes: &[String]) -> Vec<Finding> {
     bridges.iter().filter(|bridge| bridge.vpc.is_none()).filter_map(|bridge| of_bridge(bridge, prefixes)).collect()
@@ -28,7 +28,7 @@ fn of_bridge(bridge: &Bridge, prefixes: &[String]) -> Option<Finding> {
     let reason = format!(
         "no port of {} is a VIF by its name, which begins with none of `[network] vif_prefixes`: broadcast from other hosts does not reach {}",
         bridge.name,
-        some(&ports, 5)
+        some_names(&ports, 5)
     );
     let remedy = format!(
         "`[network] vif_prefixes = [{}]` and `systemctl reload ovstunneld`, where they are VMs' ports",

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use ovstunnel_api::Finding;
 use ovstunnel_plan::{self as core, ObservedBridge, ObservedPort, Settings, survey_bridges, was_released};
 
-use super::finding::{About, fail, some, warn};
+use super::finding::{About, fail, some_names, warn};
 
 /// The plugin's bridges among all of the switch, each with why it cannot be taken over, if it cannot.
 pub(super) fn look(bridges: &[ObservedBridge], settings: &Settings) -> Vec<(ObservedBridge, Vec<String>)> {
@@ -34,7 +34,7 @@ fn waits(bridge: &ObservedBridge, reasons: &[String]) -> Finding {
             warn("python_bridge", format!("{told} until it is taken over"), format!("`ovstunnelctl takeover {name}`"))
         }
         reasons => {
-            let reason = format!("{told}, and it cannot be taken over as it is: {}", some(reasons, 3));
+            let reason = format!("{told}, and it cannot be taken over as it is: {}", some_names(reasons, 3));
             warn("python_bridge", reason, "put that right, then `ovstunnelctl takeover`; takeover.md says how")
         }
     }

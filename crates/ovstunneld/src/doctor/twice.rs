@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ovstunnel_api::Finding;
 use ovstunnel_plan::{DesiredBridge, DesiredTunnel, GreKey, HostId, ObservedBridge};
 
-use super::finding::{About, fail, ok, or_ok, some};
+use super::finding::{About, fail, ok, or_ok, some_names};
 
 /// What was there twice before it was refused: a network's key on two bridges, two tunnels to one host.
 pub(super) fn check(bridges: &[ObservedBridge]) -> Vec<Finding> {
@@ -18,8 +18,10 @@ pub(super) fn check(bridges: &[ObservedBridge]) -> Vec<Finding> {
         }
         for ((host, _), ports) in by_host.into_iter().filter(|(_, ports)| ports.len() > 1) {
             let name = &bridge.name;
-            let reason =
-                format!("tunnels {} of bridge {name} all lead to host {host}: frames are doubled", some(&ports, 5));
+            let reason = format!(
+                "tunnels {} of bridge {name} all lead to host {host}: frames are doubled",
+                some_names(&ports, 5)
+            );
             let remedy = format!("`ovstunnelctl tunnel destroy {name} PORT` for all but the one to its right address");
             findings.push(fail("twice", reason, remedy).about(name));
         }
@@ -28,8 +30,10 @@ pub(super) fn check(bridges: &[ObservedBridge]) -> Vec<Finding> {
             .for_each(|key| by_key.entry(key).or_default().push(bridge.name.clone()));
     }
     for (key, names) in by_key.into_iter().filter(|(_, names)| names.len() > 1) {
-        let reason =
-            format!("bridges {} all have key {key}: only one of them can have a tunnel to a host", some(&names, 5));
+        let reason = format!(
+            "bridges {} all have key {key}: only one of them can have a tunnel to a host",
+            some_names(&names, 5)
+        );
         let remedy = "one network is on one bridge: `ovstunnelctl bridge destroy` for the other";
         findings.push(fail("twice", reason, remedy).about(&names[0]));
     }

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 
 use ovstunnel_api::{Finding, TunnelKind};
 
-use super::finding::{About, ok, or_ok, some, warn};
+use super::finding::{About, ok, or_ok, some_names, warn};
 use super::traffic::Since;
 use crate::host::{Neighbour, Route};
 
@@ -120,7 +120,7 @@ pub(super) fn mtu(vifs: &[VifMtu], remotes: &[Remote]) -> Vec<Finding> {
         let carried = mtu.saturating_sub(overhead);
         let reason = format!(
             "{device} has MTU {mtu}, and a {kind} tunnel takes {overhead} bytes: it carries guests' MTU of {carried}, and VIFs may send {largest}: {}",
-            some(&names, 5)
+            some_names(&names, 5)
         );
         let remedy = format!(
             "set the guests' MTU to {carried} or less (in the guest, or by the network's DHCP), or that of {device} and all on its way to {}",

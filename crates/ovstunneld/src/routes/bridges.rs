@@ -32,8 +32,8 @@ pub(super) async fn carry_out(
     }
     let done = state.writer.change(change, id.to_string()).await.map_err(failed)?;
     let changes = to_wire::changes(&done.changes);
-    let effect = Effect::new(done.outcome.as_str()).with(&changes);
-    answer(done, changes).map(|response| effect.on(response))
+    let effect = Effect::new(done.outcome.as_str()).with_changes(&changes);
+    answer(done, changes).map(|response| effect.attach_to(response))
 }
 
 async fn local_addresses(state: &State) -> Result<Vec<LocalAddress>, ApiError> {

@@ -94,7 +94,7 @@ pub(super) async fn put_epoch(
     }
     let outcome = state.writer.record_epoch(Some(epoch)).await.map_err(failed)?;
     let answer = EpochAnswer { outcome, zone: zone.to_string(), epoch: epoch.number() };
-    Ok(Effect::of(outcome.as_str(), (status(outcome), Json(answer)).into_response()))
+    Ok(Effect::mark_response(outcome.as_str(), (status(outcome), Json(answer)).into_response()))
 }
 
 /// Clear the recorded epoch: the manager of any zone may record one again.
@@ -118,5 +118,5 @@ pub(super) async fn delete_epoch(
     }
     let outcome = state.writer.record_epoch(None).await.map_err(failed)?;
     let answer = OutcomeAnswer { outcome, existed: outcome != Outcome::Unchanged, changes: vec![] };
-    Ok(Effect::of(outcome.as_str(), Json(answer).into_response()))
+    Ok(Effect::mark_response(outcome.as_str(), Json(answer).into_response()))
 }

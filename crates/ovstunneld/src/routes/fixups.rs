@@ -4,7 +4,7 @@
 //! What it must not do: describe what one route alone does; that stands beside its handler.
 
 use ovstunnel_api::EPOCH_HEADER;
-use ovstunnel_server::openapi::operations;
+use ovstunnel_server::openapi::path_operations;
 use ovstunnel_types::{BridgeName, NetworkUuid, PortName};
 use utoipa::PartialSchema;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
@@ -33,7 +33,7 @@ const LARGEST_KEY: usize = 2_147_483_647;
 /// Applies them to the description of all routes.
 pub(super) fn apply(api: &mut OpenApi) {
     for (path, item) in &mut api.paths.paths {
-        operations(item).for_each(|operation| fix(path, operation));
+        path_operations(item).for_each(|operation| fix(path, operation));
         let changing = [&mut item.put, &mut item.post, &mut item.delete];
         changing.into_iter().flatten().for_each(may_be_fenced);
     }

@@ -92,7 +92,7 @@ pub(super) async fn reconcile_bridges(
         failed: report.failed,
     };
     let effect = format!("{} found, {} done, {} failed", answer.found.len(), answer.done.len(), answer.failed.len());
-    Ok(Effect::new(&effect).with_words(&answer.done).on(Json(answer).into_response()))
+    Ok(Effect::new(&effect).with_words(&answer.done).attach_to(Json(answer).into_response()))
 }
 
 /// Whether the daemon is alive.

@@ -39,7 +39,7 @@ pub(super) async fn put_log_level(
     let level = Level::parse(&level).ok_or_else(|| ApiError::invalid("level", rule(), Some(&level)))?;
     let logging = logging(&state)?;
     logging.set_level(&level).map_err(|error| ApiError::internal(error_chain(&error)))?;
-    Ok(Effect::of(&format!("level {}", level.as_str()), Json(answer(logging)).into_response()))
+    Ok(Effect::mark_response(&format!("level {}", level.as_str()), Json(answer(logging)).into_response()))
 }
 
 fn logging(state: &State) -> Result<&Logging, ApiError> {

@@ -69,7 +69,7 @@ fn planned(plan: Planned) -> Response {
 
 /// For the audit: nothing was changed.
 fn dry_run(outcome: Outcome, response: Response) -> Response {
-    Effect::of(&format!("dry run: {}", outcome.as_str()), response)
+    Effect::mark_response(&format!("dry run: {}", outcome.as_str()), response)
 }
 
 /// The status of a success: 201 where something came into being.

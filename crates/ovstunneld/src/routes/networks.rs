@@ -59,8 +59,8 @@ pub(super) async fn put_network(
     let made = made.map_err(|error| failed(&state, epoch, error))?;
     let outcome = made.outcome;
     let answer = answer(key, made);
-    let effect = Effect::new(outcome.as_str()).with(&answer.changes);
-    Ok(effect.on((status(outcome), Json(answer)).into_response()))
+    let effect = Effect::new(outcome.as_str()).with_changes(&answer.changes);
+    Ok(effect.attach_to((status(outcome), Json(answer)).into_response()))
 }
 
 /// A network as it is in xapi.

@@ -61,6 +61,6 @@ pub(super) async fn call_agent_function(
 
 fn answer((value, changes): (String, Vec<Changed>)) -> Response {
     let changes = to_wire::changes(&changes);
-    let effect = Effect::new(&value).with(&changes);
-    effect.on(Json(PluginAnswer { value, changes }).into_response())
+    let effect = Effect::new(&value).with_changes(&changes);
+    effect.attach_to(Json(PluginAnswer { value, changes }).into_response())
 }

@@ -53,7 +53,7 @@ pub(super) async fn probe_tunnels(
         None => read(&state, &asked).await?,
         Some(act) => write(&state, &asked, act).await?,
     };
-    Ok(Effect::new(body.action.as_str()).routine().on(Json(answer).into_response()))
+    Ok(Effect::new(body.action.as_str()).as_routine().attach_to(Json(answer).into_response()))
 }
 
 /// A request, checked.

@@ -47,7 +47,7 @@ pub(super) async fn take_over_bridges(
             bridge.done.iter().map(of).collect::<Vec<_>>()
         };
         let effect = Effect::new(outcome.as_str()).with_words(taken.iter().flat_map(of_bridge));
-        return Ok(effect.on(Json(TakeoverAnswer { outcome, bridges: described(taken) }).into_response()));
+        return Ok(effect.attach_to(Json(TakeoverAnswer { outcome, bridges: described(taken) }).into_response()));
     }
     let plan = state.writer.plan_take_over(names, host).await.map_err(failed)?;
     let outcome = outcome(&plan.bridges);

@@ -64,5 +64,5 @@ async fn vif_event(peer: &Peer, state: &State, vif: &str, query: &ChangeQuery) -
         return state.writer.plan_vif(vif).await.map(planned).map_err(failed);
     }
     let outcome = state.writer.vif(vif).await.map_err(failed)?;
-    Ok(Effect::of(outcome.as_str(), Json(VifAnswer { outcome }).into_response()))
+    Ok(Effect::mark_response(outcome.as_str(), Json(VifAnswer { outcome }).into_response()))
 }

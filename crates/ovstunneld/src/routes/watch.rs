@@ -13,7 +13,7 @@ use ovstunnel_server::access::Access;
 use ovstunnel_server::extract::NoQuery;
 use ovstunnel_server::listen::{Cut, Peer};
 use ovstunnel_server::problem::ApiError;
-use ovstunnel_server::watch::{TooMany, last_event, streamed};
+use ovstunnel_server::watch::{TooMany, last_event, stream_response};
 
 use super::fence::epoch_of;
 use super::{State, refusals};
@@ -51,7 +51,7 @@ pub(super) async fn watch_bridges(
     let acts = acting(&headers)?;
     if let (Some(_), Some(Extension(access))) = (acts, access) {
         // It changes what the plugin's calls do, so it is for those who may change something.
-        access.judge(peer.as_deref(), &Method::PUT, "/v1/watch")?;
+        access.judge_request(peer.as_deref(), &Method::PUT, "/v1/watch")?;
     }
     state.expect_live()?;
     let connection = connection.map(|Extension(cut)| cut);
@@ -69,11 +69,11 @@ pub(super) async fn watch_bridges(
     };
     let connected = acts.and_then(|(epoch, on)| state.watch.controllers().says(epoch, on));
     // It is connected for as long as the answer is not at its end.
-    let stream = reader.stream(first).map(move |event| {
+    let stream = reader.into_stream(first).map(move |event| {
         let _while_it_lasts = &connected;
         event
     });
-    Ok(streamed(stream))
+    Ok(stream_response(stream))
 }
 
 /// The epoch under which who watches leads, and whether it acts; nothing where it does not say.

@@ -7,7 +7,7 @@
 mod rows;
 
 use ovstunnel_api::SupportPart;
-use ovstunnel_server::bounded::{beginning, end};
+use ovstunnel_server::bounded::{end, keep_beginning};
 use time::OffsetDateTime;
 
 use crate::doctor::{Doctor, Now};
@@ -39,7 +39,7 @@ pub async fn parts(doctor: &Doctor, now: &Now<'_>) -> Vec<SupportPart> {
 }
 
 fn part(name: &str, text: String) -> SupportPart {
-    SupportPart { name: name.to_owned(), text: beginning(text, PART) }
+    SupportPart { name: name.to_owned(), text: keep_beginning(text, PART) }
 }
 
 fn json(value: &impl serde::Serialize) -> String {
@@ -114,7 +114,7 @@ async fn flows(now: &Now<'_>) -> Vec<SupportPart> {
             continue;
         }
         let text = now.switch.every_flow(bridge).await.unwrap_or_else(|error| format!("cannot be read: {error}\n"));
-        let text = beginning(text, FLOWS_OF_ONE);
+        let text = keep_beginning(text, FLOWS_OF_ONE);
         total += text.len();
         parts.push(SupportPart { name: format!("flows-{}.txt", file_name(bridge)), text });
     }

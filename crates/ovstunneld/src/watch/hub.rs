@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 impl Gauge for Metrics {
-    fn watchers(&self, count: usize) {
+    fn set_watchers(&self, count: usize) {
         Metrics::watchers(self, count);
     }
 
@@ -109,7 +109,7 @@ impl Hub {
         if self.shared.feed.readers() + state.snapshots.len() >= MOST {
             return Err(TooMany);
         }
-        let resumed = last.filter(|_| state.at_work).and_then(|last| self.shared.feed.resume(last, connection));
+        let resumed = last.filter(|_| state.at_work).and_then(|last| self.shared.feed.resume_reader(last, connection));
         if let Some(reader) = resumed {
             return Ok(Joined::Resumed(reader));
         }
@@ -189,6 +189,6 @@ impl Hub {
     /// Takes changes in, and cuts readers that were too far behind before. Where there is much to read, they are given a moment.
     pub(crate) async fn publish(&self, events: Vec<WatchEvent>) {
         let named = events.into_iter().map(|event: WatchEvent| (event.name(), event.data().unwrap_or_default()));
-        self.shared.feed.publish(named).await;
+        self.shared.feed.publish_events(named).await;
     }
 }

@@ -229,7 +229,7 @@ fn is_in_folder_of_switch(path: &Path) -> bool {
 
 /// Opens a lock file, in a folder that is made where it is not there, unless it is Open vSwitch's to make.
 fn open(path: &Path) -> io::Result<File> {
-    lock_file::open(path, !is_in_folder_of_switch(path))
+    lock_file::open_lock_file(path, !is_in_folder_of_switch(path))
 }
 
 #[cfg(test)]

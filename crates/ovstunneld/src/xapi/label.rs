@@ -52,7 +52,7 @@ impl Labels {
         }
         let said = self.ask(xe, label).await.map_err(|error| foreign_message(&error_chain(&error)));
         if let Err(error) = &said
-            && let Some(left_out) = self.failures.may()
+            && let Some(left_out) = self.failures.may_write()
         {
             tracing::warn!(label = excerpt(label), error, left_out, "xapi does not tell which bridge a network has");
         }
@@ -72,7 +72,7 @@ impl Labels {
             [network] => Ok(Some(xe.network_param(*network, "bridge").await?)),
             [] => Ok(None),
             several => {
-                if let Some(left_out) = self.failures.may() {
+                if let Some(left_out) = self.failures.may_write() {
                     let (label, networks) = (excerpt(label), several.len());
                     tracing::warn!(label, networks, left_out, "several networks of xapi have the same name-label");
                 }

@@ -7,7 +7,7 @@ use ovstunnel_ovs::fuzzing::{
     no_flood, parse_addresses, parse_tables, parse_trace, parse_version, ports_told, tunnel_ends, xe_map,
 };
 use ovstunnel_plan::{AclId, BridgeName, Cidr, GreKey, HostId, Learnt, Mac, NetworkUuid, PortName, RemoteIp, VpcId};
-use ovstunnel_server::fuzzing::peer;
+use ovstunnel_server::fuzzing::peer_name;
 
 use crate::readable;
 
@@ -78,7 +78,7 @@ fn witness(text: &str) {
 
 /// The owner of a certificate is one short word of a log line, whatever the certificate is.
 pub(crate) fn certificate(data: &[u8]) {
-    let shown = peer(data);
+    let shown = peer_name(data);
     readable(&shown, 2_000);
     assert!(shown.ends_with("@127.0.0.1:1"), "{shown}");
 }

@@ -78,9 +78,9 @@ pub async fn host_changed(dir: &Path, number: u8, own: &Path, change: impl FnOnc
     let access = Access::open(Some(&tls)).unwrap();
     let socket: PathBuf = dir.join(format!("h{number}.sock"));
     let api = Api { listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))), socket };
-    let listeners = Listeners::bind(&api, access.tls()).await.unwrap();
+    let listeners = Listeners::bind(&api, access.tls_store()).await.unwrap();
     let url = format!("https://{}", listeners.https_address().unwrap());
-    let serving = listeners.serve(&middleware::wrap(change(app), Some(access.clone())), |_| {});
+    let serving = listeners.serve(&middleware::wrap_routes(change(app), Some(access.clone())), |_| {});
     let endpoint = Endpoint::Https { url: Endpoint::parse_url(&url).unwrap(), identity: identity(&pki) };
     Host { url, client: Client::new(&endpoint, TIMEOUT).unwrap(), tls, access, serving }
 }
@@ -174,7 +174,7 @@ async fn bench_of(dir: tempfile::TempDir, text: &str, store: Store) -> Bench {
     let access = Access::open_to_visitors(Some(&tls)).unwrap();
     let (app, service) = Service::start(&config, store, Some(access.clone())).await.unwrap();
     let api = Api { listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))), ..config.api.clone() };
-    let listeners = Listeners::bind(&api, access.tls()).await.unwrap();
+    let listeners = Listeners::bind(&api, access.tls_store()).await.unwrap();
     let url = format!("https://{}", listeners.https_address().unwrap());
     let serving = listeners.serve(&app, |_| {});
     let manager = Manager::unix(dir.path().join("m.sock"), TIMEOUT);
