@@ -75,8 +75,8 @@ struct Done<'a> {
     restarted: bool,
 }
 
-pub(super) async fn join(args: &Join, timeout: Duration, json: bool) -> Result<Report, Failure> {
-    let token = token(&args.token)?;
+pub(super) async fn join_zone(args: &Join, timeout: Duration, json: bool) -> Result<Report, Failure> {
+    let token = read_token(&args.token)?;
     let name = match &args.name {
         Some(name) => name.clone(),
         None => own_name()?,
@@ -85,7 +85,7 @@ pub(super) async fn join(args: &Join, timeout: Duration, json: bool) -> Result<R
         Some(address) => address,
         None => own_address(&args.manager)?,
     };
-    let settings = Settings::plan(&args.config, &args.dir, &name, address, args.port)?;
+    let settings = Settings::plan_settings(&args.config, &args.dir, &name, address, args.port)?;
     let fingerprint = TokenText::parse_token(&token).map_or("", |parts| parts.fingerprint);
     let joining = Joining::fetch_ca(&args.manager, fingerprint, timeout).await.map_err(Failure::Manager)?;
     let request = Request::for_host(&args.dir, &name, &[address], joining.ca())?;
@@ -95,21 +95,21 @@ pub(super) async fn join(args: &Join, timeout: Duration, json: bool) -> Result<R
     };
     let csr = request.text().to_owned();
     let body = PostJoin { token, name: name.to_string(), csr, api, number: args.number };
-    let joined = match ask(&joining, &body).await {
+    let joined = match ask_leader(&joining, &body).await {
         Ok(joined) => joined,
         Err(source) if may_have_joined(&source) => return Err(Failure::Unanswered { source, key: request.keep_key() }),
         Err(refused) => return Err(Failure::Manager(refused)),
     };
     let files = request.write_certificate(&joined.certificate, &joined.ca)?;
     let after = |what: String| Failure::Joined { name: name.to_string(), what };
-    settings.write().map_err(after)?;
+    settings.write_checked().map_err(after)?;
     let restarted = !args.no_restart && programs::has_systemd();
     if restarted {
-        programs::restart().map_err(after)?;
+        programs::restart_daemon().map_err(after)?;
     }
     let [certificate, key, ca] = &files;
-    let (expires, config, set) = (joined.expires.as_str(), args.config.as_path(), settings.set());
-    Report::new(json, &Done { host: &joined.host, certificate, key, ca, expires, config, set, restarted }, page)
+    let (expires, config, set) = (joined.expires.as_str(), args.config.as_path(), settings.new_settings());
+    Report::new(json, &Done { host: &joined.host, certificate, key, ca, expires, config, set, restarted }, joined_page)
 }
 
 /// Whether the manager may have let the host in all the same.
@@ -122,7 +122,7 @@ fn may_have_joined(error: &ClientError) -> bool {
 }
 
 /// Asks, and where another manager leads, that one.
-async fn ask(joining: &Joining, body: &PostJoin) -> Result<Joined, ClientError> {
+async fn ask_leader(joining: &Joining, body: &PostJoin) -> Result<Joined, ClientError> {
     let first = joining.join(body).await;
     let leader = match &first {
         Err(ClientError::Problem(problem)) if problem.code == Code::NotLeader => problem.leader.clone(),
@@ -135,7 +135,7 @@ async fn ask(joining: &Joining, body: &PostJoin) -> Result<Joined, ClientError> 
 }
 
 /// The token; what is wrong with one is told without it.
-fn token(given: &str) -> Result<String, Failure> {
+fn read_token(given: &str) -> Result<String, Failure> {
     let mut text = given.to_owned();
     if given == "-" {
         text.clear();
@@ -179,7 +179,7 @@ fn own_address(manager: &Url) -> Result<IpAddr, Failure> {
     Ok(address)
 }
 
-fn page(done: &Done) -> Page {
+fn joined_page(done: &Done) -> Page {
     let mut page = Page::new();
     page.line(format!(
         "{} has joined: number {}, mode {}, {}",
@@ -214,9 +214,9 @@ mod tests {
     #[test]
     fn a_token_that_is_none_is_told_without_it() {
         let good = format!("{}.{}.{}", "0a".repeat(4), "1b".repeat(20), "2c".repeat(32));
-        assert_eq!(token(&format!(" {good}\n")).unwrap(), good);
+        assert_eq!(read_token(&format!(" {good}\n")).unwrap(), good);
         for bad in [&good[1..], &good.to_uppercase(), &format!("{good}.00"), "", "secret"] {
-            let said = token(bad).unwrap_err().to_string();
+            let said = read_token(bad).unwrap_err().to_string();
             assert!(said.starts_with("--token must be ID.SECRET.FINGERPRINT"), "{said}");
             assert!(bad.is_empty() || !said.contains(bad), "{said}");
         }
