@@ -61,7 +61,7 @@ pub(super) fn concurrency<'de, D: Deserializer<'de>>(d: D) -> Result<usize, D::E
     good.ok_or_else(|| D::Error::invalid_value(Unexpected::Signed(number), &"a whole number from 1 to 1024"))
 }
 
-fn duration(text: &str, least: Duration, most: Duration) -> Option<Duration> {
+fn parse_duration_within(text: &str, least: Duration, most: Duration) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|d| (least..=most).contains(d))
 }
 
@@ -69,37 +69,37 @@ const DAY: u64 = 86_400;
 
 pub(super) fn dead_after<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
     parse_text(d, r#"a duration from "10s" to "1d", such as "10m""#, |t| {
-        duration(t, Duration::from_secs(10), Duration::from_secs(DAY))
+        parse_duration_within(t, Duration::from_secs(10), Duration::from_secs(DAY))
     })
 }
 
 pub(super) fn keep<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
     parse_text(d, r#"a duration from "1h" to "10years", such as "30d""#, |t| {
-        duration(t, Duration::from_secs(3600), Duration::from_secs(3_660 * DAY))
+        parse_duration_within(t, Duration::from_secs(3600), Duration::from_secs(3_660 * DAY))
     })
 }
 
 pub(super) fn linger<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
     parse_text(d, r#"a duration from "0s" to "1d", such as "30s""#, |t| {
-        duration(t, Duration::ZERO, Duration::from_secs(DAY))
+        parse_duration_within(t, Duration::ZERO, Duration::from_secs(DAY))
     })
 }
 
 pub(super) fn migration<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
     parse_text(d, r#"a duration from "1m" to "7d", such as "1h""#, |t| {
-        duration(t, Duration::from_secs(60), Duration::from_secs(7 * DAY))
+        parse_duration_within(t, Duration::from_secs(60), Duration::from_secs(7 * DAY))
     })
 }
 
 pub(super) fn session<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
     parse_text(d, r#"a duration from "5m" to "7d", such as "8h""#, |t| {
-        duration(t, Duration::from_secs(300), Duration::from_secs(7 * DAY))
+        parse_duration_within(t, Duration::from_secs(300), Duration::from_secs(7 * DAY))
     })
 }
 
 pub(super) fn gc<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
     parse_text(d, r#"a duration from "1m" to "30d", such as "20m""#, |t| {
-        duration(t, Duration::from_secs(60), Duration::from_secs(30 * DAY))
+        parse_duration_within(t, Duration::from_secs(60), Duration::from_secs(30 * DAY))
     })
 }
 

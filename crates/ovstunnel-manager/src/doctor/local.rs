@@ -29,7 +29,7 @@ pub enum DoctorError {
 }
 
 /// The running manager's socket, as the configuration says, or as it is without one that can be read.
-pub fn manager(config: Option<&Config>) -> Manager {
+pub fn local_manager(config: Option<&Config>) -> Manager {
     let default = Config::default();
     Manager::unix(&config.unwrap_or(&default).api.socket, TIMEOUT)
 }
@@ -38,9 +38,9 @@ pub fn manager(config: Option<&Config>) -> Manager {
 ///
 /// # Errors
 /// This user may do neither.
-pub async fn examine(file: Option<&Path>) -> Result<DoctorAnswer, DoctorError> {
+pub async fn examine_manager(file: Option<&Path>) -> Result<DoctorAnswer, DoctorError> {
     let config = Config::load(file);
-    match manager(config.as_ref().ok()).doctor().await {
+    match local_manager(config.as_ref().ok()).doctor().await {
         Ok(found) => Ok(with_version(found)),
         Err(ClientError::Unreachable { kind: Some(io::ErrorKind::PermissionDenied), peer, .. }) => {
             Err(DoctorError::NotRoot(format!("the socket {} is for root", peer.at)))
@@ -94,7 +94,7 @@ fn not_answering(error: &ClientError) -> Finding {
 /// What files alone tell.
 async fn without_manager(config: &Config) -> Vec<Finding> {
     let mut findings = of_certificates(config, None);
-    let is_there = database::path(config).is_none_or(|path| path.exists());
+    let is_there = database::sqlite_path(config).is_none_or(|path| path.exists());
     let said = match is_there {
         true => tokio::time::timeout(
             PATIENCE,
@@ -104,7 +104,7 @@ async fn without_manager(config: &Config) -> Vec<Finding> {
         .ok(),
         false => None,
     };
-    findings.extend(database::check(&database::look(config, said, false)));
+    findings.extend(database::check_database(&database::collect_facts(config, said, false)));
     let faults = place::log_faults(&config.log);
     let of_log = faults.iter().map(|fault| {
         let reason = format!("[{}] {}: {}", fault.section, fault.key, fault.reason);

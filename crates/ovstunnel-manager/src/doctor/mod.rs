@@ -79,11 +79,14 @@ impl Doctor {
         let _turn = self.turn.lock().await;
         let mut findings = vec![ok("service", format!("it answers, version {VERSION}"))];
         findings.extend(self.of_files());
-        let said = tokio::time::timeout(PATIENCE, records.inspect()).await.ok();
-        findings.extend(database::check(&database::look(&self.config, said, true)));
+        let said = tokio::time::timeout(PATIENCE, records.inspect_database()).await.ok();
+        findings.extend(database::check_database(&database::collect_facts(&self.config, said, true)));
         let registered = zone.hosts();
-        findings.push(descriptors::check(&descriptors::look(Path::new("/proc/self")), registered.len()));
-        findings.extend(hosts::check(&registered));
+        findings.push(descriptors::check_descriptors(
+            &descriptors::collect_facts(Path::new("/proc/self")),
+            registered.len(),
+        ));
+        findings.extend(hosts::check_hosts(&registered));
         let page = Page {
             states: Some(vec![NetworkState::Broken, NetworkState::Settling]),
             host: None,
@@ -92,7 +95,7 @@ impl Doctor {
             limit: networks::TOLD,
         };
         let (worst, _) = zone.networks(&page);
-        findings.extend(networks::check(zone.counts().0, &worst));
+        findings.extend(networks::check_networks(zone.state_counts().0, &worst));
         doctor_answer(findings, VERSION)
     }
 
@@ -102,7 +105,7 @@ impl Doctor {
         let seen = self.subjects.tls.as_ref().map(|tls| tls.seen_clients().counts());
         let mut findings = of_certificates(config, seen.as_ref());
         let is_good = findings.iter().all(|finding| finding.level == Level::Ok);
-        let facts = configuration::look(self);
+        let facts = configuration::collect_facts(self);
         findings.extend(ovstunnel_server::doctor::configuration::check_configuration(MANAGER, &facts, is_good));
         findings.push(socket::check_socket(MANAGER, &config.api.socket));
         findings.push(clock::check_clock(
@@ -123,9 +126,12 @@ impl Doctor {
 /// What is wrong with the certificate files.
 fn of_certificates(config: &Config, seen: Option<&ovstunnel_server::tls::Counts>) -> Vec<Finding> {
     let now = OffsetDateTime::now_utc();
-    let mut findings =
-        files::check_certificates(&certificates::files(config), &certificates::faults(config, seen, now), now);
-    if config.identity().is_none() {
+    let mut findings = files::check_certificates(
+        &certificates::certificate_files(config),
+        &certificates::certificate_faults(config, seen, now),
+        now,
+    );
+    if config.identity_files().is_none() {
         findings.push(warn(
             "certificate",
             "no certificate, key and ca are named under [hosts]: no host can be asked",

@@ -17,7 +17,7 @@ use ovstunnel_types::text::{error_chain, sanitize};
 use crate::config::Config;
 use crate::import::compare::Picture;
 use crate::import::{self, ImportError};
-pub use plan::{Item, Plan, States, plan};
+pub use plan::{Item, Plan, States, plan_export};
 
 /// For how long to wait for a lock that a server of CloudStack's has.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -82,7 +82,8 @@ pub struct Export {
 pub async fn export(config: &Config, wanted: Wanted<'_>) -> Result<Export, ExportError> {
     let url = config.database.cloudstack_url.as_deref().ok_or(ExportError::NoAddress)?;
     let manager = Manager::unix(&config.api.socket, import::TIMEOUT);
-    let picture = import::picture(&manager, &config.sdn.ovs.default_label).await.map_err(ExportError::NoManager)?;
+    let picture =
+        import::fetch_picture(&manager, &config.sdn.ovs.default_label).await.map_err(ExportError::NoManager)?;
     let cloud = match wanted.apply {
         true => CloudStack::open_to_write(url).await?,
         false => CloudStack::open(url).await?,
@@ -125,7 +126,7 @@ async fn read(
 ) -> Result<Export, ExportError> {
     let tables: Tables = cloud.read_tables().await?;
     let zone = import::zone_of(&tables, wanted.zone, &config.zone)?;
-    let plan = plan(&tables, zone.id, picture, wanted.states).map_err(ExportError::Incomplete)?;
+    let plan = plan_export(&tables, zone.id, picture, wanted.states).map_err(ExportError::Incomplete)?;
     let heard = picture.hosts.values().filter(|host| host.tunnels.is_some()).count();
     Ok(Export { zone, hosts: (picture.hosts.len(), heard), plan, is_written: false })
 }

@@ -11,8 +11,8 @@ use ovstunnel_server::listen::Peer;
 use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::HostNumber;
 
-use super::hosts::{ChangeQuery, find, of_bridges, row};
-use super::{State, database, query};
+use super::hosts::{ChangeQuery, find_host, of_bridges, registered_row};
+use super::{State, database_error, query};
 use crate::zone::Row;
 
 /// Give a host another name. What is recorded of it stays; a host's own certificate has to be named as it is.
@@ -32,19 +32,19 @@ pub(super) async fn rename_host(
     ValidQuery(query): ValidQuery<ChangeQuery>,
     ValidJson(body): ValidJson<PostName>,
 ) -> Result<Response, ApiError> {
-    let to = query::name("name", &body.name)?;
-    let _turn = state.records.turn().await;
-    let before = registered(&state, &name)?;
-    if to != name && state.zone.number(to).is_some() {
+    let to = query::check_name("name", &body.name)?;
+    let _turn = state.records.wait_turn().await;
+    let before = require_registered(&state, &name)?;
+    if to != name && state.zone.host_number(to).is_some() {
         return Err(ApiError::conflict(to, format!("host {to} is registered already")));
     }
-    let changed = changed("name", &name, to);
+    let changed = field_change("name", &name, to);
     if changed.is_some() && !query.dry_run {
-        state.records.rename_host(&name, to, &peer.to_string()).await.map_err(|error| database(&error))?;
-        state.hosts.register(Row { name: to.to_owned(), ..before });
+        state.records.rename_host(&name, to, &peer.to_string()).await.map_err(|error| database_error(&error))?;
+        state.hosts.register_host(Row { name: to.to_owned(), ..before });
     }
     let now = if query.dry_run { &name } else { to };
-    answer(&state, now, changed, query.dry_run)
+    identity_answer(&state, now, changed, query.dry_run)
 }
 
 /// Give a host another number, such as the one that its bridges have. It must have no NICs.
@@ -66,12 +66,12 @@ pub(super) async fn renumber_host(
 ) -> Result<Response, ApiError> {
     let invalid = |bad: ovstunnel_types::Invalid| ApiError::invalid("number", bad.rule, Some(&bad.value));
     let to = HostNumber::try_from(body.number).map_err(invalid)?;
-    let _turn = state.records.turn().await;
-    let before = registered(&state, &name)?;
-    if let Some(other) = state.zone.registered(|other| other.number == to && other.name != name) {
+    let _turn = state.records.wait_turn().await;
+    let before = require_registered(&state, &name)?;
+    if let Some(other) = state.zone.find_registered(|other| other.number == to && other.name != name) {
         return Err(ApiError::conflict(other.name.clone(), format!("host {} has number {to} already", other.name)));
     }
-    let changed = changed("number", &before.number.to_string(), &to.to_string());
+    let changed = field_change("number", &before.number.to_string(), &to.to_string());
     if changed.is_some() {
         let theirs = of_bridges(&state, &name, &before.api).await?;
         if let Some(theirs) = theirs.filter(|theirs| *theirs != to) {
@@ -80,29 +80,29 @@ pub(super) async fn renumber_host(
         }
         let from = before.number;
         if query.dry_run {
-            state.inventory.has_no_nics(&name, from).map_err(super::recorded)?;
+            state.inventory.has_no_nics(&name, from).map_err(super::inventory_error)?;
         } else {
             let done = state.inventory.renumber_host(&name, from, to, &peer.to_string()).await;
-            done.map_err(super::recorded)?;
-            state.hosts.unregister(from);
-            state.hosts.register(Row { number: to, ..before });
+            done.map_err(super::inventory_error)?;
+            state.hosts.unregister_host(from);
+            state.hosts.register_host(Row { number: to, ..before });
         }
     }
-    answer(&state, &name, changed, query.dry_run)
+    identity_answer(&state, &name, changed, query.dry_run)
 }
 
-fn registered(state: &State, name: &str) -> Result<Row, ApiError> {
-    let host = find(state, name)?;
-    row(&host).ok_or_else(|| ApiError::internal("the number of a registered host is none"))
+fn require_registered(state: &State, name: &str) -> Result<Row, ApiError> {
+    let host = find_host(state, name)?;
+    registered_row(&host).ok_or_else(|| ApiError::internal("the number of a registered host is none"))
 }
 
-fn changed(what: &str, before: &str, after: &str) -> Option<Changed> {
+fn field_change(what: &str, before: &str, after: &str) -> Option<Changed> {
     let text = |text: &str| Some(text.to_owned());
     let (before, after) = (text(before), text(after));
     (before != after).then(|| Changed { what: what.to_owned(), subject: "host".to_owned(), before, after })
 }
 
-fn answer(state: &State, name: &str, changed: Option<Changed>, dry_run: bool) -> Result<Response, ApiError> {
+fn identity_answer(state: &State, name: &str, changed: Option<Changed>, dry_run: bool) -> Result<Response, ApiError> {
     let outcome = if changed.is_some() { Outcome::Updated } else { Outcome::Unchanged };
     let body = Json(HostAnswer { outcome, host: state.zone.host(name) });
     let said = if dry_run { format!("dry run: {}", outcome.as_str()) } else { outcome.as_str().to_owned() };

@@ -34,14 +34,14 @@ impl Roles {
 
     /// The same, saying what is open to somebody without a certificate: the page for signing in, and joining as a host.
     #[must_use]
-    pub fn opening(self, page: bool, enrolment: bool) -> Roles {
+    pub fn with_openings(self, page: bool, enrolment: bool) -> Roles {
         Roles { page, enrolment, ..self }
     }
 }
 
 impl Rules for Roles {
     fn unlisted_role(&self, names: &[&str]) -> Role {
-        let is_host = names.iter().any(|name| self.zone.number(name).is_some());
+        let is_host = names.iter().any(|name| self.zone.host_number(name).is_some());
         if is_host { Role::Host } else { Role::Viewer }
     }
 
@@ -69,7 +69,7 @@ impl Rules for Roles {
 
     fn recognise_guest(&self, headers: &HeaderMap, address: SocketAddr) -> Option<Guest> {
         let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let session = cookies.filter_map(of_cookies).find_map(|secret| self.sessions.session(secret))?;
+        let session = cookies.filter_map(of_cookies).find_map(|secret| self.sessions.find_session(secret))?;
         Some(Guest { name: format!("{}, by link", session.by), id: session.id, role: session.role, address })
     }
 
@@ -290,7 +290,7 @@ mod tests {
             let (method, path) = request.split_once(' ').unwrap();
             rules.is_for_all(&method.parse().unwrap(), path)
         };
-        let (with, without) = (rules.clone().opening(false, true), rules.opening(true, false));
+        let (with, without) = (rules.clone().with_openings(false, true), rules.with_openings(true, false));
         for request in ["GET /v1/enrolment/ca", "POST /v1/enrolment/join"] {
             assert!(open(&with, request) && !open(&without, request), "{request}");
         }
@@ -308,8 +308,8 @@ mod tests {
     fn a_guest_is_known_by_its_cookie_and_may_not_change_by_the_api() {
         let sessions = Sessions::new(Duration::from_secs(60)).unwrap();
         let rules = Roles::new(Zone::new("dc1").0, sessions.clone());
-        let link = sessions.link("ops", Role::Operator).unwrap();
-        let (secret, _) = sessions.begin(&link).unwrap().unwrap();
+        let link = sessions.new_link("ops", Role::Operator).unwrap();
+        let (secret, _) = sessions.begin_session(&link).unwrap().unwrap();
         let guest = |cookie: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::COOKIE, cookie.parse().unwrap());

@@ -24,7 +24,7 @@ impl Who {
     }
 
     /// For whom a form is made, and a note kept: each certificate, and each session.
-    pub fn owner(&self) -> String {
+    pub fn form_owner(&self) -> String {
         match &self.peer {
             Peer::Certificate(certificate) => match certificate.chain.first() {
                 Some(der) => format!("certificate {}", to_hex(&Sha256::digest(der.as_ref()))),
@@ -41,7 +41,7 @@ impl Who {
     }
 
     /// Whether they may what this role may.
-    pub fn may(&self, least: Role) -> bool {
+    pub fn may_act_as(&self, least: Role) -> bool {
         self.role >= least
     }
 }

@@ -22,7 +22,7 @@ pub enum EndpointFault {
 
 impl State {
     /// Takes in at which address a host's tunnels end. Gives what is to be told of that: kind, name, sentence.
-    pub(super) fn endpoint(
+    pub(super) fn take_endpoint(
         &mut self,
         number: HostNumber,
         found: Result<Interface, EndpointFault>,
@@ -45,7 +45,7 @@ impl State {
         host.interface = interface;
         let remedy = "set the host's `label` to the device, bridge or network whose address its tunnels end at";
         let kind = |trouble: &Option<Trouble>| trouble.as_ref().map(|trouble| trouble.kind.clone());
-        let new = trouble.map(|(kind, evidence)| host::trouble(kind, evidence, remedy));
+        let new = trouble.map(|(kind, evidence)| host::new_trouble(kind, evidence, remedy));
         let is_news = kind(&new) != kind(&host.endpoint_trouble);
         host.endpoint_trouble.clone_from(&new);
         match (new, moved) {

@@ -98,7 +98,7 @@ async fn a_port_without_its_device_neither_keeps_nor_removes_a_host() {
     }
     world.host(2).plugin_sets_up(FIRST_KEY, ovstunnel_api::ClaimSays::Out);
     world.pass(120).await;
-    let view = world.now.zone.difference(key_of(FIRST_KEY.into()), Duration::from_secs(600)).unwrap();
+    let view = world.now.zone.network_difference(key_of(FIRST_KEY.into()), Duration::from_secs(600)).unwrap();
     assert_eq!(view.size, 5, "host 2 has left the mesh, host 1 has not: {view:?}");
     assert_eq!(world.wrong(FIRST_KEY), Vec::<String>::new(), "what is on its bridge still keeps all there");
 }

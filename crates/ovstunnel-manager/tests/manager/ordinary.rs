@@ -73,7 +73,7 @@ async fn hosts_are_drained_and_removed() {
     for host in 1..=HOSTS / 2 {
         assert!(world.store.delete_host(&format!("h{host}")).await.unwrap());
         world.host(host).silent(&world.now.zone, &world.now.writers);
-        world.now.zone.unregister(world.host(host).host_number());
+        world.now.zone.unregister_host(world.host(host).host_number());
         world.host(host).state().bridges.clear();
     }
     world.pass(90).await;
