@@ -13,7 +13,7 @@ use axum::http::Request;
 use ovstunnel_api::Interface;
 use ovstunnel_ovs::{SimulatedSwitch, Switch};
 use ovstunnel_plan::{ObservedBridge, Settings, View};
-use ovstunneld::testing::{Interfaces, assemble};
+use ovstunneld::testing::{Interfaces, assemble_routes};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
@@ -86,7 +86,8 @@ impl Host {
             max_guest_mtu: MTU - ovstunnel_api::TunnelKind::Gre.overhead(),
         };
         let switch = Switch::Simulated(self.switch.clone());
-        let (router, writer) = assemble(switch, Interfaces::fixed(vec![device]), Settings::default(), self.interval);
+        let (router, writer) =
+            assemble_routes(switch, Interfaces::of_list(vec![device]), Settings::default(), self.interval);
         *self.daemon.borrow_mut() = Some(Daemon { router, writer });
     }
 

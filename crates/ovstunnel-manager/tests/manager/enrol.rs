@@ -146,9 +146,10 @@ async fn daemon(dir: &Path, port: u16, certificate: &Path, key: &Path, ca: &Path
         "label": "sim0", "device": "sim0", "ip": "192.0.2.1", "netmask": "255.255.255.0",
         "mac": "02:00:00:00:00:01", "mtu": 1500, "max_guest_mtu": 1458,
     }));
-    let interfaces = ovstunneld::testing::Interfaces::fixed(vec![interface.unwrap()]);
+    let interfaces = ovstunneld::testing::Interfaces::of_list(vec![interface.unwrap()]);
     let settings = ovstunnel_plan::Settings::default();
-    let (app, _) = ovstunneld::testing::assemble(switch, interfaces, settings, std::time::Duration::from_secs(3600));
+    let (app, _) =
+        ovstunneld::testing::assemble_routes(switch, interfaces, settings, std::time::Duration::from_secs(3600));
     let tls = Tls {
         certificate: certificate.to_owned(),
         key: key.to_owned(),

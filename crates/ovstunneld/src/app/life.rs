@@ -13,7 +13,7 @@ use crate::config::Config;
 ///
 /// # Errors
 /// When a listener cannot start; nothing was served then.
-pub async fn run(
+pub async fn serve_until_signal(
     config: &Config,
     mut reloader: Reloader<'_>,
     app: Router,

@@ -245,7 +245,7 @@ impl Config {
     }
 
     /// That no key contradicts another.
-    fn consistent(&self) -> Result<(), String> {
+    fn check_consistency(&self) -> Result<(), String> {
         let Tunnel { kind, dst_port, .. } = &self.tunnel;
         match dst_port {
             Some(port) if Encap::to_port(*kind, *port).is_none() => Err(format!(
@@ -256,7 +256,7 @@ impl Config {
     }
 
     /// Where HTTPS is served, and its files; none where it is off.
-    pub fn https(&self) -> Option<(SocketAddr, &Tls)> {
+    pub fn https_listener(&self) -> Option<(SocketAddr, &Tls)> {
         self.api.listen.zip(self.tls.as_ref())
     }
 
@@ -268,7 +268,7 @@ impl Config {
         let config: Config = config::parse_config(text, file)?;
         config.api.must_have(config.tls.as_ref(), file)?;
         let roles = config.tls.as_ref().map_or(Ok(()), Tls::without_roles_of_a_manager);
-        let judged = roles.and_then(|()| config.consistent()).and_then(|()| config.must_be_asked_again());
+        let judged = roles.and_then(|()| config.check_consistency()).and_then(|()| config.must_be_asked_again());
         judged.map_err(|what| ConfigError::Refused { file: file.to_owned(), what })?;
         Ok(config)
     }

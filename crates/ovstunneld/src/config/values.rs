@@ -48,19 +48,19 @@ pub(super) fn show_ip<S: Serializer>(ip: &Option<RemoteIp>, to: S) -> Result<S::
     }
 }
 
-fn duration(text: &str, least: Duration, most: Duration) -> Option<Duration> {
+fn parse_duration_within(text: &str, least: Duration, most: Duration) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|d| (least..=most).contains(d))
 }
 
 pub(super) fn timeout<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
     parse_text(d, r#"a duration of more than 0 and at most one hour, such as "30s""#, |t| {
-        duration(t, Duration::from_nanos(1), Duration::from_secs(3600))
+        parse_duration_within(t, Duration::from_nanos(1), Duration::from_secs(3600))
     })
 }
 
 pub(super) fn interval<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
     parse_text(d, r#"a duration from "1s" to "1d", such as "60s""#, |t| {
-        duration(t, Duration::from_secs(1), Duration::from_secs(86_400))
+        parse_duration_within(t, Duration::from_secs(1), Duration::from_secs(86_400))
     })
 }
 
@@ -68,7 +68,7 @@ pub(super) fn interval<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::E
 pub(super) fn forget_after<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
     parse_text(d, r#"a duration from "10s" to "365d", such as "24h", or "off""#, |t| match t {
         "off" => Some(None),
-        t => duration(t, Duration::from_secs(10), Duration::from_secs(365 * 86_400)).map(Some),
+        t => parse_duration_within(t, Duration::from_secs(10), Duration::from_secs(365 * 86_400)).map(Some),
     })
 }
 

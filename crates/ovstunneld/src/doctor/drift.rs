@@ -5,7 +5,7 @@ use ovstunnel_api::Finding;
 use super::finding::{fail, ok, some_names, warn};
 
 /// What is not as the record says: `pending` is what a look would change now, or why that is not known.
-pub(super) fn drift(pending: &Result<Vec<String>, String>) -> Finding {
+pub(super) fn check_drift(pending: &Result<Vec<String>, String>) -> Finding {
     match pending {
         Ok(changes) if changes.is_empty() => ok("drift", "a look would change nothing"),
         Ok(changes) => {

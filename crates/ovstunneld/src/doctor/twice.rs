@@ -8,7 +8,7 @@ use ovstunnel_plan::{DesiredBridge, DesiredTunnel, GreKey, HostId, ObservedBridg
 use super::finding::{About, fail, ok, or_ok, some_names};
 
 /// What was there twice before it was refused: a network's key on two bridges, two tunnels to one host.
-pub(super) fn check(bridges: &[ObservedBridge]) -> Vec<Finding> {
+pub(super) fn check_duplicates(bridges: &[ObservedBridge]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut by_key: BTreeMap<GreKey, Vec<String>> = BTreeMap::new();
     for bridge in bridges {
@@ -68,8 +68,8 @@ mod tests {
             bridge
         };
         let good = marked("a", "5", &[("t5-1-2", "2"), ("t5-1-3", "3")]);
-        assert_eq!(check(&[good.clone(), marked("b", "6", &[])])[0].level, Level::Ok);
-        let found = check(&[good, marked("b", "5", &[("t5-1-4", "4"), ("t5-9-4", "4")])]);
+        assert_eq!(check_duplicates(&[good.clone(), marked("b", "6", &[])])[0].level, Level::Ok);
+        let found = check_duplicates(&[good, marked("b", "5", &[("t5-1-4", "4"), ("t5-9-4", "4")])]);
         assert!(found.len() == 2 && found.iter().all(|finding| finding.level == Level::Fail), "{found:?}");
         assert!(found[0].reason.contains("t5-1-4, t5-9-4 of bridge b all lead to host 4"), "{found:?}");
         assert!(found[1].reason.contains("bridges a, b all have key 5"), "{found:?}");

@@ -96,7 +96,7 @@ impl Failure {
             WriteError::Rejected(Rejected::NotFound(what)) => Failure::new(Reason::NoBridge, what),
             WriteError::Rejected(Rejected::Conflict { detail, .. }) => Failure::new(Reason::InTheWay, detail),
             WriteError::Fenced(_) => Failure::new(Reason::Fenced, words),
-            WriteError::Unavailable(reason) => Failure::new(unavailable(&reason, health), words),
+            WriteError::Unavailable(reason) => Failure::new(unavailable_reason(&reason, health), words),
             WriteError::Undone(_)
             | WriteError::Unsettled(_)
             | WriteError::Late(_)
@@ -114,7 +114,7 @@ impl Failure {
 }
 
 /// What cannot be reached. A tool that cannot be started is told by its name alone: the switch itself is well then.
-fn unavailable(reason: &str, health: &Health) -> Reason {
+fn unavailable_reason(reason: &str, health: &Health) -> Reason {
     match (&health.database, &health.vswitchd) {
         (Err(_), _) => Reason::DbNotRun,
         (Ok(()), Err(_)) => Reason::SwitchNotRun,

@@ -62,7 +62,7 @@ pub struct State {
 
 impl State {
     /// A managed bridge as it is now.
-    pub(crate) fn bridge(&self, name: &str) -> Option<ovstunnel_api::Bridge> {
+    pub(crate) fn managed_bridge(&self, name: &str) -> Option<ovstunnel_api::Bridge> {
         let observed = self.switch.observer().read(|db| db.view().bridge(name))?;
         self.to_wire(&observed)
     }
@@ -95,7 +95,7 @@ impl State {
     pub(crate) fn to_wire(&self, observed: &ObservedBridge) -> Option<ovstunnel_api::Bridge> {
         // With vswitchd its flows are gone: what was read of them before says nothing.
         let seen = match self.switch.watch_health().borrow().vswitchd {
-            Ok(()) => self.writer.flows().get(observed.uuid),
+            Ok(()) => self.writer.flow_table().get(observed.uuid),
             Err(_) => FlowsSeen::Unknown,
         };
         self.to_wire_with(observed, &seen, &self.switch.effective_settings(&self.writer.settings()))
@@ -109,10 +109,10 @@ impl State {
         settings: &EffectiveSettings,
     ) -> Option<ovstunnel_api::Bridge> {
         let told = self.witnesses.get(observed.uuid);
-        let as_of = told.as_ref().map(|told| told.as_of).or_else(|| self.writer.runs().last().map(|look| look.at));
+        let as_of = told.as_ref().map(|told| told.as_of).or_else(|| self.writer.runs().last_run().map(|look| look.at));
         let (witness, survey) = (told.map(|told| told.witness).unwrap_or_default(), self.surveyor.latest());
         let known = to_wire::Known { witness: &witness, survey: &survey, as_of };
-        to_wire::bridge(observed, seen, settings, &known)
+        to_wire::bridge_to_wire(observed, seen, settings, &known)
     }
 
     /// What this daemon can do beyond version 1 of the API as it began.

@@ -17,7 +17,7 @@ use crate::health::Survey;
 use crate::writer::Refusal;
 
 /// What a mark says; nothing where it cannot be read.
-pub(crate) fn claim(text: &str) -> Option<Claim> {
+pub(crate) fn parse_claim(text: &str) -> Option<Claim> {
     let mut words = text.split(' ');
     let (says, peer) = match words.next()? {
         "in" => (ClaimSays::In, None),
@@ -29,7 +29,7 @@ pub(crate) fn claim(text: &str) -> Option<Claim> {
     words.next().is_none().then_some(Claim { says, at, peer })
 }
 
-pub(crate) fn refusal(refusal: &Refusal) -> RefusedTunnel {
+pub(crate) fn refusal_to_wire(refusal: &Refusal) -> RefusedTunnel {
     RefusedTunnel {
         port: refusal.tunnel.port_name().to_string(),
         to: refusal.tunnel.to.to_string(),
@@ -50,7 +50,7 @@ pub(crate) struct Known<'a> {
 }
 
 /// A bridge of ours; nothing where it is not.
-pub(crate) fn bridge(
+pub(crate) fn bridge_to_wire(
     observed: &ObservedBridge,
     seen: &FlowsSeen,
     settings: &EffectiveSettings,
@@ -63,24 +63,24 @@ pub(crate) fn bridge(
     Some(Bridge {
         name: observed.name.clone(),
         key: record.kind.key().map(|key| key.get()),
-        vpc: record.kind.vpc().map(|told| vpc(told, observed, settings)),
+        vpc: record.kind.vpc().map(|told| vpc_to_wire(told, observed, settings)),
         network_uuid: record.network_uuid.map(|uuid| uuid.to_string()),
         host_id: record.host_id.as_ref().map(ToString::to_string),
         ipv6: record.ipv6,
         kind: record.encap.kind(),
         adopted: record.adopted,
-        tunnels: observed.ports.values().filter_map(tunnel).collect(),
-        vifs: observed.vifs(prefixes).map(vif).collect(),
+        tunnels: observed.ports.values().filter_map(tunnel_to_wire).collect(),
+        vifs: observed.vifs(prefixes).map(vif_to_wire).collect(),
         uplink: record.uplink.as_ref().map(ToString::to_string),
         other_ports: others.map(|port| port.name.clone()).collect(),
-        flows: flows(&record, observed, seen, settings),
-        health: health(&record, observed, seen, settings, known),
+        flows: flows_to_wire(&record, observed, seen, settings),
+        health: describe_health(&record, observed, seen, settings, known),
         max_guest_mtu: known.survey.max_guest_mtu(&record),
-        claim: record.claim.as_deref().and_then(claim),
+        claim: record.claim.as_deref().and_then(parse_claim),
     })
 }
 
-fn health(
+fn describe_health(
     record: &DesiredBridge,
     observed: &ObservedBridge,
     seen: &FlowsSeen,
@@ -98,10 +98,10 @@ fn health(
     };
     let mut reasons = bridge_health(&facts);
     reasons.extend(known.survey.of_bridge(record));
-    crate::health::told(&reasons, known.as_of)
+    crate::health::health_to_wire(&reasons, known.as_of)
 }
 
-fn vpc(vpc: &ovstunnel_plan::Vpc, observed: &ObservedBridge, settings: &EffectiveSettings) -> Vpc {
+fn vpc_to_wire(vpc: &ovstunnel_plan::Vpc, observed: &ObservedBridge, settings: &EffectiveSettings) -> Vpc {
     let topology = vpc.topology.as_ref();
     let policies = vpc.policies.as_ref();
     let tier = |tier: &ovstunnel_plan::Tier| Tier {
@@ -120,12 +120,12 @@ fn vpc(vpc: &ovstunnel_plan::Vpc, observed: &ObservedBridge, settings: &Effectiv
     }
 }
 
-fn vif(port: &ObservedPort) -> Vif {
+fn vif_to_wire(port: &ObservedPort) -> Vif {
     Vif { name: port.name.clone(), ofport: port.interface().and_then(|interface| interface.openflow_port()) }
 }
 
 /// A tunnel of ours; nothing where the port is none.
-pub(crate) fn tunnel(port: &ObservedPort) -> Option<Tunnel> {
+pub(crate) fn tunnel_to_wire(port: &ObservedPort) -> Option<Tunnel> {
     let record = DesiredTunnel::from_record(port)?;
     let (state, ofport, error) = match port.interface().map(|interface| interface.health()) {
         Some(TunnelHealth::Up(ofport)) => (TunnelState::Up, Some(ofport), None),
@@ -142,13 +142,13 @@ pub(crate) fn tunnel(port: &ObservedPort) -> Option<Tunnel> {
         ofport,
         state,
         protected: port.protected,
-        bfd: record.bfd.zip(port.interface()).map(|(interval, interface)| bfd(interval, interface)),
+        bfd: record.bfd.zip(port.interface()).map(|(interval, interface)| bfd_to_wire(interval, interface)),
         error,
     })
 }
 
 /// A session as Open vSwitch tells of it.
-fn bfd(interval: BfdInterval, interface: &ObservedInterface) -> Bfd {
+fn bfd_to_wire(interval: BfdInterval, interface: &ObservedInterface) -> Bfd {
     let told = |key: &str| interface.bfd_status.get(key);
     let state = |key| told(key).and_then(|word| BfdState::from_word(word));
     Bfd {
@@ -163,7 +163,7 @@ fn bfd(interval: BfdInterval, interface: &ObservedInterface) -> Bfd {
 }
 
 /// What was changed, on the wire.
-pub(crate) fn changes(changes: &[Changed]) -> Vec<ovstunnel_api::Changed> {
+pub(crate) fn changes_to_wire(changes: &[Changed]) -> Vec<ovstunnel_api::Changed> {
     let told = |Changed { what, subject, before, after, .. }: &Changed| ovstunnel_api::Changed {
         what: what.clone(),
         subject: subject.clone(),
@@ -173,7 +173,12 @@ pub(crate) fn changes(changes: &[Changed]) -> Vec<ovstunnel_api::Changed> {
     changes.iter().map(told).collect()
 }
 
-fn flows(record: &DesiredBridge, observed: &ObservedBridge, seen: &FlowsSeen, settings: &EffectiveSettings) -> Flows {
+fn flows_to_wire(
+    record: &DesiredBridge,
+    observed: &ObservedBridge,
+    seen: &FlowsSeen,
+    settings: &EffectiveSettings,
+) -> Flows {
     let expected = wanted_flows(record, observed, seen, settings);
     let state = match (seen, FlowChange::between(&expected, seen)) {
         (FlowsSeen::Unknown, _) => FlowsState::Unknown,

@@ -45,7 +45,7 @@ impl Watch {
         let unwatched = self.bridges.iter().filter(|bridge| !self.is_monitored(bridge));
         let due: Vec<Managed> = unwatched.filter(|bridge| asks(&bridge.uuid)).cloned().collect();
         if !moved.counted && self.flows.untold.is_empty() {
-            flows.unchanged(at);
+            flows.confirm_all(at);
         }
         let rows: BTreeSet<Uuid> = self.bridges.iter().map(|bridge| bridge.uuid).collect();
         self.flows.untold.retain(|uuid, _| rows.contains(uuid));
@@ -62,7 +62,7 @@ impl Watch {
             self.flows.untold.remove(&bridge.uuid);
             explained |= self.flows.probes.insert(bridge.uuid, tables.probes) != Some(tables.probes);
             let known = self.tell_printed(bridge.uuid, &tables);
-            match flows.compare(bridge.uuid, &tables.digest) {
+            match flows.compare_digest(bridge.uuid, &tables.digest) {
                 Still::Same => drop(self.flows.unsigned.remove(&bridge.uuid)),
                 Still::Other => {
                     explained = true;
@@ -92,7 +92,7 @@ impl Watch {
         }
         for _ in 0..DOUBTED {
             let Some(bridge) = self.flows.doubted.pop_front() else { break };
-            flows.doubt(bridge.uuid);
+            flows.mark_doubtful(bridge.uuid);
             suspicion.flows.insert(bridge.name);
         }
     }
@@ -109,7 +109,7 @@ impl Watch {
     /// Tells what a bridge has beside our flows; gives what is known of those.
     fn tell_printed(&self, bridge: Uuid, tables: &Tables) -> FlowsSeen {
         let known = self.watched.flows.get(bridge);
-        self.witnesses.edit(bridge, |witness| {
+        self.witnesses.edit_witness(bridge, |witness| {
             witness.hidden.clone_from(&tables.hidden);
             witness.foreign = tables.foreign_flows(&known);
         });

@@ -57,7 +57,7 @@ pub(super) struct Due {
 pub(super) type Came = (Due, Option<Followed>, Option<Vec<Learnt>>);
 
 /// Follows a frame, on connections of its own: it shares a round of the main loop with what else is asked.
-pub(super) async fn follow(real: &RealSwitch, due: Option<Due>) -> Option<Came> {
+pub(super) async fn trace_due_frame(real: &RealSwitch, due: Option<Due>) -> Option<Came> {
     let due = due?;
     let (mut one, mut other) = (real.lend_questions(), due.learnt.then(|| real.lend_questions()));
     let learnt = async {
@@ -90,7 +90,7 @@ impl Watch {
         if rests && self.bridges.len() == 1 {
             return None;
         }
-        let (due, last) = if rests { (None, true) } else { self.frame(uuid, number) };
+        let (due, last) = if rests { (None, true) } else { self.due_frame(uuid, number) };
         self.traces.turn = if last { (bridge + 1, 0) } else { (bridge, number + 1) };
         due
     }
@@ -110,16 +110,16 @@ impl Watch {
         let urgent: Vec<Uuid> = self.traces.urgent.iter().filter(|uuid| !rests(uuid)).take(URGENT).copied().collect();
         for uuid in urgent {
             self.traces.urgent.remove(&uuid);
-            let due = self.frame(uuid, 0).0.map(|due| Due { learnt: false, ..due });
-            if let Some(came) = follow(&self.real, due).await {
+            let due = self.due_frame(uuid, 0).0.map(|due| Due { learnt: false, ..due });
+            if let Some(came) = trace_due_frame(&self.real, due).await {
                 self.take_frame(came, suspicion).await;
             }
         }
     }
 
     /// A frame of a bridge by its number, and whether it is the last one.
-    fn frame(&mut self, uuid: Uuid, number: usize) -> (Option<Due>, bool) {
-        let Some((bridge, desired)) = self.observed(uuid) else { return (None, true) };
+    fn due_frame(&mut self, uuid: Uuid, number: usize) -> (Option<Due>, bool) {
+        let Some((bridge, desired)) = self.observed_bridge(uuid) else { return (None, true) };
         let rest = u64::try_from(bridge.ports.len() / PORTS_A_SECOND).unwrap_or_default();
         if rest > 0 {
             self.traces.rests.insert(uuid, self.seconds + rest);
@@ -141,14 +141,14 @@ impl Watch {
             self.traces.learnt = learnt;
         }
         let found = followed.as_ref().and_then(|followed| due.frame.judge_trace(followed));
-        let confirmed = self.tell(due.uuid, &due.frame, found, due.first);
+        let confirmed = self.report_trace(due.uuid, &due.frame, found, due.first);
         if let Some(followed) = followed.filter(|_| confirmed) {
             self.mend_flooding(&due.bridge, &due.frame, &followed, suspicion).await;
         }
     }
 
     /// What went astray twice in the same way is told; what went right is forgotten. Says whether it is told.
-    fn tell(&mut self, uuid: Uuid, frame: &Frame, found: Option<Trace>, first: bool) -> bool {
+    fn report_trace(&mut self, uuid: Uuid, frame: &Frame, found: Option<Trace>, first: bool) -> bool {
         let key = (uuid, frame.description.clone());
         let same = |earlier: &Trace, now: &Trace| (&earlier.missing, &earlier.surplus) == (&now.missing, &now.surplus);
         let earlier = self.traces.astray.remove(&key);
@@ -161,7 +161,7 @@ impl Watch {
             }
         }
         let told = confirmed.is_some();
-        self.witnesses.edit(uuid, |witness| {
+        self.witnesses.edit_witness(uuid, |witness| {
             witness.traces.retain(|trace| trace.frame != frame.description);
             witness.traces.extend(confirmed);
         });

@@ -53,7 +53,7 @@ impl Task {
                     {
                         let footprint = change_set.footprint_of(&view, &change);
                         if taken.iter().chain(&passed).all(|other| footprint.independent_of(other)) {
-                            if ticket.begin() {
+                            if ticket.try_begin() {
                                 taken.push(footprint);
                                 batch.push(Job { change, id, span, ticket, reply });
                             }

@@ -41,7 +41,7 @@ impl Executor {
         let row = || self.switch.observer().read(|db| db.view().bridge(bridge).map(|bridge| bridge.uuid));
         let Some(uuid) = row() else { return (name, Ok(())) };
         let generation = self.switch.watch_health().borrow().generation;
-        self.progress.step();
+        self.progress.begin_step();
         let before = self.known_before(uuid, change);
         let result = self.switch.change_flows(bridge, change).await;
         let result = match result {

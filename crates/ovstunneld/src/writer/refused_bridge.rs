@@ -33,7 +33,7 @@ impl Executor {
         for (bridge, words) in &refused {
             tracing::warn!(%bridge, error = words, "Open vSwitch refused a bridge");
         }
-        match self.commit(&removals).await {
+        match self.commit_steps(&removals).await {
             Ok(_) => executed.bridges_refused.extend(refused),
             Err(error) => {
                 tracing::error!(%error, "refused bridges could not be taken away");

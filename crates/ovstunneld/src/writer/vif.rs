@@ -53,15 +53,15 @@ impl Task {
         vifs: &[&Vif],
         epochs: &[Option<Epoch>],
     ) -> Result<Vec<Result<Outcome, WriteError>>, WriteError> {
-        let _turn = self.executor.ready().await?;
+        let _turn = self.executor.ready_turn().await?;
         let admitted = self.executor.admit_all(epochs).await;
         let touched = self.take_touched();
         let of = self.bridges_of(vifs);
         let named: Bridges = of.iter().flatten().cloned().collect();
         let failures = self.executor.read_flows_of_some(&named).await;
         let names: BTreeSet<&BridgeName> = named.keys().chain(&touched).collect();
-        let Repairs { plan, desired, in_error, .. } = self.executor.repairs(names);
-        let effect = self.follow(&plan, desired, in_error).await;
+        let Repairs { plan, desired, in_error, .. } = self.executor.plan_repairs(names);
+        let effect = self.follow_change(&plan, desired, in_error).await;
         let changed = |bridge: &str| plan.is_about(bridge);
         let outcome = |bridge: &Option<(BridgeName, Uuid)>| {
             let Some((bridge, _)) = bridge else {

@@ -16,7 +16,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(60);
 async fn three_peers() -> Sim {
     let switch = SimulatedSwitch::new();
     let simulated = Switch::Simulated(switch.clone());
-    let router = assemble_forgetting(simulated, Interfaces::fixed(vec![]), Settings::default(), FORGET_AFTER);
+    let router = assemble_forgetting(simulated, Interfaces::of_list(vec![]), Settings::default(), FORGET_AFTER);
     let sim = Sim { switch, router, writer: tokio::spawn(async {}) };
     sim.until_ready().await;
     for (bridge, key) in [("b1", 7), ("b2", 8)] {

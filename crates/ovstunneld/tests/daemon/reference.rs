@@ -73,7 +73,7 @@ async fn metrics_text() -> [String; 2] {
     // The second one tells of the first.
     ask().await;
     let metrics = Metrics::default();
-    metrics.command("ovs-vsctl", RunResult::Succeeded, Duration::ZERO);
+    metrics.count_command("ovs-vsctl", RunResult::Succeeded, Duration::ZERO);
     metrics.connection_ended("handshake");
     let around = Surroundings {
         health: Switch::Simulated(sim.switch.clone()).watch_health().borrow().clone(),
@@ -83,7 +83,7 @@ async fn metrics_text() -> [String; 2] {
         log_lines_lost: 0,
         certificates: vec![("certificate", Some(1.0))],
     };
-    [ask().await, metrics.text(&[], &around)]
+    [ask().await, metrics.render_text(&[], &around)]
 }
 
 /// Each metric that a text tells: its name as in the samples, type, and labels.

@@ -156,7 +156,7 @@ impl Inside {
         let witnesses = Witnesses::default();
         let (switch, writer, asking) = runtime.block_on(async {
             let switch = Switch::Real(RealSwitch::start(tools, CommandHook::new(|_, _, _| {})).await?);
-            let (metrics, lock, interval) = (Metrics::default(), WriterLock::none(), Duration::from_secs(3_600));
+            let (metrics, lock, interval) = (Metrics::default(), WriterLock::no_lock(), Duration::from_secs(3_600));
             let (writer, _) = Writer::start(switch.clone(), Settings::default(), interval, metrics, lock);
             let asking = start_witness(&switch, &writer, witnesses.clone());
             anyhow::Ok((switch, writer, asking))

@@ -64,10 +64,10 @@ pub async fn host_changed(dir: &Path, number: u8, own: &Path, change: impl FnOnc
         "label": "sim0", "device": "sim0", "ip": format!("192.0.2.{number}"), "netmask": "255.255.255.0",
         "mac": format!("02:00:00:00:00:{number:02}"), "mtu": 1500, "max_guest_mtu": 1458,
     }));
-    let interfaces = ovstunneld::testing::Interfaces::fixed(vec![interface.unwrap()]);
+    let interfaces = ovstunneld::testing::Interfaces::of_list(vec![interface.unwrap()]);
     let settings = ovstunnel_plan::Settings::default();
     let switch = Switch::Simulated(SimulatedSwitch::new());
-    let (app, _) = ovstunneld::testing::assemble(switch, interfaces, settings, Duration::from_secs(3600));
+    let (app, _) = ovstunneld::testing::assemble_routes(switch, interfaces, settings, Duration::from_secs(3600));
     let tls = Tls {
         certificate: own.with_extension("crt"),
         key: own.with_extension("key"),
