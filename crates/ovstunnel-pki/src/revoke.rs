@@ -57,7 +57,7 @@ impl Authority {
     /// may get this name again. Nothing where the CA's directory has no certificate of a host of this name.
     ///
     /// # Errors
-    /// As [`revoke`](Self::revoke_certificate), or the file cannot be moved; then the certificate is on the list.
+    /// As [`revoke_certificate`](Self::revoke_certificate), or the file cannot be moved; then the certificate is on the list.
     pub fn retire_host(&self, name: &Name, now: OffsetDateTime) -> Result<Option<Revoked>, PkiError> {
         let file = Pair::in_dir(&self.dir, name.as_str()).certificate;
         if !file.exists() || !crate::read_details(&file)?.iter().all(|one| one.purpose == Purpose::Host) {

@@ -161,7 +161,7 @@ impl Inventory {
     fn recorded_keys(&self) -> Keys {
         let mut keys = Keys::new();
         for (network, key) in self.zone.recorded_keys() {
-            // What is recorded twice is shown by `doubled`; who was there first has it.
+            // What is recorded twice is shown by `duplicate_troubles`; who was there first has it.
             let _ = keys.restore_key(network, key);
         }
         for row in self.lock_keys().values() {

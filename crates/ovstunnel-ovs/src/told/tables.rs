@@ -1,5 +1,5 @@
 //! The flow tables of a bridge as `bridge/dump-flows` prints them: every flow, hidden ones too; cookies only by newer versions.
-//! Must not take a line for a flow of ours by itself: `foreign` is told which those are.
+//! Must not take a line for a flow of ours by itself: `foreign_flows` is told which those are.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -33,7 +33,7 @@ impl Watched {
         self.addresses.clone()
     }
 
-    /// Keeps what was asked after [`still`](Self::unchanged_addresses) had nothing; a change since then is in the socket.
+    /// Keeps what was asked after [`unchanged_addresses`](Self::unchanged_addresses) had nothing; a change since then is in the socket.
     pub fn keep_addresses(&mut self, found: &[AddressMessage]) -> Vec<LocalAddress> {
         let addresses: Vec<LocalAddress> = found.iter().filter_map(super::local::parse_address).collect();
         self.addresses = self.socket.is_some().then(|| addresses.clone());
