@@ -125,7 +125,7 @@ async fn each_metric_is_on_its_page() {
 fn checks(sources: &[Source], of: &str) -> BTreeSet<String> {
     let doctors = sources.iter().filter(|source| source.path.contains("/doctor/"));
     let its = doctors.filter(|source| [of, "crates/ovstunnel-server/"].iter().any(|it| source.path.starts_with(it)));
-    its.flat_map(|source| first_arguments(source, &["ok", "warn", "fail", "finding", "unread"])).collect()
+    its.flat_map(|source| first_arguments(source, &["ok", "warn", "fail", "new_finding", "unread_finding"])).collect()
 }
 
 /// The words in the first column of the tables of a page that have these columns.
